@@ -1,0 +1,75 @@
+//! Who calls, what their key lets them do, and how often.
+
+use std::future::Future;
+
+use shared::api_key::{ApiKey, Permission};
+use shared::credential::TeamId;
+use shared::stores::{self, Admission, Keys, Requests};
+
+use crate::error::ApiError;
+use crate::request::Request;
+
+/// The header the key comes in.
+pub(crate) const API_KEY: &str = "x-meeting-baas-api-key";
+
+/// What an operation asks of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Needs {
+    /// To look.
+    Read,
+    /// To change something.
+    Full,
+}
+
+impl Needs {
+    fn met_by(self, permission: Permission) -> bool {
+        match (self, permission) {
+            (_, Permission::Full) | (Self::Read, Permission::Read) => true,
+            (Self::Full, Permission::Read) | (_, Permission::Mint) => false,
+        }
+    }
+}
+
+/// The key the caller sent, if it is well-formed. Reads nothing.
+pub(crate) fn api_key(request: &Request) -> Result<ApiKey, ApiError> {
+    let text = request.header(API_KEY).ok_or(ApiError::Unauthorized)?;
+    ApiKey::parse(text).map_err(|_| ApiError::Unauthorized)
+}
+
+/// Checks that the key is known and covers the operation. Until this is `Ok`, the team is only a claim.
+pub(crate) async fn verify(
+    keys: &Keys,
+    key: &ApiKey,
+    request: &Request,
+    needs: Needs,
+) -> Result<(), ApiError> {
+    let permission = match keys.permission(key).await {
+        Err(stores::Error::NotFound) => return Err(ApiError::Unauthorized),
+        permission => permission?,
+    };
+    request.trail().team.get_or_init(|| key.team().clone());
+    if needs.met_by(permission) {
+        Ok(())
+    } else {
+        Err(ApiError::Forbidden)
+    }
+}
+
+/// Counts the call against its team's rate, and does `work` meanwhile. Where the call is one too many the
+/// work is for nothing, so it must change nothing.
+pub(crate) async fn admitted<T>(
+    keys: &Keys,
+    requests: &Requests,
+    team: &TeamId,
+    request: &Request,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let (hits, limit, work) = tokio::join!(requests.count(team), keys.rate(team), work);
+    let admission = Admission::of(hits?, limit?);
+    request.trail().admission.get_or_init(|| admission);
+    if admission.admitted {
+        work
+    } else {
+        Err(ApiError::RateLimited(admission))
+    }
+}

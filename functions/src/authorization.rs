@@ -1,0 +1,254 @@
+//! From an authorization code to a grant: what create and re-authorize have in common.
+//!
+//! The tokens are committed before anything else is asked of Zoom. What comes after (the profile, the
+//! siblings) is completed by the next mint, check or keep-alive where it fails here.
+
+use std::future::Future;
+use std::time::Duration;
+
+use shared::credential::{ClientId, CredentialId, GrantId, RedirectUri, TeamId};
+use shared::envelope::DataKey;
+use shared::secret::{AppCredentials, AuthorizationCode, Plaintext};
+use shared::stores::{
+    self, Authorized, Credentials, GrantRef, GrantSecret, Part, Stored, Transaction,
+};
+use shared::timestamp::Timestamp;
+use shared::zoom::{self, Tokens, Zoom};
+
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::idempotency::Fingerprint;
+use crate::request::Request;
+
+/// Kept for the commit after Zoom's answer: the code is spent by then.
+const RESERVE: Duration = Duration::from_secs(8);
+/// How long an exchange is waited for, at most: an answer given up on is a code lost.
+const EXCHANGE: Duration = Duration::from_secs(20);
+/// Less than this is no time to begin an exchange in.
+const LEAST: Duration = Duration::from_secs(2);
+/// Kept for the answer after a commit that took all the time there was.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long a commit is tried that no spent code depends on.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a profile is waited for, at most.
+const PROFILE: Duration = Duration::from_secs(5);
+/// The scope that reading the profile takes.
+const PROFILE_SCOPE: &str = "user:read:user";
+
+/// A code and where Zoom sent it.
+#[derive(Debug)]
+pub(crate) struct Authorization {
+    pub(crate) code: AuthorizationCode,
+    pub(crate) redirect_uri: RedirectUri,
+}
+
+impl Authorization {
+    /// The code in a body, and the redirect URI that must come with it.
+    pub(crate) fn of(fields: &Fields<'_>) -> Result<Option<Self>, ApiError> {
+        let redirect_uri = fields.optional("body/redirect_uri")?;
+        let Some(code) = fields.optional("body/authorization_code")? else {
+            return Ok(None);
+        };
+        let missing =
+            ApiError::validation("body/redirect_uri", "is required with authorization_code");
+        Ok(Some(Self {
+            code,
+            redirect_uri: redirect_uri.ok_or(missing)?,
+        }))
+    }
+
+    /// Names the request that spends this code: `target` is the credential's id, or `new`.
+    pub(crate) fn fingerprint(&self, target: &str, client_id: &ClientId) -> Fingerprint {
+        Fingerprint::new("authorize")
+            .and(target.as_bytes())
+            .and(client_id.as_str().as_bytes())
+            .and(&self.code.fingerprint())
+    }
+}
+
+/// Commits; with tokens among the writes, for as long as the invocation lasts: their code is spent.
+///
+/// The rows that remember the request and lock the credential are the writes that may be missing. They are
+/// refused where their time ran out and another has taken them; the tokens are worth more.
+pub(crate) async fn commit(
+    transaction: Transaction<'_>,
+    request: &Request,
+    with_tokens: bool,
+) -> Result<Result<(), Part>, stores::Error> {
+    let until = if with_tokens {
+        request.deadline().minus(LAST_ANSWER)
+    } else {
+        Timestamp::now().plus(PATIENCE)
+    };
+    match transaction.clone().commit(until).await? {
+        Err(Part::Idempotency | Part::ReauthorizationLock) => {
+            transaction
+                .without(Part::Idempotency)
+                .without(Part::ReauthorizationLock)
+                .commit(until)
+                .await
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+/// A future that may not be there.
+pub(crate) async fn maybe<T, E>(
+    future: Option<impl Future<Output = Result<T, E>>>,
+) -> Result<Option<T>, E> {
+    match future {
+        Some(future) => future.await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What Zoom gave for a code.
+pub(crate) struct Grant {
+    pub(crate) id: GrantId,
+    tokens: Tokens,
+    sent_at: Timestamp,
+    answered_at: Timestamp,
+}
+
+impl Grant {
+    /// Spends the code.
+    pub(crate) async fn obtain(
+        zoom: &Zoom,
+        request: &Request,
+        id: GrantId,
+        app: &AppCredentials,
+        authorization: &Authorization,
+    ) -> Result<Self, ApiError> {
+        let patience = request.time_left(RESERVE).min(EXCHANGE);
+        if patience < LEAST {
+            return Err(ApiError::Unavailable {
+                retry_after: Duration::from_secs(1),
+                source: "too little of the invocation is left to spend a code in".into(),
+            });
+        }
+        let sent_at = Timestamp::now();
+        let tokens = zoom
+            .exchange(
+                app,
+                &authorization.code,
+                authorization.redirect_uri.as_str(),
+                patience,
+            )
+            .await?;
+        Ok(Self {
+            id,
+            tokens,
+            sent_at,
+            answered_at: Timestamp::now(),
+        })
+    }
+
+    /// What the credential's row says of it.
+    pub(crate) fn authorized(&self) -> Authorized {
+        Authorized {
+            grant: GrantRef {
+                id: self.id,
+                authorized_at: self.answered_at.as_millis(),
+            },
+            scopes: self.tokens.scopes.clone(),
+        }
+    }
+
+    /// The first generation of the grant's row. No network call: nothing stands between Zoom's answer and the commit.
+    pub(crate) fn seal(&self, team: &TeamId, key: DataKey<'_>) -> Result<GrantSecret, ApiError> {
+        Ok(GrantSecret {
+            team_id: team.clone(),
+            sealed: key.seal(1, &Plaintext::try_from(&self.tokens.pair)?)?,
+            access_expires_at: self.answered_at.plus(self.tokens.expires_in).as_millis(),
+            authorize_sent_at: self.sent_at.as_millis(),
+            authorized_at: self.answered_at.as_millis(),
+            api_url: self
+                .tokens
+                .api_url
+                .as_ref()
+                .map(|url| url.as_str().to_owned()),
+        })
+    }
+
+    /// Reads who authorized, writes it down and points the user's other credentials at this grant, whose
+    /// own Zoom has just killed. The credential as it is then, or `None` where that came to nothing: best
+    /// effort, since the grant is safe and the next mint completes what is missing.
+    pub(crate) async fn complete(
+        &self,
+        credentials: &Credentials,
+        zoom: &Zoom,
+        request: &Request,
+        team: &TeamId,
+        client_id: &ClientId,
+        id: CredentialId,
+    ) -> Option<Stored> {
+        let patience = request.time_left(Duration::from_secs(2)).min(PROFILE);
+        let profile = zoom
+            .profile(
+                self.tokens.api_url.as_ref(),
+                &self.tokens.pair.access,
+                patience,
+            )
+            .await;
+        let completed = match profile {
+            Ok(profile) => {
+                let user = profile.zoom_user_id.clone();
+                let (completed, ()) = tokio::join!(
+                    credentials.complete_profile(team, id, self.id, Ok(profile)),
+                    self.adopt_siblings(credentials, request, team, client_id, user.as_deref()),
+                );
+                completed.map_err(ApiError::from)
+            }
+            Err(zoom::Error::MissingScope { .. }) => {
+                let reason = format!(
+                    "missing scope {PROFILE_SCOPE}: the Zoom user's profile cannot be read"
+                );
+                credentials
+                    .complete_profile(team, id, self.id, Err(reason))
+                    .await
+                    .map_err(ApiError::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = &completed {
+            let cause = error.chain();
+            tracing::warn!(
+                request_id = request.id(),
+                cause,
+                "the profile is not known yet"
+            );
+        }
+        completed.ok()
+    }
+
+    async fn adopt_siblings(
+        &self,
+        credentials: &Credentials,
+        request: &Request,
+        team: &TeamId,
+        app: &ClientId,
+        user: Option<&str>,
+    ) {
+        let Some(user) = user else { return };
+        let request_id = request.id();
+        match credentials
+            .adopt_siblings(team, app, user, &self.authorized(), self.sent_at)
+            .await
+        {
+            Ok(0) => {}
+            Ok(moved) => tracing::info!(
+                request_id,
+                moved,
+                "older credentials of the same Zoom user now share the new grant"
+            ),
+            Err(error) => {
+                let cause = ApiError::from(error).chain();
+                tracing::warn!(
+                    request_id,
+                    cause,
+                    "older credentials are not re-pointed yet"
+                );
+            }
+        }
+    }
+}

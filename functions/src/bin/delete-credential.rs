@@ -1,0 +1,18 @@
+//! `DELETE /v2/zoom-credentials/{id}`
+
+use functions::{delete_credential, runtime};
+use shared::config::{Aws, required};
+use shared::stores::{Credentials, Keys, Requests};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    runtime::init_logging();
+    let dynamodb = Aws::from_env()?.dynamodb();
+    let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
+    let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
+    let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
+    runtime::run(delete_credential::ROUTE, |request| async move {
+        delete_credential::handle(keys, requests, credentials, &request).await
+    })
+    .await
+}

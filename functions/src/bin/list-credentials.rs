@@ -1,0 +1,17 @@
+//! `GET /v2/zoom-credentials`
+
+use functions::{list_credentials, runtime};
+use shared::config::{Aws, required};
+use shared::stores::{Credentials, Keys};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    runtime::init_logging();
+    let dynamodb = Aws::from_env()?.dynamodb();
+    let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
+    let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
+    runtime::run(list_credentials::ROUTE, |request| async move {
+        list_credentials::handle(keys, credentials, &request).await
+    })
+    .await
+}

@@ -1,0 +1,152 @@
+//! `POST /v2/zoom-credentials`
+
+use shared::credential::{CredentialId, GrantId, Name};
+use shared::envelope::{Binding, Envelope, SecretId};
+use shared::extra::Extra;
+use shared::secret::{AppCredentials, Plaintext};
+use shared::stores::{AppSecret, Credentials, ExtraChange, Keys, Requests, Secrets};
+use shared::zoom::Zoom;
+
+use crate::access::{self, Needs};
+use crate::authorization::{self, Authorization, Grant};
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::idempotency::{self, Fingerprint};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /v2/zoom-credentials";
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Input {
+    name: Name,
+    app: AppCredentials,
+    authorization: Option<Authorization>,
+    extra: Option<Extra>,
+}
+
+impl Input {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        Ok(Self {
+            name: fields.required("body/name")?,
+            app: AppCredentials {
+                client_id: fields.required("body/client_id")?,
+                client_secret: fields.required("body/client_secret")?,
+            },
+            authorization: Authorization::of(&fields)?,
+            extra: fields.extra()?.and_then(ExtraChange::into_extra),
+        })
+    }
+
+    /// What the request is compared by when its idempotency key comes again.
+    fn fingerprint(&self) -> Fingerprint {
+        let authorization = self.authorization.as_ref();
+        Fingerprint::new("create")
+            .and(self.name.as_str().as_bytes())
+            .and(self.app.client_id.as_str().as_bytes())
+            .and(&self.app.client_secret.fingerprint())
+            .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
+            .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
+            .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()))
+    }
+}
+
+/// Creates a credential
+///
+/// With an authorization code it is a user's: the code is spent at Zoom before anything is stored, and the
+/// tokens are stored before anything else is asked of Zoom. Without one it is the app's alone.
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    secrets: &Secrets,
+    envelope: &Envelope,
+    zoom: &Zoom,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    access::verify(keys, &key, request, Needs::Full).await?;
+    let team = key.team();
+    let (id, grant_id) = (CredentialId::generate(), GrantId::generate());
+    let bound = |secret| Binding {
+        team: team.clone(),
+        secret,
+    };
+    let (input, app_key, grant_key) = access::admitted(keys, requests, team, request, async {
+        let input = Input::of(request)?;
+        let grant_key = input
+            .authorization
+            .as_ref()
+            .map(|_| envelope.data_key(bound(SecretId::Grant(grant_id))));
+        let (app_key, grant_key) = tokio::try_join!(
+            envelope.data_key(bound(SecretId::App(id))),
+            authorization::maybe(grant_key)
+        )?;
+        Ok((input, app_key, grant_key))
+    })
+    .await?;
+
+    let code = input
+        .authorization
+        .as_ref()
+        .map(|it| it.fingerprint("new", &input.app.client_id));
+    let claim = idempotency::claim(request, code, input.fingerprint())?;
+    let claimed = requests
+        .claim(team, claim.as_ref(), None, request.deadline())
+        .await?;
+    let held = match idempotency::standing(claimed)? {
+        Ok(held) => held,
+        Err(made) => return reply::created(credentials.get(team, made).await?.credential),
+    };
+    request.trail().credential.get_or_init(|| id);
+
+    let stored = idempotency::holding(requests, &held, async {
+        let grant = match &input.authorization {
+            Some(authorization) => {
+                Some(Grant::obtain(zoom, request, grant_id, &input.app, authorization).await?)
+            }
+            None => None,
+        };
+
+        let app = AppSecret {
+            team_id: team.clone(),
+            sealed: app_key.seal(1, &Plaintext::from(&input.app.client_secret))?,
+        };
+        let tokens = match (&grant, grant_key) {
+            (Some(grant), Some(key)) => {
+                Some(secrets.insert_grant(grant.id, &grant.seal(team, key)?)?)
+            }
+            _ => None,
+        };
+        let authorized = grant.as_ref().map(Grant::authorized);
+        let (stored, transaction) = credentials.insert(
+            team,
+            id,
+            input.name,
+            input.app.client_id.clone(),
+            input.extra,
+            authorized,
+        )?;
+        let transaction = transaction
+            .and(secrets.put_app(id, &app)?)
+            .and_maybe(tokens)
+            .and_maybe(requests.done(&held, id)?);
+        authorization::commit(transaction, request, grant.is_some()).await??;
+
+        let completed = match &grant {
+            Some(grant) => {
+                grant
+                    .complete(credentials, zoom, request, team, &input.app.client_id, id)
+                    .await
+            }
+            None => None,
+        };
+        Ok(completed.unwrap_or(stored))
+    })
+    .await?;
+
+    reply::created(stored.credential)
+}

@@ -1,0 +1,48 @@
+//! `DELETE /v2/zoom-credentials/{id}`
+
+use std::time::Duration;
+
+use serde::Serialize;
+use shared::stores::{Credentials, Keys, Requests};
+use utoipa::ToSchema;
+
+use crate::access::{self, Needs};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}";
+
+/// How long a deleted credential can be restored.
+const RETENTION: Duration = Duration::from_hours(30 * 24);
+
+/// What became of the credential.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// For people.
+    #[schema(example = "Zoom credential deleted successfully")]
+    message: &'static str,
+}
+
+/// Deletes a credential
+///
+/// It is gone from every read at once. Its sealed data stays until the purge.
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    access::verify(keys, &key, request, Needs::Full).await?;
+    let id = access::admitted(keys, requests, key.team(), request, async {
+        request.credential_id()
+    })
+    .await?;
+
+    credentials.delete(key.team(), id, RETENTION).await?;
+
+    reply::ok(Deleted {
+        message: "Zoom credential deleted successfully",
+    })
+}

@@ -1,0 +1,28 @@
+//! `GET /v2/zoom-credentials/{id}`
+
+use shared::stores::{Credentials, Keys};
+
+use crate::access::{self, Needs};
+use crate::error::ApiError;
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
+
+/// Gets a credential
+///
+/// Holds no envelope and no secrets, so it cannot decrypt. The key and the row are read together: the team
+/// is part of the key, and nothing is answered before the key is known to be good.
+pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+    let key = access::api_key(request)?;
+    let id = request.credential_id();
+
+    let (verified, found) = tokio::join!(access::verify(keys, &key, request, Needs::Read), async {
+        Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
+    });
+    verified?;
+    let found = found?;
+
+    reply::ok(found.credential)
+}

@@ -1,0 +1,22 @@
+//! The handlers, one file each, and what they read requests and write answers with.
+//!
+//! An endpoint is one function that reads top to bottom: who calls, how often, what they want, then the
+//! domain, the store and the answer. Its parameters are the powers it holds, and its Lambda's role the same.
+
+pub mod create_credential;
+pub mod delete_credential;
+pub mod get_credential;
+pub mod list_credentials;
+pub mod update_credential;
+
+pub mod error;
+pub mod reply;
+pub mod request;
+pub mod runtime;
+
+mod access;
+mod authorization;
+mod body;
+mod cursor;
+mod filter;
+mod idempotency;

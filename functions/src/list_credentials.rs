@@ -1,0 +1,120 @@
+//! `GET /v2/zoom-credentials`
+
+use http::HeaderValue;
+use serde_json::value::{RawValue, to_raw_value};
+use shared::credential::{Credential, CredentialId};
+use shared::stores::{Credentials, Keys};
+
+use crate::access::{self, Needs};
+use crate::cursor::Cursor;
+use crate::error::ApiError;
+use crate::filter::Query;
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials";
+
+/// Most bytes of list an answer carries, counted as they stand in Lambda's answer, where the body is a JSON
+/// string and every quote in it takes two bytes. Lambda itself ends at 6 MB.
+const MAX_BYTES: usize = 5 * 1024 * 1024;
+/// Matches on a page whose size was not asked for.
+const DEFAULT_LIMIT: usize = 1000;
+/// Pages of rows (1 MB each) read for one page of matches: a sparse filter must not run into the time-out.
+const MAX_READS: usize = 20;
+
+/// Lists credentials
+///
+/// Newest first. The whole list, unless `limit` or `cursor` ask for a page; a page that is not the last
+/// has the cursor of the next in the header `x-next-cursor`. A page may be short and still have a next.
+pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+    let key = access::api_key(request)?;
+    let team = key.team();
+    let query = Query::of(request);
+
+    let (verified, first) = tokio::join!(access::verify(keys, &key, request, Needs::Read), async {
+        let query = query?;
+        let rows = query
+            .limit
+            .filter(|_| query.is_unfiltered())
+            .and_then(|limit| i32::try_from(limit + 1).ok());
+        let after = query.cursor.map(|cursor| cursor.0);
+        let page = credentials.page(team, after, rows, query.deleted).await?;
+        Ok::<_, ApiError>((query, page))
+    });
+    verified?;
+    let (query, mut page) = first?;
+
+    let mut listing = Listing::default();
+    let mut reads = 1;
+    let next = loop {
+        for stored in page
+            .stored
+            .iter()
+            .filter(|stored| query.matches(&stored.credential))
+        {
+            if !listing.takes(&stored.credential, &query)? {
+                return listing.reply(listing.last);
+            }
+        }
+        match page.next {
+            Some(next) if query.is_paginated() && reads == MAX_READS => break Some(next),
+            Some(next) => {
+                page = credentials
+                    .page(team, Some(next), None, query.deleted)
+                    .await?;
+            }
+            None => break None,
+        }
+        reads += 1;
+    };
+    listing.reply(next)
+}
+
+/// What the answer holds so far.
+#[derive(Default)]
+struct Listing {
+    items: Vec<Box<RawValue>>,
+    bytes: usize,
+    last: Option<CredentialId>,
+}
+
+impl Listing {
+    /// Adds a match, unless the page is full. A list that was to be whole has no such excuse.
+    fn takes(&mut self, credential: &Credential, query: &Query) -> Result<bool, ApiError> {
+        let item = to_raw_value(credential).map_err(|error| ApiError::Internal(error.into()))?;
+        let bytes = self.bytes + escaped_length(item.get());
+        if query.is_paginated() {
+            if bytes > MAX_BYTES || self.items.len() == query.limit.unwrap_or(DEFAULT_LIMIT) {
+                return Ok(false);
+            }
+        } else if bytes > MAX_BYTES {
+            return Err(ApiError::ListTooLarge);
+        }
+        self.items.push(item);
+        self.bytes = bytes;
+        self.last = Some(credential.credential_id);
+        Ok(true)
+    }
+
+    fn reply(&self, next: Option<CredentialId>) -> Reply {
+        let mut response = reply::ok(&self.items)?;
+        let next = next
+            .map(|id| HeaderValue::from_str(&Cursor(id).encode()))
+            .transpose();
+        if let Some(next) = next.map_err(|error| ApiError::Internal(error.into()))? {
+            response.headers_mut().insert("x-next-cursor", next);
+        }
+        Ok(response)
+    }
+}
+
+/// The length of JSON text inside a JSON string, its comma included.
+fn escaped_length(json: &str) -> usize {
+    let escapes = json.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    1 + json.len() + escapes.sum::<usize>()
+}

@@ -1,0 +1,73 @@
+//! Answers: a success or an error, in the envelope.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::error::ApiError;
+
+/// What a handler answers.
+pub type Reply = Result<Response<String>, ApiError>;
+
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    data: T,
+}
+
+/// 200 with `data` in the envelope.
+pub(crate) fn ok(data: impl Serialize) -> Reply {
+    json(
+        StatusCode::OK,
+        &Success {
+            success: true,
+            data,
+        },
+    )
+}
+
+/// 201 with `data` in the envelope.
+pub(crate) fn created(data: impl Serialize) -> Reply {
+    json(
+        StatusCode::CREATED,
+        &Success {
+            success: true,
+            data,
+        },
+    )
+}
+
+/// An error in the envelope.
+pub(crate) fn error(error: &ApiError) -> Response<String> {
+    // The body is a handful of strings and numbers: it always serializes.
+    let mut response = json(error.status(), &error.body()).unwrap_or_default();
+    if let Some(seconds) = error.retry_after() {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// What every answer carries, the gateway's own too.
+pub(crate) fn security_headers() -> [(HeaderName, HeaderValue); 3] {
+    [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+    ]
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Reply {
+    let body = serde_json::to_string(body).map_err(|error| ApiError::Internal(error.into()))?;
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}

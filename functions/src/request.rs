@@ -1,0 +1,163 @@
+//! A request, as a handler may read it: path parameter, query, headers, body and who asks.
+//!
+//! API Gateway's event is read into our own type and not into `lambda_http`'s: that one is turned away whole
+//! for one header that is not ASCII, and panics where Host and X-Forwarded-Proto make no URL. Here nothing
+//! a client sends can fail before a handler sees it, and host, method and path are not even read: the
+//! gateway has routed already.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use shared::credential::{CredentialId, TeamId};
+use shared::meter::Meter;
+use shared::stores::Admission;
+use shared::timestamp::Timestamp;
+
+use crate::error::ApiError;
+
+/// API Gateway's REST proxy event (payload version 1), as far as it is read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Event {
+    headers: Option<HashMap<String, String>>,
+    query_string_parameters: Option<HashMap<String, String>>,
+    multi_value_query_string_parameters: Option<HashMap<String, Vec<String>>>,
+    path_parameters: Option<HashMap<String, String>>,
+    request_context: RequestContext,
+    body: Option<String>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequestContext {
+    request_id: Option<String>,
+}
+
+/// What becomes known while a request is handled, for its headers and its log line.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    /// The team, once its key is known to be good.
+    pub(crate) team: OnceLock<TeamId>,
+    /// The credential it is about.
+    pub(crate) credential: OnceLock<CredentialId>,
+    /// How it stands against the team's rate, once counted.
+    pub(crate) admission: OnceLock<Admission>,
+    /// The network calls it made.
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// One invocation.
+pub struct Request {
+    event: Event,
+    body: Vec<u8>,
+    id: String,
+    deadline: Timestamp,
+    trail: Arc<Trail>,
+}
+
+/// Names the request and shows nothing of it: its headers and body hold secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// Takes over what API Gateway sent. `invocation_id` stands in for the gateway's own id.
+    pub(crate) fn new(mut event: Event, invocation_id: String, deadline: Timestamp) -> Self {
+        let body = event.body.take().unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            // The gateway encodes; what does not decode did not come from it, and is refused as no JSON.
+            STANDARD.decode(body).unwrap_or_default()
+        } else {
+            body.into_bytes()
+        };
+        let gateway_id = event.request_context.request_id.take();
+        let header_safe =
+            |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+        let id = gateway_id.filter(header_safe).unwrap_or(invocation_id);
+        Self {
+            event,
+            body,
+            id,
+            deadline,
+            trail: Arc::default(),
+        }
+    }
+
+    /// Names the request in the header `x-request-id` and in the logs.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When this invocation is stopped.
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// How much of this invocation is left, less `reserve`.
+    pub(crate) fn time_left(&self, reserve: Duration) -> Duration {
+        Timestamp::now().until(self.deadline.minus(reserve))
+    }
+
+    /// What is known so far.
+    pub(crate) fn trail(&self) -> &Arc<Trail> {
+        &self.trail
+    }
+
+    /// A header's value; its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.event.headers.as_ref()?;
+        headers
+            .iter()
+            .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of a query parameter; an empty one is as good as none.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        let all = self.event.multi_value_query_string_parameters.as_ref();
+        let first = all
+            .and_then(|all| all.get(name))
+            .and_then(|values| values.first());
+        let single = || {
+            self.event
+                .query_string_parameters
+                .as_ref()
+                .and_then(|all| all.get(name))
+        };
+        first
+            .or_else(single)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The `{id}` in the path. One that is no UUID is the caller's mistake, not an absence.
+    pub(crate) fn credential_id(&self) -> Result<CredentialId, ApiError> {
+        let text = self
+            .event
+            .path_parameters
+            .as_ref()
+            .and_then(|parameters| parameters.get("id"));
+        let id = text.map_or("", String::as_str).parse();
+        let id = id.map_err(|rule| ApiError::Validation {
+            at: "params/id",
+            rule,
+        })?;
+        self.trail.credential.get_or_init(|| id);
+        Ok(id)
+    }
+
+    /// The body's bytes.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}

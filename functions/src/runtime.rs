@@ -1,0 +1,158 @@
+//! What stands between API Gateway and a handler, in a Lambda as on a laptop: the answer's headers, the
+//! one log line, and the panic that becomes a 500.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Response};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use lambda_http::{Body, LambdaEvent, service_fn};
+use shared::config;
+use shared::meter::{self, Service as Called};
+use shared::timestamp::Timestamp;
+
+use crate::error::ApiError;
+use crate::reply::{self, Reply};
+use crate::request::{Event, Request};
+
+/// Runs a Lambda until its sandbox ends. `route` is what the log line calls it.
+pub async fn run<F>(
+    route: &'static str,
+    handler: impl Fn(Request) -> F,
+) -> Result<(), lambda_http::Error>
+where
+    F: Future<Output = Reply> + Send,
+{
+    lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
+        Ok::<_, Infallible>(invoke(route, event, &handler).await)
+    }))
+    .await
+}
+
+/// Handles one event: API Gateway's event in, its answer out, never an error.
+pub async fn invoke<F>(
+    route: &'static str,
+    event: LambdaEvent<Event>,
+    handler: impl FnOnce(Request) -> F,
+) -> ApiGatewayProxyResponse
+where
+    F: Future<Output = Reply> + Send,
+{
+    let started = Instant::now();
+    let deadline =
+        Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
+    let request = Request::new(event.payload, event.context.request_id, deadline);
+    let id = request.id().to_owned();
+    let trail = request.trail().clone();
+
+    // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
+    let outcome = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
+    let reply = meter::measure(trail.meter.clone(), outcome).await;
+    let reply = reply.unwrap_or_else(|_| Err(ApiError::Internal("the handler panicked".into())));
+    let cause = reply
+        .as_ref()
+        .err()
+        .filter(|error| error.status().is_server_error())
+        .map(ApiError::chain);
+    let mut response = reply.unwrap_or_else(|error| reply::error(&error));
+
+    let headers = response.headers_mut();
+    headers.extend(reply::security_headers());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-request-id", id);
+    }
+    if let Some(admission) = trail.admission.get() {
+        headers.insert("x-ratelimit-limit", admission.limit.into());
+        headers.insert("x-ratelimit-remaining", admission.remaining.into());
+        headers.insert("x-ratelimit-reset", admission.reset.into());
+    }
+
+    let line = Line {
+        request_id: &id,
+        route,
+        team: trail.team.get().map(ToString::to_string),
+        credential_id: trail.credential.get().map(ToString::to_string),
+        status: response.status().as_u16(),
+        latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        dynamodb_calls: trail.meter.calls(Called::DynamoDb),
+        kms_calls: trail.meter.calls(Called::Kms),
+        zoom_calls: trail.meter.calls(Called::Zoom),
+    };
+    line.log(cause.as_deref());
+    proxied(response)
+}
+
+/// An answer as API Gateway takes it.
+fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
+    let (parts, body) = response.into_parts();
+    let mut answer = ApiGatewayProxyResponse::default();
+    answer.status_code = parts.status.as_u16().into();
+    answer.multi_value_headers = parts.headers;
+    answer.body = Some(Body::Text(body));
+    answer
+}
+
+/// What is said of every request, once.
+struct Line<'a> {
+    request_id: &'a str,
+    route: &'static str,
+    team: Option<String>,
+    credential_id: Option<String>,
+    status: u16,
+    latency_ms: u64,
+    dynamodb_calls: u32,
+    kms_calls: u32,
+    zoom_calls: u32,
+}
+
+impl Line<'_> {
+    /// At info; with its cause, and at error, where the fault is not the caller's.
+    fn log(&self, cause: Option<&str>) {
+        macro_rules! line {
+            ($level:ident, $($more:tt)*) => {
+                tracing::$level!(
+                    request_id = self.request_id,
+                    route = self.route,
+                    team = self.team,
+                    credential_id = self.credential_id,
+                    status = self.status,
+                    latency_ms = self.latency_ms,
+                    dynamodb_calls = self.dynamodb_calls,
+                    kms_calls = self.kms_calls,
+                    zoom_calls = self.zoom_calls,
+                    $($more)*
+                )
+            };
+        }
+        match cause {
+            None => line!(info, "request"),
+            Some(cause) => line!(error, cause, "request failed"),
+        }
+    }
+}
+
+/// Logs as JSON lines on standard output, or as text where `AWS_LAMBDA_LOG_FORMAT` is `Text`, from
+/// `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
+pub fn init_logging() {
+    let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::INFO))
+        .with_target(false);
+    // Fails only where a subscriber is installed already, which then is the one to use.
+    if config::optional("AWS_LAMBDA_LOG_FORMAT")
+        .is_some_and(|format| format.eq_ignore_ascii_case("text"))
+    {
+        builder.with_ansi(false).try_init().ok();
+    } else {
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
+            .ok();
+    }
+}

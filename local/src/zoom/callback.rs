@@ -1,0 +1,76 @@
+//! `/sandbox/callback`: the demo app's redirect URI. Shows a newcomer the code and what to do with it.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use super::code::Code;
+use super::demo::{self, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
+use super::form::Form;
+use super::{Sandbox, page};
+
+#[derive(Template)]
+#[template(path = "zoom/callback.html")]
+struct CallbackPage {
+    code: Option<String>,
+    /// Stores the code's grant in the vault. None where the sandbox cannot know all that it takes.
+    command: Option<String>,
+    error: Option<String>,
+    again: Option<String>,
+}
+
+pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Response {
+    let form = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let settings = sandbox.settings().clone();
+    let api = settings
+        .api_origin
+        .map_or_else(|| "https://your-vault.example".to_owned(), String::from);
+    let command = form.get("code").and_then(|code| {
+        sandbox.shared.store.read(|state| {
+            state
+                .code(code)
+                .and_then(|known| command(&api, code, known))
+        })
+    });
+    let page = CallbackPage {
+        code: form.get("code").map(str::to_owned),
+        command,
+        error: form.get("error").map(str::to_owned),
+        again: settings
+            .origin
+            .as_ref()
+            .and_then(demo::authorize_url)
+            .map(String::from),
+    };
+    page::html(StatusCode::OK, &page, None)
+}
+
+/// For a code that the sandbox gave to the demo app, and for no other text: people paste this into a shell.
+fn command(api: &str, code: &str, known: &Code) -> Option<String> {
+    if known.client_id != DEMO_CLIENT_ID || known.challenge.is_some() {
+        return None;
+    }
+    let body = json!({
+        "name": "Sandbox user",
+        "client_id": DEMO_CLIENT_ID,
+        "client_secret": DEMO_CLIENT_SECRET,
+        "authorization_code": code,
+        "redirect_uri": known.redirect_uri,
+    });
+    Some(format!(
+        "curl --show-error --silent {url} \\\n  --header \"x-meeting-baas-api-key: $(cat .local/api-key)\" \\\n  \
+         --header 'content-type: application/json' \\\n  --data {body}",
+        url = quoted(&format!(
+            "{}/v2/zoom-credentials",
+            api.trim_end_matches('/')
+        )),
+        body = quoted(&body.to_string()),
+    ))
+}
+
+/// One word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

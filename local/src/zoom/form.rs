@@ -1,0 +1,32 @@
+//! Parameters of a query or a form body, each given once.
+
+use std::collections::BTreeMap;
+
+use url::form_urlencoded;
+
+/// Decoded parameters. An empty value counts as absent, as in OAuth.
+#[derive(Default)]
+pub(super) struct Form(BTreeMap<String, String>);
+
+/// The name of a parameter that was given twice, which OAuth forbids.
+pub(super) struct Repeated(pub(super) String);
+
+impl Form {
+    pub(super) fn parse(encoded: &[u8]) -> Result<Self, Repeated> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(encoded).into_owned() {
+            if parameters.contains_key(&name) {
+                return Err(Repeated(name));
+            }
+            parameters.insert(name, value);
+        }
+        Ok(Self(parameters))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}

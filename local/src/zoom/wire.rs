@@ -1,0 +1,197 @@
+//! Between the socket and the endpoints: routes, ledger, faults, tracking ids.
+//!
+//! A call to Zoom is served in a task of its own: like Zoom's servers, it goes on when the client hangs up.
+
+mod broken;
+
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use uuid::Uuid;
+
+use self::broken::Outcome;
+use super::fault::{Fault, Kind, Reply, Target};
+use super::form::Form;
+use super::ledger::{Arrival, GrantType};
+use super::{Sandbox, authorize, control, hold, oauth, rest};
+
+const TRACKING_ID: HeaderName = HeaderName::from_static("x-zm-trackingid");
+/// No request that Zoom understands is larger.
+const LARGEST_REQUEST: usize = 64 * 1024;
+
+pub(super) fn router(sandbox: Sandbox) -> Router {
+    let zoom = Router::new()
+        .route(
+            "/oauth/authorize",
+            get(authorize::ask).post(authorize::decide),
+        )
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/revoke", post(oauth::revoke))
+        .route("/v2/users/{user_id}", get(rest::profile))
+        .route("/v2/users/{user_id}/token", get(rest::mint))
+        .route(
+            "/v2/meetings/{meeting_id}/jointoken/local_recording",
+            get(rest::local_recording),
+        )
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(sandbox.clone(), receive));
+    control::router()
+        .method_not_allowed_fallback(method_not_allowed)
+        .merge(zoom)
+        .layer(map_response(with_tracking_id))
+        .with_state(sandbox)
+}
+
+/// Enters the call in the ledger, and lets the first matching fault have its way with it.
+async fn receive(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let (method, path) = (head.method.as_str(), head.uri.path());
+    let body = to_bytes(body, LARGEST_REQUEST).await;
+    let grant_type = match &body {
+        Ok(body) if path == "/oauth/token" => GrantType::of(&Form::parse(body).unwrap_or_default()),
+        Ok(_) | Err(_) => None,
+    };
+    let tracking_id = tracking_id();
+    let entry = hold(&sandbox.shared.ledger).begin(Arrival {
+        method,
+        path,
+        query: head.uri.query().unwrap_or_default(),
+        grant_type,
+        tracking_id: tracking_id.clone(),
+    });
+    let target = Target::of(method, path, grant_type);
+    let fault = target.and_then(|target| hold(&sandbox.shared.faults).take(target));
+
+    let task = tokio::spawn(async move {
+        let faulted = fault.is_some();
+        let outcome = match (body, fault) {
+            (Err(_), _) => Outcome::Answered(too_large()),
+            (Ok(body), None) => {
+                Outcome::Answered(next.run(Request::from_parts(head, body.into())).await)
+            }
+            (Ok(body), Some(fault)) => {
+                suffer(fault, Request::from_parts(head, body.into()), next).await
+            }
+        };
+        hold(&sandbox.shared.ledger).end(entry, outcome.status(), faulted);
+        let mut response = outcome.into_response();
+        if let Ok(tracking_id) = HeaderValue::try_from(tracking_id) {
+            response.headers_mut().insert(TRACKING_ID, tracking_id);
+        }
+        response
+    });
+    task.await
+        .unwrap_or_else(|_| zoom_error(StatusCode::INTERNAL_SERVER_ERROR, "The sandbox failed."))
+}
+
+async fn suffer(fault: Fault, request: Request, next: Next) -> Outcome {
+    tokio::time::sleep(fault.delay).await;
+    match fault.kind {
+        Kind::DropBefore => return Outcome::Dropped,
+        Kind::ReplyBefore(reply) => return Outcome::Answered(replied(reply)),
+        Kind::Redirect(to) => {
+            return Outcome::Answered(
+                (StatusCode::FOUND, [(LOCATION, String::from(to))]).into_response(),
+            );
+        }
+        Kind::Delay
+        | Kind::DelayAnswer(_)
+        | Kind::DropAfter
+        | Kind::Truncate
+        | Kind::ReplyAfter(_)
+        | Kind::Garbage
+        | Kind::Huge { .. }
+        | Kind::Nested { .. }
+        | Kind::Override { .. } => {}
+    }
+    let answer = next.run(request).await;
+    match fault.kind {
+        Kind::DelayAnswer(delay) => {
+            tokio::time::sleep(delay).await;
+            Outcome::Answered(answer)
+        }
+        Kind::DropAfter => Outcome::Dropped,
+        Kind::Truncate => broken::truncated(answer).await,
+        Kind::ReplyAfter(reply) => Outcome::Answered(replied(reply)),
+        Kind::Garbage => Outcome::Answered("<html>Zoom will be back in a moment".into_response()),
+        Kind::Huge { megabytes } => broken::huge(answer, megabytes).await,
+        Kind::Nested { depth } => broken::nested(answer, depth).await,
+        Kind::Override { set, remove } => broken::overridden(answer, set, &remove).await,
+        Kind::Delay | Kind::DropBefore | Kind::ReplyBefore(_) | Kind::Redirect(_) => {
+            Outcome::Answered(answer)
+        }
+    }
+}
+
+fn replied(reply: Reply) -> Response {
+    let mut response = match reply.body {
+        Some(body) => (reply.status, [(CONTENT_TYPE, "application/json")], body).into_response(),
+        None => zoom_error(reply.status, "An injected fault."),
+    };
+    if let Some(retry_after) = reply
+        .retry_after
+        .and_then(|text| HeaderValue::try_from(text).ok())
+    {
+        response.headers_mut().insert(RETRY_AFTER, retry_after);
+    }
+    response
+}
+
+async fn with_tracking_id(mut response: Response) -> Response {
+    if let Ok(id) = HeaderValue::try_from(tracking_id()) {
+        response.headers_mut().entry(TRACKING_ID).or_insert(id);
+    }
+    response
+}
+
+fn tracking_id() -> String {
+    format!("v=2.0;clid=sandbox;rid=WEB_{}", Uuid::new_v4().simple())
+}
+
+fn too_large() -> Response {
+    zoom_error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The request is too large or broke off.",
+    )
+}
+
+async fn not_found() -> Response {
+    zoom_error(
+        StatusCode::NOT_FOUND,
+        "Zoom has no such endpoint, or the sandbox does not play it.",
+    )
+}
+
+async fn method_not_allowed() -> Response {
+    zoom_error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "The method is not allowed here.",
+    )
+}
+
+fn zoom_error(status: StatusCode, message: &str) -> Response {
+    (
+        status,
+        Json(json!({ "code": status.as_u16(), "message": message })),
+    )
+        .into_response()
+}
+
+/// Whether the body is said to be of this media type, parameters aside.
+pub(super) fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    given
+        .split(';')
+        .next()
+        .is_some_and(|given| given.trim().eq_ignore_ascii_case(expected))
+}

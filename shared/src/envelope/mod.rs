@@ -1,0 +1,258 @@
+//! The envelope: every secret is sealed with a data key of its own, which KMS wraps.
+//!
+//! This module alone talks to KMS and holds AES. A ciphertext is bound to its row twice: KMS refuses to
+//! unwrap the data key under another encryption context, and GCM refuses another row's additional data.
+//!
+//! Key bytes live in [`Zeroizing`], are moved and never copied. The buffers in which the SDK receives
+//! them from KMS are out of our reach and are not wiped.
+
+pub mod format;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_sdk_kms::Client;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::DataKeySpec;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::secret::Plaintext;
+
+/// Why something could not be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// KMS did not answer, or refused: down, throttling, key disabled, access denied. Nothing was done.
+    #[error("KMS {operation} failed")]
+    Kms {
+        /// Which call.
+        operation: &'static str,
+        /// KMS's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// KMS will not unwrap this key in this context: the row was moved or its wrapped key altered.
+    #[error("KMS refuses the wrapped key for this row")]
+    Misplaced,
+    /// KMS answered with a key of the wrong size.
+    #[error("KMS answered with a malformed key")]
+    MalformedKey,
+    /// The sealed bytes cannot be opened.
+    #[error("sealed bytes cannot be opened")]
+    Sealed(#[from] format::Error),
+}
+
+/// What kind of secret a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A Zoom app's client secret.
+    App,
+    /// The tokens of one authorization.
+    Grant,
+}
+
+impl Purpose {
+    /// The word in the encryption context and in the additional data.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Grant => "grant",
+        }
+    }
+}
+
+/// The key of a row in the table of secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretId {
+    /// The client secret of one credential.
+    App(CredentialId),
+    /// The tokens of one authorization.
+    Grant(GrantId),
+}
+
+impl SecretId {
+    /// What the row holds.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::App(_) => Purpose::App,
+            Self::Grant(_) => Purpose::Grant,
+        }
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(id) => write!(f, "app#{id}"),
+            Self::Grant(id) => write!(f, "grant#{id}"),
+        }
+    }
+}
+
+/// The row a ciphertext belongs to. It opens nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Whose it is.
+    pub team: TeamId,
+    /// Which row, and so which purpose.
+    pub secret: SecretId,
+}
+
+impl Binding {
+    fn context(&self) -> HashMap<String, String> {
+        HashMap::from([
+            ("app".to_owned(), format::APP.to_owned()),
+            (
+                "purpose".to_owned(),
+                self.secret.purpose().as_str().to_owned(),
+            ),
+            ("team".to_owned(), self.team.as_str().to_owned()),
+            ("id".to_owned(), self.secret.to_string()),
+        ])
+    }
+
+    fn additional_data(&self, table: &str, generation: u64) -> Vec<u8> {
+        format::additional_data(
+            table,
+            self.team.as_str(),
+            &self.secret.to_string(),
+            self.secret.purpose().as_str(),
+            generation,
+        )
+    }
+}
+
+/// Ciphertext bound to one row and one generation. Only [`DataKey::seal`] makes one; `Deserialize` is
+/// how the store reads rows back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The data key, wrapped by KMS.
+    #[serde(with = "serde_bytes")]
+    dek: Vec<u8>,
+    /// The ARN of the KMS key that wrapped it.
+    kid: String,
+    /// Header, ciphertext and tag: see [`format`].
+    #[serde(with = "serde_bytes", rename = "sealed")]
+    bytes: Vec<u8>,
+    /// Which version of the secret this is.
+    generation: u64,
+}
+
+impl Sealed {
+    /// Which version of the secret this is.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// Seals and opens, with one KMS key, for one table.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    kms: Client,
+    key_id: String,
+    table: String,
+}
+
+impl Envelope {
+    /// `key_id` is the KMS key's id, ARN or alias; `table` the name of the table the secrets live in.
+    pub fn new(kms: Client, key_id: String, table: String) -> Self {
+        Self { kms, key_id, table }
+    }
+
+    /// A fresh data key for one seal of the row `binding`: one KMS call.
+    pub async fn data_key(&self, binding: Binding) -> Result<DataKey<'_>, Error> {
+        let answer = self
+            .kms
+            .generate_data_key()
+            .key_id(&self.key_id)
+            .key_spec(DataKeySpec::Aes256)
+            .set_encryption_context(Some(binding.context()))
+            .send()
+            .await
+            .map_err(|source| Error::Kms {
+                operation: "GenerateDataKey",
+                source: source.into(),
+            })?;
+        let key = key_bytes(answer.plaintext)?;
+        let dek = answer
+            .ciphertext_blob
+            .ok_or(Error::MalformedKey)?
+            .into_inner();
+        let kid = answer.key_id.ok_or(Error::MalformedKey)?;
+        Ok(DataKey {
+            key,
+            dek,
+            kid,
+            binding,
+            table: &self.table,
+        })
+    }
+
+    /// Opens what was sealed for the row `binding`: one KMS call.
+    pub async fn open(&self, binding: &Binding, sealed: &Sealed) -> Result<Plaintext, Error> {
+        let answer = self
+            .kms
+            .decrypt()
+            .key_id(&sealed.kid)
+            .ciphertext_blob(Blob::new(sealed.dek.clone()))
+            .set_encryption_context(Some(binding.context()))
+            .send()
+            .await
+            .map_err(|source| match source.as_service_error() {
+                Some(refused) if refused.is_invalid_ciphertext_exception() => Error::Misplaced,
+                _ => Error::Kms {
+                    operation: "Decrypt",
+                    source: source.into(),
+                },
+            })?;
+        let key = key_bytes(answer.plaintext)?;
+        let additional_data = binding.additional_data(&self.table, sealed.generation);
+        Ok(Plaintext::new(format::open(
+            &key,
+            &additional_data,
+            &sealed.bytes,
+        )?))
+    }
+}
+
+/// Hands over the allocation KMS's answer came in and checks its length.
+fn key_bytes(blob: Option<Blob>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let bytes = Zeroizing::new(blob.ok_or(Error::MalformedKey)?.into_inner());
+    if bytes.len() == format::KEY_BYTES {
+        Ok(bytes)
+    } else {
+        Err(Error::MalformedKey)
+    }
+}
+
+/// A data key that has sealed nothing yet. Sealing consumes it: one key, one ciphertext.
+pub struct DataKey<'a> {
+    key: Zeroizing<Vec<u8>>,
+    dek: Vec<u8>,
+    kid: String,
+    binding: Binding,
+    table: &'a str,
+}
+
+impl DataKey<'_> {
+    /// Seals `plaintext` as `generation` of the row this key was made for. No network call.
+    pub fn seal(self, generation: u64, plaintext: &Plaintext) -> Result<Sealed, Error> {
+        let additional_data = self.binding.additional_data(self.table, generation);
+        let bytes = format::seal(&self.key, &additional_data, plaintext.as_bytes())?;
+        Ok(Sealed {
+            dek: self.dek,
+            kid: self.kid,
+            bytes,
+            generation,
+        })
+    }
+}
+
+impl fmt::Debug for DataKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKey")
+            .field("binding", &self.binding)
+            .finish_non_exhaustive()
+    }
+}

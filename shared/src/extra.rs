@@ -1,0 +1,188 @@
+//! The owner's free-form JSON object: kept and returned as the text that was sent.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::credential::Invalid;
+
+/// Most bytes of JSON text an `extra` may have.
+pub const MAX_BYTES: usize = 16 * 1024;
+/// Deepest nesting of objects and arrays in an `extra`, the outermost counted.
+pub const MAX_DEPTH: usize = 32;
+
+/// A JSON object of at most 16 KB and 32 levels, without duplicate keys, NUL characters or lone surrogates.
+///
+/// The text is never re-serialized, so numbers keep their spelling and keys their order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Extra(String);
+
+impl Extra {
+    /// The JSON text, as it was sent.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the value under `key` is `value`: a string by its text, a number or boolean by its JSON
+    /// spelling. Null, arrays and objects equal nothing.
+    pub fn has(&self, key: &str, value: &str) -> bool {
+        let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(&self.0) else {
+            return false;
+        };
+        let Some(json) = fields.get(key).map(|raw| raw.get()) else {
+            return false;
+        };
+        match json.bytes().next() {
+            Some(b'"') => serde_json::from_str::<String>(json).is_ok_and(|text| text == value),
+            Some(b'{' | b'[' | b'n') | None => false,
+            Some(_) => json == value,
+        }
+    }
+}
+
+impl TryFrom<&RawValue> for Extra {
+    type Error = Invalid;
+
+    fn try_from(raw: &RawValue) -> Result<Self, Invalid> {
+        Self::try_from(raw.get().to_owned())
+    }
+}
+
+impl TryFrom<String> for Extra {
+    type Error = Invalid;
+
+    fn try_from(json: String) -> Result<Self, Invalid> {
+        if json.len() > MAX_BYTES {
+            return Err(Invalid("must NOT be larger than 16384 bytes of JSON"));
+        }
+        if !json.starts_with('{') {
+            return Err(Invalid("must be object"));
+        }
+        let mut broken = Invalid("must be JSON with valid Unicode and representable numbers");
+        let mut parser = serde_json::Deserializer::from_str(&json);
+        match (Strict {
+            levels_left: MAX_DEPTH,
+            broken: &mut broken,
+        })
+        .deserialize(&mut parser)
+        {
+            Ok(()) => Ok(Self(json)),
+            Err(_) => Err(broken),
+        }
+    }
+}
+
+/// Shows nothing of the content: it is the owner's, and logs are not the place for it.
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extra({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Extra {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// Walks a JSON value and refuses what would not survive a round trip through other people's parsers.
+struct Strict<'a> {
+    levels_left: usize,
+    broken: &'a mut Invalid,
+}
+
+impl Strict<'_> {
+    fn refuse<E: de::Error>(self, rule: &'static str) -> E {
+        *self.broken = Invalid(rule);
+        E::custom(rule)
+    }
+
+    fn text<E: de::Error>(self, text: &str) -> Result<(), E> {
+        if text.contains('\0') {
+            Err(self.refuse("must NOT contain NUL characters"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self {
+                levels_left,
+                ..self
+            }),
+            None => Err(self.refuse("must NOT be nested deeper than 32 levels")),
+        }
+    }
+
+    fn inner(&mut self) -> Strict<'_> {
+        Strict {
+            levels_left: self.levels_left,
+            broken: self.broken,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        self.text(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut this = self.deeper()?;
+        while seq.next_element_seed(this.inner())?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut this = self.deeper()?;
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            this.inner().text(&key)?;
+            if !keys.insert(key) {
+                return Err(this.refuse("must NOT have duplicate keys"));
+            }
+            map.next_value_seed(this.inner())?;
+        }
+        Ok(())
+    }
+}

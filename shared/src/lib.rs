@@ -1,0 +1,15 @@
+//! What any Lambda may use. Nothing here knows HTTP.
+//!
+//! `credential` is the domain; `envelope`, `stores` and `zoom` reach the outside; `config` reads the
+//! environment. Arrows point from the outside to the domain, never back.
+
+pub mod api_key;
+pub mod config;
+pub mod credential;
+pub mod envelope;
+pub mod extra;
+pub mod meter;
+pub mod secret;
+pub mod stores;
+pub mod timestamp;
+pub mod zoom;

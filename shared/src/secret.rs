@@ -1,0 +1,183 @@
+//! What must never be shown. None of these types is `Serialize` or `Display`; their `Debug` redacts.
+//!
+//! A secret is wrapped on arrival and unwrapped here (to be sealed) and in `zoom` (to be sent to Zoom);
+//! every unwrapping is an `#[expect(clippy::disallowed_methods)]` with its reason.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::credential::{ClientId, Invalid};
+
+/// A Zoom app's client secret: 1 to 256 characters.
+#[derive(Clone, Debug)]
+pub struct ClientSecret(SecretString);
+
+impl TryFrom<String> for ClientSecret {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let secret = SecretString::from(text);
+        match characters(&secret) {
+            0 => Err(Invalid("must NOT have fewer than 1 characters")),
+            1..=256 => Ok(Self(secret)),
+            _ => Err(Invalid("must NOT have more than 256 characters")),
+        }
+    }
+}
+
+/// An OAuth authorization code, at most 2000 characters. Works once at Zoom, within 5 minutes.
+#[derive(Clone, Debug)]
+pub struct AuthorizationCode(SecretString);
+
+impl TryFrom<String> for AuthorizationCode {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let secret = SecretString::from(text);
+        match characters(&secret) {
+            // The published schema has no lower bound, but an empty code can mean nothing: refused, so that
+            // a form's empty field never quietly makes an app credential out of a user's.
+            0 => Err(Invalid("must NOT have fewer than 1 characters")),
+            1..=2000 => Ok(Self(secret)),
+            _ => Err(Invalid("must NOT have more than 2000 characters")),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a length is checked where the secret is wrapped"
+)]
+fn characters(secret: &SecretString) -> usize {
+    secret.expose_secret().chars().count()
+}
+
+/// What one authorization gave: both tokens of a grant, kept and sealed together.
+#[derive(Clone, Debug)]
+pub struct TokenPair {
+    /// Opens Zoom's REST API for about an hour.
+    pub access: SecretString,
+    /// Buys the next pair, once.
+    pub refresh: SecretString,
+}
+
+/// The pair as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct SealedPair<'a> {
+    access_token: &'a str,
+    refresh_token: &'a str,
+}
+
+/// Bytes that were, or are about to be, sealed. Wiped when dropped.
+pub struct Plaintext(Zeroizing<Vec<u8>>);
+
+/// The opened bytes are not what this version of the vault seals there.
+#[derive(Debug, thiserror::Error)]
+#[error("opened bytes have an unknown shape")]
+pub struct UnknownShape;
+
+impl Plaintext {
+    /// Wraps opened bytes; the allocation is taken over, not copied.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, to be sealed.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plaintext([REDACTED])")
+    }
+}
+
+impl From<&ClientSecret> for Plaintext {
+    #[expect(clippy::disallowed_methods, reason = "sealing needs the plaintext")]
+    fn from(secret: &ClientSecret) -> Self {
+        Self::new(secret.0.expose_secret().as_bytes().to_vec())
+    }
+}
+
+impl TryFrom<Plaintext> for ClientSecret {
+    type Error = UnknownShape;
+
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
+        let text = str::from_utf8(&opened.0).map_err(|_| UnknownShape)?;
+        Ok(Self(SecretString::from(text)))
+    }
+}
+
+impl TryFrom<&TokenPair> for Plaintext {
+    type Error = UnknownShape;
+
+    #[expect(clippy::disallowed_methods, reason = "sealing needs the plaintext")]
+    fn try_from(pair: &TokenPair) -> Result<Self, UnknownShape> {
+        let pair = SealedPair {
+            access_token: pair.access.expose_secret(),
+            refresh_token: pair.refresh.expose_secret(),
+        };
+        // Sized up front: a buffer that grew would leave copies of the tokens behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(
+            64 + 2 * (pair.access_token.len() + pair.refresh_token.len()),
+        ));
+        serde_json::to_writer(&mut *bytes, &pair).map_err(|_| UnknownShape)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<Plaintext> for TokenPair {
+    type Error = UnknownShape;
+
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
+        let pair: SealedPair<'_> = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
+        Ok(Self {
+            access: SecretString::from(pair.access_token),
+            refresh: SecretString::from(pair.refresh_token),
+        })
+    }
+}
+
+/// A Zoom app's own credentials, as its token endpoint wants them.
+#[derive(Clone, Debug)]
+pub struct AppCredentials {
+    /// Names the app.
+    pub client_id: ClientId,
+    /// Proves it.
+    pub client_secret: ClientSecret,
+}
+
+impl ClientSecret {
+    /// SHA-256, to recognise a repeated request by.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        fingerprint(&self.0)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the client secret")]
+    pub(crate) fn revealed(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl AuthorizationCode {
+    /// SHA-256, to recognise a repeated request by.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        fingerprint(&self.0)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the code")]
+    pub(crate) fn revealed(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "hashing needs the plaintext")]
+fn fingerprint(secret: &SecretString) -> Vec<u8> {
+    digest(&SHA256, secret.expose_secret().as_bytes())
+        .as_ref()
+        .to_vec()
+}

@@ -1,0 +1,614 @@
+//! The table `credentials`: what may be shown, and where the secrets of it are.
+//!
+//! Partition key `team_id`, sort key `credential_id`. Deleted rows stay until their TTL and are
+//! invisible outside this file. Every write raises `version` and says in `change` what it was: that is
+//! what the table's stream is filtered by.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::expression::Update;
+use super::transaction::Write;
+use super::{Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
+use crate::credential::{
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
+};
+use crate::extra::Extra;
+use crate::timestamp::Timestamp;
+
+/// The index that finds a Zoom user's credentials. Keys `zoom_user_id`, `team_id`.
+const BY_ZOOM_USER: &str = "by-zoom-user";
+
+/// How far apart, at least, two authorizations must be for the later one to be called newer. Overlapping
+/// ones are left alone: no clock knows the order in which Zoom took them.
+const APART: Duration = Duration::from_secs(5);
+
+/// How many siblings are re-pointed at a time.
+const AT_ONCE: usize = 16;
+
+/// What a write to a row was, for the stream's readers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Created,
+    Updated,
+    Active,
+    Deleted,
+}
+
+impl Change {
+    fn attribute(self) -> AttributeValue {
+        text(match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Active => "active",
+            Self::Deleted => "deleted",
+        })
+    }
+}
+
+/// A row, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    team_id: TeamId,
+    credential_id: CredentialId,
+    name: Name,
+    credential_type: CredentialType,
+    client_id: ClientId,
+    #[serde(flatten)]
+    grant: Option<GrantRef>,
+    #[serde(flatten)]
+    profile: Profile,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<String>,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<String>,
+    version: u64,
+    change: Change,
+    deleted: bool,
+}
+
+/// The grant a credential mints with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRef {
+    /// Its row in `secrets`.
+    #[serde(rename = "grant_id")]
+    pub id: GrantId,
+    /// When Zoom answered the authorization, in milliseconds. A grant is one authorization, so this copy
+    /// of the grant row's own cannot go stale.
+    #[serde(rename = "grant_authorized_at")]
+    pub authorized_at: i64,
+}
+
+/// What Zoom says of the user who authorized.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Zoom's id of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_user_id: Option<String>,
+    /// Zoom's id of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_account_id: Option<String>,
+    /// The user's email address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_email: Option<String>,
+    /// The user's display name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_display_name: Option<String>,
+}
+
+/// What an authorization makes of a credential.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    /// The new grant.
+    pub grant: GrantRef,
+    /// What the user consented to, comma-separated, where Zoom said.
+    pub scopes: Option<String>,
+}
+
+/// A credential with what the vault knows of it beyond what may be shown.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What may be shown.
+    pub credential: Credential,
+    /// The Zoom app.
+    pub client_id: ClientId,
+    /// The grant, if a user has authorized.
+    pub grant: Option<GrantRef>,
+    /// Rises with every write.
+    pub version: u64,
+}
+
+impl TryFrom<Row> for Stored {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let extra = row
+            .extra
+            .map(Extra::try_from)
+            .transpose()
+            .map_err(serde::de::Error::custom)
+            .map_err(Error::Shape)?;
+        Ok(Self {
+            credential: Credential {
+                credential_id: row.credential_id,
+                name: row.name,
+                credential_type: row.credential_type,
+                zoom_user_id: row.profile.zoom_user_id,
+                zoom_account_id: row.profile.zoom_account_id,
+                zoom_email: row.profile.zoom_email,
+                zoom_display_name: row.profile.zoom_display_name,
+                scopes: row.scopes,
+                state: row.state,
+                last_error_message: row.last_error_message,
+                last_error_at: row.last_error_at,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+                extra,
+            },
+            client_id: row.client_id,
+            grant: row.grant,
+            version: row.version,
+        })
+    }
+}
+
+/// What becomes of a credential's `extra`.
+#[derive(Clone, Debug)]
+pub enum ExtraChange {
+    /// It is taken away.
+    Clear,
+    /// It is replaced as a whole.
+    Replace(Extra),
+}
+
+impl ExtraChange {
+    /// The object that is there afterwards.
+    pub fn into_extra(self) -> Option<Extra> {
+        match self {
+            Self::Clear => None,
+            Self::Replace(extra) => Some(extra),
+        }
+    }
+}
+
+/// The parts of a credential that its owner changes. What is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// A new name.
+    pub name: Option<Name>,
+    /// A new object, or none at all.
+    pub extra: Option<ExtraChange>,
+}
+
+impl Changes {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.extra.is_none()
+    }
+
+    fn apply(self, mut update: Update) -> Update {
+        if let Some(name) = self.name {
+            update = update.set("name", text(name.as_str()));
+        }
+        match self.extra {
+            Some(ExtraChange::Replace(extra)) => update.set("extra", text(extra.as_json())),
+            Some(ExtraChange::Clear) => update.remove("extra"),
+            None => update,
+        }
+    }
+}
+
+/// Some of a team's credentials, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// The credentials.
+    pub stored: Vec<Stored>,
+    /// Where the next page begins, if there is one: after this id.
+    pub next: Option<CredentialId>,
+}
+
+/// The table `credentials`.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    client: Client,
+    table: String,
+}
+
+impl Credentials {
+    /// `table` is the table's name.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    fn key(team: &TeamId, id: CredentialId) -> Item {
+        HashMap::from([
+            ("team_id".to_owned(), text(team)),
+            ("credential_id".to_owned(), text(&id)),
+        ])
+    }
+
+    /// One credential of a team.
+    pub async fn get(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(team, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        let row: Row = from_item(answer.item.ok_or(Error::NotFound)?)?;
+        if row.deleted {
+            Err(Error::NotFound)
+        } else {
+            row.try_into()
+        }
+    }
+
+    /// Up to `rows` rows of a team, newest first, after `after`; the deleted ones instead, where asked for.
+    /// A page may hold fewer than there are, or none, and still have a next.
+    pub async fn page(
+        &self,
+        team: &TeamId,
+        after: Option<CredentialId>,
+        rows: Option<i32>,
+        deleted: bool,
+    ) -> Result<Page, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .filter_expression("deleted = :deleted")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted))
+            .set_exclusive_start_key(after.map(|id| Self::key(team, id)))
+            .set_limit(rows)
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("Query", error))?;
+        let stored = answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| from_item::<Row>(item)?.try_into());
+        let next = answer
+            .last_evaluated_key
+            .and_then(|key| match key.get("credential_id") {
+                Some(AttributeValue::S(id)) => id.parse().ok(),
+                _ => None,
+            });
+        Ok(Page {
+            stored: stored.collect::<Result<_, Error>>()?,
+            next,
+        })
+    }
+
+    /// A transaction that begins with a new credential: `app`, or `user` where it comes with an authorization.
+    pub fn insert(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        name: Name,
+        client_id: ClientId,
+        extra: Option<Extra>,
+        authorized: Option<Authorized>,
+    ) -> Result<(Stored, Transaction<'_>), Error> {
+        let (grant, scopes) = authorized.map_or((None, None), |it| (Some(it.grant), it.scopes));
+        let row = Row {
+            team_id: team.clone(),
+            credential_id: id,
+            name,
+            credential_type: if grant.is_some() {
+                CredentialType::User
+            } else {
+                CredentialType::App
+            },
+            client_id,
+            grant,
+            profile: Profile::default(),
+            scopes,
+            state: State::Active,
+            last_error_message: None,
+            last_error_at: None,
+            created_at: id.created_at(),
+            updated_at: id.created_at(),
+            extra: extra.map(|extra| extra.as_json().to_owned()),
+            version: 1,
+            change: Change::Created,
+            deleted: false,
+        };
+        let item = to_item(&row)?;
+        let absent = "attribute_not_exists(credential_id)";
+        let write = Write::put(
+            Part::Credential,
+            &self.table,
+            item,
+            Some(absent),
+            HashMap::new(),
+        )?;
+        Ok((row.try_into()?, Transaction::new(&self.client, write)))
+    }
+
+    /// Changes name and extra, each on its own: concurrent changes of different fields are both kept.
+    pub async fn change(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        changes: Changes,
+    ) -> Result<Stored, Error> {
+        self.update(team, id, changes.apply(touched(Change::Updated)))
+            .await
+    }
+
+    /// A transaction that begins with a new client id, if the credential still has the app and the grant
+    /// that were `seen`. On an active credential the errors go too: they were the old secret's.
+    pub fn change_app(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        client_id: &ClientId,
+        changes: Changes,
+    ) -> Result<Transaction<'_>, Error> {
+        let mut update = changes
+            .apply(touched(Change::Updated))
+            .set("client_id", text(client_id.as_str()));
+        if seen.credential.state == State::Active {
+            update = update.remove("last_error_message").remove("last_error_at");
+        }
+        let update = when_seen(update, seen).when_equal("client_id", text(seen.client_id.as_str()));
+        self.begin(team, seen.credential.credential_id, update)
+    }
+
+    /// A transaction that begins with a new authorization, if the credential still has the grant that was
+    /// `seen`; and its app, where that is to stay. The profile is emptied: it may be another Zoom user.
+    pub fn reauthorize(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        new_app: Option<&ClientId>,
+        authorized: &Authorized,
+        changes: Changes,
+    ) -> Result<Transaction<'_>, Error> {
+        let change = match seen.credential.state {
+            State::Active => Change::Updated,
+            State::Invalid => Change::Active,
+        };
+        let update = authorize(changes.apply(touched(change)), authorized)
+            .set("credential_type", text("user"))
+            .remove("zoom_user_id")
+            .remove("zoom_account_id")
+            .remove("zoom_email")
+            .remove("zoom_display_name");
+        let update = match new_app {
+            Some(client_id) => update.set("client_id", text(client_id.as_str())),
+            None => update.when_equal("client_id", text(seen.client_id.as_str())),
+        };
+        self.begin(team, seen.credential.credential_id, when_seen(update, seen))
+    }
+
+    /// Writes what Zoom said of the user, or why it could not be read, if the credential still has this grant.
+    pub async fn complete_profile(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        grant: GrantId,
+        profile: Result<Profile, String>,
+    ) -> Result<Stored, Error> {
+        let update = touched(Change::Updated).when_equal("grant_id", text(&grant));
+        let update = match profile {
+            Ok(profile) => update
+                .assign("zoom_user_id", profile.zoom_user_id.as_ref().map(text))
+                .assign(
+                    "zoom_account_id",
+                    profile.zoom_account_id.as_ref().map(text),
+                )
+                .assign("zoom_email", profile.zoom_email.as_ref().map(text))
+                .assign(
+                    "zoom_display_name",
+                    profile.zoom_display_name.as_ref().map(text),
+                ),
+            Err(reason) => update
+                .set("last_error_message", text(&reason))
+                .set("last_error_at", text(&Timestamp::now())),
+        };
+        self.update(team, id, update).await
+    }
+
+    /// Deletes: the row is hidden at once, keeps what it had, and goes for good after `retention`.
+    pub async fn delete(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        retention: Duration,
+    ) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let update = touched(Change::Deleted)
+            .set("deleted", AttributeValue::Bool(true))
+            .set("deleted_at", text(&now))
+            .set("purge_at", number(&now.plus(retention).as_seconds()));
+        self.update(team, id, update).await.map(drop)
+    }
+
+    /// Points the team's other credentials of the same Zoom app and user at `authorized`: Zoom has killed
+    /// their grants. Best effort; answers how many were moved.
+    pub async fn adopt_siblings(
+        &self,
+        team: &TeamId,
+        client_id: &ClientId,
+        zoom_user_id: &str,
+        authorized: &Authorized,
+        code_sent_at: Timestamp,
+    ) -> Result<usize, Error> {
+        let siblings = self
+            .siblings(team, client_id, zoom_user_id, authorized.grant.id)
+            .await?;
+        let moves = siblings.into_iter().map(|sibling| {
+            let update = authorize(touched(Change::Active), authorized)
+                .when_equal("grant_id", text(&sibling.grant_id))
+                .when_less(
+                    "grant_authorized_at",
+                    number(&code_sent_at.minus(APART).as_millis()),
+                );
+            self.update(team, sibling.credential_id, update)
+        });
+        let mut outcomes = stream::iter(moves).buffer_unordered(AT_ONCE);
+        let mut count = 0;
+        while let Some(outcome) = outcomes.next().await {
+            match outcome {
+                Ok(_) => count += 1,
+                // Deleted meanwhile, or authorized meanwhile, or too close to call.
+                Err(Error::NotFound | Error::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn siblings(
+        &self,
+        team: &TeamId,
+        client_id: &ClientId,
+        zoom_user_id: &str,
+        newest: GrantId,
+    ) -> Result<Vec<Sibling>, Error> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_ZOOM_USER)
+            .key_condition_expression("zoom_user_id = :user AND team_id = :team")
+            .filter_expression("client_id = :app AND deleted = :no AND grant_id <> :newest")
+            .expression_attribute_values(":user", text(zoom_user_id))
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":app", text(client_id.as_str()))
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .expression_attribute_values(":newest", text(&newest))
+            .into_paginator()
+            .items()
+            .send();
+        let mut siblings = Vec::new();
+        while let Some(item) = pages.next().await {
+            siblings.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(siblings)
+    }
+
+    /// Updates a row that is not deleted.
+    ///
+    /// An update that was applied, but whose answer was lost, is recognised by its `writer` when the SDK's
+    /// retry finds its condition gone.
+    async fn update(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<Stored, Error> {
+        let writer = Uuid::new_v4().to_string();
+        let update = update
+            .set("writer", text(&writer))
+            .when_equal("deleted", AttributeValue::Bool(false))
+            .build();
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(team, id)))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let item = match sent {
+            Ok(answer) => answer.attributes,
+            Err(error) => Some(applied(error, &writer)?),
+        };
+        from_item::<Row>(item.ok_or(Error::NotFound)?)?.try_into()
+    }
+
+    fn begin(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<Transaction<'_>, Error> {
+        let update = update
+            .when_equal("deleted", AttributeValue::Bool(false))
+            .build();
+        let write = Write::update(Part::Credential, &self.table, Self::key(team, id), update)?;
+        Ok(Transaction::new(&self.client, write))
+    }
+}
+
+/// What the index knows of a credential.
+#[derive(Deserialize)]
+struct Sibling {
+    credential_id: CredentialId,
+    grant_id: GrantId,
+}
+
+/// What every update writes.
+fn touched(change: Change) -> Update {
+    Update::new()
+        .set("updated_at", text(&Timestamp::now()))
+        .set("change", change.attribute())
+        .increment("version", 1)
+}
+
+/// What a new grant makes of a row, its own or a sibling's.
+fn authorize(update: Update, authorized: &Authorized) -> Update {
+    update
+        .set("grant_id", text(&authorized.grant.id))
+        .set(
+            "grant_authorized_at",
+            number(&authorized.grant.authorized_at),
+        )
+        .assign("scopes", authorized.scopes.as_ref().map(text))
+        .set("state", text("active"))
+        .remove("last_error_message")
+        .remove("last_error_at")
+}
+
+/// Holds the update to a credential whose grant is still the one that was `seen`.
+fn when_seen(update: Update, seen: &Stored) -> Update {
+    match seen.grant {
+        Some(grant) => update.when_equal("grant_id", text(&grant.id)),
+        None => update.when_absent("grant_id"),
+    }
+}
+
+/// The row as our own earlier try left it, or the error the failure stands for.
+fn applied(error: SdkError<UpdateItemError>, writer: &str) -> Result<Item, Error> {
+    let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error()
+    else {
+        return Err(failed("UpdateItem", error));
+    };
+    let item = refused.item.clone().ok_or(Error::NotFound)?;
+    match (item.get("writer"), item.get("deleted")) {
+        (Some(AttributeValue::S(last)), _) if last == writer => Ok(item),
+        (_, Some(AttributeValue::Bool(false))) => Err(Error::Conflict),
+        _ => Err(Error::NotFound),
+    }
+}

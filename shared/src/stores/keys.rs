@@ -1,0 +1,102 @@
+//! The table `keys`, as functions see it: read only. Partition key `team_id`, sort key `record`
+//! (`settings`, or `key#` and the key's SHA-256).
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Item, failed, from_item, text};
+use crate::api_key::{ApiKey, KeyHash, Permission};
+use crate::credential::TeamId;
+use crate::timestamp::Timestamp;
+
+/// The sort key of a team's settings.
+pub(super) const SETTINGS: &str = "settings";
+/// What the sort key of an API key begins with.
+pub(super) const KEY: &str = "key#";
+
+/// How many mutating calls a second a team may make, unless it was set.
+pub const DEFAULT_RATE: u32 = 20;
+
+/// An API key's row.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeyRow {
+    pub(super) team_id: TeamId,
+    pub(super) record: String,
+    pub(super) permission: Permission,
+    pub(super) created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revoked_at: Option<Timestamp>,
+}
+
+/// A team and its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Team {
+    /// The team.
+    pub team_id: TeamId,
+    /// Mutating calls allowed in a second.
+    pub rate: u32,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// The table `keys`.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    client: Client,
+    table: String,
+}
+
+impl Keys {
+    /// `table` is the table's name.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// What a key may do; `NotFound` where it is unknown or revoked.
+    pub async fn permission(&self, key: &ApiKey) -> Result<Permission, Error> {
+        let row: KeyRow = self.read(key.team(), &record(&key.hash())).await?;
+        match row.revoked_at {
+            None => Ok(row.permission),
+            Some(_) => Err(Error::NotFound),
+        }
+    }
+
+    /// How many mutating calls a second a team may make.
+    pub async fn rate(&self, team: &TeamId) -> Result<u32, Error> {
+        match self.read::<Team>(team, SETTINGS).await {
+            Ok(team) => Ok(team.rate),
+            Err(Error::NotFound) => Ok(DEFAULT_RATE),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        team: &TeamId,
+        record: &str,
+    ) -> Result<T, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(team, record)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        from_item(answer.item.ok_or(Error::NotFound)?)
+    }
+}
+
+pub(super) fn record(hash: &KeyHash) -> String {
+    format!("{KEY}{}", hash.as_str())
+}
+
+pub(super) fn key(team: &TeamId, record: &str) -> Item {
+    HashMap::from([
+        ("team_id".to_owned(), text(team)),
+        ("record".to_owned(), text(record)),
+    ])
+}

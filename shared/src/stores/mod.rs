@@ -1,0 +1,121 @@
+//! DynamoDB. The word `deleted`, table names, conditions and expressions exist here and nowhere else.
+//!
+//! One store per table, because a role is a list of tables; what must happen together is a
+//! [`Transaction`] of writes that the stores make.
+
+mod credentials;
+mod expression;
+mod keys;
+mod operator;
+mod requests;
+mod secrets;
+mod transaction;
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use credentials::{
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
+};
+pub use keys::{DEFAULT_RATE, Keys, Team};
+pub use operator::{KeyListing, Operator};
+pub use requests::{Admission, Claim, Claimed, Held, Requests};
+pub use secrets::{AppSecret, GrantSecret, Secrets};
+pub use transaction::{Part, Transaction, Write};
+
+type Item = HashMap<String, AttributeValue>;
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such row, or it is deleted.
+    #[error("no such row")]
+    NotFound,
+    /// A condition did not hold: someone else was first.
+    #[error("a concurrent change won")]
+    Conflict,
+    /// DynamoDB is down, silent or throttling. Trying again may help.
+    #[error("DynamoDB {operation} is unavailable")]
+    Unavailable {
+        /// Which call.
+        operation: &'static str,
+        /// DynamoDB's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// DynamoDB refused the call: missing table, denied access, invalid expression. Trying again will not help.
+    #[error("DynamoDB {operation} was refused")]
+    Refused {
+        /// Which call.
+        operation: &'static str,
+        /// DynamoDB's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row is not of the shape this version writes.
+    #[error("a row has an unknown shape")]
+    Shape(#[source] serde_dynamo::Error),
+}
+
+/// Sorts a failed call into what may help by itself and what will not.
+fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let transient = match &error {
+        SdkError::ServiceError(refused) => {
+            refused.raw().status().is_server_error()
+                || refused.err().code().is_some_and(is_transient)
+        }
+        SdkError::ConstructionFailure(_) => false,
+        // Timeouts, connections that broke, answers that were no answers.
+        SdkError::TimeoutError(_)
+        | SdkError::DispatchFailure(_)
+        | SdkError::ResponseError(_)
+        | _ => true,
+    };
+    if transient {
+        Error::Unavailable {
+            operation,
+            source: error.into(),
+        }
+    } else {
+        Error::Refused {
+            operation,
+            source: error.into(),
+        }
+    }
+}
+
+fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "ThrottlingException"
+            | "InternalServerError"
+            | "LimitExceededException"
+            | "TransactionInProgressException"
+            | "TransactionConflictException"
+    )
+}
+
+fn to_item(row: impl Serialize) -> Result<Item, Error> {
+    serde_dynamo::to_item(row).map_err(Error::Shape)
+}
+
+fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
+    serde_dynamo::from_item(item).map_err(Error::Shape)
+}
+
+fn text(value: &(impl ToString + ?Sized)) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+fn number(value: &impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

@@ -1,0 +1,255 @@
+//! The table `keys`, as the operator sees it: the only writer.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::expression::Update;
+use super::keys::{DEFAULT_RATE, KEY, KeyRow, SETTINGS, key, record};
+use super::{Error, Team, failed, from_item, number, text, to_item};
+use crate::api_key::{ApiKey, Permission};
+use crate::credential::TeamId;
+use crate::timestamp::Timestamp;
+
+/// How much of a key's hash names it: 48 bits tell a team's keys apart.
+const ID_CHARACTERS: usize = 12;
+
+/// An API key as it can be listed: without the key.
+#[derive(Debug, Serialize)]
+pub struct KeyListing {
+    /// Names the key, to revoke it.
+    pub key_id: String,
+    /// Whose it is.
+    pub team: TeamId,
+    /// What it may do.
+    pub permission: Permission,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<KeyRow> for KeyListing {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            key_id: row
+                .record
+                .chars()
+                .skip(KEY.len())
+                .take(ID_CHARACTERS)
+                .collect(),
+            team: row.team_id,
+            permission: row.permission,
+            created_at: row.created_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// Teams and API keys, with the power to write them.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    client: Client,
+    table: String,
+}
+
+impl Operator {
+    /// `table` is the name of the table `keys`.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Creates a team; `Conflict` where it exists.
+    pub async fn create_team(&self, team: &TeamId, rate: Option<u32>) -> Result<Team, Error> {
+        let team = Team {
+            team_id: team.clone(),
+            rate: rate.unwrap_or(DEFAULT_RATE),
+            created_at: Timestamp::now(),
+        };
+        let mut item = to_item(&team)?;
+        item.insert("record".to_owned(), text(SETTINGS));
+        self.put_new(item).await?;
+        Ok(team)
+    }
+
+    /// Sets a team's rate; `NotFound` where there is no such team.
+    pub async fn set_rate(&self, team: &TeamId, rate: u32) -> Result<Team, Error> {
+        let row = Update::new()
+            .set("rate", number(&rate))
+            .when_equal("record", text(SETTINGS));
+        self.update(team, SETTINGS, row).await
+    }
+
+    /// One team's settings.
+    pub async fn team(&self, team: &TeamId) -> Result<Team, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(team, SETTINGS)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        from_item(answer.item.ok_or(Error::NotFound)?)
+    }
+
+    /// All teams, by name.
+    pub async fn teams(&self) -> Result<Vec<Team>, Error> {
+        let mut rows = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("#record = :settings")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":settings", text(SETTINGS))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut teams = Vec::new();
+        while let Some(item) = rows.next().await {
+            teams.push(from_item::<Team>(
+                item.map_err(|error| failed("Scan", error))?,
+            )?);
+        }
+        teams.sort_by(|a, b| a.team_id.as_str().cmp(b.team_id.as_str()));
+        Ok(teams)
+    }
+
+    /// Makes a key for a team that exists and stores its hash. The key itself is in the answer and nowhere else.
+    pub async fn create_key(
+        &self,
+        team: &TeamId,
+        permission: Permission,
+    ) -> Result<(ApiKey, KeyListing), Error> {
+        self.team(team).await?;
+        let api_key = ApiKey::generate(team.clone()).map_err(|error| Error::Refused {
+            operation: "generating a key",
+            source: error.into(),
+        })?;
+        self.insert_key(&api_key, permission)
+            .await
+            .map(|listing| (api_key, listing))
+    }
+
+    /// Stores the hash of a key that was made elsewhere; `Conflict` where it is stored already.
+    pub async fn insert_key(
+        &self,
+        api_key: &ApiKey,
+        permission: Permission,
+    ) -> Result<KeyListing, Error> {
+        let row = KeyRow {
+            team_id: api_key.team().clone(),
+            record: record(&api_key.hash()),
+            permission,
+            created_at: Timestamp::now(),
+            revoked_at: None,
+        };
+        self.put_new(to_item(&row)?).await?;
+        Ok(row.into())
+    }
+
+    /// All keys of a team, revoked ones too, oldest first; `NotFound` where there is no such team.
+    pub async fn keys(&self, team: &TeamId) -> Result<Vec<KeyListing>, Error> {
+        self.team(team).await?;
+        let mut keys: Vec<KeyListing> = self
+            .key_rows(team, String::new())
+            .await?
+            .into_iter()
+            .map(KeyListing::from)
+            .collect();
+        keys.sort_by_key(|key| key.created_at);
+        Ok(keys)
+    }
+
+    /// Revokes the key that `key_id` names; it stops working with the next request. Revoking twice keeps
+    /// the first time. `NotFound` where it names none.
+    pub async fn revoke_key(&self, team: &TeamId, key_id: &str) -> Result<KeyListing, Error> {
+        if key_id.len() != ID_CHARACTERS {
+            return Err(Error::NotFound);
+        }
+        let row = self
+            .key_rows(team, key_id.to_owned())
+            .await?
+            .pop()
+            .ok_or(Error::NotFound)?;
+        if row.revoked_at.is_some() {
+            return Ok(row.into());
+        }
+        let revoked = Update::new()
+            .set("revoked_at", text(&Timestamp::now()))
+            .when_equal("record", text(&row.record));
+        self.update::<KeyRow>(team, &row.record, revoked)
+            .await
+            .map(KeyListing::from)
+    }
+
+    async fn key_rows(&self, team: &TeamId, id_prefix: String) -> Result<Vec<KeyRow>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team AND begins_with(#record, :prefix)")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":prefix", text(&format!("{KEY}{id_prefix}")))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(item) = rows.next().await {
+            keys.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(keys)
+    }
+
+    async fn put_new(&self, item: super::Item) -> Result<(), Error> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(team_id)")
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(Error::Conflict),
+                _ => Err(failed("PutItem", error)),
+            },
+        }
+    }
+
+    async fn update<T: DeserializeOwned>(
+        &self,
+        team: &TeamId,
+        record: &str,
+        update: Update,
+    ) -> Result<T, Error> {
+        let update = update.build();
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(team, record)))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+            .send()
+            .await;
+        let answer = sent.map_err(|error| match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Error::NotFound,
+            _ => failed("UpdateItem", error),
+        })?;
+        from_item(answer.attributes.unwrap_or_else(HashMap::new))
+    }
+}

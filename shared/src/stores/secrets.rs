@@ -1,0 +1,128 @@
+//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use serde::{Deserialize, Serialize};
+
+use super::transaction::Write;
+use super::{Error, Item, Part, failed, from_item, text, to_item};
+use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::envelope::{Sealed, SecretId};
+use crate::timestamp::Timestamp;
+
+/// The sealed client secret of one credential.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppSecret {
+    /// Whose it is: part of what the ciphertext is bound to.
+    pub team_id: TeamId,
+    /// The client secret.
+    #[serde(flatten)]
+    pub sealed: Sealed,
+}
+
+/// The sealed tokens of one authorization.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GrantSecret {
+    /// Whose it is: part of what the ciphertext is bound to.
+    pub team_id: TeamId,
+    /// The token pair.
+    #[serde(flatten)]
+    pub sealed: Sealed,
+    /// When the access token ends, in milliseconds.
+    pub access_expires_at: i64,
+    /// When the code was sent to Zoom, in milliseconds.
+    pub authorize_sent_at: i64,
+    /// When Zoom answered, in milliseconds.
+    pub authorized_at: i64,
+    /// The user's REST host, where Zoom named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Row<'a, T> {
+    secret_id: String,
+    #[serde(flatten)]
+    secret: &'a T,
+}
+
+#[derive(Serialize)]
+struct LiveGrant<'a> {
+    #[serde(flatten)]
+    grant: &'a GrantSecret,
+    state: State,
+}
+
+/// The table `secrets`.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    client: Client,
+    table: String,
+}
+
+impl Secrets {
+    /// `table` is the table's name.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// The sealed client secret of a credential.
+    pub async fn app(&self, id: SecretId) -> Result<AppSecret, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        from_item(answer.item.ok_or(Error::NotFound)?)
+    }
+
+    /// The write of a credential's client secret, in place of an older one. It belongs in one transaction with
+    /// the credential's `client_id`, whose conditions guard both.
+    pub fn put_app(&self, id: CredentialId, app: &AppSecret) -> Result<Write, Error> {
+        self.put(Part::App, SecretId::App(id), app, None)
+    }
+
+    /// The write of a new authorization's tokens.
+    pub fn insert_grant(&self, id: GrantId, grant: &GrantSecret) -> Result<Write, Error> {
+        let grant = LiveGrant {
+            grant,
+            state: State::Active,
+        };
+        self.put(
+            Part::Grant,
+            SecretId::Grant(id),
+            &grant,
+            Some("attribute_not_exists(secret_id)"),
+        )
+    }
+
+    fn put<T: Serialize>(
+        &self,
+        part: Part,
+        id: SecretId,
+        secret: &T,
+        condition: Option<&str>,
+    ) -> Result<Write, Error> {
+        let item = to_item(Row {
+            secret_id: id.to_string(),
+            secret,
+        })?;
+        Write::put(part, &self.table, item, condition, HashMap::new())
+    }
+}
+
+fn key(id: SecretId) -> Item {
+    HashMap::from([("secret_id".to_owned(), text(&id))])
+}
+
+impl GrantSecret {
+    /// When the access token ends.
+    pub fn access_expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.access_expires_at)
+    }
+}

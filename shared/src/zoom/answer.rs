@@ -1,0 +1,217 @@
+//! Reading what Zoom answers: bounded, and sorted by who must act.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Error, Fault};
+use crate::timestamp::Timestamp;
+
+/// More than any token answer or user object has; an error page is cut here too.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// As much of Zoom's reason as is passed on.
+const MAX_REASON_CHARACTERS: usize = 200;
+
+pub(super) enum Unreadable {
+    TooLong,
+    Broken(reqwest::Error),
+}
+
+/// The whole body, as long as it is no longer than it can be.
+pub(super) async fn body(mut answer: Response) -> Result<Vec<u8>, Unreadable> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(Unreadable::Broken)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Unreadable::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// An answer that is no success.
+pub(super) struct Failure {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    tracking_id: Option<String>,
+    body: ErrorBody,
+}
+
+/// Zoom's error objects: keys vary by endpoint and age.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Value,
+    reason: Value,
+    error_description: Value,
+    message: Value,
+    #[serde(rename = "errorCode")]
+    error_code: Value,
+    code: Value,
+}
+
+impl ErrorBody {
+    fn number(&self) -> Option<i64> {
+        [&self.error_code, &self.code]
+            .into_iter()
+            .find_map(|value| match value {
+                Value::Number(number) => number.as_i64(),
+                Value::String(text) => text.parse().ok(),
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            })
+    }
+
+    /// The words, most telling first, each once.
+    fn words(&self) -> Vec<&str> {
+        let mut words: Vec<&str> = Vec::new();
+        for value in [
+            &self.error,
+            &self.reason,
+            &self.error_description,
+            &self.message,
+        ] {
+            if let Some(text) = value
+                .as_str()
+                .filter(|text| !text.is_empty() && !words.contains(text))
+            {
+                words.push(text);
+            }
+        }
+        words
+    }
+
+    fn says(&self, word: &str) -> bool {
+        self.words()
+            .iter()
+            .any(|text| text.eq_ignore_ascii_case(word))
+    }
+}
+
+impl Failure {
+    pub(super) fn from_head(answer: &Response, tracking_id: Option<String>) -> Self {
+        let retry_after = answer
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok());
+        Self {
+            status: answer.status(),
+            retry_after: retry_after.and_then(parse_retry_after),
+            tracking_id,
+            body: ErrorBody::default(),
+        }
+    }
+
+    /// A body that is no JSON object says nothing more than the status did.
+    pub(super) fn with_body(self, body: &[u8]) -> Self {
+        Self {
+            body: serde_json::from_slice(body).unwrap_or_default(),
+            ..self
+        }
+    }
+
+    /// Sorts a failure of the token endpoint. `secrets` are what the request held: a reason that echoes one is dropped.
+    pub(super) fn at_token_endpoint(self, secrets: &[&str]) -> Error {
+        if let Some(transient) = self.transient() {
+            return transient;
+        }
+        let reason = self.reason(secrets);
+        match self.body.number() {
+            Some(4702 | 4704 | 4706 | 4709 | 4717) => Error::App { reason },
+            _ if self.body.says("invalid_client") || self.status == StatusCode::UNAUTHORIZED => {
+                Error::App { reason }
+            }
+            _ => Error::Grant { reason },
+        }
+    }
+
+    /// Sorts a failure of the REST API.
+    pub(super) fn at_rest(self, secrets: &[&str]) -> Error {
+        if let Some(transient) = self.transient() {
+            return transient;
+        }
+        match self.body.number() {
+            Some(4711) => Error::MissingScope {
+                scope: self.missing_scope(secrets),
+            },
+            _ => Error::Grant {
+                reason: self.reason(secrets),
+            },
+        }
+    }
+
+    /// What says nothing about the request itself.
+    fn transient(&self) -> Option<Error> {
+        let vague = self.body.number() == Some(4732)
+            || (self.body.number() == Some(4700) && self.body.words().is_empty());
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            Some(Error::Limited {
+                retry_after: self.retry_after,
+            })
+        } else if vague || !self.status.is_client_error() {
+            let source = Fault::Status(self.status.as_u16());
+            Some(Error::Failed {
+                source,
+                tracking_id: self.tracking_id.clone(),
+            })
+        } else {
+            None
+        }
+    }
+
+    /// Zoom's words, with its number: printable, bounded, and without any secret of the request.
+    fn reason(&self, secrets: &[&str]) -> String {
+        let words = self.body.words().join(": ");
+        let printable: String = words
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_REASON_CHARACTERS)
+            .collect();
+        let echoes = secrets.iter().any(|secret| echoes(&words, secret));
+        let words = if printable.is_empty() || echoes {
+            format!("status {}", self.status.as_u16())
+        } else {
+            printable
+        };
+        match self.body.number() {
+            Some(number) => format!("{words} ({number})"),
+            None => words,
+        }
+    }
+
+    /// The scopes in `… does not contain scopes:[a, b]`.
+    fn missing_scope(&self, secrets: &[&str]) -> String {
+        let reason = self.reason(secrets);
+        let named = reason
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(']'))
+            .map(|(scopes, _)| scopes.trim());
+        named
+            .filter(|scopes| !scopes.is_empty())
+            .map_or_else(|| "unknown".to_owned(), str::to_owned)
+    }
+}
+
+/// Whether any eight characters in a row of a secret stand in `words`; all of it, where it is shorter.
+fn echoes(words: &str, secret: &str) -> bool {
+    const TELLING: usize = 8;
+    let secret = secret.as_bytes();
+    !secret.is_empty()
+        && secret
+            .windows(TELLING.min(secret.len()))
+            .any(|part| words.as_bytes().windows(part.len()).any(|w| w == part))
+}
+
+/// Seconds, an ISO 8601 instant or an HTTP date: Zoom uses all three.
+fn parse_retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let instant = Timestamp::try_from(text.to_owned()).ok().or_else(|| {
+        jiff::fmt::rfc2822::parse(text)
+            .ok()
+            .map(|zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+    })?;
+    Some(Timestamp::now().until(instant))
+}

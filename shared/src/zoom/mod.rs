@@ -1,0 +1,305 @@
+//! Zoom's OAuth and REST hosts. `reqwest` is here and nowhere else.
+//!
+//! Nothing is retried, no redirect is followed, and no answer is read past a bound: what Zoom says is
+//! untrusted, and a code or refresh token works once. Secrets go in headers and bodies, never in a URL.
+
+mod answer;
+mod api_url;
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::meter::{self, Service};
+use crate::secret::{AppCredentials, AuthorizationCode, TokenPair};
+use crate::stores::Profile;
+use answer::Failure;
+pub use api_url::ApiUrl;
+
+/// Zoom's own OAuth host.
+pub const OAUTH_BASE_URL: &str = "https://zoom.us";
+/// Zoom's own REST host.
+pub const API_BASE_URL: &str = "https://api.zoom.us";
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Why Zoom did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Zoom refused, and the app is to blame: its id, secret or settings. The operator must mend it.
+    #[error("Zoom refused the app: {reason}")]
+    App {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// Zoom refused the code or token. The user must authorize again.
+    #[error("Zoom refused the grant: {reason}")]
+    Grant {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// The app or the user's consent lacks a scope. The grant is good.
+    #[error("Zoom misses the scope {scope}")]
+    MissingScope {
+        /// Which.
+        scope: String,
+    },
+    /// Zoom is limiting us.
+    #[error("Zoom is limiting calls")]
+    Limited {
+        /// When Zoom wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// No connection was made: Zoom has seen nothing.
+    #[error("Zoom cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// The connection broke, Zoom failed, or its answer cannot be used. It may have acted.
+    #[error("Zoom failed{}", tracking(.tracking_id.as_ref()))]
+    Failed {
+        /// What went wrong, in our words.
+        #[source]
+        source: Fault,
+        /// Zoom's id of the call, for its support.
+        tracking_id: Option<String>,
+    },
+    /// No answer in time. It may have acted.
+    #[error("Zoom did not answer in time")]
+    Silent,
+}
+
+/// What was wrong with a call that Zoom may have acted on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] reqwest::Error),
+    /// A status that says nothing about the request.
+    #[error("status {0}")]
+    Status(u16),
+    /// An answer longer than anything Zoom has to say.
+    #[error("the answer is too long")]
+    TooLong,
+    /// An answer that is not the JSON it should be.
+    #[error("the answer is malformed")]
+    Malformed,
+}
+
+fn tracking(id: Option<&String>) -> String {
+    id.map_or_else(String::new, |id| format!(" (tracking id {id})"))
+}
+
+/// What an authorization or a refresh gives.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Both tokens.
+    pub pair: TokenPair,
+    /// How long the access token lives.
+    pub expires_in: Duration,
+    /// What was consented to, comma-separated.
+    pub scopes: Option<String>,
+    /// The user's REST host, where Zoom named an acceptable one.
+    pub api_url: Option<ApiUrl>,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: SecretString,
+    refresh_token: SecretString,
+    expires_in: Option<u64>,
+    scope: Option<String>,
+    api_url: Option<String>,
+}
+
+/// Zoom, at its own hosts or wherever the configuration points.
+#[derive(Clone, Debug)]
+pub struct Zoom {
+    http: reqwest::Client,
+    oauth: Url,
+    api: ApiUrl,
+}
+
+impl Zoom {
+    /// `oauth` and `api` are the two base URLs; `api` wins over what an answer names unless it is Zoom's own.
+    pub fn new(oauth: Url, api: ApiUrl) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(trust())
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, oauth, api })
+    }
+
+    /// Spends an authorization code, waiting up to `patience` for the answer.
+    ///
+    /// Once this has been called the code may be spent, whatever comes back, except for
+    /// [`Error::Unreachable`] and [`Error::Limited`].
+    pub async fn exchange(
+        &self,
+        app: &AppCredentials,
+        code: &AuthorizationCode,
+        redirect_uri: &str,
+        patience: Duration,
+    ) -> Result<Tokens, Error> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.revealed()),
+            ("redirect_uri", redirect_uri),
+        ];
+        let request = self
+            .http
+            .post(under(&self.oauth, "/oauth/token"))
+            .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
+            .form(&form)
+            .timeout(patience);
+        let answer: TokenAnswer = match call(request).await? {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let secrets = [code.revealed(), app.client_secret.revealed()];
+                return Err(failure.at_token_endpoint(&secrets));
+            }
+        };
+        Ok(Tokens {
+            pair: TokenPair {
+                access: answer.access_token,
+                refresh: answer.refresh_token,
+            },
+            // Zoom's tokens live an hour; where it does not say so, assume less rather than more.
+            expires_in: Duration::from_secs(answer.expires_in.unwrap_or(3600).min(24 * 3600)),
+            scopes: answer
+                .scope
+                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(",")),
+            api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
+        })
+    }
+
+    /// Reads who the access token belongs to, waiting up to `patience`.
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the access token")]
+    pub async fn profile(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        patience: Duration,
+    ) -> Result<Profile, Error> {
+        let url = under(self.api.or(api_url).as_url(), "/v2/users/me");
+        let access = access.expose_secret();
+        let request = self
+            .http
+            .request(Method::GET, url)
+            .bearer_auth(access)
+            .timeout(patience);
+        let user: User = match call(request).await? {
+            Ok(user) => user,
+            Err(failure) => return Err(failure.at_rest(&[access])),
+        };
+        Ok(user.into())
+    }
+}
+
+/// Zoom's user object, as far as it is kept. Every field is optional.
+#[derive(Deserialize)]
+struct User {
+    id: Option<String>,
+    account_id: Option<String>,
+    email: Option<String>,
+    display_name: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        let present = |text: &String| !text.is_empty();
+        let parts: Vec<String> = [user.first_name, user.last_name]
+            .into_iter()
+            .flatten()
+            .filter(present)
+            .collect();
+        let composed = Some(parts.join(" ")).filter(present);
+        Self {
+            zoom_user_id: user.id.filter(present),
+            zoom_account_id: user.account_id.filter(present),
+            zoom_email: user.email.filter(present),
+            zoom_display_name: user.display_name.filter(present).or(composed),
+        }
+    }
+}
+
+/// Sends a request: the parsed body of a success, or what Zoom said instead.
+async fn call<T: serde::de::DeserializeOwned>(
+    request: RequestBuilder,
+) -> Result<Result<T, Failure>, Error> {
+    meter::count(Service::Zoom);
+    let answer = request.send().await.map_err(unanswered)?;
+    let status = answer.status();
+    let tracking_id = tracking_id(&answer);
+    let fault = |source| Error::Failed {
+        source,
+        tracking_id: tracking_id.clone(),
+    };
+    if status.is_redirection() {
+        return Err(fault(Fault::Status(status.as_u16())));
+    }
+    let failure = Failure::from_head(&answer, tracking_id.clone());
+    let body = match answer::body(answer).await {
+        Ok(body) => body,
+        Err(answer::Unreadable::TooLong) => return Err(fault(Fault::TooLong)),
+        Err(answer::Unreadable::Broken(error)) if error.is_timeout() => return Err(Error::Silent),
+        Err(answer::Unreadable::Broken(error)) => {
+            return Err(fault(Fault::Broken(error.without_url())));
+        }
+    };
+    if status == StatusCode::OK {
+        // The parser's own error may quote the answer, and with it a token: it goes no further.
+        serde_json::from_slice(&body)
+            .map(Ok)
+            .map_err(|_| fault(Fault::Malformed))
+    } else {
+        Ok(Err(failure.with_body(&body)))
+    }
+}
+
+fn unanswered(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_connect() {
+        Error::Unreachable(error)
+    } else if error.is_timeout() {
+        Error::Silent
+    } else {
+        Error::Failed {
+            source: Fault::Broken(error),
+            tracking_id: None,
+        }
+    }
+}
+
+fn tracking_id(answer: &Response) -> Option<String> {
+    let id = answer.headers().get("x-zm-trackingid")?.to_str().ok()?;
+    let plain = id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then(|| id.to_owned())
+}
+
+fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let prefix = base.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{prefix}{path}"));
+    url
+}
+
+/// The public roots, bundled: nothing is parsed or read from disk at start.
+fn trust() -> rustls::ClientConfig {
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    // The provider supports both; the builder cannot know.
+    builder
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|_| rustls::ClientConfig::builder())
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
