@@ -1,2 +1,172 @@
-//! x
-fn main(){}
+//! The operator's program: teams and API keys, in one's own AWS account or on the local stack.
+//!
+//! stdout carries what was asked for and nothing else; notes and errors go to stderr. It ends with 0,
+//! with 1 where something failed, or with 2 where the command line was wrong.
+
+mod aws;
+mod error;
+mod keys;
+mod output;
+mod teams;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use shared::stores::Operator;
+
+use error::Error;
+use output::Output;
+
+/// What one types to get here, for usage lines and hints that can be copied.
+const PROGRAM: &str = "cargo run -p cli --";
+
+const MISSING_TABLE: &str = "the keys table is not named: pass --keys-table NAME or set KEYS_TABLE.
+For the local stack, `set -a; . .local/env` sets it; in AWS it is the name of the stack's table of API keys.";
+
+const AFTER_HELP: &str = "\
+AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
+Local stack: start it with `cargo run`, then `set -a; . .local/env` sets all that is needed here.
+
+Examples:
+  cargo run -p cli -- teams create acme
+  KEY=$(cargo run -q -p cli -- keys create --team acme --permission full)
+  cargo run -q -p cli -- keys list --team acme --json";
+
+/// Manages the vault's teams and their API keys
+#[derive(Debug, Parser)]
+#[command(bin_name = PROGRAM, after_help = AFTER_HELP)]
+struct Cli {
+    /// Print one JSON document, for scripts; an error is {"error": ...} on stderr
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// The DynamoDB table of teams and API keys
+    #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
+    keys_table: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, list and set teams
+    #[command(subcommand)]
+    Teams(teams::Command),
+    /// Create, list and revoke a team's API keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let (cli, table) = match parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error),
+    };
+    let output = Output::new(cli.json);
+    match run(cli.command, table, output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, table: String, output: Output) -> Result<(), Error> {
+    let (client, region) = aws::dynamodb().await?;
+    let operator = &Operator::new(client, table.clone());
+    match command {
+        Command::Teams(command) => teams::run(command, operator, output).await,
+        Command::Keys(command) => keys::run(command, operator, output).await,
+    }
+    .map_err(|error| error.locate(table, region))
+}
+
+/// The command line, and the table's name out of it. A global argument cannot be required by clap.
+fn parse() -> Result<(Cli, String), clap::Error> {
+    let mut cli = Cli::try_parse()?;
+    let table = cli.keys_table.take().filter(|name| !name.is_empty());
+    table
+        .map(|table| (cli, table))
+        .ok_or_else(|| Cli::command().error(ErrorKind::MissingRequiredArgument, MISSING_TABLE))
+}
+
+/// Says what is wrong with the command line, or what `--help` asked for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.print().ok();
+        return ExitCode::SUCCESS;
+    }
+    // There is no parsed command line to ask.
+    if std::env::args().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let text = text.trim();
+        Output::new(true).error(text.strip_prefix("error: ").unwrap_or(text));
+    } else {
+        error.print().ok();
+    }
+    ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(of: &[&str]) -> String {
+        let line = ["cli"].iter().chain(of).chain(&["--help"]);
+        Cli::try_parse_from(line).unwrap_err().to_string()
+    }
+
+    fn refusal(line: &[&str]) -> String {
+        let error = Cli::try_parse_from(["cli"].iter().chain(line)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_the_environment_at_every_level() {
+        for of in [&[][..], &["teams", "set"], &["keys", "create"]] {
+            assert!(help(of).contains("KEYS_TABLE"), "{of:?}");
+        }
+        assert!(help(&[]).contains("AWS_PROFILE"));
+        assert!(help(&[]).contains("set -a; . .local/env"));
+    }
+
+    #[test]
+    fn help_says_what_a_permission_permits() {
+        let help = help(&["keys", "create"]);
+        for permission in ["full", "read", "mint"] {
+            assert!(help.contains(&format!("- {permission}:")), "{help}");
+        }
+    }
+
+    #[test]
+    fn usage_can_be_copied() {
+        assert!(refusal(&["keys", "list"]).contains("Usage: cargo run -p cli -- keys list --team"));
+    }
+
+    #[test]
+    fn rates_out_of_range_are_refused() {
+        for rate in ["0", "100001", "-1", "1.5", "many"] {
+            let line = ["teams", "set", "acme", &format!("--rate={rate}")];
+            assert!(refusal(&line).contains("--rate"), "{rate}");
+        }
+        for rate in ["1", "100000"] {
+            assert!(Cli::try_parse_from(["cli", "teams", "set", "acme", "--rate", rate]).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_team_name_is_checked_before_anything_is_called() {
+        assert!(refusal(&["teams", "create", "Acme"]).contains("1 to 32 of a-z, 0-9 and -"));
+    }
+}

@@ -55,6 +55,9 @@ pub enum ApiError {
     /// No route.
     #[error("Route not found")]
     NoRoute,
+    /// The function did not answer in time.
+    #[error("The request took too long. It may have been carried out: look before you repeat it")]
+    FunctionTimeout,
     /// Absent, deleted, or another team's: nobody learns which.
     #[error("Zoom credential not found")]
     CredentialNotFound,
@@ -139,6 +142,7 @@ impl ApiError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "FST_ERR_FORBIDDEN"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "FST_ERR_NOT_FOUND"),
+            Self::FunctionTimeout => (StatusCode::GATEWAY_TIMEOUT, "FST_ERR_TIMEOUT"),
             Self::CredentialNotFound => (
                 StatusCode::NOT_FOUND,
                 "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
@@ -175,6 +179,7 @@ impl ApiError {
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NoRoute
+            | Self::FunctionTimeout
             | Self::CredentialNotFound
             | Self::Conflict
             | Self::IdempotencyKeyReused

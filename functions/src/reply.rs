@@ -37,7 +37,7 @@ pub(crate) fn created(data: impl Serialize) -> Reply {
 }
 
 /// An error in the envelope.
-pub(crate) fn error(error: &ApiError) -> Response<String> {
+pub fn error(error: &ApiError) -> Response<String> {
     // The body is a handful of strings and numbers: it always serializes.
     let mut response = json(error.status(), &error.body()).unwrap_or_default();
     if let Some(seconds) = error.retry_after() {
@@ -49,7 +49,7 @@ pub(crate) fn error(error: &ApiError) -> Response<String> {
 }
 
 /// What every answer carries, the gateway's own too.
-pub(crate) fn security_headers() -> [(HeaderName, HeaderValue); 3] {
+pub fn security_headers() -> [(HeaderName, HeaderValue); 3] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (

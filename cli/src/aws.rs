@@ -1,0 +1,38 @@
+//! The operator's own way into AWS: the default chain, checked before the first call so that what is
+//! missing can be named.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Builder, ProvideCredentials};
+
+use crate::error::{Error, chain};
+
+/// A client, and the region it is for. Where `AWS_ENDPOINT_URL_DYNAMODB` is set, it calls that.
+pub(crate) async fn dynamodb() -> Result<(Client, String), Error> {
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts())
+        .load()
+        .await;
+    let region = config.region().ok_or(Error::NoRegion)?.to_string();
+    let provider = config
+        .credentials_provider()
+        .ok_or_else(|| Error::NoCredentials("no provider is configured".to_owned()))?;
+    let credentials = provider
+        .provide_credentials()
+        .await
+        .map_err(|error| Error::NoCredentials(chain(&error)))?;
+    let config = Builder::from(&config).credentials_provider(credentials);
+    Ok((Client::from_conf(config.build()), region))
+}
+
+/// A person waits, and knows no more than that nothing happens.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build()
+}

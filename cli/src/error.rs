@@ -1,0 +1,124 @@
+//! What can go wrong, in words that say what to do.
+
+use std::error::Error as _;
+use std::io;
+
+use aws_sdk_dynamodb::types::error::ResourceNotFoundException;
+use shared::credential::TeamId;
+use shared::stores;
+
+use crate::PROGRAM;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "no AWS region: set AWS_REGION, or a region in the profile that AWS_PROFILE names. For the local stack, `set -a; . .local/env` sets it"
+    )]
+    NoRegion,
+    #[error(
+        "no AWS credentials: log in (`aws sso login`), or set AWS_PROFILE. For the local stack, `set -a; . .local/env` sets some. ({0})"
+    )]
+    NoCredentials(String),
+    #[error("team {0} exists already; `{PROGRAM} teams set {0} --rate N` changes its rate")]
+    TeamExists(TeamId),
+    #[error("there is no team {0}; create it first: `{PROGRAM} teams create {0}`")]
+    NoTeam(TeamId),
+    #[error("team {team} has no key {key_id}; `{PROGRAM} keys list --team {team}` lists its keys")]
+    NoKey { team: TeamId, key_id: String },
+    /// Does not repeat what was given: it may be a key.
+    #[error(
+        "KEY_ID is not the id of a key: that is 12 hex digits, as `{PROGRAM} keys list --team {0}` shows them"
+    )]
+    NoKeyId(TeamId),
+    #[error(
+        "whether the key was stored is not known, and it is not shown: `{PROGRAM} keys list --team {team}` tells; revoke one that you did not see, and try again. ({})",
+        chain(source)
+    )]
+    Unsure { team: TeamId, source: stores::Error },
+    #[error(
+        "the key was stored but could not be shown, and is lost: revoke it (`{PROGRAM} keys revoke --team {team} {key_id}`) and create another. ({source})"
+    )]
+    Unseen {
+        team: TeamId,
+        key_id: String,
+        source: io::Error,
+    },
+    #[error(
+        "there is no table {table} in {region}: check the name (--keys-table, KEYS_TABLE), the region (AWS_REGION) and the account (AWS_PROFILE)"
+    )]
+    NoTable { table: String, region: String },
+    #[error("{}", told(.0))]
+    Store(#[from] stores::Error),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// `missing` where the store found nothing.
+    pub(crate) fn absent(error: stores::Error, missing: Self) -> Self {
+        if matches!(error, stores::Error::NotFound) {
+            missing
+        } else {
+            error.into()
+        }
+    }
+
+    /// Names the table, where it is the table that is missing.
+    pub(crate) fn locate(self, table: String, region: String) -> Self {
+        if let Self::Store(error) = &self
+            && is_missing_table(error)
+        {
+            Self::NoTable { table, region }
+        } else {
+            self
+        }
+    }
+
+    /// Whoever read the output has seen enough.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn told(error: &stores::Error) -> String {
+    match error {
+        stores::Error::Unavailable { operation, source } => {
+            let why = chain(source.as_ref());
+            format!("DynamoDB does not answer ({operation}): {why}")
+        }
+        stores::Error::Shape(_) => format!(
+            "{}; is it the keys table that --keys-table or KEYS_TABLE names? If so, this program is older than the row",
+            chain(error)
+        ),
+        stores::Error::Refused { .. } | stores::Error::NotFound | stores::Error::Conflict => {
+            chain(error)
+        }
+    }
+}
+
+fn is_missing_table(error: &stores::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<ResourceNotFoundException>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// An error and its causes, each said once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! `teams create`, `teams list`, `teams set`.
+
+use clap::Subcommand;
+use clap::builder::RangedI64ValueParser;
+use serde::Serialize;
+use shared::credential::TeamId;
+use shared::stores::{self, DEFAULT_RATE, Operator, Team};
+use shared::timestamp::Timestamp;
+
+use crate::PROGRAM;
+use crate::error::Error;
+use crate::output::{self, Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a team; it owns credentials and API keys
+    Create {
+        /// The team's name: 1 to 32 of a-z, 0-9 and -
+        team: TeamId,
+        /// Mutating calls that the team may make in a second: 1 to 100000
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = rate())]
+        rate: u32,
+    },
+    /// List all teams
+    List,
+    /// Set a team's rate
+    Set {
+        /// The team's name
+        team: TeamId,
+        /// Mutating calls that the team may make in a second: 1 to 100000
+        #[arg(long, value_name = "N", value_parser = rate())]
+        rate: u32,
+    },
+}
+
+fn rate() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=100_000)
+}
+
+/// A team as it is shown.
+#[derive(Serialize)]
+struct Shown {
+    team: TeamId,
+    rate: u32,
+    created_at: Timestamp,
+}
+
+impl From<Team> for Shown {
+    fn from(team: Team) -> Self {
+        Self {
+            team: team.team_id,
+            rate: team.rate,
+            created_at: team.created_at,
+        }
+    }
+}
+
+pub(crate) async fn run(
+    command: Command,
+    operator: &Operator,
+    output: Output,
+) -> Result<(), Error> {
+    match command {
+        Command::Create { team, rate } => create(team, rate, operator, output).await,
+        Command::List => list(operator, output).await,
+        Command::Set { team, rate } => set(team, rate, operator, output).await,
+    }
+}
+
+async fn create(team: TeamId, rate: u32, operator: &Operator, output: Output) -> Result<(), Error> {
+    let created = operator.create_team(&team, Some(rate)).await;
+    let created = Shown::from(created.map_err(|error| {
+        if matches!(error, stores::Error::Conflict) {
+            Error::TeamExists(team.clone())
+        } else {
+            error.into()
+        }
+    })?);
+
+    output.print(&created, &rows([&created]))?;
+    output.note(&format!(
+        "created; `{PROGRAM} keys create --team {team} --permission full` makes its first key"
+    ));
+    Ok(())
+}
+
+async fn list(operator: &Operator, output: Output) -> Result<(), Error> {
+    let teams = operator.teams().await?;
+    let teams: Vec<Shown> = teams.into_iter().map(Shown::from).collect();
+
+    output.print(&teams, &rows(&teams))?;
+    if teams.is_empty() {
+        output.note(&format!(
+            "no teams yet; `{PROGRAM} teams create TEAM` creates one"
+        ));
+    }
+    Ok(())
+}
+
+async fn set(team: TeamId, rate: u32, operator: &Operator, output: Output) -> Result<(), Error> {
+    let set = operator.set_rate(&team, rate).await;
+    let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
+
+    output.print(&set, &rows([&set]))?;
+    Ok(())
+}
+
+fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
+    let rows = teams.into_iter().map(|shown| {
+        [
+            shown.team.to_string(),
+            shown.rate.to_string(),
+            shown.created_at.to_string(),
+        ]
+    });
+    output::table(["TEAM", "RATE", "CREATED"], rows.collect())
+}

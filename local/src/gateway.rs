@@ -1,0 +1,344 @@
+//! What API Gateway does: routes, turns HTTP into a REST proxy event and back, and answers by itself where
+//! no function is reached.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use functions::error::ApiError;
+use functions::reply;
+use functions::request::Event;
+use functions::runtime::invoke;
+use functions::{
+    create_credential, delete_credential, get_credential, list_credentials, update_credential,
+};
+use futures_util::StreamExt;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use lambda_http::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use shared::config::Aws;
+use shared::envelope::Envelope;
+use shared::stores::{Credentials, Keys, Requests, Secrets};
+use shared::timestamp::Timestamp;
+use shared::zoom::Zoom;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use crate::tables::Names;
+
+/// What API Gateway takes at most.
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// When API Gateway gives up on a function, and when these functions are stopped.
+const TIME_OUT: Duration = Duration::from_secs(29);
+
+/// Everything the functions are given.
+#[derive(Debug)]
+pub struct Services {
+    keys: Keys,
+    requests: Requests,
+    credentials: Credentials,
+    secrets: Secrets,
+    envelope: Envelope,
+    zoom: Zoom,
+}
+
+impl Services {
+    /// Builds the clients, as each Lambda's `main` does.
+    pub fn new(aws: &Aws, tables: &Names, envelope_key: &str, zoom: Zoom) -> Self {
+        let dynamodb = aws.dynamodb();
+        Self {
+            keys: Keys::new(dynamodb.clone(), tables.keys.clone()),
+            requests: Requests::new(dynamodb.clone(), tables.requests.clone()),
+            credentials: Credentials::new(dynamodb.clone(), tables.credentials.clone()),
+            secrets: Secrets::new(dynamodb, tables.secrets.clone()),
+            envelope: Envelope::new(aws.kms(), envelope_key.to_owned(), tables.secrets.clone()),
+            zoom,
+        }
+    }
+}
+
+/// The gateway in front of the functions.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    services: Arc<Services>,
+    invocations: TaskTracker,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Create,
+    List,
+    Get,
+    Update,
+    Delete,
+}
+
+impl Function {
+    /// The function of a method and path, and the `{id}` in it.
+    fn route<'a>(method: &Method, path: &'a str) -> Option<(Self, Option<&'a str>)> {
+        let id = match path.strip_prefix("/v2/zoom-credentials")? {
+            "" => None,
+            rest => Some(
+                rest.strip_prefix('/')
+                    .filter(|id| !id.is_empty() && !id.contains('/'))?,
+            ),
+        };
+        let function = match (method.as_str(), id) {
+            ("POST", None) => Self::Create,
+            ("GET", None) => Self::List,
+            ("GET", Some(_)) => Self::Get,
+            ("PATCH", Some(_)) => Self::Update,
+            ("DELETE", Some(_)) => Self::Delete,
+            _ => return None,
+        };
+        Some((function, id))
+    }
+}
+
+impl Gateway {
+    /// A gateway that has served nothing yet.
+    pub fn new(services: Services) -> Self {
+        Self {
+            services: Arc::new(services),
+            invocations: TaskTracker::new(),
+        }
+    }
+
+    /// Serves until `shutdown`, together with `pages`; then waits for the invocations under way.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        pages: Router,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let functions = Router::new().fallback(handle).with_state(self.clone());
+        axum::serve(listener, functions.merge(pages))
+            .with_graceful_shutdown(shutdown)
+            .await?;
+        self.invocations.close();
+        self.invocations.wait().await;
+        Ok(())
+    }
+
+    /// Invokes a function with an event, as Lambda does: stopped at its time-out and not before.
+    async fn invoke(
+        &self,
+        function: Function,
+        event: Event,
+        request_id: &str,
+    ) -> Option<ApiGatewayProxyResponse> {
+        let mut context = Context::default();
+        context.request_id = request_id.to_owned();
+        context.deadline = u64::try_from(Timestamp::now().plus(TIME_OUT).as_millis()).unwrap_or(0);
+        let event = LambdaEvent::new(event, context);
+        let all = self.services.clone();
+        let invocation = async move {
+            let Services {
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom,
+            } = &*all;
+            match function {
+                Function::Create => {
+                    invoke(create_credential::ROUTE, event, async |request| {
+                        create_credential::handle(
+                            keys,
+                            requests,
+                            credentials,
+                            secrets,
+                            envelope,
+                            zoom,
+                            &request,
+                        )
+                        .await
+                    })
+                    .await
+                }
+                Function::List => {
+                    invoke(list_credentials::ROUTE, event, async |request| {
+                        list_credentials::handle(keys, credentials, &request).await
+                    })
+                    .await
+                }
+                Function::Get => {
+                    invoke(get_credential::ROUTE, event, async |request| {
+                        get_credential::handle(keys, credentials, &request).await
+                    })
+                    .await
+                }
+                Function::Update => {
+                    invoke(update_credential::ROUTE, event, async |request| {
+                        update_credential::handle(
+                            keys,
+                            requests,
+                            credentials,
+                            secrets,
+                            envelope,
+                            zoom,
+                            &request,
+                        )
+                        .await
+                    })
+                    .await
+                }
+                Function::Delete => {
+                    invoke(delete_credential::ROUTE, event, async |request| {
+                        delete_credential::handle(keys, requests, credentials, &request).await
+                    })
+                    .await
+                }
+            }
+        };
+        // A task of its own: it outlives the client's connection, and a lost client loses no grant.
+        let task = self
+            .invocations
+            .spawn(tokio::time::timeout(TIME_OUT, invocation));
+        task.await.ok()?.ok()
+    }
+}
+
+async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let request_id = Uuid::new_v4().to_string();
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(error) => return own_answer(&error, &request_id),
+    };
+    let Some((function, id)) = Function::route(&parts.method, parts.uri.path()) else {
+        return own_answer(&ApiError::NoRoute, &request_id);
+    };
+    let event = event(
+        &parts.method,
+        parts.uri.path(),
+        parts.uri.query(),
+        &parts.headers,
+        id,
+        &body,
+        &request_id,
+    );
+    let Ok(event) = serde_json::from_value(event) else {
+        return own_answer(
+            &ApiError::Internal("an event of our own cannot be read".into()),
+            &request_id,
+        );
+    };
+    match gateway.invoke(function, event, &request_id).await {
+        Some(answer) => returned(answer),
+        None => own_answer(&ApiError::FunctionTimeout, &request_id),
+    }
+}
+
+/// The whole body. Too long a one is read to its end too, so that the client hears why, but not kept.
+async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+    let mut kept = Vec::new();
+    let mut length = 0_usize;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::validation("body", "must arrive whole"))?;
+        length = length.saturating_add(chunk.len());
+        if length <= MAX_BODY_BYTES {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if length <= MAX_BODY_BYTES {
+        Ok(kept)
+    } else {
+        Err(ApiError::BodyTooLarge)
+    }
+}
+
+/// The event of a REST API's proxy integration.
+fn event(
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    id: Option<&str>,
+    body: &[u8],
+    request_id: &str,
+) -> Value {
+    let mut single_headers = HashMap::new();
+    let mut multi_headers: HashMap<&str, Vec<String>> = HashMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        single_headers.insert(name.as_str(), value.clone());
+        multi_headers.entry(name.as_str()).or_default().push(value);
+    }
+    let mut single_query = HashMap::new();
+    let mut multi_query: HashMap<String, Vec<String>> = HashMap::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned() {
+        single_query.insert(name.clone(), value.clone());
+        multi_query.entry(name).or_default().push(value);
+    }
+    let text = str::from_utf8(body);
+    let resource = if id.is_some() {
+        "/v2/zoom-credentials/{id}"
+    } else {
+        "/v2/zoom-credentials"
+    };
+    json!({
+        "resource": resource,
+        "path": path,
+        "httpMethod": method.as_str(),
+        "headers": single_headers,
+        "multiValueHeaders": multi_headers,
+        "queryStringParameters": query.map(|_| single_query),
+        "multiValueQueryStringParameters": query.map(|_| multi_query),
+        "pathParameters": id.map(|id| json!({ "id": percent_decoded(id) })),
+        "stageVariables": null,
+        "requestContext": {
+            "requestId": request_id,
+            "resourcePath": resource,
+            "httpMethod": method.as_str(),
+            "stage": "local",
+            "identity": { "sourceIp": "127.0.0.1" },
+        },
+        "body": (!body.is_empty()).then(|| text.map_or_else(|_| STANDARD.encode(body), str::to_owned)),
+        "isBase64Encoded": text.is_err(),
+    })
+}
+
+fn percent_decoded(segment: &str) -> String {
+    // A `+` in a path is a plus, and a form would make it a space.
+    let form = segment.replace('+', "%2B");
+    form_urlencoded::parse(form.as_bytes())
+        .map(|(name, _)| name.into_owned())
+        .next()
+        .unwrap_or_default()
+}
+
+fn returned(answer: ApiGatewayProxyResponse) -> Response<Body> {
+    let body = answer.body.map_or_else(Vec::new, |body| body.to_vec());
+    let mut response = Response::new(Body::from(body));
+    let status = u16::try_from(answer.status_code)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    *response.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = answer.multi_value_headers;
+    response
+}
+
+/// What the gateway says where no function is reached, in the functions' envelope.
+fn own_answer(error: &ApiError, request_id: &str) -> Response<Body> {
+    let mut response = reply::error(error).map(Body::from);
+    response.headers_mut().extend(reply::security_headers());
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-request-id"), id);
+    }
+    response
+}

@@ -1,0 +1,555 @@
+//! The whole system, started in one process and stopped as one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_kms::operation::describe_key::DescribeKeyError;
+use secrecy::ExposeSecret;
+use shared::api_key::{ApiKey, Permission};
+use shared::config::{self, Aws};
+use shared::credential::TeamId;
+use shared::stores::{self, Keys, Operator};
+use shared::zoom::{ApiUrl, Zoom};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::gateway::{Gateway, Services};
+use crate::{engine, kms, tables, zoom};
+
+/// The team that `cargo run` makes a key for.
+const TEAM: &str = "local";
+/// Its rate: nobody who tries things out should meet a limit.
+const RATE: u32 = 10_000;
+/// The envelope key's alias where KMS is not built in.
+const KEY_ALIAS: &str = "alias/zoom-credential-vault";
+
+/// What to start, and where.
+#[derive(Debug)]
+pub struct Options {
+    /// Where data, keys and the API key are kept. Created where it is missing.
+    pub data_dir: PathBuf,
+    /// The API's port; 0 for any that is free.
+    pub port: u16,
+    /// The Zoom sandbox's port; 0 for any that is free.
+    pub zoom_port: u16,
+    /// Parts that run elsewhere: those built in are then not started.
+    pub elsewhere: Elsewhere,
+}
+
+/// Endpoints that replace built-in parts.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    /// A DynamoDB endpoint.
+    pub dynamodb: Option<String>,
+    /// A KMS endpoint.
+    pub kms: Option<String>,
+    /// Zoom's OAuth base URL.
+    pub zoom_oauth: Option<Url>,
+    /// Zoom's REST base URL.
+    pub zoom_api: Option<Url>,
+}
+
+/// Why the stack did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something else listens there.
+    #[error(
+        "port {port} is taken: stop what listens there, or choose another with {flag} (0 picks a free one)"
+    )]
+    PortTaken {
+        /// Which port.
+        port: u16,
+        /// The flag that chooses it.
+        flag: &'static str,
+    },
+    /// The port cannot be listened on.
+    #[error("cannot listen on port {port}")]
+    Listen {
+        /// Which port.
+        port: u16,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another stack uses the directory.
+    #[error("{} is in use by another local stack: stop it, or choose another directory with --data-dir", .0.display())]
+    DirectoryInUse(PathBuf),
+    /// A file or directory cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Half of Zoom was replaced.
+    #[error("set ZOOM_OAUTH_BASE_URL and ZOOM_API_BASE_URL both, or neither")]
+    HalfOfZoom,
+    /// The API key in the data directory is none.
+    #[error("{} holds no API key: delete it to have a new one made", .0.display())]
+    MalformedKey(PathBuf),
+    /// The database engine.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The KMS emulator.
+    #[error(transparent)]
+    Kms(#[from] kms::Error),
+    /// The Zoom sandbox.
+    #[error(transparent)]
+    Zoom(#[from] zoom::Error),
+    /// The tables.
+    #[error(transparent)]
+    Tables(#[from] tables::Error),
+    /// Reading or writing teams and keys.
+    #[error("cannot make the API key: {}", DisplayErrorContext(.0))]
+    Keys(#[from] stores::Error),
+    /// A key at a KMS endpoint.
+    #[error("cannot make the envelope key: {0}")]
+    EnvelopeKey(String),
+    /// The clients.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+}
+
+/// The system, ready to serve: its files are written and its ports are bound.
+#[derive(Debug)]
+pub struct Stack {
+    api: Url,
+    zoom: Url,
+    consent: Option<Url>,
+    data_dir: PathBuf,
+    gateway: Gateway,
+    listener: TcpListener,
+    parts: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    /// Held for as long as the stack lives.
+    _lock: File,
+}
+
+impl Stack {
+    /// Binds the ports, starts the parts, and writes `api-key` and `env` into the data directory.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let listener = listen(options.port, "--port").await?;
+        let api = address(&listener)?;
+        let data_dir = options.data_dir;
+        let lock = lock(&data_dir)?;
+        let elsewhere = options.elsewhere.without_own(&data_dir);
+        let mut parts = Parts {
+            tasks: JoinSet::new(),
+            stop: watch::Sender::new(false),
+        };
+
+        let dynamodb = match &elsewhere.dynamodb {
+            Some(endpoint) => endpoint.clone(),
+            None => parts.dynamodb(&data_dir.join("dynamodb.sqlite")).await?,
+        };
+        let (kms, emulated_key) = match &elsewhere.kms {
+            Some(endpoint) => (endpoint.clone(), None),
+            None => parts
+                .kms(data_dir.join("kms-keys.json"))
+                .await
+                .map(|(url, key)| (url, Some(key)))?,
+        };
+        let (zoom_oauth, zoom_api, consent) =
+            match (elsewhere.zoom_oauth.clone(), elsewhere.zoom_api.clone()) {
+                (Some(oauth), Some(api)) => (oauth, api, None),
+                (None, None) => {
+                    let (url, consent) = parts
+                        .zoom(options.zoom_port, data_dir.join("zoom-sandbox.json"), &api)
+                        .await?;
+                    (url.clone(), url, consent)
+                }
+                _ => return Err(Error::HalfOfZoom),
+            };
+
+        let tables = tables::Names::from_env();
+        let region = config::optional("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned());
+        let credentials = elsewhere.credentials();
+        let aws = Aws::new(
+            region.clone(),
+            credentials,
+            Some(dynamodb.clone()),
+            Some(kms.clone()),
+        )?;
+        let client = aws.dynamodb();
+        tables::create_missing(&client, &tables).await?;
+        let envelope_key = match emulated_key {
+            Some(key) => key,
+            None => envelope_key(&aws.kms()).await?,
+        };
+        let keys = Keys::new(client.clone(), tables.keys.clone());
+        api_key(
+            &keys,
+            &Operator::new(client, tables.keys.clone()),
+            &data_dir.join("api-key"),
+        )
+        .await?;
+
+        let env = Environment {
+            built_in: elsewhere.built_in(&dynamodb, &kms, &zoom_oauth),
+            region: &region,
+            dynamodb: &dynamodb,
+            kms: &kms,
+            envelope_key: &envelope_key,
+            zoom_oauth: &zoom_oauth,
+            zoom_api: &zoom_api,
+            tables: &tables,
+        };
+        write_private(&data_dir.join("env"), &env.to_string())?;
+        let zoom = Zoom::new(zoom_oauth.clone(), ApiUrl::configured(zoom_api))
+            .map_err(|error| config::Error::Client(error.into()))?;
+        let gateway = Gateway::new(Services::new(&aws, &tables, &envelope_key, zoom));
+        let Parts { tasks, stop } = parts;
+        Ok(Self {
+            api,
+            zoom: zoom_oauth,
+            consent,
+            data_dir,
+            gateway,
+            listener,
+            parts: tasks,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Where the API answers.
+    pub fn api(&self) -> &Url {
+        &self.api
+    }
+
+    /// Where Zoom, or what plays it, answers.
+    pub fn zoom(&self) -> &Url {
+        &self.zoom
+    }
+
+    /// The sandbox's consent page for its demo app, where the sandbox is built in.
+    pub fn consent(&self) -> Option<&Url> {
+        self.consent.as_ref()
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Serves until `shutdown`. Invocations under way are finished before the parts they need are stopped.
+    pub async fn serve(
+        mut self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let port = self.api.port().unwrap_or_default();
+        let served = self
+            .gateway
+            .serve(self.listener, crate::docs::router(), shutdown)
+            .await;
+        self.stop.send_replace(true);
+        while self.parts.join_next().await.is_some() {}
+        served.map_err(|source| Error::Listen { port, source })
+    }
+}
+
+/// The built-in parts, each in a task of its own.
+struct Parts {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Parts {
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the stack is gone, which is as good a reason.
+            stop.wait_for(|stopped| *stopped).await.ok();
+        }
+    }
+
+    async fn dynamodb(&mut self, file: &Path) -> Result<String, Error> {
+        let database = engine::open(Some(file))?;
+        let listener = listen(0, "").await?;
+        let url = address(&listener)?.to_string();
+        let stopped = self.stopped();
+        self.tasks.spawn(async move {
+            if let Err(error) = engine::serve(listener, database, stopped).await {
+                tracing::error!(%error, "the database engine ended");
+            }
+        });
+        Ok(url)
+    }
+
+    async fn kms(&mut self, key_file: PathBuf) -> Result<(String, String), Error> {
+        let emulator = kms::Emulator::open(Some(key_file))?;
+        let listener = listen(0, "").await?;
+        let url = address(&listener)?.to_string();
+        let key = emulator.default_key();
+        self.serve(listener, emulator.router());
+        Ok((url, key))
+    }
+
+    async fn zoom(
+        &mut self,
+        port: u16,
+        state_file: PathBuf,
+        api: &Url,
+    ) -> Result<(Url, Option<Url>), Error> {
+        let sandbox = zoom::Sandbox::open(Some(state_file))?;
+        let listener = listen(port, "--zoom-port").await?;
+        let url = address(&listener)?;
+        sandbox.set_origin(url.clone());
+        sandbox.set_api_origin(api.clone());
+        self.serve(listener, sandbox.router());
+        Ok((url, sandbox.demo_authorize_url()))
+    }
+
+    fn serve(&mut self, listener: TcpListener, router: axum::Router) {
+        let stopped = self.stopped();
+        self.tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+            {
+                tracing::error!(%error, "a part of the local stack ended");
+            }
+        });
+    }
+}
+
+impl Elsewhere {
+    /// Without what an earlier run of this data directory wrote into its own `env`: whoever sourced that file
+    /// and starts the stack again means the built-in parts.
+    fn without_own(self, data_dir: &Path) -> Self {
+        let written = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
+        let own: Vec<&str> = written
+            .lines()
+            .find_map(|line| line.strip_prefix(BUILT_IN))
+            .map(|urls| urls.split_whitespace().collect())
+            .unwrap_or_default();
+        let foreign = |url: &String| !own.contains(&url.as_str());
+        let foreign_url = |url: &Url| !own.contains(&url.as_str());
+        Self {
+            dynamodb: self.dynamodb.filter(foreign),
+            kms: self.kms.filter(foreign),
+            zoom_oauth: self.zoom_oauth.filter(foreign_url),
+            zoom_api: self.zoom_api.filter(foreign_url),
+        }
+    }
+
+    fn built_in<'a>(&self, dynamodb: &'a str, kms: &'a str, zoom: &'a Url) -> Vec<&'a str> {
+        let parts = [
+            self.dynamodb.is_none().then_some(dynamodb),
+            self.kms.is_none().then_some(kms),
+            self.zoom_oauth.is_none().then_some(zoom.as_str()),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// The environment's credentials for endpoints that are not ours; built-in parts get none that are real.
+    fn credentials(&self) -> AwsCredentials {
+        let from_env = || {
+            let id = config::optional("AWS_ACCESS_KEY_ID")?;
+            let secret = config::optional("AWS_SECRET_ACCESS_KEY")?;
+            Some(AwsCredentials::new(
+                id,
+                secret,
+                config::optional("AWS_SESSION_TOKEN"),
+                None,
+                "environment",
+            ))
+        };
+        let real = (self.dynamodb.is_some() || self.kms.is_some())
+            .then(from_env)
+            .flatten();
+        real.unwrap_or_else(|| AwsCredentials::new("local", "local", None, None, "local"))
+    }
+}
+
+/// What the line of `env` begins with that names the parts this stack runs itself.
+const BUILT_IN: &str = "# built in: ";
+
+/// The file `env`: what points another program at this stack.
+struct Environment<'a> {
+    built_in: Vec<&'a str>,
+    region: &'a str,
+    dynamodb: &'a str,
+    kms: &'a str,
+    envelope_key: &'a str,
+    zoom_oauth: &'a Url,
+    zoom_api: &'a Url,
+    tables: &'a tables::Names,
+}
+
+impl std::fmt::Display for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "# Points the AWS CLI, this project's CLI and a Lambda binary at the local stack:"
+        )?;
+        writeln!(f, "#   set -a; . {{this file}}; set +a")?;
+        writeln!(f, "{BUILT_IN}{}", self.built_in.join(" "))?;
+        if self.built_in.len() == 3 {
+            writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
+        }
+        writeln!(
+            f,
+            "AWS_REGION={}\nAWS_DEFAULT_REGION={}",
+            self.region, self.region
+        )?;
+        writeln!(f, "AWS_ENDPOINT_URL_DYNAMODB={}", self.dynamodb)?;
+        writeln!(f, "AWS_ENDPOINT_URL_KMS={}", self.kms)?;
+        writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
+        writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;
+        writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
+        writeln!(f, "KEYS_TABLE={}", self.tables.keys)?;
+        writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
+        writeln!(f, "ZOOM_OAUTH_BASE_URL={}", self.zoom_oauth)?;
+        writeln!(f, "ZOOM_API_BASE_URL={}", self.zoom_api)
+    }
+}
+
+async fn listen(port: u16, flag: &'static str) -> Result<TcpListener, Error> {
+    // Loopback only: the parts trust whoever reaches them.
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|source| {
+            if source.kind() == ErrorKind::AddrInUse {
+                Error::PortTaken { port, flag }
+            } else {
+                Error::Listen { port, source }
+            }
+        })
+}
+
+fn address(listener: &TcpListener) -> Result<Url, Error> {
+    let unusable = |source| Error::Listen { port: 0, source };
+    let address: SocketAddr = listener.local_addr().map_err(unusable)?;
+    Url::parse(&format!("http://{address}")).map_err(|error| unusable(std::io::Error::other(error)))
+}
+
+/// Makes the directory, and keeps a second stack out of it.
+fn lock(data_dir: &Path) -> Result<File, Error> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::File { what, path, source }
+    };
+    std::fs::create_dir_all(data_dir).map_err(failed("create", data_dir))?;
+    let path = data_dir.join("lock");
+    let file = File::create(&path).map_err(failed("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::DirectoryInUse(data_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    let failed = |source| Error::File {
+        what: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    std::fs::rename(&new, path).map_err(failed)
+}
+
+/// Keeps the key in `file` working: makes the team, the key and the file where they are missing.
+async fn api_key(keys: &Keys, operator: &Operator, file: &Path) -> Result<(), Error> {
+    let team: TeamId = TEAM
+        .parse()
+        .map_err(|_| Error::MalformedKey(file.to_owned()))?;
+    match operator.create_team(&team, Some(RATE)).await {
+        Ok(_) | Err(stores::Error::Conflict) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let key =
+                ApiKey::parse(text.trim()).map_err(|_| Error::MalformedKey(file.to_owned()))?;
+            match keys.permission(&key).await {
+                Ok(_) => return Ok(()),
+                // A fresh database under an old file; or a key that was revoked, which then gives way.
+                Err(stores::Error::NotFound) => {
+                    match operator.insert_key(&key, Permission::Full).await {
+                        Ok(_) => return Ok(()),
+                        Err(stores::Error::Conflict) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(Error::File {
+                what: "read",
+                path: file.to_owned(),
+                source,
+            });
+        }
+    }
+    let (key, _) = operator.create_key(&team, Permission::Full).await?;
+    write_key(file, key)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the key's one place is this file, which only its owner can read"
+)]
+fn write_key(file: &Path, key: ApiKey) -> Result<(), Error> {
+    write_private(file, key.into_text().expose_secret())
+}
+
+/// The key at a KMS endpoint that is not ours: `ENVELOPE_KEY_ID`, or the one behind our alias, made where missing.
+async fn envelope_key(kms: &aws_sdk_kms::Client) -> Result<String, Error> {
+    if let Some(key) = config::optional("ENVELOPE_KEY_ID") {
+        return Ok(key);
+    }
+    let said =
+        |error: aws_sdk_kms::Error| Error::EnvelopeKey(DisplayErrorContext(error).to_string());
+    match kms.describe_key().key_id(KEY_ALIAS).send().await {
+        Ok(answer) => answer.key_metadata.and_then(|key| key.arn),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(DescribeKeyError::is_not_found_exception) =>
+        {
+            let made = kms
+                .create_key()
+                .send()
+                .await
+                .map_err(|error| said(error.into()))?;
+            let key = made.key_metadata.and_then(|key| key.arn);
+            let alias = kms
+                .create_alias()
+                .alias_name(KEY_ALIAS)
+                .set_target_key_id(key.clone());
+            alias.send().await.map_err(|error| said(error.into()))?;
+            key
+        }
+        Err(error) => return Err(said(error.into())),
+    }
+    .ok_or_else(|| Error::EnvelopeKey("KMS named no key".to_owned()))
+}
