@@ -16,7 +16,11 @@ pub(crate) async fn dynamodb() -> Result<(Client, String), Error> {
         .timeout_config(timeouts())
         .load()
         .await;
-    let region = config.region().ok_or(Error::NoRegion)?.to_string();
+    let region = config
+        .region()
+        .map(ToString::to_string)
+        .filter(|name| !name.is_empty())
+        .ok_or(Error::NoRegion)?;
     let provider = config
         .credentials_provider()
         .ok_or_else(|| Error::NoCredentials("no provider is configured".to_owned()))?;

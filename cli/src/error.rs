@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
+use aws_sdk_dynamodb::error::ErrorMetadata;
 use aws_sdk_dynamodb::types::error::ResourceNotFoundException;
 use shared::credential::TeamId;
 use shared::stores;
@@ -85,7 +86,9 @@ fn told(error: &stores::Error) -> String {
     match error {
         stores::Error::Unavailable { operation, source } => {
             let why = chain(source.as_ref());
-            format!("DynamoDB does not answer ({operation}): {why}")
+            format!(
+                "DynamoDB does not answer ({operation}): {why}. Try again; where AWS_ENDPOINT_URL_DYNAMODB is set, check that the local stack is running (`cargo run`)"
+            )
         }
         stores::Error::Shape(_) => format!(
             "{}; is it the keys table that --keys-table or KEYS_TABLE names? If so, this program is older than the row",
@@ -113,7 +116,11 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = error.to_string();
+        // DynamoDB's own sentence, which otherwise shows as a struct.
+        let said = error
+            .downcast_ref::<ErrorMetadata>()
+            .and_then(ErrorMetadata::message)
+            .map_or_else(|| error.to_string(), str::to_owned);
         if !text.ends_with(&said) {
             text.push_str(": ");
             text.push_str(&said);

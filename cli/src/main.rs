@@ -102,7 +102,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // There is no parsed command line to ask.
-    if std::env::args().any(|argument| argument == "--json") {
+    if std::env::args_os().any(|argument| argument == "--json") {
         let text = error.to_string();
         let text = text.trim();
         Output::new(true).error(text.strip_prefix("error: ").unwrap_or(text));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use functions::error::ApiError;
@@ -130,115 +131,108 @@ impl Gateway {
         Ok(())
     }
 
-    /// Invokes a function with an event, as Lambda does: stopped at its time-out and not before.
+    /// Answers one request, its body already read. Dropping the future is a crash of the function.
+    pub async fn answer(&self, parts: Parts, body: Vec<u8>) -> Response<Body> {
+        let request_id = Uuid::new_v4().to_string();
+        let Some((function, id)) = Function::route(&parts.method, parts.uri.path()) else {
+            return own_answer(&ApiError::NoRoute, &request_id);
+        };
+        let Ok(event) = serde_json::from_value(event(&parts, id, &body, &request_id)) else {
+            return own_answer(
+                &ApiError::Internal("an event of our own is unreadable".into()),
+                &request_id,
+            );
+        };
+        let invocation = self.invoke(function, event, &request_id);
+        match tokio::time::timeout(TIME_OUT, invocation).await {
+            Ok(answer) => returned(answer),
+            Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
+        }
+    }
+
     async fn invoke(
         &self,
         function: Function,
         event: Event,
         request_id: &str,
-    ) -> Option<ApiGatewayProxyResponse> {
+    ) -> ApiGatewayProxyResponse {
         let mut context = Context::default();
-        context.request_id = request_id.to_owned();
+        request_id.clone_into(&mut context.request_id);
         context.deadline = u64::try_from(Timestamp::now().plus(TIME_OUT).as_millis()).unwrap_or(0);
         let event = LambdaEvent::new(event, context);
-        let all = self.services.clone();
-        let invocation = async move {
-            let Services {
-                keys,
-                requests,
-                credentials,
-                secrets,
-                envelope,
-                zoom,
-            } = &*all;
-            match function {
-                Function::Create => {
-                    invoke(create_credential::ROUTE, event, async |request| {
-                        create_credential::handle(
-                            keys,
-                            requests,
-                            credentials,
-                            secrets,
-                            envelope,
-                            zoom,
-                            &request,
-                        )
-                        .await
-                    })
+        let Services {
+            keys,
+            requests,
+            credentials,
+            secrets,
+            envelope,
+            zoom,
+        } = &*self.services;
+        match function {
+            Function::Create => {
+                invoke(create_credential::ROUTE, event, async |request| {
+                    create_credential::handle(
+                        keys,
+                        requests,
+                        credentials,
+                        secrets,
+                        envelope,
+                        zoom,
+                        &request,
+                    )
                     .await
-                }
-                Function::List => {
-                    invoke(list_credentials::ROUTE, event, async |request| {
-                        list_credentials::handle(keys, credentials, &request).await
-                    })
-                    .await
-                }
-                Function::Get => {
-                    invoke(get_credential::ROUTE, event, async |request| {
-                        get_credential::handle(keys, credentials, &request).await
-                    })
-                    .await
-                }
-                Function::Update => {
-                    invoke(update_credential::ROUTE, event, async |request| {
-                        update_credential::handle(
-                            keys,
-                            requests,
-                            credentials,
-                            secrets,
-                            envelope,
-                            zoom,
-                            &request,
-                        )
-                        .await
-                    })
-                    .await
-                }
-                Function::Delete => {
-                    invoke(delete_credential::ROUTE, event, async |request| {
-                        delete_credential::handle(keys, requests, credentials, &request).await
-                    })
-                    .await
-                }
+                })
+                .await
             }
-        };
-        // A task of its own: it outlives the client's connection, and a lost client loses no grant.
-        let task = self
-            .invocations
-            .spawn(tokio::time::timeout(TIME_OUT, invocation));
-        task.await.ok()?.ok()
+            Function::List => {
+                invoke(list_credentials::ROUTE, event, async |request| {
+                    list_credentials::handle(keys, credentials, &request).await
+                })
+                .await
+            }
+            Function::Get => {
+                invoke(get_credential::ROUTE, event, async |request| {
+                    get_credential::handle(keys, credentials, &request).await
+                })
+                .await
+            }
+            Function::Update => {
+                invoke(update_credential::ROUTE, event, async |request| {
+                    update_credential::handle(
+                        keys,
+                        requests,
+                        credentials,
+                        secrets,
+                        envelope,
+                        zoom,
+                        &request,
+                    )
+                    .await
+                })
+                .await
+            }
+            Function::Delete => {
+                invoke(delete_credential::ROUTE, event, async |request| {
+                    delete_credential::handle(keys, requests, credentials, &request).await
+                })
+                .await
+            }
+        }
     }
 }
 
+/// Each invocation is a task of its own, which outlives the client's connection, as in Lambda: a client that
+/// hangs up loses no grant.
 async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let request_id = Uuid::new_v4().to_string();
     let body = match read(body).await {
         Ok(body) => body,
-        Err(error) => return own_answer(&error, &request_id),
+        Err(error) => return own_answer(&error, &Uuid::new_v4().to_string()),
     };
-    let Some((function, id)) = Function::route(&parts.method, parts.uri.path()) else {
-        return own_answer(&ApiError::NoRoute, &request_id);
-    };
-    let event = event(
-        &parts.method,
-        parts.uri.path(),
-        parts.uri.query(),
-        &parts.headers,
-        id,
-        &body,
-        &request_id,
-    );
-    let Ok(event) = serde_json::from_value(event) else {
-        return own_answer(
-            &ApiError::Internal("an event of our own cannot be read".into()),
-            &request_id,
-        );
-    };
-    match gateway.invoke(function, event, &request_id).await {
-        Some(answer) => returned(answer),
-        None => own_answer(&ApiError::FunctionTimeout, &request_id),
-    }
+    let invocations = gateway.invocations.clone();
+    let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });
+    let died = |_| own_answer(&ApiError::Internal("the invocation died".into()), "");
+    invocation.await.unwrap_or_else(died)
 }
 
 /// The whole body. Too long a one is read to its end too, so that the client hears why, but not kept.
@@ -261,18 +255,11 @@ async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
 }
 
 /// The event of a REST API's proxy integration.
-fn event(
-    method: &Method,
-    path: &str,
-    query: Option<&str>,
-    headers: &HeaderMap,
-    id: Option<&str>,
-    body: &[u8],
-    request_id: &str,
-) -> Value {
+fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Value {
+    let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
     let mut single_headers = HashMap::new();
     let mut multi_headers: HashMap<&str, Vec<String>> = HashMap::new();
-    for (name, value) in headers {
+    for (name, value) in &parts.headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         single_headers.insert(name.as_str(), value.clone());
         multi_headers.entry(name.as_str()).or_default().push(value);
@@ -292,7 +279,7 @@ fn event(
     json!({
         "resource": resource,
         "path": path,
-        "httpMethod": method.as_str(),
+        "httpMethod": method,
         "headers": single_headers,
         "multiValueHeaders": multi_headers,
         "queryStringParameters": query.map(|_| single_query),
@@ -302,7 +289,7 @@ fn event(
         "requestContext": {
             "requestId": request_id,
             "resourcePath": resource,
-            "httpMethod": method.as_str(),
+            "httpMethod": method,
             "stage": "local",
             "identity": { "sourceIp": "127.0.0.1" },
         },

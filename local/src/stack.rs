@@ -1,10 +1,10 @@
 //! The whole system, started in one process and stopped as one.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
@@ -278,7 +278,7 @@ impl Parts {
     async fn dynamodb(&mut self, file: &Path) -> Result<String, Error> {
         let database = engine::open(Some(file))?;
         let listener = listen(0, "").await?;
-        let url = address(&listener)?.to_string();
+        let url = bare(&address(&listener)?).to_owned();
         let stopped = self.stopped();
         self.tasks.spawn(async move {
             if let Err(error) = engine::serve(listener, database, stopped).await {
@@ -291,7 +291,7 @@ impl Parts {
     async fn kms(&mut self, key_file: PathBuf) -> Result<(String, String), Error> {
         let emulator = kms::Emulator::open(Some(key_file))?;
         let listener = listen(0, "").await?;
-        let url = address(&listener)?.to_string();
+        let url = bare(&address(&listener)?).to_owned();
         let key = emulator.default_key();
         self.serve(listener, emulator.router());
         Ok((url, key))
@@ -335,8 +335,8 @@ impl Elsewhere {
             .find_map(|line| line.strip_prefix(BUILT_IN))
             .map(|urls| urls.split_whitespace().collect())
             .unwrap_or_default();
-        let foreign = |url: &String| !own.contains(&url.as_str());
-        let foreign_url = |url: &Url| !own.contains(&url.as_str());
+        let foreign = |url: &String| !own.contains(&url.trim_end_matches('/'));
+        let foreign_url = |url: &Url| !own.contains(&bare(url));
         Self {
             dynamodb: self.dynamodb.filter(foreign),
             kms: self.kms.filter(foreign),
@@ -349,7 +349,7 @@ impl Elsewhere {
         let parts = [
             self.dynamodb.is_none().then_some(dynamodb),
             self.kms.is_none().then_some(kms),
-            self.zoom_oauth.is_none().then_some(zoom.as_str()),
+            self.zoom_oauth.is_none().then_some(bare(zoom)),
         ];
         parts.into_iter().flatten().collect()
     }
@@ -412,8 +412,8 @@ impl std::fmt::Display for Environment<'_> {
         writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
         writeln!(f, "KEYS_TABLE={}", self.tables.keys)?;
         writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
-        writeln!(f, "ZOOM_OAUTH_BASE_URL={}", self.zoom_oauth)?;
-        writeln!(f, "ZOOM_API_BASE_URL={}", self.zoom_api)
+        writeln!(f, "ZOOM_OAUTH_BASE_URL={}", bare(self.zoom_oauth))?;
+        writeln!(f, "ZOOM_API_BASE_URL={}", bare(self.zoom_api))
     }
 }
 
@@ -436,13 +436,22 @@ fn address(listener: &TcpListener) -> Result<Url, Error> {
     Url::parse(&format!("http://{address}")).map_err(|error| unusable(std::io::Error::other(error)))
 }
 
+/// A base URL as people append paths to it.
+fn bare(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
 /// Makes the directory, and keeps a second stack out of it.
 fn lock(data_dir: &Path) -> Result<File, Error> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { what, path, source }
     };
-    std::fs::create_dir_all(data_dir).map_err(failed("create", data_dir))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(failed("create", data_dir))?;
     let path = data_dir.join("lock");
     let file = File::create(&path).map_err(failed("create", &path))?;
     match file.try_lock() {

@@ -1,1 +1,14 @@
-fn main(){}
+//! The behaviour of the whole, through the handlers, over a real world: a file per behaviour, a sentence
+//! per test. Each test has a world of its own, and all of them run in parallel.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test harness: a broken assumption is a failed test"
+)]
+
+mod contract;
+mod proxy;
+mod reading;
+mod world;

@@ -1,0 +1,99 @@
+//! The published contract, checked on every answer that any test gets.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::world::Answer;
+
+/// MeetingBaas's schema, its prose taken out.
+static PUBLISHED: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../contract/meetingbaas-v2.schema.json")).unwrap()
+});
+
+/// What the statuses are called that the published schema names, and the ones that are ours.
+fn named(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        409 => "Conflict",
+        413 => "Payload Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Entity",
+        429 => "Rate Limited",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => panic!("status {status} is not in the contract"),
+    }
+}
+
+/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
+fn schema(method: &str, path: &str, status: u16) -> Value {
+    let template = if path == "/v2/zoom-credentials" {
+        path
+    } else {
+        "/v2/zoom-credentials/{id}"
+    };
+    let operation = &PUBLISHED["paths"][template][method.to_lowercase()];
+    let answer =
+        &operation["responses"][status.to_string()]["content"]["application/json"]["schema"];
+    let mut schema = if answer.is_null() {
+        json!({ "$ref": "#/components/schemas/ErrorResponse" })
+    } else {
+        answer.clone()
+    };
+    schema["components"] = PUBLISHED["components"].clone();
+    schema
+}
+
+/// Panics where an answer breaks the contract.
+#[track_caller]
+pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
+    let body = answer.json();
+    let validator: Validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema(method, path, answer.status))
+        .unwrap();
+    if let Err(error) = validator.validate(&body) {
+        panic!(
+            "{method} {path} {}: {error} in {}",
+            answer.status, answer.text
+        );
+    }
+
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=utf-8")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert!(
+        answer
+            .header("x-request-id")
+            .is_some_and(|id| !id.is_empty())
+    );
+    if answer.status >= 400 {
+        assert_eq!(body["statusCode"], answer.status);
+        assert_eq!(body["error"], named(answer.status));
+        assert!(
+            body["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty())
+        );
+        assert_eq!(body.get("details").is_some(), answer.status != 400);
+        assert_eq!(body.get("retryAfter").is_some(), answer.status == 429);
+    }
+    if matches!(answer.status, 429 | 502 | 503 | 504) {
+        assert!(
+            answer
+                .header("retry-after")
+                .is_some_and(|wait| wait.parse::<u64>().is_ok_and(|wait| wait > 0))
+        );
+    }
+}

@@ -1,0 +1,391 @@
+//! A vault with everything it calls, real and its own: one per test.
+
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
+use axum::Router;
+use local::gateway::{Gateway, Services};
+use local::zoom::{App, Consent, Sandbox, User};
+use local::{engine, kms, tables};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use shared::api_key::{ApiKey, Permission};
+use shared::config::Aws;
+use shared::stores::Operator;
+use shared::zoom::{ApiUrl, Zoom};
+use tokio::net::TcpListener;
+
+use crate::contract;
+use crate::proxy::{self, Service, Wire};
+
+/// The Zoom app that the sandbox knows.
+pub(crate) const CLIENT_ID: &str = "test-app";
+/// Its secret.
+pub(crate) const CLIENT_SECRET: &str = "test-app-secret";
+/// Its redirect URI.
+pub(crate) const REDIRECT_URI: &str = "https://example.test/callback";
+/// Everything the app may ask for.
+pub(crate) const SCOPES: [&str; 4] = [
+    "user:read:user",
+    "user:read:token",
+    "user:read:zak",
+    "meeting:read:local_recording_token",
+];
+
+/// The vault and its surroundings.
+pub(crate) struct World {
+    /// What the functions call, on the wire.
+    pub(crate) wire: Arc<Wire>,
+    /// KMS.
+    pub(crate) kms: kms::Emulator,
+    /// Zoom.
+    pub(crate) zoom: Sandbox,
+    /// DynamoDB, not through the wire.
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    /// The gateway, to invoke functions without HTTP.
+    pub(crate) gateway: Gateway,
+    /// Teams and keys.
+    pub(crate) operator: Operator,
+    /// A caller with a full key of the team `acme`, whose rate is out of the way.
+    pub(crate) acme: Caller,
+    url: String,
+}
+
+/// Somebody who calls the API.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    url: String,
+    key: String,
+    http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+fn http_client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // Fails where one is installed already, which then is as good.
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+    });
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+impl World {
+    /// A world of its own: empty tables, a fresh KMS key, a sandbox with one app and the user `ada`.
+    pub(crate) async fn new() -> Self {
+        let wire = Arc::new(Wire::default());
+
+        let database = engine::open(None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dynamodb_url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(engine::serve(listener, database, std::future::pending()));
+
+        let kms = kms::Emulator::open(None).unwrap();
+        let kms_url = serve(kms.router()).await;
+
+        let zoom = Sandbox::open(None).unwrap();
+        let zoom_url = serve(zoom.router()).await;
+        zoom.register_app(App {
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: CLIENT_SECRET.to_owned(),
+            redirect_uris: vec![REDIRECT_URI.to_owned()],
+            scopes: SCOPES.iter().map(ToString::to_string).collect(),
+        });
+        zoom.register_user(ada());
+
+        let direct = aws(&dynamodb_url, &kms_url).dynamodb();
+        let names = tables::Names::default();
+        tables::create_missing(&direct, &names).await.unwrap();
+        let operator = Operator::new(direct.clone(), names.keys.clone());
+
+        let wired = aws(
+            &proxy::start(wire.clone(), Service::DynamoDb, dynamodb_url).await,
+            &proxy::start(wire.clone(), Service::Kms, kms_url).await,
+        );
+        let zoom_proxy = proxy::start(wire.clone(), Service::Zoom, zoom_url).await;
+        zoom.set_origin(zoom_proxy.parse().unwrap());
+        let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
+        let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
+        let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(
+            gateway
+                .clone()
+                .serve(listener, Router::new(), std::future::pending()),
+        );
+
+        operator
+            .create_team(&"acme".parse().unwrap(), Some(1_000_000))
+            .await
+            .unwrap();
+        let acme = Caller {
+            url: url.clone(),
+            key: String::new(),
+            http: http_client(),
+        };
+        let mut world = Self {
+            wire,
+            kms,
+            zoom,
+            dynamodb: direct,
+            gateway,
+            operator,
+            acme,
+            url,
+        };
+        world.acme = world.caller("acme", Permission::Full).await;
+        world.wire.reset();
+        world
+    }
+
+    /// A new key of a team, which is created where it is missing.
+    pub(crate) async fn caller(&self, team: &str, permission: Permission) -> Caller {
+        let team = team.parse().unwrap();
+        // Fails where the team exists already.
+        self.operator.create_team(&team, Some(1_000_000)).await.ok();
+        let (key, _) = self.operator.create_key(&team, permission).await.unwrap();
+        self.stranger(&text_of(key))
+    }
+
+    /// Whoever holds this text for a key.
+    pub(crate) fn stranger(&self, key: &str) -> Caller {
+        Caller {
+            url: self.url.clone(),
+            key: key.to_owned(),
+            http: self.acme.http.clone(),
+        }
+    }
+
+    /// The Zoom user `ada` clicks Allow; the code.
+    pub(crate) fn code(&self) -> String {
+        self.code_of("ada", None)
+    }
+
+    /// A Zoom user clicks Allow, for all of the app's scopes or for some.
+    pub(crate) fn code_of(&self, user: &str, scopes: Option<&[&str]>) -> String {
+        self.zoom
+            .authorize(Consent {
+                client_id: CLIENT_ID.to_owned(),
+                redirect_uri: REDIRECT_URI.to_owned(),
+                user_id: user.to_owned(),
+                scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+                code_challenge: None,
+            })
+            .unwrap()
+    }
+
+    /// An app credential of `acme`; its id.
+    pub(crate) async fn given_app(&self, name: &str) -> String {
+        let body = json!({ "name": name, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+        self.acme.create(body).await.expect(201)["credential_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// A user credential of `acme`, for `ada`; its id.
+    pub(crate) async fn given_user(&self, name: &str) -> String {
+        let answer = self.acme.create(user_body(name, &self.code())).await;
+        answer.expect(201)["credential_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Every row of a table, as DynamoDB's JSON, unordered.
+    pub(crate) async fn rows(&self, table: &str) -> Vec<String> {
+        let mut items = self
+            .dynamodb
+            .scan()
+            .table_name(table)
+            .into_paginator()
+            .items()
+            .send();
+        let mut rows = Vec::new();
+        while let Some(item) = items.next().await {
+            rows.push(format!("{:?}", item.unwrap()));
+        }
+        rows
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> usize {
+        self.rows(table).await.len()
+    }
+}
+
+/// A Zoom user with everything a profile has.
+pub(crate) fn ada() -> User {
+    User {
+        id: "ada".to_owned(),
+        account_id: Some("analytical".to_owned()),
+        email: Some("ada@example.test".to_owned()),
+        display_name: Some("Ada Lovelace".to_owned()),
+        first_name: Some("Ada".to_owned()),
+        last_name: Some("Lovelace".to_owned()),
+    }
+}
+
+/// The body that creates a user credential.
+pub(crate) fn user_body(name: &str, code: &str) -> Value {
+    json!({
+        "name": name,
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "authorization_code": code,
+        "redirect_uri": REDIRECT_URI,
+    })
+}
+
+/// The text of a key, as its owner holds it.
+#[expect(clippy::disallowed_methods, reason = "a caller sends its key")]
+pub(crate) fn text_of(key: ApiKey) -> String {
+    key.into_text().expose_secret().to_owned()
+}
+
+fn aws(dynamodb: &str, kms: &str) -> Aws {
+    let credentials = AwsCredentials::new("test", "test", None, None, "test");
+    let endpoints = (Some(dynamodb.to_owned()), Some(kms.to_owned()));
+    Aws::new(
+        "us-east-1".to_owned(),
+        credentials,
+        endpoints.0,
+        endpoints.1,
+    )
+    .unwrap()
+}
+
+impl Caller {
+    /// The key this caller sends.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// A request with this caller's key; add to it what it needs.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        request
+            .header("x-meeting-baas-api-key", &self.key)
+            .timeout(Duration::from_secs(60))
+    }
+
+    /// `POST /v2/zoom-credentials`
+    pub(crate) async fn create(&self, body: Value) -> Answer {
+        send(
+            self.request(Method::POST, "/v2/zoom-credentials")
+                .json(&body),
+        )
+        .await
+    }
+
+    /// `GET /v2/zoom-credentials` and a query, `?` included.
+    pub(crate) async fn list(&self, query: &str) -> Answer {
+        send(self.request(Method::GET, &format!("/v2/zoom-credentials{query}"))).await
+    }
+
+    /// `GET /v2/zoom-credentials/{id}`
+    pub(crate) async fn get(&self, id: &str) -> Answer {
+        send(self.request(Method::GET, &format!("/v2/zoom-credentials/{id}"))).await
+    }
+
+    /// `PATCH /v2/zoom-credentials/{id}`
+    pub(crate) async fn update(&self, id: &str, body: Value) -> Answer {
+        send(
+            self.request(Method::PATCH, &format!("/v2/zoom-credentials/{id}"))
+                .json(&body),
+        )
+        .await
+    }
+
+    /// `DELETE /v2/zoom-credentials/{id}`
+    pub(crate) async fn delete(&self, id: &str) -> Answer {
+        send(self.request(Method::DELETE, &format!("/v2/zoom-credentials/{id}"))).await
+    }
+}
+
+/// Sends a request. Whatever comes back must keep the published contract.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let request = request.build().unwrap();
+    let (method, path) = (
+        request.method().to_string(),
+        request.url().path().to_owned(),
+    );
+    let response = http_client().execute(request).await.unwrap();
+    let answer = Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.unwrap(),
+    };
+    contract::check(&method, &path, &answer);
+    answer
+}
+
+impl Answer {
+    /// The body.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The data of a success with this status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        let body = self.json();
+        assert_eq!(body["success"], true);
+        body["data"].clone()
+    }
+
+    /// A failure with this status, code and message, and nothing else in it.
+    #[track_caller]
+    pub(crate) fn expect_error(&self, status: u16, code: &str, message: &str) {
+        let body = self.json();
+        assert_eq!(
+            (self.status, body["code"].as_str().unwrap()),
+            (status, code),
+            "{}",
+            self.text
+        );
+        assert_eq!(body["message"], message);
+    }
+
+    /// A failure with this status and code, whatever it says.
+    #[track_caller]
+    pub(crate) fn expect_code(&self, status: u16, code: &str) -> String {
+        let body = self.json();
+        assert_eq!(
+            (self.status, body["code"].as_str().unwrap()),
+            (status, code),
+            "{}",
+            self.text
+        );
+        body["message"].as_str().unwrap().to_owned()
+    }
+}
