@@ -7,6 +7,8 @@ use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
 
 use crate::access::{self, Needs};
+use crate::error::ErrorBody;
+use crate::openapi::DeletedCredential;
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -27,6 +29,25 @@ pub struct Deleted {
 /// Deletes a credential
 ///
 /// It is gone from every read at once. Its sealed data stays until the purge.
+#[utoipa::path(
+    delete,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "deleteZoomCredential",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+    ),
+    responses(
+        (status = 200, description = "It is gone from every read", body = DeletedCredential),
+        (status = 400, description = "A part of the request breaks a rule, which `message` names", body = ErrorBody),
+        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
+        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
+        (status = 404, description = "Absent, deleted, or another team's", body = ErrorBody),
+        (status = 429, description = "More calls in a second than the team may make", body = ErrorBody),
+        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
+        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
+    )
+)]
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,

@@ -13,6 +13,8 @@ use shared::stores::{self, Admission};
 use shared::{envelope, secret, zoom};
 use utoipa::ToSchema;
 
+use crate::openapi::only;
+
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// Why a request was not granted.
@@ -206,7 +208,7 @@ impl ApiError {
                 None
             };
         ErrorBody {
-            success: False(false),
+            success: false,
             error: match status {
                 // The published text, which is not the status line's.
                 StatusCode::TOO_MANY_REQUESTS => "Rate Limited",
@@ -235,10 +237,6 @@ impl ApiError {
     }
 }
 
-/// `false`, as a type: no error says `"success": true`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct False(bool);
-
 /// Null where there is nothing to add: present all the same.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -248,8 +246,8 @@ struct Details(Option<String>);
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    #[schema(value_type = bool, schema_with = always_false)]
-    success: False,
+    #[schema(schema_with = always_false)]
+    success: bool,
     /// The status in words.
     error: &'static str,
     /// For programs.
@@ -269,10 +267,7 @@ pub struct ErrorBody {
 }
 
 fn always_false() -> utoipa::openapi::Object {
-    utoipa::openapi::ObjectBuilder::new()
-        .schema_type(utoipa::openapi::schema::Type::Boolean)
-        .enum_values(Some([false]))
-        .build()
+    only(false)
 }
 
 impl From<stores::Error> for ApiError {

@@ -7,8 +7,9 @@ use shared::stores::{Credentials, Keys};
 
 use crate::access::{self, Needs};
 use crate::cursor::Cursor;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorBody};
 use crate::filter::Query;
+use crate::openapi::{ListQuery, ManyCredentials};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -27,6 +28,23 @@ const MAX_READS: usize = 20;
 ///
 /// Newest first. The whole list, unless `limit` or `cursor` ask for a page; a page that is not the last
 /// has the cursor of the next in the header `x-next-cursor`. A page may be short and still have a next.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials",
+    operation_id = "listZoomCredentials",
+    tag = "Zoom credentials",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The credentials", body = ManyCredentials, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        (status = 400, description = "A part of the request breaks a rule, which `message` names", body = ErrorBody),
+        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
+        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
+        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
+        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
+    )
+)]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
     let key = access::api_key(request)?;
     let team = key.team();

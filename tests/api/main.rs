@@ -9,6 +9,7 @@
 )]
 
 mod contract;
+mod openapi;
 mod proxy;
 mod reading;
 mod world;
