@@ -223,18 +223,14 @@ impl ApiError {
                 .filter(|_| status == StatusCode::TOO_MANY_REQUESTS),
         }
     }
+}
 
-    /// What is logged: this error and everything under it.
-    pub fn chain(&self) -> String {
-        let mut chain = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            chain.push_str(": ");
-            chain.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        chain
-    }
+/// What is logged of an error: its words and those of everything under it.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Null where there is nothing to add: present all the same.

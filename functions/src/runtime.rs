@@ -14,7 +14,7 @@ use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 use crate::reply::{self, Reply};
 use crate::request::{Event, Request};
 
@@ -56,7 +56,7 @@ where
         .as_ref()
         .err()
         .filter(|error| error.status().is_server_error())
-        .map(ApiError::chain);
+        .map(|error| chain(error));
     let mut response = reply.unwrap_or_else(|error| reply::error(&error));
 
     let headers = response.headers_mut();
