@@ -7,8 +7,7 @@ use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
 
 use crate::access::{self, Needs};
-use crate::error::ErrorBody;
-use crate::openapi::DeletedCredential;
+use crate::openapi::{DeletedCredential, MissingError, ReadErrors, WriteErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -39,13 +38,9 @@ pub struct Deleted {
     ),
     responses(
         (status = 200, description = "It is gone from every read", body = DeletedCredential),
-        (status = 400, description = "A part of the request breaks a rule, which `message` names", body = ErrorBody),
-        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
-        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
-        (status = 404, description = "Absent, deleted, or another team's", body = ErrorBody),
-        (status = 429, description = "More calls in a second than the team may make", body = ErrorBody),
-        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
-        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
     )
 )]
 pub async fn handle(

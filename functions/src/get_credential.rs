@@ -3,8 +3,8 @@
 use shared::stores::{Credentials, Keys};
 
 use crate::access::{self, Needs};
-use crate::error::{ApiError, ErrorBody};
-use crate::openapi::OneCredential;
+use crate::error::ApiError;
+use crate::openapi::{MissingError, OneCredential, ReadErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -25,12 +25,8 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
     ),
     responses(
         (status = 200, description = "The credential", body = OneCredential),
-        (status = 400, description = "A part of the request breaks a rule, which `message` names", body = ErrorBody),
-        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
-        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
-        (status = 404, description = "Absent, deleted, or another team's", body = ErrorBody),
-        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
-        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
+        ReadErrors,
+        MissingError,
     )
 )]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {

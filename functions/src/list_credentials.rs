@@ -7,9 +7,9 @@ use shared::stores::{Credentials, Keys};
 
 use crate::access::{self, Needs};
 use crate::cursor::Cursor;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::filter::Query;
-use crate::openapi::{ListQuery, ManyCredentials};
+use crate::openapi::{ListQuery, ManyCredentials, ReadErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -38,11 +38,7 @@ const MAX_READS: usize = 20;
     ),
     responses(
         (status = 200, description = "The credentials", body = ManyCredentials, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
-        (status = 400, description = "A part of the request breaks a rule, which `message` names", body = ErrorBody),
-        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
-        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
-        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
-        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
+        ReadErrors,
     )
 )]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {

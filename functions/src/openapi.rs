@@ -11,7 +11,7 @@ use shared::credential::{Credential, CredentialType, State};
 use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
-use utoipa::{IntoParams, Modify, OpenApi as _, ToSchema};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use crate::access::API_KEY;
 use crate::delete_credential::Deleted;
@@ -105,6 +105,75 @@ pub(crate) fn only(value: bool) -> Object {
         .schema_type(Type::Boolean)
         .enum_values(Some([value]))
         .build()
+}
+
+/// What any call may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum ReadErrors {
+    /// A part of the request breaks a rule, which `message` names.
+    #[response(status = 400)]
+    Invalid(ErrorBody),
+    /// The key is missing, malformed, unknown or revoked.
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The key's permission does not cover this.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// Ours to mend; the cause is in the log, under the request id.
+    #[response(status = 500)]
+    Internal(ErrorBody),
+    /// Temporarily unavailable: try again after `retry-after`.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// What a call about one credential may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum MissingError {
+    /// Absent, deleted, or another team's.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+}
+
+/// What a call that changes something may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum WriteErrors {
+    /// More calls in a second than the team may make.
+    #[response(status = 429)]
+    RateLimited(ErrorBody),
+}
+
+/// What a call with a body may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum BodyErrors {
+    /// A concurrent change won, or the same request is still running.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// More than 256 KB.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// Not `application/json`.
+    #[response(status = 415)]
+    MediaType(ErrorBody),
+    /// The `Idempotency-Key` was used with another body.
+    #[response(status = 422)]
+    Reused(ErrorBody),
+}
+
+/// What a call that spends a code may answer instead. Where Zoom refuses the code it is a 400.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum ZoomErrors {
+    /// Zoom failed; it is safe to retry.
+    #[response(status = 502)]
+    Failed(ErrorBody),
+    /// Zoom did not answer in time; it is safe to retry.
+    #[response(status = 504)]
+    Silent(ErrorBody),
 }
 
 /// A new credential. With `authorization_code` it is a user's, without one the app's alone. Unknown keys are

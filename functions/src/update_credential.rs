@@ -12,9 +12,12 @@ use shared::zoom::Zoom;
 use crate::access::{self, Needs};
 use crate::authorization::{self, Authorization, Grant};
 use crate::body::Fields;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
-use crate::openapi::{IdempotencyHeader, OneCredential, UpdateCredential};
+use crate::openapi::{
+    BodyErrors, IdempotencyHeader, MissingError, OneCredential, ReadErrors, UpdateCredential,
+    WriteErrors, ZoomErrors,
+};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -217,19 +220,11 @@ fn sealed_app(
     ),
     responses(
         (status = 200, description = "The credential as it is now", body = OneCredential),
-        (status = 400, description = "A rule is broken, or Zoom refused the code (`FST_ERR_ZOOM_CODE_EXCHANGE_FAILED`)", body = ErrorBody),
-        (status = 401, description = "The key is missing, malformed, unknown or revoked", body = ErrorBody),
-        (status = 403, description = "The key's permission does not cover this", body = ErrorBody),
-        (status = 404, description = "Absent, deleted, or another team's", body = ErrorBody),
-        (status = 409, description = "A concurrent change won, or the same request is still running", body = ErrorBody),
-        (status = 413, description = "More than 256 KB", body = ErrorBody),
-        (status = 415, description = "Not application/json", body = ErrorBody),
-        (status = 422, description = "The Idempotency-Key was used with another body", body = ErrorBody),
-        (status = 429, description = "More calls in a second than the team may make", body = ErrorBody),
-        (status = 500, description = "Ours to mend; the cause is in the log under the request id", body = ErrorBody),
-        (status = 502, description = "Zoom failed; safe to retry", body = ErrorBody),
-        (status = 503, description = "Temporarily unavailable; retry after `retry-after`", body = ErrorBody),
-        (status = 504, description = "Zoom did not answer in time; safe to retry", body = ErrorBody),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+        BodyErrors,
+        ZoomErrors,
     )
 )]
 pub async fn handle(
