@@ -9,6 +9,7 @@
 )]
 
 mod contract;
+mod envelope;
 mod proxy;
 mod reading;
 mod world;
