@@ -9,6 +9,7 @@
 )]
 
 mod contract;
+mod envelope;
 mod openapi;
 mod proxy;
 mod reading;

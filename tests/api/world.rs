@@ -389,3 +389,11 @@ impl Answer {
         body["message"].as_str().unwrap().to_owned()
     }
 }
+
+impl World {
+    /// A client of this world's KMS, not through the wire.
+    pub(crate) async fn kms_client(&self) -> aws_sdk_kms::Client {
+        let kms = serve(self.kms.router()).await;
+        aws("http://127.0.0.1:1", &kms).kms()
+    }
+}

@@ -200,7 +200,12 @@ impl Envelope {
             .send()
             .await
             .map_err(|source| match source.as_service_error() {
-                Some(refused) if refused.is_invalid_ciphertext_exception() => Error::Misplaced,
+                Some(refused)
+                    if refused.is_invalid_ciphertext_exception()
+                        || refused.is_incorrect_key_exception() =>
+                {
+                    Error::Misplaced
+                }
                 _ => Error::Kms {
                     operation: "Decrypt",
                     source: source.into(),
