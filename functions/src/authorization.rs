@@ -23,8 +23,6 @@ use crate::request::Request;
 
 /// Kept for the commit after Zoom's answer: the code is spent by then.
 const RESERVE: Duration = Duration::from_secs(8);
-/// How long an exchange is waited for, at most: an answer given up on is a code lost.
-const EXCHANGE: Duration = Duration::from_secs(20);
 /// Less than this is no time to begin an exchange in.
 const LEAST: Duration = Duration::from_secs(2);
 /// Kept for the answer after a commit that took all the time there was.
@@ -118,8 +116,8 @@ impl Grant {
         app: &AppCredentials,
         authorization: &Authorization,
     ) -> Result<Self, ApiError> {
-        let patience = request.time_left(RESERVE).min(EXCHANGE);
-        if patience < LEAST {
+        let time_left = request.time_left(RESERVE);
+        if time_left < LEAST {
             return Err(ApiError::Unavailable {
                 retry_after: Duration::from_secs(1),
                 source: "too little of the invocation is left to spend a code in".into(),
@@ -131,7 +129,7 @@ impl Grant {
                 app,
                 &authorization.code,
                 authorization.redirect_uri.as_str(),
-                patience,
+                time_left,
             )
             .await?;
         Ok(Self {
@@ -181,12 +179,12 @@ impl Grant {
         client_id: &ClientId,
         id: CredentialId,
     ) -> Option<Stored> {
-        let patience = request.time_left(Duration::from_secs(2)).min(PROFILE);
+        let time_left = request.time_left(Duration::from_secs(2)).min(PROFILE);
         let profile = zoom
             .profile(
                 self.tokens.api_url.as_ref(),
                 &self.tokens.pair.access,
-                patience,
+                time_left,
             )
             .await;
         let completed: Result<Stored, Box<dyn Error>> = match profile {

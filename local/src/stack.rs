@@ -208,7 +208,8 @@ impl Stack {
         };
         write_private(&data_dir.join("env"), &env.to_string())?;
         let zoom = Zoom::new(zoom_oauth.clone(), ApiUrl::configured(zoom_api))
-            .map_err(|error| config::Error::Client(error.into()))?;
+            .map_err(|error| config::Error::Client(error.into()))?
+            .with_patience(config::zoom_patience()?);
         let gateway = Gateway::new(Services::new(&aws, &tables, &envelope_key, zoom));
         let Parts { tasks, stop } = parts;
         Ok(Self {

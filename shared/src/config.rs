@@ -64,11 +64,25 @@ fn url(name: &'static str, default: &str) -> Result<Url, Error> {
     }
 }
 
+/// How long Zoom's answers are waited for: `ZOOM_TIMEOUT_MS`, or [`zoom::PATIENCE`].
+pub fn zoom_patience() -> Result<Duration, Error> {
+    const NAME: &str = "ZOOM_TIMEOUT_MS";
+    let Some(text) = optional(NAME) else {
+        return Ok(zoom::PATIENCE);
+    };
+    match text.parse() {
+        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of milliseconds")),
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
 /// Zoom where `ZOOM_OAUTH_BASE_URL` and `ZOOM_API_BASE_URL` say; Zoom's own hosts by default.
 pub fn zoom() -> Result<Zoom, Error> {
     let oauth = url("ZOOM_OAUTH_BASE_URL", zoom::OAUTH_BASE_URL)?;
     let api = url("ZOOM_API_BASE_URL", zoom::API_BASE_URL)?;
-    Zoom::new(oauth, ApiUrl::configured(api)).map_err(|error| Error::Client(error.into()))
+    let zoom = Zoom::new(oauth, ApiUrl::configured(api));
+    let zoom = zoom.map_err(|error| Error::Client(error.into()))?;
+    Ok(zoom.with_patience(zoom_patience()?))
 }
 
 /// Where AWS is and who we are to it. Both SDK clients share one HTTP client.

@@ -94,6 +94,11 @@ async fn serve(router: Router) -> String {
 impl World {
     /// A world of its own: empty tables, a fresh KMS key, a sandbox with one app and the user `ada`.
     pub(crate) async fn new() -> Self {
+        Self::with_patience(shared::zoom::PATIENCE).await
+    }
+
+    /// A world that waits this long for Zoom's answers.
+    pub(crate) async fn with_patience(patience: Duration) -> Self {
         let wire = Arc::new(Wire::default());
 
         let database = engine::open(None).unwrap();
@@ -127,6 +132,7 @@ impl World {
         zoom.set_origin(zoom_proxy.parse().unwrap());
         let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
+        let client = client.with_patience(patience);
         let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use url::form_urlencoded;
 
 use super::{Error, Fault};
-use crate::api_key::hex;
 use crate::timestamp::Timestamp;
 
 /// More than any token answer or user object has; an error page is cut here too.
@@ -166,17 +162,21 @@ impl Failure {
 
     /// Zoom's words, with its number: printable, bounded, and without any secret of the request.
     fn reason(&self, secrets: &[&str]) -> String {
-        let words = self.body.words().join(": ");
-        let printable: String = words
+        let said = self.body.words().join(": ");
+        let printable: String = said
             .chars()
             .filter(|c| !c.is_control())
             .take(MAX_REASON_CHARACTERS)
             .collect();
-        let echoes = secrets.iter().any(|secret| echoes(&printable, secret));
-        let words = if printable.is_empty() || echoes {
+        let words: Vec<&str> = printable
+            .split_whitespace()
+            .map(|word| if is_word(word) { word } else { "…" })
+            .collect();
+        let words = words.join(" ");
+        let words = if words.is_empty() || secrets.iter().any(|secret| echoes(&words, secret)) {
             format!("status {}", self.status.as_u16())
         } else {
-            printable
+            words
         };
         match self.body.number() {
             Some(number) => format!("{words} ({number})"),
@@ -197,36 +197,24 @@ impl Failure {
     }
 }
 
-/// As much of a secret as tells something of it.
-const TELLING: usize = 8;
-
-/// Whether any eight characters in a row of a secret stand in `words`, or all of it where it is shorter; or as
-/// many of what it is URL-encoded, in hex, or somewhere in base64, as a request's own header has it.
-fn echoes(words: &str, secret: &str) -> bool {
-    let held = |words: &str, form: &str| {
-        let form = form.as_bytes();
-        !form.is_empty()
-            && form
-                .windows(TELLING.min(form.len()))
-                .any(|part| words.as_bytes().windows(part.len()).any(|w| w == part))
-    };
-    let url_encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let url_safe = words.replace('-', "+").replace('_', "/");
-    held(words, secret)
-        || held(words, &url_encoded)
-        || held(&words.to_lowercase(), &hex(secret.as_bytes()))
-        || (0..3)
-            .map(|before| in_base64(secret, before))
-            .any(|form| form.len() >= TELLING && held(&url_safe, &form))
+/// Whether this may be a word of Zoom's. A longer one with capitals or digits in it may be something that the
+/// request held, in whatever encoding; scopes are long, but lower case.
+fn is_word(word: &str) -> bool {
+    const LONGEST: usize = 16;
+    word.len() <= LONGEST
+        || !word
+            .bytes()
+            .any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
-/// Base64 spells a text in three ways, by how many bytes stand before it. Its first and last characters are
-/// partly of what stands around it, and left out.
-fn in_base64(text: &str, before: usize) -> String {
-    let bytes = [&vec![0; before], text.as_bytes()].concat();
-    let (first, whole) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    let encoded = STANDARD_NO_PAD.encode(bytes);
-    encoded.get(first..whole).unwrap_or_default().to_owned()
+/// Whether any eight characters in a row of a secret stand in `words`, or all of it where it is shorter.
+fn echoes(words: &str, secret: &str) -> bool {
+    const TELLING: usize = 8;
+    let secret = secret.as_bytes();
+    !secret.is_empty()
+        && secret
+            .windows(TELLING.min(secret.len()))
+            .any(|part| words.as_bytes().windows(part.len()).any(|w| w == part))
 }
 
 /// Seconds, an ISO 8601 instant or an HTTP date: Zoom uses all three.

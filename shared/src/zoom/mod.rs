@@ -23,6 +23,9 @@ pub const OAUTH_BASE_URL: &str = "https://zoom.us";
 /// Zoom's own REST host.
 pub const API_BASE_URL: &str = "https://api.zoom.us";
 
+/// How long an answer is waited for, unless it was configured: giving up on a code's answer loses the code.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -123,6 +126,7 @@ pub struct Zoom {
     pooled: reqwest::Client,
     oauth: Url,
     api: ApiUrl,
+    patience: Duration,
 }
 
 impl Zoom {
@@ -141,10 +145,17 @@ impl Zoom {
             pooled: client().build()?,
             oauth,
             api,
+            patience: PATIENCE,
         })
     }
 
-    /// Spends an authorization code, waiting up to `patience` for the answer.
+    /// Waits for answers up to `patience`, in place of [`PATIENCE`].
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Spends an authorization code, waiting for the answer up to `time_left` or our patience's end.
     ///
     /// Once this has been called the code may be spent, whatever comes back, except for
     /// [`Error::Unreachable`] and [`Error::Limited`].
@@ -153,7 +164,7 @@ impl Zoom {
         app: &AppCredentials,
         code: &AuthorizationCode,
         redirect_uri: &str,
-        patience: Duration,
+        time_left: Duration,
     ) -> Result<Tokens, Error> {
         let form = [
             ("grant_type", "authorization_code"),
@@ -165,7 +176,7 @@ impl Zoom {
             .post(under(&self.oauth, "/oauth/token"))
             .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
             .form(&form)
-            .timeout(patience);
+            .timeout(time_left.min(self.patience));
         let answer: TokenAnswer = match call(request).await? {
             Ok(answer) => answer,
             Err(failure) => {
@@ -188,13 +199,13 @@ impl Zoom {
         })
     }
 
-    /// Reads who the access token belongs to, waiting up to `patience`.
+    /// Reads who the access token belongs to, waiting up to `time_left` or our patience's end.
     #[expect(clippy::disallowed_methods, reason = "Zoom wants the access token")]
     pub async fn profile(
         &self,
         api_url: Option<&ApiUrl>,
         access: &SecretString,
-        patience: Duration,
+        time_left: Duration,
     ) -> Result<Profile, Error> {
         let url = under(self.api.or(api_url).as_url(), "/v2/users/me");
         let access = access.expose_secret();
@@ -202,7 +213,7 @@ impl Zoom {
             .pooled
             .request(Method::GET, url)
             .bearer_auth(access)
-            .timeout(patience);
+            .timeout(time_left.min(self.patience));
         let user: User = match call(request).await? {
             Ok(user) => user,
             Err(failure) => return Err(failure.at_rest(&[access])),
