@@ -132,7 +132,7 @@ pub struct Sealed {
     dek: Vec<u8>,
     /// The ARN of the KMS key that wrapped it.
     kid: String,
-    /// Header, ciphertext and tag: see [`format`].
+    /// Header, ciphertext and tag: see [`mod@format`].
     #[serde(with = "serde_bytes", rename = "sealed")]
     bytes: Vec<u8>,
     /// Which version of the secret this is.
