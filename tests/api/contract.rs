@@ -1,6 +1,7 @@
 //! The published contract, checked on every answer that any test gets.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -32,13 +33,31 @@ fn named(status: u16) -> &'static str {
     }
 }
 
-/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
-fn schema(method: &str, path: &str, status: u16) -> Value {
+/// What has been compiled so far: that takes longer than the call whose answer is checked.
+type Compiled = HashMap<(String, &'static str, u16), Arc<Validator>>;
+
+/// The validator of an answer.
+fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+
     let template = if path == "/v2/zoom-credentials" {
-        path
+        "/v2/zoom-credentials"
     } else {
         "/v2/zoom-credentials/{id}"
     };
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let validator = compiled
+        .entry((method.to_owned(), template, status))
+        .or_insert_with(|| {
+            let schema = schema(method, template, status);
+            let options = jsonschema::options().should_validate_formats(true);
+            Arc::new(options.build(&schema).unwrap())
+        });
+    validator.clone()
+}
+
+/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
+fn schema(method: &str, template: &str, status: u16) -> Value {
     let operation = &PUBLISHED["paths"][template][method.to_lowercase()];
     let answer =
         &operation["responses"][status.to_string()]["content"]["application/json"]["schema"];
@@ -55,11 +74,7 @@ fn schema(method: &str, path: &str, status: u16) -> Value {
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let body = answer.json();
-    let validator: Validator = jsonschema::options()
-        .should_validate_formats(true)
-        .build(&schema(method, path, answer.status))
-        .unwrap();
-    if let Err(error) = validator.validate(&body) {
+    if let Err(error) = validator(method, path, answer.status).validate(&body) {
         panic!(
             "{method} {path} {}: {error} in {}",
             answer.status, answer.text
