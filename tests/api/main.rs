@@ -11,6 +11,7 @@
 mod contract;
 mod envelope;
 mod openapi;
+mod properties;
 mod proxy;
 mod reading;
 mod world;
