@@ -301,8 +301,11 @@ fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Valu
 }
 
 fn percent_decoded(segment: &str) -> String {
-    // A `+` in a path is a plus, and a form would make it a space.
-    let form = segment.replace('+', "%2B");
+    // What would mean something in a form means itself in a path.
+    let form = segment
+        .replace('+', "%2B")
+        .replace('&', "%26")
+        .replace('=', "%3D");
     form_urlencoded::parse(form.as_bytes())
         .map(|(name, _)| name.into_owned())
         .next()

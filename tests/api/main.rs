@@ -10,6 +10,7 @@
 
 mod contract;
 mod envelope;
+mod input;
 mod openapi;
 mod properties;
 mod proxy;
