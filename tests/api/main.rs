@@ -8,6 +8,7 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod access;
 mod contract;
 mod envelope;
 mod input;
