@@ -16,4 +16,5 @@ mod openapi;
 mod properties;
 mod proxy;
 mod reading;
+mod updating;
 mod world;
