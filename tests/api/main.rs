@@ -10,11 +10,15 @@
 
 mod access;
 mod contract;
+mod creating;
+mod deleting;
 mod envelope;
 mod input;
+mod limits;
 mod openapi;
 mod properties;
 mod proxy;
 mod reading;
+mod round_trip;
 mod updating;
 mod world;
