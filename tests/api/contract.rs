@@ -1,6 +1,7 @@
 //! The published contract, checked on every answer that any test gets.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -32,6 +33,18 @@ fn named(status: u16) -> &'static str {
     }
 }
 
+/// A validator for each schema that was asked for: they are slow to build.
+fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
+    static BUILT: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let schema = schema(method, path, status);
+    let mut built = BUILT.lock().unwrap();
+    let built = built.entry(schema.to_string()).or_insert_with(|| {
+        let options = jsonschema::options().should_validate_formats(true);
+        Arc::new(options.build(&schema).unwrap())
+    });
+    built.clone()
+}
+
 /// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
 fn schema(method: &str, path: &str, status: u16) -> Value {
     let template = if path == "/v2/zoom-credentials" {
@@ -55,10 +68,7 @@ fn schema(method: &str, path: &str, status: u16) -> Value {
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let body = answer.json();
-    let validator: Validator = jsonschema::options()
-        .should_validate_formats(true)
-        .build(&schema(method, path, answer.status))
-        .unwrap();
+    let validator = validator(method, path, answer.status);
     if let Err(error) = validator.validate(&body) {
         panic!(
             "{method} {path} {}: {error} in {}",

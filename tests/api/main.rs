@@ -8,7 +8,12 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod bounds;
+mod concurrency;
 mod contract;
+mod crashes;
+mod idempotency;
+mod outage;
 mod proxy;
 mod reading;
 mod world;
