@@ -16,4 +16,5 @@ mod idempotency;
 mod outage;
 mod proxy;
 mod reading;
+mod siblings;
 mod world;
