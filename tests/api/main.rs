@@ -18,3 +18,4 @@ mod proxy;
 mod reading;
 mod siblings;
 mod world;
+mod zoom_faults;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Error, Fault};
 use crate::timestamp::Timestamp;
@@ -29,6 +31,16 @@ pub(super) async fn body(mut answer: Response) -> Result<Vec<u8>, Unreadable> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A field that is of the type it should be; one that is not is as good as missing.
+pub(super) fn if_sound<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let field = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(field.get()).ok())
 }
 
 /// An answer that is no success.
@@ -162,17 +174,14 @@ impl Failure {
 
     /// Zoom's words, with its number: printable, bounded, and without any secret of the request.
     fn reason(&self, secrets: &[&str]) -> String {
-        let words = self.body.words().join(": ");
-        let printable: String = words
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_REASON_CHARACTERS)
-            .collect();
+        let mut words = self.body.words().join(": ");
+        // Before looking for echoes: a secret broken up by what is dropped would be made whole again.
+        words.retain(|c| !c.is_control());
         let echoes = secrets.iter().any(|secret| echoes(&words, secret));
-        let words = if printable.is_empty() || echoes {
+        let words = if words.is_empty() || echoes {
             format!("status {}", self.status.as_u16())
         } else {
-            printable
+            words.chars().take(MAX_REASON_CHARACTERS).collect()
         };
         match self.body.number() {
             Some(number) => format!("{words} ({number})"),

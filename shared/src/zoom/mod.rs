@@ -8,9 +8,13 @@ mod api_url;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::{self, DeserializeOwned, Deserializer};
+use zeroize::Zeroizing;
 
 use crate::meter::{self, Service};
 use crate::secret::{AppCredentials, AuthorizationCode, TokenPair};
@@ -107,13 +111,29 @@ pub struct Tokens {
     pub api_url: Option<ApiUrl>,
 }
 
+/// A code or refresh token is spent for it, so nothing but the tokens themselves can make it worthless.
 #[derive(Deserialize)]
 struct TokenAnswer {
+    #[serde(deserialize_with = "token")]
     access_token: SecretString,
+    #[serde(deserialize_with = "token")]
     refresh_token: SecretString,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     api_url: Option<String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a length is checked")]
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    let token = SecretString::deserialize(deserializer)?;
+    if token.expose_secret().is_empty() {
+        Err(de::Error::custom("a token is empty"))
+    } else {
+        Ok(token)
+    }
 }
 
 /// Zoom, at its own hosts or wherever the configuration points.
@@ -173,7 +193,11 @@ impl Zoom {
         let answer: TokenAnswer = match call(request).await? {
             Ok(answer) => answer,
             Err(failure) => {
-                let secrets = [code.revealed(), app.client_secret.revealed()];
+                let secrets = [
+                    code.revealed(),
+                    app.client_secret.revealed(),
+                    &encoded_pair(app),
+                ];
                 return Err(failure.at_token_endpoint(&secrets));
             }
         };
@@ -186,7 +210,8 @@ impl Zoom {
             expires_in: Duration::from_secs(answer.expires_in.unwrap_or(3600).min(24 * 3600)),
             scopes: answer
                 .scope
-                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(",")),
+                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(","))
+                .filter(|scopes| !scopes.is_empty()),
             api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
         })
     }
@@ -217,11 +242,17 @@ impl Zoom {
 /// Zoom's user object, as far as it is kept. Every field is optional.
 #[derive(Deserialize)]
 struct User {
+    #[serde(default, deserialize_with = "answer::if_sound")]
     id: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     account_id: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     email: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     display_name: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     first_name: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     last_name: Option<String>,
 }
 
@@ -244,9 +275,7 @@ impl From<User> for Profile {
 }
 
 /// Sends a request: the parsed body of a success, or what Zoom said instead.
-async fn call<T: serde::de::DeserializeOwned>(
-    request: RequestBuilder,
-) -> Result<Result<T, Failure>, Error> {
+async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<Result<T, Failure>, Error> {
     meter::count(Service::Zoom);
     let answer = request.send().await.map_err(unanswered)?;
     let status = answer.status();
@@ -275,6 +304,16 @@ async fn call<T: serde::de::DeserializeOwned>(
     } else {
         Ok(Err(failure.with_body(&body)))
     }
+}
+
+/// The client pair as the Basic authorization has it.
+fn encoded_pair(app: &AppCredentials) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!(
+        "{}:{}",
+        app.client_id.as_str(),
+        app.client_secret.revealed()
+    ));
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
 fn unanswered(error: reqwest::Error) -> Error {
