@@ -3,6 +3,7 @@
 //! The tokens are committed before anything else is asked of Zoom. What comes after (the profile, the
 //! siblings) is completed by the next mint, check or keep-alive where it fails here.
 
+use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use shared::timestamp::Timestamp;
 use shared::zoom::{self, Tokens, Zoom};
 
 use crate::body::Fields;
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 use crate::idempotency::Fingerprint;
 use crate::request::Request;
 
@@ -30,8 +31,6 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a profile is waited for, at most.
 const PROFILE: Duration = Duration::from_secs(5);
-/// The scope that reading the profile takes.
-const PROFILE_SCOPE: &str = "user:read:user";
 
 /// A code and where Zoom sent it.
 #[derive(Debug)]
@@ -188,28 +187,27 @@ impl Grant {
                 time_left,
             )
             .await;
-        let completed = match profile {
+        let completed: Result<Stored, Box<dyn Error>> = match profile {
             Ok(profile) => {
                 let user = profile.zoom_user_id.clone();
                 let (completed, ()) = tokio::join!(
                     credentials.complete_profile(team, id, self.id, Ok(profile)),
                     self.adopt_siblings(credentials, request, team, client_id, user.as_deref()),
                 );
-                completed.map_err(ApiError::from)
+                completed.map_err(Into::into)
             }
-            Err(zoom::Error::MissingScope { .. }) => {
-                let reason = format!(
-                    "missing scope {PROFILE_SCOPE}: the Zoom user's profile cannot be read"
-                );
-                credentials
+            Err(zoom::Error::MissingScope { scope }) => {
+                let reason =
+                    format!("missing scope {scope}: the Zoom user's profile cannot be read");
+                let completed = credentials
                     .complete_profile(team, id, self.id, Err(reason))
-                    .await
-                    .map_err(ApiError::from)
+                    .await;
+                completed.map_err(Into::into)
             }
             Err(error) => Err(error.into()),
         };
         if let Err(error) = &completed {
-            let cause = error.chain();
+            let cause = chain(&**error);
             tracing::warn!(
                 request_id = request.id(),
                 cause,
@@ -240,7 +238,7 @@ impl Grant {
                 "older credentials of the same Zoom user now share the new grant"
             ),
             Err(error) => {
-                let cause = ApiError::from(error).chain();
+                let cause = chain(&error);
                 tracing::warn!(
                     request_id,
                     cause,

@@ -12,6 +12,10 @@ use crate::authorization::{self, Authorization, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
+use crate::openapi::{
+    BodyErrors, CreateCredential, IdempotencyHeader, OneCredential, ReadErrors, WriteErrors,
+    ZoomErrors,
+};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -58,6 +62,23 @@ impl Input {
 ///
 /// With an authorization code it is a user's: the code is spent at Zoom before anything is stored, and the
 /// tokens are stored before anything else is asked of Zoom. Without one it is the app's alone.
+#[utoipa::path(
+    post,
+    path = "/v2/zoom-credentials",
+    operation_id = "createZoomCredential",
+    tag = "Zoom credentials",
+    request_body(content = CreateCredential, content_type = "application/json"),
+    params(
+        IdempotencyHeader,
+    ),
+    responses(
+        (status = 201, description = "The new credential", body = OneCredential),
+        ReadErrors,
+        WriteErrors,
+        BodyErrors,
+        ZoomErrors,
+    )
+)]
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,

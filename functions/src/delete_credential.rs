@@ -7,6 +7,7 @@ use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
 
 use crate::access::{self, Needs};
+use crate::openapi::{DeletedCredential, MissingError, ReadErrors, WriteErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -27,6 +28,21 @@ pub struct Deleted {
 /// Deletes a credential
 ///
 /// It is gone from every read at once. Its sealed data stays until the purge.
+#[utoipa::path(
+    delete,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "deleteZoomCredential",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+    ),
+    responses(
+        (status = 200, description = "It is gone from every read", body = DeletedCredential),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+    )
+)]
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,

@@ -13,6 +13,8 @@ use shared::stores::{self, Admission};
 use shared::{envelope, secret, zoom};
 use utoipa::ToSchema;
 
+use crate::openapi::only;
+
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// Why a request was not granted.
@@ -206,7 +208,7 @@ impl ApiError {
                 None
             };
         ErrorBody {
-            success: False(false),
+            success: false,
             error: match status {
                 // The published text, which is not the status line's.
                 StatusCode::TOO_MANY_REQUESTS => "Rate Limited",
@@ -221,23 +223,15 @@ impl ApiError {
                 .filter(|_| status == StatusCode::TOO_MANY_REQUESTS),
         }
     }
-
-    /// What is logged: this error and everything under it.
-    pub fn chain(&self) -> String {
-        let mut chain = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            chain.push_str(": ");
-            chain.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        chain
-    }
 }
 
-/// `false`, as a type: no error says `"success": true`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct False(bool);
+/// What is logged of an error: its words and those of everything under it.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
 
 /// Null where there is nothing to add: present all the same.
 #[derive(Debug, Serialize)]
@@ -248,8 +242,8 @@ struct Details(Option<String>);
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    #[schema(value_type = bool, schema_with = always_false)]
-    success: False,
+    #[schema(schema_with = always_false)]
+    success: bool,
     /// The status in words.
     error: &'static str,
     /// For programs.
@@ -269,10 +263,7 @@ pub struct ErrorBody {
 }
 
 fn always_false() -> utoipa::openapi::Object {
-    utoipa::openapi::ObjectBuilder::new()
-        .schema_type(utoipa::openapi::schema::Type::Boolean)
-        .enum_values(Some([false]))
-        .build()
+    only(false)
 }
 
 impl From<stores::Error> for ApiError {

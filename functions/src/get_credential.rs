@@ -4,6 +4,7 @@ use shared::stores::{Credentials, Keys};
 
 use crate::access::{self, Needs};
 use crate::error::ApiError;
+use crate::openapi::{MissingError, OneCredential, ReadErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -14,6 +15,20 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
 ///
 /// Holds no envelope and no secrets, so it cannot decrypt. The key and the row are read together: the team
 /// is part of the key, and nothing is answered before the key is known to be good.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "getZoomCredential",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+    ),
+    responses(
+        (status = 200, description = "The credential", body = OneCredential),
+        ReadErrors,
+        MissingError,
+    )
+)]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
     let key = access::api_key(request)?;
     let id = request.credential_id();

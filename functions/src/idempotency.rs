@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use shared::credential::CredentialId;
 use shared::stores::{Claim, Claimed, Held, Requests};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 use crate::request::Request;
 
 const AT: &str = "headers/idempotency-key";
@@ -100,9 +100,8 @@ pub(crate) async fn holding<T>(
     if done.is_err()
         && let Err(error) = requests.release(held).await
     {
-        let error = ApiError::from(error);
         tracing::warn!(
-            cause = error.chain(),
+            cause = chain(&error),
             "an idempotency row was not let go; it ends by itself"
         );
     }

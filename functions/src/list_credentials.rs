@@ -9,6 +9,7 @@ use crate::access::{self, Needs};
 use crate::cursor::Cursor;
 use crate::error::ApiError;
 use crate::filter::Query;
+use crate::openapi::{ListQuery, ManyCredentials, ReadErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -27,6 +28,19 @@ const MAX_READS: usize = 20;
 ///
 /// Newest first. The whole list, unless `limit` or `cursor` ask for a page; a page that is not the last
 /// has the cursor of the next in the header `x-next-cursor`. A page may be short and still have a next.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials",
+    operation_id = "listZoomCredentials",
+    tag = "Zoom credentials",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The credentials", body = ManyCredentials, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        ReadErrors,
+    )
+)]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
     let key = access::api_key(request)?;
     let team = key.team();

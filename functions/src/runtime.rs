@@ -14,7 +14,7 @@ use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 use crate::reply::{self, Reply};
 use crate::request::{Event, Request};
 
@@ -56,7 +56,7 @@ where
         .as_ref()
         .err()
         .filter(|error| error.status().is_server_error())
-        .map(ApiError::chain);
+        .map(|error| chain(error));
     let mut response = reply.unwrap_or_else(|error| reply::error(&error));
 
     let headers = response.headers_mut();
@@ -134,9 +134,18 @@ impl Line<'_> {
     }
 }
 
+/// Says of a panic where it was, and not what: its words may quote what the code held.
+pub fn hush_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, "panicked");
+    }));
+}
+
 /// Logs as JSON lines on standard output, or as text where `AWS_LAMBDA_LOG_FORMAT` is `Text`, from
 /// `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
 pub fn init_logging() {
+    hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
     let builder = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::INFO))

@@ -14,6 +14,10 @@ use crate::authorization::{self, Authorization, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
+use crate::openapi::{
+    BodyErrors, IdempotencyHeader, MissingError, OneCredential, ReadErrors, UpdateCredential,
+    WriteErrors, ZoomErrors,
+};
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -204,6 +208,25 @@ fn sealed_app(
 ///
 /// Fields that are left out stay. An authorization code makes a new grant: the tokens are fresh, the
 /// credential is a user's, active and without errors.
+#[utoipa::path(
+    patch,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "updateZoomCredential",
+    tag = "Zoom credentials",
+    request_body(content = UpdateCredential, content_type = "application/json"),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        IdempotencyHeader,
+    ),
+    responses(
+        (status = 200, description = "The credential as it is now", body = OneCredential),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+        BodyErrors,
+        ZoomErrors,
+    )
+)]
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,

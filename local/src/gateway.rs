@@ -231,8 +231,10 @@ async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Respons
     };
     let invocations = gateway.invocations.clone();
     let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });
-    let died = |_| own_answer(&ApiError::Internal("the invocation died".into()), "");
-    invocation.await.unwrap_or_else(died)
+    invocation.await.unwrap_or_else(|_| {
+        let died = ApiError::Internal("the invocation died".into());
+        own_answer(&died, &Uuid::new_v4().to_string())
+    })
 }
 
 /// The whole body. Too long a one is read to its end too, so that the client hears why, but not kept.

@@ -47,6 +47,7 @@ async fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(false)
         .init();
+    functions::runtime::hush_panics();
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::world::Answer;
 
 /// MeetingBaas's schema, its prose taken out.
-static PUBLISHED: LazyLock<Value> = LazyLock::new(|| {
+pub(crate) static PUBLISHED: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../contract/meetingbaas-v2.schema.json")).unwrap()
 });
 

@@ -523,3 +523,11 @@ pub(crate) const SPENT: &str = "invalid_grant: Code is expired (4733)";
 pub(crate) fn retry_after(answer: &Answer) -> u64 {
     answer.header("retry-after").unwrap().parse().unwrap()
 }
+
+impl World {
+    /// A client of this world's KMS, not through the wire.
+    pub(crate) async fn kms_client(&self) -> aws_sdk_kms::Client {
+        let kms = serve(self.kms.router()).await;
+        aws("http://127.0.0.1:1", &kms).kms()
+    }
+}

@@ -1,13 +1,13 @@
 //! The key file: the only place where key material outlives the process.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
-use uuid::Uuid;
+use tempfile::NamedTempFile;
 
 use super::{Error, ring::Ring};
 
@@ -57,33 +57,25 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, Error> {
 /// Replaces the file whole: after a crash it holds the old keys or the new ones, never half of
 /// them. Hands the ring back once it is safe on the disk.
 pub(super) fn write(path: &Path, ring: Ring) -> Result<Ring, Error> {
-    let temporary = path.with_added_extension(format!("{}.tmp", Uuid::new_v4()));
-    match replace(path, &temporary, &ring) {
+    match replace(path, &ring) {
         Ok(()) => Ok(ring),
-        Err(source) => {
-            // What went wrong is worth telling; that its remains cannot be removed is not.
-            drop(fs::remove_file(&temporary));
-            Err(Error::File {
-                action: "write",
-                path: path.to_owned(),
-                source,
-            })
-        }
+        Err(source) => Err(Error::File {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
-fn replace(path: &Path, temporary: &Path, ring: &Ring) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(ring)?)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
+fn replace(path: &Path, ring: &Ring) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    // Only its owner can read it, from the first byte; where something fails, it goes.
+    let mut temporary = NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut temporary, ring)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
     File::open(folder)?.sync_all()
 }

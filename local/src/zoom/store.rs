@@ -1,9 +1,11 @@
 //! The state behind its lock, written through to its file.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use tempfile::NamedTempFile;
 
 use super::state::State;
 use super::{Error, hold};
@@ -49,31 +51,16 @@ fn load(file: &Path) -> Result<State, Error> {
     }
 }
 
-/// Writes beside the file and renames over it: a reader, or a crash, meets the old state or the new one.
+/// Writes beside the file and renames over it: a reader, or a crash, meets the old state or the new one. Only
+/// its owner can read it. Not synced to the disk: this is a sandbox, and a power cut may cost it a change.
 fn save(file: &Path, state: &State) -> io::Result<()> {
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let text = serde_json::to_vec(state)?;
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    create_private(&beside)?.write_all(&text)?;
-    fs::rename(&beside, file)
-}
-
-/// A file that only its owner can read, whatever a crash left in its place.
-fn create_private(path: &Path) -> io::Result<fs::File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)
+    let directory = file
+        .parent()
+        .filter(|it| !it.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let mut beside = NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(&mut beside, state)?;
+    beside.persist(file)?;
+    Ok(())
 }

@@ -80,12 +80,18 @@ pub fn additional_data(
 
 /// Seals with a fresh salt and nonce.
 pub fn seal(data_key: &[u8], additional_data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+    let (salt, nonce) = fresh()?;
+    seal_with(data_key, &salt, nonce, additional_data, plaintext)
+}
+
+/// A salt and a nonce that nothing was sealed with.
+fn fresh() -> Result<([u8; SALT_BYTES], [u8; NONCE_BYTES]), Error> {
     let mut salt = [0; SALT_BYTES];
     let mut nonce = [0; NONCE_BYTES];
     let random = SystemRandom::new();
     random.fill(&mut salt).map_err(|_| Error::Library)?;
     random.fill(&mut nonce).map_err(|_| Error::Library)?;
-    seal_with(data_key, &salt, nonce, additional_data, plaintext)
+    Ok((salt, nonce))
 }
 
 /// [`seal`] with salt and nonce given: for test vectors, which must come out the same every time.

@@ -132,7 +132,7 @@ pub struct Sealed {
     dek: Vec<u8>,
     /// The ARN of the KMS key that wrapped it.
     kid: String,
-    /// Header, ciphertext and tag: see [`format`].
+    /// Header, ciphertext and tag: see [`mod@format`].
     #[serde(with = "serde_bytes", rename = "sealed")]
     bytes: Vec<u8>,
     /// Which version of the secret this is.
@@ -200,7 +200,12 @@ impl Envelope {
             .send()
             .await
             .map_err(|source| match source.as_service_error() {
-                Some(refused) if refused.is_invalid_ciphertext_exception() => Error::Misplaced,
+                Some(refused)
+                    if refused.is_invalid_ciphertext_exception()
+                        || refused.is_incorrect_key_exception() =>
+                {
+                    Error::Misplaced
+                }
                 _ => Error::Kms {
                     operation: "Decrypt",
                     source: source.into(),

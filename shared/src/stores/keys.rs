@@ -30,6 +30,19 @@ pub(super) struct KeyRow {
     pub(super) revoked_at: Option<Timestamp>,
 }
 
+impl KeyRow {
+    /// A key that is not revoked.
+    pub(super) fn new(key: &ApiKey, permission: Permission) -> Self {
+        Self {
+            team_id: key.team().clone(),
+            record: record(&key.hash()),
+            permission,
+            created_at: Timestamp::now(),
+            revoked_at: None,
+        }
+    }
+}
+
 /// A team and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Team {

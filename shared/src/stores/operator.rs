@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::expression::Update;
-use super::keys::{DEFAULT_RATE, KEY, KeyRow, SETTINGS, key, record};
+use super::keys::{DEFAULT_RATE, KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, Permission};
 use crate::credential::TeamId;
@@ -132,9 +132,12 @@ impl Operator {
             operation: "generating a key",
             source: error.into(),
         })?;
-        self.insert_key(&api_key, permission)
-            .await
-            .map(|listing| (api_key, listing))
+        let row = KeyRow::new(&api_key, permission);
+        match self.put_new(to_item(&row)?).await {
+            // Nobody else can have made this key: it is our own write, whose answer was lost and retried.
+            Ok(()) | Err(Error::Conflict) => Ok((api_key, row.into())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores the hash of a key that was made elsewhere; `Conflict` where it is stored already.
@@ -143,13 +146,7 @@ impl Operator {
         api_key: &ApiKey,
         permission: Permission,
     ) -> Result<KeyListing, Error> {
-        let row = KeyRow {
-            team_id: api_key.team().clone(),
-            record: record(&api_key.hash()),
-            permission,
-            created_at: Timestamp::now(),
-            revoked_at: None,
-        };
+        let row = KeyRow::new(api_key, permission);
         self.put_new(to_item(&row)?).await?;
         Ok(row.into())
     }

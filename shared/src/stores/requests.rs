@@ -79,7 +79,7 @@ struct Window {
 /// What has become of a claim.
 #[derive(Debug)]
 pub enum Claimed {
-    /// It is ours: go on, then [`Held::done`] or [`Requests::release`].
+    /// It is ours: go on, then [`Requests::done`] or [`Requests::release`].
     Ours(Held),
     /// The same request was done before, and made or changed this credential.
     Done(CredentialId),

@@ -174,14 +174,21 @@ impl Failure {
 
     /// Zoom's words, with its number: printable, bounded, and without any secret of the request.
     fn reason(&self, secrets: &[&str]) -> String {
-        let mut words = self.body.words().join(": ");
-        // Before looking for echoes: a secret broken up by what is dropped would be made whole again.
-        words.retain(|c| !c.is_control());
-        let echoes = secrets.iter().any(|secret| echoes(&words, secret));
-        let words = if words.is_empty() || echoes {
+        let said = self.body.words().join(": ");
+        let printable: String = said
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_REASON_CHARACTERS)
+            .collect();
+        let words: Vec<&str> = printable
+            .split_whitespace()
+            .map(|word| if is_word(word) { word } else { "…" })
+            .collect();
+        let words = words.join(" ");
+        let words = if words.is_empty() || secrets.iter().any(|secret| echoes(&words, secret)) {
             format!("status {}", self.status.as_u16())
         } else {
-            words.chars().take(MAX_REASON_CHARACTERS).collect()
+            words
         };
         match self.body.number() {
             Some(number) => format!("{words} ({number})"),
@@ -202,7 +209,17 @@ impl Failure {
     }
 }
 
-/// Whether any eight characters in a row of a secret stand in `words`; all of it, where it is shorter.
+/// Whether this may be a word of Zoom's. A longer one with capitals or digits in it may be something that the
+/// request held, in whatever encoding; scopes are long, but lower case.
+fn is_word(word: &str) -> bool {
+    const LONGEST: usize = 16;
+    word.len() <= LONGEST
+        || !word
+            .bytes()
+            .any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
+
+/// Whether any eight characters in a row of a secret stand in `words`, or all of it where it is shorter.
 fn echoes(words: &str, secret: &str) -> bool {
     const TELLING: usize = 8;
     let secret = secret.as_bytes();

@@ -8,13 +8,10 @@ mod api_url;
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer};
-use zeroize::Zeroizing;
 
 use crate::meter::{self, Service};
 use crate::secret::{AppCredentials, AuthorizationCode, TokenPair};
@@ -139,7 +136,11 @@ fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::
 /// Zoom, at its own hosts or wherever the configuration points.
 #[derive(Clone, Debug)]
 pub struct Zoom {
-    http: reqwest::Client,
+    /// For the token endpoint: a connection per call. What works once is never sent on a connection that may
+    /// have died while the Lambda was frozen.
+    fresh: reqwest::Client,
+    /// For everything else.
+    pooled: reqwest::Client,
     oauth: Url,
     api: ApiUrl,
     patience: Duration,
@@ -148,14 +149,17 @@ pub struct Zoom {
 impl Zoom {
     /// `oauth` and `api` are the two base URLs; `api` wins over what an answer names unless it is Zoom's own.
     pub fn new(oauth: Url, api: ApiUrl) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(trust())
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let client = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(trust())
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
+        };
+        let fresh = client().pool_max_idle_per_host(0).build()?;
         Ok(Self {
-            http,
+            fresh,
+            pooled: client().build()?,
             oauth,
             api,
             patience: PATIENCE,
@@ -185,7 +189,7 @@ impl Zoom {
             ("redirect_uri", redirect_uri),
         ];
         let request = self
-            .http
+            .fresh
             .post(under(&self.oauth, "/oauth/token"))
             .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
             .form(&form)
@@ -193,11 +197,7 @@ impl Zoom {
         let answer: TokenAnswer = match call(request).await? {
             Ok(answer) => answer,
             Err(failure) => {
-                let secrets = [
-                    code.revealed(),
-                    app.client_secret.revealed(),
-                    &encoded_pair(app),
-                ];
+                let secrets = [code.revealed(), app.client_secret.revealed()];
                 return Err(failure.at_token_endpoint(&secrets));
             }
         };
@@ -206,10 +206,11 @@ impl Zoom {
                 access: answer.access_token,
                 refresh: answer.refresh_token,
             },
-            // Zoom's tokens live an hour; where it does not say so, assume less rather than more.
+            // Zoom's tokens live an hour; a claim of more than a day is not believed.
             expires_in: Duration::from_secs(answer.expires_in.unwrap_or(3600).min(24 * 3600)),
             scopes: answer
                 .scope
+                .filter(|scope| scope.len() <= MAX_SCOPES_BYTES)
                 .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(","))
                 .filter(|scopes| !scopes.is_empty()),
             api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
@@ -227,7 +228,7 @@ impl Zoom {
         let url = under(self.api.or(api_url).as_url(), "/v2/users/me");
         let access = access.expose_secret();
         let request = self
-            .http
+            .pooled
             .request(Method::GET, url)
             .bearer_auth(access)
             .timeout(time_left.min(self.patience));
@@ -238,6 +239,11 @@ impl Zoom {
         Ok(user.into())
     }
 }
+
+/// A longer field of a profile is no name, address or id, and would only bloat the row.
+const MAX_FIELD_BYTES: usize = 1024;
+/// As for a profile's fields; Zoom has some hundreds of scopes.
+const MAX_SCOPES_BYTES: usize = 16 * 1024;
 
 /// Zoom's user object, as far as it is kept. Every field is optional.
 #[derive(Deserialize)]
@@ -258,7 +264,7 @@ struct User {
 
 impl From<User> for Profile {
     fn from(user: User) -> Self {
-        let present = |text: &String| !text.is_empty();
+        let present = |text: &String| (1..=MAX_FIELD_BYTES).contains(&text.len());
         let parts: Vec<String> = [user.first_name, user.last_name]
             .into_iter()
             .flatten()
@@ -304,16 +310,6 @@ async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<Result<T, 
     } else {
         Ok(Err(failure.with_body(&body)))
     }
-}
-
-/// The client pair as the Basic authorization has it.
-fn encoded_pair(app: &AppCredentials) -> Zeroizing<String> {
-    let pair = Zeroizing::new(format!(
-        "{}:{}",
-        app.client_id.as_str(),
-        app.client_secret.revealed()
-    ));
-    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
 fn unanswered(error: reqwest::Error) -> Error {

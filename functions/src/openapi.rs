@@ -1,0 +1,278 @@
+//! The API as an OpenAPI 3.1 document, generated from the types that answer.
+//!
+//! Bodies and queries are read field by field (`body`, `filter`), so that a refusal can name the field; what
+//! they may hold is written down here once more, as documentation. A test holds it against MeetingBaas's
+//! published schema, and others hold the handlers against the same limits.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use shared::credential::{Credential, CredentialType, State};
+use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
+
+use crate::access::API_KEY;
+use crate::delete_credential::Deleted;
+use crate::error::ErrorBody;
+use crate::{
+    create_credential, delete_credential, get_credential, list_credentials, update_credential,
+};
+
+/// The document.
+pub fn document() -> OpenApi {
+    Document::openapi()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Zoom credential vault",
+        description = "Keeps Zoom OAuth grants for meeting bots, in your own AWS account. The endpoints under \
+                       `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        create_credential::handle,
+        list_credentials::handle,
+        get_credential::handle,
+        update_credential::handle,
+        delete_credential::handle
+    ),
+    components(schemas(Credential, CredentialType, State, ErrorBody)),
+    modifiers(&Closing),
+    security(("ApiKeyAuth" = [])),
+    tags((name = "Zoom credentials", description = "Stored Zoom apps and users")),
+)]
+struct Document;
+
+/// The key, and that answers have no more fields than the document names.
+struct Closing;
+
+impl Modify for Closing {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let key = ApiKeyValue::with_description(API_KEY, "`zcv_<team>_…`, made by the operator");
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        for (name, schema) in &mut components.schemas {
+            let is_answer = !matches!(name.as_str(), "CreateCredential" | "UpdateCredential");
+            if let RefOr::T(Schema::Object(object)) = schema
+                && is_answer
+                && !object.properties.is_empty()
+            {
+                object.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
+}
+
+/// One credential, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct OneCredential {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Credential,
+}
+
+/// Credentials, newest first, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ManyCredentials {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Vec<Credential>,
+}
+
+/// What became of a credential, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct DeletedCredential {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Deleted,
+}
+
+fn always_true() -> Object {
+    only(true)
+}
+
+/// A boolean that has one value.
+pub(crate) fn only(value: bool) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([value]))
+        .build()
+}
+
+/// What any call may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum ReadErrors {
+    /// A part of the request breaks a rule, which `message` names.
+    #[response(status = 400)]
+    Invalid(ErrorBody),
+    /// The key is missing, malformed, unknown or revoked.
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The key's permission does not cover this.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// Ours to mend; the cause is in the log, under the request id.
+    #[response(status = 500)]
+    Internal(ErrorBody),
+    /// Temporarily unavailable: try again after `retry-after`.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// What a call about one credential may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum MissingError {
+    /// Absent, deleted, or another team's.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+}
+
+/// What a call that changes something may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum WriteErrors {
+    /// More calls in a second than the team may make.
+    #[response(status = 429)]
+    RateLimited(ErrorBody),
+}
+
+/// What a call with a body may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum BodyErrors {
+    /// A concurrent change won, or the same request is still running.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// More than 256 KB.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// Not `application/json`.
+    #[response(status = 415)]
+    MediaType(ErrorBody),
+    /// The `Idempotency-Key` was used with another body.
+    #[response(status = 422)]
+    Reused(ErrorBody),
+}
+
+/// What a call that spends a code may answer instead. Where Zoom refuses the code it is a 400.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum ZoomErrors {
+    /// Zoom failed; it is safe to retry.
+    #[response(status = 502)]
+    Failed(ErrorBody),
+    /// Zoom did not answer in time; it is safe to retry.
+    #[response(status = 504)]
+    Silent(ErrorBody),
+}
+
+/// A new credential. With `authorization_code` it is a user's, without one the app's alone. Unknown keys are
+/// ignored.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "documents the body that `create_credential` reads"
+)]
+pub(crate) struct CreateCredential {
+    /// What you call it; need not be unique.
+    #[schema(min_length = 1, max_length = 100, example = "Jane's calendar bot")]
+    name: String,
+    /// The Zoom app's client id.
+    #[schema(min_length = 1, max_length = 256, example = "sandbox-app")]
+    client_id: String,
+    /// The Zoom app's client secret. Sealed at once, never shown again.
+    #[schema(min_length = 1, max_length = 256, format = Password, write_only)]
+    client_secret: String,
+    /// The code Zoom sent the user back with. It works once, for 5 minutes.
+    #[schema(max_length = 2000, format = Password, write_only, nullable = false)]
+    authorization_code: Option<String>,
+    /// Where Zoom sent the user, to the letter. Required with a code.
+    #[schema(
+        format = "uri",
+        nullable = false,
+        example = "https://example.com/zoom/callback"
+    )]
+    redirect_uri: Option<String>,
+    /// Your own JSON object, at most 16 KB and 32 levels deep. It comes back as it was sent.
+    extra: Option<HashMap<String, Value>>,
+}
+
+/// What changes; everything left out stays.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "documents the body that `update_credential` reads"
+)]
+pub(crate) struct UpdateCredential {
+    /// A new name.
+    #[schema(min_length = 1, max_length = 100, nullable = false)]
+    name: Option<String>,
+    /// With `client_secret`: the app. A user credential's cannot change without a new authorization.
+    #[schema(min_length = 1, max_length = 256, nullable = false)]
+    client_id: Option<String>,
+    /// With `client_id`: the app's secret. Sealed at once, never shown again.
+    #[schema(min_length = 1, max_length = 256, format = Password, write_only, nullable = false)]
+    client_secret: Option<String>,
+    /// A new authorization, by any Zoom user: fresh tokens, state `active`, errors cleared.
+    #[schema(max_length = 2000, format = Password, write_only, nullable = false)]
+    authorization_code: Option<String>,
+    /// Where Zoom sent the user, to the letter. Required with a code.
+    #[schema(format = "uri", nullable = false)]
+    redirect_uri: Option<String>,
+    /// Replaces the object as a whole; null clears it.
+    extra: Option<HashMap<String, Value>>,
+}
+
+/// Conditions, all of which must hold; an empty one asks for nothing.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `filter` reads")]
+pub(crate) struct ListQuery {
+    /// Part of the name, in any case.
+    name: Option<String>,
+    /// Part of the email address, in any case.
+    zoom_email: Option<String>,
+    /// Part of the display name, in any case.
+    zoom_display_name: Option<String>,
+    /// The Zoom user's id, exactly.
+    zoom_user_id: Option<String>,
+    /// A comma-separated list of `app`, `user`.
+    credential_type: Option<String>,
+    /// A comma-separated list of `active`, `invalid`.
+    state: Option<String>,
+    /// `key:value` pairs of `extra`, separated by commas, matched exactly; the value may itself contain `:`.
+    #[param(example = "environment:production,tenant:acme")]
+    extra: Option<String>,
+    /// `true` lists the deleted ones instead.
+    deleted: Option<bool>,
+    /// At most this many on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// Where the page before ended: its header `x-next-cursor`.
+    cursor: Option<String>,
+}
+
+/// Sent again with the same key, a request is done once and answered the same.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents the header that `idempotency` reads")]
+pub(crate) struct IdempotencyHeader {
+    /// 1 to 255 visible ASCII characters of your choice, remembered for 24 hours.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        nullable = false
+    )]
+    idempotency_key: Option<String>,
+}

@@ -1,0 +1,349 @@
+//! The envelope over a real KMS: what is sealed for one row opens in that row and nowhere else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kms::primitives::Blob;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use shared::credential::{CredentialId, GrantId, TeamId};
+use shared::envelope::{Binding, Envelope, Error, Purpose, Sealed, SecretId, format};
+use shared::secret::{ClientSecret, Plaintext, TokenPair};
+use shared::stores::Secrets;
+
+use crate::proxy::Service;
+use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, user_body};
+
+const TABLE: &str = "secrets";
+
+type Row = HashMap<String, AttributeValue>;
+
+/// An envelope for another table, with this world's keys.
+async fn envelope(world: &World, table: &str) -> Envelope {
+    let kms = world.kms_client().await;
+    Envelope::new(kms, world.kms.default_key(), table.to_owned())
+}
+
+fn team(name: &str) -> TeamId {
+    name.parse().unwrap()
+}
+
+fn app_of(id: &str) -> SecretId {
+    SecretId::App(id.parse::<CredentialId>().unwrap())
+}
+
+fn bound(name: &str, secret: SecretId) -> Binding {
+    Binding {
+        team: team(name),
+        secret,
+    }
+}
+
+/// Every row of the table of secrets, by its id.
+async fn rows(world: &World) -> BTreeMap<String, Row> {
+    let answer = world
+        .dynamodb
+        .scan()
+        .table_name(TABLE)
+        .send()
+        .await
+        .unwrap();
+    let id = |row: &Row| row["secret_id"].as_s().unwrap().clone();
+    let rows = answer.items.unwrap().into_iter();
+    rows.map(|row| (id(&row), row)).collect()
+}
+
+async fn put(world: &World, row: Row) {
+    let put = world.dynamodb.put_item().table_name(TABLE);
+    put.set_item(Some(row)).send().await.unwrap();
+}
+
+async fn stored(world: &World, secret: SecretId) -> Sealed {
+    let secrets = Secrets::new(world.dynamodb.clone(), TABLE.to_owned());
+    secrets.app(secret).await.unwrap().sealed
+}
+
+/// The one grant there is.
+async fn only_grant(world: &World) -> SecretId {
+    let rows = rows(world).await;
+    let grants: Vec<GrantId> = rows
+        .keys()
+        .filter_map(|id| id.strip_prefix("grant#"))
+        .map(|id| serde_json::from_value(json!(id)).unwrap())
+        .collect();
+    assert_eq!(grants.len(), 1);
+    SecretId::Grant(grants[0])
+}
+
+/// A sealed text with some of its attributes changed.
+fn altered(sealed: &Sealed, change: impl FnOnce(&mut Value)) -> Sealed {
+    let mut value = serde_json::to_value(sealed).unwrap();
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// Which of the two locks held.
+#[derive(Debug, PartialEq, Eq)]
+enum Lock {
+    Kms,
+    Key,
+    Gcm,
+}
+
+#[track_caller]
+fn shut(opened: Result<Plaintext, Error>) -> Lock {
+    match opened {
+        Err(Error::Misplaced) => Lock::Kms,
+        Err(Error::Sealed(format::Error::WrongKey)) => Lock::Key,
+        Err(Error::Sealed(format::Error::Tampered)) => Lock::Gcm,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test asks Zoom whose they are"
+)]
+async fn assert_holds_live_tokens(world: &World, opened: Plaintext) {
+    let pair = TokenPair::try_from(opened).unwrap();
+    let grant = world.zoom.grants()[0].id;
+    let (access, refresh) = (pair.access.expose_secret(), pair.refresh.expose_secret());
+    assert!(world.zoom.is_live_refresh_token(refresh));
+    assert_eq!(world.zoom.grant_of(refresh), Some(grant));
+    assert_eq!(world.zoom.grant_of(access), Some(grant));
+}
+
+#[tokio::test]
+async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let envelope = envelope(&world, TABLE).await;
+
+    let app = app_of(&id);
+    let opened = envelope
+        .open(&bound("acme", app), &stored(&world, app).await)
+        .await
+        .unwrap();
+    let kept = ClientSecret::try_from(opened).unwrap();
+    let sent = ClientSecret::try_from(CLIENT_SECRET.to_owned()).unwrap();
+    assert_eq!(kept.fingerprint(), sent.fingerprint());
+
+    let grant = only_grant(&world).await;
+    let opened = envelope
+        .open(&bound("acme", grant), &stored(&world, grant).await)
+        .await
+        .unwrap();
+    assert_holds_live_tokens(&world, opened).await;
+}
+
+#[tokio::test]
+async fn kms_hears_exactly_four_words_of_context() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let grant = only_grant(&world).await.to_string();
+    // Re-authorizing with the stored client secret opens it.
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+
+    let app = format!("app#{id}");
+    let newest = rows(&world)
+        .await
+        .into_keys()
+        .find(|row| row.starts_with("grant#") && *row != grant)
+        .unwrap();
+    let context = |purpose: &str, id: &str| {
+        let pairs = [
+            ("app", "zoom-credentials"),
+            ("purpose", purpose),
+            ("team", "acme"),
+            ("id", id),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let mut expected = [
+        ("GenerateDataKey", BTreeMap::from(context("app", &app))),
+        ("GenerateDataKey", BTreeMap::from(context("grant", &grant))),
+        ("Decrypt", BTreeMap::from(context("app", &app))),
+        ("GenerateDataKey", BTreeMap::from(context("grant", &newest))),
+    ];
+    let calls = world.kms.calls();
+    assert!(calls.iter().all(|call| call.outcome == Ok(())));
+    let mut heard: Vec<_> = calls
+        .into_iter()
+        .map(|call| (call.operation, call.context))
+        .collect();
+    heard.sort();
+    expected.sort();
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
+async fn no_bit_of_a_wrapped_key_can_be_flipped() {
+    let world = World::new().await;
+    let app = app_of(&world.given_app("bot").await);
+    let envelope = envelope(&world, TABLE).await;
+    let (binding, sealed) = (bound("acme", app), stored(&world, app).await);
+
+    let length = serde_json::to_value(&sealed).unwrap()["dek"]
+        .as_array()
+        .unwrap()
+        .len();
+    for bit in 0..8 * length {
+        let flipped = altered(&sealed, |row| {
+            let byte = &mut row["dek"][bit / 8];
+            *byte = json!(byte.as_u64().unwrap() ^ (1 << (bit % 8)));
+        });
+        let opened = envelope.open(&binding, &flipped).await;
+        assert_eq!(shut(opened), Lock::Kms, "bit {bit}");
+    }
+    envelope.open(&binding, &sealed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_text_opens_under_its_own_table_generation_and_bytes_only() {
+    let world = World::new().await;
+    let app = app_of(&world.given_app("bot").await);
+    let (binding, sealed) = (bound("acme", app), stored(&world, app).await);
+    let own = envelope(&world, TABLE).await;
+
+    // KMS sees the same context each time: what refuses is the additional data.
+    let elsewhere = envelope(&world, "secrets-of-staging").await;
+    assert_eq!(shut(elsewhere.open(&binding, &sealed).await), Lock::Gcm);
+    for bit in 0..64 {
+        let generation = sealed.generation() ^ (1 << bit);
+        let renumbered = altered(&sealed, |row| row["generation"] = json!(generation));
+        let opened = own.open(&binding, &renumbered).await;
+        assert_eq!(shut(opened), Lock::Gcm, "bit {bit}");
+    }
+    let cut = altered(&sealed, |row| {
+        row["sealed"].as_array_mut().unwrap().pop();
+    });
+    assert_eq!(shut(own.open(&binding, &cut).await), Lock::Gcm);
+    own.open(&binding, &sealed).await.unwrap();
+}
+
+/// Rows of another id, team and purpose: the context alone, and where KMS itself was made to bind the key
+/// to the new place, the additional data alone.
+#[tokio::test]
+async fn a_row_swapped_with_another_fails_twice() {
+    let world = World::new().await;
+    let app = app_of(&world.given_user("bot").await);
+    let other = app_of(&world.given_app("other").await);
+    let grant = only_grant(&world).await;
+    let (own, kms) = (envelope(&world, TABLE).await, world.kms_client().await);
+    let context = |binding: &Binding| {
+        HashMap::from([
+            ("app".to_owned(), "zoom-credentials".to_owned()),
+            (
+                "purpose".to_owned(),
+                match binding.secret.purpose() {
+                    Purpose::App => "app".to_owned(),
+                    Purpose::Grant => "grant".to_owned(),
+                },
+            ),
+            ("team".to_owned(), binding.team.to_string()),
+            ("id".to_owned(), binding.secret.to_string()),
+        ])
+    };
+
+    for (from, to) in [
+        (bound("acme", app), bound("acme", other)),
+        (bound("acme", app), bound("globex", app)),
+        (bound("acme", app), bound("acme", grant)),
+        (bound("acme", grant), bound("acme", app)),
+        (bound("acme", grant), bound("globex", grant)),
+    ] {
+        let sealed = stored(&world, from.secret).await;
+        assert_eq!(shut(own.open(&to, &sealed).await), Lock::Kms, "{to:?}");
+
+        let dek: Vec<u8> =
+            serde_json::from_value(serde_json::to_value(&sealed).unwrap()["dek"].take()).unwrap();
+        let rebound = kms
+            .re_encrypt()
+            .ciphertext_blob(Blob::new(dek))
+            .set_source_encryption_context(Some(context(&from)))
+            .set_destination_encryption_context(Some(context(&to)))
+            .destination_key_id(world.kms.default_key())
+            .send()
+            .await
+            .unwrap();
+        let dek = rebound.ciphertext_blob.unwrap().into_inner();
+        let moved = altered(&sealed, |row| row["dek"] = json!(dek));
+        assert_eq!(shut(own.open(&to, &moved).await), Lock::Gcm, "{to:?}");
+    }
+}
+
+#[tokio::test]
+async fn half_of_a_row_fits_no_other_half() {
+    let world = World::new().await;
+    let app = app_of(&world.given_app("bot").await);
+    let other = app_of(&world.given_app("other").await);
+    let own = envelope(&world, TABLE).await;
+    let (mine, theirs) = (stored(&world, app).await, stored(&world, other).await);
+    let theirs = serde_json::to_value(theirs).unwrap();
+
+    let key_of_theirs = altered(&mine, |row| row["dek"] = theirs["dek"].clone());
+    let text_of_theirs = altered(&mine, |row| row["sealed"] = theirs["sealed"].clone());
+    let binding = bound("acme", app);
+    assert_eq!(shut(own.open(&binding, &key_of_theirs).await), Lock::Kms);
+    assert_eq!(shut(own.open(&binding, &text_of_theirs).await), Lock::Key);
+}
+
+#[tokio::test]
+async fn a_key_said_to_be_of_another_kms_key_is_misplaced() {
+    let world = World::new().await;
+    let app = app_of(&world.given_app("bot").await);
+    let sealed = stored(&world, app).await;
+    let other = world.kms.create_key().unwrap();
+    let renamed = altered(&sealed, |row| row["kid"] = json!(other));
+
+    let own = envelope(&world, TABLE).await;
+    assert_eq!(
+        shut(own.open(&bound("acme", app), &renamed).await),
+        Lock::Kms
+    );
+}
+
+/// Whoever can write the table still cannot make the vault use one row's secret for another.
+#[tokio::test]
+async fn a_row_moved_by_hand_is_not_usable() {
+    let world = World::new().await;
+    let globex = world
+        .caller("globex", shared::api_key::Permission::Full)
+        .await;
+    let body = json!({ "name": "theirs", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+    let created = globex.create(body).await.expect(201);
+    let theirs = created["credential_id"].as_str().unwrap();
+    let from = world.given_app("from").await;
+    let to = world.given_app("to").await;
+    let source = rows(&world).await.remove(&format!("app#{from}")).unwrap();
+    let before = source["generation"].clone();
+    let renumbered = AttributeValue::N("2".to_owned());
+    assert_ne!(before, renumbered);
+
+    for (caller, id, generation) in [
+        (&world.acme, to.as_str(), &before),
+        (&globex, theirs, &before),
+        (&world.acme, from.as_str(), &renumbered),
+    ] {
+        let mut row = source.clone();
+        let key = AttributeValue::S(format!("app#{id}"));
+        row.insert("secret_id".to_owned(), key);
+        row.insert("generation".to_owned(), generation.clone());
+        put(&world, row).await;
+        let shown = caller.get(id).await.expect(200);
+        world.wire.reset();
+
+        let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+        let answer = caller.update(id, body).await;
+
+        answer.expect_error(500, "FST_ERR_INTERNAL", "Internal server error");
+        assert_eq!(world.wire.count(Service::Zoom), 0);
+        assert_eq!(caller.get(id).await.expect(200), shown);
+    }
+
+    // A new client secret is sealed afresh, and all is well again.
+    let mut body = user_body("mended", &world.code());
+    body.as_object_mut().unwrap().remove("name");
+    world.acme.update(&to, body).await.expect(200);
+}
