@@ -30,9 +30,9 @@ impl Needs {
     }
 }
 
-/// The key the caller sent, if it is well-formed. Reads nothing.
+/// The key the caller sent, if it is well-formed and the only one. Reads nothing.
 pub(crate) fn api_key(request: &Request) -> Result<ApiKey, ApiError> {
-    let text = request.header(API_KEY).ok_or(ApiError::Unauthorized)?;
+    let text = request.only_header(API_KEY).ok_or(ApiError::Unauthorized)?;
     ApiKey::parse(text).map_err(|_| ApiError::Unauthorized)
 }
 

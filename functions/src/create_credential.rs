@@ -45,6 +45,12 @@ impl Input {
         })
     }
 
+    /// What the request is known by where it has no idempotency key.
+    fn code(&self) -> Option<Fingerprint> {
+        let authorization = self.authorization.as_ref()?;
+        Some(authorization.fingerprint("new", &self.app.client_id))
+    }
+
     /// What the request is compared by when its idempotency key comes again.
     fn fingerprint(&self) -> Fingerprint {
         let authorization = self.authorization.as_ref();
@@ -96,25 +102,22 @@ pub async fn handle(
         team: team.clone(),
         secret,
     };
-    let (input, app_key, grant_key) = access::admitted(keys, requests, team, request, async {
-        let input = Input::of(request)?;
-        let grant_key = input
-            .authorization
-            .as_ref()
-            .map(|_| envelope.data_key(bound(SecretId::Grant(grant_id))));
-        let (app_key, grant_key) = tokio::try_join!(
-            envelope.data_key(bound(SecretId::App(id))),
-            authorization::maybe(grant_key)
-        )?;
-        Ok((input, app_key, grant_key))
-    })
-    .await?;
+    let (input, claim, app_key, grant_key) =
+        access::admitted(keys, requests, team, request, async {
+            let input = Input::of(request)?;
+            let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
+            let grant_key = input
+                .authorization
+                .as_ref()
+                .map(|_| envelope.data_key(bound(SecretId::Grant(grant_id))));
+            let (app_key, grant_key) = tokio::try_join!(
+                envelope.data_key(bound(SecretId::App(id))),
+                authorization::maybe(grant_key)
+            )?;
+            Ok((input, claim, app_key, grant_key))
+        })
+        .await?;
 
-    let code = input
-        .authorization
-        .as_ref()
-        .map(|it| it.fingerprint("new", &input.app.client_id));
-    let claim = idempotency::claim(request, code, input.fingerprint())?;
     let claimed = requests
         .claim(team, claim.as_ref(), None, request.deadline())
         .await?;

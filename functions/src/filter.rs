@@ -91,8 +91,8 @@ impl Query {
     }
 }
 
-/// Text without case. Up and then down again, character by character: so `ß` meets `SS`, and a final sigma
-/// any other.
+/// Text without case. Down, up and down again, character by character: so `ß` meets `SS` and `ẞ`, and a final
+/// sigma any other.
 #[derive(Debug)]
 struct Folded(String);
 
@@ -100,6 +100,7 @@ impl From<&str> for Folded {
     fn from(text: &str) -> Self {
         Self(
             text.chars()
+                .flat_map(char::to_lowercase)
                 .flat_map(char::to_uppercase)
                 .flat_map(char::to_lowercase)
                 .collect(),

@@ -25,6 +25,7 @@ use crate::error::ApiError;
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
     headers: Option<HashMap<String, String>>,
+    multi_value_headers: Option<HashMap<String, Vec<String>>>,
     query_string_parameters: Option<HashMap<String, String>>,
     multi_value_query_string_parameters: Option<HashMap<String, Vec<String>>>,
     path_parameters: Option<HashMap<String, String>>,
@@ -120,6 +121,19 @@ impl Request {
             .iter()
             .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// As [`Self::header`], but nothing where it came more than once: which one counts would be a guess.
+    pub(crate) fn only_header(&self, name: &str) -> Option<&str> {
+        let all = self.event.multi_value_headers.iter().flatten();
+        let sent = all
+            .filter(|(sent, _)| sent.eq_ignore_ascii_case(name))
+            .map(|(_, values)| values.len());
+        if sent.sum::<usize>() > 1 {
+            None
+        } else {
+            self.header(name)
+        }
     }
 
     /// The first value of a query parameter; an empty one is as good as none.

@@ -83,6 +83,17 @@ impl Input {
         Ok(())
     }
 
+    /// What the request is known by where it has no idempotency key.
+    fn code(&self, seen: &Stored) -> Option<Fingerprint> {
+        let authorization = self.authorization.as_ref()?;
+        let app = self
+            .app
+            .as_ref()
+            .map_or(&seen.client_id, |app| &app.client_id);
+        let target = seen.credential.credential_id.to_string();
+        Some(authorization.fingerprint(&target, app))
+    }
+
     /// What the request is compared by when its idempotency key comes again.
     fn fingerprint(&self, seen: &Stored) -> Fingerprint {
         let app = self.app.as_ref();
@@ -243,24 +254,26 @@ pub async fn handle(
         Ok::<_, ApiError>(credentials.get(team, id?).await?)
     });
     verified?;
-    let (seen, changes, fingerprint, plan) =
-        access::admitted(keys, requests, team, request, async {
-            let input = Input::of(request)?;
-            let seen = seen?;
-            input.fits(&seen)?;
-            let fingerprint = input.fingerprint(&seen);
-            let plan = Plan::prepare(
-                secrets,
-                envelope,
-                team,
-                &seen,
-                input.app,
-                input.authorization,
-            )
-            .await?;
-            Ok((seen, input.changes, fingerprint, plan))
-        })
+    let (seen, changes, claim, plan) = access::admitted(keys, requests, team, request, async {
+        let input = Input::of(request)?;
+        let seen = seen?;
+        input.fits(&seen)?;
+        let claim = match input.code(&seen) {
+            Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
+            None => None,
+        };
+        let plan = Plan::prepare(
+            secrets,
+            envelope,
+            team,
+            &seen,
+            input.app,
+            input.authorization,
+        )
         .await?;
+        Ok((seen, input.changes, claim, plan))
+    })
+    .await?;
     let id = seen.credential.credential_id;
 
     let updated = match plan {
@@ -282,8 +295,6 @@ pub async fn handle(
             grant_id,
             grant_key,
         } => {
-            let code = authorization.fingerprint(&id.to_string(), &app.client_id);
-            let claim = idempotency::claim(request, Some(code), fingerprint)?;
             let claimed = requests
                 .claim(team, claim.as_ref(), Some(id), request.deadline())
                 .await?;

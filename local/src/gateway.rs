@@ -23,6 +23,7 @@ use functions::{
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use lambda_http::{Context, LambdaEvent};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use shared::config::Aws;
 use shared::envelope::Envelope;
@@ -286,7 +287,7 @@ fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Valu
         "multiValueHeaders": multi_headers,
         "queryStringParameters": query.map(|_| single_query),
         "multiValueQueryStringParameters": query.map(|_| multi_query),
-        "pathParameters": id.map(|id| json!({ "id": percent_decoded(id) })),
+        "pathParameters": id.map(|id| json!({ "id": percent_decode_str(id).decode_utf8_lossy() })),
         "stageVariables": null,
         "requestContext": {
             "requestId": request_id,
@@ -298,15 +299,6 @@ fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Valu
         "body": (!body.is_empty()).then(|| text.map_or_else(|_| STANDARD.encode(body), str::to_owned)),
         "isBase64Encoded": text.is_err(),
     })
-}
-
-fn percent_decoded(segment: &str) -> String {
-    // A `+` in a path is a plus, and a form would make it a space.
-    let form = segment.replace('+', "%2B");
-    form_urlencoded::parse(form.as_bytes())
-        .map(|(name, _)| name.into_owned())
-        .next()
-        .unwrap_or_default()
 }
 
 fn returned(answer: ApiGatewayProxyResponse) -> Response<Body> {

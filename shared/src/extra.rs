@@ -64,12 +64,12 @@ impl TryFrom<String> for Extra {
         }
         let mut broken = Invalid("must be JSON with valid Unicode and representable numbers");
         let mut parser = serde_json::Deserializer::from_str(&json);
-        match (Strict {
+        let object = Strict {
             levels_left: MAX_DEPTH,
             broken: &mut broken,
-        })
-        .deserialize(&mut parser)
-        {
+        };
+        // To the end: what follows the object would be no JSON when it is shown.
+        match object.deserialize(&mut parser).and_then(|()| parser.end()) {
             Ok(()) => Ok(Self(json)),
             Err(_) => Err(broken),
         }

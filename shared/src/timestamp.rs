@@ -21,9 +21,12 @@ impl Timestamp {
         Self::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// From milliseconds since 1970; beyond the calendar's end it is the calendar's end.
+    /// From milliseconds since 1970; beyond one of the calendar's ends it is that end.
     pub fn from_millis(millis: i64) -> Self {
-        Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX))
+        let first = jiff::Timestamp::MIN.as_millisecond();
+        let last = jiff::Timestamp::MAX.as_millisecond();
+        // What is within the calendar cannot fail.
+        Self(jiff::Timestamp::from_millisecond(millis.clamp(first, last)).unwrap_or_default())
     }
 
     /// Milliseconds since 1970.

@@ -1,7 +1,7 @@
 //! The published contract, checked on every answer that any test gets.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -33,25 +33,31 @@ fn named(status: u16) -> &'static str {
     }
 }
 
-/// A validator for each schema that was asked for: they are slow to build.
-fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
-    static BUILT: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
-    let schema = schema(method, path, status);
-    let mut built = BUILT.lock().unwrap();
-    let built = built.entry(schema.to_string()).or_insert_with(|| {
-        let options = jsonschema::options().should_validate_formats(true);
-        Arc::new(options.build(&schema).unwrap())
-    });
-    built.clone()
-}
+/// What has been compiled so far: that takes longer than the call whose answer is checked.
+type Compiled = HashMap<(String, &'static str, u16), Arc<Validator>>;
 
-/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
-fn schema(method: &str, path: &str, status: u16) -> Value {
+/// The validator of an answer.
+fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+
     let template = if path == "/v2/zoom-credentials" {
-        path
+        "/v2/zoom-credentials"
     } else {
         "/v2/zoom-credentials/{id}"
     };
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let validator = compiled
+        .entry((method.to_owned(), template, status))
+        .or_insert_with(|| {
+            let schema = schema(method, template, status);
+            let options = jsonschema::options().should_validate_formats(true);
+            Arc::new(options.build(&schema).unwrap())
+        });
+    validator.clone()
+}
+
+/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
+fn schema(method: &str, template: &str, status: u16) -> Value {
     let operation = &PUBLISHED["paths"][template][method.to_lowercase()];
     let answer =
         &operation["responses"][status.to_string()]["content"]["application/json"]["schema"];
@@ -68,8 +74,7 @@ fn schema(method: &str, path: &str, status: u16) -> Value {
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let body = answer.json();
-    let validator = validator(method, path, answer.status);
-    if let Err(error) = validator.validate(&body) {
+    if let Err(error) = validator(method, path, answer.status).validate(&body) {
         panic!(
             "{method} {path} {}: {error} in {}",
             answer.status, answer.text

@@ -1,8 +1,12 @@
-//! Getting and listing.
+//! Getting and listing: filters, pages, and what does not fit.
 
-use serde_json::json;
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::zoom::User;
+use serde_json::{Value, json};
+use shared::credential::CredentialId;
 
-use crate::world::{World, user_body};
+use crate::proxy::Service;
+use crate::world::{Answer, Caller, Row, World, an_app, id_of, user_body, with};
 
 #[tokio::test]
 async fn a_created_credential_can_be_read() {
@@ -15,5 +19,541 @@ async fn a_created_credential_can_be_read() {
     let id = created["credential_id"].as_str().unwrap();
 
     assert_eq!(world.acme.get(id).await.expect(200), created);
+    assert_eq!(
+        world.acme.get(&id.to_uppercase()).await.expect(200),
+        created
+    );
     assert_eq!(world.acme.list("").await.expect(200), json!([created]));
+}
+
+#[tokio::test]
+async fn an_id_that_names_nothing_is_not_found() {
+    let world = World::new().await;
+    for id in [
+        CredentialId::generate().to_string(),
+        "00000000-0000-0000-0000-000000000000".to_owned(),
+        "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned(),
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF".to_owned(),
+        "a1b2c3d4-e5f6-1890-8bcd-ef1234567890".to_owned(),
+        "a1b2c3d4-e5f6-8890-bbcd-ef1234567890".to_owned(),
+    ] {
+        world.acme.get(&id).await.expect_error(
+            404,
+            "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
+            "Zoom credential not found",
+        );
+    }
+}
+
+#[tokio::test]
+async fn reading_touches_neither_secrets_nor_kms_nor_zoom() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.wire.reset();
+
+    world.acme.get(&id).await.expect(200);
+    world.acme.list("?name=bot").await.expect(200);
+
+    let calls = world.wire.calls();
+    assert_eq!(calls.len(), 4);
+    for call in calls {
+        let body = String::from_utf8(call.body.to_vec()).unwrap();
+        let tables = ["\"TableName\":\"keys\"", "\"TableName\":\"credentials\""];
+        assert_eq!(call.service, Service::DynamoDb);
+        assert!(tables.iter().any(|table| body.contains(table)), "{body}");
+        assert!(body.contains("\"ConsistentRead\":true"), "{body}");
+    }
+}
+
+fn names(listed: &Value) -> Vec<&str> {
+    let listed = listed.as_array().unwrap().iter();
+    listed.map(|it| it["name"].as_str().unwrap()).collect()
+}
+
+/// Query values as they stand in a URL.
+fn query(pairs: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
+    query.extend_pairs(pairs).finish()
+}
+
+/// Credentials that differ in everything that filters look at, oldest first: `straße`, `ada`, `sisyphus`.
+async fn given_three() -> World {
+    let world = World::new().await;
+    let extra = json!({
+        "env": "prod", "n": 7, "big": 12_345_678_901_234_567_890_u64, "yes": true, "none": null,
+        "list": [1], "object": { "a": "b" }, "url": "https://a.test:1", "": "empty", "text": "",
+    });
+    let body = with(an_app("Straße Nr. 5%_"), json!({ "extra": extra }));
+    world.acme.create(body).await.expect(201);
+
+    let body = with(
+        user_body("Ada's Bot", &world.code()),
+        json!({ "extra": { "env": "Prod", "n": "7", "yes": "true" } }),
+    );
+    world.acme.create(body).await.expect(201);
+
+    world.zoom.register_user(User {
+        id: "Sisyphus".to_owned(),
+        email: Some("Sisyphus@Hades.Example".to_owned()),
+        display_name: Some("ΣΊΣΥΦΟΣ".to_owned()),
+        ..User::default()
+    });
+    let code = world.code_of("Sisyphus", None);
+    let created = world.acme.create(user_body("sisyphus", &code)).await;
+    let id = id_of(&created.expect(201));
+    world.alter(&id, &[("state", "invalid")]).await;
+    world
+}
+
+#[tokio::test]
+async fn every_filter_finds_what_it_says_and_nothing_else() {
+    const STREET: &str = "Straße Nr. 5%_";
+    const ADA: &str = "Ada's Bot";
+    const SISYPHUS: &str = "sisyphus";
+    let all = vec![SISYPHUS, ADA, STREET];
+    let world = given_three().await;
+    for (pairs, expected) in [
+        // Substrings, whatever the case, in any script.
+        (vec![("name", "bot")], vec![ADA]),
+        (vec![("name", "S")], all.clone()),
+        (vec![("name", "STRASSE")], vec![STREET]),
+        (vec![("name", "straße")], vec![STREET]),
+        (vec![("name", "STRAẞE")], vec![STREET]),
+        (vec![("name", "%")], vec![STREET]),
+        (vec![("name", "_")], vec![STREET]),
+        (vec![("name", "a.b")], vec![]),
+        (vec![("name", " ")], vec![ADA, STREET]),
+        (vec![("name", "sisyphuss")], vec![]),
+        (vec![("zoom_email", "EXAMPLE")], vec![SISYPHUS, ADA]),
+        (vec![("zoom_email", "@hades")], vec![SISYPHUS]),
+        (vec![("zoom_display_name", "σίσυφος")], vec![SISYPHUS]),
+        (vec![("zoom_display_name", "σίσυφοσ")], vec![SISYPHUS]),
+        (vec![("zoom_display_name", "ΦΟΣ")], vec![SISYPHUS]),
+        (vec![("zoom_display_name", "love")], vec![ADA]),
+        // Exact.
+        (vec![("zoom_user_id", "Sisyphus")], vec![SISYPHUS]),
+        (vec![("zoom_user_id", "sisyphus")], vec![]),
+        (vec![("zoom_user_id", "Sisyphu")], vec![]),
+        (vec![("zoom_user_id", "null")], vec![]),
+        // Lists.
+        (vec![("credential_type", "app")], vec![STREET]),
+        (vec![("credential_type", "user")], vec![SISYPHUS, ADA]),
+        (vec![("credential_type", "user,app")], all.clone()),
+        (vec![("credential_type", "app,app")], vec![STREET]),
+        (vec![("state", "active")], vec![ADA, STREET]),
+        (vec![("state", "invalid")], vec![SISYPHUS]),
+        (vec![("state", "invalid,active")], all.clone()),
+        // Extra.
+        (vec![("extra", "env:prod")], vec![STREET]),
+        (vec![("extra", "env:Prod")], vec![ADA]),
+        (vec![("extra", "env:pro")], vec![]),
+        (vec![("extra", "Env:prod")], vec![]),
+        (vec![("extra", "n:7")], vec![ADA, STREET]),
+        (vec![("extra", "n:7.0")], vec![]),
+        (vec![("extra", "big:12345678901234567890")], vec![STREET]),
+        (vec![("extra", "yes:true")], vec![ADA, STREET]),
+        (vec![("extra", "yes:True")], vec![]),
+        (vec![("extra", "none:null")], vec![]),
+        (vec![("extra", "none:")], vec![]),
+        (vec![("extra", "list:[1]")], vec![]),
+        (vec![("extra", "object:{\"a\":\"b\"}")], vec![]),
+        (vec![("extra", "url:https://a.test:1")], vec![STREET]),
+        (vec![("extra", ":empty")], vec![STREET]),
+        (vec![("extra", "text:")], vec![STREET]),
+        (vec![("extra", "missing:")], vec![]),
+        (vec![("extra", "env:prod,n:7,yes:true")], vec![STREET]),
+        (vec![("extra", "env:prod,n:8")], vec![]),
+        (vec![("extra", "env:prod,env:Prod")], vec![]),
+        (vec![("extra", "env: prod")], vec![]),
+        // All of them must hold.
+        (vec![("name", "s"), ("state", "active")], vec![ADA, STREET]),
+        (
+            vec![
+                ("name", "s"),
+                ("state", "active"),
+                ("extra", "n:7"),
+                ("credential_type", "user"),
+            ],
+            vec![ADA],
+        ),
+        (vec![("name", "ada"), ("zoom_user_id", "Sisyphus")], vec![]),
+        // Nothing is asked for.
+        (
+            vec![
+                ("name", ""),
+                ("extra", ""),
+                ("state", ""),
+                ("limit", ""),
+                ("cursor", ""),
+            ],
+            all.clone(),
+        ),
+        (
+            vec![("zoom_email", ""), ("zoom_user_id", ""), ("deleted", "")],
+            all.clone(),
+        ),
+        (vec![("Name", "nobody"), ("unknown", "nobody")], all.clone()),
+        (vec![("deleted", "false")], all.clone()),
+        (vec![("deleted", "true")], vec![]),
+    ] {
+        let query = query(&pairs);
+        let listed = world.acme.list(&query).await;
+        assert_eq!(names(&listed.expect(200)), expected, "{pairs:?}");
+        assert_eq!(listed.header("x-next-cursor"), None, "{pairs:?}");
+
+        // Page by page it is the same list.
+        let paged = pages(&world.acme, &format!("{query}&limit=1")).await;
+        let paged: Vec<&str> = paged.iter().flat_map(names).collect();
+        assert_eq!(paged, expected, "{pairs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_says_nothing_sensible_is_refused_by_its_rule() {
+    const TYPES: &str = "querystring/credential_type must be a comma-separated list of app, user";
+    const STATES: &str = "querystring/state must be a comma-separated list of active, invalid";
+    const PAIRS: &str = "querystring/extra must be key:value pairs, separated by commas";
+    const DELETED: &str = "querystring/deleted must be true or false";
+    const LIMIT: &str = "querystring/limit must be an integer from 1 to 1000";
+    const CURSOR: &str = "querystring/cursor must be a cursor from the header x-next-cursor";
+    let world = World::new().await;
+    for (name, message, values) in [
+        (
+            "credential_type",
+            TYPES,
+            vec![
+                "bot", "App", "app,", ",user", "app,bot", "app;user", "app\0", "null", "aрp",
+            ],
+        ),
+        (
+            "state",
+            STATES,
+            vec!["Active", "active,deleted", ",", "*", "active invalid"],
+        ),
+        (
+            "extra",
+            PAIRS,
+            vec!["env", "a:b,", ",a:b", "a:b,c", "{\"a\""],
+        ),
+        (
+            "deleted",
+            DELETED,
+            vec!["yes", "1", "TRUE", "True", "true,false", " true"],
+        ),
+        (
+            "limit",
+            LIMIT,
+            vec![
+                "0",
+                "1001",
+                "-1",
+                "+1",
+                "1.0",
+                "1e2",
+                "0x10",
+                "ten",
+                " 1",
+                "١",
+                "1_0",
+                "NaN",
+                "18446744073709551617",
+                "99999999999999999999999999",
+            ],
+        ),
+        (
+            "cursor",
+            CURSOR,
+            vec![
+                "x",
+                "null",
+                "AQ",
+                "AQ==",
+                // 23 characters are 17 bytes: version 1 and an id. These are one off.
+                "AAAAAAAAAAAAAAAAAAAAAAA",
+                "AgAAAAAAAAAAAAAAAAAAAAA",
+                "_wAAAAAAAAAAAAAAAAAAAAA",
+                "AQAAAAAAAAAAAAAAAAAAAA",
+                "AQAAAAAAAAAAAAAAAAAAAAAA",
+                "AQAAAAAAAAAAAAAAAAAAAAB",
+                "AQAAAAAAAAAAAAAAAAAAAAA=",
+                "AQAAAAAAAAAAAAAAAAAAAA+",
+                "AQ AAAAAAAAAAAAAAAAAAAA",
+                "01941f29-7c00-7000-8000-000000000000",
+                "../../etc",
+                "é",
+                "\0",
+            ],
+        ),
+    ] {
+        for value in values {
+            let answer = world.acme.list(&query(&[(name, value)])).await;
+            assert_eq!(answer.status, 400, "{name}={value}: {}", answer.text);
+            answer.expect_error(400, "FST_ERR_VALIDATION", message);
+        }
+    }
+}
+
+/// Follows the cursors to the end of a list.
+async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
+    let mut pages = Vec::new();
+    let mut cursor = None::<String>;
+    loop {
+        let next = cursor.map_or_else(String::new, |it| format!("&cursor={it}"));
+        let page = caller.list(&format!("{query}{next}")).await;
+        pages.push(page.expect(200));
+        match page.header("x-next-cursor") {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return pages,
+        }
+    }
+}
+
+/// Rows like that of a fresh app credential, named `0`, `1`, … in the order of creation, with `texts` in each.
+async fn given_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<Row> {
+    let template = world.stored_row(&world.given_app("template").await).await;
+    let rows = (0..count).map(|number| {
+        let mut row = template.clone();
+        let mut put =
+            |name: &str, text: String| row.insert(name.to_owned(), AttributeValue::S(text));
+        put("credential_id", CredentialId::generate().to_string());
+        put("name", number.to_string());
+        for (name, text) in texts {
+            put(name, (*text).to_owned());
+        }
+        row
+    });
+    let rows: Vec<Row> = rows.collect();
+    world.put_rows(rows.clone()).await;
+    let template = template["credential_id"].as_s().unwrap();
+    let deleted = world
+        .dynamodb
+        .delete_item()
+        .table_name("credentials")
+        .key("team_id", AttributeValue::S("acme".to_owned()))
+        .key("credential_id", AttributeValue::S(template.clone()));
+    deleted.send().await.unwrap();
+    rows
+}
+
+fn id_in(row: &Row) -> &str {
+    row["credential_id"].as_s().unwrap()
+}
+
+/// The numbers from `from` down to `to`, as names.
+fn down(from: usize, to: usize) -> Vec<String> {
+    (to..=from).rev().map(|number| number.to_string()).collect()
+}
+
+#[tokio::test]
+async fn pages_are_newest_first_full_and_complete() {
+    let world = World::new().await;
+    given_rows(&world, 7, &[]).await;
+    assert_eq!(names(&world.acme.list("").await.expect(200)), down(6, 0));
+
+    for (limit, sizes) in [
+        (1, vec![1; 7]),
+        (2, vec![2, 2, 2, 1]),
+        (3, vec![3, 3, 1]),
+        (6, vec![6, 1]),
+        (7, vec![7]),
+        (8, vec![7]),
+        (1000, vec![7]),
+    ] {
+        let pages = pages(&world.acme, &format!("?limit={limit}")).await;
+        let got: Vec<usize> = pages.iter().map(|page| names(page).len()).collect();
+        assert_eq!(got, sizes, "limit {limit}");
+        let all: Vec<&str> = pages.iter().flat_map(names).collect();
+        assert_eq!(all, down(6, 0), "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_outlives_the_credential_it_names_and_sees_nothing_newer() {
+    let world = World::new().await;
+    let rows = given_rows(&world, 5, &[]).await;
+    let first = world.acme.list("?limit=2").await;
+    assert_eq!(names(&first.expect(200)), ["4", "3"]);
+    let cursor = first.header("x-next-cursor").unwrap();
+
+    world.acme.delete(id_in(&rows[3])).await.expect(200);
+    world.acme.delete(id_in(&rows[1])).await.expect(200);
+    world.given_app("newer").await;
+
+    let rest = world.acme.list(&format!("?cursor={cursor}")).await;
+    assert_eq!(names(&rest.expect(200)), ["2", "0"]);
+    assert_eq!(rest.header("x-next-cursor"), None);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_team_shows_only_ones_own() {
+    let world = World::new().await;
+    given_rows(&world, 3, &[]).await;
+    let cursor = world.acme.list("?limit=1").await;
+    let cursor = cursor.header("x-next-cursor").unwrap().to_owned();
+    let other = world
+        .caller("other", shared::api_key::Permission::Full)
+        .await;
+    let mine = other.create(an_app("mine")).await.expect(201);
+
+    let listed = other.list(&format!("?cursor={cursor}")).await;
+    assert_eq!(listed.expect(200), json!([]));
+    assert_eq!(other.list("").await.expect(200), json!([mine]));
+}
+
+#[tokio::test]
+async fn deleted_credentials_are_listed_where_they_are_asked_for() {
+    let world = World::new().await;
+    let rows = given_rows(&world, 9, &[]).await;
+    for row in [0, 3, 4, 5, 8] {
+        world.acme.delete(id_in(&rows[row])).await.expect(200);
+    }
+
+    let deleted = world.acme.list("?deleted=true").await.expect(200);
+    assert_eq!(names(&deleted), ["8", "5", "4", "3", "0"]);
+    assert_eq!(
+        names(&world.acme.list("").await.expect(200)),
+        ["7", "6", "2", "1"]
+    );
+    // Rows that do not show make no page short.
+    for (query, sizes) in [
+        ("?limit=2", vec![2, 2]),
+        ("?limit=3&deleted=false", vec![3, 1]),
+        ("?limit=2&deleted=true", vec![2, 2, 1]),
+        ("?limit=2&deleted=true&name=5", vec![1]),
+    ] {
+        let pages = pages(&world.acme, query).await;
+        let got: Vec<usize> = pages.iter().map(|page| names(page).len()).collect();
+        assert_eq!(got, sizes, "{query}");
+    }
+    world
+        .acme
+        .get(id_in(&rows[3]))
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+}
+
+#[tokio::test]
+async fn a_page_whose_size_is_not_asked_for_has_a_thousand() {
+    let world = World::new().await;
+    let rows = given_rows(&world, 1003, &[]).await;
+    let mut bytes = vec![1];
+    bytes.extend(
+        uuid::Uuid::parse_str(id_in(&rows[1002]))
+            .unwrap()
+            .as_bytes(),
+    );
+    let newest = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+
+    for query in [
+        format!("?cursor={newest}"),
+        format!("?limit=1000&cursor={newest}"),
+    ] {
+        let page = world.acme.list(&query).await;
+        assert_eq!(names(&page.expect(200)), down(1001, 2), "{query}");
+        let next = page.header("x-next-cursor").unwrap();
+        let last = world.acme.list(&format!("?cursor={next}")).await;
+        assert_eq!(names(&last.expect(200)), down(1, 0), "{query}");
+        assert_eq!(last.header("x-next-cursor"), None);
+    }
+    assert_eq!(names(&world.acme.list("").await.expect(200)), down(1002, 0));
+    assert_eq!(
+        names(&world.acme.list("?limit=1000").await.expect(200)),
+        down(1002, 3)
+    );
+}
+
+/// An object of exactly this many bytes, of which all but a few take two in a JSON string, or one.
+fn extra(bytes: usize, escaped: bool) -> String {
+    let filler = if escaped { "\\\\" } else { "xx" };
+    let room = bytes - r#"{"a":""}"#.len();
+    let padding = "y".repeat(room % 2);
+    format!(r#"{{"a":"{}{padding}"}}"#, filler.repeat(room / 2))
+}
+
+#[track_caller]
+fn expect_too_large(answer: &Answer) {
+    answer.expect_error(
+        400,
+        "FST_ERR_LIST_TOO_LARGE",
+        "The list is larger than 5 MB: ask for pages with limit and cursor",
+    );
+}
+
+#[tokio::test]
+async fn a_list_is_whole_up_to_five_megabytes_and_never_silently_short() {
+    let world = World::new().await;
+    // 300 of 16 KB and a little are just under 5 MB, 320 just over.
+    let rows = given_rows(&world, 320, &[("extra", &extra(16 * 1024, false))]).await;
+    expect_too_large(&world.acme.list("").await);
+    expect_too_large(&world.acme.list("?credential_type=app").await);
+
+    let pages = pages(&world.acme, "?limit=1000").await;
+    let sizes: Vec<usize> = pages.iter().map(|page| names(page).len()).collect();
+    assert_eq!(sizes.len(), 2, "{sizes:?}");
+    let all: Vec<&str> = pages.iter().flat_map(names).collect();
+    assert_eq!(all, down(319, 0));
+
+    for row in rows.iter().take(20) {
+        world.acme.delete(id_in(row)).await.expect(200);
+    }
+    let whole = world.acme.list("").await;
+    assert_eq!(names(&whole.expect(200)), down(319, 20));
+    assert!(whole.text.len() < 6_000_000 && whole.text.len() > 4_900_000);
+    assert_eq!(whole.header("x-next-cursor"), None);
+}
+
+#[tokio::test]
+async fn a_list_is_measured_as_it_is_escaped_for_lambda() {
+    let world = World::new().await;
+    // Half the text of the test above, and every byte of it takes two inside Lambda's answer.
+    given_rows(&world, 165, &[("extra", &extra(16 * 1024, true))]).await;
+    expect_too_large(&world.acme.list("").await);
+
+    let mut cursor = String::new();
+    let mut seen = 0;
+    loop {
+        let page = world.acme.list(&format!("?limit=1000{cursor}")).await;
+        let in_lambda = serde_json::to_string(&page.text).unwrap().len();
+        assert!(in_lambda <= 5 * 1024 * 1024 + 1024, "{in_lambda}");
+        seen += names(&page.expect(200)).len();
+        match page.header("x-next-cursor") {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 165);
+}
+
+#[tokio::test]
+async fn a_filter_that_finds_little_gives_short_pages_that_go_on() {
+    let world = World::new().await;
+    // Rows of a third of a megabyte: twenty reads of 1 MB see some sixty of them.
+    let padding = "x".repeat(350_000);
+    let rows = given_rows(&world, 70, &[("padding", &padding)]).await;
+
+    world.wire.reset();
+    let page = world.acme.list("?limit=5&name=0").await;
+    let reads = world.wire.operations(Service::DynamoDb);
+    assert_eq!(reads.iter().filter(|it| *it == "Query").count(), 20);
+    let found = page.expect(200);
+    assert!(page.header("x-next-cursor").is_some());
+
+    let rest = pages(
+        &world.acme,
+        &format!(
+            "?limit=5&name=0&cursor={}",
+            page.header("x-next-cursor").unwrap()
+        ),
+    )
+    .await;
+    assert_eq!(rest.len(), 1);
+    let all: Vec<&str> = names(&found)
+        .into_iter()
+        .chain(rest.iter().flat_map(names))
+        .collect();
+    assert_eq!(all, ["60", "50", "40", "30", "20", "10", "0"]);
+
+    // A whole list is whole, however many reads it takes.
+    assert_eq!(names(&world.acme.list("?name=0").await.expect(200)), all);
+    assert_eq!(rows.len(), 70);
 }

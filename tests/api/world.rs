@@ -1,11 +1,11 @@
 //! A vault with everything it calls, real and its own: one per test.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
 use local::gateway::{Gateway, Services};
 use local::zoom::{App, Consent, GrantType, Sandbox, User};
@@ -337,13 +337,13 @@ impl Caller {
 
 /// Sends a request. Whatever comes back must keep the published contract.
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let (client, request) = request.build_split();
+    let (http, request) = request.build_split();
     let request = request.unwrap();
     let (method, path) = (
         request.method().to_string(),
         request.url().path().to_owned(),
     );
-    let response = client.execute(request).await.unwrap();
+    let response = http.execute(request).await.unwrap();
     let answer = Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
@@ -530,4 +530,115 @@ impl World {
         let kms = serve(self.kms.router()).await;
         aws("http://127.0.0.1:1", &kms).kms()
     }
+}
+
+/// A row, as DynamoDB has it.
+pub(crate) type Row = HashMap<String, AttributeValue>;
+
+impl Caller {
+    /// A request with this text for its JSON body, well-formed or not.
+    pub(crate) async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let request = self.request(method, path);
+        let request = request.header("content-type", "application/json");
+        send(request.body(body)).await
+    }
+}
+
+impl World {
+    /// The row of a credential of `acme`, deleted or not.
+    pub(crate) async fn stored_row(&self, id: &str) -> Row {
+        let asked = self
+            .dynamodb
+            .get_item()
+            .table_name("credentials")
+            .key("team_id", AttributeValue::S("acme".to_owned()))
+            .key("credential_id", AttributeValue::S(id.to_owned()));
+        asked.send().await.unwrap().item.unwrap()
+    }
+
+    /// Puts rows into `credentials`, as no handler would.
+    pub(crate) async fn put_rows(&self, rows: Vec<Row>) {
+        for some in rows.chunks(25) {
+            let puts = some.iter().map(|row| {
+                let put = PutRequest::builder().set_item(Some(row.clone()));
+                let put = put.build().unwrap();
+                WriteRequest::builder().put_request(put).build()
+            });
+            let written = self
+                .dynamodb
+                .batch_write_item()
+                .request_items("credentials", puts.collect());
+            let written = written.send().await.unwrap();
+            assert!(written.unprocessed_items.unwrap_or_default().is_empty());
+        }
+    }
+
+    /// Changes what the row of a credential of `acme` says.
+    pub(crate) async fn alter(&self, id: &str, texts: &[(&str, &str)]) {
+        let mut row = self.stored_row(id).await;
+        for (name, text) in texts {
+            row.insert((*name).to_owned(), AttributeValue::S((*text).to_owned()));
+        }
+        self.put_rows(vec![row]).await;
+    }
+
+    /// Everything in a table, in an order of its own: two tables are equal where this is.
+    pub(crate) async fn contents(&self, table: &str) -> Vec<String> {
+        let scanned = self.dynamodb.scan().table_name(table).send().await;
+        let rows = scanned.unwrap().items.unwrap().into_iter();
+        let mut rows: Vec<String> = rows
+            .map(|row| format!("{:?}", row.into_iter().collect::<BTreeMap<_, _>>()))
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    /// Panics where any credential, secret or idempotency row is stored, or Zoom or KMS was called.
+    pub(crate) async fn expect_untouched(&self, by: &str) {
+        for table in ["credentials", "secrets"] {
+            assert_eq!(
+                self.rows(table).await,
+                [""; 0],
+                "{by} left a row in {table}"
+            );
+        }
+        let remembered = self.rows("requests").await;
+        let claimed = remembered.iter().find(|row| !row.contains("rate#"));
+        assert_eq!(claimed, None, "{by}");
+        let called = (
+            self.wire.count(Service::Kms),
+            self.wire.count(Service::Zoom),
+        );
+        assert_eq!(called, (0, 0), "{by} called KMS or Zoom");
+    }
+}
+
+/// The id in a credential.
+pub(crate) fn id_of(credential: &Value) -> String {
+    credential["credential_id"].as_str().unwrap().to_owned()
+}
+
+/// The body that creates an app credential.
+pub(crate) fn an_app(name: &str) -> Value {
+    json!({ "name": name, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET })
+}
+
+/// `body`, and in it the fields of `changes`; what is null there is taken away.
+pub(crate) fn with(mut body: Value, changes: Value) -> Value {
+    let Value::Object(changes) = changes else {
+        panic!("changes are an object")
+    };
+    for (name, value) in changes {
+        if value.is_null() {
+            body.as_object_mut().unwrap().remove(&name);
+        } else {
+            body[name] = value;
+        }
+    }
+    body
 }

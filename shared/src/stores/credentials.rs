@@ -34,6 +34,9 @@ const APART: Duration = Duration::from_secs(5);
 /// How many siblings are re-pointed at a time.
 const AT_ONCE: usize = 16;
 
+/// How long an update is tried while a transaction holds its row: those take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a write to a row was, for the stream's readers.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -513,7 +516,7 @@ impl Credentials {
         Ok(siblings)
     }
 
-    /// Updates a row that is not deleted.
+    /// Updates a row that is not deleted, and waits where a transaction is about to.
     ///
     /// An update that was applied, but whose answer was lost, is recognised by its `writer` when the SDK's
     /// retry finds its condition gone.
@@ -528,7 +531,7 @@ impl Credentials {
             .set("writer", text(&writer))
             .when_equal("deleted", AttributeValue::Bool(false))
             .build();
-        let sent = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -538,12 +541,23 @@ impl Credentials {
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let item = match sent {
-            Ok(answer) => answer.attributes,
-            Err(error) => Some(applied(error, &writer)?),
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let until = Timestamp::now().plus(PATIENCE);
+        let mut pause = Duration::from_millis(25);
+        let item = loop {
+            let error = match request.clone().send().await {
+                Ok(answer) => break answer.attributes,
+                Err(error) => error,
+            };
+            // The SDK does not retry this one by itself.
+            let held = error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_transaction_conflict_exception);
+            if !held || Timestamp::now().plus(pause) >= until {
+                break Some(applied(error, &writer)?);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         };
         from_item::<Row>(item.ok_or(Error::NotFound)?)?.try_into()
     }

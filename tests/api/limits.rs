@@ -1,0 +1,292 @@
+//! The rate limit: who spends it, what every answer says of it, and that windows end.
+//!
+//! Windows are seconds of the wall clock, so no test counts on two calls falling into one: the table of
+//! windows says afterwards how they fell.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::api_key::{ApiKey, Permission};
+use shared::credential::CredentialId;
+
+use crate::world::{Answer, Caller, World, an_app, id_of, send, text_of, user_body};
+
+const NAMES: [&str; 3] = [
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
+
+impl World {
+    /// A caller of a team of its own, with this rate.
+    async fn limited(&self, team: &str, rate: u32) -> Caller {
+        let caller = self.caller(team, Permission::Full).await;
+        let team = team.parse().unwrap();
+        self.operator.set_rate(&team, rate).await.unwrap();
+        caller
+    }
+
+    /// How many calls each window of a team has counted.
+    async fn windows(&self, team: &str) -> Vec<u32> {
+        let scanned = self.dynamodb.scan().table_name("requests").send().await;
+        let rows = scanned.unwrap().items.unwrap().into_iter();
+        let prefix = format!("rate#{team}#");
+        rows.filter(|row| row["request_id"].as_s().unwrap().starts_with(&prefix))
+            .map(|row| row["hits"].as_n().unwrap().parse().unwrap())
+            .collect()
+    }
+}
+
+/// The three headers, as numbers.
+#[track_caller]
+fn told(answer: &Answer) -> [u32; 3] {
+    NAMES.map(|name| answer.header(name).unwrap().parse().unwrap())
+}
+
+#[track_caller]
+fn expect_limited(answer: &Answer, limit: u32) {
+    let body: Value = answer.json();
+    assert_eq!(
+        body,
+        json!({
+            "success": false,
+            "error": "Rate Limited",
+            "code": "FST_ERR_TOO_MANY_REQUESTS",
+            "statusCode": 429,
+            "message": "Rate limit exceeded: try again after retry-after",
+            "details": null,
+            "retryAfter": 1,
+        })
+    );
+    assert_eq!(answer.status, 429);
+    assert_eq!(told(answer), [limit, 0, 1]);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
+    let world = World::new().await;
+    let caller = world.limited("slow", 1_000_000).await;
+    let id = id_of(&caller.create(an_app("bot")).await.expect(201));
+    let secrets = world.contents("secrets").await;
+    let team = "slow".parse().unwrap();
+    world.operator.set_rate(&team, 0).await.unwrap();
+    let before = caller.get(&id).await.expect(200);
+
+    expect_limited(&caller.create(an_app("more")).await, 0);
+    expect_limited(&caller.create(user_body("bot", &world.code())).await, 0);
+    expect_limited(&caller.update(&id, json!({ "name": "renamed" })).await, 0);
+    let app = json!({ "client_id": "other", "client_secret": "x" });
+    expect_limited(&caller.update(&id, app).await, 0);
+    expect_limited(&caller.delete(&id).await, 0);
+    // A limited team hears that first, whatever else is wrong.
+    expect_limited(&caller.create(json!([])).await, 0);
+    expect_limited(&caller.delete("no-id").await, 0);
+    expect_limited(
+        &caller.delete(&CredentialId::generate().to_string()).await,
+        0,
+    );
+    expect_limited(&caller.update(&id, json!({ "name": 1 })).await, 0);
+
+    // Reading is free.
+    assert_eq!(caller.get(&id).await.expect(200), before);
+    assert_eq!(caller.list("").await.expect(200), json!([before]));
+    assert_eq!(world.contents("secrets").await, secrets);
+    assert_eq!(world.zoom.ledger(), []);
+    let rows = world.rows("requests").await;
+    assert!(rows.iter().all(|row| row.contains("rate#")), "{rows:?}");
+}
+
+#[tokio::test]
+async fn every_mutating_answer_says_how_the_team_stands_and_no_other_does() {
+    let world = World::new().await;
+    let caller = world.limited("busy", 5_000).await;
+    let id = id_of(&caller.create(an_app("bot")).await.expect(201));
+    let path = format!("/v2/zoom-credentials/{id}");
+    let all = "/v2/zoom-credentials";
+    let text = |method: Method, path: &str, kind: &str, body: &'static str| {
+        let request = caller.request(method, path);
+        request.header("content-type", kind).body(body)
+    };
+    let large = caller.request(Method::POST, all);
+    let large = large
+        .header("content-type", "application/json")
+        .body("x".repeat(256 * 1024 + 1));
+    let absent = format!("{all}/{}", CredentialId::generate());
+    let malformed = format!("{all}/no-id");
+    let json_type = "application/json";
+    for (request, status) in [
+        (caller.request(Method::POST, all).json(&an_app("bot")), 201),
+        (caller.request(Method::POST, all).json(&json!({})), 400),
+        (text(Method::POST, all, json_type, "{"), 400),
+        (text(Method::POST, all, "text/plain", "{}"), 415),
+        (caller.request(Method::POST, all), 415),
+        (large, 413),
+        (text(Method::PATCH, &path, json_type, "{}"), 200),
+        (text(Method::PATCH, &path, json_type, r#"{"name":1}"#), 400),
+        (text(Method::PATCH, &path, "text/plain", "{}"), 415),
+        (text(Method::PATCH, &absent, json_type, "{}"), 404),
+        (text(Method::PATCH, &malformed, json_type, "{}"), 400),
+        (caller.request(Method::DELETE, &absent), 404),
+        (caller.request(Method::DELETE, &malformed), 400),
+        (caller.request(Method::DELETE, &path), 200),
+        (caller.request(Method::DELETE, &path), 404),
+    ] {
+        let answer = send(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        let [limit, remaining, reset] = told(&answer);
+        assert_eq!((limit, reset), (5_000, 1), "{}", answer.text);
+        assert!((4_900..5_000).contains(&remaining), "{}", answer.text);
+        assert_eq!(answer.header("retry-after"), None);
+    }
+    assert_eq!(world.windows("busy").await.iter().sum::<u32>(), 16);
+
+    let unknown = world.stranger(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
+    for answer in [
+        caller.list("").await,
+        caller.list("?limit=0").await,
+        caller.get(&id).await,
+        caller.get("no-id").await,
+        unknown.create(an_app("bot")).await,
+        unknown.delete(&id).await,
+        world.stranger("x").create(an_app("bot")).await,
+    ] {
+        for name in NAMES {
+            assert_eq!(answer.header(name), None, "{}", answer.text);
+        }
+    }
+    assert_eq!(world.windows("busy").await.iter().sum::<u32>(), 16);
+}
+
+#[tokio::test]
+async fn what_remains_counts_down_within_each_window() {
+    let world = World::new().await;
+    let caller = world.limited("busy", 1_000).await;
+    let mut remaining = Vec::new();
+    for _ in 0..20 {
+        let [_, left, _] = told(&caller.delete("no-id").await);
+        remaining.push(left);
+    }
+    let windows = world.windows("busy").await;
+    assert_eq!(windows.iter().sum::<u32>(), 20);
+    // Of every window: 999, 998, … as far as it counted.
+    let mut expected: Vec<u32> = windows
+        .iter()
+        .flat_map(|hits| (1..=*hits).map(|hit| 1_000 - hit))
+        .collect();
+    let falls = remaining
+        .windows(2)
+        .filter(|pair| pair[1] == pair[0].wrapping_sub(1));
+    assert_eq!(falls.count(), 20 - windows.len());
+    remaining.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(remaining, expected);
+}
+
+#[tokio::test]
+async fn of_calls_at_once_each_window_admits_its_rate_and_no_more() {
+    let world = World::new().await;
+    let caller = world.limited("busy", 3).await;
+    let calls: Vec<_> = (0..24)
+        .map(|_| {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.create(an_app("bot")).await })
+        })
+        .collect();
+    let mut admitted = 0;
+    for call in calls {
+        let answer = call.await.unwrap();
+        if answer.status == 201 {
+            admitted += 1;
+        } else {
+            expect_limited(&answer, 3);
+        }
+    }
+    let windows = world.windows("busy").await;
+    assert_eq!(windows.iter().sum::<u32>(), 24);
+    let allowed: u32 = windows.iter().map(|hits| (*hits).min(3)).sum();
+    assert_eq!(admitted, allowed);
+    let made = caller.list("").await.expect(200);
+    assert_eq!(
+        u32::try_from(made.as_array().unwrap().len()).unwrap(),
+        admitted
+    );
+}
+
+#[tokio::test]
+async fn a_window_ends_and_the_team_goes_on() {
+    let world = World::new().await;
+    let caller = world.limited("slow", 1).await;
+    for wanted in [429, 404, 429, 404] {
+        // Two calls fall into one second sooner or later, and every second ends.
+        let absent = CredentialId::generate().to_string();
+        while caller.delete(&absent).await.status != wanted {}
+    }
+    assert!(world.windows("slow").await.len() > 1);
+}
+
+#[tokio::test]
+async fn each_team_has_a_rate_of_its_own_shared_by_its_keys() {
+    let world = World::new().await;
+    let slow = world.limited("slow", 0).await;
+    let slow_too = world.caller("slow", Permission::Full).await;
+    let fast = world.limited("slo", 7).await;
+
+    for _ in 0..3 {
+        expect_limited(&slow.create(an_app("bot")).await, 0);
+        expect_limited(&slow_too.create(an_app("bot")).await, 0);
+    }
+    let answer = fast.create(an_app("bot")).await;
+    answer.expect(201);
+    assert_eq!(told(&answer), [7, 6, 1]);
+    assert_eq!(world.windows("slow").await.iter().sum::<u32>(), 6);
+    assert_eq!(world.windows("slo").await, [1]);
+}
+
+#[tokio::test]
+async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
+    let world = World::new().await;
+    let team = "unset".parse().unwrap();
+    world.operator.create_team(&team, None).await.unwrap();
+    let caller = world.caller("unset", Permission::Full).await;
+    assert_eq!(told(&caller.delete("no-id").await)[0], 20);
+
+    for rate in [1, 0, u32::MAX] {
+        world.operator.set_rate(&team, rate).await.unwrap();
+        assert_eq!(told(&caller.delete("no-id").await)[0], rate);
+    }
+
+    // A key whose team has no settings at all.
+    let key = ApiKey::generate("bare".parse().unwrap()).unwrap();
+    world
+        .operator
+        .insert_key(&key, Permission::Full)
+        .await
+        .unwrap();
+    let caller = world.stranger(&text_of(key));
+    assert_eq!(told(&caller.delete("no-id").await)[0], 20);
+}
+
+#[tokio::test]
+async fn strangers_never_spend_a_teams_rate() {
+    let world = World::new().await;
+    let caller = world.limited("busy", 1).await;
+    let id = CredentialId::generate().to_string();
+    let stranger = world.stranger(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
+    for _ in 0..10 {
+        stranger
+            .create(an_app("bot"))
+            .await
+            .expect_code(401, "FST_ERR_UNAUTHORIZED");
+        stranger
+            .update(&id, json!({}))
+            .await
+            .expect_code(401, "FST_ERR_UNAUTHORIZED");
+        stranger
+            .delete(&id)
+            .await
+            .expect_code(401, "FST_ERR_UNAUTHORIZED");
+    }
+    assert_eq!(world.windows("busy").await, [0; 0]);
+    caller.create(an_app("bot")).await.expect(201);
+    assert_eq!(world.windows("busy").await, [1]);
+}

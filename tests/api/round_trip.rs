@@ -1,0 +1,177 @@
+//! What goes in comes out again, in the shape that MeetingBaas published.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, World, an_app, id_of, send, user_body};
+
+/// Prose, which is not ours to copy.
+const PROSE: [&str; 6] = [
+    "description",
+    "example",
+    "summary",
+    "tags",
+    "$id",
+    "$schema",
+];
+
+fn without_prose(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let facts = fields
+                .iter()
+                .filter(|(name, _)| !PROSE.contains(&name.as_str()));
+            let facts = facts.map(|(name, value)| (name.clone(), without_prose(value)));
+            Value::Object(facts.collect())
+        }
+        Value::Array(items) => items.iter().map(without_prose).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_published_one_without_its_prose() {
+    let committed: Value =
+        serde_json::from_str(include_str!("../contract/meetingbaas-v2.schema.json")).unwrap();
+    assert_eq!(without_prose(&committed), committed);
+
+    // Where the published file is at hand; a clone alone does not have it.
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let file = "contract/meetingbaas-v2-zoom-credentials.openapi.json";
+    let published = [beside.as_path(), Path::new("/work/shared")]
+        .map(|at| at.join(file))
+        .into_iter()
+        .find(|file| file.is_file());
+    let Some(published) = published else { return };
+    let published: Value =
+        serde_json::from_str(&std::fs::read_to_string(published).unwrap()).unwrap();
+    for part in ["paths", "components"] {
+        assert_eq!(without_prose(&published[part]), committed[part], "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_round_of_calls_keeps_the_published_contract() {
+    // Every answer is validated where it is received: here is one of each kind.
+    let world = World::new().await;
+    let acme = &world.acme;
+    let app = id_of(&acme.create(an_app("app")).await.expect(201));
+    let code = world.code();
+    let user = id_of(&acme.create(user_body("user", &code)).await.expect(201));
+    let again = id_of(&acme.create(user_body("user", &code)).await.expect(201));
+    assert_eq!(again, user);
+    acme.create(json!({}))
+        .await
+        .expect_code(400, "FST_ERR_VALIDATION");
+    acme.create(user_body("user", "made-up"))
+        .await
+        .expect_code(400, "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED");
+
+    let all = acme.list("").await.expect(200);
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    acme.list("?limit=1").await.expect(200);
+    acme.list("?state=x")
+        .await
+        .expect_code(400, "FST_ERR_VALIDATION");
+    for id in [&app, &user] {
+        acme.get(id).await.expect(200);
+        acme.update(id, json!({ "name": "renamed" }))
+            .await
+            .expect(200);
+    }
+    acme.get("x").await.expect_code(400, "FST_ERR_VALIDATION");
+    acme.delete(&app).await.expect(200);
+    acme.delete(&app)
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+    acme.list("?deleted=true").await.expect(200);
+    world
+        .stranger("x")
+        .list("")
+        .await
+        .expect_code(401, "FST_ERR_UNAUTHORIZED");
+    for (method, path) in [
+        (Method::PUT, "/v2/zoom-credentials"),
+        (Method::DELETE, "/v2/zoom-credentials"),
+        (Method::POST, "/v2/zoom-credentials/"),
+        (Method::GET, "/v2/zoom-credentials/a/b"),
+        (Method::GET, "/v2/zoom-credentialsx"),
+        (Method::GET, "/V2/zoom-credentials"),
+        (Method::OPTIONS, "/v2/zoom-credentials"),
+        (Method::GET, "/"),
+    ] {
+        let answer = send(acme.request(method, path)).await;
+        answer.expect_error(404, "FST_ERR_NOT_FOUND", "Route not found");
+    }
+}
+
+/// The text that stands for `extra`, which is the last of a credential's keys.
+#[track_caller]
+fn expect_extra(answer: &Answer, status: u16, raw: &str, after: &str) {
+    answer.expect(status);
+    let end = format!("\"extra\":{raw}}}{after}}}");
+    assert!(
+        answer.text.ends_with(&end),
+        "{raw} is not in {}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn an_extra_comes_back_to_the_byte() {
+    let world = World::new().await;
+    let exact = format!(r#"{{"a":"{}"}}"#, "\u{e9}".repeat(8188));
+    assert_eq!(exact.len(), 16 * 1024);
+    let deepest = format!(
+        "{}{}",
+        r#"{"a":"#.repeat(31) + "[",
+        "]".to_owned() + &"}".repeat(31)
+    );
+    let mut id = None::<String>;
+    for raw in [
+        "{}",
+        "{ }",
+        "{\n\t\r }",
+        r#"{"z":1,"a":2,"m":{"y":1,"b":2},"":3}"#,
+        r#"{ "a" : 1 ,  "b":[ 1,2 , 3 ] }"#,
+        r#"{"int":1,"float":1.0,"long":1.0000,"exp":1E+2,"neg":-0,"negf":-0.0,"small":5e-324}"#,
+        r#"{"big":123456789012345678901234567890,"precise":0.1000000000000000055511151231257827}"#,
+        r#"{"max":1.7976931348623157e308,"under":1e-999,"u64":18446744073709551615}"#,
+        r#"{"escaped":"\u00e9\u0041\/\b\f\n\r\t\"\\","raw":"é/A"}"#,
+        r#"{"pair":"\ud83e\udd80","PAIR":"\uD83E\uDD80","raw":"🦀"}"#,
+        r#"{"k\u00e9y":1,"kéy2":2,"\u000a":3}"#,
+        "{\"separators\":\"\u{2028}\u{2029}\u{feff}\u{7f}\u{200b}\u{fffd}\u{10ffff}\"}",
+        r#"{"true":true,"false":false,"null":null,"nested":[[],{},[{}],null]}"#,
+        r#"{"__proto__":{"a":1},"constructor":null,"S":"x","NULL":true}"#,
+        r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#,
+        r#"{"$serde_json::private::Number":"1"}"#,
+        r#"{"quoted":"{\"success\":false}","html":"</script><!--","sql":"' OR 1=1 --"}"#,
+        &deepest,
+        &exact,
+    ] {
+        let created = format!(
+            r#"{{"name":"bot","client_id":"app","client_secret":"x","extra": {raw}{}}}"#,
+            "\n"
+        );
+        let answer = world
+            .acme
+            .send_text(Method::POST, "/v2/zoom-credentials", created)
+            .await;
+        expect_extra(&answer, 201, raw, "");
+        let made = id_of(&answer.expect(201));
+        expect_extra(&world.acme.get(&made).await, 200, raw, "");
+        expect_extra(&world.acme.list("?limit=1").await, 200, raw, "]");
+
+        // Over the one before it, too.
+        let id = id.get_or_insert(made);
+        let body = format!(r#"{{"extra":{raw}}}"#);
+        let path = format!("/v2/zoom-credentials/{id}");
+        let answer = world.acme.send_text(Method::PATCH, &path, body).await;
+        expect_extra(&answer, 200, raw, "");
+        expect_extra(&world.acme.get(id).await, 200, raw, "");
+        let renamed = world.acme.update(id, json!({ "name": "renamed" })).await;
+        expect_extra(&renamed, 200, raw, "");
+    }
+}
