@@ -9,16 +9,23 @@
 )]
 
 mod access;
+mod bounds;
+mod concurrency;
 mod contract;
+mod crashes;
 mod creating;
 mod deleting;
 mod envelope;
+mod idempotency;
 mod input;
 mod limits;
 mod openapi;
+mod outage;
 mod properties;
 mod proxy;
 mod reading;
 mod round_trip;
+mod siblings;
 mod updating;
 mod world;
+mod zoom_faults;

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     Stall,
     /// The answer comes this much later.
     Delay(Duration),
+    /// The service acts, and the answer comes when told. [`Wire::stalled`] tells when it waits.
+    Hold(Arc<Notify>),
 }
 
 /// Which calls meet a fault.
@@ -69,6 +71,7 @@ pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
     rules: Mutex<Vec<(Rule, u64)>>,
     stalled: Notify,
+    arrived: Notify,
 }
 
 impl Wire {
@@ -159,6 +162,7 @@ impl Wire {
             began: self.tick(),
             ended: None,
         });
+        self.arrived.notify_waiters();
         calls.len() - 1
     }
 
@@ -276,10 +280,58 @@ async fn relay(
             std::future::pending::<()>().await;
         }
         Some(Fault::Delay(by)) => tokio::time::sleep(by).await,
+        Some(Fault::Hold(told)) => {
+            wire.stalled.notify_one();
+            told.notified().await;
+        }
         _ => {}
     }
     wire.end(index);
     let mut response = Response::from_parts(parts, Full::from(body));
     response.headers_mut().remove("transfer-encoding");
     Ok(response)
+}
+
+impl Wire {
+    /// The first call to an operation meets a fault.
+    pub(crate) fn inject_once(&self, service: Service, operation: &'static str, fault: Fault) {
+        self.inject(Rule {
+            service: Some(service),
+            operation: Some(operation),
+            nth: Some(1),
+            fault,
+        });
+    }
+
+    /// The `nth` call of all to all services meets a fault.
+    pub(crate) fn inject_nth(&self, nth: u64, fault: Fault) {
+        self.inject(Rule {
+            service: None,
+            operation: None,
+            nth: Some(nth),
+            fault,
+        });
+    }
+
+    /// The answer to the first call to an operation is held back until the returned bell rings.
+    pub(crate) fn hold(&self, service: Service, operation: &'static str) -> Arc<Notify> {
+        let bell = Arc::new(Notify::new());
+        self.inject_once(service, operation, Fault::Hold(bell.clone()));
+        bell
+    }
+
+    /// Waits until an operation has been called this often.
+    pub(crate) async fn called(&self, operation: &str, times: usize) {
+        loop {
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            let calls = self.calls();
+            let seen = calls.iter().filter(|call| call.operation == operation);
+            if seen.count() >= times {
+                return;
+            }
+            arrived.await;
+        }
+    }
 }

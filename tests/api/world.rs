@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
 use local::gateway::{Gateway, Services};
-use local::zoom::{App, Consent, Sandbox, User};
+use local::zoom::{App, Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -19,6 +19,7 @@ use shared::config::Aws;
 use shared::stores::Operator;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::contract;
 use crate::proxy::{self, Service, Wire};
@@ -397,6 +398,130 @@ impl Answer {
         );
         body["message"].as_str().unwrap().to_owned()
     }
+}
+
+/// A row, as DynamoDB has it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A row's attribute as text, of a string or a number.
+pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> &'a str {
+    let value = &item[name];
+    let text = value.as_s().or_else(|_| value.as_n());
+    text.unwrap()
+}
+
+impl World {
+    /// A function of `acme`'s, invoked as a task that can be aborted: a crash. What it answers is its status.
+    pub(crate) fn invoke(&self, method: Method, path: &str, body: &Value) -> JoinHandle<u16> {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-meeting-baas-api-key", self.acme.key())
+            .header("content-type", "application/json")
+            .body(())
+            .unwrap();
+        let (parts, ()) = request.into_parts();
+        let (gateway, body) = (self.gateway.clone(), body.to_string().into_bytes());
+        tokio::spawn(async move { gateway.answer(parts, body).await.status().as_u16() })
+    }
+
+    /// Every row of a table.
+    pub(crate) async fn items(&self, table: &str) -> Vec<Item> {
+        let mut pages = self
+            .dynamodb
+            .scan()
+            .table_name(table)
+            .into_paginator()
+            .items()
+            .send();
+        let mut items = Vec::new();
+        while let Some(item) = pages.next().await {
+            items.push(item.unwrap());
+        }
+        items
+    }
+
+    /// The row of a credential, whoever's it is.
+    pub(crate) async fn row(&self, id: &str) -> Item {
+        let mut rows = self.items("credentials").await.into_iter();
+        rows.find(|row| attribute(row, "credential_id") == id)
+            .unwrap()
+    }
+
+    /// Writes a row as it is, past every condition.
+    pub(crate) async fn put(&self, table: &str, item: Item) {
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(table)
+            .set_item(Some(item));
+        put.send().await.unwrap();
+    }
+
+    /// Whether a request is remembered as running.
+    pub(crate) async fn is_running(&self) -> bool {
+        let rows = self.items("requests").await;
+        rows.iter().any(|row| row.contains_key("in_progress_until"))
+    }
+
+    /// Time passes: whatever is remembered as running has had its time.
+    pub(crate) async fn outlast_the_running(&self) {
+        for mut row in self.items("requests").await {
+            if row.contains_key("in_progress_until") {
+                let past = AttributeValue::N("1".to_owned());
+                row.insert("in_progress_until".to_owned(), past);
+                self.put("requests", row).await;
+            }
+        }
+    }
+
+    /// Time passes: a credential's user authorized 10 s earlier than they did.
+    pub(crate) async fn age_grant(&self, id: &str) {
+        let mut row = self.row(id).await;
+        let at: i64 = attribute(&row, "grant_authorized_at").parse().unwrap();
+        let earlier = AttributeValue::N((at - 10_000).to_string());
+        row.insert("grant_authorized_at".to_owned(), earlier);
+        self.put("credentials", row).await;
+    }
+
+    /// How many codes were sent to Zoom, for better or worse.
+    pub(crate) fn exchanges(&self) -> usize {
+        let ledger = self.zoom.ledger();
+        let exchanges = ledger
+            .iter()
+            .filter(|call| call.grant_type == Some(GrantType::AuthorizationCode));
+        exchanges.count()
+    }
+}
+
+impl Caller {
+    /// `POST /v2/zoom-credentials` with an `Idempotency-Key`.
+    pub(crate) async fn create_as(&self, key: &str, body: Value) -> Answer {
+        let request = self.request(Method::POST, "/v2/zoom-credentials");
+        send(request.header("idempotency-key", key).json(&body)).await
+    }
+}
+
+/// The body that creates an app credential.
+pub(crate) fn app_body(name: &str) -> Value {
+    json!({ "name": name, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET })
+}
+
+/// What is said of a code that Zoom refused for this reason.
+pub(crate) fn refused_code(reason: &str) -> String {
+    format!(
+        "Zoom refused the authorization code: {reason}. A code works once, for 5 minutes, with the redirect URI \
+         and the app it was issued for. If it was used before, send the user through the authorization again."
+    )
+}
+
+/// Zoom's reason for refusing a code that was used or is too old.
+pub(crate) const SPENT: &str = "invalid_grant: Code is expired (4733)";
+
+/// `retry-after`, in seconds.
+#[track_caller]
+pub(crate) fn retry_after(answer: &Answer) -> u64 {
+    answer.header("retry-after").unwrap().parse().unwrap()
 }
 
 impl World {

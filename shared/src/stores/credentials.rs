@@ -453,7 +453,7 @@ impl Credentials {
     }
 
     /// Points the team's other credentials of the same Zoom app and user at `authorized`: Zoom has killed
-    /// their grants. Best effort; answers how many were moved.
+    /// their grants. Best effort, each on its own; answers how many were moved, or the last failure.
     pub async fn adopt_siblings(
         &self,
         team: &TeamId,
@@ -475,16 +475,16 @@ impl Credentials {
             self.update(team, sibling.credential_id, update)
         });
         let mut outcomes = stream::iter(moves).buffer_unordered(AT_ONCE);
-        let mut count = 0;
+        let mut total = Ok(0);
         while let Some(outcome) = outcomes.next().await {
             match outcome {
-                Ok(_) => count += 1,
+                Ok(_) => total = total.map(|count| count + 1),
                 // Deleted meanwhile, or authorized meanwhile, or too close to call.
                 Err(Error::NotFound | Error::Conflict) => {}
-                Err(error) => return Err(error),
+                Err(error) => total = Err(error),
             }
         }
-        Ok(count)
+        total
     }
 
     async fn siblings(

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Error, Fault};
 use crate::timestamp::Timestamp;
@@ -29,6 +31,16 @@ pub(super) async fn body(mut answer: Response) -> Result<Vec<u8>, Unreadable> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A field that is of the type it should be; one that is not is as good as missing.
+pub(super) fn if_sound<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let field = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(field.get()).ok())
 }
 
 /// An answer that is no success.

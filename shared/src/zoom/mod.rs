@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::{self, DeserializeOwned, Deserializer};
 
 use crate::meter::{self, Service};
 use crate::secret::{AppCredentials, AuthorizationCode, TokenPair};
@@ -107,13 +108,29 @@ pub struct Tokens {
     pub api_url: Option<ApiUrl>,
 }
 
+/// A code or refresh token is spent for it, so nothing but the tokens themselves can make it worthless.
 #[derive(Deserialize)]
 struct TokenAnswer {
+    #[serde(deserialize_with = "token")]
     access_token: SecretString,
+    #[serde(deserialize_with = "token")]
     refresh_token: SecretString,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     api_url: Option<String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a length is checked")]
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    let token = SecretString::deserialize(deserializer)?;
+    if token.expose_secret().is_empty() {
+        Err(de::Error::custom("a token is empty"))
+    } else {
+        Ok(token)
+    }
 }
 
 /// Zoom, at its own hosts or wherever the configuration points.
@@ -194,7 +211,8 @@ impl Zoom {
             scopes: answer
                 .scope
                 .filter(|scope| scope.len() <= MAX_SCOPES_BYTES)
-                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(",")),
+                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(","))
+                .filter(|scopes| !scopes.is_empty()),
             api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
         })
     }
@@ -230,11 +248,17 @@ const MAX_SCOPES_BYTES: usize = 16 * 1024;
 /// Zoom's user object, as far as it is kept. Every field is optional.
 #[derive(Deserialize)]
 struct User {
+    #[serde(default, deserialize_with = "answer::if_sound")]
     id: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     account_id: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     email: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     display_name: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     first_name: Option<String>,
+    #[serde(default, deserialize_with = "answer::if_sound")]
     last_name: Option<String>,
 }
 
@@ -257,9 +281,7 @@ impl From<User> for Profile {
 }
 
 /// Sends a request: the parsed body of a success, or what Zoom said instead.
-async fn call<T: serde::de::DeserializeOwned>(
-    request: RequestBuilder,
-) -> Result<Result<T, Failure>, Error> {
+async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<Result<T, Failure>, Error> {
     meter::count(Service::Zoom);
     let answer = request.send().await.map_err(unanswered)?;
     let status = answer.status();

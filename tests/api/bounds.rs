@@ -1,0 +1,248 @@
+//! The table of bounds in the design: round trips in series, and calls of each kind, counted at the sockets.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, app_body, send, user_body};
+
+/// What an operation may cost.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    in_series: usize,
+    dynamodb: usize,
+    kms: usize,
+    zoom: usize,
+}
+
+/// Every answer takes this long, so that what can run in parallel does. Much longer than it takes a busy
+/// machine to begin a handful of calls.
+const LATENCY: Duration = Duration::from_millis(200);
+
+/// What a call costs, once connections are open.
+async fn cost(world: &World, method: Method, path: &str, body: Value, status: u16) -> Cost {
+    world.wire.reset();
+    world.wire.inject(Rule {
+        service: None,
+        operation: None,
+        nth: None,
+        fault: Fault::Delay(LATENCY),
+    });
+    let request = world.acme.request(method.clone(), path);
+    let request = if method == Method::GET {
+        request
+    } else {
+        request.json(&body)
+    };
+    send(request).await.expect(status);
+    world.wire.heal();
+    Cost {
+        in_series: world.wire.in_series(&[Service::DynamoDb, Service::Kms]),
+        dynamodb: world.wire.count(Service::DynamoDb),
+        kms: world.wire.count(Service::Kms),
+        zoom: world.wire.count(Service::Zoom),
+    }
+}
+
+fn at(id: &str) -> String {
+    format!("/v2/zoom-credentials/{id}")
+}
+
+const ALL: &str = "/v2/zoom-credentials";
+
+fn reauthorization(world: &World) -> Value {
+    json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI })
+}
+
+fn costs(in_series: usize, dynamodb: usize, kms: usize, zoom: usize) -> Cost {
+    Cost {
+        in_series,
+        dynamodb,
+        kms,
+        zoom,
+    }
+}
+
+#[tokio::test]
+async fn a_get_is_one_round_trip() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let get = cost(&world, Method::GET, &at(&id), Value::Null, 200).await;
+    assert_eq!(get, costs(1, 2, 0, 0));
+}
+
+#[tokio::test]
+async fn a_list_is_one_round_trip_a_megabyte() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let list = cost(&world, Method::GET, ALL, Value::Null, 200).await;
+    assert_eq!(list, costs(1, 2, 0, 0));
+
+    let row = world.row(&id).await;
+    let padding = AttributeValue::S(json!({ "padding": "x".repeat(15_000) }).to_string());
+    for _ in 0..150 {
+        let mut copy = row.clone();
+        let id = AttributeValue::S(Uuid::now_v7().to_string());
+        copy.insert("credential_id".to_owned(), id);
+        copy.insert("extra".to_owned(), padding.clone());
+        world.put("credentials", copy).await;
+    }
+    let list = cost(&world, Method::GET, ALL, Value::Null, 200).await;
+    assert_eq!(list, costs(3, 4, 0, 0));
+}
+
+#[tokio::test]
+async fn a_page_is_one_round_trip_however_many_follow() {
+    let world = World::new().await;
+    for name in ["a", "b", "c"] {
+        world.given_app(name).await;
+    }
+
+    let path = format!("{ALL}?limit=2");
+    let page = cost(&world, Method::GET, &path, Value::Null, 200).await;
+    assert_eq!(page, costs(1, 2, 0, 0));
+}
+
+#[tokio::test]
+async fn creating_an_app_credential_is_three_round_trips_and_one_data_key() {
+    let world = World::new().await;
+    world.given_app("warm").await;
+
+    let create = cost(&world, Method::POST, ALL, app_body("bot"), 201).await;
+    assert_eq!(create, costs(3, 4, 1, 0));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_costs_one_round_trip() {
+    let world = World::new().await;
+    world.given_app("warm").await;
+    let every = Rule {
+        service: None,
+        operation: None,
+        nth: None,
+        fault: Fault::Delay(LATENCY),
+    };
+
+    world.wire.reset();
+    world.wire.inject(every.clone());
+    let first = world.acme.create_as("key", app_body("bot")).await;
+    first.expect(201);
+    let aws = [Service::DynamoDb, Service::Kms];
+    assert_eq!(world.wire.in_series(&aws), 4);
+
+    world.wire.reset();
+    world.wire.inject(every);
+    let repeated = world.acme.create_as("key", app_body("bot")).await;
+    assert_eq!(repeated.expect(201), first.expect(201));
+    assert_eq!(world.wire.in_series(&aws), 4);
+}
+
+#[tokio::test]
+async fn creating_a_user_credential_is_five_round_trips_two_data_keys_and_two_calls_to_zoom() {
+    let world = World::new().await;
+    world.given_user("warm").await;
+
+    let body = user_body("bot", &world.code_of("grace-sandbox-user", None));
+    let create = cost(&world, Method::POST, ALL, body, 201).await;
+    assert_eq!(create, costs(5, 7, 2, 2));
+}
+
+#[tokio::test]
+async fn re_pointing_siblings_costs_one_round_trip_however_many_they_are() {
+    let world = World::new().await;
+    for name in ["a", "b", "c"] {
+        world.given_user(name).await;
+    }
+    for row in world.items("credentials").await {
+        let id = crate::world::attribute(&row, "credential_id");
+        world.age_grant(id).await;
+    }
+
+    let body = user_body("bot", &world.code());
+    let create = cost(&world, Method::POST, ALL, body, 201).await;
+    assert_eq!(create, costs(6, 10, 2, 2));
+}
+
+#[tokio::test]
+async fn a_rename_is_three_round_trips() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let body = json!({ "name": "robot" });
+    let rename = cost(&world, Method::PATCH, &at(&id), body, 200).await;
+    assert_eq!(rename, costs(3, 5, 0, 0));
+}
+
+#[tokio::test]
+async fn a_patch_of_nothing_writes_nothing_but_its_rate() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let nothing = cost(&world, Method::PATCH, &at(&id), json!({}), 200).await;
+    assert_eq!(nothing, costs(2, 4, 0, 0));
+}
+
+#[tokio::test]
+async fn re_authorizing_with_the_client_secret_costs_what_creating_does() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+
+    let mut body = reauthorization(&world);
+    body["client_id"] = json!(CLIENT_ID);
+    body["client_secret"] = json!(CLIENT_SECRET);
+    let update = cost(&world, Method::PATCH, &at(&id), body, 200).await;
+    assert_eq!(update, costs(5, 8, 2, 2));
+}
+
+/// One more than the table says: the stored secret is read and then opened, before anything is spent.
+#[tokio::test]
+async fn re_authorizing_with_the_stored_client_secret_costs_one_round_trip_more() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+
+    let body = reauthorization(&world);
+    let update = cost(&world, Method::PATCH, &at(&id), body, 200).await;
+    assert_eq!(update, costs(6, 9, 2, 2));
+}
+
+#[tokio::test]
+async fn a_delete_is_three_round_trips() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+
+    let delete = cost(&world, Method::DELETE, &at(&id), Value::Null, 200).await;
+    assert_eq!(delete, costs(3, 4, 0, 0));
+}
+
+/// Protocols 3, I6: the code is spent, so nothing may come between it and the commit.
+#[tokio::test]
+async fn nothing_stands_between_zooms_answer_and_the_commit() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let created = user_body("other", &world.code());
+    let re_authorized = reauthorization(&world);
+
+    for (method, path, body, status) in [
+        (Method::POST, ALL.to_owned(), created, 201),
+        (Method::PATCH, at(&id), re_authorized, 200),
+    ] {
+        world.wire.reset();
+        let request = world.acme.request(method, &path).json(&body);
+        send(request).await.expect(status);
+        let calls: Vec<String> = world
+            .wire
+            .calls()
+            .into_iter()
+            .map(|call| call.operation)
+            .collect();
+        let exchange = calls.iter().position(|it| it == "/oauth/token").unwrap();
+        assert_eq!(calls[exchange - 1], "TransactWriteItems");
+        assert_eq!(calls[exchange + 1], "TransactWriteItems");
+        assert_eq!(calls[exchange + 2], "/v2/users/me");
+    }
+}

@@ -1,0 +1,257 @@
+//! Changes at the same time: none is lost, and where only one can win, one does.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{Answer, REDIRECT_URI, World, attribute, user_body};
+
+/// Calls all at once; their answers.
+async fn at_once<F>(calls: impl IntoIterator<Item = F>) -> Vec<Answer>
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let mut set = JoinSet::new();
+    for call in calls {
+        set.spawn(call);
+    }
+    set.join_all().await
+}
+
+fn statuses(answers: &[Answer]) -> HashMap<u16, usize> {
+    let mut counts = HashMap::new();
+    for answer in answers {
+        *counts.entry(answer.status).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_changes_of_different_fields_are_all_kept() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let answers = at_once((0..32).map(|n| {
+        let (acme, id) = (world.acme.clone(), id.clone());
+        let body = if n % 2 == 0 {
+            json!({ "name": format!("name {n}") })
+        } else {
+            json!({ "extra": { "n": n } })
+        };
+        async move { acme.update(&id, body).await }
+    }))
+    .await;
+    assert_eq!(statuses(&answers), HashMap::from([(200, 32)]));
+
+    let data = world.acme.get(&id).await.expect(200);
+    let name = data["name"].as_str().unwrap();
+    let n: u32 = name.strip_prefix("name ").unwrap().parse().unwrap();
+    assert!(n.is_multiple_of(2));
+    assert!(!data["extra"]["n"].as_u64().unwrap().is_multiple_of(2));
+    assert_eq!(attribute(&world.row(&id).await, "version"), "33");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_during_a_re_authorization_is_kept() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI, "extra": { "by": "us" } });
+    let (acme, path) = (world.acme.clone(), id.clone());
+    let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
+    world.wire.stalled().await;
+
+    let renamed = world.acme.update(&id, json!({ "name": "robot" })).await;
+    renamed.expect(200);
+    bell.notify_one();
+
+    let data = authorizing.await.unwrap().expect(200);
+    assert_eq!(data["name"], "robot");
+    assert_eq!(data["extra"], json!({ "by": "us" }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_parallel_re_authorizations_of_one_credential_one_wins() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let body =
+        |world: &World| json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let (acme, path, first) = (world.acme.clone(), id.clone(), body(&world));
+    let winner = tokio::spawn(async move { acme.update(&path, first).await });
+    world.wire.stalled().await;
+
+    let losers = at_once((0..8).map(|_| {
+        let (acme, id, body) = (world.acme.clone(), id.clone(), body(&world));
+        async move { acme.update(&id, body).await }
+    }))
+    .await;
+    for loser in losers {
+        loser.expect_code(409, "FST_ERR_CONFLICT");
+        assert!((1..=29).contains(&crate::world::retry_after(&loser)));
+    }
+    bell.notify_one();
+
+    winner.await.unwrap().expect(200);
+    assert_eq!(world.exchanges(), 2, "the losers' codes are unspent");
+    world.acme.update(&id, body(&world)).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_re_authorization_that_was_deleted_meanwhile_is_not_found_and_stays_deleted() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let (acme, path) = (world.acme.clone(), id.clone());
+    let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
+    world.wire.stalled().await;
+
+    world.acme.delete(&id).await.expect(200);
+    let deleted = world.row(&id).await;
+    bell.notify_one();
+
+    let answer = authorizing.await.unwrap();
+    answer.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+    assert_eq!(world.row(&id).await, deleted);
+    assert!(!world.is_running().await);
+}
+
+/// A sibling's authorization moves the credential between what was read and what is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_re_authorization_survives_being_re_pointed_meanwhile() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.age_grant(&id).await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let (acme, path) = (world.acme.clone(), id.clone());
+    let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
+    world.wire.stalled().await;
+
+    let sibling = world.given_user("sibling").await;
+    let moved = world.row(&id).await;
+    let theirs = world.row(&sibling).await;
+    assert_eq!(
+        attribute(&moved, "grant_id"),
+        attribute(&theirs, "grant_id")
+    );
+    bell.notify_one();
+
+    authorizing.await.unwrap().expect(200);
+    let now = world.row(&id).await;
+    assert_ne!(attribute(&now, "grant_id"), attribute(&theirs, "grant_id"));
+}
+
+/// The tokens were obtained with an app that the credential no longer has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_re_authorization_whose_app_was_replaced_meanwhile_conflicts() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let (acme, path) = (world.acme.clone(), id.clone());
+    let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
+    world.wire.stalled().await;
+
+    let other = json!({ "client_id": "other-app", "client_secret": "other-app-secret" });
+    world.acme.update(&id, other).await.expect(200);
+    let replaced = world.row(&id).await;
+    bell.notify_one();
+
+    let answer = authorizing.await.unwrap();
+    answer.expect_code(409, "FST_ERR_CONFLICT");
+    assert_eq!(world.row(&id).await, replaced);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_parallel_deletes_one_deletes() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let answers = at_once((0..16).map(|_| {
+        let (acme, id) = (world.acme.clone(), id.clone());
+        async move { acme.delete(&id).await }
+    }))
+    .await;
+    assert_eq!(statuses(&answers), HashMap::from([(200, 1), (404, 15)]));
+    assert_eq!(attribute(&world.row(&id).await, "version"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_creates_are_all_listed() {
+    let world = World::new().await;
+
+    let answers = at_once((0..32).map(|n| {
+        let acme = world.acme.clone();
+        async move { acme.create(crate::world::app_body(&format!("{n}"))).await }
+    }))
+    .await;
+    assert_eq!(statuses(&answers), HashMap::from([(201, 32)]));
+    let list = world.acme.list("").await.expect(200);
+    assert_eq!(list.as_array().unwrap().len(), 32);
+}
+
+/// Loses the answer to the second update of an item: the first counts the rate.
+fn lose_the_change(world: &World) {
+    world.wire.reset();
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("UpdateItem"),
+        nth: Some(2),
+        fault: Fault::DropAfter,
+    });
+}
+
+#[tokio::test]
+async fn a_delete_whose_acknowledgement_was_lost_is_still_ours() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    lose_the_change(&world);
+
+    let deleted = world.acme.delete(&id).await.expect(200);
+    assert_eq!(
+        deleted,
+        json!({ "message": "Zoom credential deleted successfully" })
+    );
+    let updates = world.wire.operations(Service::DynamoDb);
+    let updates = updates.iter().filter(|it| *it == "UpdateItem").count();
+    assert_eq!(updates, 3);
+    assert_eq!(attribute(&world.row(&id).await, "version"), "2");
+}
+
+#[tokio::test]
+async fn a_rename_whose_acknowledgement_was_lost_is_still_ours() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    lose_the_change(&world);
+
+    let renamed = world.acme.update(&id, json!({ "name": "robot" })).await;
+    assert_eq!(renamed.expect(200)["name"], "robot");
+    assert_eq!(
+        world.acme.get(&id).await.expect(200),
+        renamed.expect(200),
+        "what was answered is what is stored"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_whose_replacement_was_not_acknowledged_is_replaced_once() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    world.wire.reset();
+    world
+        .wire
+        .inject_once(Service::DynamoDb, "TransactWriteItems", Fault::DropAfter);
+
+    let mut body = user_body("robot", "unused");
+    let fields = body.as_object_mut().unwrap();
+    fields.retain(|name, _: &mut Value| name.starts_with("client_") || name == "name");
+    assert_eq!(
+        world.acme.update(&id, body).await.expect(200)["name"],
+        "robot"
+    );
+    assert_eq!(attribute(&world.row(&id).await, "version"), "2");
+}

@@ -1,0 +1,501 @@
+//! A request that is sent twice is done once.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use reqwest::header::HeaderValue;
+use serde_json::{Value, json};
+use shared::api_key::Permission;
+use tokio::task::JoinSet;
+
+use crate::proxy::{Fault, Service};
+use crate::world::{
+    Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SPENT, World, app_body, attribute,
+    refused_code, retry_after, send, user_body,
+};
+
+const RUNNING: &str = "The same request is still being processed: try again after retry-after";
+const REUSED: &str = "The Idempotency-Key was used before with another request body: use a new key";
+const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
+
+fn reauthorization(world: &World) -> Value {
+    json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI })
+}
+
+/// `PATCH` with an `Idempotency-Key`.
+async fn update_as(world: &World, key: &str, id: &str, body: &Value) -> Answer {
+    let path = format!("/v2/zoom-credentials/{id}");
+    let request = world.acme.request(Method::PATCH, &path);
+    send(request.header("idempotency-key", key).json(body)).await
+}
+
+#[tokio::test]
+async fn a_repeated_key_answers_what_the_first_request_made() {
+    let world = World::new().await;
+    let first = world.acme.create_as("key", app_body("bot")).await;
+
+    let repeated = world.acme.create_as("key", app_body("bot")).await;
+    assert_eq!(repeated.expect(201), first.expect(201));
+    assert_eq!(world.count("credentials").await, 1);
+    assert_eq!(world.count("secrets").await, 1);
+}
+
+#[tokio::test]
+async fn a_repeat_renders_the_credential_as_it_is_now() {
+    let world = World::new().await;
+    let first = world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+    let id = first["credential_id"].as_str().unwrap();
+    let renamed = world.acme.update(id, json!({ "name": "robot" })).await;
+
+    let repeated = world.acme.create_as("key", app_body("bot")).await;
+    assert_eq!(repeated.expect(201), renamed.expect(200));
+}
+
+#[tokio::test]
+async fn a_repeat_whose_credential_is_gone_is_not_found() {
+    let world = World::new().await;
+    let first = world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+    world
+        .acme
+        .delete(first["credential_id"].as_str().unwrap())
+        .await
+        .expect(200);
+
+    let repeated = world.acme.create_as("key", app_body("bot")).await;
+    repeated.expect_error(
+        404,
+        "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
+        "Zoom credential not found",
+    );
+    assert_eq!(world.count("credentials").await, 1);
+}
+
+#[tokio::test]
+async fn without_a_key_or_a_code_nothing_is_remembered() {
+    let world = World::new().await;
+    world.acme.create(app_body("bot")).await.expect(201);
+    world.acme.create(app_body("bot")).await.expect(201);
+
+    assert_eq!(world.count("credentials").await, 2);
+    for row in world.items("requests").await {
+        assert!(attribute(&row, "request_id").starts_with("rate#"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_comes_with_another_body_is_refused() {
+    let world = World::new().await;
+    let mut body = user_body("bot", &world.code());
+    body["extra"] = json!({ "a": 1 });
+    world.acme.create_as("key", body.clone()).await.expect(201);
+
+    let others = [
+        ("name", json!("robot")),
+        ("client_id", json!("other-app")),
+        ("client_secret", json!("other-secret")),
+        ("authorization_code", json!("other-code")),
+        ("redirect_uri", json!("https://example.test/other")),
+        ("extra", json!({ "a": 2 })),
+        ("extra", Value::Null),
+    ];
+    for (field, value) in others {
+        let mut other = body.clone();
+        other[field] = value;
+        let answer = world.acme.create_as("key", other).await;
+        answer.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
+    }
+    for absent in ["extra", "authorization_code"] {
+        let mut other = body.clone();
+        other.as_object_mut().unwrap().remove(absent);
+        let answer = world.acme.create_as("key", other).await;
+        answer.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
+    }
+    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.count("credentials").await, 1);
+}
+
+#[tokio::test]
+async fn what_the_vault_ignores_does_not_make_a_body_another_one() {
+    let world = World::new().await;
+    let first = world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+
+    let mut same = app_body("bot");
+    same["unknown"] = json!([1, 2]);
+    same["redirect_uri"] = json!(REDIRECT_URI);
+    assert_eq!(world.acme.create_as("key", same).await.expect(201), first);
+
+    let text = format!(
+        "{{ \"client_secret\" : \"{CLIENT_SECRET}\",\n \"name\":\"\\u0062ot\", \"client_id\": \"{CLIENT_ID}\" }}"
+    );
+    let request = world
+        .acme
+        .request(Method::POST, "/v2/zoom-credentials")
+        .header("idempotency-key", "key")
+        .header("content-type", "application/json")
+        .body(text);
+    assert_eq!(send(request).await.expect(201), first);
+}
+
+#[tokio::test]
+async fn the_body_is_compared_while_the_first_request_runs_too() {
+    let world = World::new().await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = user_body("bot", &world.code());
+    let (acme, sent) = (world.acme.clone(), body.clone());
+    let running = tokio::spawn(async move { acme.create_as("key", sent).await });
+    world.wire.stalled().await;
+
+    let same = world.acme.create_as("key", body.clone()).await;
+    same.expect_error(409, "FST_ERR_CONFLICT", RUNNING);
+    assert!((1..=29).contains(&retry_after(&same)));
+    let other = world.acme.create_as("key", app_body("other")).await;
+    other.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
+    bell.notify_one();
+
+    let first = running.await.unwrap();
+    let repeated = world.acme.create_as("key", body).await;
+    assert_eq!(repeated.expect(201), first.expect(201));
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn what_was_invalid_is_not_remembered() {
+    let world = World::new().await;
+    let mut invalid = app_body("bot");
+    invalid["name"] = json!("");
+    let answer = world.acme.create_as("key", invalid).await;
+    answer.expect_error(
+        400,
+        "FST_ERR_VALIDATION",
+        "body/name must NOT have fewer than 1 characters",
+    );
+
+    world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_refusal_by_zoom_frees_the_key() {
+    let world = World::new().await;
+    let wrong = user_body("bot", "no-such-code");
+    let answer = world.acme.create_as("key", wrong).await;
+    answer.expect_code(400, REFUSED);
+
+    let right = user_body("bot", &world.code());
+    world.acme.create_as("key", right).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_failure_before_the_code_is_sent_frees_the_key() {
+    let world = World::new().await;
+    let body = user_body("bot", &world.code());
+    let unavailable = r#"{"__type":"KMSInternalException"}"#.to_owned();
+    let down = Fault::Answer(hyper::StatusCode::INTERNAL_SERVER_ERROR, unavailable);
+    world.wire.break_service(Service::Kms, down);
+    let answer = world.acme.create_as("key", body.clone()).await;
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    world.wire.heal();
+
+    let other = user_body("other", &world.code());
+    world.acme.create_as("key", other).await.expect(201);
+}
+
+#[tokio::test]
+async fn keys_belong_to_a_team() {
+    let world = World::new().await;
+    let zeta = world.caller("zeta", Permission::Full).await;
+    let ours = world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+    let theirs = zeta.create_as("key", app_body("theirs")).await.expect(201);
+
+    assert_ne!(ours["credential_id"], theirs["credential_id"]);
+    assert_eq!(
+        zeta.create_as("key", app_body("theirs")).await.expect(201),
+        theirs
+    );
+}
+
+#[tokio::test]
+async fn a_code_names_its_request() {
+    let world = World::new().await;
+    let body = user_body("bot", &world.code());
+    let first = world.acme.create(body.clone()).await.expect(201);
+
+    // The code compares nothing else.
+    let mut again = body.clone();
+    again["name"] = json!("robot");
+    again["redirect_uri"] = json!("https://example.test/other");
+    for body in [body, again] {
+        assert_eq!(world.acme.create(body).await.expect(201), first);
+    }
+    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.count("credentials").await, 1);
+}
+
+#[tokio::test]
+async fn a_corrected_request_with_the_same_code_goes_through() {
+    let world = World::new().await;
+    let right = user_body("bot", &world.code());
+    let mut wrong = right.clone();
+    wrong["client_secret"] = json!("mistyped");
+    world.acme.create(wrong).await.expect_code(400, REFUSED);
+    let mut wrong = right.clone();
+    wrong["redirect_uri"] = json!("https://example.test/other");
+    world.acme.create(wrong).await.expect_code(400, REFUSED);
+
+    world.acme.create(right).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_code_of_another_team_is_not_answered_with_its_credential() {
+    let world = World::new().await;
+    let zeta = world.caller("zeta", Permission::Full).await;
+    let body = user_body("bot", &world.code());
+    world.acme.create(body.clone()).await.expect(201);
+
+    let theirs = zeta.create(body).await;
+    theirs.expect_error(400, REFUSED, &refused_code(SPENT));
+    assert_eq!(zeta.list("").await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_key_takes_the_codes_place() {
+    let world = World::new().await;
+    let body = user_body("bot", &world.code());
+    let first = world.acme.create_as("key", body.clone()).await.expect(201);
+
+    let repeated = world.acme.create_as("key", body.clone()).await;
+    assert_eq!(repeated.expect(201), first);
+    assert_eq!(world.exchanges(), 1);
+    let other = world.acme.create_as("other", body).await;
+    other.expect_error(400, REFUSED, &refused_code(SPENT));
+}
+
+#[tokio::test]
+async fn a_repeated_re_authorization_answers_the_credential() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let body = reauthorization(&world);
+    let first = world.acme.update(&id, body.clone()).await.expect(200);
+    let row = world.row(&id).await;
+
+    assert_eq!(world.acme.update(&id, body).await.expect(200), first);
+    assert_eq!(world.row(&id).await, row);
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_of_one_operation_on_one_credential() {
+    let world = World::new().await;
+    let (id, other) = (world.given_app("a").await, world.given_app("b").await);
+    let body = reauthorization(&world);
+    let first = update_as(&world, "key", &id, &body).await.expect(200);
+    assert_eq!(
+        update_as(&world, "key", &id, &body).await.expect(200),
+        first
+    );
+
+    let mut renamed = body.clone();
+    renamed["name"] = json!("robot");
+    for answer in [
+        update_as(&world, "key", &other, &body).await,
+        update_as(&world, "key", &id, &renamed).await,
+        world.acme.create_as("key", app_body("bot")).await,
+        world
+            .acme
+            .create_as("key", user_body("bot", &world.code()))
+            .await,
+    ] {
+        answer.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
+    }
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_parallel_creates_with_one_code_one_exchanges_it() {
+    let world = World::new().await;
+    let body = user_body("bot", &world.code());
+    let mut creates = JoinSet::new();
+    for _ in 0..32 {
+        let (acme, body) = (world.acme.clone(), body.clone());
+        creates.spawn(async move { acme.create(body).await });
+    }
+    let answers = creates.join_all().await;
+
+    let stored = world.acme.list("").await.expect(200);
+    assert_eq!(stored.as_array().unwrap().len(), 1);
+    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.count("secrets").await, 2);
+    let mut made = 0;
+    for answer in answers {
+        if answer.status == 201 {
+            made += 1;
+            let id = &answer.expect(201)["credential_id"];
+            assert_eq!(*id, stored[0]["credential_id"]);
+        } else {
+            answer.expect_error(409, "FST_ERR_CONFLICT", RUNNING);
+            assert!((1..=29).contains(&retry_after(&answer)));
+        }
+    }
+    assert!(made > 0);
+    assert_eq!(world.acme.create(body).await.expect(201), stored[0]);
+}
+
+#[tokio::test]
+async fn a_key_is_1_to_255_visible_ascii_characters() {
+    let world = World::new().await;
+    let longest = "k".repeat(255);
+    let visible: String = ('!'..='~').collect();
+    for key in ["k", longest.as_str(), visible.as_str()] {
+        world.acme.create_as(key, app_body("bot")).await.expect(201);
+    }
+
+    world.wire.reset();
+    let too_long = "k".repeat(256);
+    let wrong: [&[u8]; 6] = [
+        b"",
+        too_long.as_bytes(),
+        b"two words",
+        b"tab\there",
+        b"caf\xc3\xa9",
+        b"latin\xe9",
+    ];
+    for key in wrong {
+        let request = world
+            .acme
+            .request(Method::POST, "/v2/zoom-credentials")
+            .header("idempotency-key", HeaderValue::from_bytes(key).unwrap())
+            .json(&user_body("bot", &world.code()));
+        send(request).await.expect_error(
+            400,
+            "FST_ERR_VALIDATION",
+            "headers/idempotency-key must be 1 to 255 visible ASCII characters",
+        );
+    }
+    assert_eq!(world.count("credentials").await, 3);
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+}
+
+#[tokio::test]
+async fn keys_are_compared_to_the_letter() {
+    let world = World::new().await;
+    for key in ["key", "Key", "key."] {
+        world.acme.create_as(key, app_body(key)).await.expect(201);
+    }
+    assert_eq!(world.count("credentials").await, 3);
+}
+
+#[tokio::test]
+async fn after_a_day_a_key_may_name_another_request() {
+    let world = World::new().await;
+    world
+        .acme
+        .create_as("key", app_body("bot"))
+        .await
+        .expect(201);
+    for mut row in world.items("requests").await {
+        let past = AttributeValue::N("1".to_owned());
+        row.insert("expires_at".to_owned(), past);
+        world.put("requests", row).await;
+    }
+
+    world
+        .acme
+        .create_as("key", app_body("robot"))
+        .await
+        .expect(201);
+    assert_eq!(world.count("credentials").await, 2);
+}
+
+#[tokio::test]
+async fn what_is_remembered_ends_after_a_day_and_holds_no_secret() {
+    let world = World::new().await;
+    let code = world.code();
+    let key = "a-telling-key";
+    world
+        .acme
+        .create_as(key, user_body("bot", &code))
+        .await
+        .expect(201);
+    world
+        .acme
+        .create(user_body("bot", &world.code()))
+        .await
+        .expect(201);
+
+    let now = jiff::Timestamp::now().as_second();
+    let mut remembered = 0;
+    for row in world.items("requests").await {
+        for secret in [code.as_str(), key, CLIENT_SECRET] {
+            assert!(!format!("{row:?}").contains(secret));
+        }
+        if attribute(&row, "request_id").starts_with("idem#acme#") {
+            remembered += 1;
+            let expiry: i64 = attribute(&row, "expires_at").parse().unwrap();
+            assert!((86_000..=86_400).contains(&(expiry - now)));
+            assert!(!row.contains_key("in_progress_until"));
+        }
+    }
+    assert_eq!(remembered, 2);
+}
+
+/// The tokens are worth more than the row that remembers the request: it is left out where another has it.
+#[tokio::test]
+async fn a_create_that_outlived_its_hold_still_stores_its_tokens() {
+    let world = World::new().await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = user_body("bot", &world.code());
+    let (acme, sent) = (world.acme.clone(), body.clone());
+    let slow = tokio::spawn(async move { acme.create(sent).await });
+    world.wire.stalled().await;
+    world.outlast_the_running().await;
+
+    let overtaking = world.acme.create(body).await;
+    overtaking.expect_error(400, REFUSED, &refused_code(SPENT));
+    bell.notify_one();
+
+    let created = slow.await.unwrap().expect(201);
+    assert_eq!(world.acme.list("").await.expect(200), json!([created]));
+    assert_eq!(world.count("secrets").await, 2);
+}
+
+#[tokio::test]
+async fn a_re_authorization_that_outlived_its_hold_still_stores_its_tokens() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let before = world.row(&id).await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = reauthorization(&world);
+    let (acme, path, sent) = (world.acme.clone(), id.clone(), body.clone());
+    let slow = tokio::spawn(async move { acme.update(&path, sent).await });
+    world.wire.stalled().await;
+    world.outlast_the_running().await;
+
+    let overtaking = world.acme.update(&id, body).await;
+    overtaking.expect_error(400, REFUSED, &refused_code(SPENT));
+    bell.notify_one();
+
+    slow.await.unwrap().expect(200);
+    let after = world.row(&id).await;
+    assert_ne!(
+        attribute(&before, "grant_id"),
+        attribute(&after, "grant_id")
+    );
+}

@@ -1,0 +1,278 @@
+//! Credentials of one Zoom user and app: Zoom keeps the newest grant alive, so all of them move to it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::zoom::{App, Consent, User};
+use serde_json::json;
+use shared::api_key::Permission;
+use uuid::Uuid;
+
+use crate::proxy::{Fault, Service};
+use crate::world::{Caller, Item, REDIRECT_URI, SCOPES, World, ada, attribute, user_body};
+
+const OTHER_APP: &str = "other-app";
+const OTHER_SECRET: &str = "other-app-secret";
+
+fn grant(row: &Item) -> &str {
+    attribute(row, "grant_id")
+}
+
+fn version(row: &Item) -> u64 {
+    attribute(row, "version").parse().unwrap()
+}
+
+/// A user credential of somebody; its id.
+async fn created(caller: &Caller, body: serde_json::Value) -> String {
+    caller.create(body).await.expect(201)["credential_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// As the next mint leaves it when Zoom refuses the grant.
+async fn invalidate(world: &World, id: &str) {
+    let mut row = world.row(id).await;
+    for (name, value) in [
+        ("state", "invalid"),
+        (
+            "last_error_message",
+            "revoked: the user must authorize again",
+        ),
+        ("last_error_at", "2026-01-01T00:00:00.000Z"),
+    ] {
+        row.insert(name.to_owned(), AttributeValue::S(value.to_owned()));
+    }
+    world.put("credentials", row).await;
+}
+
+#[tokio::test]
+async fn a_new_credential_takes_its_older_siblings_along() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    let before = world.row(&older).await;
+    let shown = world.acme.get(&older).await.expect(200);
+
+    let newest = world.given_user("newest").await;
+    let (after, newest) = (world.row(&older).await, world.row(&newest).await);
+    assert_eq!(grant(&after), grant(&newest));
+    assert_eq!(
+        attribute(&after, "grant_authorized_at"),
+        attribute(&newest, "grant_authorized_at")
+    );
+    assert_eq!(attribute(&after, "change"), "active");
+    assert_eq!(version(&after), version(&before) + 1);
+
+    let mut now = world.acme.get(&older).await.expect(200);
+    assert!(now["updated_at"].as_str() >= shown["updated_at"].as_str());
+    now["updated_at"] = shown["updated_at"].clone();
+    assert_eq!(now, shown, "nothing else of it changes");
+}
+
+#[tokio::test]
+async fn a_re_authorization_takes_older_siblings_along() {
+    let world = World::new().await;
+    let (a, b) = (world.given_user("a").await, world.given_user("b").await);
+    world.age_grant(&a).await;
+    world.age_grant(&b).await;
+
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&a, body).await.expect(200);
+    assert_eq!(grant(&world.row(&a).await), grant(&world.row(&b).await));
+}
+
+#[tokio::test]
+async fn an_invalid_sibling_becomes_active_and_its_errors_go() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    invalidate(&world, &older).await;
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
+
+    world.given_user("newest").await;
+    let now = world.acme.get(&older).await.expect(200);
+    assert_eq!(now["state"], "active");
+    assert_eq!(now["last_error_message"], json!(null));
+    assert_eq!(now["last_error_at"], json!(null));
+}
+
+#[tokio::test]
+async fn re_authorizing_an_invalid_credential_makes_it_active_and_its_errors_go() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    invalidate(&world, &id).await;
+
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let now = world.acme.update(&id, body).await.expect(200);
+    assert_eq!(now["state"], "active");
+    assert_eq!(now["last_error_message"], json!(null));
+    assert_eq!(now["last_error_at"], json!(null));
+}
+
+#[tokio::test]
+async fn a_siblings_scopes_are_those_of_the_grant_it_moved_to() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+
+    let fewer = world.code_of("ada", Some(&["user:read:user", "user:read:zak"]));
+    created(&world.acme, user_body("newest", &fewer)).await;
+    let scopes = world.acme.get(&older).await.expect(200)["scopes"].clone();
+    assert_eq!(scopes, "user:read:user,user:read:zak");
+}
+
+/// No clock knows the order in which Zoom took them.
+#[tokio::test]
+async fn overlapping_authorizations_are_left_alone() {
+    let world = World::new().await;
+    let (old, recent) = (
+        world.given_user("old").await,
+        world.given_user("recent").await,
+    );
+    world.age_grant(&old).await;
+    let before = world.row(&recent).await;
+
+    let newest = world.given_user("newest").await;
+    assert_eq!(world.row(&recent).await, before);
+    let newest = world.row(&newest).await;
+    assert_eq!(grant(&world.row(&old).await), grant(&newest));
+}
+
+#[tokio::test]
+async fn credentials_of_another_user_app_or_team_and_deleted_ones_are_left_alone() {
+    let world = World::new().await;
+    world.zoom.register_app(App {
+        client_id: OTHER_APP.to_owned(),
+        client_secret: OTHER_SECRET.to_owned(),
+        redirect_uris: vec![REDIRECT_URI.to_owned()],
+        scopes: SCOPES.iter().map(ToString::to_string).collect(),
+    });
+    world.zoom.register_user(User {
+        id: "bob".to_owned(),
+        ..ada()
+    });
+    let zeta = world.caller("zeta", Permission::Full).await;
+
+    let other_user = user_body("user", &world.code_of("bob", None));
+    let other_user = created(&world.acme, other_user).await;
+    let code = world.zoom.authorize(Consent {
+        client_id: OTHER_APP.to_owned(),
+        redirect_uri: REDIRECT_URI.to_owned(),
+        user_id: "ada".to_owned(),
+        scopes: None,
+        code_challenge: None,
+    });
+    let mut other_app = user_body("app", &code.unwrap());
+    other_app["client_id"] = json!(OTHER_APP);
+    other_app["client_secret"] = json!(OTHER_SECRET);
+    let other_app = created(&world.acme, other_app).await;
+    let other_team = created(&zeta, user_body("team", &world.code())).await;
+    let deleted = world.given_user("deleted").await;
+    world.acme.delete(&deleted).await.expect(200);
+    let alone = world.given_app("app only").await;
+
+    let others = [other_user, other_app, other_team, deleted];
+    for id in &others {
+        world.age_grant(id).await;
+    }
+    let mut before = Vec::new();
+    for id in others.iter().chain([&alone]) {
+        before.push(world.row(id).await);
+    }
+
+    world.given_user("newest").await;
+    for (id, before) in others.iter().chain([&alone]).zip(before) {
+        assert_eq!(world.row(id).await, before);
+    }
+}
+
+/// Clones of a credential's row, as that many authorizations would have left them.
+async fn given_siblings(world: &World, of: &str, count: usize) -> Vec<String> {
+    let row = world.row(of).await;
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let mut copy = row.clone();
+        ids.push(Uuid::now_v7().to_string());
+        let id = AttributeValue::S(ids[ids.len() - 1].clone());
+        copy.insert("credential_id".to_owned(), id);
+        let grant = AttributeValue::S(Uuid::new_v4().to_string());
+        copy.insert("grant_id".to_owned(), grant);
+        world.put("credentials", copy).await;
+    }
+    ids
+}
+
+#[tokio::test]
+async fn forty_siblings_move_together() {
+    let world = World::new().await;
+    let first = world.given_user("first").await;
+    world.age_grant(&first).await;
+    let mut siblings = given_siblings(&world, &first, 39).await;
+    siblings.push(first);
+
+    let newest = world.given_user("newest").await;
+    let newest = world.row(&newest).await;
+    let rows = world.items("credentials").await;
+    assert_eq!(rows.len(), 41);
+    for row in rows {
+        assert_eq!(grant(&row), grant(&newest));
+    }
+}
+
+/// Best effort is each sibling's own: one that cannot be written keeps no other from being.
+#[tokio::test]
+async fn a_sibling_that_cannot_be_written_does_not_keep_the_others() {
+    let world = World::new().await;
+    let first = world.given_user("first").await;
+    world.age_grant(&first).await;
+    given_siblings(&world, &first, 39).await;
+    let body = user_body("newest", &world.code());
+    world.wire.reset();
+    let refused = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
+    for nth in [3, 4] {
+        // The first two updates are the rate and the profile, in whichever order.
+        world.wire.inject(crate::proxy::Rule {
+            service: Some(Service::DynamoDb),
+            operation: Some("UpdateItem"),
+            nth: Some(nth),
+            fault: Fault::Answer(hyper::StatusCode::BAD_REQUEST, refused.to_owned()),
+        });
+    }
+
+    let newest = created(&world.acme, body).await;
+    let newest = world.row(&newest).await;
+    let rows = world.items("credentials").await;
+    let moved = rows.iter().filter(|row| grant(row) == grant(&newest));
+    assert_eq!(moved.count(), 41 - 2);
+}
+
+#[tokio::test]
+async fn siblings_that_cannot_be_found_do_not_spoil_the_authorization() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    let before = world.row(&older).await;
+    let body = user_body("newest", &world.code());
+    world.wire.reset();
+    let refused = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
+    world.wire.inject_once(
+        Service::DynamoDb,
+        "Query",
+        Fault::Answer(hyper::StatusCode::BAD_REQUEST, refused.to_owned()),
+    );
+
+    let newest = world.acme.create(body).await.expect(201);
+    assert_eq!(newest["zoom_user_id"], "ada");
+    assert_eq!(world.row(&older).await, before);
+}
+
+#[tokio::test]
+async fn a_profile_that_could_not_be_read_moves_nobody() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    let before = world.row(&older).await;
+
+    let blind = world.code_of("ada", Some(&["user:read:zak"]));
+    created(&world.acme, user_body("blind", &blind)).await;
+    assert_eq!(world.row(&older).await, before);
+}
