@@ -12,4 +12,5 @@ mod contract;
 mod envelope;
 mod proxy;
 mod reading;
+mod secrecy;
 mod world;
