@@ -29,9 +29,9 @@ pub struct Event {
     query_string_parameters: Option<HashMap<String, String>>,
     multi_value_query_string_parameters: Option<HashMap<String, Vec<String>>>,
     path_parameters: Option<HashMap<String, String>>,
-    request_context: RequestContext,
+    request_context: Option<RequestContext>,
     body: Option<String>,
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,13 +75,16 @@ impl Request {
     /// Takes over what API Gateway sent. `invocation_id` stands in for the gateway's own id.
     pub(crate) fn new(mut event: Event, invocation_id: String, deadline: Timestamp) -> Self {
         let body = event.body.take().unwrap_or_default();
-        let body = if event.is_base64_encoded {
+        let body = if event.is_base64_encoded == Some(true) {
             // The gateway encodes; what does not decode did not come from it, and is refused as no JSON.
             STANDARD.decode(body).unwrap_or_default()
         } else {
             body.into_bytes()
         };
-        let gateway_id = event.request_context.request_id.take();
+        let gateway_id = event
+            .request_context
+            .take()
+            .and_then(|context| context.request_id);
         let header_safe =
             |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
         let id = gateway_id.filter(header_safe).unwrap_or(invocation_id);

@@ -144,7 +144,8 @@ impl Stack {
         let api = address(&listener)?;
         let data_dir = options.data_dir;
         let lock = lock(&data_dir)?;
-        let elsewhere = options.elsewhere.without_own(&data_dir);
+        let own = own_endpoints(&data_dir);
+        let elsewhere = options.elsewhere.without(&own);
         let mut parts = Parts {
             tasks: JoinSet::new(),
             stop: watch::Sender::new(false),
@@ -198,6 +199,7 @@ impl Stack {
 
         let env = Environment {
             built_in: elsewhere.built_in(&dynamodb, &kms, &zoom_oauth),
+            earlier: &own,
             region: &region,
             dynamodb: &dynamodb,
             kms: &kms,
@@ -327,15 +329,10 @@ impl Parts {
 }
 
 impl Elsewhere {
-    /// Without what an earlier run of this data directory wrote into its own `env`: whoever sourced that file
-    /// and starts the stack again means the built-in parts.
-    fn without_own(self, data_dir: &Path) -> Self {
-        let written = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
-        let own: Vec<&str> = written
-            .lines()
-            .find_map(|line| line.strip_prefix(BUILT_IN))
-            .map(|urls| urls.split_whitespace().collect())
-            .unwrap_or_default();
+    /// Without what earlier runs of this data directory wrote into its own `env`: whoever sourced that file
+    /// and starts the stack again, and again, means the built-in parts.
+    fn without(self, own: &[String]) -> Self {
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
         let foreign = |url: &String| !own.contains(&url.trim_end_matches('/'));
         let foreign_url = |url: &Url| !own.contains(&bare(url));
         Self {
@@ -375,12 +372,25 @@ impl Elsewhere {
     }
 }
 
-/// What the line of `env` begins with that names the parts this stack runs itself.
+/// What the line of `env` begins with that names the parts this stack runs itself, and those it ran before.
 const BUILT_IN: &str = "# built in: ";
+/// How many of them are remembered.
+const REMEMBERED: usize = 60;
+
+/// Where the built-in parts of this data directory's earlier runs were.
+fn own_endpoints(data_dir: &Path) -> Vec<String> {
+    let written = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
+    let line = written.lines().find_map(|line| line.strip_prefix(BUILT_IN));
+    line.unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
 
 /// The file `env`: what points another program at this stack.
 struct Environment<'a> {
     built_in: Vec<&'a str>,
+    earlier: &'a [String],
     region: &'a str,
     dynamodb: &'a str,
     kms: &'a str,
@@ -397,7 +407,11 @@ impl std::fmt::Display for Environment<'_> {
             "# Points the AWS CLI, this project's CLI and a Lambda binary at the local stack:"
         )?;
         writeln!(f, "#   set -a; . {{this file}}; set +a")?;
-        writeln!(f, "{BUILT_IN}{}", self.built_in.join(" "))?;
+        let earlier = self.earlier.iter().map(String::as_str);
+        let mut own = self.built_in.clone();
+        own.extend(earlier.filter(|url| !self.built_in.contains(url)));
+        own.truncate(REMEMBERED);
+        writeln!(f, "{BUILT_IN}{}", own.join(" "))?;
         if self.built_in.len() == 3 {
             writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
         }

@@ -75,6 +75,29 @@ async fn only_grant(world: &World) -> SecretId {
     SecretId::Grant(grants[0])
 }
 
+/// Every row of the table of secrets, opened: its id, its data key and what it holds.
+pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)> {
+    let (own, kms) = (envelope(world, TABLE).await, world.kms_client().await);
+    let mut all = Vec::new();
+    for (id, row) in rows(world).await {
+        let secret = match id.split_once('#').unwrap() {
+            ("app", app) => app_of(app),
+            (_, grant) => SecretId::Grant(serde_json::from_value(json!(grant)).unwrap()),
+        };
+        let binding = bound(row["team_id"].as_s().unwrap(), secret);
+        let key = kms
+            .decrypt()
+            .ciphertext_blob(row["dek"].as_b().unwrap().clone())
+            .set_encryption_context(Some(context(&binding)))
+            .send()
+            .await
+            .unwrap();
+        let opened = own.open(&binding, &stored(world, secret).await).await;
+        all.push((id, key.plaintext.unwrap().into_inner(), opened.unwrap()));
+    }
+    all
+}
+
 /// A sealed text with some of its attributes changed.
 fn altered(sealed: &Sealed, change: impl FnOnce(&mut Value)) -> Sealed {
     let mut value = serde_json::to_value(sealed).unwrap();
@@ -82,7 +105,22 @@ fn altered(sealed: &Sealed, change: impl FnOnce(&mut Value)) -> Sealed {
     serde_json::from_value(value).unwrap()
 }
 
-/// Which of the two locks held.
+/// The encryption context, spelled out.
+fn context(binding: &Binding) -> HashMap<String, String> {
+    let purpose = match binding.secret.purpose() {
+        Purpose::App => "app",
+        Purpose::Grant => "grant",
+    };
+    let pairs = [
+        ("app", "zoom-credentials".to_owned()),
+        ("purpose", purpose.to_owned()),
+        ("team", binding.team.to_string()),
+        ("id", binding.secret.to_string()),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Which of the three locks held.
 #[derive(Debug, PartialEq, Eq)]
 enum Lock {
     Kms,
@@ -104,7 +142,7 @@ fn shut(opened: Result<Plaintext, Error>) -> Lock {
     clippy::disallowed_methods,
     reason = "the test asks Zoom whose they are"
 )]
-async fn assert_holds_live_tokens(world: &World, opened: Plaintext) {
+fn assert_holds_live_tokens(world: &World, opened: Plaintext) {
     let pair = TokenPair::try_from(opened).unwrap();
     let grant = world.zoom.grants()[0].id;
     let (access, refresh) = (pair.access.expose_secret(), pair.refresh.expose_secret());
@@ -133,7 +171,7 @@ async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
         .open(&bound("acme", grant), &stored(&world, grant).await)
         .await
         .unwrap();
-    assert_holds_live_tokens(&world, opened).await;
+    assert_holds_live_tokens(&world, opened);
 }
 
 #[tokio::test]
@@ -231,21 +269,6 @@ async fn a_row_swapped_with_another_fails_twice() {
     let other = app_of(&world.given_app("other").await);
     let grant = only_grant(&world).await;
     let (own, kms) = (envelope(&world, TABLE).await, world.kms_client().await);
-    let context = |binding: &Binding| {
-        HashMap::from([
-            ("app".to_owned(), "zoom-credentials".to_owned()),
-            (
-                "purpose".to_owned(),
-                match binding.secret.purpose() {
-                    Purpose::App => "app".to_owned(),
-                    Purpose::Grant => "grant".to_owned(),
-                },
-            ),
-            ("team".to_owned(), binding.team.to_string()),
-            ("id".to_owned(), binding.secret.to_string()),
-        ])
-    };
-
     for (from, to) in [
         (bound("acme", app), bound("acme", other)),
         (bound("acme", app), bound("globex", app)),

@@ -25,6 +25,7 @@ mod properties;
 mod proxy;
 mod reading;
 mod round_trip;
+mod secrecy;
 mod siblings;
 mod updating;
 mod world;

@@ -1,0 +1,347 @@
+//! The operator's program against a running stack, as an operator types it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test harness: a broken assumption is a failed test"
+)]
+
+use std::process::Stdio;
+
+use local::stack::{Elsewhere, Options, Stack};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// A stack, and what its file `env` says.
+struct World {
+    api: String,
+    env: Vec<(String, String)>,
+    http: reqwest::Client,
+    _data: tempfile::TempDir,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        // Fails where it is installed already.
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        let data = tempfile::tempdir().unwrap();
+        let stack = Stack::start(Options {
+            data_dir: data.path().to_owned(),
+            port: 0,
+            zoom_port: 0,
+            elsewhere: Elsewhere::default(),
+        });
+        let stack = stack.await.unwrap();
+        let api = stack.api().as_str().trim_end_matches('/').to_owned();
+        tokio::spawn(stack.serve(std::future::pending()));
+        let text = std::fs::read_to_string(data.path().join("env")).unwrap();
+        let env = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self {
+            api,
+            env,
+            http: reqwest::Client::new(),
+            _data: data,
+        }
+    }
+
+    async fn cli(&self, line: &str) -> Said {
+        self.cli_without(line, "").await
+    }
+
+    /// With one variable of the stack's environment left out.
+    async fn cli_without(&self, line: &str, missing: &str) -> Said {
+        let env = self.env.iter().filter(|(name, _)| name != missing);
+        let output = Command::new(env!("CARGO_BIN_EXE_cli"))
+            .args(line.split_whitespace())
+            .env_clear()
+            .envs(env.map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What a command that works prints.
+    async fn ok(&self, line: &str) -> String {
+        let said = self.cli(line).await;
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+        said.out
+    }
+
+    /// The one document that it prints for a script, and nothing else.
+    async fn document(&self, line: &str) -> Value {
+        let said = self.cli(&format!("{line} --json")).await;
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{line}");
+        assert_eq!(said.out.lines().count(), 1);
+        serde_json::from_str(&said.out).unwrap()
+    }
+
+    /// What a command that fails says; it prints nothing.
+    async fn failed(&self, code: i32, line: &str) -> String {
+        let said = self.cli(line).await;
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (code, ""),
+            "{line}: {said:?}"
+        );
+        said.err
+    }
+
+    async fn key(&self, team: &str, permission: &str) -> String {
+        let line = format!("keys create --team {team} --permission {permission}");
+        self.ok(&line).await.trim_end().to_owned()
+    }
+
+    async fn list(&self, key: &str) -> u16 {
+        let request = self.http.get(format!("{}/v2/zoom-credentials", self.api));
+        let request = request.header("x-meeting-baas-api-key", key);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// The answer to a mutating call, and the team's rate as it names it.
+    async fn create(&self, key: &str) -> (u16, Option<String>) {
+        let request = self.http.post(format!("{}/v2/zoom-credentials", self.api));
+        let body = json!({ "name": "n", "client_id": "c", "client_secret": "s" });
+        let request = request.header("x-meeting-baas-api-key", key).json(&body);
+        let answer = request.send().await.unwrap();
+        let limit = answer.headers().get("x-ratelimit-limit");
+        let limit = limit.map(|limit| limit.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), limit)
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_is_printed_alone_and_works_as_permitted() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+
+    let said = world.cli("keys create --team acme --permission full").await;
+    let key = said.out.strip_suffix('\n').unwrap();
+    assert!(key.starts_with("zcv_acme_") && !key.contains(char::is_whitespace));
+    assert!(said.err.contains("it is shown once") && !said.err.contains(key));
+    assert_eq!(world.list(key).await, 200);
+    assert_eq!(world.create(key).await.0, 201);
+
+    let read = world.key("acme", "read").await;
+    assert_eq!(
+        (world.list(&read).await, world.create(&read).await.0),
+        (200, 403)
+    );
+    let mint = world.key("acme", "mint").await;
+    assert_eq!(
+        (world.list(&mint).await, world.create(&mint).await.0),
+        (403, 403)
+    );
+}
+
+#[tokio::test]
+async fn scripts_get_one_document_each() {
+    let world = World::new().await;
+    let team = world.document("teams create acme --rate 7").await;
+    assert_eq!((&team["team"], &team["rate"]), (&json!("acme"), &json!(7)));
+    let set = world.document("teams set acme --rate 8").await;
+    assert_eq!(set["rate"], 8);
+    assert_eq!(set["created_at"], team["created_at"]);
+    let teams = world.document("teams list").await;
+    let local = json!("local");
+    assert_eq!(teams[0], set);
+    assert_eq!(
+        (teams.as_array().unwrap().len(), &teams[1]["team"]),
+        (2, &local)
+    );
+
+    let made = world
+        .document("keys create --team acme --permission read")
+        .await;
+    assert_eq!(world.list(made["key"].as_str().unwrap()).await, 200);
+    let keys = world.document("keys list --team acme").await;
+    assert_eq!(
+        keys,
+        json!([{
+            "key_id": made["key_id"],
+            "team": "acme",
+            "permission": "read",
+            "created_at": made["created_at"],
+            "revoked_at": null,
+        }])
+    );
+
+    let id = made["key_id"].as_str().unwrap();
+    let line = format!("keys revoke --team acme {id}");
+    let revoked = world.document(&line).await;
+    assert!(revoked["revoked_at"].is_string());
+    // Once more changes nothing.
+    assert_eq!(world.document(&line).await, revoked);
+    assert_eq!(
+        world.document("keys list --team acme").await,
+        json!([revoked])
+    );
+}
+
+#[tokio::test]
+async fn people_get_columns() {
+    let world = World::new().await;
+    world.ok("teams create a-longer-name --rate 7").await;
+    let teams = world.ok("teams list").await;
+    let rows: Vec<Vec<&str>> = teams
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            vec!["TEAM", "RATE"],
+            vec!["a-longer-name", "7"],
+            vec!["local", "10000"]
+        ]
+    );
+
+    let said = world.cli("keys list --team a-longer-name").await;
+    assert_eq!((said.code, said.out.as_str()), (0, ""));
+    assert!(said.err.contains("no keys yet"));
+    let key = world.key("a-longer-name", "full").await;
+    let keys = world.ok("keys list --team a-longer-name").await;
+    assert!(keys.starts_with("KEY ID"), "{keys}");
+    assert_eq!(keys.lines().count(), 2);
+    assert!(keys.ends_with("  -\n"));
+    assert!(!keys.contains(key.get(20..).unwrap()));
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_a_401_with_the_next_request() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+    let made = world
+        .document("keys create --team acme --permission full")
+        .await;
+    let key = made["key"].as_str().unwrap();
+    let other = world.key("acme", "full").await;
+    assert_eq!(world.list(key).await, 200);
+
+    let id = made["key_id"].as_str().unwrap();
+    world.ok(&format!("keys revoke --team acme {id}")).await;
+
+    assert_eq!(world.list(key).await, 401);
+    assert_eq!(world.create(key).await, (401, None));
+    assert_eq!(world.list(&other).await, 200);
+}
+
+#[tokio::test]
+async fn a_rate_that_is_set_applies_to_the_next_request_of_that_team() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+    world.ok("teams create globex --rate 9").await;
+    let (acme, globex) = (
+        world.key("acme", "full").await,
+        world.key("globex", "full").await,
+    );
+    let limit = |rate: &str| (201, Some(rate.to_owned()));
+    assert_eq!(world.create(&acme).await, limit("20"));
+    assert_eq!(world.create(&globex).await, limit("9"));
+
+    world.ok("teams set acme --rate 100").await;
+
+    assert_eq!(world.create(&acme).await, limit("100"));
+    assert_eq!(world.create(&globex).await, limit("9"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_with_the_way_out() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+    let key = world.key("acme", "full").await;
+    for (line, words) in [
+        ("teams create acme", "team acme exists already"),
+        ("teams set globex --rate 5", "there is no team globex"),
+        (
+            "keys create --team globex --permission full",
+            "there is no team globex",
+        ),
+        ("keys list --team globex", "there is no team globex"),
+        (
+            "keys revoke --team acme 0123456789ab",
+            "team acme has no key 0123456789ab",
+        ),
+        (
+            "keys revoke --team globex 0123456789ab",
+            "team globex has no key 0123456789ab",
+        ),
+        (
+            "teams list --keys-table elsewhere",
+            "there is no table elsewhere in us-east-1",
+        ),
+    ] {
+        let said = world.failed(1, line).await;
+        assert!(
+            said.starts_with(&format!("error: {words}")),
+            "{line}: {said}"
+        );
+        let said = world.failed(1, &format!("{line} --json")).await;
+        let document: Value = serde_json::from_str(&said).unwrap();
+        assert!(
+            document["error"].as_str().unwrap().starts_with(words),
+            "{said}"
+        );
+    }
+    // The key itself, pasted where its id belongs, is not repeated.
+    let said = world
+        .failed(1, &format!("keys revoke --team acme {key}"))
+        .await;
+    assert!(
+        said.contains("not the id of a key") && !said.contains(&key),
+        "{said}"
+    );
+    assert_eq!(world.list(&key).await, 200);
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_ends_with_2_and_changes_nothing() {
+    let world = World::new().await;
+    for line in [
+        "",
+        "teams",
+        "teams create",
+        "teams create Acme",
+        "teams create a-name-that-is-longer-than-32-characters",
+        "teams create acme --rate 0",
+        "teams set acme",
+        "keys create --team acme",
+        "keys create --team acme --permission owner",
+        "keys revoke --team acme",
+    ] {
+        let said = world.failed(2, line).await;
+        assert!(!said.is_empty(), "{line}");
+    }
+    assert_eq!(
+        world.document("teams list").await.as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_in_the_environment_is_named() {
+    let world = World::new().await;
+    let said = world.cli_without("teams list", "KEYS_TABLE").await;
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert!(said.err.contains("KEYS_TABLE"), "{said:?}");
+}
