@@ -1,33 +1,31 @@
 //! The whole system, started in one process and stopped as one.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+mod api_key;
+mod environment;
+
+use std::fs::{DirBuilder, File, TryLockError};
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_kms::operation::describe_key::DescribeKeyError;
-use secrecy::ExposeSecret;
-use shared::api_key::{ApiKey, Permission};
 use shared::config::{self, Aws};
-use shared::credential::TeamId;
 use shared::stores::{self, Keys, Operator};
 use shared::zoom::{ApiUrl, Zoom};
+use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use self::environment::{DYNAMODB, Environment, KMS, Own, ZOOM_OAUTH};
 use crate::gateway::{Gateway, Services};
 use crate::{engine, kms, tables, zoom};
 
-/// The team that `cargo run` makes a key for.
-const TEAM: &str = "local";
-/// Its rate: nobody who tries things out should meet a limit.
-const RATE: u32 = 10_000;
 /// The envelope key's alias where KMS is not built in.
 const KEY_ALIAS: &str = "alias/zoom-credential-vault";
 
@@ -144,35 +142,29 @@ impl Stack {
         let api = address(&listener)?;
         let data_dir = options.data_dir;
         let lock = lock(&data_dir)?;
-        let own = own_endpoints(&data_dir);
+        let own = Own::read(&data_dir);
         let elsewhere = options.elsewhere.without(&own);
         let mut parts = Parts {
             tasks: JoinSet::new(),
             stop: watch::Sender::new(false),
         };
-
-        let dynamodb = match &elsewhere.dynamodb {
-            Some(endpoint) => endpoint.clone(),
-            None => parts.dynamodb(&data_dir.join("dynamodb.sqlite")).await?,
-        };
-        let (kms, emulated_key) = match &elsewhere.kms {
-            Some(endpoint) => (endpoint.clone(), None),
-            None => parts
-                .kms(data_dir.join("kms-keys.json"))
-                .await
-                .map(|(url, key)| (url, Some(key)))?,
-        };
-        let (zoom_oauth, zoom_api, consent) =
-            match (elsewhere.zoom_oauth.clone(), elsewhere.zoom_api.clone()) {
-                (Some(oauth), Some(api)) => (oauth, api, None),
-                (None, None) => {
-                    let (url, consent) = parts
-                        .zoom(options.zoom_port, data_dir.join("zoom-sandbox.json"), &api)
-                        .await?;
-                    (url.clone(), url, consent)
-                }
-                _ => return Err(Error::HalfOfZoom),
-            };
+        let Endpoints {
+            dynamodb,
+            kms,
+            emulated_key,
+            zoom_oauth,
+            zoom_api,
+            consent,
+            built_in,
+        } = Endpoints::bring_up(
+            &mut parts,
+            &elsewhere,
+            &own,
+            options.zoom_port,
+            &data_dir,
+            &api,
+        )
+        .await?;
 
         let tables = tables::Names::from_env();
         let region = config::optional("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned());
@@ -190,7 +182,7 @@ impl Stack {
             None => envelope_key(&aws.kms()).await?,
         };
         let keys = Keys::new(client.clone(), tables.keys.clone());
-        api_key(
+        api_key::ensure(
             &keys,
             &Operator::new(client, tables.keys.clone()),
             &data_dir.join("api-key"),
@@ -198,8 +190,8 @@ impl Stack {
         .await?;
 
         let env = Environment {
-            built_in: elsewhere.built_in(&dynamodb, &kms, &zoom_oauth),
-            earlier: &own,
+            all_built_in: built_in.len() == 3,
+            own: own.now(built_in),
             region: &region,
             dynamodb: &dynamodb,
             kms: &kms,
@@ -263,6 +255,81 @@ impl Stack {
     }
 }
 
+/// Where everything is that the functions call, built in or not.
+struct Endpoints {
+    dynamodb: String,
+    kms: String,
+    emulated_key: Option<String>,
+    zoom_oauth: Url,
+    zoom_api: Url,
+    consent: Option<Url>,
+    /// The addresses of the built-in ones, by variable.
+    built_in: Vec<(&'static str, String)>,
+}
+
+impl Endpoints {
+    /// Starts the parts that do not run elsewhere.
+    async fn bring_up(
+        parts: &mut Parts,
+        elsewhere: &Elsewhere,
+        own: &Own,
+        zoom_port: u16,
+        data_dir: &Path,
+        api: &Url,
+    ) -> Result<Self, Error> {
+        let mut built_in = Vec::new();
+
+        let dynamodb = match &elsewhere.dynamodb {
+            Some(endpoint) => endpoint.clone(),
+            None => {
+                parts
+                    .dynamodb(own.port(DYNAMODB), &data_dir.join("dynamodb.sqlite"))
+                    .await?
+            }
+        };
+        if elsewhere.dynamodb.is_none() {
+            built_in.push((DYNAMODB, dynamodb.clone()));
+        }
+        let (kms, emulated_key) = match &elsewhere.kms {
+            Some(endpoint) => (endpoint.clone(), None),
+            None => {
+                parts
+                    .kms(own.port(KMS), data_dir.join("kms-keys.json"))
+                    .await?
+            }
+        };
+        if elsewhere.kms.is_none() {
+            built_in.push((KMS, kms.clone()));
+        }
+        let (zoom_oauth, zoom_api, consent) = match (&elsewhere.zoom_oauth, &elsewhere.zoom_api) {
+            (Some(oauth), Some(api)) => (oauth.clone(), api.clone(), None),
+            (None, None) => {
+                let port = own.port(ZOOM_OAUTH).filter(|_| zoom_port == 0);
+                let listener = match port {
+                    Some(port) => listen_again(Some(port)).await?,
+                    None => listen(zoom_port, "--zoom-port").await?,
+                };
+                let (url, consent) =
+                    parts.zoom(listener, data_dir.join("zoom-sandbox.json"), api)?;
+                (url.clone(), url, consent)
+            }
+            _ => return Err(Error::HalfOfZoom),
+        };
+        if elsewhere.zoom_oauth.is_none() {
+            built_in.push((ZOOM_OAUTH, bare(&zoom_oauth).to_owned()));
+        }
+        Ok(Self {
+            dynamodb,
+            kms,
+            emulated_key,
+            zoom_oauth,
+            zoom_api,
+            consent,
+            built_in,
+        })
+    }
+}
+
 /// The built-in parts, each in a task of its own.
 struct Parts {
     tasks: JoinSet<()>,
@@ -278,9 +345,9 @@ impl Parts {
         }
     }
 
-    async fn dynamodb(&mut self, file: &Path) -> Result<String, Error> {
+    async fn dynamodb(&mut self, port: Option<u16>, file: &Path) -> Result<String, Error> {
         let database = engine::open(Some(file))?;
-        let listener = listen(0, "").await?;
+        let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
         let stopped = self.stopped();
         self.tasks.spawn(async move {
@@ -291,23 +358,26 @@ impl Parts {
         Ok(url)
     }
 
-    async fn kms(&mut self, key_file: PathBuf) -> Result<(String, String), Error> {
+    async fn kms(
+        &mut self,
+        port: Option<u16>,
+        key_file: PathBuf,
+    ) -> Result<(String, Option<String>), Error> {
         let emulator = kms::Emulator::open(Some(key_file))?;
-        let listener = listen(0, "").await?;
+        let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
         let key = emulator.default_key();
         self.serve(listener, emulator.router());
-        Ok((url, key))
+        Ok((url, Some(key)))
     }
 
-    async fn zoom(
+    fn zoom(
         &mut self,
-        port: u16,
+        listener: TcpListener,
         state_file: PathBuf,
         api: &Url,
     ) -> Result<(Url, Option<Url>), Error> {
         let sandbox = zoom::Sandbox::open(Some(state_file))?;
-        let listener = listen(port, "--zoom-port").await?;
         let url = address(&listener)?;
         sandbox.set_origin(url.clone());
         sandbox.set_api_origin(api.clone());
@@ -329,27 +399,14 @@ impl Parts {
 }
 
 impl Elsewhere {
-    /// Without what earlier runs of this data directory wrote into its own `env`: whoever sourced that file
-    /// and starts the stack again, and again, means the built-in parts.
-    fn without(self, own: &[String]) -> Self {
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let foreign = |url: &String| !own.contains(&url.trim_end_matches('/'));
-        let foreign_url = |url: &Url| !own.contains(&bare(url));
+    /// Without the addresses of our own built-in parts, which a shell that sourced `env` still names.
+    fn without(self, own: &Own) -> Self {
         Self {
-            dynamodb: self.dynamodb.filter(foreign),
-            kms: self.kms.filter(foreign),
-            zoom_oauth: self.zoom_oauth.filter(foreign_url),
-            zoom_api: self.zoom_api.filter(foreign_url),
+            dynamodb: self.dynamodb.filter(|url| !own.has(url)),
+            kms: self.kms.filter(|url| !own.has(url)),
+            zoom_oauth: self.zoom_oauth.filter(|url| !own.has(bare(url))),
+            zoom_api: self.zoom_api.filter(|url| !own.has(bare(url))),
         }
-    }
-
-    fn built_in<'a>(&self, dynamodb: &'a str, kms: &'a str, zoom: &'a Url) -> Vec<&'a str> {
-        let parts = [
-            self.dynamodb.is_none().then_some(dynamodb),
-            self.kms.is_none().then_some(kms),
-            self.zoom_oauth.is_none().then_some(bare(zoom)),
-        ];
-        parts.into_iter().flatten().collect()
     }
 
     /// The environment's credentials for endpoints that are not ours; built-in parts get none that are real.
@@ -372,66 +429,6 @@ impl Elsewhere {
     }
 }
 
-/// What the line of `env` begins with that names the parts this stack runs itself, and those it ran before.
-const BUILT_IN: &str = "# built in: ";
-/// How many of them are remembered.
-const REMEMBERED: usize = 60;
-
-/// Where the built-in parts of this data directory's earlier runs were.
-fn own_endpoints(data_dir: &Path) -> Vec<String> {
-    let written = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
-    let line = written.lines().find_map(|line| line.strip_prefix(BUILT_IN));
-    line.unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The file `env`: what points another program at this stack.
-struct Environment<'a> {
-    built_in: Vec<&'a str>,
-    earlier: &'a [String],
-    region: &'a str,
-    dynamodb: &'a str,
-    kms: &'a str,
-    envelope_key: &'a str,
-    zoom_oauth: &'a Url,
-    zoom_api: &'a Url,
-    tables: &'a tables::Names,
-}
-
-impl std::fmt::Display for Environment<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "# Points the AWS CLI, this project's CLI and a Lambda binary at the local stack:"
-        )?;
-        writeln!(f, "#   set -a; . {{this file}}; set +a")?;
-        let earlier = self.earlier.iter().map(String::as_str);
-        let mut own = self.built_in.clone();
-        own.extend(earlier.filter(|url| !self.built_in.contains(url)));
-        own.truncate(REMEMBERED);
-        writeln!(f, "{BUILT_IN}{}", own.join(" "))?;
-        if self.built_in.len() == 3 {
-            writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
-        }
-        writeln!(
-            f,
-            "AWS_REGION={}\nAWS_DEFAULT_REGION={}",
-            self.region, self.region
-        )?;
-        writeln!(f, "AWS_ENDPOINT_URL_DYNAMODB={}", self.dynamodb)?;
-        writeln!(f, "AWS_ENDPOINT_URL_KMS={}", self.kms)?;
-        writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
-        writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;
-        writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
-        writeln!(f, "KEYS_TABLE={}", self.tables.keys)?;
-        writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
-        writeln!(f, "ZOOM_OAUTH_BASE_URL={}", bare(self.zoom_oauth))?;
-        writeln!(f, "ZOOM_API_BASE_URL={}", bare(self.zoom_api))
-    }
-}
-
 async fn listen(port: u16, flag: &'static str) -> Result<TcpListener, Error> {
     // Loopback only: the parts trust whoever reaches them.
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
@@ -443,6 +440,14 @@ async fn listen(port: u16, flag: &'static str) -> Result<TcpListener, Error> {
                 Error::Listen { port, source }
             }
         })
+}
+
+/// On the port of the last run where it is free, on any other where it is not.
+async fn listen_again(port: Option<u16>) -> Result<TcpListener, Error> {
+    match listen(port.unwrap_or(0), "").await {
+        Err(Error::PortTaken { .. }) => listen(0, "").await,
+        listener => listener,
+    }
 }
 
 fn address(listener: &TcpListener) -> Result<Url, Error> {
@@ -478,72 +483,18 @@ fn lock(data_dir: &Path) -> Result<File, Error> {
 
 /// Writes a file that only its owner can read, whole or not at all.
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    let failed = |source| Error::File {
+    let written = || {
+        let mut beside = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        beside.write_all(text.as_bytes())?;
+        beside.as_file().sync_all()?;
+        beside.persist(path)?;
+        Ok(())
+    };
+    written().map_err(|source| Error::File {
         what: "write",
         path: path.to_owned(),
         source,
-    };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(failed)?;
-    std::fs::rename(&new, path).map_err(failed)
-}
-
-/// Keeps the key in `file` working: makes the team, the key and the file where they are missing.
-async fn api_key(keys: &Keys, operator: &Operator, file: &Path) -> Result<(), Error> {
-    let team: TeamId = TEAM
-        .parse()
-        .map_err(|_| Error::MalformedKey(file.to_owned()))?;
-    match operator.create_team(&team, Some(RATE)).await {
-        Ok(_) | Err(stores::Error::Conflict) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let key =
-                ApiKey::parse(text.trim()).map_err(|_| Error::MalformedKey(file.to_owned()))?;
-            match keys.permission(&key).await {
-                Ok(_) => return Ok(()),
-                // A fresh database under an old file; or a key that was revoked, which then gives way.
-                Err(stores::Error::NotFound) => {
-                    match operator.insert_key(&key, Permission::Full).await {
-                        Ok(_) => return Ok(()),
-                        Err(stores::Error::Conflict) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(source) => {
-            return Err(Error::File {
-                what: "read",
-                path: file.to_owned(),
-                source,
-            });
-        }
-    }
-    let (key, _) = operator.create_key(&team, Permission::Full).await?;
-    write_key(file, key)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the key's one place is this file, which only its owner can read"
-)]
-fn write_key(file: &Path, key: ApiKey) -> Result<(), Error> {
-    write_private(file, key.into_text().expose_secret())
+    })
 }
 
 /// The key at a KMS endpoint that is not ours: `ENVELOPE_KEY_ID`, or the one behind our alias, made where missing.
