@@ -7,14 +7,14 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use shared::credential::{ClientId, CredentialId, GrantId, RedirectUri, TeamId};
+use shared::credential::{ClientId, CredentialId, GrantId, TeamId};
 use shared::envelope::DataKey;
-use shared::secret::{AppCredentials, AuthorizationCode, Plaintext};
+use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{
     self, Authorized, Credentials, GrantRef, GrantSecret, Part, Stored, Transaction,
 };
 use shared::timestamp::Timestamp;
-use shared::zoom::{self, Tokens, Zoom};
+use shared::zoom::{self, Authorization, Tokens, Zoom};
 
 use crate::body::Fields;
 use crate::error::{ApiError, chain};
@@ -32,35 +32,30 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a profile is waited for, at most.
 const PROFILE: Duration = Duration::from_secs(5);
 
-/// A code and where Zoom sent it.
-#[derive(Debug)]
-pub(crate) struct Authorization {
-    pub(crate) code: AuthorizationCode,
-    pub(crate) redirect_uri: RedirectUri,
+/// The code in a body, and the redirect URI that must come with it.
+pub(crate) fn of(fields: &Fields<'_>) -> Result<Option<Authorization>, ApiError> {
+    let redirect_uri = fields.optional("body/redirect_uri")?;
+    let Some(code) = fields.optional("body/authorization_code")? else {
+        return Ok(None);
+    };
+    let missing = ApiError::validation("body/redirect_uri", "is required with authorization_code");
+    Ok(Some(Authorization {
+        code,
+        redirect_uri: redirect_uri.ok_or(missing)?,
+        code_verifier: None,
+    }))
 }
 
-impl Authorization {
-    /// The code in a body, and the redirect URI that must come with it.
-    pub(crate) fn of(fields: &Fields<'_>) -> Result<Option<Self>, ApiError> {
-        let redirect_uri = fields.optional("body/redirect_uri")?;
-        let Some(code) = fields.optional("body/authorization_code")? else {
-            return Ok(None);
-        };
-        let missing =
-            ApiError::validation("body/redirect_uri", "is required with authorization_code");
-        Ok(Some(Self {
-            code,
-            redirect_uri: redirect_uri.ok_or(missing)?,
-        }))
-    }
-
-    /// Names the request that spends this code: `target` is the credential's id, or `new`.
-    pub(crate) fn fingerprint(&self, target: &str, client_id: &ClientId) -> Fingerprint {
-        Fingerprint::new("authorize")
-            .and(target.as_bytes())
-            .and(client_id.as_str().as_bytes())
-            .and(&self.code.fingerprint())
-    }
+/// Names the request that spends this code: `target` is the credential's id, or `new`.
+pub(crate) fn fingerprint(
+    authorization: &Authorization,
+    target: &str,
+    client_id: &ClientId,
+) -> Fingerprint {
+    Fingerprint::new("authorize")
+        .and(target.as_bytes())
+        .and(client_id.as_str().as_bytes())
+        .and(&authorization.code.fingerprint())
 }
 
 /// Commits; with tokens among the writes, for as long as the invocation lasts: their code is spent.
@@ -124,14 +119,7 @@ impl Grant {
             });
         }
         let sent_at = Timestamp::now();
-        let tokens = zoom
-            .exchange(
-                app,
-                &authorization.code,
-                authorization.redirect_uri.as_str(),
-                time_left,
-            )
-            .await?;
+        let tokens = zoom.exchange(app, authorization, time_left).await?;
         Ok(Self {
             id,
             tokens,

@@ -5,10 +5,10 @@ use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{AppSecret, Credentials, ExtraChange, Keys, Requests, Secrets};
-use shared::zoom::Zoom;
+use shared::zoom::{Authorization, Zoom};
 
 use crate::access::{self, Needs};
-use crate::authorization::{self, Authorization, Grant};
+use crate::authorization::{self, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
@@ -40,7 +40,7 @@ impl Input {
                 client_id: fields.required("body/client_id")?,
                 client_secret: fields.required("body/client_secret")?,
             },
-            authorization: Authorization::of(&fields)?,
+            authorization: authorization::of(&fields)?,
             extra: fields.extra()?.and_then(ExtraChange::into_extra),
         })
     }
@@ -48,7 +48,11 @@ impl Input {
     /// What the request is known by where it has no idempotency key.
     fn code(&self) -> Option<Fingerprint> {
         let authorization = self.authorization.as_ref()?;
-        Some(authorization.fingerprint("new", &self.app.client_id))
+        Some(authorization::fingerprint(
+            authorization,
+            "new",
+            &self.app.client_id,
+        ))
     }
 
     /// What the request is compared by when its idempotency key comes again.

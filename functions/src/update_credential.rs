@@ -7,10 +7,10 @@ use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
     AppSecret, Changes, Credentials, ExtraChange, Keys, Part, Requests, Secrets, Stored,
 };
-use shared::zoom::Zoom;
+use shared::zoom::{Authorization, Zoom};
 
 use crate::access::{self, Needs};
-use crate::authorization::{self, Authorization, Grant};
+use crate::authorization::{self, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
@@ -63,7 +63,7 @@ impl Input {
                 extra: fields.extra()?,
             },
             app,
-            authorization: Authorization::of(&fields)?,
+            authorization: authorization::of(&fields)?,
         })
     }
 
@@ -91,7 +91,7 @@ impl Input {
             .as_ref()
             .map_or(&seen.client_id, |app| &app.client_id);
         let target = seen.credential.credential_id.to_string();
-        Some(authorization.fingerprint(&target, app))
+        Some(authorization::fingerprint(authorization, &target, app))
     }
 
     /// What the request is compared by when its idempotency key comes again.
@@ -120,6 +120,10 @@ impl Input {
 }
 
 /// What is to be done, with every key for it at hand: nothing that can fail at KMS is left for later.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them an invocation, and it is not moved about"
+)]
 enum Plan<'a> {
     /// Name and extra, or nothing at all.
     Fields,

@@ -46,6 +46,25 @@ impl TryFrom<String> for AuthorizationCode {
     }
 }
 
+/// The secret behind a PKCE challenge: 43 to 128 unreserved characters (RFC 7636, 4.1).
+#[derive(Clone, Debug)]
+pub struct CodeVerifier(SecretString);
+
+impl TryFrom<String> for CodeVerifier {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let well_formed = (43..=128).contains(&text.len()) && text.bytes().all(unreserved);
+        let secret = SecretString::from(text);
+        if well_formed {
+            Ok(Self(secret))
+        } else {
+            Err(Invalid("must be 43 to 128 of A-Z, a-z, 0-9 and -._~"))
+        }
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a length is checked where the secret is wrapped"
@@ -170,6 +189,13 @@ impl AuthorizationCode {
     }
 
     #[expect(clippy::disallowed_methods, reason = "Zoom wants the code")]
+    pub(crate) fn revealed(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl CodeVerifier {
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the verifier")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }

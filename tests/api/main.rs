@@ -21,6 +21,7 @@ mod input;
 mod limits;
 mod openapi;
 mod outage;
+mod pkce;
 mod properties;
 mod proxy;
 mod reading;

@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     /// The gateway, to invoke functions without HTTP.
     pub(crate) gateway: Gateway,
+    /// The functions' own Zoom client.
+    pub(crate) zoom_client: Zoom,
     /// Teams and keys.
     pub(crate) operator: Operator,
     /// A caller with a full key of the team `acme`, whose rate is out of the way.
@@ -136,6 +138,7 @@ impl World {
         let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
         let client = client.with_patience(patience);
+        let zoom_client = client.clone();
         let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -161,6 +164,7 @@ impl World {
             zoom,
             dynamodb: direct,
             gateway,
+            zoom_client,
             operator,
             acme,
             url,

@@ -13,8 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer};
 
+use crate::credential::RedirectUri;
 use crate::meter::{self, Service};
-use crate::secret::{AppCredentials, AuthorizationCode, TokenPair};
+use crate::secret::{AppCredentials, AuthorizationCode, CodeVerifier, TokenPair};
 use crate::stores::Profile;
 use answer::Failure;
 pub use api_url::ApiUrl;
@@ -93,6 +94,17 @@ pub enum Fault {
 
 fn tracking(id: Option<&String>) -> String {
     id.map_or_else(String::new, |id| format!(" (tracking id {id})"))
+}
+
+/// A code, and what proves to Zoom that it came to us.
+#[derive(Debug)]
+pub struct Authorization {
+    /// Works once.
+    pub code: AuthorizationCode,
+    /// Where Zoom sent the user, to the letter.
+    pub redirect_uri: RedirectUri,
+    /// The PKCE secret, where the authorization began with its challenge.
+    pub code_verifier: Option<CodeVerifier>,
 }
 
 /// What an authorization or a refresh gives.
@@ -179,15 +191,20 @@ impl Zoom {
     pub async fn exchange(
         &self,
         app: &AppCredentials,
-        code: &AuthorizationCode,
-        redirect_uri: &str,
+        authorization: &Authorization,
         time_left: Duration,
     ) -> Result<Tokens, Error> {
-        let form = [
+        let code = authorization.code.revealed();
+        let mut form = vec![
             ("grant_type", "authorization_code"),
-            ("code", code.revealed()),
-            ("redirect_uri", redirect_uri),
+            ("code", code),
+            ("redirect_uri", authorization.redirect_uri.as_str()),
         ];
+        let verifier = authorization
+            .code_verifier
+            .as_ref()
+            .map(CodeVerifier::revealed);
+        form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         let request = self
             .fresh
             .post(under(&self.oauth, "/oauth/token"))
@@ -197,7 +214,11 @@ impl Zoom {
         let answer: TokenAnswer = match call(request).await? {
             Ok(answer) => answer,
             Err(failure) => {
-                let secrets = [code.revealed(), app.client_secret.revealed()];
+                let secrets = [
+                    code,
+                    app.client_secret.revealed(),
+                    verifier.unwrap_or_default(),
+                ];
                 return Err(failure.at_token_endpoint(&secrets));
             }
         };
