@@ -552,3 +552,41 @@ async fn a_key_file_that_holds_no_key_is_named_and_left_alone() {
     let stack = Running::start(data.path()).await;
     assert_eq!(stack.list().await, json!([]));
 }
+
+#[tokio::test]
+async fn the_readme_s_tour_works_as_it_is_printed() {
+    let home = tempfile::tempdir().unwrap();
+    let stack = Running::start(&home.path().join(".local")).await;
+    let readme = include_str!("../../README.md");
+    let (_, tour) = readme.split_once("```bash\n").unwrap();
+    let (tour, _) = tour.split_once("```").unwrap();
+    let tour = tour.replace("http://127.0.0.1:3000", &stack.api);
+    assert!(tour.contains(&stack.api));
+
+    let shell = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &tour])
+        .current_dir(home.path())
+        .output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = shell.await.unwrap();
+
+    let (said, complained) = (
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    );
+    assert!(status.success(), "{said}\n{complained}");
+    assert!(!said.contains("\"success\":false"), "{said}");
+    assert_eq!(said.matches("\"success\":true").count(), 7, "{said}");
+    assert!(
+        said.contains("\"zoom_display_name\":\"Ada Lovelace\""),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("\"message\":\"Zoom credential deleted successfully\"}}"),
+        "{said}"
+    );
+    assert_eq!(stack.list().await.as_array().unwrap().len(), 1);
+}
