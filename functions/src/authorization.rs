@@ -140,7 +140,7 @@ impl Grant {
     }
 
     /// The first generation of the grant's row. No network call: nothing stands between Zoom's answer and the commit.
-    pub(crate) fn seal(&self, team: &TeamId, key: DataKey<'_>) -> Result<GrantSecret, ApiError> {
+    pub(crate) fn seal(&self, team: &TeamId, key: DataKey) -> Result<GrantSecret, ApiError> {
         Ok(GrantSecret {
             team_id: team.clone(),
             sealed: key.seal(1, &Plaintext::try_from(&self.tokens.pair)?)?,

@@ -124,28 +124,25 @@ impl Input {
     clippy::large_enum_variant,
     reason = "there is one of them an invocation, and it is not moved about"
 )]
-enum Plan<'a> {
+enum Plan {
     /// Name and extra, or nothing at all.
     Fields,
     /// Another client secret, or on an app credential another app.
-    App {
-        app: AppCredentials,
-        key: DataKey<'a>,
-    },
+    App { app: AppCredentials, key: DataKey },
     /// A new grant; with `secret_key`, under a client secret that is new too.
     Authorize {
         authorization: Authorization,
         app: AppCredentials,
-        secret_key: Option<DataKey<'a>>,
+        secret_key: Option<DataKey>,
         grant_id: GrantId,
-        grant_key: DataKey<'a>,
+        grant_key: DataKey,
     },
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
     async fn prepare(
         secrets: &Secrets,
-        envelope: &'a Envelope,
+        envelope: &Envelope,
         team: &TeamId,
         seen: &Stored,
         app: Option<AppCredentials>,
@@ -209,7 +206,7 @@ async fn stored_app(
 fn sealed_app(
     team: &TeamId,
     seen: &Stored,
-    key: DataKey<'_>,
+    key: DataKey,
     app: &AppCredentials,
 ) -> Result<AppSecret, ApiError> {
     let sealed = key.seal(seen.version + 1, &Plaintext::from(&app.client_secret))?;

@@ -62,7 +62,7 @@ impl Services {
             requests: Requests::new(dynamodb.clone(), tables.requests.clone()),
             credentials: Credentials::new(dynamodb.clone(), tables.credentials.clone()),
             secrets: Secrets::new(dynamodb, tables.secrets.clone()),
-            envelope: Envelope::new(aws.kms(), envelope_key.to_owned(), tables.secrets.clone()),
+            envelope: Envelope::new(aws.kms(), envelope_key.to_owned(), Secrets::NAME),
             zoom,
         }
     }

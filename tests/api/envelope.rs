@@ -19,9 +19,9 @@ const TABLE: &str = "secrets";
 type Row = HashMap<String, AttributeValue>;
 
 /// An envelope for another table, with this world's keys.
-async fn envelope(world: &World, table: &str) -> Envelope {
+async fn envelope(world: &World, table: &'static str) -> Envelope {
     let kms = world.kms_client().await;
-    Envelope::new(kms, world.kms.default_key(), table.to_owned())
+    Envelope::new(kms, world.kms.default_key(), table)
 }
 
 fn team(name: &str) -> TeamId {

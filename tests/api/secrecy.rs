@@ -459,7 +459,7 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         AppCredentials,
         Plaintext,
         shared::api_key::ApiKey,
-        shared::envelope::DataKey<'static>,
+        shared::envelope::DataKey,
         shared::zoom::Tokens,
         functions::request::Request,
     );

@@ -15,11 +15,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
-    let envelope = &Envelope::new(
-        aws.kms(),
-        required("ENVELOPE_KEY_ID")?,
-        required("SECRETS_TABLE")?,
-    );
+    let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     runtime::run(update_credential::ROUTE, |request| async move {
         update_credential::handle(
             keys,

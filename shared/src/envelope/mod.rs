@@ -151,17 +151,18 @@ impl Sealed {
 pub struct Envelope {
     kms: Client,
     key_id: String,
-    table: String,
+    table: &'static str,
 }
 
 impl Envelope {
-    /// `key_id` is the KMS key's id, ARN or alias; `table` the name of the table the secrets live in.
-    pub fn new(kms: Client, key_id: String, table: String) -> Self {
+    /// `key_id` is the KMS key's id, ARN or alias; `table` what the table of the sealed rows is called
+    /// in their additional data.
+    pub fn new(kms: Client, key_id: String, table: &'static str) -> Self {
         Self { kms, key_id, table }
     }
 
     /// A fresh data key for one seal of the row `binding`: one KMS call.
-    pub async fn data_key(&self, binding: Binding) -> Result<DataKey<'_>, Error> {
+    pub async fn data_key(&self, binding: Binding) -> Result<DataKey, Error> {
         let answer = self
             .kms
             .generate_data_key()
@@ -185,7 +186,7 @@ impl Envelope {
             dek,
             kid,
             binding,
-            table: &self.table,
+            table: self.table,
         })
     }
 
@@ -212,7 +213,7 @@ impl Envelope {
                 },
             })?;
         let key = key_bytes(answer.plaintext)?;
-        let additional_data = binding.additional_data(&self.table, sealed.generation);
+        let additional_data = binding.additional_data(self.table, sealed.generation);
         Ok(Plaintext::new(format::open(
             &key,
             &additional_data,
@@ -232,15 +233,15 @@ fn key_bytes(blob: Option<Blob>) -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 /// A data key that has sealed nothing yet. Sealing consumes it: one key, one ciphertext.
-pub struct DataKey<'a> {
+pub struct DataKey {
     key: Zeroizing<Vec<u8>>,
     dek: Vec<u8>,
     kid: String,
     binding: Binding,
-    table: &'a str,
+    table: &'static str,
 }
 
-impl DataKey<'_> {
+impl DataKey {
     /// Seals `plaintext` as `generation` of the row this key was made for. No network call.
     pub fn seal(self, generation: u64, plaintext: &Plaintext) -> Result<Sealed, Error> {
         let additional_data = self.binding.additional_data(self.table, generation);
@@ -254,7 +255,7 @@ impl DataKey<'_> {
     }
 }
 
-impl fmt::Debug for DataKey<'_> {
+impl fmt::Debug for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataKey")
             .field("binding", &self.binding)

@@ -62,6 +62,10 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// What the table is called in the additional data of its rows. Not its name in AWS: a table restored from a
+    /// backup has another, and its rows must open.
+    pub const NAME: &str = "secrets";
+
     /// `table` is the table's name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
