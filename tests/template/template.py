@@ -100,8 +100,8 @@ class Template:
         policies = list(self.properties(role).get("Policies", []))
         policies += [
             it["Properties"]
-            for it in self.of_type("AWS::IAM::RolePolicy").values()
-            if it["Properties"]["RoleName"] == role
+            for it in self.of_type("AWS::IAM::Policy").values()
+            if role in it["Properties"]["Roles"]
         ]
         return [
             Statement.of(statement)
