@@ -38,14 +38,18 @@ def main():
     key = iam.create_access_key(UserName="operator")["AccessKey"]
 
     resources = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    roles = {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources if it["ResourceType"] == "AWS::IAM::Role"}
+
+    def names(kind):
+        return json.dumps({it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources if it["ResourceType"] == kind})
+
     endpoint = gateway.meta.endpoint_url
     environment = {
         "API": f"{endpoint}/restapis/{api}/live/_user_request_",
         "KEYS_TABLE": outputs["KeysTable"],
         "OPERATOR_KEY_ID": key["AccessKeyId"],
         "OPERATOR_SECRET": key["SecretAccessKey"],
-        "ROLES": json.dumps(roles),
+        "ROLES": names("AWS::IAM::Role"),
+        "LOGS": names("AWS::Logs::LogGroup"),
     }
     for name, value in environment.items():
         print(f"{name}='{value}'")

@@ -1,6 +1,7 @@
 """The five endpoints and the gateway's own answers, over HTTP, in a deployment: `API` and `API_KEY` say which.
 
-Set `ZOOM_SANDBOX` to try what needs Zoom, and `ROLES` (an emulator that enforces policies) to try what they are worth.
+Set `ZOOM_SANDBOX` to try what needs Zoom; `ROLES`, where policies are enforced, to try what they are worth; `LOGS` to
+read what was logged.
 """
 
 import json
@@ -159,3 +160,29 @@ def test_a_function_without_its_powers_answers_5xx_in_the_envelope(role, policy,
     finally:
         iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
     assert attempt().status == expected
+
+
+@pytest.mark.skipif("LOGS" not in os.environ, reason="LOGS is not set")
+def test_a_request_is_one_line_in_its_functions_own_log():
+    answer = call("GET", CREDENTIALS)
+    lines = [json.loads(line) for line in logged("ListCredentialsLogs") if answer.headers["x-request-id"] in line]
+    (line,) = [line for line in lines if line.get("message") == "request"]
+    assert (line["route"], line["team"], line["status"]) == (f"GET {CREDENTIALS}", "acme", 200)
+    assert (line["dynamodb_calls"], line["kms_calls"], line["zoom_calls"]) == (2, 0, 0)
+
+
+@pytest.mark.skipif("LOGS" not in os.environ, reason="LOGS is not set")
+def test_nothing_secret_was_logged():
+    lines = [line for group in json.loads(os.environ["LOGS"]) for line in logged(group)]
+    assert len(lines) > 20
+    for secret in (KEY, "my-app-secret", "sandbox-secret", "never-issued"):
+        assert not any(secret in line for line in lines)
+
+
+def logged(group):
+    """Everything in a log group of the stack."""
+    import boto3
+
+    name = json.loads(os.environ["LOGS"])[group]
+    pages = boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=name)
+    return [event["message"] for page in pages for event in page["events"]]
