@@ -1,9 +1,11 @@
 """Prints the template without what the emulator cannot take: `variant.py BUILT_TEMPLATE > VARIANT`.
 
-Each difference is here, with its reason, and is named on standard error. Everything else is deployed as it is.
+Each difference is here, with its reason, and is named on standard error. Everything else is deployed as it is, except
+that functions are told where the services are, by the variables of this process.
 """
 
 import json
+import os
 import pathlib
 import sys
 
@@ -44,10 +46,12 @@ def main():
     template = yaml_parse(path.read_text())
     for name, why in differences(template):
         print(f"{name} {why}", file=sys.stderr)
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            code = resource["Properties"]["CodeUri"]
-            resource["Properties"]["CodeUri"] = str((path.parent / code).resolve())
+    functions = [it["Properties"] for it in template["Resources"].values() if it["Type"] == "AWS::Serverless::Function"]
+    for function in functions:
+        function["CodeUri"] = str((path.parent / function["CodeUri"]).resolve())
+    for properties in [template["Globals"]["Function"], *functions]:
+        variables = properties["Environment"]["Variables"]
+        variables.update({name: os.environ[name] for name, value in variables.items() if value == ""})
     print(json.dumps(template, indent=1))
 
 

@@ -92,6 +92,10 @@ class Template:
         (event,) = self.properties(function)["Events"].values()
         return event["Properties"]["Method"], event["Properties"]["Path"]
 
+    def environment(self, function):
+        everyones = self.document["Globals"]["Function"]["Environment"]["Variables"]
+        return everyones | self.properties(function)["Environment"]["Variables"]
+
     def table(self, name):
         return self.properties(name)
 

@@ -112,6 +112,8 @@ MUTATIONS = [
     (powers.test_every_function_is_given_the_environment_that_its_binary_asks_for, drop("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE")),
     (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), "hunter2")),
     (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "SECRETS_TABLE"), "SecretsTable")),
+    (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("CreateCredential", "Properties", "Environment", "Variables", "ZOOM_API_BASE_URL"), "https://evil.example")),
+    (powers.test_a_function_is_told_where_a_service_is_only_if_it_calls_it, put(("GetCredential", "Properties", "Environment", "Variables", "AWS_ENDPOINT_URL_KMS"), "")),
     # 35
     (stack.test_the_tables_are_the_ones_that_the_code_makes_locally, drop("RequestsTable", "Properties", "TimeToLiveSpecification")),
     (stack.test_the_tables_are_the_ones_that_the_code_makes_locally, change(lambda it: properties(it, "CredentialsTable")["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"], lambda it: it.remove("deleted"))),

@@ -186,18 +186,28 @@ def test_every_function_has_the_route_that_its_handler_names(template):
 def test_every_function_is_given_the_environment_that_its_binary_asks_for(template):
     for function in template.functions():
         main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
-        given = template.properties(function)["Environment"]["Variables"]
-        assert set(given) == set(re.findall(r'required\("(\w+)"\)', main)), function
+        needed = {name for name, value in template.environment(function).items() if value}
+        assert needed == set(re.findall(r'required\("(\w+)"\)', main)), function
+
+
+def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
+    for function in template.functions():
+        main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
+        services = {"AWS_ENDPOINT_URL_DYNAMODB"}
+        services |= {"AWS_ENDPOINT_URL_KMS"} if "aws.kms()" in main else set()
+        services |= {"ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"} if "config::zoom()" in main else set()
+        assert {name for name, value in template.environment(function).items() if not value} == services, function
 
 
 def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(template):
-    assert "Environment" not in template.document["Globals"]["Function"]
     for function in template.functions():
         tables = template.powers(function, "dynamodb")
-        for name, value in template.properties(function)["Environment"]["Variables"].items():
+        for name, value in template.environment(function).items():
             if name == "ENVELOPE_KEY_ID":
                 assert value == "EnvelopeKey.Arn"
-            else:
+            elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == f"{table.capitalize()}Table"
                 assert table in tables, f"{function} knows a table that it may not touch"
+            else:
+                assert value == "", f"{function} is given a value for {name}"
