@@ -138,27 +138,30 @@ def test_a_code_that_zoom_refuses_is_a_400_and_leaves_nothing():
 
 @pytest.mark.skipif("ROLES" not in os.environ, reason="ROLES is not set")
 @pytest.mark.parametrize(
-    "role, policy, attempt",
+    "function, policy, action, attempt",
     [
-        ("GetCredentialRole", "powers", lambda: call("GET", f"{CREDENTIALS}/{uuid.uuid4()}")),
-        ("CreateCredentialRole", "envelope", lambda: call("POST", CREDENTIALS, app())),
+        ("GetCredential", "powers", "dynamodb:GetItem", lambda: call("GET", f"{CREDENTIALS}/{uuid.uuid4()}")),
+        ("CreateCredential", "envelope", "kms:GenerateDataKey", lambda: call("POST", CREDENTIALS, app())),
     ],
 )
-def test_a_function_without_its_powers_answers_5xx_in_the_envelope(role, policy, attempt):
+def test_a_function_without_its_powers_fails_in_the_envelope_and_logs_what_was_denied(function, policy, action, attempt):
     """And so the rest of this file shows that the powers suffice."""
     import boto3
 
     iam = boto3.client("iam")
-    name = json.loads(os.environ["ROLES"])[role]
-    document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    role = json.loads(os.environ["ROLES"])[f"{function}Role"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
     expected = attempt().status
-    iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    iam.delete_role_policy(RoleName=role, PolicyName=policy)
     try:
         answer = attempt()
-        assert answer.status in (500, 503), answer.body
-        answer.expect(answer.status, answer.body["code"])
     finally:
-        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+    assert answer.status in (500, 503), answer.body
+    answer.expect(answer.status, answer.body["code"])
+    (line,) = [line for line in logged(f"{function}Logs") if answer.headers["x-request-id"] in line and "cause" in line]
+    print(line)
+    assert action in json.loads(line)["cause"]
     assert attempt().status == expected
 
 
