@@ -287,3 +287,15 @@ def test_every_parameter_has_a_default(template):
     for name, parameter in template.document["Parameters"].items():
         assert "Default" in parameter, name
     assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
+
+
+def test_every_alarm_says_what_to_do(template):
+    page = (ROOT / "docs/operate.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
+
+
+def test_every_parameter_is_explained(template):
+    page = (ROOT / "docs/deploy.md").read_text()
+    table = page[page.index("| parameter |") : page.index("The first build")]
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
