@@ -1,0 +1,7 @@
+import pytest
+from template import Template
+
+
+@pytest.fixture
+def template():
+    return Template()

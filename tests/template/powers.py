@@ -1,0 +1,59 @@
+"""Prints docs/powers.md, from template.yaml: `python tests/template/powers.py > docs/powers.md`."""
+
+from template import Template
+
+
+def page(template):
+    lines = [
+        "# What each function may do",
+        "",
+        "One function, one role. This page is made from `template.yaml` by "
+        "`target/ci/python/bin/python tests/template/powers.py > docs/powers.md`, and a test fails where they differ.",
+        "",
+        "| function | route | DynamoDB | KMS, with the envelope key |",
+        "| --- | --- | --- | --- |",
+    ]
+    for function in template.functions():
+        method, path = template.route(function)
+        tables = template.powers(function, "dynamodb")
+        keys = template.powers(function, "kms")
+        lines.append(
+            f"| `{template.binary(function)}` | `{method} {path}` | "
+            + "<br>".join(f"*{table}*: {listed(tables[table])}" for table in sorted(tables))
+            + " | "
+            + ("<br>".join(f"{listed(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
+            + " |"
+        )
+    lines += [
+        "",
+        "A write inside a DynamoDB transaction takes the permission of the write itself. Beyond the table, each function "
+        "may write to its own log group and send trace segments to X-Ray, and no other thing.",
+        "",
+        "The operator's policy, for whoever runs the CLI:",
+        "",
+        "| actions | on |",
+        "| --- | --- |",
+    ]
+    for statement in template.operator_statements():
+        actions = ", ".join(f"`{action}`" for action in statement.actions)
+        lines.append(f"| {actions} | {', '.join(named(resource) for resource in statement.resources)} |")
+    lines += [
+        "",
+        "KMS asks the envelope key's own policy too, and both must agree. It lets the account's administrators manage "
+        "the key and not use it, lets two roles use it (`create-credential`, `update-credential`) and denies every use "
+        "that does not name the row in the encryption context. The key that encrypts the tables at rest is opened "
+        "through DynamoDB for whoever may use a table, so no role names it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def listed(actions):
+    return ", ".join(f"`{action}`" for action in sorted(actions))
+
+
+def named(resource):
+    return {"AWS::StackId": "this stack"}.get(resource, f"*{resource.removesuffix('Table.Arn').lower()}*")
+
+
+if __name__ == "__main__":
+    print(page(Template()), end="")

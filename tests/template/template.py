@@ -1,0 +1,147 @@
+"""template.yaml, as the tests and the table of powers read it.
+
+Intrinsics become plain text that is the same wherever the same thing is meant: `!Ref X` is `X`, `!GetAtt X.Arn` is
+`X.Arn`, `!Sub '${X.Arn}/index/i'` is `X.Arn/index/i`. `!If` and the like stay lists under their name.
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PATH = ROOT / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+def _intrinsic(loader, tag, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    match tag:
+        case "Ref" | "GetAtt":
+            return value
+        case "Sub":
+            return re.sub(r"\$\{([^}]+)\}", r"\1", value)
+        case _:
+            return {tag: value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def load(text=None):
+    return yaml.load(PATH.read_text() if text is None else text, _Loader)
+
+
+def many(value):
+    return value if isinstance(value, list) else [value]
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    sid: str
+    effect: str
+    actions: tuple
+    resources: tuple
+    condition: dict
+    principal: object = None
+
+    @classmethod
+    def of(cls, statement):
+        assert "NotAction" not in statement and "NotResource" not in statement, statement
+        return cls(
+            statement.get("Sid", ""),
+            statement["Effect"],
+            tuple(many(statement["Action"])),
+            tuple(many(statement["Resource"])),
+            statement.get("Condition", {}),
+            statement.get("Principal"),
+        )
+
+
+class Template:
+    def __init__(self, document=None):
+        self.document = load() if document is None else document
+        self.resources = self.document["Resources"]
+
+    def of_type(self, kind):
+        return {name: it for name, it in self.resources.items() if it["Type"] == kind}
+
+    def properties(self, name):
+        return self.resources[name]["Properties"]
+
+    def functions(self):
+        """The logical names, in the template's order."""
+        return list(self.of_type("AWS::Serverless::Function"))
+
+    def binary(self, function):
+        return self.resources[function]["Metadata"]["BuildProperties"]["Binary"]
+
+    def role(self, function):
+        return self.properties(function)["Role"].removesuffix(".Arn")
+
+    def route(self, function):
+        (event,) = self.properties(function)["Events"].values()
+        return event["Properties"]["Method"], event["Properties"]["Path"]
+
+    def environment(self, function):
+        everyones = self.document["Globals"]["Function"]["Environment"]["Variables"]
+        return everyones | self.properties(function)["Environment"]["Variables"]
+
+    def table(self, name):
+        return self.properties(name)
+
+    def statements(self, role):
+        """Everything a role may do by a policy of its own."""
+        policies = list(self.properties(role).get("Policies", []))
+        policies += [
+            it["Properties"]
+            for it in self.of_type("AWS::IAM::Policy").values()
+            if role in it["Properties"]["Roles"]
+        ]
+        return [
+            Statement.of(statement)
+            for policy in policies
+            for statement in many(policy["PolicyDocument"]["Statement"])
+        ]
+
+    def operator_statements(self):
+        return [
+            Statement.of(statement)
+            for policy in self.of_type("AWS::IAM::ManagedPolicy").values()
+            for statement in many(policy["Properties"]["PolicyDocument"]["Statement"])
+        ]
+
+    def key_statements(self, key):
+        return [Statement.of(statement) for statement in self.properties(key)["KeyPolicy"]["Statement"]]
+
+    def powers(self, function, service):
+        """`{resource: {action, …}}` of what a function may do in one service, by short names.
+
+        A table is named as in the code, an index after its table, a key with the purposes it may be used for.
+        """
+        powers = {}
+        for statement in self.statements(self.role(function)):
+            for action in statement.actions:
+                prefix, _, name = action.partition(":")
+                if prefix == service:
+                    for resource in statement.resources:
+                        powers.setdefault(_short(resource, statement), set()).add(name)
+        return powers
+
+
+def _short(resource, statement):
+    table, _, index = resource.partition("Table.Arn")
+    if table != resource:
+        return table.lower() + index.replace("/index/", "/")
+    equals = statement.condition.get("StringEquals", {})
+    purposes = many(equals.get("kms:EncryptionContext:purpose", []))
+    return ", ".join(purposes)

@@ -1,0 +1,178 @@
+"""The rules can fail: each is broken here, in a copy of the template, and must notice."""
+
+import copy
+import inspect
+
+import pytest
+import test_powers as powers
+import test_stack as stack
+from template import Template, load
+
+DOCUMENT = load()
+
+
+def statement(document, role, sid):
+    statements = document["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    return next(it for it in statements if it["Sid"] == sid)
+
+
+def seal(document, function="CreateCredential"):
+    return document["Resources"][f"{function}Seals"]["Properties"]["PolicyDocument"]["Statement"][0]
+
+
+def key(document, name, sid):
+    statements = document["Resources"][name]["Properties"]["KeyPolicy"]["Statement"]
+    return next(it for it in statements if it["Sid"] == sid)
+
+
+def properties(document, name):
+    return document["Resources"][name]["Properties"]
+
+
+def grant(role, *actions, resource="KeysTable.Arn"):
+    """Adds a statement to a role."""
+
+    def mutate(document):
+        policy = properties(document, role)["Policies"][0]["PolicyDocument"]
+        policy["Statement"].append({"Sid": "X", "Effect": "Allow", "Action": list(actions), "Resource": resource})
+
+    return mutate
+
+
+def put(path, value):
+    """Sets what is at a path of keys and indexes, under Resources."""
+
+    def mutate(document):
+        at = document["Resources"]
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = value
+
+    return mutate
+
+
+def drop(*path):
+    def mutate(document):
+        at = document["Resources"]
+        for step in path[:-1]:
+            at = at[step]
+        del at[path[-1]]
+
+    return mutate
+
+
+def change(find, edit):
+    def mutate(document):
+        edit(find(document))
+
+    return mutate
+
+
+API = ("Api", "Properties")
+NOT_FOUND = (*API, "GatewayResponses", "MISSING_AUTHENTICATION_TOKEN")
+BODY = (*NOT_FOUND, "ResponseTemplates", "application/json")
+
+MUTATIONS = [
+    # 31
+    (powers.test_every_function_has_a_role_of_its_own, put(("GetCredential", "Properties", "Role"), "ListCredentialsRole.Arn")),
+    (powers.test_every_function_has_a_role_of_its_own, put(("GetCredentialRole", "Properties", "ManagedPolicyArns"), ["x"])),
+    (powers.test_every_function_has_a_role_of_its_own, put(("GetCredential", "Properties", "Policies"), ["DynamoDBCrudPolicy"])),
+    (powers.test_no_role_holds_a_wildcard, grant("GetCredentialRole", "dynamodb:*")),
+    (powers.test_no_role_holds_a_wildcard, grant("GetCredentialRole", "dynamodb:GetItem", resource="*")),
+    (powers.test_no_role_holds_a_wildcard, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="*"))),
+    (powers.test_no_function_may_write_keys, grant("DeleteCredentialRole", "dynamodb:PutItem")),
+    (powers.test_a_role_only_allows, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
+    # 32
+    (powers.test_the_table_of_powers_is_what_the_template_says, grant("GetCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),
+    # 33
+    (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it["Condition"]["StringEquals"].pop("kms:EncryptionContext:app"))),
+    (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it["Condition"]["StringEquals"].pop("kms:EncryptionContext:purpose"))),
+    (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it.update(Resource="AtRestKey.Arn"))),
+    (powers.test_the_words_of_the_encryption_context_are_the_codes, change(lambda it: key(it, "EnvelopeKey", "FunctionsUse"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app"]}))),
+    (powers.test_the_words_of_the_encryption_context_are_the_codes, change(seal, lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": "apps"}))),
+    (powers.test_the_envelope_key_denies_every_use_without_the_row, change(lambda it: key(it, "EnvelopeKey", "NobodyUsesWithoutTheRow"), lambda it: it.update(Condition={}))),
+    (powers.test_the_envelope_key_denies_every_use_without_the_row, change(lambda it: key(it, "EnvelopeKey", "NobodyUsesWithoutTheRow"), lambda it: it["Action"].remove("kms:Decrypt"))),
+    (powers.test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else, change(lambda it: key(it, "EnvelopeKey", "FunctionsUse"), lambda it: it.pop("Condition"))),
+    (powers.test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else, change(lambda it: key(it, "EnvelopeKey", "AdministratorsManage"), lambda it: it.update(Action="kms:*"))),
+    (powers.test_administrators_keep_both_keys, change(lambda it: key(it, "AtRestKey", "AdministratorsManage"), lambda it: it["Action"].remove("kms:PutKeyPolicy"))),
+    (powers.test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only, change(lambda it: key(it, "AtRestKey", "TablesUse"), lambda it: it["Condition"]["StringEquals"].pop("kms:CallerAccount"))),
+    # 34
+    (powers.test_no_function_may_scan, grant("ListCredentialsRole", "dynamodb:Scan", resource="CredentialsTable.Arn")),
+    (powers.test_no_function_and_no_operator_may_destroy, grant("ListCredentialsRole", "dynamodb:DeleteTable")),
+    (powers.test_no_function_and_no_operator_may_destroy, grant("ListCredentialsRole", "kms:ScheduleKeyDeletion")),
+    (powers.test_no_function_and_no_operator_may_destroy, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("kms:PutKeyPolicy"))),
+    # 18, 36, 37
+    (powers.test_reading_functions_hold_no_key_and_no_secrets, grant("GetCredentialRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
+    (powers.test_reading_functions_hold_no_key_and_no_secrets, grant("GetCredentialRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
+    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, grant("DeleteCredentialRole", "dynamodb:GetItem", resource="CredentialsTable.Arn")),
+    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRemember"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
+    (powers.test_every_call_that_the_stores_can_make_is_some_handlers, drop("CreateCredential")),
+    (powers.test_every_binary_is_a_function_and_every_function_a_binary, drop("GetCredential")),
+    (powers.test_every_function_has_the_route_that_its_handler_names, put(("GetCredential", "Properties", "Events", "Route", "Properties", "Method"), "HEAD")),
+    (powers.test_every_function_is_given_the_environment_that_its_binary_asks_for, drop("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE")),
+    (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), "hunter2")),
+    (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "SECRETS_TABLE"), "SecretsTable")),
+    (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("CreateCredential", "Properties", "Environment", "Variables", "ZOOM_API_BASE_URL"), "https://evil.example")),
+    (powers.test_a_function_is_told_where_a_service_is_only_if_it_calls_it, put(("GetCredential", "Properties", "Environment", "Variables", "AWS_ENDPOINT_URL_KMS"), "")),
+    # 35
+    (stack.test_the_tables_are_the_ones_that_the_code_makes_locally, drop("RequestsTable", "Properties", "TimeToLiveSpecification")),
+    (stack.test_the_tables_are_the_ones_that_the_code_makes_locally, change(lambda it: properties(it, "CredentialsTable")["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"], lambda it: it.remove("deleted"))),
+    (stack.test_a_table_can_be_recovered_and_is_hard_to_lose, drop("SecretsTable", "Properties", "PointInTimeRecoverySpecification")),
+    (stack.test_a_table_can_be_recovered_and_is_hard_to_lose, put(("KeysTable", "Properties", "DeletionProtectionEnabled"), False)),
+    (stack.test_a_table_can_be_recovered_and_is_hard_to_lose, put(("KeysTable", "Properties", "SSESpecification"), {"SSEEnabled": True})),
+    (stack.test_only_credentials_have_a_stream, put(("SecretsTable", "Properties", "StreamSpecification"), {"StreamViewType": "NEW_IMAGE"})),
+    (stack.test_what_holds_data_outlives_the_stack, drop("EnvelopeKey", "DeletionPolicy")),
+    (stack.test_both_keys_rotate, put(("EnvelopeKey", "Properties", "EnableKeyRotation"), False)),
+    (stack.test_every_log_is_kept_for_a_time_and_every_function_has_one, drop("AccessLogs", "Properties", "RetentionInDays")),
+    (stack.test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles, put((*API, "MethodSettings", 0, "DataTraceEnabled"), True)),
+    (stack.test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles, put((*API, "CacheClusterEnabled"), True)),
+    (stack.test_the_access_log_holds_no_path_and_no_query, put((*API, "AccessLogSetting", "Format"), '{"path": "$context.path"}')),
+    (stack.test_the_api_is_regional_and_takes_tls_1_2_or_better, put((*API, "SecurityPolicy"), "TLS_1_0")),
+    (stack.test_functions_are_traced_and_the_stage_is_not, put((*API, "TracingEnabled"), True)),
+    (stack.test_functions_know_the_outcome_before_the_gateway_gives_up, put(("GetCredential", "Properties", "Timeout"), 60)),
+    # the gateway's own answers
+    (stack.test_every_answer_of_the_gateway_wears_the_envelope, drop(*API, "GatewayResponses", "WAF_FILTERED")),
+    (stack.test_every_answer_of_the_gateway_wears_the_envelope, put((*NOT_FOUND, "StatusCode"), 403)),
+    (stack.test_every_answer_of_the_gateway_wears_the_envelope, put(BODY, '{"message": "$context.error.message"}')),
+    (stack.test_every_answer_of_the_gateway_has_the_headers_that_functions_send, drop(*NOT_FOUND, "ResponseParameters", "Headers", "cache-control")),
+    (stack.test_an_unknown_route_is_a_404, put((*NOT_FOUND, "StatusCode"), 403)),
+    # events, alarms, dashboard
+    (stack.test_events_are_the_changes_of_credentials_in_named_fields, put(("Changes", "Properties", "TargetParameters", "InputTemplate"), '{"all": "<$.dynamodb>"}')),
+    (stack.test_events_are_the_changes_of_credentials_in_named_fields, put(("Changes", "Properties", "Source"), "SecretsTable.StreamArn")),
+    (stack.test_a_change_that_cannot_be_told_is_tried_again_split_and_kept, drop("Changes", "Properties", "SourceParameters", "DynamoDBStreamParameters", "DeadLetterConfig")),
+    (stack.test_the_words_that_alarms_look_for_are_words_that_functions_log, put(("CreateKmsFailed", "Properties", "FilterPattern"), '{ $.cause = "*Vault*" }')),
+    (stack.test_the_words_that_alarms_look_for_are_words_that_functions_log, put(("CreateKmsFailed", "Properties", "FilterPattern"), "{ $.outcome = 1 }")),
+    (stack.test_every_alarm_can_ring, put(("KmsFails", "Properties", "MetricName"), "Nothing")),
+    (stack.test_the_dashboard_is_json_and_names_what_exists, put(("Dashboard", "Properties", "DashboardBody"), "{")),
+    (stack.test_the_outputs_name_the_tables_the_key_the_bus_and_the_url, lambda it: it["Outputs"].pop("KeysTable")),
+    (stack.test_every_alarm_says_what_to_do, drop("KmsFails")),
+    (stack.test_every_parameter_is_explained, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
+    (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAclArn"].pop("Default")),
+]
+
+
+def check(test, template):
+    if "name" in inspect.signature(test).parameters:
+        for name in stack.TABLES:
+            test(template, name)
+    else:
+        test(template)
+
+
+@pytest.mark.parametrize("test, mutate", MUTATIONS, ids=[test.__name__ for test, _ in MUTATIONS])
+def test_a_broken_template_is_noticed(test, mutate):
+    check(test, Template(copy.deepcopy(DOCUMENT)))
+    document = copy.deepcopy(DOCUMENT)
+    mutate(document)
+    with pytest.raises((AssertionError, KeyError, ValueError)):
+        check(test, Template(document))
+
+
+def test_every_rule_is_broken_at_least_once():
+    rules = {
+        rule
+        for module in (powers, stack)
+        for name, rule in vars(module).items()
+        if name.startswith("test_") and inspect.isfunction(rule)
+    }
+    assert rules == {test for test, _ in MUTATIONS}

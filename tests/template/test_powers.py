@@ -1,0 +1,213 @@
+"""Who may do what: checklist 18, 31 to 34, 36 and 37."""
+
+import re
+
+from calls import calls, follow, makers
+from powers import page
+from template import ROOT, many
+
+DOC = ROOT / "docs/powers.md"
+# X-Ray's two writes know no resources.
+X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# What would take data, or the key that opens it, away or into other hands.
+DESTRUCTIVE = re.compile(
+    r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|\w*Backup)"
+    r"|kms:(?!GenerateDataKey$|Decrypt$)"
+    r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
+)
+CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
+
+
+def handler(template, function):
+    return template.binary(function).replace("-", "_")
+
+
+def sources(function_module):
+    return (ROOT / f"functions/src/{function_module}.rs").read_text()
+
+
+def test_every_function_has_a_role_of_its_own(template):
+    roles = [template.role(function) for function in template.functions()]
+    assert len(set(roles)) == len(roles)
+    for role in roles:
+        assert "ManagedPolicyArns" not in template.properties(role), f"{role} has powers that are not written here"
+        trust = template.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+        assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
+    for function in template.functions():
+        assert "Policies" not in template.properties(function), f"{function} has powers beside its role's"
+
+
+def test_no_role_holds_a_wildcard(template):
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            assert not any("*" in action for action in statement.actions), statement
+            if "*" in statement.resources:
+                assert set(statement.actions) <= X_RAY, statement
+    for statement in template.operator_statements():
+        assert not any("*" in text for text in statement.actions + statement.resources), statement
+
+
+def test_a_role_only_allows(template):
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            assert statement.effect == "Allow", statement
+
+
+def test_no_function_may_write_keys(template):
+    for function in template.functions():
+        assert template.powers(function, "dynamodb")["keys"] == {"GetItem"}, function
+
+
+def test_no_function_may_scan(template):
+    for function in template.functions():
+        for table, actions in template.powers(function, "dynamodb").items():
+            assert "Scan" not in actions, (function, table)
+
+
+def test_no_function_and_no_operator_may_destroy(template):
+    statements = template.operator_statements()
+    for function in template.functions():
+        statements += template.statements(template.role(function))
+    for statement in statements:
+        for action in statement.actions:
+            assert not DESTRUCTIVE.match(action), statement
+
+
+def test_reading_functions_hold_no_key_and_no_secrets(template):
+    for function in template.functions():
+        method, _ = template.route(function)
+        if method == "GET":
+            assert not template.powers(function, "kms"), function
+            assert "secrets" not in template.powers(function, "dynamodb"), function
+            assert "ENVELOPE_KEY_ID" not in template.properties(function)["Environment"]["Variables"], function
+
+
+def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
+    found = 0
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            if any(action.startswith("kms:") for action in statement.actions):
+                found += 1
+                equals = statement.condition["StringEquals"]
+                assert statement.resources == ("EnvelopeKey.Arn",), statement
+                assert equals["kms:EncryptionContext:app"] == "zoom-credentials", statement
+                assert many(equals["kms:EncryptionContext:purpose"]), statement
+    assert found
+
+
+def test_the_words_of_the_encryption_context_are_the_codes(template):
+    envelope = (ROOT / "shared/src/envelope/mod.rs").read_text()
+    app = re.search(r'const APP: &str = "([^"]+)"', (ROOT / "shared/src/envelope/format.rs").read_text())[1]
+    purposes = set(re.findall(r'Self::\w+ => "(\w+)",', envelope))
+    used = set()
+    for statement in template.key_statements("EnvelopeKey"):
+        if statement.sid == "FunctionsUse":
+            equals = statement.condition["StringEquals"]
+            assert equals["kms:EncryptionContext:app"] == app
+            used |= set(equals["kms:EncryptionContext:purpose"])
+    assert used == purposes
+    for function in template.functions():
+        for allowed in template.powers(function, "kms"):
+            assert set(allowed.split(", ")) <= purposes, function
+
+
+def test_the_envelope_key_denies_every_use_without_the_row(template):
+    (deny,) = [it for it in template.key_statements("EnvelopeKey") if it.effect == "Deny"]
+    assert deny.principal == {"AWS": "*"}
+    assert set(deny.actions) == {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+    assert deny.condition == {"Null": {"kms:EncryptionContext:id": "true"}}
+
+
+def test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else(template):
+    users = {f"{template.role(it)}.Arn" for it in template.functions() if template.powers(it, "kms")}
+    uses = [
+        statement
+        for statement in template.key_statements("EnvelopeKey")
+        if statement.effect == "Allow" and any(CRYPTOGRAPHIC.match(it) or "*" in it for it in statement.actions)
+    ]
+    (use,) = uses
+    assert set(many(use.condition["ArnEquals"]["aws:PrincipalArn"])) == users
+    allowed = {action for it in template.functions() for actions in template.powers(it, "kms").values() for action in actions}
+    assert set(use.actions) == {f"kms:{action}" for action in allowed}
+
+
+def test_administrators_keep_both_keys(template):
+    for key in ("EnvelopeKey", "AtRestKey"):
+        (manage,) = [it for it in template.key_statements(key) if it.sid == "AdministratorsManage"]
+        assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion"} <= set(manage.actions)
+        assert not any(CRYPTOGRAPHIC.match(action) or "*" in action for action in manage.actions), key
+
+
+def test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only(template):
+    uses = [
+        statement
+        for statement in template.key_statements("AtRestKey")
+        if any(CRYPTOGRAPHIC.match(it) for it in statement.actions)
+    ]
+    (use,) = uses
+    assert use.condition["StringEquals"] == {
+        "kms:CallerAccount": "AWS::AccountId",
+        "kms:ViaService": "dynamodb.AWS::Region.AWS::URLSuffix",
+    }
+
+
+def test_the_table_of_powers_is_what_the_template_says(template):
+    assert DOC.read_text() == page(template), "run: target/ci/python/bin/python tests/template/powers.py > docs/powers.md"
+
+
+def test_a_role_allows_the_calls_that_its_handler_makes_and_no_other(template):
+    for function in template.functions():
+        made = calls(handler(template, function))
+        allowed = {
+            (table, action) for table, actions in template.powers(function, "dynamodb").items() for action in actions
+        } | {("kms", action) for actions in template.powers(function, "kms").values() for action in actions}
+        assert allowed == made, function
+
+
+def test_every_call_that_the_stores_can_make_is_some_handlers(template):
+    reached = set().union(*(follow(handler(template, function))[1] for function in template.functions()))
+    assert makers() <= reached
+
+
+def test_every_binary_is_a_function_and_every_function_a_binary(template):
+    binaries = {path.stem for path in (ROOT / "functions/src/bin").glob("*.rs")}
+    assert {template.binary(function) for function in template.functions()} == binaries
+    for function in template.functions():
+        words = re.findall("[A-Z][a-z]+", function)
+        assert "-".join(words).lower() == template.binary(function)
+
+
+def test_every_function_has_the_route_that_its_handler_names(template):
+    for function in template.functions():
+        route = re.search(r'ROUTE: &str = "([^"]+)"', sources(handler(template, function)))[1]
+        assert " ".join(template.route(function)) == route
+
+
+def test_every_function_is_given_the_environment_that_its_binary_asks_for(template):
+    for function in template.functions():
+        main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
+        needed = {name for name, value in template.environment(function).items() if value}
+        assert needed == set(re.findall(r'required\("(\w+)"\)', main)), function
+
+
+def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
+    for function in template.functions():
+        main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
+        services = {"AWS_ENDPOINT_URL_DYNAMODB"}
+        services |= {"AWS_ENDPOINT_URL_KMS"} if "aws.kms()" in main else set()
+        services |= {"ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"} if "config::zoom()" in main else set()
+        assert {name for name, value in template.environment(function).items() if not value} == services, function
+
+
+def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(template):
+    for function in template.functions():
+        tables = template.powers(function, "dynamodb")
+        for name, value in template.environment(function).items():
+            if name == "ENVELOPE_KEY_ID":
+                assert value == "EnvelopeKey.Arn"
+            elif name.endswith("_TABLE"):
+                table = name.removesuffix("_TABLE").lower()
+                assert value == f"{table.capitalize()}Table"
+                assert table in tables, f"{function} knows a table that it may not touch"
+            else:
+                assert value == "", f"{function} is given a value for {name}"

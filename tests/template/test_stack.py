@@ -1,0 +1,301 @@
+"""What the stack is made of: checklist 23 and 35, the tables, the gateway's own answers, the alarms."""
+
+import json
+import re
+
+import pytest
+from template import ROOT, many
+
+TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable"]
+HOLDS_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+
+
+def schemas():
+    """The tables as the local stack makes them: `{name: (keys, TTL, indexes)}`, out of local/src/tables.rs."""
+    code = (ROOT / "local/src/tables.rs").read_text()
+    word = lambda field, text: (re.search(rf'{field}: (?:Some\()?"([\w-]+)"', text) or [None, None])[1]
+    index = re.search(r"let by_zoom_user = Index \{(.*?)\};", code, re.S)[1]
+    projected = re.findall(r'"(\w+)"', re.search(r"projected: &\[(.*?)\]", index, re.S)[1])
+    by_zoom_user = (word("name", index), word("partition", index), word("sort", index), projected)
+    return {
+        name: (
+            [key for key in (word("partition", schema), word("sort", schema)) if key],
+            word("ttl", schema),
+            [by_zoom_user] if "index: Some(by_zoom_user)" in schema else [],
+        )
+        for name, schema in re.findall(r"&names\.(\w+),\s*Schema \{(.*?)\}", code, re.S)
+    }
+
+
+def test_the_tables_are_the_ones_that_the_code_makes_locally(template):
+    known = schemas()
+    assert list(template.of_type("AWS::DynamoDB::Table")) == TABLES
+    assert {f"{name.capitalize()}Table" for name in known} == set(TABLES)
+    for name, (keys, ttl, indexes) in known.items():
+        table = template.table(f"{name.capitalize()}Table")
+        assert [key["AttributeName"] for key in table["KeySchema"]] == keys
+        assert [key["KeyType"] for key in table["KeySchema"]] == ["HASH", "RANGE"][: len(keys)]
+        assert table.get("TimeToLiveSpecification") == (ttl and {"AttributeName": ttl, "Enabled": True})
+        made = [
+            (
+                index["IndexName"],
+                *(key["AttributeName"] for key in index["KeySchema"]),
+                index["Projection"]["NonKeyAttributes"],
+            )
+            for index in table.get("GlobalSecondaryIndexes", [])
+        ]
+        assert made == indexes
+        used = set(keys) | {attribute for index in indexes for attribute in index[1:3]}
+        assert {it["AttributeName"] for it in table["AttributeDefinitions"]} == used
+        assert {it["AttributeType"] for it in table["AttributeDefinitions"]} == {"S"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_can_be_recovered_and_is_hard_to_lose(template, name):
+    table = template.table(name)
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "AtRestKey.Arn"}
+
+
+def test_only_credentials_have_a_stream(template):
+    assert [name for name in TABLES if "StreamSpecification" in template.table(name)] == ["CredentialsTable"]
+
+
+def test_what_holds_data_outlives_the_stack(template):
+    for name, resource in template.resources.items():
+        if resource["Type"] in HOLDS_DATA:
+            assert resource.get("DeletionPolicy") == "Retain", name
+            assert resource.get("UpdateReplacePolicy") == "Retain", name
+
+
+def test_both_keys_rotate(template):
+    keys = template.of_type("AWS::KMS::Key")
+    assert set(keys) == {"EnvelopeKey", "AtRestKey"}
+    for key in keys.values():
+        assert key["Properties"]["EnableKeyRotation"] is True
+        assert key["Properties"]["PendingWindowInDays"] == 30
+
+
+def test_every_log_is_kept_for_a_time_and_every_function_has_one(template):
+    groups = template.of_type("AWS::Logs::LogGroup")
+    for group in groups.values():
+        assert group["Properties"]["RetentionInDays"] == "LogRetentionDays"
+    for function in template.functions():
+        assert template.properties(function)["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": f"{function}Logs"}
+        (write,) = [it for it in template.statements(template.role(function)) if "logs:PutLogEvents" in it.actions]
+        assert write.resources == (f"{function}Logs.Arn",)
+    assert template.properties("ExecutionLogs")["LogGroupName"] == "API-Gateway-Execution-Logs_Api/live"
+    # Which makes the stage wait for the group, so that API Gateway does not make one that is kept for ever.
+    assert template.properties("Api")["Tags"] == {"execution-logs": "ExecutionLogs"}
+
+
+def test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles(template):
+    (settings,) = template.properties("Api")["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["LoggingLevel"] == "ERROR"
+    assert settings["DataTraceEnabled"] is False
+    assert settings["CachingEnabled"] is False
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == ("ThrottleRate", "ThrottleBurst")
+    assert not {"CacheClusterEnabled", "CacheClusterSize"} & set(template.properties("Api"))
+
+
+def test_the_access_log_holds_no_path_and_no_query(template):
+    text = template.properties("Api")["AccessLogSetting"]["Format"]
+    fields = json.loads(text)
+    allowed = {
+        "$context.requestId",
+        "$context.requestTime",
+        "$context.identity.sourceIp",
+        "$context.httpMethod",
+        "$context.resourcePath",  # the route, `{id}` and all
+        "$context.status",
+        "$context.responseLatency",
+        "$context.integrationLatency",
+        "$context.integrationStatus",
+        "$context.error.responseType",
+        "$context.waf.status",
+    }
+    assert set(fields.values()) == allowed
+
+
+def test_the_api_is_regional_and_takes_tls_1_2_or_better(template):
+    api = template.properties("Api")
+    assert api["EndpointConfiguration"] == {"Type": "REGIONAL"}
+    for edge in (api, template.properties("Domain")):
+        assert edge["SecurityPolicy"] == "SecurityPolicy_TLS13_1_2_2021_06"
+        assert edge["EndpointAccessMode"] == "STRICT"
+
+
+def test_functions_are_traced_and_the_stage_is_not(template):
+    assert template.document["Globals"]["Function"]["Tracing"] == "Active"
+    assert template.properties("Api")["TracingEnabled"] is False
+    for function in template.functions():
+        assert "Tracing" not in template.properties(function)
+
+
+def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
+    assert template.document["Globals"]["Function"]["Timeout"] == 29
+    for function in template.functions():
+        assert "Timeout" not in template.properties(function)
+
+
+# ---- the gateway's own answers
+
+# Every type that API Gateway has for a REST API.
+TYPES = set(
+    """ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE BAD_REQUEST_BODY
+    BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE INTEGRATION_TIMEOUT INVALID_API_KEY
+    INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED
+    UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED""".split()
+)
+# What only the gateway says.
+ITS_OWN = {"The request cannot be understood", "The request was refused before it reached the API"}
+
+
+def answers(template):
+    return template.properties("Api")["GatewayResponses"]
+
+
+def test_every_answer_of_the_gateway_wears_the_envelope(template):
+    assert set(answers(template)) == TYPES
+    words = (ROOT / "functions/src/error.rs").read_text()
+    for kind, answer in answers(template).items():
+        (body,) = answer["ResponseTemplates"].values()
+        assert "$" not in body, f"{kind} repeats what it was sent"
+        body = json.loads(body)
+        status = answer["StatusCode"]
+        expected = {"success", "error", "code", "statusCode", "message"}
+        expected |= {"details"} if status != 400 else set()
+        expected |= {"retryAfter"} if status == 429 else set()
+        assert set(body) == expected, kind
+        assert body["success"] is False and body.get("details") is None
+        assert body["statusCode"] == status, kind
+        assert f'"{body["code"]}"' in words, f"{kind} has a code that no function has"
+        assert f'"{body["message"]}"' in words or body["message"] in ITS_OWN, kind
+
+
+def test_every_answer_of_the_gateway_has_the_headers_that_functions_send(template):
+    code = (ROOT / "functions/src/reply.rs").read_text()
+    body = re.search(r"fn security_headers\(\).*?\n\}", code, re.S)[0]
+    pairs = re.findall(r'header::(\w+),\s*HeaderValue::from_static\("([^"]+)"\)', body)
+    sent = {name.lower().replace("_", "-"): f"'{value}'" for name, value in pairs}
+    assert len(sent) == 3
+    for kind, answer in answers(template).items():
+        more = {"x-request-id": "context.requestId"}
+        more |= {"retry-after": "'1'"} if answer["StatusCode"] == 429 else {}
+        assert answer["ResponseParameters"]["Headers"] == sent | more, kind
+
+
+def test_an_unknown_route_is_a_404(template):
+    for kind in ("MISSING_AUTHENTICATION_TOKEN", "RESOURCE_NOT_FOUND"):
+        answer = answers(template)[kind]
+        assert answer["StatusCode"] == 404
+        assert '"FST_ERR_NOT_FOUND"' in answer["ResponseTemplates"]["application/json"]
+
+
+# ---- events, alarms, dashboard
+
+
+def test_events_are_the_changes_of_credentials_in_named_fields(template):
+    pipe = template.properties("Changes")
+    assert pipe["Source"] == "CredentialsTable.StreamArn"
+    (pattern,) = pipe["SourceParameters"]["FilterCriteria"]["Filters"]
+    changes = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]["change"]["S"]
+    assert set(changes) == {"created", "updated", "invalid", "active", "deleted", "restored"}
+    code = (ROOT / "shared/src/stores/credentials.rs").read_text()
+    written = set(re.findall(r'Self::\w+ => "(\w+)"', re.search(r"fn attribute.*?\n    \}", code, re.S)[0]))
+    assert written - {"quiet"} <= set(changes)
+    fields = json.loads(pipe["TargetParameters"]["InputTemplate"])
+    assert set(fields) == {
+        "type",
+        "team_id",
+        "credential_id",
+        "credential_type",
+        "state",
+        "version",
+        "updated_at",
+    }
+
+
+def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
+    stream = template.properties("Changes")["SourceParameters"]["DynamoDBStreamParameters"]
+    assert stream["MaximumRetryAttempts"] > 0
+    assert stream["OnPartialBatchItemFailure"] == "AUTOMATIC_BISECT"
+    assert stream["DeadLetterConfig"] == {"Arn": "LostChanges.Arn"}
+
+
+def test_the_words_that_alarms_look_for_are_words_that_functions_log(template):
+    sources = "\n".join((ROOT / path).read_text() for path in ("shared/src/envelope/mod.rs", "shared/src/zoom/mod.rs"))
+    line = re.search(r"struct Line.*?\n\}", (ROOT / "functions/src/runtime.rs").read_text(), re.S)[0]
+    logged = set(re.findall(r"(\w+):", line)) | {"cause"}
+    errors = (ROOT / "functions/src/error.rs").read_text()
+    for name, it in template.of_type("AWS::Logs::MetricFilter").items():
+        pattern = it["Properties"]["FilterPattern"]
+        for field in re.findall(r"\$\.(\w+)", pattern):
+            assert field in logged, (name, field)
+        for words in re.findall(r'"\*([^*]+)\*"', pattern):
+            assert re.search(rf'#\[error\("{words}\b', sources), (name, words)
+    # These two statuses mean one thing each.
+    assert len(re.findall(r"StatusCode::BAD_GATEWAY", errors)) == 1
+    assert set(re.findall(r"Self::(\w+)(?:\(_\))? =>\s*\(?\s*\(StatusCode::GATEWAY_TIMEOUT", errors)) <= {
+        "ZoomTimeout",
+        "FunctionTimeout",
+    }
+
+
+def test_every_alarm_can_ring(template):
+    made = {
+        transformation["MetricName"]
+        for it in template.of_type("AWS::Logs::MetricFilter").values()
+        for transformation in it["Properties"]["MetricTransformations"]
+    }
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert alarms
+    for name, alarm in alarms.items():
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
+        metrics = [it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it] or [properties]
+        assert len(metrics) <= 10, f"{name}: CloudWatch takes ten metrics in an alarm"
+        for metric in metrics:
+            if metric["Namespace"] == "AWS::StackName":
+                assert metric["MetricName"] in made, name
+            else:
+                assert metric["Namespace"].startswith("AWS/"), name
+
+
+def test_the_dashboard_is_json_and_names_what_exists(template):
+    body = template.properties("Dashboard")["DashboardBody"]
+    widgets = json.loads(body)["widgets"]
+    assert widgets
+    names = set(template.resources) | {"AWS::StackName", "AWS::Region"}
+    raw = (ROOT / "template.yaml").read_text()
+    raw = raw[raw.index("DashboardBody") : raw.index("\nOutputs:")]
+    for reference in re.findall(r"\$\{([\w:]+)", raw):
+        assert reference in names, reference
+
+
+def test_the_outputs_name_the_tables_the_key_the_bus_and_the_url(template):
+    outputs = template.document["Outputs"]
+    assert {"ApiUrl", "BusName", "EnvelopeKeyId", *TABLES} <= set(outputs)
+    for name in TABLES:
+        assert outputs[name]["Value"] == name
+
+
+def test_every_parameter_has_a_default(template):
+    for name, parameter in template.document["Parameters"].items():
+        assert "Default" in parameter, name
+    assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
+
+
+def test_every_alarm_says_what_to_do(template):
+    page = (ROOT / "docs/operate.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
+
+
+def test_every_parameter_is_explained(template):
+    page = (ROOT / "docs/deploy.md").read_text()
+    table = page[page.index("| parameter |") : page.index("The first build")]
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
