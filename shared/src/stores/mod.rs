@@ -23,7 +23,7 @@ pub use credentials::{
 };
 pub use keys::{DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
-pub use requests::{Admission, Claim, Claimed, Held, Requests};
+pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{AppSecret, GrantSecret, Secrets};
 pub use transaction::{Part, Transaction, Write};
 
