@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use functions::metrics::EmbeddedMetrics;
 use functions::runtime;
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
@@ -86,8 +87,7 @@ impl Log {
     fn record(&self, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
-            .json()
-            .flatten_event(true)
+            .event_format(EmbeddedMetrics::new(Some("f".to_owned())))
             .with_writer(self.clone())
             .finish();
         tracing::subscriber::set_default(subscriber)
