@@ -1,7 +1,7 @@
 //! The log as JSON lines, and the metrics in them: CloudWatch's embedded metric format.
 //!
 //! CloudWatch reads metrics out of a line that says in `_aws` which of its fields are some. So a metric is a field
-//! of a log line whose name is among [`METRICS`], and costs no call.
+//! of a log line whose name is among `METRICS`, and costs no call.
 
 use std::fmt;
 

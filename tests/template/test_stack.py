@@ -318,10 +318,12 @@ def test_every_parameter_has_a_default(template):
     assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
 
 
-def test_every_alarm_says_what_to_do(template):
-    page = (ROOT / "docs/operate.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+def test_every_alarm_says_what_to_do_and_every_metric_what_it_is(template):
+    alarms, named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
+    rows = re.findall(r"^\| `(\w+)` \|", alarms, re.M)
     assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
+    rows = re.findall(r"^\| (`.*?) \|", named, re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())
 
 
 def test_every_parameter_is_explained(template):
