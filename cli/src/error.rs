@@ -1,10 +1,8 @@
 //! What can go wrong, in words that say what to do.
 
-use std::error::Error as _;
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
-use aws_sdk_dynamodb::types::error::ResourceNotFoundException;
 use shared::credential::TeamId;
 use shared::stores;
 
@@ -68,7 +66,7 @@ impl Error {
     /// Names the table, where it is the table that is missing.
     pub(crate) fn locate(self, table: String, region: String) -> Self {
         if let Self::Store(error) = &self
-            && is_missing_table(error)
+            && matches!(error, stores::Error::NoTable { .. })
         {
             Self::NoTable { table, region }
         } else {
@@ -94,21 +92,15 @@ fn told(error: &stores::Error) -> String {
             "{}; is it the keys table that --keys-table or KEYS_TABLE names? If so, this program is older than the row",
             chain(error)
         ),
-        stores::Error::Refused { .. } | stores::Error::NotFound | stores::Error::Conflict => {
+        stores::Error::Denied { .. } => format!(
+            "{}. The policy in the stack's output OperatorPolicy allows it: attach that to whoever runs this",
             chain(error)
-        }
+        ),
+        stores::Error::NoTable { .. }
+        | stores::Error::Refused { .. }
+        | stores::Error::NotFound
+        | stores::Error::Conflict => chain(error),
     }
-}
-
-fn is_missing_table(error: &stores::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<ResourceNotFoundException>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// An error and its causes, each said once.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Once};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use functions::metrics::EmbeddedMetrics;
 use functions::runtime;
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
@@ -114,7 +115,8 @@ impl Log {
                         .is_some_and(|(level, _)| metadata.level() <= level)
                 })
             };
-            let lines = fmt::layer().json().flatten_event(true).with_writer(|| {
+            let format = EmbeddedMetrics::new(Some("f".to_owned()));
+            let lines = fmt::layer().event_format(format).with_writer(|| {
                 RECORDING
                     .with_borrow(|it| it.as_ref().map(|(_, log)| log.clone()).unwrap_or_default())
             });
