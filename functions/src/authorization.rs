@@ -7,6 +7,7 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use shared::cause::chain;
 use shared::credential::{ClientId, CredentialId, GrantId, TeamId};
 use shared::envelope::DataKey;
 use shared::secret::{AppCredentials, Plaintext};
@@ -17,7 +18,7 @@ use shared::timestamp::Timestamp;
 use shared::zoom::{self, Authorization, Tokens, Zoom};
 
 use crate::body::Fields;
-use crate::error::{ApiError, Down, chain};
+use crate::error::{ApiError, Down};
 use crate::idempotency::Fingerprint;
 use crate::request::Request;
 

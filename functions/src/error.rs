@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
+use shared::cause::chain;
 use shared::credential::Invalid;
 use shared::stores::{self, Admission};
 use shared::{envelope, secret, zoom};
@@ -41,8 +42,9 @@ pub enum ApiError {
     ListTooLarge,
     /// Zoom refused the authorization code.
     #[error(
-        "Zoom refused the authorization code: {reason}. A code works once, for 5 minutes, with the redirect URI \
-         and the app it was issued for. If it was used before, send the user through the authorization again."
+        "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
+         once, for 5 minutes, with the app and the redirect URI it was issued for: if it was used before, send the \
+         user through the authorization again."
     )]
     CodeExchange {
         /// Zoom's own reason.
@@ -51,7 +53,7 @@ pub enum ApiError {
         blamed: Blamed,
     },
     /// The key is missing, malformed, unknown or revoked: nobody learns which.
-    #[error("Invalid or missing API key")]
+    #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]
     Unauthorized,
     /// The key is good, but not for this.
     #[error("The API key's permission does not cover this operation")]
@@ -238,6 +240,14 @@ impl ApiError {
         }
     }
 
+    /// Why, for the log: what is under this error, or Zoom's reason, where the caller's mistake is not all of it.
+    pub(crate) fn cause(&self) -> Option<String> {
+        match (self, self.source()) {
+            (Self::CodeExchange { reason, .. }, _) => Some(reason.clone()),
+            (_, source) => source.map(chain),
+        }
+    }
+
     /// The header `retry-after`, in whole seconds, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         let wait = match self {
@@ -294,14 +304,6 @@ impl ApiError {
                 .filter(|_| status == StatusCode::TOO_MANY_REQUESTS),
         }
     }
-}
-
-/// What is logged of an error: its words and those of everything under it.
-pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Null where there is nothing to add: present all the same.

@@ -7,9 +7,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use shared::cause::chain;
 use shared::stores::{Before, Claim, Claimed, Held, Requests};
 
-use crate::error::{ApiError, chain};
+use crate::error::ApiError;
 use crate::request::Request;
 
 /// A running request takes a moment, and only one that crashed the rest of its time: worth asking again soon.

@@ -13,8 +13,12 @@ use lambda_http::{Body, LambdaEvent, service_fn};
 use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::{ApiError, Outcome, chain};
+use crate::error::{ApiError, Outcome};
 use crate::metrics::EmbeddedMetrics;
 use crate::reply::{self, Reply};
 use crate::request::{Event, Request};
@@ -55,9 +59,7 @@ where
     let reply = reply.unwrap_or_else(|_| Err(ApiError::Internal("the handler panicked".into())));
     let error = reply.as_ref().err();
     let outcome = error.and_then(ApiError::outcome);
-    let cause = error
-        .filter(|error| error.status().is_server_error())
-        .map(|error| chain(error));
+    let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
     let mut response = reply.unwrap_or_else(|error| reply::error(&error));
 
     let headers = response.headers_mut();
@@ -83,7 +85,7 @@ where
         zoom_calls: trail.meter.calls(Called::Zoom),
         outcome,
     };
-    line.log(cause.as_deref());
+    line.log(code, cause.as_deref());
     proxied(response)
 }
 
@@ -112,17 +114,19 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// At info; with its cause, and at error, where the fault is not the caller's.
-    fn log(&self, cause: Option<&str>) {
+    /// At info, and where the fault is not the caller's at error; with the code and the cause of a failure.
+    fn log(&self, code: Option<&str>, cause: Option<&str>) {
         let counted = |outcome| (self.outcome == Some(outcome)).then_some(1);
         macro_rules! line {
-            ($level:ident, $($more:tt)*) => {
+            ($level:ident, $words:literal) => {
                 tracing::$level!(
                     request_id = self.request_id,
                     route = self.route,
                     team = self.team,
                     credential_id = self.credential_id,
                     status = self.status,
+                    code,
+                    cause,
                     latency_ms = self.latency_ms,
                     dynamodb_calls = self.dynamodb_calls,
                     kms_calls = self.kms_calls,
@@ -133,13 +137,14 @@ impl Line<'_> {
                     zoom_limited = counted(Outcome::ZoomLimited),
                     zoom_app_refused = counted(Outcome::ZoomAppRefused),
                     zoom_grant_refused = counted(Outcome::ZoomGrantRefused),
-                    $($more)*
+                    $words
                 )
             };
         }
-        match cause {
-            None => line!(info, "request"),
-            Some(cause) => line!(error, cause, "request failed"),
+        if self.status < 500 {
+            line!(info, "request");
+        } else {
+            line!(error, "request failed");
         }
     }
 }
@@ -154,20 +159,30 @@ pub fn hush_panics() {
 
 /// Logs on standard output: as JSON lines with the metrics of `AWS_LAMBDA_FUNCTION_NAME` in them, or as text where
 /// `AWS_LAMBDA_LOG_FORMAT` is `Text`; from `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
+///
+/// Libraries are heard at `INFO` at the most, whatever the level: below that, Lambda's own runtime logs events
+/// whole, API key, client secret and code included.
 pub fn init_logging() {
     hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(Level::INFO);
+    let heard = Targets::new()
+        .with_default(level.min(Level::INFO))
+        .with_targets([("functions", level), ("shared", level)]);
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::INFO))
+        .with_max_level(level)
         .with_target(false);
     // Fails only where a subscriber is installed already, which then is the one to use.
     if config::optional("AWS_LAMBDA_LOG_FORMAT")
         .is_some_and(|format| format.eq_ignore_ascii_case("text"))
     {
-        builder.with_ansi(false).try_init().ok();
+        let text = builder.with_ansi(false).finish();
+        text.with(heard).try_init().ok();
     } else {
         let function = config::optional("AWS_LAMBDA_FUNCTION_NAME");
-        let format = EmbeddedMetrics::new(function);
-        builder.event_format(format).try_init().ok();
+        let json = builder
+            .event_format(EmbeddedMetrics::new(function))
+            .finish();
+        json.with(heard).try_init().ok();
     }
 }

@@ -717,6 +717,7 @@ async fn each_request_is_one_line_of_json_with_its_metrics_and_nothing_secret() 
             "request_id": "77375676-xmpl-4b79-853a-f982474efe18",
             "route": "POST /v2/zoom-credentials",
             "status": 401,
+            "code": "FST_ERR_UNAUTHORIZED",
         })
     );
 
@@ -857,4 +858,47 @@ async fn what_is_no_request_has_no_metrics() {
     assert_eq!(warning["message"], "the profile is not known yet");
     assert_eq!(warning.get("_aws"), None);
     assert_eq!(create.logged().await["message"], "request");
+}
+
+/// Below `INFO`, Lambda's own runtime logs events whole.
+#[tokio::test]
+async fn no_log_level_makes_a_function_log_what_it_was_sent() {
+    let world = World::new().await;
+    for level in ["DEBUG", "TRACE"] {
+        for format in ["JSON", "Text"] {
+            let mut env = world.env.clone();
+            env.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.to_owned());
+            env.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), format.to_owned());
+            let mut create = Lambda::start(CREATE, &env).await;
+            let event = world.event("POST", None, Some(&app_body()));
+            let sent = event["headers"]["x-meeting-baas-api-key"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            let (status, _) = create.call(event).await;
+            assert_eq!(status, 201);
+
+            let (lines, errors) = create.rest().await;
+            let said = lines.join("\n") + &errors;
+            assert!(said.contains("POST /v2/zoom-credentials"), "{said}");
+            for secret in [sent.as_str(), app_body()["client_secret"].as_str().unwrap()] {
+                assert!(!said.contains(secret), "{level} {format}");
+            }
+        }
+    }
+}
+
+/// The name of KMS's protocol stands in every binary that can speak it.
+#[test]
+fn the_binaries_that_only_read_hold_no_kms() {
+    let speaks_kms = |binary: &str| {
+        let bytes = std::fs::read(binary).unwrap();
+        bytes
+            .windows(b"TrentService".len())
+            .any(|window| window == b"TrentService")
+    };
+    assert!(speaks_kms(CREATE) && speaks_kms(UPDATE));
+    for binary in [LIST, GET, DELETE] {
+        assert!(!speaks_kms(binary), "{binary}");
+    }
 }

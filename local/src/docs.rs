@@ -18,6 +18,7 @@ pub fn router() -> Router {
         .doc_expansion("list");
     Router::new()
         .route(DOCUMENT, get(document))
+        .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(|State(config)| async { file("", config) }))
         .route(

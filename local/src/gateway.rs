@@ -31,6 +31,7 @@ use shared::stores::{Credentials, Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -116,7 +117,8 @@ impl Gateway {
         }
     }
 
-    /// Serves until `shutdown`, together with `pages`; then waits for the invocations under way.
+    /// Serves until `shutdown`, together with `pages`; then waits for the invocations under way, as long as one
+    /// may take, but not for clients that send half a request and stay.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -124,9 +126,21 @@ impl Gateway {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let functions = Router::new().fallback(handle).with_state(self.clone());
-        axum::serve(listener, functions.merge(pages))
-            .with_graceful_shutdown(shutdown)
-            .await?;
+        let (stop, mut stopped) = watch::channel(false);
+        let served =
+            axum::serve(listener, functions.merge(pages)).with_graceful_shutdown(async move {
+                shutdown.await;
+                stop.send_replace(true);
+            });
+        let drained = async {
+            // An error means that the server has ended, and then this is not asked any more.
+            stopped.wait_for(|stopped| *stopped).await.ok();
+            tokio::time::sleep(TIME_OUT).await;
+        };
+        tokio::select! {
+            served = served => served?,
+            () = drained => {}
+        }
         self.invocations.close();
         self.invocations.wait().await;
         Ok(())
@@ -314,6 +328,12 @@ fn returned(answer: ApiGatewayProxyResponse) -> Response<Body> {
 
 /// What the gateway says where no function is reached, in the functions' envelope.
 fn own_answer(error: &ApiError, request_id: &str) -> Response<Body> {
+    tracing::info!(
+        request_id,
+        status = error.status().as_u16(),
+        code = error.code(),
+        "the gateway's own answer"
+    );
     let mut response = reply::error(error).map(Body::from);
     response.headers_mut().extend(reply::security_headers());
     if let Ok(id) = HeaderValue::from_str(request_id) {

@@ -6,7 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use local::stack::{Elsewhere, Options, Stack};
+use shared::cause::chain;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use url::Url;
 
 /// Runs the Zoom credential vault on this machine: API, database, KMS and a Zoom sandbox in one process.
@@ -26,27 +31,46 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     zoom_port: u16,
     /// Use this DynamoDB instead of the built-in one; missing tables are created there
-    #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
-    dynamodb: Option<String>,
+    #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL", value_parser = endpoint)]
+    dynamodb: Option<Endpoint>,
     /// Use this KMS instead of the built-in one; a missing key is created there
-    #[arg(long, env = "AWS_ENDPOINT_URL_KMS", value_name = "URL")]
-    kms: Option<String>,
+    #[arg(long, env = "AWS_ENDPOINT_URL_KMS", value_name = "URL", value_parser = endpoint)]
+    kms: Option<Endpoint>,
     /// Use this Zoom OAuth host instead of the built-in sandbox
-    #[arg(long, env = "ZOOM_OAUTH_BASE_URL", value_name = "URL")]
-    zoom_oauth: Option<Url>,
+    #[arg(long, env = "ZOOM_OAUTH_BASE_URL", value_name = "URL", value_parser = endpoint)]
+    zoom_oauth: Option<Endpoint>,
     /// Use this Zoom REST host instead of the built-in sandbox
-    #[arg(long, env = "ZOOM_API_BASE_URL", value_name = "URL")]
-    zoom_api: Option<Url>,
+    #[arg(long, env = "ZOOM_API_BASE_URL", value_name = "URL", value_parser = endpoint)]
+    zoom_api: Option<Endpoint>,
+}
+
+/// A URL, or nothing: an empty variable is as good as none.
+#[derive(Clone, Debug)]
+struct Endpoint(Option<Url>);
+
+fn endpoint(text: &str) -> Result<Endpoint, &'static str> {
+    if text.is_empty() {
+        return Ok(Endpoint(None));
+    }
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(|url| Endpoint(Some(url)))
+        .ok_or("not an http or https URL")
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
+    // The engine warns of every condition that does not hold: to us that is an answer like others.
+    let heard = Targets::new()
+        .with_default(Level::INFO)
+        .with_target("dynoxide", Level::ERROR);
+    let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(false)
-        .init();
+        .with_ansi(false);
+    lines.finish().with(heard).init();
     functions::runtime::hush_panics();
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,16 +81,24 @@ async fn main() -> ExitCode {
     }
 }
 
+fn url(endpoint: Option<Endpoint>) -> Option<Url> {
+    endpoint.and_then(|endpoint| endpoint.0)
+}
+
+fn bare(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let stack = Stack::start(Options {
         data_dir: arguments.data_dir,
         port: arguments.port,
         zoom_port: arguments.zoom_port,
         elsewhere: Elsewhere {
-            dynamodb: arguments.dynamodb,
-            kms: arguments.kms,
-            zoom_oauth: arguments.zoom_oauth,
-            zoom_api: arguments.zoom_api,
+            dynamodb: url(arguments.dynamodb).as_ref().map(bare),
+            kms: url(arguments.kms).as_ref().map(bare),
+            zoom_oauth: url(arguments.zoom_oauth),
+            zoom_api: url(arguments.zoom_api),
         },
     })
     .await?;
@@ -105,21 +137,22 @@ fn greet(stack: &Stack) -> std::io::Result<()> {
         stack.zoom().as_str().trim_end_matches('/')
     )?;
     writeln!(out, "  Data      {dir}   (the API key is in {dir}/api-key)")?;
+    for (part, url) in stack.elsewhere() {
+        writeln!(out, "  {part:<9} {url}   (not built in)")?;
+    }
     writeln!(out)?;
     writeln!(out, "Create a credential, then list what there is:")?;
     writeln!(out)?;
+    let auth = format!("-H \"x-meeting-baas-api-key: $(cat '{dir}/api-key')\"");
     writeln!(
         out,
-        "  curl -s {api}/v2/zoom-credentials -H \"x-meeting-baas-api-key: $(cat {dir}/api-key)\" \\"
+        "  curl -s {api}/v2/zoom-credentials {auth} -H 'content-type: application/json' \\"
     )?;
     writeln!(
         out,
-        "    --json '{{\"name\": \"My bot\", \"client_id\": \"my-app\", \"client_secret\": \"my-secret\"}}'"
+        "    -d '{{\"name\": \"My bot\", \"client_id\": \"my-app\", \"client_secret\": \"my-secret\"}}'"
     )?;
-    writeln!(
-        out,
-        "  curl -s {api}/v2/zoom-credentials -H \"x-meeting-baas-api-key: $(cat {dir}/api-key)\""
-    )?;
+    writeln!(out, "  curl -s {api}/v2/zoom-credentials {auth}")?;
     if let Some(consent) = stack.consent() {
         writeln!(out)?;
         writeln!(out, "Connect a Zoom user, in a browser:")?;
@@ -135,14 +168,7 @@ fn greet(stack: &Stack) -> std::io::Result<()> {
 }
 
 /// The error and what is under it, in one line.
-fn complain(error: &dyn std::error::Error) {
-    let mut line = format!("error: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
+fn complain(error: &(dyn std::error::Error + 'static)) {
     // Where standard error is gone too, there is nobody to tell.
-    writeln!(std::io::stderr(), "{line}").ok();
+    writeln!(std::io::stderr(), "error: {}", chain(error)).ok();
 }

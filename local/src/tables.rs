@@ -1,12 +1,13 @@
 //! The tables, where no template has made them.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
+use shared::cause::chain;
 use shared::config;
 
 /// A table could not be made.
@@ -89,7 +90,8 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
             Schema {
                 partition: "team_id",
                 sort: Some("credential_id"),
-                ttl: Some("purge_at"),
+                // Not by `purge_at` yet: the row is what points at its sealed data, which a purge must destroy first.
+                ttl: None,
                 index: Some(by_zoom_user),
             },
         ),
@@ -203,6 +205,6 @@ fn key_schema(partition: &str, sort: Option<&str>) -> Result<Vec<KeySchemaElemen
         .collect()
 }
 
-fn said(error: impl std::error::Error) -> String {
-    DisplayErrorContext(error).to_string()
+fn said(error: impl std::error::Error + 'static) -> String {
+    chain(&error)
 }

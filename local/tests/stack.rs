@@ -585,8 +585,72 @@ async fn the_readme_s_tour_works_as_it_is_printed() {
         "{said}"
     );
     assert!(
-        said.ends_with("\"message\":\"Zoom credential deleted successfully\"}}"),
+        said.ends_with("\"message\":\"Zoom credential deleted successfully\"}}\n"),
         "{said}"
     );
     assert_eq!(stack.list().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_database_whose_keys_are_gone_is_not_taken_for_a_new_one() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = Running::start(data.path()).await;
+    drop(stack);
+    let keys = data.path().join("kms-keys.json");
+    let aside = data.path().join("aside");
+    std::fs::rename(&keys, &aside).unwrap();
+
+    let said = refused(data.path(), &["--port", "0"], &Env::new()).await;
+    assert_eq!(
+        said,
+        format!(
+            "error: {} is missing, but the database beside it holds secrets that were sealed with it: restore it, \
+             or delete the directory to start afresh\n",
+            keys.display()
+        )
+    );
+    assert!(!keys.exists());
+    std::fs::rename(&aside, &keys).unwrap();
+    Running::start(data.path()).await;
+}
+
+#[tokio::test]
+async fn an_empty_endpoint_is_none_and_a_malformed_one_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let names = [
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_KMS",
+        "ZOOM_OAUTH_BASE_URL",
+        "ZOOM_API_BASE_URL",
+    ];
+    let empty: Env = names
+        .iter()
+        .map(|name| ((*name).to_owned(), String::new()))
+        .collect();
+    Running::start_with(data.path(), &empty).await;
+
+    for flag in ["--dynamodb", "--kms", "--zoom-oauth", "--zoom-api"] {
+        let output = command(data.path(), &["--port", "0", flag, "nonsense"], &Env::new()).output();
+        let output = output.await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(flag) && said.contains("not an http or https URL"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_named_with_what_chose_it() {
+    let data = tempfile::tempdir().unwrap();
+    let dead = Env::from([(
+        "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
+        "http://127.0.0.1:9".to_owned(),
+    )]);
+    let said = refused(data.path(), &["--port", "0"], &dead).await;
+    let first = "error: no tables at http://127.0.0.1:9 (--dynamodb, AWS_ENDPOINT_URL_DYNAMODB): ";
+    assert!(said.starts_with(first), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+    assert!(!said.contains("DispatchFailure"), "{said}");
 }

@@ -4,6 +4,7 @@
 //! environment. Arrows point from the outside to the domain, never back.
 
 pub mod api_key;
+pub mod cause;
 pub mod config;
 pub mod credential;
 pub mod envelope;

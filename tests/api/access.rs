@@ -14,7 +14,7 @@ use crate::world::{
     Answer, CLIENT_ID, Caller, REDIRECT_URI, World, an_app, id_of, send, text_of, user_body, with,
 };
 
-const REFUSED: &str = r#"{"success":false,"error":"Unauthorized","code":"FST_ERR_UNAUTHORIZED","statusCode":401,"message":"Invalid or missing API key","details":null}"#;
+const REFUSED: &str = r#"{"success":false,"error":"Unauthorized","code":"FST_ERR_UNAUTHORIZED","statusCode":401,"message":"Invalid or missing API key: send it in the header x-meeting-baas-api-key","details":null}"#;
 
 /// Every endpoint that exists, with a body where it takes one.
 fn endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
@@ -271,7 +271,6 @@ async fn each_permission_covers_its_operations() {
     let full = world.caller("acme", Permission::Full).await;
     let id = world.given_app("bot").await;
     let before = world.contents("credentials").await;
-    let counted = world.contents("requests").await;
 
     for endpoint in endpoints(&id) {
         for (caller, covered) in [(&read, endpoint.0 == Method::GET), (&mint, false)] {

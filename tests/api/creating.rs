@@ -281,11 +281,7 @@ async fn what_zoom_refuses_is_told_in_zooms_words_and_stores_nothing() {
         ),
     ] {
         let answer = world.acme.create(with(good.clone(), changes)).await;
-        let message = format!(
-            "Zoom refused the authorization code: {reason}. A code works once, for 5 minutes, with the \
-             redirect URI and the app it was issued for. If it was used before, send the user through \
-             the authorization again."
-        );
+        let message = crate::world::refused_code(reason);
         answer.expect_error(400, "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED", &message);
     }
     assert_eq!(world.count("credentials").await, 0);

@@ -514,8 +514,9 @@ pub(crate) fn app_body(name: &str) -> Value {
 /// What is said of a code that Zoom refused for this reason.
 pub(crate) fn refused_code(reason: &str) -> String {
     format!(
-        "Zoom refused the authorization code: {reason}. A code works once, for 5 minutes, with the redirect URI \
-         and the app it was issued for. If it was used before, send the user through the authorization again."
+        "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
+         once, for 5 minutes, with the app and the redirect URI it was issued for: if it was used before, send the \
+         user through the authorization again."
     )
 }
 

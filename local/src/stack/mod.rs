@@ -3,16 +3,16 @@
 mod api_key;
 mod environment;
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_kms::operation::describe_key::DescribeKeyError;
+use shared::cause::chain;
 use shared::config::{self, Aws};
 use shared::stores::{self, Keys, Operator};
 use shared::zoom::{ApiUrl, Zoom};
@@ -94,6 +94,12 @@ pub enum Error {
     /// Half of Zoom was replaced.
     #[error("set ZOOM_OAUTH_BASE_URL and ZOOM_API_BASE_URL both, or neither")]
     HalfOfZoom,
+    /// The database outlived the keys that its secrets are sealed under.
+    #[error(
+        "{} is missing, but the database beside it holds secrets that were sealed with it: restore it, or delete \
+         the directory to start afresh", .0.display()
+    )]
+    KeysMissing(PathBuf),
     /// The API key in the data directory is none.
     #[error("{} holds no API key: delete it to have a new one made", .0.display())]
     MalformedKey(PathBuf),
@@ -107,13 +113,20 @@ pub enum Error {
     #[error(transparent)]
     Zoom(#[from] zoom::Error),
     /// The tables.
-    #[error(transparent)]
-    Tables(#[from] tables::Error),
+    #[error("no tables at {endpoint} (--dynamodb, AWS_ENDPOINT_URL_DYNAMODB)")]
+    Tables {
+        /// Where they should be.
+        endpoint: String,
+        /// What went wrong.
+        source: tables::Error,
+    },
     /// Reading or writing teams and keys.
-    #[error("cannot make the API key: {}", DisplayErrorContext(.0))]
+    #[error("cannot make the API key: {}", chain(.0))]
     Keys(#[from] stores::Error),
     /// A key at a KMS endpoint.
-    #[error("cannot make the envelope key: {0}")]
+    #[error(
+        "no envelope key at the KMS that --kms or AWS_ENDPOINT_URL_KMS names, under ENVELOPE_KEY_ID: {0}"
+    )]
     EnvelopeKey(String),
     /// The clients.
     #[error(transparent)]
@@ -126,6 +139,7 @@ pub struct Stack {
     api: Url,
     zoom: Url,
     consent: Option<Url>,
+    elsewhere: Vec<(&'static str, String)>,
     data_dir: PathBuf,
     gateway: Gateway,
     listener: TcpListener,
@@ -176,7 +190,12 @@ impl Stack {
             Some(kms.clone()),
         )?;
         let client = aws.dynamodb();
-        tables::create_missing(&client, &tables).await?;
+        tables::create_missing(&client, &tables)
+            .await
+            .map_err(|source| Error::Tables {
+                endpoint: dynamodb.clone(),
+                source,
+            })?;
         let envelope_key = match emulated_key {
             Some(key) => key,
             None => envelope_key(&aws.kms()).await?,
@@ -206,10 +225,15 @@ impl Stack {
             .with_patience(config::zoom_patience()?);
         let gateway = Gateway::new(Services::new(&aws, &tables, &envelope_key, zoom));
         let Parts { tasks, stop } = parts;
+        let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
+        let outside = outside
+            .into_iter()
+            .filter_map(|(part, url)| Some((part, url?)));
         Ok(Self {
             api,
             zoom: zoom_oauth,
             consent,
+            elsewhere: outside.collect(),
             data_dir,
             gateway,
             listener,
@@ -232,6 +256,11 @@ impl Stack {
     /// The sandbox's consent page for its demo app, where the sandbox is built in.
     pub fn consent(&self) -> Option<&Url> {
         self.consent.as_ref()
+    }
+
+    /// The parts that are not built in, and where they are.
+    pub fn elsewhere(&self) -> &[(&'static str, String)] {
+        &self.elsewhere
     }
 
     /// Where everything is kept.
@@ -278,25 +307,26 @@ impl Endpoints {
         api: &Url,
     ) -> Result<Self, Error> {
         let mut built_in = Vec::new();
+        let (database, key_file) = (
+            data_dir.join("dynamodb.sqlite"),
+            data_dir.join("kms-keys.json"),
+        );
+        let holds_secrets = database.metadata().is_ok_and(|file| file.len() > 0);
+        let both_built_in = elsewhere.dynamodb.is_none() && elsewhere.kms.is_none();
+        if both_built_in && holds_secrets && !key_file.exists() {
+            return Err(Error::KeysMissing(key_file));
+        }
 
         let dynamodb = match &elsewhere.dynamodb {
             Some(endpoint) => endpoint.clone(),
-            None => {
-                parts
-                    .dynamodb(own.port(DYNAMODB), &data_dir.join("dynamodb.sqlite"))
-                    .await?
-            }
+            None => parts.dynamodb(own.port(DYNAMODB), &database).await?,
         };
         if elsewhere.dynamodb.is_none() {
             built_in.push((DYNAMODB, dynamodb.clone()));
         }
         let (kms, emulated_key) = match &elsewhere.kms {
             Some(endpoint) => (endpoint.clone(), None),
-            None => {
-                parts
-                    .kms(own.port(KMS), data_dir.join("kms-keys.json"))
-                    .await?
-            }
+            None => parts.kms(own.port(KMS), key_file).await?,
         };
         if elsewhere.kms.is_none() {
             built_in.push((KMS, kms.clone()));
@@ -309,8 +339,7 @@ impl Endpoints {
                     Some(port) => listen_again(Some(port)).await?,
                     None => listen(zoom_port, "--zoom-port").await?,
                 };
-                let (url, consent) =
-                    parts.zoom(listener, data_dir.join("zoom-sandbox.json"), api)?;
+                let (url, consent) = parts.zoom(listener, data_dir, api)?;
                 (url.clone(), url, consent)
             }
             _ => return Err(Error::HalfOfZoom),
@@ -346,6 +375,14 @@ impl Parts {
     }
 
     async fn dynamodb(&mut self, port: Option<u16>, file: &Path) -> Result<String, Error> {
+        // Made before the engine makes it, so that nobody else can read it.
+        let mut private = OpenOptions::new();
+        private.append(true).create(true).mode(0o600);
+        private.open(file).map_err(|source| Error::File {
+            what: "open",
+            path: file.to_owned(),
+            source,
+        })?;
         let database = engine::open(Some(file))?;
         let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
@@ -374,13 +411,14 @@ impl Parts {
     fn zoom(
         &mut self,
         listener: TcpListener,
-        state_file: PathBuf,
+        data_dir: &Path,
         api: &Url,
     ) -> Result<(Url, Option<Url>), Error> {
-        let sandbox = zoom::Sandbox::open(Some(state_file))?;
+        let sandbox = zoom::Sandbox::open(Some(data_dir.join("zoom-sandbox.json")))?;
         let url = address(&listener)?;
         sandbox.set_origin(url.clone());
-        sandbox.set_api_origin(api.clone());
+        let api_key = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        sandbox.set_vault(api.clone(), api_key.join("api-key"));
         self.serve(listener, sandbox.router());
         Ok((url, sandbox.demo_authorize_url()))
     }
@@ -500,31 +538,30 @@ fn write_private(path: &Path, text: &str) -> Result<(), Error> {
 /// The key at a KMS endpoint that is not ours: `ENVELOPE_KEY_ID`, or the one behind our alias, made where missing.
 async fn envelope_key(kms: &aws_sdk_kms::Client) -> Result<String, Error> {
     if let Some(key) = config::optional("ENVELOPE_KEY_ID") {
-        return Ok(key);
+        let known = kms.describe_key().key_id(&key).send().await;
+        return known.map(|_| key).map_err(no_key);
     }
-    let said =
-        |error: aws_sdk_kms::Error| Error::EnvelopeKey(DisplayErrorContext(error).to_string());
-    match kms.describe_key().key_id(KEY_ALIAS).send().await {
+    let key = match kms.describe_key().key_id(KEY_ALIAS).send().await {
         Ok(answer) => answer.key_metadata.and_then(|key| key.arn),
         Err(error)
             if error
                 .as_service_error()
                 .is_some_and(DescribeKeyError::is_not_found_exception) =>
         {
-            let made = kms
-                .create_key()
-                .send()
-                .await
-                .map_err(|error| said(error.into()))?;
+            let made = kms.create_key().send().await.map_err(no_key)?;
             let key = made.key_metadata.and_then(|key| key.arn);
             let alias = kms
                 .create_alias()
                 .alias_name(KEY_ALIAS)
                 .set_target_key_id(key.clone());
-            alias.send().await.map_err(|error| said(error.into()))?;
+            alias.send().await.map_err(no_key)?;
             key
         }
-        Err(error) => return Err(said(error.into())),
-    }
-    .ok_or_else(|| Error::EnvelopeKey("KMS named no key".to_owned()))
+        Err(error) => return Err(no_key(error)),
+    };
+    key.ok_or_else(|| Error::EnvelopeKey("KMS named no key".to_owned()))
+}
+
+fn no_key(error: impl std::error::Error + 'static) -> Error {
+    Error::EnvelopeKey(chain(&error))
 }

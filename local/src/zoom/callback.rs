@@ -1,10 +1,13 @@
 //! `/sandbox/callback`: the demo app's redirect URI. Shows a newcomer the code and what to do with it.
 
+use std::path::Path;
+
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
+use url::Url;
 
 use super::code::Code;
 use super::demo::{self, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
@@ -24,15 +27,12 @@ struct CallbackPage {
 pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Response {
     let form = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let settings = sandbox.settings().clone();
-    let api = settings
-        .api_origin
-        .map_or_else(|| "https://your-vault.example".to_owned(), String::from);
     let command = form.get("code").and_then(|code| {
-        sandbox.shared.store.read(|state| {
-            state
-                .code(code)
-                .and_then(|known| command(&api, code, known))
-        })
+        let (api, api_key_file) = settings.vault.as_ref()?;
+        sandbox
+            .shared
+            .store
+            .read(|state| command(api, api_key_file, code, state.code(code)?))
     });
     let page = CallbackPage {
         code: form.get("code").map(str::to_owned),
@@ -48,7 +48,7 @@ pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): Raw
 }
 
 /// For a code that the sandbox gave to the demo app, and for no other text: people paste this into a shell.
-fn command(api: &str, code: &str, known: &Code) -> Option<String> {
+fn command(api: &Url, api_key_file: &Path, code: &str, known: &Code) -> Option<String> {
     if known.client_id != DEMO_CLIENT_ID || known.challenge.is_some() {
         return None;
     }
@@ -60,12 +60,13 @@ fn command(api: &str, code: &str, known: &Code) -> Option<String> {
         "redirect_uri": known.redirect_uri,
     });
     Some(format!(
-        "curl --show-error --silent {url} \\\n  --header \"x-meeting-baas-api-key: $(cat .local/api-key)\" \\\n  \
+        "curl --show-error --silent {url} \\\n  --header \"x-meeting-baas-api-key: $(cat {file})\" \\\n  \
          --header 'content-type: application/json' \\\n  --data {body}",
         url = quoted(&format!(
             "{}/v2/zoom-credentials",
-            api.trim_end_matches('/')
+            api.as_str().trim_end_matches('/')
         )),
+        file = quoted(&api_key_file.to_string_lossy()),
         body = quoted(&body.to_string()),
     ))
 }

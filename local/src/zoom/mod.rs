@@ -96,7 +96,7 @@ struct Shared {
 #[derive(Clone, Default)]
 struct Settings {
     origin: Option<Url>,
-    api_origin: Option<Url>,
+    vault: Option<(Url, PathBuf)>,
     mood: Mood,
 }
 
@@ -130,9 +130,9 @@ impl Sandbox {
         self.settings().origin = Some(origin);
     }
 
-    /// Says where the vault's API is reached, for the command that the callback page shows.
-    pub fn set_api_origin(&self, origin: Url) {
-        self.settings().api_origin = Some(origin);
+    /// Where the vault is and which file its API key is in: the callback page shows a command for it.
+    pub fn set_vault(&self, api: Url, api_key_file: PathBuf) {
+        self.settings().vault = Some((api, api_key_file));
     }
 
     /// The consent page of the demo app, where a newcomer begins. None before [`Sandbox::set_origin`].

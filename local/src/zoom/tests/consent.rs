@@ -214,9 +214,10 @@ async fn a_decision_needs_a_known_user_and_a_word() {
 #[tokio::test]
 async fn a_newcomer_clicks_through_to_a_working_command() {
     let world = World::new().await;
-    world
-        .sandbox
-        .set_api_origin(Url::parse("http://127.0.0.1:4321").unwrap());
+    world.sandbox.set_vault(
+        Url::parse("http://127.0.0.1:4321").unwrap(),
+        "/some where/api-key".into(),
+    );
     let start = world.sandbox.demo_authorize_url().unwrap();
     assert_eq!(
         send(world.http.get(start.clone())).await.status(),
@@ -239,7 +240,7 @@ async fn a_newcomer_clicks_through_to_a_working_command() {
     for expected in [
         &code,
         "http://127.0.0.1:4321/v2/zoom-credentials",
-        "x-meeting-baas-api-key: $(cat .local/api-key)",
+        "x-meeting-baas-api-key: $(cat &#39;/some where/api-key&#39;)",
         DEMO_CLIENT_ID,
         DEMO_CLIENT_SECRET,
         &world.url("/sandbox/callback"),
