@@ -48,17 +48,12 @@ fn failed(name: &str, region: &str, error: &SdkError<DescribeStacksError>) -> Er
     let Some(refused) = error.as_service_error() else {
         return Error::NoCloudFormation(chain(error));
     };
-    match (refused.code(), refused.message()) {
-        (Some("ValidationError"), Some(why)) if why.contains("does not exist") => {
+    let why = refused.message().unwrap_or("without a word").to_owned();
+    match refused.code() {
+        Some("ValidationError") if why.contains("does not exist") => {
             Error::NoStack { stack, region }
         }
-        (Some("AccessDenied" | "AccessDeniedException"), _) => Error::StackDenied {
-            stack,
-            why: chain(error),
-        },
-        _ => Error::StackRefused {
-            stack,
-            why: chain(error),
-        },
+        Some("AccessDenied" | "AccessDeniedException") => Error::StackDenied { stack, why },
+        _ => Error::StackRefused { stack, why },
     }
 }

@@ -477,7 +477,7 @@ async fn a_stack_that_does_not_help_is_said_with_the_way_out() {
                 "ExpiredToken",
                 "The security token included in the request is expired",
             ),
-            "looking at stack vault was refused: ",
+            "looking at stack vault was refused: The security token included in the request is expired",
         ),
     ] {
         let said = world

@@ -41,7 +41,8 @@ type Compiled = HashMap<(String, &'static str, u16), Arc<Validator>>;
 fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
     static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
 
-    let template = if path == "/v2/zoom-credentials" {
+    // A deployed vault has more before it.
+    let template = if path.ends_with("/v2/zoom-credentials") {
         "/v2/zoom-credentials"
     } else {
         "/v2/zoom-credentials/{id}"
@@ -82,9 +83,12 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
         );
     }
 
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/json; charset=utf-8")
+    let kind = answer.header("content-type").unwrap();
+    // What API Gateway answers by itself names no charset, and JSON needs none.
+    let is_gateways = body["code"] == "FST_ERR_NOT_FOUND" && kind == "application/json";
+    assert!(
+        kind == "application/json; charset=utf-8" || is_gateways,
+        "{kind}"
     );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));

@@ -849,3 +849,11 @@ async fn a_refused_idempotency_key_costs_nothing() {
     }
     target.expect_untouched().await;
 }
+
+/// Not so behind API Gateway, which does not count the last slash.
+#[tokio::test]
+async fn a_slash_too_many_is_no_route_of_the_local_gateway() {
+    let world = World::new().await;
+    let answer = send(world.acme.request(Method::POST, "/v2/zoom-credentials/")).await;
+    answer.expect_error(404, "FST_ERR_NOT_FOUND", "Route not found");
+}
