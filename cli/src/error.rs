@@ -3,7 +3,6 @@
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
-use aws_sdk_dynamodb::types::error::ResourceNotFoundException;
 use shared::credential::TeamId;
 use shared::stores;
 
@@ -89,7 +88,7 @@ impl Error {
     /// Names the table, where it is the table that is missing.
     pub(crate) fn locate(self, table: String, region: String) -> Self {
         if let Self::Store(error) = &self
-            && is_missing_table(error)
+            && matches!(error, stores::Error::NoTable { .. })
         {
             Self::NoTable { table, region }
         } else {
@@ -119,18 +118,15 @@ fn told(error: &stores::Error) -> String {
             "{}: is it the table of teams and API keys that --keys-table names?",
             chain(error)
         ),
-        stores::Error::Refused { .. } if code(error) == Some("AccessDeniedException") => format!(
-            "{}: you need the policy in the stack's output OperatorPolicy, and AWS_PROFILE must name whoever has it",
+        stores::Error::Denied { .. } => format!(
+            "{}. The policy in the stack's output OperatorPolicy allows it: attach that to whoever runs this",
             chain(error)
         ),
-        stores::Error::Refused { .. } | stores::Error::NotFound | stores::Error::Conflict => {
-            chain(error)
-        }
+        stores::Error::NoTable { .. }
+        | stores::Error::Refused { .. }
+        | stores::Error::NotFound
+        | stores::Error::Conflict => chain(error),
     }
-}
-
-fn is_missing_table(error: &stores::Error) -> bool {
-    causes(error).any(<dyn std::error::Error>::is::<ResourceNotFoundException>)
 }
 
 /// What DynamoDB calls the error.
@@ -143,7 +139,6 @@ fn causes<'a>(
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
-
 /// An error and its causes, each said once.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -135,7 +135,11 @@ fn may_be_stored(error: &stores::Error) -> bool {
     match error {
         stores::Error::Conflict => true,
         stores::Error::Unavailable { operation, .. } => *operation == "PutItem",
-        stores::Error::NotFound | stores::Error::Refused { .. } | stores::Error::Shape(_) => false,
+        stores::Error::NotFound
+        | stores::Error::Denied { .. }
+        | stores::Error::NoTable { .. }
+        | stores::Error::Refused { .. }
+        | stores::Error::Shape(_) => false,
     }
 }
 

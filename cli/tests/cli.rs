@@ -356,6 +356,32 @@ async fn what_cannot_be_done_is_said_with_the_way_out() {
     assert_eq!(world.list(&key).await, 200);
 }
 
+/// As DynamoDB says it; here no policy denies anything.
+#[tokio::test]
+async fn a_right_that_the_operator_lacks_is_named_with_the_policy_that_gives_it() {
+    let mut world = World::new().await;
+    let denial = json!({
+        "__type": "com.amazon.coral.service#AccessDeniedException",
+        "Message": "User: arn:aws:iam::123456789012:user/eve is not authorized to perform: dynamodb:Scan",
+    });
+    let denying = Router::new().fallback((StatusCode::BAD_REQUEST, denial.to_string()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, denying).await });
+    world
+        .env
+        .retain(|(name, _)| name != "AWS_ENDPOINT_URL_DYNAMODB");
+    world
+        .env
+        .push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url));
+
+    let said = world.failed(1, "teams list").await;
+
+    for words in ["not authorized to perform: dynamodb:Scan", "OperatorPolicy"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_command_line_ends_with_2_and_changes_nothing() {
     let world = World::new().await;

@@ -22,10 +22,11 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
-    fn met_by(self, permission: Permission) -> bool {
+    /// Refuses a key that does not cover the operation.
+    pub(crate) fn met_by(self, permission: Permission) -> Result<(), ApiError> {
         match (self, permission) {
-            (_, Permission::Full) | (Self::Read, Permission::Read) => true,
-            (Self::Full, Permission::Read) | (_, Permission::Mint) => false,
+            (_, Permission::Full) | (Self::Read, Permission::Read) => Ok(()),
+            (Self::Full, Permission::Read) | (_, Permission::Mint) => Err(ApiError::Forbidden),
         }
     }
 }
@@ -36,34 +37,34 @@ pub(crate) fn api_key(request: &Request) -> Result<ApiKey, ApiError> {
     ApiKey::parse(text).map_err(|_| ApiError::Unauthorized)
 }
 
-/// Checks that the key is known and covers the operation. Until this is `Ok`, the team is only a claim.
+/// What the key may do, if it is known. Until this is `Ok`, the team is only a claim.
 pub(crate) async fn verify(
     keys: &Keys,
     key: &ApiKey,
     request: &Request,
-    needs: Needs,
-) -> Result<(), ApiError> {
+) -> Result<Permission, ApiError> {
     let permission = match keys.permission(key).await {
         Err(stores::Error::NotFound) => return Err(ApiError::Unauthorized),
         permission => permission?,
     };
     request.trail().team.get_or_init(|| key.team().clone());
-    if needs.met_by(permission) {
-        Ok(())
-    } else {
-        Err(ApiError::Forbidden)
-    }
+    Ok(permission)
 }
 
-/// Counts the call against its team's rate, and does `work` meanwhile. Where the call is one too many the
-/// work is for nothing, so it must change nothing.
+/// Counts a mutating call against its team's rate, and does `work` meanwhile, which the key's `permission` must
+/// cover. Where the call is one too many the work is for nothing, so it must change nothing.
 pub(crate) async fn admitted<T>(
     keys: &Keys,
     requests: &Requests,
     team: &TeamId,
     request: &Request,
+    permission: Permission,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
+    let work = async {
+        Needs::Full.met_by(permission)?;
+        work.await
+    };
     let (hits, limit, work) = tokio::join!(requests.count(team), keys.rate(team), work);
     let admission = Admission::of(hits?, limit?);
     request.trail().admission.get_or_init(|| admission);

@@ -17,7 +17,7 @@ use shared::timestamp::Timestamp;
 use shared::zoom::{self, Authorization, Tokens, Zoom};
 
 use crate::body::Fields;
-use crate::error::{ApiError, chain};
+use crate::error::{ApiError, Down, chain};
 use crate::idempotency::Fingerprint;
 use crate::request::Request;
 
@@ -115,7 +115,7 @@ impl Grant {
         if time_left < LEAST {
             return Err(ApiError::Unavailable {
                 retry_after: Duration::from_secs(1),
-                source: "too little of the invocation is left to spend a code in".into(),
+                source: Down::OutOfTime,
             });
         }
         let sent_at = Timestamp::now();

@@ -22,7 +22,7 @@ pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 impl<'a> Fields<'a> {
     /// The body as an object. Too large, not declared as JSON, or no object: the caller's mistake.
     pub(crate) fn of(request: &'a Request) -> Result<Self, ApiError> {
-        let body = request.body();
+        let body = request.body()?;
         if body.len() > MAX_BYTES {
             return Err(ApiError::BodyTooLarge);
         }
@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
 
     /// As [`Self::of`], but no body at all is an empty object.
     pub(crate) fn of_optional(request: &'a Request) -> Result<Self, ApiError> {
-        if request.body().is_empty() {
+        if request.body()?.is_empty() {
             Ok(Self(BTreeMap::new()))
         } else {
             Self::of(request)

@@ -7,7 +7,7 @@ use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{AppSecret, Credentials, ExtraChange, Keys, Requests, Secrets};
 use shared::zoom::{Authorization, Zoom};
 
-use crate::access::{self, Needs};
+use crate::access;
 use crate::authorization::{self, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -99,7 +99,7 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    access::verify(keys, &key, request, Needs::Full).await?;
+    let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
     let (id, grant_id) = (CredentialId::generate(), GrantId::generate());
     let bound = |secret| Binding {
@@ -107,7 +107,7 @@ pub async fn handle(
         secret,
     };
     let (input, claim, app_key, grant_key) =
-        access::admitted(keys, requests, team, request, async {
+        access::admitted(keys, requests, team, request, permission, async {
             let input = Input::of(request)?;
             let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
             let grant_key = input
@@ -127,7 +127,10 @@ pub async fn handle(
         .await?;
     let held = match idempotency::standing(claimed)? {
         Ok(held) => held,
-        Err(made) => return reply::created(credentials.get(team, made).await?.credential),
+        Err(before) => {
+            let made = credentials.get(team, before.made).await?;
+            return reply::created(made.credential);
+        }
     };
     request.trail().credential.get_or_init(|| id);
 

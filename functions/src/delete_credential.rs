@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
 
-use crate::access::{self, Needs};
+use crate::access;
 use crate::openapi::{DeletedCredential, MissingError, ReadErrors, WriteErrors};
 use crate::reply::{self, Reply};
 use crate::request::Request;
@@ -50,8 +50,8 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    access::verify(keys, &key, request, Needs::Full).await?;
-    let id = access::admitted(keys, requests, key.team(), request, async {
+    let permission = access::verify(keys, &key, request).await?;
+    let id = access::admitted(keys, requests, key.team(), request, permission, async {
         request.credential_id()
     })
     .await?;

@@ -47,6 +47,8 @@ pub enum ApiError {
     CodeExchange {
         /// Zoom's own reason.
         reason: String,
+        /// Whom Zoom blames for it.
+        blamed: Blamed,
     },
     /// The key is missing, malformed, unknown or revoked: nobody learns which.
     #[error("Invalid or missing API key")]
@@ -103,11 +105,48 @@ pub enum ApiError {
         retry_after: Duration,
         /// What is down.
         #[source]
-        source: Source,
+        source: Down,
     },
     /// Ours to mend.
     #[error("Internal server error")]
     Internal(#[source] Source),
+}
+
+/// Whom Zoom blames for a code that it refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Blamed {
+    /// The app: its id, its secret or its settings.
+    App,
+    /// The code, or what the user consented to.
+    Grant,
+}
+
+/// What is unavailable.
+#[derive(Debug, thiserror::Error)]
+pub enum Down {
+    /// DynamoDB.
+    #[error(transparent)]
+    DynamoDb(stores::Error),
+    /// KMS.
+    #[error(transparent)]
+    Kms(envelope::Error),
+    /// Zoom, which is limiting us.
+    #[error(transparent)]
+    Zoom(zoom::Error),
+    /// This function, about to be stopped.
+    #[error("too little of the invocation is left to spend a code in")]
+    OutOfTime,
+}
+
+/// How a service that a request needed failed it. The log line counts each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    KmsFailed,
+    ZoomFailed,
+    ZoomSilent,
+    ZoomLimited,
+    ZoomAppRefused,
+    ZoomGrantRefused,
 }
 
 /// How long a caller should wait before it tries again what failed for no fault of its own.
@@ -130,6 +169,38 @@ impl ApiError {
     /// The code for programs.
     pub fn code(&self) -> &'static str {
         self.answer().1
+    }
+
+    /// What to count of it, where KMS or Zoom is why.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::CodeExchange { blamed, .. } => Some(match blamed {
+                Blamed::App => Outcome::ZoomAppRefused,
+                Blamed::Grant => Outcome::ZoomGrantRefused,
+            }),
+            Self::ZoomUnavailable(_) => Some(Outcome::ZoomFailed),
+            Self::ZoomTimeout(_) => Some(Outcome::ZoomSilent),
+            Self::Unavailable { source, .. } => match source {
+                Down::Kms(_) => Some(Outcome::KmsFailed),
+                Down::Zoom(_) => Some(Outcome::ZoomLimited),
+                Down::DynamoDb(_) | Down::OutOfTime => None,
+            },
+            Self::Validation { .. }
+            | Self::Syntax { .. }
+            | Self::ListTooLarge
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::NoRoute
+            | Self::FunctionTimeout
+            | Self::CredentialNotFound
+            | Self::Conflict
+            | Self::Running { .. }
+            | Self::IdempotencyKeyReused
+            | Self::BodyTooLarge
+            | Self::MediaType
+            | Self::RateLimited(_)
+            | Self::Internal(_) => None,
+        }
     }
 
     fn answer(&self) -> (StatusCode, &'static str) {
@@ -271,11 +342,13 @@ impl From<stores::Error> for ApiError {
         match error {
             stores::Error::NotFound => Self::CredentialNotFound,
             stores::Error::Conflict => Self::Conflict,
-            stores::Error::Unavailable { .. } => Self::Unavailable {
+            stores::Error::Unavailable { .. } | stores::Error::Denied { .. } => Self::Unavailable {
                 retry_after: RETRY_AFTER,
-                source: error.into(),
+                source: Down::DynamoDb(error),
             },
-            stores::Error::Refused { .. } | stores::Error::Shape(_) => Self::Internal(error.into()),
+            stores::Error::NoTable { .. }
+            | stores::Error::Refused { .. }
+            | stores::Error::Shape(_) => Self::Internal(error.into()),
         }
     }
 }
@@ -292,7 +365,7 @@ impl From<envelope::Error> for ApiError {
         match error {
             envelope::Error::Kms { .. } => Self::Unavailable {
                 retry_after: RETRY_AFTER,
-                source: error.into(),
+                source: Down::Kms(error),
             },
             envelope::Error::Misplaced
             | envelope::Error::MalformedKey
@@ -311,15 +384,21 @@ impl From<zoom::Error> for ApiError {
     /// What a failed code exchange means.
     fn from(error: zoom::Error) -> Self {
         match error {
-            zoom::Error::App { reason } | zoom::Error::Grant { reason } => {
-                Self::CodeExchange { reason }
-            }
+            zoom::Error::App { reason } => Self::CodeExchange {
+                reason,
+                blamed: Blamed::App,
+            },
+            zoom::Error::Grant { reason } => Self::CodeExchange {
+                reason,
+                blamed: Blamed::Grant,
+            },
             zoom::Error::MissingScope { scope } => Self::CodeExchange {
                 reason: format!("missing scope {scope}"),
+                blamed: Blamed::Grant,
             },
             zoom::Error::Limited { retry_after } => Self::Unavailable {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
-                source: error.into(),
+                source: Down::Zoom(error),
             },
             zoom::Error::Silent => Self::ZoomTimeout(error),
             zoom::Error::Unreachable(_) | zoom::Error::Failed { .. } => {

@@ -82,12 +82,11 @@ impl Query {
                 .state
                 .as_ref()
                 .is_none_or(|states| states.contains(&credential.state))
-            && self.extra.iter().all(|(key, value)| {
-                credential
+            && (self.extra.is_empty()
+                || credential
                     .extra
                     .as_ref()
-                    .is_some_and(|it| it.has(key, value))
-            })
+                    .is_some_and(|extra| extra.has_all(&self.extra)))
     }
 }
 

@@ -33,10 +33,10 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     let key = access::api_key(request)?;
     let id = request.credential_id();
 
-    let (verified, found) = tokio::join!(access::verify(keys, &key, request, Needs::Read), async {
+    let (verified, found) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
     });
-    verified?;
+    Needs::Read.met_by(verified?)?;
     let found = found?;
 
     reply::ok(found.credential)

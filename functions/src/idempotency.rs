@@ -4,14 +4,16 @@
 //! works once at Zoom: a repeat after a lost answer must return the first result, not `invalid_grant`.
 
 use std::future::Future;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use shared::credential::CredentialId;
-use shared::stores::{Claim, Claimed, Held, Requests};
+use shared::stores::{Before, Claim, Claimed, Held, Requests};
 
 use crate::error::{ApiError, chain};
 use crate::request::Request;
 
+/// A running request takes a moment, and only one that crashed the rest of its time: worth asking again soon.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 const AT: &str = "headers/idempotency-key";
 
 /// Parts that are hashed, each with its length, so that no two lists of parts hash alike.
@@ -52,7 +54,7 @@ impl Fingerprint {
     }
 }
 
-/// What names this request: the caller's key, to be compared with `body`, or else `code`.
+/// What names this request: the caller's key, or else `code`; and `body`, what it asks for.
 pub(crate) fn claim(
     request: &Request,
     code: Option<Fingerprint>,
@@ -61,7 +63,8 @@ pub(crate) fn claim(
     let Some(header) = request.header("idempotency-key") else {
         return Ok(code.map(|code| Claim {
             name: code.finish(),
-            request: None,
+            request: body.finish(),
+            refuses_another: false,
         }));
     };
     let visible = header.bytes().all(|byte| byte.is_ascii_graphic());
@@ -76,16 +79,19 @@ pub(crate) fn claim(
         .finish();
     Ok(Some(Claim {
         name,
-        request: Some(body.and(header.as_bytes()).finish()),
+        request: body.and(header.as_bytes()).finish(),
+        refuses_another: true,
     }))
 }
 
-/// Our hold on the request, or the credential that it made or changed before.
-pub(crate) fn standing(claimed: Claimed) -> Result<Result<Held, CredentialId>, ApiError> {
+/// Our hold on the request, or what it did before.
+pub(crate) fn standing(claimed: Claimed) -> Result<Result<Held, Before>, ApiError> {
     match claimed {
         Claimed::Ours(held) => Ok(Ok(held)),
-        Claimed::Done(made) => Ok(Err(made)),
-        Claimed::Running { wait } => Err(ApiError::Running { wait }),
+        Claimed::Done(before) => Ok(Err(before)),
+        Claimed::Running { wait } => Err(ApiError::Running {
+            wait: wait.min(ASK_AGAIN),
+        }),
         Claimed::Reused => Err(ApiError::IdempotencyKeyReused),
     }
 }

@@ -10,6 +10,7 @@ pub mod list_credentials;
 pub mod update_credential;
 
 pub mod error;
+pub mod metrics;
 pub mod openapi;
 pub mod reply;
 pub mod request;

@@ -21,9 +21,6 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials";
 const MAX_BYTES: usize = 5 * 1024 * 1024;
 /// Matches on a page whose size was not asked for.
 const DEFAULT_LIMIT: usize = 1000;
-/// Rows read together with the key. Until the key is known to be good, whoever knows a team's name may be
-/// asking, and is not worth a megabyte.
-const FIRST_PAGE: usize = 250;
 /// Pages of rows (1 MB each) read for one page of matches: a sparse filter must not run into the time-out.
 const MAX_READS: usize = 20;
 
@@ -49,17 +46,15 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     let team = key.team();
     let query = Query::of(request);
 
-    let (verified, first) = tokio::join!(access::verify(keys, &key, request, Needs::Read), async {
+    let (verified, first) = tokio::join!(access::verify(keys, &key, request), async {
         let query = query?;
         let limit = query.limit.filter(|_| query.is_unfiltered());
-        let rows = limit.map_or(FIRST_PAGE, |limit| FIRST_PAGE.min(limit + 1));
+        let rows = limit.and_then(|limit| i32::try_from(limit + 1).ok());
         let after = query.cursor.map(|cursor| cursor.0);
-        let page = credentials
-            .page(team, after, i32::try_from(rows).ok(), query.deleted)
-            .await?;
+        let page = credentials.page(team, after, rows, query.deleted).await?;
         Ok::<_, ApiError>((query, page))
     });
-    verified?;
+    Needs::Read.met_by(verified?)?;
     let (query, mut page) = first?;
 
     let mut listing = Listing::default();

@@ -56,7 +56,7 @@ pub(crate) struct Trail {
 /// One invocation.
 pub struct Request {
     event: Event,
-    body: Vec<u8>,
+    body: Option<Vec<u8>>,
     id: String,
     deadline: Timestamp,
     trail: Arc<Trail>,
@@ -76,10 +76,9 @@ impl Request {
     pub(crate) fn new(mut event: Event, invocation_id: String, deadline: Timestamp) -> Self {
         let body = event.body.take().unwrap_or_default();
         let body = if event.is_base64_encoded == Some(true) {
-            // The gateway encodes; what does not decode did not come from it, and is refused as no JSON.
-            STANDARD.decode(body).unwrap_or_default()
+            STANDARD.decode(body).ok()
         } else {
-            body.into_bytes()
+            Some(body.into_bytes())
         };
         let gateway_id = event
             .request_context
@@ -173,8 +172,9 @@ impl Request {
         Ok(id)
     }
 
-    /// The body's bytes.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.body
+    /// The body's bytes, decoded where the gateway encoded them.
+    pub(crate) fn body(&self) -> Result<&[u8], ApiError> {
+        let undecodable = ApiError::validation("body", "must be base64, as the event says");
+        self.body.as_deref().ok_or(undecodable)
     }
 }

@@ -14,7 +14,8 @@ use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
 
-use crate::error::{ApiError, chain};
+use crate::error::{ApiError, Outcome, chain};
+use crate::metrics::EmbeddedMetrics;
 use crate::reply::{self, Reply};
 use crate::request::{Event, Request};
 
@@ -52,9 +53,9 @@ where
     let outcome = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
     let reply = meter::measure(trail.meter.clone(), outcome).await;
     let reply = reply.unwrap_or_else(|_| Err(ApiError::Internal("the handler panicked".into())));
-    let cause = reply
-        .as_ref()
-        .err()
+    let error = reply.as_ref().err();
+    let outcome = error.and_then(ApiError::outcome);
+    let cause = error
         .filter(|error| error.status().is_server_error())
         .map(|error| chain(error));
     let mut response = reply.unwrap_or_else(|error| reply::error(&error));
@@ -80,6 +81,7 @@ where
         dynamodb_calls: trail.meter.calls(Called::DynamoDb),
         kms_calls: trail.meter.calls(Called::Kms),
         zoom_calls: trail.meter.calls(Called::Zoom),
+        outcome,
     };
     line.log(cause.as_deref());
     proxied(response)
@@ -95,7 +97,7 @@ fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
     answer
 }
 
-/// What is said of every request, once.
+/// What is said of every request, once. Its numbers are metrics: see [`mod@crate::metrics`].
 struct Line<'a> {
     request_id: &'a str,
     route: &'static str,
@@ -106,11 +108,13 @@ struct Line<'a> {
     dynamodb_calls: u32,
     kms_calls: u32,
     zoom_calls: u32,
+    outcome: Option<Outcome>,
 }
 
 impl Line<'_> {
     /// At info; with its cause, and at error, where the fault is not the caller's.
     fn log(&self, cause: Option<&str>) {
+        let counted = |outcome| (self.outcome == Some(outcome)).then_some(1);
         macro_rules! line {
             ($level:ident, $($more:tt)*) => {
                 tracing::$level!(
@@ -123,6 +127,12 @@ impl Line<'_> {
                     dynamodb_calls = self.dynamodb_calls,
                     kms_calls = self.kms_calls,
                     zoom_calls = self.zoom_calls,
+                    kms_failed = counted(Outcome::KmsFailed),
+                    zoom_failed = counted(Outcome::ZoomFailed),
+                    zoom_silent = counted(Outcome::ZoomSilent),
+                    zoom_limited = counted(Outcome::ZoomLimited),
+                    zoom_app_refused = counted(Outcome::ZoomAppRefused),
+                    zoom_grant_refused = counted(Outcome::ZoomGrantRefused),
                     $($more)*
                 )
             };
@@ -142,8 +152,8 @@ pub fn hush_panics() {
     }));
 }
 
-/// Logs as JSON lines on standard output, or as text where `AWS_LAMBDA_LOG_FORMAT` is `Text`, from
-/// `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
+/// Logs on standard output: as JSON lines with the metrics of `AWS_LAMBDA_FUNCTION_NAME` in them, or as text where
+/// `AWS_LAMBDA_LOG_FORMAT` is `Text`; from `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
 pub fn init_logging() {
     hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
@@ -156,12 +166,8 @@ pub fn init_logging() {
     {
         builder.with_ansi(false).try_init().ok();
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
-            .ok();
+        let function = config::optional("AWS_LAMBDA_FUNCTION_NAME");
+        let format = EmbeddedMetrics::new(function);
+        builder.event_format(format).try_init().ok();
     }
 }

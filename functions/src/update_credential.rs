@@ -5,11 +5,11 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
-    AppSecret, Changes, Credentials, ExtraChange, Keys, Part, Requests, Secrets, Stored,
+    AppSecret, Changes, Claim, Credentials, ExtraChange, Keys, Part, Requests, Secrets, Stored,
 };
 use shared::zoom::{Authorization, Zoom};
 
-use crate::access::{self, Needs};
+use crate::access;
 use crate::authorization::{self, Grant};
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -128,15 +128,29 @@ enum Plan {
     /// Name and extra, or nothing at all.
     Fields,
     /// Another client secret, or on an app credential another app.
-    App { app: AppCredentials, key: DataKey },
-    /// A new grant; with `secret_key`, under a client secret that is new too.
-    Authorize {
-        authorization: Authorization,
-        app: AppCredentials,
-        secret_key: Option<DataKey>,
-        grant_id: GrantId,
-        grant_key: DataKey,
-    },
+    App(NewApp),
+    /// A new grant, and perhaps a new client secret with it.
+    Authorize(NewGrant),
+}
+
+/// An app and the key that its secret is to be sealed with.
+struct NewApp {
+    app: AppCredentials,
+    key: DataKey,
+}
+
+/// What a new grant takes.
+struct NewGrant {
+    authorization: Authorization,
+    app: AppToUse,
+    grant_id: GrantId,
+    grant_key: DataKey,
+}
+
+/// The app that a code is exchanged as.
+enum AppToUse {
+    Stored(AppCredentials),
+    New(NewApp),
 }
 
 impl Plan {
@@ -152,38 +166,51 @@ impl Plan {
             team: team.clone(),
             secret: SecretId::App(seen.credential.credential_id),
         };
-        match (app, authorization) {
-            (None, None) => Ok(Self::Fields),
-            (Some(app), None) => Ok(Self::App {
-                app,
-                key: envelope.data_key(secret).await?,
-            }),
-            (app, Some(authorization)) => {
-                let grant_id = GrantId::generate();
-                let grant = Binding {
-                    team: team.clone(),
-                    secret: SecretId::Grant(grant_id),
-                };
-                let secret_of_app = async {
-                    match app {
-                        Some(app) => Ok((app, Some(envelope.data_key(secret).await?))),
-                        None => Ok::<_, ApiError>((
-                            stored_app(secrets, envelope, &secret, seen).await?,
-                            None,
-                        )),
-                    }
-                };
-                let grant_key = async { Ok(envelope.data_key(grant).await?) };
-                let ((app, secret_key), grant_key) = tokio::try_join!(secret_of_app, grant_key)?;
-                Ok(Self::Authorize {
-                    authorization,
+        let Some(authorization) = authorization else {
+            return match app {
+                None => Ok(Self::Fields),
+                Some(app) => Ok(Self::App(NewApp {
                     app,
-                    secret_key,
-                    grant_id,
-                    grant_key,
-                })
+                    key: envelope.data_key(secret).await?,
+                })),
+            };
+        };
+        let grant_id = GrantId::generate();
+        let grant = Binding {
+            team: team.clone(),
+            secret: SecretId::Grant(grant_id),
+        };
+        let app = async {
+            match app {
+                Some(app) => Ok(AppToUse::New(NewApp {
+                    app,
+                    key: envelope.data_key(secret).await?,
+                })),
+                None => stored_app(secrets, envelope, &secret, seen)
+                    .await
+                    .map(AppToUse::Stored),
             }
-        }
+        };
+        let grant_key = async { Ok::<_, ApiError>(envelope.data_key(grant).await?) };
+        let (app, grant_key) = tokio::try_join!(app, grant_key)?;
+        Ok(Self::Authorize(NewGrant {
+            authorization,
+            app,
+            grant_id,
+            grant_key,
+        }))
+    }
+}
+
+impl NewApp {
+    /// The client secret as it is stored. The credential's version numbers its generations.
+    fn sealed(self, team: &TeamId, seen: &Stored) -> Result<AppSecret, ApiError> {
+        let secret = Plaintext::from(&self.app.client_secret);
+        let sealed = self.key.seal(seen.version + 1, &secret)?;
+        Ok(AppSecret {
+            team_id: team.clone(),
+            sealed,
+        })
     }
 }
 
@@ -199,20 +226,6 @@ async fn stored_app(
     Ok(AppCredentials {
         client_id: seen.client_id.clone(),
         client_secret,
-    })
-}
-
-/// A client secret as it is stored. The credential's version numbers its generations.
-fn sealed_app(
-    team: &TeamId,
-    seen: &Stored,
-    key: DataKey,
-    app: &AppCredentials,
-) -> Result<AppSecret, ApiError> {
-    let sealed = key.seal(seen.version + 1, &Plaintext::from(&app.client_secret))?;
-    Ok(AppSecret {
-        team_id: team.clone(),
-        sealed,
     })
 }
 
@@ -251,99 +264,199 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let team = key.team();
     let id = request.credential_id();
-    let (verified, seen) = tokio::join!(access::verify(keys, &key, request, Needs::Full), async {
+    let (verified, seen) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(credentials.get(team, id?).await?)
     });
-    verified?;
-    let (seen, changes, claim, plan) = access::admitted(keys, requests, team, request, async {
-        let input = Input::of(request)?;
-        let seen = seen?;
-        input.fits(&seen)?;
-        let claim = match input.code(&seen) {
-            Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
-            None => None,
-        };
-        let plan = Plan::prepare(
-            secrets,
-            envelope,
-            team,
-            &seen,
-            input.app,
-            input.authorization,
-        )
+    let permission = verified?;
+    let (seen, changes, claim, plan) =
+        access::admitted(keys, requests, team, request, permission, async {
+            let input = Input::of(request)?;
+            let seen = seen?;
+            input.fits(&seen)?;
+            let claim = match input.code(&seen) {
+                Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
+                None => None,
+            };
+            let plan = Plan::prepare(
+                secrets,
+                envelope,
+                team,
+                &seen,
+                input.app,
+                input.authorization,
+            )
+            .await?;
+            Ok((seen, input.changes, claim, plan))
+        })
         .await?;
-        Ok((seen, input.changes, claim, plan))
-    })
-    .await?;
-    let id = seen.credential.credential_id;
 
+    let writing = Writing {
+        requests,
+        credentials,
+        secrets,
+        zoom,
+        request,
+        team,
+    };
     let updated = match plan {
         Plan::Fields if changes.is_empty() => seen,
-        Plan::Fields => credentials.change(team, id, changes).await?,
-        Plan::App { app, key } => {
-            let secret = secrets.put_app(id, &sealed_app(team, &seen, key, &app)?)?;
-            let transaction = credentials
-                .change_app(team, &seen, &app.client_id, changes)?
-                .and(secret);
-            let committed = authorization::commit(transaction, request, false).await?;
-            let updated = credentials.get(team, id).await?;
-            committed.map(|()| updated)?
+        Plan::Fields => {
+            let id = seen.credential.credential_id;
+            credentials.change(team, id, changes).await?
         }
-        Plan::Authorize {
-            authorization,
-            app,
-            secret_key,
-            grant_id,
-            grant_key,
-        } => {
-            let claimed = requests
-                .claim(team, claim.as_ref(), Some(id), request.deadline())
-                .await?;
-            let held = match idempotency::standing(claimed)? {
-                Ok(held) => held,
-                Err(made) => return reply::ok(credentials.get(team, made).await?.credential),
-            };
-            idempotency::holding(requests, &held, async {
-                let new_app = secret_key.is_some().then_some(&app.client_id);
-                let secret = match secret_key {
-                    Some(key) => Some(secrets.put_app(id, &sealed_app(team, &seen, key, &app)?)?),
-                    None => None,
-                };
-                let grant = Grant::obtain(zoom, request, grant_id, &app, &authorization).await?;
-
-                let tokens = secrets.insert_grant(grant.id, &grant.seal(team, grant_key)?)?;
-                let mut seen = seen;
-                loop {
-                    let transaction = credentials
-                        .reauthorize(team, &seen, new_app, &grant.authorized(), changes.clone())?
-                        .and(tokens.clone())
-                        .and_maybe(secret.clone())
-                        .and_maybe(requests.done(&held, id)?)
-                        .and_maybe(requests.unlock(&held)?);
-                    match authorization::commit(transaction, request, true).await? {
-                        Ok(()) => break,
-                        // Pointed at another grant meanwhile, by a sibling's authorization: ours is as new,
-                        // and the lock says that no other of this credential runs.
-                        Err(Part::Credential) => {
-                            seen = still(&seen, credentials.get(team, id).await?, new_app)?;
-                        }
-                        Err(part) => return Err(part.into()),
-                    }
-                }
-
-                match grant
-                    .complete(credentials, zoom, request, team, &app.client_id, id)
-                    .await
-                {
-                    Some(updated) => Ok(updated),
-                    None => Ok(credentials.get(team, id).await?),
-                }
-            })
-            .await?
+        Plan::App(app) => writing.change_app(seen, app, changes).await?,
+        Plan::Authorize(new) => {
+            writing
+                .authorize(seen, new, claim.as_ref(), changes)
+                .await?
         }
     };
 
     reply::ok(updated.credential)
+}
+
+/// What a change that touches secrets works with.
+struct Writing<'a> {
+    requests: &'a Requests,
+    credentials: &'a Credentials,
+    secrets: &'a Secrets,
+    zoom: &'a Zoom,
+    request: &'a Request,
+    team: &'a TeamId,
+}
+
+impl Writing<'_> {
+    /// Stores another client secret, and on an app credential another app. The latter waits for an authorization
+    /// that is running under the app as it is: that one's tokens would fit nothing.
+    async fn change_app(
+        &self,
+        seen: Stored,
+        new: NewApp,
+        changes: Changes,
+    ) -> Result<Stored, ApiError> {
+        let id = seen.credential.credential_id;
+        let moves = new.app.client_id != seen.client_id;
+        let claimed = self.requests.claim(
+            self.team,
+            None,
+            moves.then_some(id),
+            self.request.deadline(),
+        );
+        let held = match idempotency::standing(claimed.await?)? {
+            Ok(held) => held,
+            Err(before) => return Ok(self.credentials.get(self.team, before.made).await?),
+        };
+        idempotency::holding(self.requests, &held, async {
+            let client_id = new.app.client_id.clone();
+            let secret = self.secrets.put_app(id, &new.sealed(self.team, &seen)?)?;
+            let transaction = self
+                .credentials
+                .change_app(self.team, &seen, &client_id, changes)?
+                .and(secret)
+                .and_maybe(self.requests.unlock(&held)?);
+            let committed = authorization::commit(transaction, self.request, false).await?;
+            let updated = self.credentials.get(self.team, id).await?;
+            Ok(committed.map(|()| updated)?)
+        })
+        .await
+    }
+
+    /// Spends a code and stores the new grant.
+    async fn authorize(
+        &self,
+        seen: Stored,
+        new: NewGrant,
+        claim: Option<&Claim>,
+        changes: Changes,
+    ) -> Result<Stored, ApiError> {
+        let id = seen.credential.credential_id;
+        let claimed = self
+            .requests
+            .claim(self.team, claim, Some(id), self.request.deadline());
+        let held = match idempotency::standing(claimed.await?)? {
+            Ok(held) => held,
+            Err(before) if before.same => {
+                return Ok(self.credentials.get(self.team, before.made).await?);
+            }
+            // The code was spent by an earlier request; what this one asks besides is still to be done.
+            Err(_) => {
+                return match new.app {
+                    AppToUse::New(app) => self.change_app(seen, app, changes).await,
+                    AppToUse::Stored(_) => {
+                        Ok(self.credentials.change(self.team, id, changes).await?)
+                    }
+                };
+            }
+        };
+        idempotency::holding(self.requests, &held, async {
+            let (app, secret) = match new.app {
+                AppToUse::Stored(app) => (app, None),
+                AppToUse::New(new) => {
+                    let app = new.app.clone();
+                    (
+                        app,
+                        Some(self.secrets.put_app(id, &new.sealed(self.team, &seen)?)?),
+                    )
+                }
+            };
+            let new_app = secret.is_some().then_some(&app.client_id);
+            let grant = Grant::obtain(
+                self.zoom,
+                self.request,
+                new.grant_id,
+                &app,
+                &new.authorization,
+            )
+            .await?;
+
+            let tokens = self
+                .secrets
+                .insert_grant(grant.id, &grant.seal(self.team, new.grant_key)?)?;
+            let mut seen = seen;
+            loop {
+                let transaction = self
+                    .credentials
+                    .reauthorize(
+                        self.team,
+                        &seen,
+                        new_app,
+                        &grant.authorized(),
+                        changes.clone(),
+                    )?
+                    .and(tokens.clone())
+                    .and_maybe(secret.clone())
+                    .and_maybe(self.requests.done(&held, id)?)
+                    .and_maybe(self.requests.unlock(&held)?);
+                match authorization::commit(transaction, self.request, true).await? {
+                    Ok(()) => break,
+                    // Pointed at another grant meanwhile, by a sibling's authorization: ours is as new, and the
+                    // lock says that no other of this credential runs.
+                    Err(Part::Credential) => {
+                        let now = self.credentials.get(self.team, id).await?;
+                        seen = still(&seen, now, new_app)?;
+                    }
+                    Err(part) => return Err(part.into()),
+                }
+            }
+
+            let (credentials, client_id) = (self.credentials, &app.client_id);
+            match grant
+                .complete(
+                    credentials,
+                    self.zoom,
+                    self.request,
+                    self.team,
+                    client_id,
+                    id,
+                )
+                .await
+            {
+                Some(updated) => Ok(updated),
+                None => Ok(credentials.get(self.team, id).await?),
+            }
+        })
+        .await
+    }
 }
 
 /// What is seen now, if the tokens just obtained still fit it: they are of the app that was seen, unless a

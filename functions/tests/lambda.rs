@@ -55,11 +55,12 @@ fn required(binary: &str) -> Vec<&'static str> {
 }
 
 /// What it reads and can do without.
-const OPTIONAL: [&str; 4] = [
+const OPTIONAL: [&str; 5] = [
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
     "ZOOM_OAUTH_BASE_URL",
     "ZOOM_API_BASE_URL",
+    "ZOOM_TIMEOUT_MS",
 ];
 
 /// A running local stack.
@@ -198,6 +199,84 @@ fn app_body() -> Value {
     json!({ "name": "bot", "client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET })
 }
 
+/// A service that has one answer to everything.
+async fn service(status: StatusCode, answer: impl Into<String>) -> String {
+    let answer = answer.into();
+    serve(Router::new().fallback(async move || (status, answer))).await
+}
+
+/// A service that takes every call and answers none.
+async fn silence() -> String {
+    serve(Router::new().fallback(std::future::pending::<StatusCode>)).await
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+/// What AWS answers where a role lacks a right.
+fn denial(action: &str) -> String {
+    let message = format!(
+        "User: arn:aws:sts::123456789012:assumed-role/role/f is not authorized to perform: {action} on resource: \
+         arn:aws:aws:us-east-1:123456789012:it because no identity-based policy allows the {action} action"
+    );
+    json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "Message": message })
+        .to_string()
+}
+
+/// Takes the metrics out of a line, by name, and leaves what else it says. CloudWatch drops a line whose
+/// directive is not as it is here.
+#[track_caller]
+fn take_metrics(line: &mut Value) -> BTreeMap<String, (u64, String)> {
+    let fields = line.as_object_mut().unwrap();
+    let directive = fields.remove("_aws").unwrap();
+    let time = fields.remove("timestamp").unwrap();
+    let time: shared::timestamp::Timestamp = serde_json::from_value(time).unwrap();
+    let metrics = directive["CloudWatchMetrics"][0]["Metrics"].clone();
+    assert_eq!(
+        directive,
+        json!({
+            "Timestamp": time.as_millis(),
+            "CloudWatchMetrics": [{
+                "Namespace": "ZoomCredentials",
+                "Dimensions": [["function"]],
+                "Metrics": metrics,
+            }],
+        })
+    );
+    assert_eq!(fields.remove("function"), Some(json!("f")));
+    let taken: BTreeMap<_, _> = metrics
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|metric| {
+            let name = metric["Name"].as_str().unwrap().to_owned();
+            let unit = metric["Unit"].as_str().unwrap().to_owned();
+            let value = fields.remove(&name).and_then(|value| value.as_u64());
+            (name, (value.unwrap(), unit))
+        })
+        .collect();
+    assert_eq!(taken.len(), metrics.as_array().unwrap().len());
+    taken
+}
+
+/// As [`take_metrics`], and those that every request has are as said.
+#[track_caller]
+fn assert_metrics(line: &mut Value, counts: &Value) {
+    let mut taken = take_metrics(line);
+    let (latency, unit) = taken.remove("latency_ms").unwrap();
+    assert!(latency < 30_000);
+    assert_eq!(unit, "Milliseconds");
+    let taken = taken.into_iter().map(|(name, (value, unit))| {
+        assert_eq!(unit, "Count");
+        (name, json!(value))
+    });
+    assert_eq!(&Value::Object(taken.collect()), counts);
+}
+
 /// Lambda's side of the runtime API: events out, answers in.
 struct RuntimeApi {
     events: Mutex<mpsc::Receiver<Value>>,
@@ -301,9 +380,7 @@ impl Lambda {
             .route(&format!("{invocation}/{{id}}/response"), post(answered))
             .route(&format!("{invocation}/{{id}}/error"), post(failed))
             .with_state(api);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let address = serve(router).await.replace("http://", "");
 
         let names: BTreeSet<&str> = required(binary).into_iter().chain(OPTIONAL).collect();
         let env = env
@@ -599,17 +676,17 @@ async fn a_zoom_base_url_that_is_none_is_named_at_start() {
 }
 
 #[tokio::test]
-async fn each_request_is_one_line_of_json_and_nothing_secret() {
+async fn each_request_is_one_line_of_json_with_its_metrics_and_nothing_secret() {
     let world = World::new().await;
     let mut create = world.lambda(CREATE).await;
     let event = world.event("POST", None, Some(&app_body()));
     let (_, created) = create.call(event).await;
 
     let mut line = create.logged().await;
-    let fields = line.as_object_mut().unwrap();
-    let time = fields.remove("timestamp").unwrap();
-    assert!(time.as_str().unwrap().ends_with('Z'));
-    assert!(fields.remove("latency_ms").unwrap().is_u64());
+    assert_metrics(
+        &mut line,
+        &json!({ "dynamodb_calls": 4, "kms_calls": 1, "zoom_calls": 0 }),
+    );
     assert_eq!(
         line,
         json!({
@@ -620,9 +697,6 @@ async fn each_request_is_one_line_of_json_and_nothing_secret() {
             "team": "local",
             "credential_id": created["data"]["credential_id"],
             "status": 201,
-            "dynamodb_calls": 4,
-            "kms_calls": 1,
-            "zoom_calls": 0,
         })
     );
 
@@ -631,9 +705,10 @@ async fn each_request_is_one_line_of_json_and_nothing_secret() {
     event["headers"]["x-meeting-baas-api-key"] = json!("zcv_local_unknown");
     create.call(event).await;
     let mut line = create.logged().await;
-    let fields = line.as_object_mut().unwrap();
-    fields.remove("timestamp").unwrap();
-    fields.remove("latency_ms").unwrap();
+    assert_metrics(
+        &mut line,
+        &json!({ "dynamodb_calls": 0, "kms_calls": 0, "zoom_calls": 0 }),
+    );
     assert_eq!(
         line,
         json!({
@@ -642,9 +717,6 @@ async fn each_request_is_one_line_of_json_and_nothing_secret() {
             "request_id": "77375676-xmpl-4b79-853a-f982474efe18",
             "route": "POST /v2/zoom-credentials",
             "status": 401,
-            "dynamodb_calls": 0,
-            "kms_calls": 0,
-            "zoom_calls": 0,
         })
     );
 
@@ -669,8 +741,120 @@ async fn a_failure_is_logged_with_its_cause() {
     assert_eq!(line["message"], "request failed");
     assert_eq!(line["credential_id"], id);
     let cause = line["cause"].as_str().unwrap();
-    assert!(cause.contains("DynamoDB GetItem was refused"), "{cause}");
+    assert!(
+        cause.contains("DynamoDB GetItem found no such table"),
+        "{cause}"
+    );
     assert!(cause.contains("ResourceNotFoundException"), "{cause}");
+    let what_to_do = "check the names of tables in the environment against the stack's outputs";
+    assert!(cause.contains(what_to_do), "{cause}");
     let (lines, errors) = get.rest().await;
     assert_eq!((lines, errors), (Vec::new(), String::new()));
+}
+
+#[tokio::test]
+async fn a_function_whose_role_lacks_a_right_is_unavailable_and_logs_which() {
+    let world = World::new().await;
+    for (service_of, action) in [
+        ("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb:GetItem"),
+        ("AWS_ENDPOINT_URL_KMS", "kms:GenerateDataKey"),
+    ] {
+        let mut env = world.env.clone();
+        let denying = service(StatusCode::BAD_REQUEST, denial(action)).await;
+        env.insert(service_of.to_owned(), denying);
+        let mut create = Lambda::start(CREATE, &env).await;
+
+        let (status, body) = create
+            .call(world.event("POST", None, Some(&app_body())))
+            .await;
+
+        assert_eq!(
+            (status, &body["code"]),
+            (503, &json!("FST_ERR_UNAVAILABLE"))
+        );
+        assert!(!body.to_string().contains(action));
+        let line = create.logged().await;
+        assert_eq!(line["level"], "ERROR");
+        let cause = line["cause"].as_str().unwrap();
+        assert!(cause.contains(action), "{cause}");
+        let (lines, errors) = create.rest().await;
+        assert_eq!((lines, errors), (Vec::new(), String::new()));
+    }
+}
+
+/// Every request has its line, and a failure of KMS or Zoom one more metric.
+#[tokio::test]
+async fn each_way_in_which_kms_and_zoom_fail_is_a_metric_of_its_own() {
+    const ZOOM: &str = "ZOOM_OAUTH_BASE_URL";
+    let world = World::new().await;
+    let refuse = |status: u16, answer: Value| {
+        service(StatusCode::from_u16(status).unwrap(), answer.to_string())
+    };
+    let kms = refuse(400, json!({ "__type": "DisabledException" })).await;
+    let down = refuse(500, json!({})).await;
+    let limiting = refuse(429, json!({})).await;
+    let invalid_client = refuse(401, json!({ "error": "invalid_client" })).await;
+    let invalid_grant = refuse(400, json!({ "error": "invalid_grant" })).await;
+    let body = json!({
+        "name": "bot",
+        "client_id": DEMO_CLIENT_ID,
+        "client_secret": DEMO_CLIENT_SECRET,
+        "authorization_code": "code",
+        "redirect_uri": "https://example.com/callback",
+    });
+    for (variable, url, status, metric) in [
+        ("AWS_ENDPOINT_URL_KMS", kms, 503, "kms_failed"),
+        (ZOOM, down, 502, "zoom_failed"),
+        (ZOOM, silence().await, 504, "zoom_silent"),
+        (ZOOM, limiting, 503, "zoom_limited"),
+        (ZOOM, invalid_client, 400, "zoom_app_refused"),
+        (ZOOM, invalid_grant, 400, "zoom_grant_refused"),
+    ] {
+        let mut env = world.env.clone();
+        env.insert(variable.to_owned(), url);
+        if metric == "zoom_silent" {
+            env.insert("ZOOM_TIMEOUT_MS".to_owned(), "100".to_owned());
+        }
+        let mut create = Lambda::start(CREATE, &env).await;
+
+        let answer = create.call(world.event("POST", None, Some(&body))).await;
+
+        assert_eq!(answer.0, status, "{}", answer.1);
+        let mut metrics = take_metrics(&mut create.logged().await);
+        for name in ["latency_ms", "dynamodb_calls", "kms_calls", "zoom_calls"] {
+            assert!(metrics.remove(name).is_some());
+        }
+        let one = (1, "Count".to_owned());
+        assert_eq!(metrics, BTreeMap::from([(metric.to_owned(), one)]));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_has_no_metrics() {
+    let world = World::new().await;
+    let mut env = world.env.clone();
+    let down = service(StatusCode::INTERNAL_SERVER_ERROR, "").await;
+    env.insert("ZOOM_API_BASE_URL".to_owned(), down);
+    let mut create = Lambda::start(CREATE, &env).await;
+    let redirect_uri = "http://localhost:3000/callback";
+    let consent = json!({
+        "client_id": DEMO_CLIENT_ID,
+        "redirect_uri": redirect_uri,
+        "user_id": "ada-sandbox-user",
+    });
+    let codes = format!("{}/sandbox/codes", env["ZOOM_OAUTH_BASE_URL"]);
+    let code = world.http.post(codes).json(&consent).send().await.unwrap();
+    let code: Value = code.json().await.unwrap();
+    let mut body = app_body();
+    body["authorization_code"] = code["code"].clone();
+    body["redirect_uri"] = json!(redirect_uri);
+
+    let (status, created) = create.call(world.event("POST", None, Some(&body))).await;
+
+    assert_eq!(status, 201, "{created}");
+    let warning = create.logged().await;
+    assert_eq!(warning["level"], "WARN");
+    assert_eq!(warning["message"], "the profile is not known yet");
+    assert_eq!(warning.get("_aws"), None);
+    assert_eq!(create.logged().await["message"], "request");
 }

@@ -27,20 +27,23 @@ impl Extra {
         &self.0
     }
 
-    /// Whether the value under `key` is `value`: a string by its text, a number or boolean by its JSON
-    /// spelling. Null, arrays and objects equal nothing.
-    pub fn has(&self, key: &str, value: &str) -> bool {
+    /// Whether each key has its value: a string by its text, a number or boolean by its JSON spelling. Null, arrays
+    /// and objects equal nothing.
+    pub fn has_all(&self, pairs: &[(String, String)]) -> bool {
         let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(&self.0) else {
             return false;
         };
-        let Some(json) = fields.get(key).map(|raw| raw.get()) else {
-            return false;
+        let has = |(key, value): &(String, String)| {
+            let Some(json) = fields.get(key).map(|raw| raw.get()) else {
+                return false;
+            };
+            match json.bytes().next() {
+                Some(b'"') => serde_json::from_str::<String>(json).is_ok_and(|text| text == *value),
+                Some(b'{' | b'[' | b'n') | None => false,
+                Some(_) => json == value,
+            }
         };
-        match json.bytes().next() {
-            Some(b'"') => serde_json::from_str::<String>(json).is_ok_and(|text| text == value),
-            Some(b'{' | b'[' | b'n') | None => false,
-            Some(_) => json == value,
-        }
+        pairs.iter().all(has)
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::proxy::{Fault, Service};
 use crate::world::{
-    Answer, CLIENT_SECRET, REDIRECT_URI, SPENT, World, app_body, attribute, refused_code,
-    retry_after, send, user_body,
+    Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SPENT, World, app_body, attribute,
+    refused_code, retry_after, send, user_body,
 };
 
 const RUNNING: &str = "The same request is still being processed: try again after retry-after";
@@ -350,4 +350,41 @@ async fn a_re_authorization_that_outlived_its_hold_still_stores_its_tokens() {
         attribute(&before, "grant_id"),
         attribute(&after, "grant_id")
     );
+}
+
+#[tokio::test]
+async fn a_code_that_is_spent_does_not_keep_the_rest_of_a_change_from_being_made() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let code = world.code();
+    let again = |more: Value| {
+        let mut body = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    };
+    let first = world.acme.update(&id, again(json!({}))).await.expect(200);
+
+    // The same request is the same answer.
+    assert_eq!(
+        world.acme.update(&id, again(json!({}))).await.expect(200),
+        first
+    );
+    // Another one with the same code changes what it asks for besides.
+    let more = again(json!({ "name": "renamed", "extra": { "k": 1 } }));
+    let changed = world.acme.update(&id, more).await.expect(200);
+    assert_eq!(
+        (&changed["name"], &changed["extra"]),
+        (&json!("renamed"), &json!({ "k": 1 }))
+    );
+    assert_eq!(changed["zoom_user_id"], "ada");
+    let secret = again(json!({ "client_id": CLIENT_ID, "client_secret": "another-secret" }));
+    let before = world.row(&id).await;
+    world.acme.update(&id, secret).await.expect(200);
+    assert_ne!(
+        attribute(&world.row(&id).await, "version"),
+        attribute(&before, "version")
+    );
+    assert_eq!(world.wire.operations(Service::Zoom).len(), 2);
 }

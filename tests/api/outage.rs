@@ -283,11 +283,7 @@ async fn what_waiting_will_not_mend_is_an_opaque_error() {
     let (world, id) = given().await;
     let code = world.code();
     let before = stored(&world).await;
-    for name in [
-        "ResourceNotFoundException",
-        "AccessDeniedException",
-        "ValidationException",
-    ] {
+    for name in ["ResourceNotFoundException", "ValidationException"] {
         world.wire.reset();
         let fault = refusal(StatusCode::BAD_REQUEST, name);
         world.wire.break_service(Service::DynamoDb, fault);
@@ -300,6 +296,28 @@ async fn what_waiting_will_not_mend_is_an_opaque_error() {
         assert_eq!(world.wire.count(Service::Zoom), 0);
     }
     assert_eq!(stored(&world).await, before);
+}
+
+#[tokio::test]
+async fn while_a_right_is_missing_everything_is_unavailable_at_once_and_nothing_is_done() {
+    let (world, id) = given().await;
+    let code = world.code();
+    let before = stored(&world).await;
+    let denied = refusal(StatusCode::BAD_REQUEST, "AccessDeniedException");
+    world.wire.break_service(Service::DynamoDb, denied);
+    for ask in Ask::ALL {
+        let calls = world.wire.count(Service::DynamoDb);
+        let answer = ask.of(&world, &id, &code).await;
+        assert_unavailable(&answer, &format!("{ask:?}"));
+        assert!(!answer.text.contains("as ordered"));
+        let calls = world.wire.count(Service::DynamoDb) - calls;
+        assert!(calls <= 2, "{ask:?} was tried again: {calls}");
+    }
+    assert_eq!(stored(&world).await, before);
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+
+    world.wire.heal();
+    CreateUser.of(&world, &id, &code).await.expect(201);
 }
 
 const SEALING: [Ask; 4] = [CreateApp, CreateUser, ReplaceSecret, ReAuthorize];

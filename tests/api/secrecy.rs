@@ -1,12 +1,14 @@
 //! Secrets go to Zoom and into the table of secrets, sealed. Canaries are looked for everywhere else.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use functions::metrics::EmbeddedMetrics;
 use functions::runtime;
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
@@ -15,7 +17,11 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, Plaintext, TokenPair};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 use url::form_urlencoded;
 
 use crate::envelope;
@@ -77,20 +83,50 @@ fn assert_absent(canaries: &[Canary], place: &str, bytes: &[u8]) {
     }
 }
 
-/// Everything that is logged on this thread, whatever its level.
+thread_local! {
+    /// What this thread's log is written to, and from which level up. A test has its thread to itself.
+    static RECORDING: RefCell<Option<(Level, Log)>> = const { RefCell::new(None) };
+}
+
+/// Everything that is logged on this thread while it is recorded.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// Ends the recording when it goes.
+struct Recording;
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        RECORDING.set(None);
+    }
+}
+
 impl Log {
     /// Logs as the functions do, into this, until the guard is dropped.
-    fn record(&self, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .json()
-            .flatten_event(true)
-            .with_writer(self.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
+    ///
+    /// One subscriber serves all tests: those that come and go with a thread make `tracing` forget, for moments,
+    /// what other threads want to hear.
+    fn record(&self, level: Level) -> Recording {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let heard = |metadata: &Metadata<'_>| {
+                RECORDING.with_borrow(|it| {
+                    it.as_ref()
+                        .is_some_and(|(level, _)| metadata.level() <= level)
+                })
+            };
+            let format = EmbeddedMetrics::new(Some("f".to_owned()));
+            let lines = fmt::layer().event_format(format).with_writer(|| {
+                RECORDING
+                    .with_borrow(|it| it.as_ref().map(|(_, log)| log.clone()).unwrap_or_default())
+            });
+            let filter = dynamic_filter_fn(move |metadata, _| heard(metadata));
+            tracing_subscriber::registry()
+                .with(lines.with_filter(filter))
+                .init();
+        });
+        RECORDING.set(Some((level, self.clone())));
+        Recording
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -119,14 +155,6 @@ impl Write for Log {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
@@ -392,7 +420,7 @@ impl Round {
 #[tokio::test]
 async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let log = Log::default();
-    let recording = log.record(tracing::Level::INFO);
+    let recording = log.record(Level::INFO);
     let mut round = Round::new().await;
     let id = round.successes().await;
     round.refusals(&id).await;
@@ -424,7 +452,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
 async fn no_secret_is_logged_at_any_level() {
     let log = Log::default();
     let mut round = Round::new().await;
-    let recording = log.record(tracing::Level::TRACE);
+    let recording = log.record(Level::TRACE);
     let id = round.successes().await;
     let answer = round.world.acme.delete(&id).await;
     round.saw(200, answer);

@@ -214,8 +214,6 @@ async fn a_reason_is_whatever_zoom_says_in_whichever_field() {
                 .to_string(),
             "a: b: c: d",
         ),
-        (401, String::new(), "status 401"),
-        (404, "<html>".to_owned(), "status 404"),
         (
             400,
             json!({ "error": { "nested": true }, "reason": 7 }).to_string(),
@@ -227,20 +225,29 @@ async fn a_reason_is_whatever_zoom_says_in_whichever_field() {
             "linebreak",
         ),
         (400, json!({ "error": long }).to_string(), &cut),
-        (
-            400,
-            format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)),
-            "status 400",
-        ),
-        (
-            400,
-            format!("{{\"error\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000)),
-            "status 400",
-        ),
     ];
     for (status, body, reason) in cases {
         let answer = exchange_meeting(&world, reply(status, &body)).await;
         answer.expect_error(400, REFUSED, &refused_code(reason));
+    }
+    assert_nothing_stored(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_not_an_answer_of_zooms_api_refuses_nothing() {
+    let world = World::new().await;
+    let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let cases = [
+        (401, String::new()),
+        (404, "<html>".to_owned()),
+        (403, "\"Forbidden\"".to_owned()),
+        (400, nested.clone()),
+        (400, format!("{{\"error\":{nested}}}")),
+        (408, json!({ "error": "timeout" }).to_string()),
+    ];
+    for (status, body) in cases {
+        let answer = exchange_meeting(&world, reply(status, &body)).await;
+        answer.expect_error(502, "FST_ERR_ZOOM_UNAVAILABLE", FAILED);
     }
     assert_nothing_stored(&world).await;
 }

@@ -49,7 +49,7 @@ def logged(group):
         ("CreateCredential", "envelope", "kms:GenerateDataKey", create),
     ],
 )
-def test_a_function_without_its_powers_fails_in_the_envelope_and_logs_what_was_denied(function, policy, action, attempt):
+def test_a_function_without_its_powers_is_unavailable_and_logs_what_was_denied(function, policy, action, attempt):
     """And so the tests of the API show that the powers suffice."""
     iam = boto3.client("iam")
     role = ROLES[f"{function}Role"]
@@ -60,10 +60,12 @@ def test_a_function_without_its_powers_fails_in_the_envelope_and_logs_what_was_d
         answer = attempt()
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
-    assert answer.status in (500, 503), answer.body
-    assert (answer.body["success"], answer.body["statusCode"]) == (False, answer.status)
+    assert (answer.status, answer.body["code"]) == (503, "FST_ERR_UNAVAILABLE"), answer.body
+    assert answer.headers["retry-after"]
     (line,) = [line for line in logged(f"{function}Logs") if answer.headers["x-request-id"] in line and "cause" in line]
-    assert action in json.loads(line)["cause"]
+    line = json.loads(line)
+    assert action in line["cause"]
+    assert line.get("kms_failed") == (1 if action.startswith("kms:") else None)
     assert attempt().status == expected
 
 
@@ -73,6 +75,10 @@ def test_a_request_is_one_line_in_its_functions_own_log():
     (line,) = [line for line in lines if line.get("message") == "request"]
     assert (line["route"], line["team"], line["status"]) == (f"GET {CREDENTIALS}", "acme", 200)
     assert (line["dynamodb_calls"], line["kms_calls"], line["zoom_calls"]) == (2, 0, 0)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("ZoomCredentials", [["function"]])
+    assert {it["Name"] for it in directive["Metrics"]} == {"latency_ms", "dynamodb_calls", "kms_calls", "zoom_calls"}
+    assert "ListCredentials" in line["function"]
 
 
 def test_every_test_of_the_api_went_through_the_deployed_functions():

@@ -41,7 +41,8 @@ SDK = {
 
 def module_path(module):
     if module in STORES:
-        return ROOT / f"shared/src/stores/{module}.rs"
+        alone = ROOT / f"shared/src/stores/{module}.rs"
+        return alone if alone.exists() else ROOT / f"shared/src/stores/{module}/mod.rs"
     if module == "envelope":
         return ROOT / "shared/src/envelope/mod.rs"
     return ROOT / f"functions/src/{module}.rs"

@@ -70,6 +70,7 @@ def change(find, edit):
 
 API = ("Api", "Properties")
 NOT_FOUND = (*API, "GatewayResponses", "MISSING_AUTHENTICATION_TOKEN")
+SUMMAND = ("KmsFails", "Properties", "Metrics", 1, "MetricStat", "Metric")
 BODY = (*NOT_FOUND, "ResponseTemplates", "application/json")
 
 MUTATIONS = [
@@ -140,12 +141,15 @@ MUTATIONS = [
     (stack.test_events_are_the_changes_of_credentials_in_named_fields, put(("Changes", "Properties", "TargetParameters", "InputTemplate"), '{"all": "<$.dynamodb>"}')),
     (stack.test_events_are_the_changes_of_credentials_in_named_fields, put(("Changes", "Properties", "Source"), "SecretsTable.StreamArn")),
     (stack.test_a_change_that_cannot_be_told_is_tried_again_split_and_kept, drop("Changes", "Properties", "SourceParameters", "DynamoDBStreamParameters", "DeadLetterConfig")),
-    (stack.test_the_words_that_alarms_look_for_are_words_that_functions_log, put(("CreateKmsFailed", "Properties", "FilterPattern"), '{ $.cause = "*Vault*" }')),
-    (stack.test_the_words_that_alarms_look_for_are_words_that_functions_log, put(("CreateKmsFailed", "Properties", "FilterPattern"), "{ $.outcome = 1 }")),
-    (stack.test_every_alarm_can_ring, put(("KmsFails", "Properties", "MetricName"), "Nothing")),
+    (stack.test_every_alarm_can_ring, put((*SUMMAND, "MetricName"), "vault_failed")),
+    (stack.test_every_alarm_can_ring, put((*SUMMAND, "Dimensions", 0, "Name"), "FunctionName")),
+    (stack.test_every_alarm_can_ring, put((*SUMMAND, "Dimensions", 0, "Value"), "GetCredential")),
+    (stack.test_every_alarm_can_ring, put(("KmsFails", "Properties", "Metrics", 0, "Expression"), "SUM([createCredential])")),
+    (stack.test_every_failure_of_kms_and_every_one_of_zooms_has_an_alarm, drop("ZoomIsSilent")),
+    (stack.test_the_dashboard_shows_every_metric_of_every_function_that_has_it, change(lambda it: properties(it, "Dashboard"), lambda it: it.update(DashboardBody=it["DashboardBody"].replace('"zoom_silent"', '"zoom_failed"')))),
     (stack.test_the_dashboard_is_json_and_names_what_exists, put(("Dashboard", "Properties", "DashboardBody"), "{")),
     (stack.test_the_outputs_name_the_tables_the_key_the_bus_and_the_url, lambda it: it["Outputs"].pop("KeysTable")),
-    (stack.test_every_alarm_says_what_to_do, drop("KmsFails")),
+    (stack.test_every_alarm_says_what_to_do_and_every_metric_what_it_is, drop("KmsFails")),
     (stack.test_every_parameter_is_explained, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
     (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAclArn"].pop("Default")),
 ]

@@ -204,7 +204,7 @@ def test_events_are_the_changes_of_credentials_in_named_fields(template):
     (pattern,) = pipe["SourceParameters"]["FilterCriteria"]["Filters"]
     changes = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]["change"]["S"]
     assert set(changes) == {"created", "updated", "invalid", "active", "deleted", "restored"}
-    code = (ROOT / "shared/src/stores/credentials.rs").read_text()
+    code = (ROOT / "shared/src/stores/credentials/row.rs").read_text()
     written = set(re.findall(r'Self::\w+ => "(\w+)"', re.search(r"fn attribute.*?\n    \}", code, re.S)[0]))
     assert written - {"quiet"} <= set(changes)
     fields = json.loads(pipe["TargetParameters"]["InputTemplate"])
@@ -226,43 +226,72 @@ def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
     assert stream["DeadLetterConfig"] == {"Arn": "LostChanges.Arn"}
 
 
-def test_the_words_that_alarms_look_for_are_words_that_functions_log(template):
-    sources = "\n".join((ROOT / path).read_text() for path in ("shared/src/envelope/mod.rs", "shared/src/zoom/mod.rs"))
-    line = re.search(r"struct Line.*?\n\}", (ROOT / "functions/src/runtime.rs").read_text(), re.S)[0]
-    logged = set(re.findall(r"(\w+):", line)) | {"cause"}
-    errors = (ROOT / "functions/src/error.rs").read_text()
-    for name, it in template.of_type("AWS::Logs::MetricFilter").items():
-        pattern = it["Properties"]["FilterPattern"]
-        for field in re.findall(r"\$\.(\w+)", pattern):
-            assert field in logged, (name, field)
-        for words in re.findall(r'"\*([^*]+)\*"', pattern):
-            assert re.search(rf'#\[error\("{words}\b', sources), (name, words)
-    # These two statuses mean one thing each.
-    assert len(re.findall(r"StatusCode::BAD_GATEWAY", errors)) == 1
-    assert set(re.findall(r"Self::(\w+)(?:\(_\))? =>\s*\(?\s*\(StatusCode::GATEWAY_TIMEOUT", errors)) <= {
-        "ZoomTimeout",
-        "FunctionTimeout",
+def metrics():
+    """The metrics in the functions' log lines: `{name: the clients that a function needs to have it}`."""
+    source = lambda name: (ROOT / f"functions/src/{name}.rs").read_text()
+    table = re.search(r"const METRICS.*?\];", source("metrics"), re.S)[0]
+    named = re.findall(r'\("(\w+)", "\w+"\)', table)
+    line = re.search(r"macro_rules! line.*?\n        \}", source("runtime"), re.S)[0]
+    assert set(named) <= set(re.findall(r"(\w+) = ", line)), "a metric that no line has"
+    clients = {"kms": "aws.kms()", "zoom": "config::zoom()"}
+    return {name: clients.get(name.split("_")[0], "fn main") for name in named}
+
+
+def assert_of_those_that_have_it(template, metric, functions):
+    """That a metric of ours exists, is given by function, and by exactly those that can have it."""
+    can = {
+        function
+        for function in template.functions()
+        if metrics()[metric] in (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
     }
+    assert sorted(functions) == sorted(can), metric
+
+
+NAMESPACE = re.search(r'NAMESPACE: &str = "(\w+)"', (ROOT / "functions/src/metrics.rs").read_text())[1]
 
 
 def test_every_alarm_can_ring(template):
-    made = {
-        transformation["MetricName"]
-        for it in template.of_type("AWS::Logs::MetricFilter").values()
-        for transformation in it["Properties"]["MetricTransformations"]
-    }
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     assert alarms
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
-        metrics = [it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it] or [properties]
-        assert len(metrics) <= 10, f"{name}: CloudWatch takes ten metrics in an alarm"
-        for metric in metrics:
-            if metric["Namespace"] == "AWS::StackName":
-                assert metric["MetricName"] in made, name
+        stats = {it["Id"]: it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it}
+        assert len(stats) <= 10, f"{name}: CloudWatch takes ten metrics in an alarm"
+        if stats:
+            (sum_,) = [it for it in properties["Metrics"] if "Expression" in it]
+            assert sum_["Expression"] == f"SUM([{', '.join(stats)}])", name
+        ours = {}
+        for metric in stats.values() or [properties]:
+            if metric["Namespace"] == NAMESPACE:
+                (dimension,) = metric["Dimensions"]
+                assert dimension["Name"] == "function", name
+                ours.setdefault(metric["MetricName"], []).append(dimension["Value"])
             else:
                 assert metric["Namespace"].startswith("AWS/"), name
+        for metric, functions in ours.items():
+            assert_of_those_that_have_it(template, metric, functions)
+
+
+def test_every_failure_of_kms_and_every_one_of_zooms_has_an_alarm(template):
+    """But for what Zoom refuses, for which an app's owner or a user is the one to act."""
+    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
+    metric = lambda it: it.get("MetricStat", {}).get("Metric", {}).get("MetricName")
+    rung = {metric(it) for alarm in alarms for it in alarm["Properties"].get("Metrics", [])}
+    failures = {name for name in metrics() if name.split("_")[0] in ("kms", "zoom")} - {"kms_calls", "zoom_calls"}
+    assert failures - rung == {"zoom_app_refused", "zoom_grant_refused"}
+
+
+def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template):
+    shown = {"latency_ms": template.functions()}  # which Lambda's own Duration shows
+    for widget in json.loads(template.properties("Dashboard")["DashboardBody"])["widgets"]:
+        for namespace, metric, *dimensions in widget["properties"].get("metrics", []):
+            if namespace == NAMESPACE:
+                assert dimensions[0] == "function"
+                shown.setdefault(metric, []).append(dimensions[1])
+    assert set(shown) == set(metrics())
+    for metric, functions in shown.items():
+        assert_of_those_that_have_it(template, metric, functions)
 
 
 def test_the_dashboard_is_json_and_names_what_exists(template):
@@ -289,10 +318,12 @@ def test_every_parameter_has_a_default(template):
     assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
 
 
-def test_every_alarm_says_what_to_do(template):
-    page = (ROOT / "docs/operate.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+def test_every_alarm_says_what_to_do_and_every_metric_what_it_is(template):
+    alarms, named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
+    rows = re.findall(r"^\| `(\w+)` \|", alarms, re.M)
     assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
+    rows = re.findall(r"^\| (`.*?) \|", named, re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())
 
 
 def test_every_parameter_is_explained(template):

@@ -23,7 +23,7 @@ pub use credentials::{
 };
 pub use keys::{DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
-pub use requests::{Admission, Claim, Claimed, Held, Requests};
+pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{AppSecret, GrantSecret, Secrets};
 pub use transaction::{Part, Transaction, Write};
 
@@ -47,7 +47,29 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// DynamoDB refused the call: missing table, denied access, invalid expression. Trying again will not help.
+    /// The caller's role may not make this call; DynamoDB's words name the action that it lacks. Someone must
+    /// mend the role, and then trying again helps.
+    #[error("DynamoDB {operation} was denied")]
+    Denied {
+        /// Which call.
+        operation: &'static str,
+        /// DynamoDB's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such table in this account and region.
+    #[error(
+        "DynamoDB {operation} found no such table: check the names of tables in the environment against the \
+         stack's outputs, and the region; then deploy again"
+    )]
+    NoTable {
+        /// Which call.
+        operation: &'static str,
+        /// DynamoDB's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// DynamoDB refused the call, an expression for one. Trying again will not help.
     #[error("DynamoDB {operation} was refused")]
     Refused {
         /// Which call.
@@ -61,15 +83,15 @@ pub enum Error {
     Shape(#[source] serde_dynamo::Error),
 }
 
-/// Sorts a failed call into what may help by itself and what will not.
+/// Sorts a failed call by what will help.
 fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
+    let code = error.as_service_error().and_then(E::code);
     let transient = match &error {
         SdkError::ServiceError(refused) => {
-            refused.raw().status().is_server_error()
-                || refused.err().code().is_some_and(is_transient)
+            refused.raw().status().is_server_error() || code.is_some_and(is_transient)
         }
         SdkError::ConstructionFailure(_) => false,
         // Timeouts, connections that broke, answers that were no answers.
@@ -78,16 +100,23 @@ where
         | SdkError::ResponseError(_)
         | _ => true,
     };
-    if transient {
-        Error::Unavailable {
+    match code {
+        _ if transient => Error::Unavailable {
             operation,
             source: error.into(),
-        }
-    } else {
-        Error::Refused {
+        },
+        Some("AccessDeniedException") => Error::Denied {
             operation,
             source: error.into(),
-        }
+        },
+        Some("ResourceNotFoundException") => Error::NoTable {
+            operation,
+            source: error.into(),
+        },
+        _ => Error::Refused {
+            operation,
+            source: error.into(),
+        },
     }
 }
 

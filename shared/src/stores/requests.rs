@@ -52,8 +52,11 @@ impl Admission {
 pub struct Claim {
     /// The SHA-256, in hex, of the caller's key or of what stands in for it.
     pub name: String,
-    /// The SHA-256, in hex, of the request, to compare; `None` where the name says it all.
-    pub request: Option<String>,
+    /// The SHA-256, in hex, of the request.
+    pub request: String,
+    /// Whether another request under this name is refused. Not where the name is a code: that works once,
+    /// whatever comes with it.
+    pub refuses_another: bool,
 }
 
 /// An idempotency row, as it is stored.
@@ -81,8 +84,8 @@ struct Window {
 pub enum Claimed {
     /// It is ours: go on, then [`Requests::done`] or [`Requests::release`].
     Ours(Held),
-    /// The same request was done before, and made or changed this credential.
-    Done(CredentialId),
+    /// It was done before.
+    Done(Before),
     /// The same request, or another authorization of the same credential, is running.
     Running {
         /// How long it may still take.
@@ -90,6 +93,15 @@ pub enum Claimed {
     },
     /// The name was used for another request.
     Reused,
+}
+
+/// What an earlier request under the same name did.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    /// The credential that it made or changed.
+    pub made: CredentialId,
+    /// Whether it asked for the same as this one.
+    pub same: bool,
 }
 
 /// Rows that are ours until the invocation ends.
@@ -149,7 +161,7 @@ impl Requests {
             claim: claim.map(|claim| format!("idem#{team}#{}", claim.name)),
             lock: reauthorize.map(|id| format!("reauth#{team}#{id}")),
         };
-        let hash = claim.and_then(|claim| claim.request.clone());
+        let hash = claim.map(|claim| claim.request.clone());
         let rows = [
             (Part::Idempotency, &held.claim, hash),
             (Part::ReauthorizationLock, &held.lock, None),
@@ -240,12 +252,13 @@ impl Requests {
 
 /// What a row that could not be taken says.
 fn standing(part: Part, row: &ClaimRow, claim: Option<&Claim>, now: Timestamp) -> Claimed {
-    let compared = claim.and_then(|claim| claim.request.as_ref());
-    if part == Part::Idempotency && compared.is_some() && compared != row.request_hash.as_ref() {
+    let claim = claim.filter(|_| part == Part::Idempotency);
+    let same = claim.is_none_or(|claim| row.request_hash.as_ref() == Some(&claim.request));
+    if !same && claim.is_some_and(|claim| claim.refuses_another) {
         return Claimed::Reused;
     }
     match (row.in_progress_until, row.credential_id) {
-        (None, Some(made)) => Claimed::Done(made),
+        (None, Some(made)) => Claimed::Done(Before { made, same }),
         (until, _) => Claimed::Running {
             wait: now.until(Timestamp::from_millis(until.unwrap_or_default())),
         },

@@ -13,6 +13,8 @@ use crate::timestamp::Timestamp;
 
 /// More than any token answer or user object has; an error page is cut here too.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// A caller is not told to wait longer, whatever Zoom says.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// As much of Zoom's reason as is passed on.
 const MAX_REASON_CHARACTERS: usize = 200;
 
@@ -49,6 +51,8 @@ pub(super) struct Failure {
     retry_after: Option<Duration>,
     tracking_id: Option<String>,
     body: ErrorBody,
+    /// Whether Zoom's API said it, and not something on the way.
+    is_zooms: bool,
 }
 
 /// Zoom's error objects: keys vary by endpoint and age.
@@ -112,14 +116,19 @@ impl Failure {
             retry_after: retry_after.and_then(parse_retry_after),
             tracking_id,
             body: ErrorBody::default(),
+            is_zooms: false,
         }
     }
 
-    /// A body that is no JSON object says nothing more than the status did.
+    /// A body that is no JSON object is not from Zoom's API but from something on the way to it.
     pub(super) fn with_body(self, body: &[u8]) -> Self {
-        Self {
-            body: serde_json::from_slice(body).unwrap_or_default(),
-            ..self
+        match serde_json::from_slice(body) {
+            Ok(body) => Self {
+                body,
+                is_zooms: true,
+                ..self
+            },
+            Err(_) => self,
         }
     }
 
@@ -161,7 +170,11 @@ impl Failure {
             Some(Error::Limited {
                 retry_after: self.retry_after,
             })
-        } else if vague || !self.status.is_client_error() {
+        } else if vague
+            || !self.is_zooms
+            || !self.status.is_client_error()
+            || self.status == StatusCode::REQUEST_TIMEOUT
+        {
             let source = Fault::Status(self.status.as_u16());
             Some(Error::Failed {
                 source,
@@ -232,12 +245,12 @@ fn echoes(words: &str, secret: &str) -> bool {
 /// Seconds, an ISO 8601 instant or an HTTP date: Zoom uses all three.
 fn parse_retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     let instant = Timestamp::try_from(text.to_owned()).ok().or_else(|| {
         jiff::fmt::rfc2822::parse(text)
             .ok()
             .map(|zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond()))
     })?;
-    Some(Timestamp::now().until(instant))
+    Some(Timestamp::now().until(instant).min(LONGEST_WAIT))
 }

@@ -165,6 +165,7 @@ impl Zoom {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(trust())
                 .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
                 .connect_timeout(CONNECT)
                 .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
         };
