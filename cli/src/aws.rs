@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Builder, ProvideCredentials};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::{ProvideCredentials, SharedCredentialsProvider};
 
 use crate::error::{Error, chain};
 
-/// A client, and the region it is for. Where `AWS_ENDPOINT_URL_DYNAMODB` is set, it calls that.
-pub(crate) async fn dynamodb() -> Result<(Client, String), Error> {
+/// What the clients are made of: with credentials that are there, and the region by its name. Each client calls
+/// what its `AWS_ENDPOINT_URL_…` says, where that is set.
+pub(crate) async fn config() -> Result<(SdkConfig, String), Error> {
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(timeouts())
         .load()
@@ -28,8 +28,9 @@ pub(crate) async fn dynamodb() -> Result<(Client, String), Error> {
         .provide_credentials()
         .await
         .map_err(|error| Error::NoCredentials(chain(&error)))?;
-    let config = Builder::from(&config).credentials_provider(credentials);
-    Ok((Client::from_conf(config.build()), region))
+    let credentials = SharedCredentialsProvider::new(credentials);
+    let config = config.into_builder().credentials_provider(credentials);
+    Ok((config.build(), region))
 }
 
 /// A person waits, and knows no more than that nothing happens.

@@ -44,9 +44,31 @@ pub(crate) enum Error {
         source: io::Error,
     },
     #[error(
-        "there is no table {table} in {region}: check the name (--keys-table, KEYS_TABLE), the region (AWS_REGION) and the account (AWS_PROFILE)"
+        "there is no table {table} in {region}: check the name (--stack or --keys-table), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
     NoTable { table: String, region: String },
+    #[error(
+        "there is no stack {stack} in {region}: check the name (--stack, STACK), the region (AWS_REGION) and the account (AWS_PROFILE)"
+    )]
+    NoStack { stack: String, region: String },
+    #[error(
+        "stack {stack} ({status}) has no output {output}: it is of another template or version, or was not deployed to its end. Deploy this version's template, or name the table itself (--keys-table)"
+    )]
+    NoOutput {
+        stack: String,
+        output: &'static str,
+        status: String,
+    },
+    #[error(
+        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy, and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+    )]
+    StackDenied { stack: String, why: String },
+    #[error("looking at stack {stack} was refused: {why}")]
+    StackRefused { stack: String, why: String },
+    #[error(
+        "CloudFormation does not answer: {0}. Try again, or name the table itself (--keys-table)"
+    )]
+    NoCloudFormation(String),
     #[error("{}", told(.0))]
     Store(#[from] stores::Error),
     #[error("cannot write the output: {0}")]
@@ -89,7 +111,11 @@ fn told(error: &stores::Error) -> String {
             )
         }
         stores::Error::Shape(_) => format!(
-            "{}; is it the keys table that --keys-table or KEYS_TABLE names? If so, this program is older than the row",
+            "{}: either it is not the table of teams and API keys that --stack or --keys-table names, or the row is of another version than this program: use the program of the version that is deployed",
+            chain(error)
+        ),
+        stores::Error::Refused { .. } if code(error) == Some("ValidationException") => format!(
+            "{}: is it the table of teams and API keys that --keys-table names?",
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
@@ -103,21 +129,29 @@ fn told(error: &stores::Error) -> String {
     }
 }
 
+/// What DynamoDB calls the error.
+fn code(error: &stores::Error) -> Option<&str> {
+    causes(error).find_map(|cause| cause.downcast_ref::<ErrorMetadata>()?.code())
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
 /// An error and its causes, each said once.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // DynamoDB's own sentence, which otherwise shows as a struct.
-        let said = error
+    for cause in causes(error) {
+        // AWS's own sentence, which otherwise shows as a struct.
+        let said = cause
             .downcast_ref::<ErrorMetadata>()
             .and_then(ErrorMetadata::message)
-            .map_or_else(|| error.to_string(), str::to_owned);
+            .map_or_else(|| cause.to_string(), str::to_owned);
         if !text.ends_with(&said) {
             text.push_str(": ");
             text.push_str(&said);
         }
-        cause = error.source();
     }
     text
 }

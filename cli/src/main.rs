@@ -7,10 +7,12 @@ mod aws;
 mod error;
 mod keys;
 mod output;
+mod stack;
 mod teams;
 
 use std::process::ExitCode;
 
+use aws_sdk_dynamodb::Client;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::stores::Operator;
@@ -21,17 +23,20 @@ use output::Output;
 /// What one types to get here, for usage lines and hints that can be copied.
 const PROGRAM: &str = "cargo run -p cli --";
 
-const MISSING_TABLE: &str = "the keys table is not named: pass --keys-table NAME or set KEYS_TABLE.
-For the local stack, `set -a; . .local/env` sets it; in AWS it is the name of the stack's table of API keys.";
+const NO_PLACE: &str = "neither a stack nor a keys table is named: pass --stack NAME (or set STACK) for a stack in AWS,
+or --keys-table NAME (or KEYS_TABLE). For the local stack, `set -a; . .local/env` sets it.";
+
+const TWO_PLACES: &str = "a stack and a keys table are named, and only one can be meant: of --stack (or STACK) and --keys-table
+(or KEYS_TABLE, which .local/env sets), leave one out.";
 
 const AFTER_HELP: &str = "\
 AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
 Local stack: start it with `cargo run`, then `set -a; . .local/env` sets all that is needed here.
 
 Examples:
-  cargo run -p cli -- teams create acme
-  KEY=$(cargo run -q -p cli -- keys create --team acme --permission full)
-  cargo run -q -p cli -- keys list --team acme --json";
+  cargo run -p cli -- --stack zoom-credentials teams create acme
+  KEY=$(cargo run -q -p cli -- --stack zoom-credentials keys create --team acme --permission full)
+  cargo run -q -p cli -- keys list --team acme --json     # with STACK or KEYS_TABLE set";
 
 /// Manages the vault's teams and their API keys
 #[derive(Debug, Parser)]
@@ -41,7 +46,11 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
 
-    /// The DynamoDB table of teams and API keys
+    /// The CloudFormation stack of the vault; its outputs name its tables
+    #[arg(long, global = true, env = "STACK", value_name = "NAME")]
+    stack: Option<String>,
+
+    /// Instead of a stack: the DynamoDB table of teams and API keys
     #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
     keys_table: Option<String>,
 
@@ -61,12 +70,12 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (cli, table) = match parse() {
+    let (cli, place) = match parse() {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error),
     };
     let output = Output::new(cli.json);
-    match run(cli.command, table, output).await {
+    match run(cli.command, place, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,9 +85,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, table: String, output: Output) -> Result<(), Error> {
-    let (client, region) = aws::dynamodb().await?;
-    let operator = &Operator::new(client, table.clone());
+async fn run(command: Command, place: Place, output: Output) -> Result<(), Error> {
+    let (config, region) = aws::config().await?;
+    let table = match place {
+        Place::Table(name) => name,
+        Place::Stack(name) => stack::keys_table(&config, &name, &region).await?,
+    };
+    let operator = &Operator::new(Client::new(&config), table.clone());
     match command {
         Command::Teams(command) => teams::run(command, operator, output).await,
         Command::Keys(command) => keys::run(command, operator, output).await,
@@ -86,13 +99,29 @@ async fn run(command: Command, table: String, output: Output) -> Result<(), Erro
     .map_err(|error| error.locate(table, region))
 }
 
-/// The command line, and the table's name out of it. A global argument cannot be required by clap.
-fn parse() -> Result<(Cli, String), clap::Error> {
+/// Where the teams and keys are.
+#[derive(Debug)]
+enum Place {
+    /// In the table that this stack made for them.
+    Stack(String),
+    /// In this table.
+    Table(String),
+}
+
+/// The command line, and the place out of it. Of global arguments clap cannot require one, nor see that they exclude
+/// each other where they stand on either side of a subcommand.
+fn parse() -> Result<(Cli, Place), clap::Error> {
     let mut cli = Cli::try_parse()?;
-    let table = cli.keys_table.take().filter(|name| !name.is_empty());
-    table
-        .map(|table| (cli, table))
-        .ok_or_else(|| Cli::command().error(ErrorKind::MissingRequiredArgument, MISSING_TABLE))
+    let is_named = |name: &String| !name.is_empty();
+    let stack = cli.stack.take().filter(is_named);
+    let table = cli.keys_table.take().filter(is_named);
+    let wrong = |kind, why| Err(Cli::command().error(kind, why));
+    match (stack, table) {
+        (Some(stack), None) => Ok((cli, Place::Stack(stack))),
+        (None, Some(table)) => Ok((cli, Place::Table(table))),
+        (None, None) => wrong(ErrorKind::MissingRequiredArgument, NO_PLACE),
+        (Some(_), Some(_)) => wrong(ErrorKind::ArgumentConflict, TWO_PLACES),
+    }
 }
 
 /// Says what is wrong with the command line, or what `--help` asked for.
@@ -136,6 +165,7 @@ mod tests {
     fn help_names_the_environment_at_every_level() {
         for of in [&[][..], &["teams", "set"], &["keys", "create"]] {
             assert!(help(of).contains("KEYS_TABLE"), "{of:?}");
+            assert!(help(of).contains("[env: STACK="), "{of:?}");
         }
         assert!(help(&[]).contains("AWS_PROFILE"));
         assert!(help(&[]).contains("set -a; . .local/env"));

@@ -7,6 +7,7 @@
 
 use std::process::Stdio;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::http::StatusCode;
 use local::stack::{Elsewhere, Options, Stack};
@@ -67,11 +68,17 @@ impl World {
 
     /// With one variable of the stack's environment left out.
     async fn cli_without(&self, line: &str, missing: &str) -> Said {
+        self.cli_with(line, missing, &[]).await
+    }
+
+    /// With one variable of the stack's environment left out, and others added to it.
+    async fn cli_with(&self, line: &str, missing: &str, more: &[(&str, &str)]) -> Said {
         let env = self.env.iter().filter(|(name, _)| name != missing);
         let output = Command::new(env!("CARGO_BIN_EXE_cli"))
             .args(line.split_whitespace())
             .env_clear()
             .envs(env.map(|(name, value)| (name, value)))
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .output()
             .await
@@ -107,6 +114,39 @@ impl World {
             "{line}: {said:?}"
         );
         said.err
+    }
+
+    /// With a stack to find instead of a table, where CloudFormation answers like this.
+    async fn cli_in_aws(&self, line: &str, status: u16, answer: String) -> Said {
+        let answer = (StatusCode::from_u16(status).unwrap(), answer);
+        let router = Router::new().fallback(move || std::future::ready(answer.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let cloudformation = [("AWS_ENDPOINT_URL_CLOUDFORMATION", url.as_str())];
+        self.cli_with(line, "KEYS_TABLE", &cloudformation).await
+    }
+
+    /// Puts a row of the team `acme` into the keys table, past the program.
+    async fn put(&self, record: &str, attributes: &[(&str, &str)]) {
+        let variable = |name: &str| &self.env.iter().find(|(it, _)| it == name).unwrap().1;
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version_latest()
+            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                "a", "b", None, None, "test",
+            ))
+            .endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
+        let mut put = aws_sdk_dynamodb::Client::from_conf(config.build())
+            .put_item()
+            .table_name(variable("KEYS_TABLE"));
+        for (name, text) in [("team_id", "acme"), ("record", record)]
+            .iter()
+            .chain(attributes)
+        {
+            put = put.item(*name, AttributeValue::S((*text).to_owned()));
+        }
+        put.send().await.unwrap();
     }
 
     async fn key(&self, team: &str, permission: &str) -> String {
@@ -372,4 +412,181 @@ async fn what_is_missing_in_the_environment_is_named() {
     let said = world.cli_without("teams list", "KEYS_TABLE").await;
     assert_eq!((said.code, said.out.as_str()), (2, ""));
     assert!(said.err.contains("KEYS_TABLE"), "{said:?}");
+    assert!(said.err.contains("--stack NAME"), "{said:?}");
+
+    let none = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let said = world
+        .cli_with("teams list", "AWS_ACCESS_KEY_ID", &none)
+        .await;
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(
+        said.err.starts_with("error: no AWS credentials: log in"),
+        "{said:?}"
+    );
+}
+
+/// As CloudFormation answers for a stack.
+fn described(outputs: &[(&str, &str)]) -> String {
+    let outputs = outputs.iter().map(|(key, value)| {
+        format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
+    });
+    let outputs = outputs.collect::<Vec<_>>().concat();
+    format!(
+        "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><DescribeStacksResult>\
+         <Stacks><member><StackName>vault</StackName><StackStatus>CREATE_COMPLETE</StackStatus>\
+         <CreationTime>2026-01-02T03:04:05.678Z</CreationTime><Outputs>{outputs}</Outputs></member></Stacks>\
+         </DescribeStacksResult></DescribeStacksResponse>"
+    )
+}
+
+/// As CloudFormation refuses.
+fn refused(code: &str, message: &str) -> String {
+    format!(
+        "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+    )
+}
+
+#[tokio::test]
+async fn a_stacks_outputs_say_where_its_teams_and_keys_are() {
+    let world = World::new().await;
+    let (_, table) = world
+        .env
+        .iter()
+        .find(|(name, _)| name == "KEYS_TABLE")
+        .unwrap();
+    let outputs = described(&[("ApiUrl", "https://a.test"), ("KeysTable", table)]);
+
+    let line = "--stack vault teams create acme";
+    let said = world.cli_in_aws(line, 200, outputs.clone()).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let line = "keys create --team acme --permission full --stack vault";
+    let said = world.cli_in_aws(line, 200, outputs).await;
+    assert_eq!(world.list(said.out.trim_end()).await, 200);
+    // A table that the stack has lost.
+    let lost = described(&[("KeysTable", "lost")]);
+    let said = world
+        .cli_in_aws("teams list --stack vault", 200, lost)
+        .await;
+    assert!(
+        said.err
+            .starts_with("error: there is no table lost in us-east-1"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stack_that_does_not_help_is_said_with_the_way_out() {
+    let world = World::new().await;
+    for (status, answer, words) in [
+        (
+            400,
+            refused("ValidationError", "Stack with id vault does not exist"),
+            "there is no stack vault in us-east-1: check the name (--stack, STACK), the region (AWS_REGION)",
+        ),
+        (
+            200,
+            described(&[("BucketName", "b")]),
+            "stack vault (CREATE_COMPLETE) has no output KeysTable: it is of another template or version",
+        ),
+        (
+            403,
+            refused(
+                "AccessDenied",
+                "User: u is not authorized to perform: cloudformation:DescribeStacks",
+            ),
+            "looking at stack vault was denied: you need the policy in its output OperatorPolicy",
+        ),
+        (
+            403,
+            refused(
+                "ExpiredToken",
+                "The security token included in the request is expired",
+            ),
+            "looking at stack vault was refused: The security token included in the request is expired",
+        ),
+    ] {
+        let said = world
+            .cli_in_aws("--stack vault teams list", status, answer)
+            .await;
+        assert_eq!((said.code, said.out.as_str()), (1, ""));
+        assert!(said.err.starts_with(&format!("error: {words}")), "{said:?}");
+        assert_eq!(said.err.lines().count(), 1);
+        // AWS's own words are in it once, and no struct's.
+        assert!(
+            !said.err.contains('{') && said.err.matches("DescribeStacks").count() < 2,
+            "{said:?}"
+        );
+    }
+    let nobody = [("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1")];
+    let said = world
+        .cli_with("--stack vault teams list", "KEYS_TABLE", &nobody)
+        .await;
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(
+        said.err
+            .starts_with("error: CloudFormation does not answer: "),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stack_and_a_table_exclude_each_other() {
+    let world = World::new().await;
+    for (line, env) in [
+        ("--stack vault teams list", None),
+        ("--stack vault teams list --keys-table keys", None),
+        ("teams list", Some(("STACK", "vault"))),
+    ] {
+        let said = world.cli_with(line, "", env.as_slice()).await;
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}");
+        assert!(said.err.contains("only one can be meant"), "{said:?}");
+    }
+    let said = world.cli_with("teams list", "", &[("STACK", "")]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_table_of_another_kind_or_version_is_said_to_be_one() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+    let other_table = world
+        .failed(1, "teams set acme --rate 5 --keys-table requests")
+        .await;
+    assert!(
+        other_table.contains("is it the table of teams and API keys"),
+        "{other_table}"
+    );
+
+    world
+        .put(
+            "key#0123456789ab",
+            &[
+                ("permission", "owner"),
+                ("created_at", "2026-01-02T03:04:05.678Z"),
+            ],
+        )
+        .await;
+    let said = world.failed(1, "keys list --team acme").await;
+    assert!(
+        said.starts_with("error: a row has an unknown shape: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("owner") && said.contains("use the program of the version that is deployed"),
+        "{said}"
+    );
+
+    world.put("settings", &[("pace", "slow")]).await;
+    for line in [
+        "teams list",
+        "keys list --team acme",
+        "keys create --team acme --permission full",
+    ] {
+        let said = world.failed(1, line).await;
+        assert!(
+            said.starts_with("error: a row has an unknown shape: missing field `rate`"),
+            "{line}: {said}"
+        );
+    }
 }

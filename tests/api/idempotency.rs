@@ -4,7 +4,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
-use shared::api_key::Permission;
 use tokio::task::JoinSet;
 
 use crate::proxy::{Fault, Service};
@@ -15,7 +14,7 @@ use crate::world::{
 
 const RUNNING: &str = "The same request is still being processed: try again after retry-after";
 const REUSED: &str = "The Idempotency-Key was used before with another request body: use a new key";
-const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
+pub(crate) const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
 
 fn reauthorization(world: &World) -> Value {
     json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI })
@@ -37,44 +36,6 @@ async fn a_repeated_key_answers_what_the_first_request_made() {
     assert_eq!(repeated.expect(201), first.expect(201));
     assert_eq!(world.count("credentials").await, 1);
     assert_eq!(world.count("secrets").await, 1);
-}
-
-#[tokio::test]
-async fn a_repeat_renders_the_credential_as_it_is_now() {
-    let world = World::new().await;
-    let first = world
-        .acme
-        .create_as("key", app_body("bot"))
-        .await
-        .expect(201);
-    let id = first["credential_id"].as_str().unwrap();
-    let renamed = world.acme.update(id, json!({ "name": "robot" })).await;
-
-    let repeated = world.acme.create_as("key", app_body("bot")).await;
-    assert_eq!(repeated.expect(201), renamed.expect(200));
-}
-
-#[tokio::test]
-async fn a_repeat_whose_credential_is_gone_is_not_found() {
-    let world = World::new().await;
-    let first = world
-        .acme
-        .create_as("key", app_body("bot"))
-        .await
-        .expect(201);
-    world
-        .acme
-        .delete(first["credential_id"].as_str().unwrap())
-        .await
-        .expect(200);
-
-    let repeated = world.acme.create_as("key", app_body("bot")).await;
-    repeated.expect_error(
-        404,
-        "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
-        "Zoom credential not found",
-    );
-    assert_eq!(world.count("credentials").await, 1);
 }
 
 #[tokio::test]
@@ -122,32 +83,6 @@ async fn a_key_that_comes_with_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_vault_ignores_does_not_make_a_body_another_one() {
-    let world = World::new().await;
-    let first = world
-        .acme
-        .create_as("key", app_body("bot"))
-        .await
-        .expect(201);
-
-    let mut same = app_body("bot");
-    same["unknown"] = json!([1, 2]);
-    same["redirect_uri"] = json!(REDIRECT_URI);
-    assert_eq!(world.acme.create_as("key", same).await.expect(201), first);
-
-    let text = format!(
-        "{{ \"client_secret\" : \"{CLIENT_SECRET}\",\n \"name\":\"\\u0062ot\", \"client_id\": \"{CLIENT_ID}\" }}"
-    );
-    let request = world
-        .acme
-        .request(Method::POST, "/v2/zoom-credentials")
-        .header("idempotency-key", "key")
-        .header("content-type", "application/json")
-        .body(text);
-    assert_eq!(send(request).await.expect(201), first);
-}
-
-#[tokio::test]
 async fn the_body_is_compared_while_the_first_request_runs_too() {
     let world = World::new().await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
@@ -170,36 +105,6 @@ async fn the_body_is_compared_while_the_first_request_runs_too() {
 }
 
 #[tokio::test]
-async fn what_was_invalid_is_not_remembered() {
-    let world = World::new().await;
-    let mut invalid = app_body("bot");
-    invalid["name"] = json!("");
-    let answer = world.acme.create_as("key", invalid).await;
-    answer.expect_error(
-        400,
-        "FST_ERR_VALIDATION",
-        "body/name must NOT have fewer than 1 characters",
-    );
-
-    world
-        .acme
-        .create_as("key", app_body("bot"))
-        .await
-        .expect(201);
-}
-
-#[tokio::test]
-async fn a_refusal_by_zoom_frees_the_key() {
-    let world = World::new().await;
-    let wrong = user_body("bot", "no-such-code");
-    let answer = world.acme.create_as("key", wrong).await;
-    answer.expect_code(400, REFUSED);
-
-    let right = user_body("bot", &world.code());
-    world.acme.create_as("key", right).await.expect(201);
-}
-
-#[tokio::test]
 async fn a_failure_before_the_code_is_sent_frees_the_key() {
     let world = World::new().await;
     let body = user_body("bot", &world.code());
@@ -212,24 +117,6 @@ async fn a_failure_before_the_code_is_sent_frees_the_key() {
 
     let other = user_body("other", &world.code());
     world.acme.create_as("key", other).await.expect(201);
-}
-
-#[tokio::test]
-async fn keys_belong_to_a_team() {
-    let world = World::new().await;
-    let zeta = world.caller("zeta", Permission::Full).await;
-    let ours = world
-        .acme
-        .create_as("key", app_body("bot"))
-        .await
-        .expect(201);
-    let theirs = zeta.create_as("key", app_body("theirs")).await.expect(201);
-
-    assert_ne!(ours["credential_id"], theirs["credential_id"]);
-    assert_eq!(
-        zeta.create_as("key", app_body("theirs")).await.expect(201),
-        theirs
-    );
 }
 
 #[tokio::test]
@@ -247,32 +134,6 @@ async fn a_code_names_its_request() {
     }
     assert_eq!(world.exchanges(), 1);
     assert_eq!(world.count("credentials").await, 1);
-}
-
-#[tokio::test]
-async fn a_corrected_request_with_the_same_code_goes_through() {
-    let world = World::new().await;
-    let right = user_body("bot", &world.code());
-    let mut wrong = right.clone();
-    wrong["client_secret"] = json!("mistyped");
-    world.acme.create(wrong).await.expect_code(400, REFUSED);
-    let mut wrong = right.clone();
-    wrong["redirect_uri"] = json!("https://example.test/other");
-    world.acme.create(wrong).await.expect_code(400, REFUSED);
-
-    world.acme.create(right).await.expect(201);
-}
-
-#[tokio::test]
-async fn a_code_of_another_team_is_not_answered_with_its_credential() {
-    let world = World::new().await;
-    let zeta = world.caller("zeta", Permission::Full).await;
-    let body = user_body("bot", &world.code());
-    world.acme.create(body.clone()).await.expect(201);
-
-    let theirs = zeta.create(body).await;
-    theirs.expect_error(400, REFUSED, &refused_code(SPENT));
-    assert_eq!(zeta.list("").await.expect(200), json!([]));
 }
 
 #[tokio::test]
@@ -391,15 +252,6 @@ async fn a_key_is_1_to_255_visible_ascii_characters() {
     }
     assert_eq!(world.count("credentials").await, 3);
     assert_eq!(world.wire.count(Service::Zoom), 0);
-}
-
-#[tokio::test]
-async fn keys_are_compared_to_the_letter() {
-    let world = World::new().await;
-    for key in ["key", "Key", "key."] {
-        world.acme.create_as(key, app_body(key)).await.expect(201);
-    }
-    assert_eq!(world.count("credentials").await, 3);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl World {
 
 /// The three headers, as numbers.
 #[track_caller]
-fn told(answer: &Answer) -> [u32; 3] {
+pub(crate) fn told(answer: &Answer) -> [u32; 3] {
     NAMES.map(|name| answer.header(name).unwrap().parse().unwrap())
 }
 
@@ -240,30 +240,6 @@ async fn each_team_has_a_rate_of_its_own_shared_by_its_keys() {
     assert_eq!(told(&answer), [7, 6, 1]);
     assert_eq!(world.windows("slow").await.iter().sum::<u32>(), 6);
     assert_eq!(world.windows("slo").await, [1]);
-}
-
-#[tokio::test]
-async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
-    let world = World::new().await;
-    let team = "unset".parse().unwrap();
-    world.operator.create_team(&team, None).await.unwrap();
-    let caller = world.caller("unset", Permission::Full).await;
-    assert_eq!(told(&caller.delete("no-id").await)[0], 20);
-
-    for rate in [1, 0, u32::MAX] {
-        world.operator.set_rate(&team, rate).await.unwrap();
-        assert_eq!(told(&caller.delete("no-id").await)[0], rate);
-    }
-
-    // A key whose team has no settings at all.
-    let key = ApiKey::generate("bare".parse().unwrap()).unwrap();
-    world
-        .operator
-        .insert_key(&key, Permission::Full)
-        .await
-        .unwrap();
-    let caller = world.stranger(&text_of(key));
-    assert_eq!(told(&caller.delete("no-id").await)[0], 20);
 }
 
 #[tokio::test]

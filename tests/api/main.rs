@@ -1,5 +1,6 @@
 //! The behaviour of the whole, through the handlers, over a real world: a file per behaviour, a sentence
-//! per test. Each test has a world of its own, and all of them run in parallel.
+//! per test. Each test has a world of its own, and all of them run in parallel. What is in `anywhere` needs no more
+//! than a vault's address, and runs against one that was deployed too.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 )]
 
 mod access;
+mod anywhere;
 mod bounds;
 mod concurrency;
 mod contract;
@@ -25,9 +27,9 @@ mod pkce;
 mod properties;
 mod proxy;
 mod reading;
-mod round_trip;
 mod secrecy;
 mod siblings;
 mod updating;
+mod vault;
 mod world;
 mod zoom_faults;

@@ -9,43 +9,6 @@ use crate::proxy::{Fault, Rule, Service};
 use crate::world::{Answer, Caller, Row, World, an_app, id_of, user_body, with};
 
 #[tokio::test]
-async fn a_created_credential_can_be_read() {
-    let world = World::new().await;
-    let created = world
-        .acme
-        .create(user_body("bot", &world.code()))
-        .await
-        .expect(201);
-    let id = created["credential_id"].as_str().unwrap();
-
-    assert_eq!(world.acme.get(id).await.expect(200), created);
-    assert_eq!(
-        world.acme.get(&id.to_uppercase()).await.expect(200),
-        created
-    );
-    assert_eq!(world.acme.list("").await.expect(200), json!([created]));
-}
-
-#[tokio::test]
-async fn an_id_that_names_nothing_is_not_found() {
-    let world = World::new().await;
-    for id in [
-        CredentialId::generate().to_string(),
-        "00000000-0000-0000-0000-000000000000".to_owned(),
-        "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned(),
-        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF".to_owned(),
-        "a1b2c3d4-e5f6-1890-8bcd-ef1234567890".to_owned(),
-        "a1b2c3d4-e5f6-8890-bbcd-ef1234567890".to_owned(),
-    ] {
-        world.acme.get(&id).await.expect_error(
-            404,
-            "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
-            "Zoom credential not found",
-        );
-    }
-}
-
-#[tokio::test]
 async fn reading_touches_neither_secrets_nor_kms_nor_zoom() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
@@ -65,13 +28,13 @@ async fn reading_touches_neither_secrets_nor_kms_nor_zoom() {
     }
 }
 
-fn names(listed: &Value) -> Vec<&str> {
+pub(crate) fn names(listed: &Value) -> Vec<&str> {
     let listed = listed.as_array().unwrap().iter();
     listed.map(|it| it["name"].as_str().unwrap()).collect()
 }
 
 /// Query values as they stand in a URL.
-fn query(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
     query.extend_pairs(pairs).finish()
 }
@@ -208,93 +171,8 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
     }
 }
 
-#[tokio::test]
-async fn a_query_that_says_nothing_sensible_is_refused_by_its_rule() {
-    const TYPES: &str = "querystring/credential_type must be a comma-separated list of app, user";
-    const STATES: &str = "querystring/state must be a comma-separated list of active, invalid";
-    const PAIRS: &str = "querystring/extra must be key:value pairs, separated by commas";
-    const DELETED: &str = "querystring/deleted must be true or false";
-    const LIMIT: &str = "querystring/limit must be an integer from 1 to 1000";
-    const CURSOR: &str = "querystring/cursor must be a cursor from the header x-next-cursor";
-    let world = World::new().await;
-    for (name, message, values) in [
-        (
-            "credential_type",
-            TYPES,
-            vec![
-                "bot", "App", "app,", ",user", "app,bot", "app;user", "app\0", "null", "aрp",
-            ],
-        ),
-        (
-            "state",
-            STATES,
-            vec!["Active", "active,deleted", ",", "*", "active invalid"],
-        ),
-        (
-            "extra",
-            PAIRS,
-            vec!["env", "a:b,", ",a:b", "a:b,c", "{\"a\""],
-        ),
-        (
-            "deleted",
-            DELETED,
-            vec!["yes", "1", "TRUE", "True", "true,false", " true"],
-        ),
-        (
-            "limit",
-            LIMIT,
-            vec![
-                "0",
-                "1001",
-                "-1",
-                "+1",
-                "1.0",
-                "1e2",
-                "0x10",
-                "ten",
-                " 1",
-                "١",
-                "1_0",
-                "NaN",
-                "18446744073709551617",
-                "99999999999999999999999999",
-            ],
-        ),
-        (
-            "cursor",
-            CURSOR,
-            vec![
-                "x",
-                "null",
-                "AQ",
-                "AQ==",
-                // 23 characters are 17 bytes: version 1 and an id. These are one off.
-                "AAAAAAAAAAAAAAAAAAAAAAA",
-                "AgAAAAAAAAAAAAAAAAAAAAA",
-                "_wAAAAAAAAAAAAAAAAAAAAA",
-                "AQAAAAAAAAAAAAAAAAAAAA",
-                "AQAAAAAAAAAAAAAAAAAAAAAA",
-                "AQAAAAAAAAAAAAAAAAAAAAB",
-                "AQAAAAAAAAAAAAAAAAAAAAA=",
-                "AQAAAAAAAAAAAAAAAAAAAA+",
-                "AQ AAAAAAAAAAAAAAAAAAAA",
-                "01941f29-7c00-7000-8000-000000000000",
-                "../../etc",
-                "é",
-                "\0",
-            ],
-        ),
-    ] {
-        for value in values {
-            let answer = world.acme.list(&query(&[(name, value)])).await;
-            assert_eq!(answer.status, 400, "{name}={value}: {}", answer.text);
-            answer.expect_error(400, "FST_ERR_VALIDATION", message);
-        }
-    }
-}
-
 /// Follows the cursors to the end of a list.
-async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
+pub(crate) async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
     let mut pages = Vec::new();
     let mut cursor = None::<String>;
     loop {
@@ -340,96 +218,8 @@ fn id_in(row: &Row) -> &str {
 }
 
 /// The numbers from `from` down to `to`, as names.
-fn down(from: usize, to: usize) -> Vec<String> {
+pub(crate) fn down(from: usize, to: usize) -> Vec<String> {
     (to..=from).rev().map(|number| number.to_string()).collect()
-}
-
-#[tokio::test]
-async fn pages_are_newest_first_full_and_complete() {
-    let world = World::new().await;
-    given_rows(&world, 7, &[]).await;
-    assert_eq!(names(&world.acme.list("").await.expect(200)), down(6, 0));
-
-    for (limit, sizes) in [
-        (1, vec![1; 7]),
-        (2, vec![2, 2, 2, 1]),
-        (3, vec![3, 3, 1]),
-        (6, vec![6, 1]),
-        (7, vec![7]),
-        (8, vec![7]),
-        (1000, vec![7]),
-    ] {
-        let pages = pages(&world.acme, &format!("?limit={limit}")).await;
-        let got: Vec<usize> = pages.iter().map(|page| names(page).len()).collect();
-        assert_eq!(got, sizes, "limit {limit}");
-        let all: Vec<&str> = pages.iter().flat_map(names).collect();
-        assert_eq!(all, down(6, 0), "limit {limit}");
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_outlives_the_credential_it_names_and_sees_nothing_newer() {
-    let world = World::new().await;
-    let rows = given_rows(&world, 5, &[]).await;
-    let first = world.acme.list("?limit=2").await;
-    assert_eq!(names(&first.expect(200)), ["4", "3"]);
-    let cursor = first.header("x-next-cursor").unwrap();
-
-    world.acme.delete(id_in(&rows[3])).await.expect(200);
-    world.acme.delete(id_in(&rows[1])).await.expect(200);
-    world.given_app("newer").await;
-
-    let rest = world.acme.list(&format!("?cursor={cursor}")).await;
-    assert_eq!(names(&rest.expect(200)), ["2", "0"]);
-    assert_eq!(rest.header("x-next-cursor"), None);
-}
-
-#[tokio::test]
-async fn a_cursor_of_another_team_shows_only_ones_own() {
-    let world = World::new().await;
-    given_rows(&world, 3, &[]).await;
-    let cursor = world.acme.list("?limit=1").await;
-    let cursor = cursor.header("x-next-cursor").unwrap().to_owned();
-    let other = world
-        .caller("other", shared::api_key::Permission::Full)
-        .await;
-    let mine = other.create(an_app("mine")).await.expect(201);
-
-    let listed = other.list(&format!("?cursor={cursor}")).await;
-    assert_eq!(listed.expect(200), json!([]));
-    assert_eq!(other.list("").await.expect(200), json!([mine]));
-}
-
-#[tokio::test]
-async fn deleted_credentials_are_listed_where_they_are_asked_for() {
-    let world = World::new().await;
-    let rows = given_rows(&world, 9, &[]).await;
-    for row in [0, 3, 4, 5, 8] {
-        world.acme.delete(id_in(&rows[row])).await.expect(200);
-    }
-
-    let deleted = world.acme.list("?deleted=true").await.expect(200);
-    assert_eq!(names(&deleted), ["8", "5", "4", "3", "0"]);
-    assert_eq!(
-        names(&world.acme.list("").await.expect(200)),
-        ["7", "6", "2", "1"]
-    );
-    // Rows that do not show make no page short.
-    for (query, sizes) in [
-        ("?limit=2", vec![2, 2]),
-        ("?limit=3&deleted=false", vec![3, 1]),
-        ("?limit=2&deleted=true", vec![2, 2, 1]),
-        ("?limit=2&deleted=true&name=5", vec![1]),
-    ] {
-        let pages = pages(&world.acme, query).await;
-        let got: Vec<usize> = pages.iter().map(|page| names(page).len()).collect();
-        assert_eq!(got, sizes, "{query}");
-    }
-    world
-        .acme
-        .get(id_in(&rows[3]))
-        .await
-        .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
 }
 
 #[tokio::test]

@@ -6,16 +6,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::proxy::{Fault, Rule, Service};
-use crate::world::{
-    CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, World, an_app, id_of, send, user_body, with,
-};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, World, send, with};
 
 const ORPHANED: &str = "body/client_id must be the user credential's own, unless authorization_code \
                         comes with it";
 
 /// What differs between two credentials, `updated_at` left out: it never runs backwards.
 #[track_caller]
-fn changed(before: &Value, after: &Value) -> Value {
+pub(crate) fn changed(before: &Value, after: &Value) -> Value {
     let (before, after) = (before.as_object().unwrap(), after.as_object().unwrap());
     assert_eq!(before.len(), 14);
     assert_eq!(after.len(), 14);
@@ -37,11 +35,11 @@ async fn sealed_secret(world: &World, id: &str) -> String {
     rows.filter(|row| row.contains(&of_app)).collect()
 }
 
-fn pair(client_id: &str, client_secret: &str) -> Value {
+pub(crate) fn pair(client_id: &str, client_secret: &str) -> Value {
     json!({ "client_id": client_id, "client_secret": client_secret })
 }
 
-fn authorization(code: &str) -> Value {
+pub(crate) fn authorization(code: &str) -> Value {
     json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI })
 }
 
@@ -71,41 +69,6 @@ impl World {
             email: Some("grace@example.test".to_owned()),
             ..User::default()
         });
-    }
-}
-
-#[tokio::test]
-async fn each_field_is_changed_on_its_own() {
-    let world = World::new().await;
-    let body = with(
-        user_body("bot", &world.code()),
-        json!({ "extra": { "a": 1 } }),
-    );
-    let mut last = world.acme.create(body).await.expect(201);
-    let id = id_of(&last);
-    for (body, expected) in [
-        (json!({ "name": "renamed" }), json!({ "name": "renamed" })),
-        (json!({ "name": "renamed" }), json!({})),
-        (
-            json!({ "extra": { "b": [2] } }),
-            json!({ "extra": { "b": [2] } }),
-        ),
-        (json!({ "extra": {} }), json!({ "extra": {} })),
-        (json!({ "extra": null }), json!({ "extra": null })),
-        (json!({ "extra": null }), json!({})),
-        (
-            json!({ "name": "both", "extra": { "c": 3 } }),
-            json!({ "name": "both", "extra": { "c": 3 } }),
-        ),
-        (
-            json!({ "state": "invalid", "zoom_user_id": "eve", "credential_type": "app", "created_at": 0 }),
-            json!({}),
-        ),
-    ] {
-        let updated = world.acme.update(&id, body.clone()).await.expect(200);
-        assert_eq!(changed(&last, &updated), expected, "{body}");
-        assert_eq!(world.acme.get(&id).await.expect(200), updated);
-        last = updated;
     }
 }
 
@@ -351,41 +314,6 @@ async fn another_zoom_user_may_authorize_and_the_profile_is_all_theirs() {
 }
 
 #[tokio::test]
-async fn an_authorization_whose_profile_cannot_be_read_does_not_keep_the_old_one() {
-    let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let code = world.code_of("ada", Some(&["user:read:token"]));
-
-    let updated = world
-        .acme
-        .update(&id, authorization(&code))
-        .await
-        .expect(200);
-    for name in [
-        "zoom_user_id",
-        "zoom_account_id",
-        "zoom_email",
-        "zoom_display_name",
-    ] {
-        assert_eq!(updated[name], Value::Null, "{name}");
-    }
-    assert_eq!(updated["state"], "active");
-    assert_eq!(updated["scopes"], "user:read:token");
-    assert_eq!(
-        updated["last_error_message"],
-        "missing scope user:read:user: the Zoom user's profile cannot be read"
-    );
-
-    let updated = world
-        .acme
-        .update(&id, authorization(&world.code()))
-        .await
-        .expect(200);
-    assert_eq!(updated["last_error_message"], Value::Null);
-    assert_eq!(updated["zoom_user_id"], "ada");
-}
-
-#[tokio::test]
 async fn a_new_authorization_may_bring_another_app() {
     let world = World::new().await;
     for id in [world.given_user("user").await, world.given_app("app").await] {
@@ -408,33 +336,6 @@ async fn a_new_authorization_may_bring_another_app() {
         let answer = world.acme.update(&id, pair(CLIENT_ID, CLIENT_SECRET)).await;
         answer.expect_error(400, "FST_ERR_VALIDATION", ORPHANED);
     }
-}
-
-#[tokio::test]
-async fn an_app_credential_becomes_a_users() {
-    let world = World::new().await;
-    let id = world.given_app("bot").await;
-    let before = world.acme.get(&id).await.expect(200);
-    let updated = world
-        .acme
-        .update(&id, authorization(&world.code()))
-        .await
-        .expect(200);
-
-    assert_eq!(
-        changed(&before, &updated),
-        json!({
-            "credential_type": "user",
-            "zoom_user_id": "ada",
-            "zoom_account_id": "analytical",
-            "zoom_email": "ada@example.test",
-            "zoom_display_name": "Ada Lovelace",
-            "scopes": SCOPES.join(","),
-        })
-    );
-    assert_eq!(world.count("secrets").await, 2);
-    let listed = world.acme.list("?credential_type=app").await;
-    assert_eq!(listed.expect(200), json!([]));
 }
 
 #[tokio::test]
@@ -584,37 +485,6 @@ async fn of_many_moves_to_other_apps_each_wins_or_hears_that_it_lost() {
     }
     let stored = world.stored_row(&id).await["client_id"].clone();
     assert!(won.contains(&stored), "{stored:?} of {won:?}");
-}
-
-#[tokio::test]
-async fn a_change_and_a_delete_at_once_leave_it_deleted() {
-    let world = World::new().await;
-    for body in [json!({ "name": "renamed" }), pair(CLIENT_ID, "x")] {
-        let id = world.given_app("bot").await;
-        let (acme, path) = (world.acme.clone(), id.clone());
-        let update = tokio::spawn(async move { acme.update(&path, body).await.status });
-        world.acme.delete(&id).await.expect(200);
-        let status = update.await.unwrap();
-        assert!([200, 404].contains(&status), "{status}");
-        world
-            .acme
-            .get(&id)
-            .await
-            .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
-    }
-}
-
-#[tokio::test]
-async fn an_app_that_is_created_again_is_another_credential() {
-    let world = World::new().await;
-    let first = world.given_app("bot").await;
-    let second = id_of(&world.acme.create(an_app("bot")).await.expect(201));
-    world
-        .acme
-        .update(&first, json!({ "name": "first" }))
-        .await
-        .expect(200);
-    assert_eq!(world.acme.get(&second).await.expect(200)["name"], "bot");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A vault with everything it calls, real and its own: one per test.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use shared::api_key::{ApiKey, Permission};
+use shared::api_key::ApiKey;
 use shared::config::Aws;
 use shared::stores::Operator;
 use shared::zoom::{ApiUrl, Zoom};
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::contract;
 use crate::proxy::{self, Service, Wire};
+use crate::vault::Vault;
 
 /// The Zoom app that the sandbox knows.
 pub(crate) const CLIENT_ID: &str = "test-app";
@@ -38,8 +40,10 @@ pub(crate) const SCOPES: [&str; 4] = [
     "meeting:read:local_recording_token",
 ];
 
-/// The vault and its surroundings.
+/// A vault and its surroundings: what it calls, seen and touched from behind.
 pub(crate) struct World {
+    /// The vault.
+    pub(crate) vault: Vault,
     /// What the functions call, on the wire.
     pub(crate) wire: Arc<Wire>,
     /// KMS.
@@ -52,11 +56,15 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     /// The functions' own Zoom client.
     pub(crate) zoom_client: Zoom,
-    /// Teams and keys.
-    pub(crate) operator: Operator,
-    /// A caller with a full key of the team `acme`, whose rate is out of the way.
-    pub(crate) acme: Caller,
-    url: String,
+}
+
+/// What can be done with any vault can be done with this one.
+impl Deref for World {
+    type Target = Vault;
+
+    fn deref(&self) -> &Vault {
+        &self.vault
+    }
 }
 
 /// Somebody who calls the API.
@@ -75,7 +83,7 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
-fn http_client() -> reqwest::Client {
+pub(crate) fn http_client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Fails where one is installed already, which then is as good.
@@ -116,12 +124,7 @@ impl World {
 
         let zoom = Sandbox::open(None).unwrap();
         let zoom_url = serve(zoom.router()).await;
-        zoom.register_app(App {
-            client_id: CLIENT_ID.to_owned(),
-            client_secret: CLIENT_SECRET.to_owned(),
-            redirect_uris: vec![REDIRECT_URI.to_owned()],
-            scopes: SCOPES.iter().map(ToString::to_string).collect(),
-        });
+        zoom.register_app(test_app());
         zoom.register_user(ada());
 
         let direct = aws(&dynamodb_url, &kms_url).dynamodb();
@@ -133,7 +136,7 @@ impl World {
             &proxy::start(wire.clone(), Service::DynamoDb, dynamodb_url).await,
             &proxy::start(wire.clone(), Service::Kms, kms_url).await,
         );
-        let zoom_proxy = proxy::start(wire.clone(), Service::Zoom, zoom_url).await;
+        let zoom_proxy = proxy::start(wire.clone(), Service::Zoom, zoom_url.clone()).await;
         zoom.set_origin(zoom_proxy.parse().unwrap());
         let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
@@ -149,46 +152,16 @@ impl World {
                 .serve(listener, Router::new(), std::future::pending()),
         );
 
-        operator
-            .create_team(&"acme".parse().unwrap(), Some(1_000_000))
-            .await
-            .unwrap();
-        let acme = Caller {
-            url: url.clone(),
-            key: String::new(),
-            http: http_client(),
-        };
-        let mut world = Self {
+        let vault = Vault::at(url, zoom_url, operator, String::new()).await;
+        wire.reset();
+        Self {
+            vault,
             wire,
             kms,
             zoom,
             dynamodb: direct,
             gateway,
             zoom_client,
-            operator,
-            acme,
-            url,
-        };
-        world.acme = world.caller("acme", Permission::Full).await;
-        world.wire.reset();
-        world
-    }
-
-    /// A new key of a team, which is created where it is missing.
-    pub(crate) async fn caller(&self, team: &str, permission: Permission) -> Caller {
-        let team = team.parse().unwrap();
-        // Fails where the team exists already.
-        self.operator.create_team(&team, Some(1_000_000)).await.ok();
-        let (key, _) = self.operator.create_key(&team, permission).await.unwrap();
-        self.stranger(&text_of(key))
-    }
-
-    /// Whoever holds this text for a key.
-    pub(crate) fn stranger(&self, key: &str) -> Caller {
-        Caller {
-            url: self.url.clone(),
-            key: key.to_owned(),
-            http: self.acme.http.clone(),
         }
     }
 
@@ -210,24 +183,6 @@ impl World {
             .unwrap()
     }
 
-    /// An app credential of `acme`; its id.
-    pub(crate) async fn given_app(&self, name: &str) -> String {
-        let body = json!({ "name": name, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
-        self.acme.create(body).await.expect(201)["credential_id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    }
-
-    /// A user credential of `acme`, for `ada`; its id.
-    pub(crate) async fn given_user(&self, name: &str) -> String {
-        let answer = self.acme.create(user_body(name, &self.code())).await;
-        answer.expect(201)["credential_id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    }
-
     /// Every row of a table, as DynamoDB's JSON, unordered.
     pub(crate) async fn rows(&self, table: &str) -> Vec<String> {
         let mut items = self
@@ -247,6 +202,16 @@ impl World {
     /// How many rows a table has.
     pub(crate) async fn count(&self, table: &str) -> usize {
         self.rows(table).await.len()
+    }
+}
+
+/// The app that the sandbox knows.
+pub(crate) fn test_app() -> App {
+    App {
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
+        redirect_uris: vec![REDIRECT_URI.to_owned()],
+        scopes: SCOPES.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -292,6 +257,16 @@ fn aws(dynamodb: &str, kms: &str) -> Aws {
 }
 
 impl Caller {
+    /// Whoever sends this key to this address.
+    pub(crate) fn new(url: String, key: String, http: reqwest::Client) -> Self {
+        Self { url, key, http }
+    }
+
+    /// The client that this caller sends with.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// The key this caller sends.
     pub(crate) fn key(&self) -> &str {
         &self.key

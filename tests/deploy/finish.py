@@ -1,4 +1,4 @@
-"""Does what the emulator leaves undone, and prints what the tests need as environment: `finish.py STACK`.
+"""Does what the emulator leaves undone, and prints what the tests need as shell variables: `finish.py STACK`.
 
 The emulator does not read gateway responses out of an API's definition, where SAM puts them: they are put one by one,
 as the template has them, and deployed. And it needs an operator to be somebody.
@@ -44,7 +44,7 @@ def main():
 
     endpoint = gateway.meta.endpoint_url
     environment = {
-        "API": f"{endpoint}/restapis/{api}/live/_user_request_",
+        "VAULT_URL": f"{endpoint}/restapis/{api}/live/_user_request_",
         "KEYS_TABLE": outputs["KeysTable"],
         "OPERATOR_KEY_ID": key["AccessKeyId"],
         "OPERATOR_SECRET": key["SecretAccessKey"],

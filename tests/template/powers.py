@@ -2,6 +2,9 @@
 
 from template import Template
 
+# By its name, which is how the CLI asks for it.
+THIS_STACK = "arn:AWS::Partition:cloudformation:AWS::Region:AWS::AccountId:stack/AWS::StackName/*"
+
 
 def page(template):
     lines = [
@@ -52,7 +55,7 @@ def listed(actions):
 
 
 def named(resource):
-    return {"AWS::StackId": "this stack"}.get(resource, f"*{resource.removesuffix('Table.Arn').lower()}*")
+    return {THIS_STACK: "this stack"}.get(resource, f"*{resource.removesuffix('Table.Arn').lower()}*")
 
 
 if __name__ == "__main__":
