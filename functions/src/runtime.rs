@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Response};
@@ -23,14 +23,22 @@ use crate::metrics::EmbeddedMetrics;
 use crate::reply::{self, Reply};
 use crate::request::{Event, Request};
 
+/// How long a Lambda may open connections before it asks for its first event.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// Runs a Lambda until its sandbox ends. `route` is what the log line calls it.
+///
+/// `warm` comes first: it opens the connections that requests will use, while Lambda lends a whole CPU. What
+/// fails of it or takes too long is left to the requests.
 pub async fn run<F>(
     route: &'static str,
+    warm: impl Future,
     handler: impl Fn(Request) -> F,
 ) -> Result<(), lambda_http::Error>
 where
     F: Future<Output = Reply> + Send,
 {
+    tokio::time::timeout(WARM_UP, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
         Ok::<_, Infallible>(invoke(route, event, &handler).await)
     }))

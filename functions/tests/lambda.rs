@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
@@ -23,9 +23,9 @@ use local::stack::{Elsewhere, Options, Stack};
 use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 const CREATE: &str = env!("CARGO_BIN_EXE_create-credential");
 const LIST: &str = env!("CARGO_BIN_EXE_list-credentials");
@@ -61,6 +61,13 @@ const OPTIONAL: [&str; 5] = [
     "ZOOM_OAUTH_BASE_URL",
     "ZOOM_API_BASE_URL",
     "ZOOM_TIMEOUT_MS",
+];
+
+/// Where connections are opened to before the first event.
+const SERVICES: [&str; 3] = [
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_KMS",
+    "ZOOM_API_BASE_URL",
 ];
 
 /// A running local stack.
@@ -190,6 +197,26 @@ impl World {
         })
     }
 
+    /// What creates a user credential, once: the demo app's user has just consented.
+    async fn user_body(&self) -> Value {
+        let redirect_uri = "http://localhost:3000/callback";
+        let consent = json!({
+            "client_id": DEMO_CLIENT_ID,
+            "redirect_uri": redirect_uri,
+            "user_id": "ada",
+        });
+        let mut answer = Value::Null;
+        for (path, body) in [("users", json!({ "id": "ada" })), ("codes", consent)] {
+            let url = format!("{}/sandbox/{path}", self.env["ZOOM_OAUTH_BASE_URL"]);
+            let arranged = self.http.post(url).json(&body).send().await.unwrap();
+            answer = arranged.json().await.unwrap_or_default();
+        }
+        let mut body = app_body();
+        body["authorization_code"] = answer["code"].clone();
+        body["redirect_uri"] = json!(redirect_uri);
+        body
+    }
+
     async fn lambda(&self, binary: &str) -> Lambda {
         Lambda::start(binary, &self.env).await
     }
@@ -279,9 +306,45 @@ fn assert_metrics(line: &mut Value, counts: &Value) {
 
 /// Lambda's side of the runtime API: events out, answers in.
 struct RuntimeApi {
+    asked: Arc<Notify>,
     events: Mutex<mpsc::Receiver<Value>>,
     answers: mpsc::Sender<Posted>,
     number: AtomicU64,
+}
+
+/// A way to a service that counts the connections made to it.
+struct Front {
+    url: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Front {
+    async fn of(service: &str) -> Self {
+        let service = service.strip_prefix("http://").unwrap();
+        let service = service.trim_end_matches('/').to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut far = TcpStream::connect(&service).await.unwrap();
+                tokio::spawn(async move {
+                    // It ends as either side wants.
+                    tokio::io::copy_bidirectional(&mut near, &mut far)
+                        .await
+                        .ok();
+                });
+            }
+        });
+        Self { url, connections }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
 }
 
 /// What a function posted.
@@ -293,6 +356,7 @@ enum Posted {
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
+    api.asked.notify_one();
     let event = api.events.lock().await.recv().await;
     // No event any more: the sandbox is frozen.
     let event = match event {
@@ -339,6 +403,8 @@ async fn failed(State(api): State<Arc<RuntimeApi>>, error: String) -> StatusCode
 
 /// A function's process.
 struct Lambda {
+    /// It has asked for an event.
+    asked: Arc<Notify>,
     events: mpsc::Sender<Value>,
     answers: mpsc::Receiver<Posted>,
     invoked: u64,
@@ -369,7 +435,9 @@ impl Lambda {
     async fn start(binary: &str, env: &BTreeMap<String, String>) -> Self {
         let (events, receiver) = mpsc::channel(1);
         let (sender, answers) = mpsc::channel(1);
+        let asked = Arc::new(Notify::new());
         let api = Arc::new(RuntimeApi {
+            asked: asked.clone(),
             events: Mutex::new(receiver),
             answers: sender,
             number: AtomicU64::new(0),
@@ -393,6 +461,7 @@ impl Lambda {
             .unwrap();
         let log = BufReader::new(child.stdout.take().unwrap()).lines();
         Self {
+            asked,
             events,
             answers,
             invoked: 0,
@@ -523,6 +592,84 @@ async fn each_binary_answers_its_event_as_the_gateway_does() {
     let mut event = world.event("GET", None, None);
     event["queryStringParameters"] = json!({ "limit": "0" });
     assert_eq!(lister.call(event).await, invalid);
+}
+
+/// Two to DynamoDB and two to KMS, as many as a request uses at once, and one to Zoom's REST host.
+#[tokio::test]
+async fn a_request_finds_its_connections_open() {
+    let world = World::new().await;
+    let id = world.given_credential().await;
+    let [one, other] = [world.user_body().await, world.user_body().await];
+    let create = world.event("POST", None, Some(&one));
+    let update = world.event("PATCH", Some(&id), Some(&other));
+    let list = world.event("GET", None, None);
+    let get = world.event("GET", Some(&id), None);
+    let delete = world.event("DELETE", Some(&id), None);
+    for (binary, event, well, opened) in [
+        (CREATE, create, 201, [2, 2, 1]),
+        (UPDATE, update, 200, [2, 2, 1]),
+        (LIST, list, 200, [2, 0, 0]),
+        (GET, get, 200, [2, 0, 0]),
+        (DELETE, delete, 200, [2, 0, 0]),
+    ] {
+        let mut env = world.env.clone();
+        let mut fronts = Vec::new();
+        for service in SERVICES {
+            let front = Front::of(&env[service]).await;
+            env.insert(service.to_owned(), front.url.clone());
+            fronts.push(front);
+        }
+        let connections = || fronts.iter().map(Front::connections).collect::<Vec<_>>();
+
+        let mut lambda = Lambda::start(binary, &env).await;
+        lambda.asked.notified().await;
+        assert_eq!(connections(), opened, "{binary}, before its first event");
+
+        let (status, body) = lambda.call(event).await;
+        assert_eq!(status, well, "{body}");
+        assert_eq!(connections(), opened, "{binary}, after its first event");
+        let line = lambda.logged().await;
+        let called = ["dynamodb_calls", "kms_calls", "zoom_calls"];
+        let called = called.map(|calls| line[calls].as_u64().unwrap() > 0);
+        assert_eq!(called, opened.map(|opened| opened > 0), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_or_silent_service_does_not_keep_a_function_from_starting() {
+    let world = World::new().await;
+    let id = world.given_credential().await;
+    let bound = || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    };
+    // One refuses connections; the other takes them, and leaves it at that.
+    let (dead, silent) = (bound(), bound().listen(1024).unwrap());
+    for address in [dead.local_addr(), silent.local_addr()] {
+        let url = format!("http://{}", address.unwrap());
+        let mut env = world.env.clone();
+        for service in SERVICES {
+            env.insert(service.to_owned(), url.clone());
+        }
+        let started = ALL.map(async |binary| {
+            let lambda = Lambda::start(binary, &env).await;
+            // A second is allowed for it. The SDK's own patience is three, and Zoom's client has none.
+            let asked = tokio::time::timeout(Duration::from_millis(2900), lambda.asked.notified());
+            asked.await.unwrap_or_else(|_| panic!("{binary}"));
+        });
+        futures_util::future::join_all(started).await;
+    }
+
+    let mut env = world.env.clone();
+    let dead = format!("http://{}", dead.local_addr().unwrap());
+    env.insert(SERVICES[0].to_owned(), dead);
+    let mut get = Lambda::start(GET, &env).await;
+    let (status, body) = get.call(world.event("GET", Some(&id), None)).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("FST_ERR_UNAVAILABLE"))
+    );
 }
 
 #[tokio::test]

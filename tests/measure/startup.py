@@ -1,42 +1,195 @@
 #!/usr/bin/env python3
-"""What each Lambda binary costs: its size, the CPU it uses up to its first request for work, and its peak memory.
+"""What each Lambda binary costs, next to the empty function that is their floor.
 
-    python3 tests/measure/startup.py [folder of binaries, default target/release] [runs, default 20]
+    cargo build --release -p functions -p empty
+    python3 tests/measure/startup.py [--folder target/release] [--runs 20] [binary …]
 
-A Lambda asks its runtime API for work (`GET …/invocation/next`) once it is ready. This plays that API, and at the
-first request reads the process's CPU time and peak memory from /proc, then kills it. Medians over the runs.
+This plays Lambda's runtime API, and the services behind: a DynamoDB, a KMS and a Zoom that answer at once. Each run
+starts a binary anew and hands it the same event twice: its own of `events/`, about a credential that does not
+exist. The binaries take turns, and what is printed are medians:
+
+    zip     MB of the archive that is deployed
+    start   ms of CPU until it asks for its first event, the warm-up included
+    ×       that, as a multiple of the empty function's
+    cold    ms of CPU until its first answer
+    first   ms from the first event to its answer
+    warm    ms from the second event to its answer
+    peak    MB of memory, at most
+
+`--tls` puts DynamoDB and KMS behind TLS, as AWS has them.
+
+    python3 tests/measure/startup.py --gate get-credential create-credential
+
+also holds the figures against `limits.json`, and fails on what is over its bound and on a zip that grew by more
+than 5 % since its size was written there. `--commit` writes the sizes.
 """
 
-import gzip
-import http.server
-import os
+import argparse
+import io
+import json
 import pathlib
+import re
+import socket
+import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+import zipfile
+import zlib
 
-BINARIES = [path.stem for path in sorted(pathlib.Path("functions/src/bin").glob("*.rs"))]
+ROOT = pathlib.Path(__file__).parents[2]
+LIMITS = pathlib.Path(__file__).with_name("limits.json")
+FLOOR = "empty"
+BINARIES = [path.stem for path in sorted((ROOT / "functions/src/bin").glob("*.rs"))]
+TABLES = ["CREDENTIALS", "SECRETS", "KEYS", "REQUESTS"]
+AWS = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS"]
+ZOOM = ["ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"]
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-class RuntimeApi(http.server.BaseHTTPRequestHandler):
-    """Answers nothing: the first request is the event that is waited for."""
+def api_key():
+    """A well-formed key: its checksum is a CRC-32 in base 62."""
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    text = "zcv_measured_" + 43 * "A"
+    rest, checksum = zlib.crc32(text.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, 62)
+        checksum = digits[digit] + checksum
+    return text + checksum
 
-    def do_GET(self):
-        self.server.ready.set()
-        self.server.measured.wait()
 
-    def log_message(self, *args):
-        pass
+def event(binary):
+    """What API Gateway hands the function; the empty one gets what lists get."""
+    name = "list-credentials" if binary == FLOOR else binary
+    text = (ROOT / f"events/{name}.json").read_text()
+    return text.replace("API_KEY", api_key()).replace("CREDENTIAL_ID", ID).encode()
 
 
-def run(binary):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RuntimeApi)
-    server.ready, server.measured = threading.Event(), threading.Event()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+def service_answer(head, body):
+    """What DynamoDB, KMS or Zoom would say: enough for each handler to reach its end."""
+    target = re.search(r"x-amz-target: \S+\.(\w+)", head, re.I)
+    table = json.loads(body or "{}").get("TableName")
+    match target and target[1], table:
+        case "GetItem", "keys":
+            # Any key is known. A team's settings are not, and so are left at their defaults.
+            row = json.loads(body)["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
+            return {"Item": row} if row["record"]["S"].startswith("key#") else {}
+        case "UpdateItem", "requests":
+            return {"Attributes": {"hits": {"N": "1"}}}
+        case "Query", _:
+            return {"Items": [], "Count": 0, "ScannedCount": 0}
+        case "GenerateDataKey", _:
+            return {"Plaintext": 43 * "A" + "=", "CiphertextBlob": "AAAA", "KeyId": "arn:aws:kms:us-east-1:1:key/1"}
+    return {}
+
+
+class Server:
+    """HTTP/1 as plain as it gets, to be a small part of what is timed. A thread for each connection."""
+
+    def __init__(self, answer, tls=None):
+        self.answer, self.tls = answer, tls
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as stream:
+                while line := stream.readline():
+                    head = line.decode()
+                    while (line := stream.readline()) not in (b"\r\n", b""):
+                        head += line.decode()
+                    length = re.search(r"content-length: (\d+)", head, re.I)
+                    body = stream.read(int(length[1]) if length else 0)
+                    headers, body = self.answer(head, body)
+                    headers |= {"content-length": len(body)}
+                    said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                    sent = b"" if head.startswith("HEAD") else body
+                    connection.sendall(f"HTTP/1.1 200 OK\r\n{said}\r\n".encode() + sent)
+        except OSError:
+            pass  # the process was killed
+
+    def close(self):
+        # Wakes accept, which close alone would not.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+def services_behind(tls, folder):
+    """Starts the services; the environment that leads to them."""
+    def answer(head, body):
+        return {"content-type": "application/x-amz-json-1.0"}, json.dumps(service_answer(head, body)).encode()
+
+    endpoints = dict.fromkeys(AWS + ZOOM, f"http://{Server(answer).address}")
+    if tls:
+        certificate, context = tls_for(folder)
+        endpoints |= dict.fromkeys(AWS, f"https://{Server(answer, context).address}")
+        endpoints |= {"AWS_TRUST_NATIVE_ROOTS": "1", "SSL_CERT_FILE": certificate}
+    return endpoints
+
+
+def tls_for(folder):
+    """A certificate of 127.0.0.1, and a server's side of TLS with it."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-subj", "/CN=measured", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    return certificate, tls
+
+
+def cpu(process):
+    """ms over all threads, from schedstat's nanoseconds: stat counts in ticks of 10 ms."""
+    tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
+
+def run(folder, binary, services):
+    """One life of a Lambda, up to its asking for a third event: its figures by name."""
+    figures, started, ended, payload = {}, threading.Event(), threading.Event(), event(binary)
+
+    def runtime(head, body):
+        started.wait()
+        if head.startswith("GET"):
+            figures.setdefault("start", cpu(process))
+            if "warm" in figures:
+                ended.set()
+                threading.Event().wait()
+            # The clock starts when the event leaves, not when the figures are taken.
+            figures["sent"] = time.perf_counter()
+            headers = {"lambda-runtime-aws-request-id": "1", "lambda-runtime-invoked-function-arn": "arn",
+                       "lambda-runtime-deadline-ms": int(time.time() * 1000) + 29_000}
+            return headers, payload
+        took = (time.perf_counter() - figures["sent"]) * 1000
+        if "/response" not in head:
+            figures["failure"] = body.decode()
+            ended.set()
+            return {}, b""
+        figures["warm" if "first" in figures else "first"] = took
+        figures.setdefault("cold", cpu(process))
+        figures.setdefault("status", json.loads(body)["statusCode"])
+        return {}, b""
+
+    lambda_api = Server(runtime)
     environment = {
-        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}",
-        "AWS_LAMBDA_FUNCTION_NAME": binary.name,
+        "AWS_LAMBDA_RUNTIME_API": lambda_api.address,
+        "AWS_LAMBDA_FUNCTION_NAME": binary,
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
         "AWS_LAMBDA_LOG_GROUP_NAME": "group",
@@ -45,32 +198,72 @@ def run(binary):
         "AWS_ACCESS_KEY_ID": "measured",
         "AWS_SECRET_ACCESS_KEY": "measured",
         "ENVELOPE_KEY_ID": "measured",
-    } | {f"{table}_TABLE": table.lower() for table in ("CREDENTIALS", "SECRETS", "KEYS", "REQUESTS")}
-    process = subprocess.Popen([binary], env=environment)
-    if not server.ready.wait(10):
-        sys.exit(f"{binary.name} never asked for work")
-    # Fields 14 and 15 of stat count in ticks of 10 ms; schedstat counts nanoseconds, over all threads.
-    tasks = pathlib.Path(f"/proc/{process.pid}/task")
-    cpu = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
+    } | {f"{table}_TABLE": table.lower() for table in TABLES} | services
+    process = subprocess.Popen([folder / binary], env=environment, stdout=subprocess.DEVNULL)
+    started.set()
+    if not ended.wait(30) or "failure" in figures:
+        sys.exit(f"{binary}: {figures.get('failure', 'no answer in 30 s')}")
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    figures["peak"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
     process.kill()
     process.wait()
-    server.measured.set()
-    server.shutdown()
-    return cpu / 1e6, peak / 1024
+    lambda_api.close()
+    return figures
+
+
+def zipped(binary):
+    """Bytes of the archive that deploys it, as `sam package` makes them: one file, deflated."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bootstrap", binary.read_bytes())
+    return len(archive.getvalue())
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release")
-    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    print(f"{'binary':20} {'size MB':>8} {'gzip MB':>8} {'CPU ms':>8} {'peak MB':>8}")
-    for name in BINARIES:
-        binary = folder / name
-        measured = [run(binary) for _ in range(runs)]
-        cpu, peak = (statistics.median(column) for column in zip(*measured))
-        size, packed = os.path.getsize(binary), len(gzip.compress(binary.read_bytes()))
-        print(f"{name:20} {size / 1e6:8.2f} {packed / 1e6:8.2f} {cpu:8.2f} {peak:8.1f}")
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("binaries", nargs="*", default=BINARIES, metavar="binary")
+    arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/release")
+    arguments.add_argument("--runs", type=int, default=20)
+    arguments.add_argument("--tls", action="store_true")
+    arguments.add_argument("--gate", action="store_true")
+    arguments.add_argument("--commit", action="store_true")
+    given = arguments.parse_args()
+    binaries = [FLOOR, *given.binaries]
+    lives = {binary: [] for binary in binaries}
+    with tempfile.TemporaryDirectory() as folder:
+        services = services_behind(given.tls, pathlib.Path(folder))
+        for _ in range(given.runs):
+            for binary in binaries:
+                lives[binary].append(run(given.folder, binary, services))
+
+    limits, missed = json.loads(LIMITS.read_text()), []
+    columns = ["zip", "start", "×", "cold", "first", "warm", "peak"]
+    print(f"{'':18}  status " + " ".join(f"{column:>7}" for column in columns))
+    for binary in binaries:
+        size = zipped(given.folder / binary)
+        figures = {name: statistics.median(life[name] for life in lives[binary])
+                   for name in ("start", "cold", "first", "warm", "peak")}
+        if binary == FLOOR:
+            floor = figures["start"]
+        figures |= {"zip": size / 1e6, "×": figures["start"] / floor}
+        status = lives[binary][0]["status"]
+        print(f"{binary:18} {status:7} " + " ".join(f"{figures[column]:7.2f}" for column in columns))
+        if binary == FLOOR:
+            continue
+        bounds = limits["bounds"]["light" if binary in limits["light"] else "others"]
+        for name, bound in bounds.items():
+            if figures[name] > bound:
+                missed.append(f"{binary}: {name} is {figures[name]:.2f}, over {bound}")
+        if given.commit:
+            limits["zips"][binary] = size
+        committed = limits["zips"].get(binary, 0)
+        if size > committed * 1.05:
+            missed.append(f"{binary}: the zip grew from {committed} to {size} bytes. Where that is worth it: --commit")
+    if given.commit:
+        LIMITS.write_text(json.dumps(limits, indent=2, ensure_ascii=False) + "\n")
+    if missed and given.gate:
+        sys.exit("\n".join(missed))
 
 
-main()
+if __name__ == "__main__":
+    main()

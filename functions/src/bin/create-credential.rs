@@ -1,6 +1,7 @@
 //! `POST /v2/zoom-credentials`
 
 use functions::{create_credential, runtime};
+use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
 use shared::stores::{Credentials, Keys, Requests, Secrets};
@@ -16,7 +17,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
-    runtime::run(create_credential::ROUTE, |request| async move {
+    let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
+    runtime::run(create_credential::ROUTE, warm, |request| async move {
         create_credential::handle(
             keys,
             requests,

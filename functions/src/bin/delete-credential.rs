@@ -11,7 +11,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(delete_credential::ROUTE, |request| async move {
+    runtime::run(delete_credential::ROUTE, keys.warm(), |request| async move {
         delete_credential::handle(keys, requests, credentials, &request).await
     })
     .await

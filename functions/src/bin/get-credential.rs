@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(get_credential::ROUTE, |request| async move {
+    runtime::run(get_credential::ROUTE, keys.warm(), |request| async move {
         get_credential::handle(keys, credentials, &request).await
     })
     .await

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(list_credentials::ROUTE, |request| async move {
+    runtime::run(list_credentials::ROUTE, keys.warm(), |request| async move {
         list_credentials::handle(keys, credentials, &request).await
     })
     .await

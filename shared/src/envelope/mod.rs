@@ -12,6 +12,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::http::HttpRequest;
+use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_kms::error::BoxError;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use serde::{Deserialize, Serialize};
@@ -190,6 +194,17 @@ impl Envelope {
         })
     }
 
+    /// Opens connections to KMS, by requests that bear no signature and so ask for nothing. Two, since that
+    /// is how many data keys a request makes at once, and an HTTP/1 connection carries one.
+    pub async fn warm(&self) {
+        let get = async || {
+            let call = self.kms.generate_data_key().customize();
+            // Whatever comes back, it comes over a connection that then is open.
+            call.interceptor(Bare).send().await.ok();
+        };
+        tokio::join!(get(), get());
+    }
+
     /// Opens what was sealed for the row `binding`: one KMS call.
     pub async fn open(&self, binding: &Binding, sealed: &Sealed) -> Result<Plaintext, Error> {
         let answer = self
@@ -219,6 +234,27 @@ impl Envelope {
             &additional_data,
             &sealed.bytes,
         )?))
+    }
+}
+
+/// Leaves nothing of a call but `GET /`, after it was signed.
+#[derive(Debug)]
+struct Bare;
+
+impl Intercept for Bare {
+    fn name(&self) -> &'static str {
+        "Bare"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let bare = HttpRequest::get(context.request().uri())?;
+        *context.request_mut() = bare;
+        Ok(())
     }
 }
 

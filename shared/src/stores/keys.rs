@@ -85,6 +85,18 @@ impl Keys {
         }
     }
 
+    /// Opens connections to DynamoDB, by reads of a row that no team can have. Two, since that is how many
+    /// calls a request makes at once, and an HTTP/1 connection carries one.
+    pub async fn warm(&self) {
+        let read = async || {
+            let row = ["team_id", "record"].map(|name| (name.to_owned(), text("~")));
+            let get = self.client.get_item().table_name(&self.table);
+            // Whatever comes back, it comes over a connection that then is open.
+            get.set_key(Some(row.into())).send().await.ok();
+        };
+        tokio::join!(read(), read());
+    }
+
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
         team: &TeamId,

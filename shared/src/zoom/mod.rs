@@ -161,9 +161,10 @@ pub struct Zoom {
 impl Zoom {
     /// `oauth` and `api` are the two base URLs; `api` wins over what an answer names unless it is Zoom's own.
     pub fn new(oauth: Url, api: ApiUrl) -> Result<Self, reqwest::Error> {
+        let tls = trust();
         let client = || {
             reqwest::Client::builder()
-                .tls_backend_preconfigured(trust())
+                .tls_backend_preconfigured(tls.clone())
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .connect_timeout(CONNECT)
@@ -183,6 +184,19 @@ impl Zoom {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Opens a connection to Zoom's REST host, by a request that asks for nothing.
+    ///
+    /// Not to its OAuth host: that connection would not be used (see `fresh`), and all that it could leave
+    /// behind is a TLS session, which spares a check of certificates and no round trip.
+    pub async fn warm(&self) {
+        // Whatever came back, it came over a connection that now is open; and to HEAD no body comes.
+        self.pooled
+            .head(under(self.api.as_url(), "/"))
+            .send()
+            .await
+            .ok();
     }
 
     /// Spends an authorization code, waiting for the answer up to `time_left` or our patience's end.
