@@ -583,10 +583,7 @@ fn a_panic_in_a_handler_is_a_500_that_leaks_nothing() {
     let logged = line("request failed");
     assert_eq!(logged["request_id"], "the-request");
     assert_eq!(logged["status"], 500);
-    assert_eq!(
-        logged["cause"],
-        "the handler panicked"
-    );
+    assert_eq!(logged["cause"], "the handler panicked");
     // Where it was is worth knowing, and no secret.
     let place = line(r#""message":"panicked""#);
     assert!(place["at"].as_str().unwrap().contains("secrecy.rs:"));

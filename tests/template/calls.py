@@ -1,4 +1,4 @@
-"""The DynamoDB and KMS calls that each handler makes, read out of the Rust code.
+"""The DynamoDB and KMS calls that each Lambda makes, read out of the Rust code.
 
 Follows a handler's calls by name, from functions/src into the stores and the envelope, down to the SDK's own methods.
 It knows the code's shape and no more: parameters are called what they are (`keys`, `credentials` …). A call it cannot
@@ -17,6 +17,7 @@ RECEIVERS = {
     "secrets": "secrets",
     "envelope": "envelope",
     "grant": "authorization",
+    "writing": None,  # the handler's own module
 }
 TYPES = {"Grant": "authorization", "Plan": None, "Authorization": "authorization"}
 STORES = ("keys", "requests", "credentials", "secrets")
@@ -73,7 +74,7 @@ def called(module, body, known):
         yield module, name
     for receiver, name in re.findall(r"\b(\w+)\s*\.\s*(\w+)\(", body):
         if receiver in RECEIVERS:
-            yield RECEIVERS[receiver], name
+            yield RECEIVERS[receiver] or module, name
     for path, name in re.findall(r"\b(\w+)::(\w+)\(", body):
         if path in TYPES:
             yield TYPES[path] or module, name
@@ -100,8 +101,10 @@ def makers():
 
 
 def follow(handler):
-    """The calls of a handler, and the functions that were reached."""
-    found, seen, queue = set(), set(), [(handler, "handle")]
+    """The calls of a handler and of its Lambda's start, and the functions that were reached."""
+    main = (ROOT / f"functions/src/bin/{handler.replace('_', '-')}.rs").read_text()
+    warmed = [(RECEIVERS[name], "warm") for name in re.findall(r"(\w+)\.warm\(\)", main) if name in RECEIVERS]
+    found, seen, queue = set(), set(), [(handler, "handle"), *warmed]
     while queue:
         module, name = queue.pop()
         if (module, name) in seen:
