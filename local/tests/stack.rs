@@ -595,7 +595,7 @@ async fn the_readme_s_tour_works_as_it_is_printed() {
 async fn a_database_whose_keys_are_gone_is_not_taken_for_a_new_one() {
     let data = tempfile::tempdir().unwrap();
     let stack = Running::start(data.path()).await;
-    drop(stack);
+    stack.interrupted().await;
     let keys = data.path().join("kms-keys.json");
     let aside = data.path().join("aside");
     std::fs::rename(&keys, &aside).unwrap();
