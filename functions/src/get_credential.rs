@@ -13,8 +13,7 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
 
 /// Gets a credential
 ///
-/// Holds no envelope and no secrets, so it cannot decrypt. The key and the row are read together: the team
-/// is part of the key, and nothing is answered before the key is known to be good.
+/// One of the key's own team; a deleted one is not found.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials/{id}",
@@ -30,6 +29,7 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
     )
 )]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+    // The team is part of the key, so key and row are read together; nothing is answered before the key is good.
     let key = access::api_key(request)?;
     let id = request.credential_id();
 

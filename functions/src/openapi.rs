@@ -267,7 +267,8 @@ pub(crate) struct ListQuery {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents the header that `idempotency` reads")]
 pub(crate) struct IdempotencyHeader {
-    /// 1 to 255 visible ASCII characters of your choice, remembered for 24 hours.
+    /// 1 to 255 visible ASCII characters of your choice, remembered for 24 hours. On a PATCH it counts where an
+    /// authorization code comes with it: without one, a PATCH can be repeated as it is.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
