@@ -73,7 +73,7 @@ pub enum ApiError {
     /// The same request, or another authorization of the same credential, is still running.
     #[error("The same request is still being processed: try again after retry-after")]
     Running {
-        /// How long it may still take.
+        /// When to ask again.
         wait: Duration,
     },
     /// The idempotency key was used for something else.

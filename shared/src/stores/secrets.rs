@@ -9,7 +9,6 @@ use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Sealed, SecretId};
-use crate::timestamp::Timestamp;
 
 /// The sealed client secret of one credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,11 +121,4 @@ impl Secrets {
 
 fn key(id: SecretId) -> Item {
     HashMap::from([("secret_id".to_owned(), text(&id))])
-}
-
-impl GrantSecret {
-    /// When the access token ends.
-    pub fn access_expires_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.access_expires_at)
-    }
 }
