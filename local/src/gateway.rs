@@ -40,8 +40,10 @@ use crate::tables::Names;
 
 /// What API Gateway takes at most.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// When API Gateway gives up on a function, and when these functions are stopped.
-const TIME_OUT: Duration = Duration::from_secs(29);
+/// When API Gateway gives up on a function.
+const PATIENCE: Duration = Duration::from_secs(29);
+/// When a function is stopped that goes on after API Gateway gave up: one that refreshes.
+const LONGEST: Duration = Duration::from_secs(90);
 
 /// Everything the functions are given.
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Services {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     services: Arc<Services>,
+    resources: Arc<matchit::Router<Resource>>,
     invocations: TaskTracker,
 }
 
@@ -86,26 +89,58 @@ enum Function {
     Delete,
 }
 
+/// Every route, and the function behind it.
+const ROUTES: [(&str, Function); 5] = [
+    (create_credential::ROUTE, Function::Create),
+    (list_credentials::ROUTE, Function::List),
+    (get_credential::ROUTE, Function::Get),
+    (update_credential::ROUTE, Function::Update),
+    (delete_credential::ROUTE, Function::Delete),
+];
+
 impl Function {
-    /// The function of a method and path, and the `{id}` in it.
-    fn route<'a>(method: &Method, path: &'a str) -> Option<(Self, Option<&'a str>)> {
-        let id = match path.strip_prefix("/v2/zoom-credentials")? {
-            "" => None,
-            rest => Some(
-                rest.strip_prefix('/')
-                    .filter(|id| !id.is_empty() && !id.contains('/'))?,
-            ),
-        };
-        let function = match (method.as_str(), id) {
-            ("POST", None) => Self::Create,
-            ("GET", None) => Self::List,
-            ("GET", Some(_)) => Self::Get,
-            ("PATCH", Some(_)) => Self::Update,
-            ("DELETE", Some(_)) => Self::Delete,
-            _ => return None,
-        };
-        Some((function, id))
+    /// When it is stopped, as the template has it.
+    fn time_out(self) -> Duration {
+        match self {
+            Self::Create | Self::List | Self::Get | Self::Update | Self::Delete => PATIENCE,
+        }
     }
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+struct Resource {
+    /// The path, with names in place of its parameters.
+    path: &'static str,
+    /// By method.
+    functions: Vec<(&'static str, Function)>,
+}
+
+fn resources() -> matchit::Router<Resource> {
+    let mut resources: Vec<Resource> = Vec::new();
+    for (route, function) in ROUTES {
+        let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
+        match resources.iter_mut().find(|known| known.path == path) {
+            Some(known) => known.functions.push((method, function)),
+            None => resources.push(Resource {
+                path,
+                functions: vec![(method, function)],
+            }),
+        }
+    }
+    let mut router = matchit::Router::new();
+    for resource in resources {
+        // Fails where two paths cannot be told apart; then the later is not found, and its tests fail.
+        router.insert(resource.path, resource).ok();
+    }
+    router
+}
+
+/// Where one request goes.
+struct Routed {
+    function: Function,
+    resource: &'static str,
+    parameters: HashMap<String, String>,
 }
 
 impl Gateway {
@@ -113,6 +148,7 @@ impl Gateway {
     pub fn new(services: Services) -> Self {
         Self {
             services: Arc::new(services),
+            resources: Arc::new(resources()),
             invocations: TaskTracker::new(),
         }
     }
@@ -135,7 +171,7 @@ impl Gateway {
         let drained = async {
             // An error means that the server has ended, and then this is not asked any more.
             stopped.wait_for(|stopped| *stopped).await.ok();
-            tokio::time::sleep(TIME_OUT).await;
+            tokio::time::sleep(LONGEST).await;
         };
         tokio::select! {
             served = served => served?,
@@ -146,20 +182,39 @@ impl Gateway {
         Ok(())
     }
 
-    /// Answers one request, its body already read. Dropping the future is a crash of the function.
+    fn route(&self, method: &Method, path: &str) -> Option<Routed> {
+        let found = self.resources.at(path).ok()?;
+        let (_, function) = found
+            .value
+            .functions
+            .iter()
+            .find(|(known, _)| *known == method.as_str())?;
+        let parameters = found.params.iter().map(|(name, value)| {
+            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            (name.to_owned(), value)
+        });
+        Some(Routed {
+            function: *function,
+            resource: found.value.path,
+            parameters: parameters.collect(),
+        })
+    }
+
+    /// Answers one request, its body already read, once its function is done. Dropping the future is a crash of
+    /// the function.
     pub async fn answer(&self, parts: Parts, body: Vec<u8>) -> Response<Body> {
         let request_id = Uuid::new_v4().to_string();
-        let Some((function, id)) = Function::route(&parts.method, parts.uri.path()) else {
+        let Some(routed) = self.route(&parts.method, parts.uri.path()) else {
             return own_answer(&ApiError::NoRoute, &request_id);
         };
-        let Ok(event) = serde_json::from_value(event(&parts, id, &body, &request_id)) else {
+        let Ok(event) = serde_json::from_value(event(&parts, &routed, &body, &request_id)) else {
             return own_answer(
                 &ApiError::Internal("an event of our own is unreadable".into()),
                 &request_id,
             );
         };
-        let invocation = self.invoke(function, event, &request_id);
-        match tokio::time::timeout(TIME_OUT, invocation).await {
+        let invocation = self.invoke(routed.function, event, &request_id);
+        match tokio::time::timeout(routed.function.time_out(), invocation).await {
             Ok(answer) => returned(answer),
             Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
         }
@@ -173,7 +228,8 @@ impl Gateway {
     ) -> ApiGatewayProxyResponse {
         let mut context = Context::default();
         request_id.clone_into(&mut context.request_id);
-        context.deadline = u64::try_from(Timestamp::now().plus(TIME_OUT).as_millis()).unwrap_or(0);
+        let deadline = Timestamp::now().plus(function.time_out());
+        context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(0);
         let event = LambdaEvent::new(event, context);
         let Services {
             keys,
@@ -236,20 +292,22 @@ impl Gateway {
     }
 }
 
-/// Each invocation is a task of its own, which outlives the client's connection, as in Lambda: a client that
-/// hangs up loses no grant.
+/// Each invocation is a task of its own, which outlives the client's connection and the gateway's patience, as in
+/// Lambda: a client that hangs up loses no grant.
 async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let of_its_own = |error| own_answer(&error, &Uuid::new_v4().to_string());
     let body = match read(body).await {
         Ok(body) => body,
-        Err(error) => return own_answer(&error, &Uuid::new_v4().to_string()),
+        Err(error) => return of_its_own(error),
     };
     let invocations = gateway.invocations.clone();
     let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });
-    invocation.await.unwrap_or_else(|_| {
-        let died = ApiError::Internal("the invocation died".into());
-        own_answer(&died, &Uuid::new_v4().to_string())
-    })
+    match tokio::time::timeout(PATIENCE, invocation).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => of_its_own(ApiError::Internal("the invocation died".into())),
+        Err(_) => of_its_own(ApiError::FunctionTimeout),
+    }
 }
 
 /// The whole body. Too long a one is read to its end too, so that the client hears why, but not kept.
@@ -272,7 +330,7 @@ async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
 }
 
 /// The event of a REST API's proxy integration.
-fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Value {
+fn event(parts: &Parts, routed: &Routed, body: &[u8], request_id: &str) -> Value {
     let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
     let mut single_headers = HashMap::new();
     let mut multi_headers: HashMap<&str, Vec<String>> = HashMap::new();
@@ -288,11 +346,7 @@ fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Valu
         multi_query.entry(name).or_default().push(value);
     }
     let text = str::from_utf8(body);
-    let resource = if id.is_some() {
-        "/v2/zoom-credentials/{id}"
-    } else {
-        "/v2/zoom-credentials"
-    };
+    let (resource, parameters) = (routed.resource, &routed.parameters);
     json!({
         "resource": resource,
         "path": path,
@@ -301,7 +355,7 @@ fn event(parts: &Parts, id: Option<&str>, body: &[u8], request_id: &str) -> Valu
         "multiValueHeaders": multi_headers,
         "queryStringParameters": query.map(|_| single_query),
         "multiValueQueryStringParameters": query.map(|_| multi_query),
-        "pathParameters": id.map(|id| json!({ "id": percent_decode_str(id).decode_utf8_lossy() })),
+        "pathParameters": (!parameters.is_empty()).then_some(parameters),
         "stageVariables": null,
         "requestContext": {
             "requestId": request_id,

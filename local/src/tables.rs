@@ -29,6 +29,10 @@ pub struct Names {
     pub keys: String,
     /// Rate windows and idempotency.
     pub requests: String,
+    /// Token URLs.
+    pub token_urls: String,
+    /// Usage and history.
+    pub events: String,
 }
 
 impl Names {
@@ -40,12 +44,16 @@ impl Names {
             secrets,
             keys,
             requests,
+            token_urls,
+            events,
         } = Self::default();
         Self {
             credentials: named("CREDENTIALS_TABLE", credentials),
             secrets: named("SECRETS_TABLE", secrets),
             keys: named("KEYS_TABLE", keys),
             requests: named("REQUESTS_TABLE", requests),
+            token_urls: named("TOKEN_URLS_TABLE", token_urls),
+            events: named("EVENTS_TABLE", events),
         }
     }
 }
@@ -57,6 +65,8 @@ impl Default for Names {
             secrets: "secrets".to_owned(),
             keys: "keys".to_owned(),
             requests: "requests".to_owned(),
+            token_urls: "token-urls".to_owned(),
+            events: "events".to_owned(),
         }
     }
 }
@@ -84,6 +94,28 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
         sort: "team_id",
         projected: &["client_id", "grant_id", "state", "deleted", "updated_at"],
     };
+    let by_due = Index {
+        name: "by-due",
+        partition: "due_shard",
+        sort: "refreshed_at",
+        projected: &["team_id"],
+    };
+    let by_credential = Index {
+        name: "by-credential",
+        partition: "credential_id",
+        sort: "url_id",
+        projected: &[
+            "team_id",
+            "type",
+            "label",
+            "meeting_id",
+            "max_uses",
+            "uses",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+        ],
+    };
     let tables = [
         (
             &names.credentials,
@@ -101,7 +133,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "secret_id",
                 sort: None,
                 ttl: None,
-                index: None,
+                index: Some(by_due),
             },
         ),
         (
@@ -119,6 +151,24 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "request_id",
                 sort: None,
                 ttl: Some("expires_at"),
+                index: None,
+            },
+        ),
+        (
+            &names.token_urls,
+            Schema {
+                partition: "token_hash",
+                sort: None,
+                ttl: Some("purge_at"),
+                index: Some(by_credential),
+            },
+        ),
+        (
+            &names.events,
+            Schema {
+                partition: "credential_id",
+                sort: Some("event_id"),
+                ttl: Some("purge_at"),
                 index: None,
             },
         ),

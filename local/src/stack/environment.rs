@@ -114,6 +114,8 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
         writeln!(f, "KEYS_TABLE={}", self.tables.keys)?;
         writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
+        writeln!(f, "TOKEN_URLS_TABLE={}", self.tables.token_urls)?;
+        writeln!(f, "EVENTS_TABLE={}", self.tables.events)?;
         writeln!(
             f,
             "{ZOOM_OAUTH}={}\n{ZOOM_API}={}",
