@@ -259,9 +259,11 @@ async fn key_and_environment_are_written_before_the_port_answers() {
             "AWS_SECRET_ACCESS_KEY",
             "CREDENTIALS_TABLE",
             "ENVELOPE_KEY_ID",
+            "EVENTS_TABLE",
             "KEYS_TABLE",
             "REQUESTS_TABLE",
             "SECRETS_TABLE",
+            "TOKEN_URLS_TABLE",
             "ZOOM_API_BASE_URL",
             "ZOOM_OAUTH_BASE_URL",
         ]

@@ -13,4 +13,5 @@ pub mod meter;
 pub mod secret;
 pub mod stores;
 pub mod timestamp;
+pub mod token;
 pub mod zoom;
