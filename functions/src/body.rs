@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -69,6 +70,21 @@ impl<'a> Fields<'a> {
     {
         self.optional(at)?
             .ok_or(ApiError::validation(at, "is required"))
+    }
+
+    /// A whole number that may be missing. Only digits are one: `5.0`, `5e0` and `"5"` are not.
+    pub(crate) fn integer(
+        &self,
+        at: &'static str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, ApiError> {
+        let Some(raw) = self.raw(at) else {
+            return Ok(None);
+        };
+        match raw.get().parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            Ok(_) | Err(_) => Err(ApiError::Integer { at, range }),
+        }
     }
 
     /// `extra`: an object, or null to have none.

@@ -4,6 +4,7 @@
 //! public. What it holds as a source is logged once, with the request, and never rendered.
 
 use std::error::Error as StdError;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -28,6 +29,14 @@ pub enum ApiError {
         at: &'static str,
         /// Which rule.
         rule: Invalid,
+    },
+    /// A part of the request is no whole number, or not one that fits.
+    #[error("{at} must be an integer from {} to {}", .range.start(), .range.end())]
+    Integer {
+        /// Which part: `body/ttl`.
+        at: &'static str,
+        /// What fits.
+        range: RangeInclusive<u32>,
     },
     /// The body is no JSON.
     #[error("body must be valid JSON (line {line}, column {column})")]
@@ -188,6 +197,7 @@ impl ApiError {
                 Down::DynamoDb(_) | Down::OutOfTime => None,
             },
             Self::Validation { .. }
+            | Self::Integer { .. }
             | Self::Syntax { .. }
             | Self::ListTooLarge
             | Self::Unauthorized
@@ -207,7 +217,7 @@ impl ApiError {
 
     fn answer(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Validation { .. } | Self::Syntax { .. } => {
+            Self::Validation { .. } | Self::Integer { .. } | Self::Syntax { .. } => {
                 (StatusCode::BAD_REQUEST, "FST_ERR_VALIDATION")
             }
             Self::ListTooLarge => (StatusCode::BAD_REQUEST, "FST_ERR_LIST_TOO_LARGE"),
@@ -256,6 +266,7 @@ impl ApiError {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::ZoomUnavailable(_) | Self::ZoomTimeout(_) => RETRY_AFTER,
             Self::Validation { .. }
+            | Self::Integer { .. }
             | Self::Syntax { .. }
             | Self::ListTooLarge
             | Self::CodeExchange { .. }
