@@ -120,6 +120,26 @@ impl KeyHash {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What names the key where people read it.
+    pub fn id(&self) -> KeyId {
+        KeyId(self.0.chars().take(KeyId::CHARACTERS).collect())
+    }
+}
+
+/// The beginning of a key's hash, which names the key: its 48 bits tell a team's keys apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// Hex digits in an id.
+    pub(crate) const CHARACTERS: usize = 12;
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
+    }
 }
 
 /// What a key may do.

@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConn
 use reqwest::Url;
 
 use crate::meter::{Counting, Service};
+use crate::stores;
 use crate::zoom::{self, ApiUrl, Zoom};
 
 /// What is wrong with the environment.
@@ -74,6 +75,18 @@ pub fn zoom_patience() -> Result<Duration, Error> {
     match text.parse() {
         Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of milliseconds")),
         Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// How long events are kept: `EVENTS_RETENTION_DAYS`, or [`stores::RETENTION`].
+pub fn events_retention() -> Result<Duration, Error> {
+    const NAME: &str = "EVENTS_RETENTION_DAYS";
+    let Some(text) = optional(NAME) else {
+        return Ok(stores::RETENTION);
+    };
+    match text.parse::<u16>() {
+        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of days")),
+        Ok(days) => Ok(Duration::from_hours(24 * u64::from(days))),
     }
 }
 

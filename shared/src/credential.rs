@@ -101,13 +101,7 @@ impl CredentialId {
 
     /// When a generated id was made.
     pub fn created_at(self) -> Timestamp {
-        let millis = self.0.get_timestamp().map_or(0, |timestamp| {
-            let (seconds, nanos) = timestamp.to_unix();
-            seconds
-                .saturating_mul(1000)
-                .saturating_add(u64::from(nanos / 1_000_000))
-        });
-        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+        created_at(self.0)
     }
 
     /// The 16 bytes, for a cursor.
@@ -119,6 +113,17 @@ impl CredentialId {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
+}
+
+/// When a UUIDv7 was made, to the millisecond.
+pub(crate) fn created_at(id: Uuid) -> Timestamp {
+    let millis = id.get_timestamp().map_or(0, |timestamp| {
+        let (seconds, nanos) = timestamp.to_unix();
+        seconds
+            .saturating_mul(1000)
+            .saturating_add(u64::from(nanos / 1_000_000))
+    });
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 impl FromStr for CredentialId {

@@ -8,6 +8,7 @@ pub mod cause;
 pub mod config;
 pub mod credential;
 pub mod envelope;
+pub mod event;
 pub mod extra;
 pub mod meter;
 pub mod secret;

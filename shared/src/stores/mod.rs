@@ -4,6 +4,7 @@
 //! [`Transaction`] of writes that the stores make.
 
 mod credentials;
+mod events;
 mod expression;
 mod keys;
 mod operator;
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 pub use credentials::{
     Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
 };
+pub use events::{EventPage, Events, RETENTION};
 pub use keys::{DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};

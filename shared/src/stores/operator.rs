@@ -11,12 +11,9 @@ use serde::de::DeserializeOwned;
 use super::expression::Update;
 use super::keys::{DEFAULT_RATE, KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
-use crate::api_key::{ApiKey, Permission};
+use crate::api_key::{ApiKey, KeyId, Permission};
 use crate::credential::TeamId;
 use crate::timestamp::Timestamp;
-
-/// How much of a key's hash names it: 48 bits tell a team's keys apart.
-const ID_CHARACTERS: usize = 12;
 
 /// An API key as it can be listed: without the key.
 #[derive(Debug, Serialize)]
@@ -40,7 +37,7 @@ impl From<KeyRow> for KeyListing {
                 .record
                 .chars()
                 .skip(KEY.len())
-                .take(ID_CHARACTERS)
+                .take(KeyId::CHARACTERS)
                 .collect(),
             team: row.team_id,
             permission: row.permission,
@@ -167,7 +164,7 @@ impl Operator {
     /// Revokes the key that `key_id` names; it stops working with the next request. Revoking twice keeps
     /// the first time. `NotFound` where it names none.
     pub async fn revoke_key(&self, team: &TeamId, key_id: &str) -> Result<KeyListing, Error> {
-        if key_id.len() != ID_CHARACTERS {
+        if key_id.len() != KeyId::CHARACTERS {
             return Err(Error::NotFound);
         }
         let row = self

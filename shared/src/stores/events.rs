@@ -1,0 +1,158 @@
+//! The table `events`: usage and history. Partition key `credential_id`, sort key `event_id` (UUIDv7), TTL
+//! `purge_at`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use serde::{Deserialize, Serialize};
+
+use super::expression::Update;
+use super::{Error, Item, failed, from_item, text, to_item};
+use crate::credential::{CredentialId, TeamId};
+use crate::event::{Event, EventId, Record};
+
+/// How long events are kept, unless it was set.
+pub const RETENTION: Duration = Duration::from_hours(90 * 24);
+
+/// An event, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    credential_id: CredentialId,
+    team_id: TeamId,
+    purge_at: i64,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// Some of a credential's events, newest first.
+#[derive(Debug)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<Record>,
+    /// Where the next page begins, if there is one: after this event.
+    pub next: Option<EventId>,
+}
+
+/// The table `events`.
+#[derive(Clone, Debug)]
+pub struct Events {
+    client: Client,
+    table: String,
+    retention: Duration,
+}
+
+impl Events {
+    /// `table` is the table's name; an event is kept for `retention`.
+    pub fn new(client: Client, table: String, retention: Duration) -> Self {
+        Self {
+            client,
+            table,
+            retention,
+        }
+    }
+
+    fn key(credential: CredentialId, id: EventId) -> Item {
+        HashMap::from([
+            ("credential_id".to_owned(), text(&credential)),
+            ("event_id".to_owned(), text(&id)),
+        ])
+    }
+
+    /// Writes what happened to a credential of `team`. Writing the same event again changes nothing.
+    pub async fn record(
+        &self,
+        team: &TeamId,
+        credential: CredentialId,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let row = Row {
+            credential_id: credential,
+            team_id: team.clone(),
+            purge_at: event.id.at().plus(self.retention).as_seconds(),
+            record: event.clone().into(),
+        };
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(Some(to_item(row)?)).send().await;
+        put.map(drop).map_err(|error| failed("PutItem", error))
+    }
+
+    /// Turns a mint that was recorded as a success into a failure with `code`; `NotFound` where it was not recorded.
+    pub async fn correct(
+        &self,
+        credential: CredentialId,
+        id: EventId,
+        code: &'static str,
+    ) -> Result<(), Error> {
+        let update = Update::new()
+            .set("outcome", text("failed"))
+            .set("code", text(code))
+            .when_equal("kind", text("mint"))
+            .build();
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(credential, id)))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Err(Error::NotFound),
+                _ => Err(failed("UpdateItem", error)),
+            },
+        }
+    }
+
+    /// Up to `limit` events of a credential, newest first, after `after`; none where they are another team's.
+    pub async fn page(
+        &self,
+        team: &TeamId,
+        credential: CredentialId,
+        after: Option<EventId>,
+        limit: u16,
+    ) -> Result<EventPage, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("credential_id = :credential")
+            .filter_expression("team_id = :team")
+            .expression_attribute_values(":credential", text(&credential))
+            .expression_attribute_values(":team", text(team))
+            .set_exclusive_start_key(after.map(|id| Self::key(credential, id)))
+            // One more than asked for says whether there is a next page.
+            .limit(i32::from(limit) + 1)
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("Query", error))?;
+        let rows = answer.items.unwrap_or_default().into_iter();
+        let events = rows.map(|item| from_item::<Row>(item).map(|row| row.record));
+        let mut events = events.collect::<Result<Vec<Record>, Error>>()?;
+        let limit = usize::from(limit);
+        let next = if events.len() > limit {
+            events.truncate(limit);
+            events.last().map(|event| event.event_id)
+        } else {
+            let end = answer.last_evaluated_key;
+            end.map(from_item::<End>)
+                .transpose()?
+                .map(|end| end.event_id)
+        };
+        Ok(EventPage { events, next })
+    }
+}
+
+/// Where DynamoDB stopped, as far as it is read.
+#[derive(Deserialize)]
+struct End {
+    event_id: EventId,
+}
