@@ -4,7 +4,7 @@ use std::future::Future;
 
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::TeamId;
-use shared::stores::{self, Admission, Keys, Requests};
+use shared::stores::{self, Admission, Counted, Keys, Requests};
 
 use crate::error::ApiError;
 use crate::request::Request;
@@ -17,6 +17,8 @@ pub(crate) const API_KEY: &str = "x-meeting-baas-api-key";
 pub(crate) enum Needs {
     /// To look.
     Read,
+    /// To mint tokens.
+    Mint,
     /// To change something.
     Full,
 }
@@ -25,8 +27,11 @@ impl Needs {
     /// Refuses a key that does not cover the operation.
     pub(crate) fn met_by(self, permission: Permission) -> Result<(), ApiError> {
         match (self, permission) {
-            (_, Permission::Full) | (Self::Read, Permission::Read) => Ok(()),
-            (Self::Full, Permission::Read) | (_, Permission::Mint) => Err(ApiError::Forbidden),
+            (_, Permission::Full)
+            | (Self::Read, Permission::Read)
+            | (Self::Mint, Permission::Mint) => Ok(()),
+            (Self::Full | Self::Mint, Permission::Read)
+            | (Self::Read | Self::Full, Permission::Mint) => Err(ApiError::Forbidden),
         }
     }
 }
@@ -65,7 +70,20 @@ pub(crate) async fn admitted<T>(
         Needs::Full.met_by(permission)?;
         work.await
     };
-    let (hits, limit, work) = tokio::join!(requests.count(team), keys.rate(team), work);
+    counted(keys, requests, team, request, Counted::Changes, work).await
+}
+
+/// Counts a call against one of its team's rates, and does `work` meanwhile, which must change nothing.
+pub(crate) async fn counted<T>(
+    keys: &Keys,
+    requests: &Requests,
+    team: &TeamId,
+    request: &Request,
+    counted: Counted,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let hits = requests.count(team, counted);
+    let (hits, limit, work) = tokio::join!(hits, keys.rate(team, counted), work);
     let admission = Admission::of(hits?, limit?);
     request.trail().admission.get_or_init(|| admission);
     if admission.admitted {

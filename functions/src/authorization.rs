@@ -7,15 +7,17 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use shared::cause::chain;
 use shared::credential::{ClientId, CredentialId, GrantId, TeamId};
 use shared::envelope::DataKey;
+
 use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{
     self, Authorized, Credentials, GrantRef, GrantSecret, Part, Stored, Transaction,
 };
 use shared::timestamp::Timestamp;
-use shared::zoom::{self, Authorization, Tokens, Zoom};
+use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};
 
 use crate::body::Fields;
 use crate::error::{ApiError, Down};
@@ -141,9 +143,15 @@ impl Grant {
     }
 
     /// The first generation of the grant's row. No network call: nothing stands between Zoom's answer and the commit.
-    pub(crate) fn seal(&self, team: &TeamId, key: DataKey) -> Result<GrantSecret, ApiError> {
+    pub(crate) fn seal(
+        &self,
+        team: &TeamId,
+        credential: CredentialId,
+        key: DataKey,
+    ) -> Result<GrantSecret, ApiError> {
         Ok(GrantSecret {
             team_id: team.clone(),
+            credential_id: credential,
             sealed: key.seal(1, &Plaintext::try_from(&self.tokens.pair)?)?,
             access_expires_at: self.answered_at.plus(self.tokens.expires_in).as_millis(),
             authorize_sent_at: self.sent_at.as_millis(),
@@ -156,6 +164,38 @@ impl Grant {
         })
     }
 
+    /// What is to be learnt of it yet: who authorized.
+    pub(crate) fn unread<'a>(
+        &'a self,
+        team: &'a TeamId,
+        client_id: &'a ClientId,
+        id: CredentialId,
+    ) -> Unread<'a> {
+        Unread {
+            team,
+            client_id,
+            id,
+            authorized: self.authorized(),
+            sent_at: self.sent_at,
+            access: &self.tokens.pair.access,
+            api_url: self.tokens.api_url.as_ref(),
+        }
+    }
+}
+
+/// A grant whose user is not known yet.
+pub(crate) struct Unread<'a> {
+    pub(crate) team: &'a TeamId,
+    pub(crate) client_id: &'a ClientId,
+    pub(crate) id: CredentialId,
+    pub(crate) authorized: Authorized,
+    /// When its code was sent to Zoom.
+    pub(crate) sent_at: Timestamp,
+    pub(crate) access: &'a SecretString,
+    pub(crate) api_url: Option<&'a ApiUrl>,
+}
+
+impl Unread<'_> {
     /// Reads who authorized, writes it down and points the user's other credentials at this grant, whose
     /// own Zoom has just killed. The credential as it is then, or `None` where that came to nothing: best
     /// effort, since the grant is safe and the next mint completes what is missing.
@@ -164,24 +204,16 @@ impl Grant {
         credentials: &Credentials,
         zoom: &Zoom,
         request: &Request,
-        team: &TeamId,
-        client_id: &ClientId,
-        id: CredentialId,
     ) -> Option<Stored> {
         let time_left = request.time_left(Duration::from_secs(2)).min(PROFILE);
-        let profile = zoom
-            .profile(
-                self.tokens.api_url.as_ref(),
-                &self.tokens.pair.access,
-                time_left,
-            )
-            .await;
+        let grant = self.authorized.grant.id;
+        let profile = zoom.profile(self.api_url, self.access, time_left).await;
         let completed: Result<Stored, Box<dyn Error>> = match profile {
             Ok(profile) => {
                 let user = profile.zoom_user_id.clone();
                 let (completed, ()) = tokio::join!(
-                    credentials.complete_profile(team, id, self.id, Ok(profile)),
-                    self.adopt_siblings(credentials, request, team, client_id, user.as_deref()),
+                    credentials.complete_profile(self.team, self.id, grant, Ok(profile)),
+                    self.adopt_siblings(credentials, request, user.as_deref()),
                 );
                 completed.map_err(Into::into)
             }
@@ -189,7 +221,7 @@ impl Grant {
                 let reason =
                     format!("missing scope {scope}: the Zoom user's profile cannot be read");
                 let completed = credentials
-                    .complete_profile(team, id, self.id, Err(reason))
+                    .complete_profile(self.team, self.id, grant, Err(reason))
                     .await;
                 completed.map_err(Into::into)
             }
@@ -210,14 +242,18 @@ impl Grant {
         &self,
         credentials: &Credentials,
         request: &Request,
-        team: &TeamId,
-        app: &ClientId,
         user: Option<&str>,
     ) {
         let Some(user) = user else { return };
         let request_id = request.id();
         match credentials
-            .adopt_siblings(team, app, user, &self.authorized(), self.sent_at)
+            .adopt_siblings(
+                self.team,
+                self.client_id,
+                user,
+                &self.authorized,
+                self.sent_at,
+            )
             .await
         {
             Ok(0) => {}

@@ -148,7 +148,7 @@ pub async fn handle(
         };
         let tokens = match (&grant, grant_key) {
             (Some(grant), Some(key)) => {
-                Some(secrets.insert_grant(grant.id, &grant.seal(team, key)?)?)
+                Some(secrets.insert_grant(grant.id, &grant.seal(team, id, key)?)?)
             }
             _ => None,
         };
@@ -169,9 +169,8 @@ pub async fn handle(
 
         let completed = match &grant {
             Some(grant) => {
-                grant
-                    .complete(credentials, zoom, request, team, &input.app.client_id, id)
-                    .await
+                let unread = grant.unread(team, &input.app.client_id, id);
+                unread.complete(credentials, zoom, request).await
             }
             None => None,
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 use shared::cause::chain;
-use shared::credential::Invalid;
+use shared::credential::{Invalid, Reconnect};
 use shared::stores::{self, Admission};
 use shared::{envelope, secret, zoom};
 use utoipa::ToSchema;
@@ -61,6 +61,44 @@ pub enum ApiError {
         /// Whom Zoom blames for it.
         blamed: Blamed,
     },
+    /// The user must authorize again.
+    #[error(
+        "The user must authorize the Zoom app again ({}): reconnect the credential with a new authorization code",
+        .reason.as_str()
+    )]
+    ReconnectRequired {
+        /// Why.
+        reason: Reconnect,
+    },
+    /// The operator must mend the Zoom app. The grant is untouched.
+    #[error(
+        "Zoom refused the app: {reason}. Check the app in Zoom's marketplace and this credential's client_id and \
+         client_secret; the user need not authorize again."
+    )]
+    AppMisconfigured {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// The app or the user's consent lacks a scope. The grant is good.
+    #[error(
+        "The Zoom app or the user's consent lacks the scope {scope}: add it to the app, then let the user authorize \
+         again"
+    )]
+    MissingScope {
+        /// Which.
+        scope: String,
+    },
+    /// Zoom refused the meeting or the lifetime that was asked for.
+    #[error("Zoom refused the request: {reason}. Check meeting_id and ttl.")]
+    ZoomRefused {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// An app credential was asked for a user's token.
+    #[error(
+        "The credential is the app's alone and has no Zoom user: authorize it with an authorization_code first"
+    )]
+    NotAUserCredential,
     /// The key is missing, malformed, unknown or revoked: nobody learns which.
     #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]
     Unauthorized,
@@ -98,17 +136,21 @@ pub enum ApiError {
     #[error("Rate limit exceeded: try again after retry-after")]
     RateLimited(Admission),
     /// Zoom failed. It may have acted.
-    #[error(
-        "Zoom failed. It is safe to retry; should the authorization code have been used up by this try, the \
-         answer will say so and the user must authorize again."
-    )]
-    ZoomUnavailable(#[source] zoom::Error),
+    #[error("Zoom failed. It is safe to retry{}", .spent.hint())]
+    ZoomUnavailable {
+        /// What went wrong.
+        source: zoom::Error,
+        /// What it may have cost.
+        spent: Spent,
+    },
     /// Zoom did not answer in time. It may have acted.
-    #[error(
-        "Zoom did not answer in time. It is safe to retry; should the authorization code have been used up by \
-         this try, the answer will say so and the user must authorize again."
-    )]
-    ZoomTimeout(#[source] zoom::Error),
+    #[error("Zoom did not answer in time. It is safe to retry{}", .spent.hint())]
+    ZoomTimeout {
+        /// What went wrong.
+        source: zoom::Error,
+        /// What it may have cost.
+        spent: Spent,
+    },
     /// Something we need is down or throttling, or Zoom is limiting us.
     #[error("Temporarily unavailable: try again after retry-after")]
     Unavailable {
@@ -121,6 +163,27 @@ pub enum ApiError {
     /// Ours to mend.
     #[error("Internal server error")]
     Internal(#[source] Source),
+}
+
+/// What a call to Zoom that failed may have cost.
+#[derive(Clone, Copy, Debug)]
+pub enum Spent {
+    /// An authorization code.
+    Code,
+    /// Nothing that the caller would have to do anything about.
+    Nothing,
+}
+
+impl Spent {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Code => {
+                "; should the authorization code have been used up by this try, the answer will say so and the user \
+                 must authorize again."
+            }
+            Self::Nothing => ".",
+        }
+    }
 }
 
 /// Whom Zoom blames for a code that it refused.
@@ -145,8 +208,11 @@ pub enum Down {
     #[error(transparent)]
     Zoom(zoom::Error),
     /// This function, about to be stopped.
-    #[error("too little of the invocation is left to spend a code in")]
+    #[error("too little of the invocation is left to spend a code or refresh token in")]
     OutOfTime,
+    /// The grant, which another invocation is refreshing.
+    #[error("the grant is being refreshed elsewhere")]
+    RefreshElsewhere,
 }
 
 /// How a service that a request needed failed it. The log line counts each.
@@ -189,17 +255,22 @@ impl ApiError {
                 Blamed::App => Outcome::ZoomAppRefused,
                 Blamed::Grant => Outcome::ZoomGrantRefused,
             }),
-            Self::ZoomUnavailable(_) => Some(Outcome::ZoomFailed),
-            Self::ZoomTimeout(_) => Some(Outcome::ZoomSilent),
+            Self::AppMisconfigured { .. } => Some(Outcome::ZoomAppRefused),
+            Self::ReconnectRequired { .. } => Some(Outcome::ZoomGrantRefused),
+            Self::ZoomUnavailable { .. } => Some(Outcome::ZoomFailed),
+            Self::ZoomTimeout { .. } => Some(Outcome::ZoomSilent),
             Self::Unavailable { source, .. } => match source {
                 Down::Kms(_) => Some(Outcome::KmsFailed),
                 Down::Zoom(_) => Some(Outcome::ZoomLimited),
-                Down::DynamoDb(_) | Down::OutOfTime => None,
+                Down::DynamoDb(_) | Down::OutOfTime | Down::RefreshElsewhere => None,
             },
             Self::Validation { .. }
             | Self::Integer { .. }
             | Self::Syntax { .. }
             | Self::ListTooLarge
+            | Self::MissingScope { .. }
+            | Self::ZoomRefused { .. }
+            | Self::NotAUserCredential
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NoRoute
@@ -224,6 +295,18 @@ impl ApiError {
             Self::CodeExchange { .. } => {
                 (StatusCode::BAD_REQUEST, "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED")
             }
+            Self::ReconnectRequired { .. } => {
+                (StatusCode::CONFLICT, "FST_ERR_ZOOM_RECONNECT_REQUIRED")
+            }
+            Self::AppMisconfigured { .. } => {
+                (StatusCode::CONFLICT, "FST_ERR_ZOOM_APP_MISCONFIGURED")
+            }
+            Self::MissingScope { .. } => (StatusCode::BAD_REQUEST, "FST_ERR_ZOOM_MISSING_SCOPE"),
+            Self::ZoomRefused { .. } => (StatusCode::BAD_REQUEST, "FST_ERR_VALIDATION"),
+            Self::NotAUserCredential => (
+                StatusCode::BAD_REQUEST,
+                "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+            ),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "FST_ERR_FORBIDDEN"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "FST_ERR_NOT_FOUND"),
@@ -243,8 +326,8 @@ impl ApiError {
                 "FST_ERR_CTP_INVALID_MEDIA_TYPE",
             ),
             Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "FST_ERR_TOO_MANY_REQUESTS"),
-            Self::ZoomUnavailable(_) => (StatusCode::BAD_GATEWAY, "FST_ERR_ZOOM_UNAVAILABLE"),
-            Self::ZoomTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "FST_ERR_ZOOM_TIMEOUT"),
+            Self::ZoomUnavailable { .. } => (StatusCode::BAD_GATEWAY, "FST_ERR_ZOOM_UNAVAILABLE"),
+            Self::ZoomTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "FST_ERR_ZOOM_TIMEOUT"),
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "FST_ERR_UNAVAILABLE"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "FST_ERR_INTERNAL"),
         }
@@ -253,7 +336,10 @@ impl ApiError {
     /// Why, for the log: what is under this error, or Zoom's reason, where the caller's mistake is not all of it.
     pub(crate) fn cause(&self) -> Option<String> {
         match (self, self.source()) {
-            (Self::CodeExchange { reason, .. }, _) => Some(reason.clone()),
+            (Self::CodeExchange { reason, .. } | Self::AppMisconfigured { reason }, _) => {
+                Some(reason.clone())
+            }
+            (Self::ReconnectRequired { reason }, _) => Some(reason.as_str().to_owned()),
             (_, source) => source.map(chain),
         }
     }
@@ -264,12 +350,17 @@ impl ApiError {
             Self::Running { wait } => *wait,
             Self::RateLimited(admission) => Duration::from_secs(admission.reset),
             Self::Unavailable { retry_after, .. } => *retry_after,
-            Self::ZoomUnavailable(_) | Self::ZoomTimeout(_) => RETRY_AFTER,
+            Self::ZoomUnavailable { .. } | Self::ZoomTimeout { .. } => RETRY_AFTER,
             Self::Validation { .. }
             | Self::Integer { .. }
             | Self::Syntax { .. }
             | Self::ListTooLarge
             | Self::CodeExchange { .. }
+            | Self::ReconnectRequired { .. }
+            | Self::AppMisconfigured { .. }
+            | Self::MissingScope { .. }
+            | Self::ZoomRefused { .. }
+            | Self::NotAUserCredential
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NoRoute
@@ -293,12 +384,6 @@ impl ApiError {
     /// The body. A 400 has no `details`, as its published schema has none.
     pub fn body(&self) -> ErrorBody {
         let status = self.status();
-        let tracking_id =
-            if let Self::ZoomUnavailable(zoom::Error::Failed { tracking_id, .. }) = self {
-                tracking_id.clone()
-            } else {
-                None
-            };
         ErrorBody {
             success: false,
             error: match status {
@@ -309,11 +394,33 @@ impl ApiError {
             code: self.code(),
             status_code: status.as_u16(),
             message: self.to_string(),
-            details: (status != StatusCode::BAD_REQUEST).then_some(Details(tracking_id)),
+            details: self.details(),
             retry_after: self
                 .retry_after()
                 .filter(|_| status == StatusCode::TOO_MANY_REQUESTS),
         }
+    }
+}
+
+impl ApiError {
+    /// What the schema of the status has under `details`, null included; nothing where it has no such key.
+    fn details(&self) -> Option<Details> {
+        let said = if let Self::ReconnectRequired { reason } = self {
+            Some(reason.as_str().to_owned())
+        } else if let Self::AppMisconfigured { reason } = self {
+            Some(reason.clone())
+        } else if let Self::MissingScope { scope } = self {
+            Some(scope.clone())
+        } else if let Self::ZoomUnavailable { source, .. } = self {
+            source.details()
+        } else if matches!(self, Self::NotAUserCredential) {
+            None
+        } else if self.status() == StatusCode::BAD_REQUEST {
+            return None;
+        } else {
+            None
+        };
+        Some(Details(said))
     }
 }
 
@@ -413,10 +520,49 @@ impl From<zoom::Error> for ApiError {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
                 source: Down::Zoom(error),
             },
-            zoom::Error::Silent => Self::ZoomTimeout(error),
-            zoom::Error::Unreachable(_) | zoom::Error::Failed { .. } => {
-                Self::ZoomUnavailable(error)
-            }
+            zoom::Error::Silent => Self::ZoomTimeout {
+                source: error,
+                spent: Spent::Code,
+            },
+            zoom::Error::Unreachable(_)
+            | zoom::Error::Failed { .. }
+            | zoom::Error::DeadAccess
+            | zoom::Error::NoUser { .. }
+            | zoom::Error::Request { .. } => Self::ZoomUnavailable {
+                source: error,
+                spent: Spent::Code,
+            },
+        }
+    }
+}
+
+impl ApiError {
+    /// What a failed mint or refresh means.
+    pub(crate) fn of_minting(error: zoom::Error) -> Self {
+        let spent = Spent::Nothing;
+        match error {
+            zoom::Error::App { reason } => Self::AppMisconfigured { reason },
+            zoom::Error::MissingScope { scope } => Self::MissingScope { scope },
+            zoom::Error::Request { reason } => Self::ZoomRefused { reason },
+            zoom::Error::NoUser { .. } => Self::ReconnectRequired {
+                reason: Reconnect::UserGone,
+            },
+            zoom::Error::Limited { retry_after } => Self::Unavailable {
+                retry_after: retry_after.unwrap_or(RETRY_AFTER),
+                source: Down::Zoom(error),
+            },
+            zoom::Error::Silent => Self::ZoomTimeout {
+                source: error,
+                spent,
+            },
+            // A grant's refusal is followed up by the refresh, and never ends here.
+            zoom::Error::Grant { .. }
+            | zoom::Error::DeadAccess
+            | zoom::Error::Unreachable(_)
+            | zoom::Error::Failed { .. } => Self::ZoomUnavailable {
+                source: error,
+                spent,
+            },
         }
     }
 }

@@ -7,9 +7,12 @@ pub mod create_credential;
 pub mod delete_credential;
 pub mod get_credential;
 pub mod list_credentials;
+pub mod mint_token;
 pub mod update_credential;
 
+pub mod capsule;
 pub mod error;
+pub mod grants;
 pub mod metrics;
 pub mod openapi;
 pub mod reply;
@@ -17,8 +20,12 @@ pub mod request;
 pub mod runtime;
 
 mod access;
+mod app;
 mod authorization;
 mod body;
 mod cursor;
 mod filter;
 mod idempotency;
+mod minting;
+mod opened;
+mod refresh;

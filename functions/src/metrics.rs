@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// Every field that is a metric, and its unit.
-const METRICS: [(&str, &str); 10] = [
+const METRICS: [(&str, &str); 14] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
@@ -31,6 +31,10 @@ const METRICS: [(&str, &str); 10] = [
     ("zoom_limited", "Count"),
     ("zoom_app_refused", "Count"),
     ("zoom_grant_refused", "Count"),
+    ("minted", "Count"),
+    ("refreshed", "Count"),
+    ("turned_invalid", "Count"),
+    ("refresh_outcome_lost", "Count"),
 ];
 
 /// Formats each event as one line of JSON, its fields at the top; as metrics too, where it has any.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use shared::credential::{Credential, CredentialType, State};
+use shared::token::TokenType;
 use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
@@ -16,8 +17,10 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 use crate::access::API_KEY;
 use crate::delete_credential::Deleted;
 use crate::error::ErrorBody;
+use crate::mint_token::Handed;
 use crate::{
-    create_credential, delete_credential, get_credential, list_credentials, update_credential,
+    create_credential, delete_credential, get_credential, list_credentials, mint_token,
+    update_credential,
 };
 
 /// The document.
@@ -38,12 +41,16 @@ pub fn document() -> OpenApi {
         list_credentials::handle,
         get_credential::handle,
         update_credential::handle,
-        delete_credential::handle
+        delete_credential::handle,
+        mint_token::handle
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
     security(("ApiKeyAuth" = [])),
-    tags((name = "Zoom credentials", description = "Stored Zoom apps and users")),
+    tags(
+        (name = "Zoom credentials", description = "Stored Zoom apps and users"),
+        (name = "Zoom tokens", description = "What bots join with")
+    ),
 )]
 struct Document;
 
@@ -56,7 +63,10 @@ impl Modify for Closing {
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
         for (name, schema) in &mut components.schemas {
-            let is_answer = !matches!(name.as_str(), "CreateCredential" | "UpdateCredential");
+            let is_answer = !matches!(
+                name.as_str(),
+                "CreateCredential" | "UpdateCredential" | "MintToken"
+            );
             if let RefOr::T(Schema::Object(object)) = schema
                 && is_answer
                 && !object.properties.is_empty()
@@ -105,6 +115,52 @@ pub(crate) fn only(value: bool) -> Object {
         .schema_type(Type::Boolean)
         .enum_values(Some([value]))
         .build()
+}
+
+/// A token, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct MintedToken {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Handed,
+}
+
+/// What to mint.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents what `mint_token` reads")]
+pub(crate) struct MintToken {
+    /// The credential; or `credential_user_id`.
+    #[schema(format = "uuid")]
+    credential_id: Option<String>,
+    /// A Zoom user's id: the team's most recently authorized active credential of that user.
+    #[schema(min_length = 1, max_length = 256)]
+    credential_user_id: Option<String>,
+    r#type: TokenType,
+    /// The meeting. Required with `local_recording`; with `sdk_jwt` it comes with `role`.
+    #[schema(pattern = "^[0-9 -]{1,40}$")]
+    meeting_id: Option<String>,
+    /// Seconds to live; for `sdk_jwt` 1800 to 172800. By default what Zoom gives, and two hours for `sdk_jwt`.
+    #[schema(minimum = 1, maximum = 7_776_000)]
+    ttl: Option<u32>,
+    /// For `sdk_jwt`: 0 to join, 1 to start the meeting.
+    #[schema(minimum = 0, maximum = 1)]
+    role: Option<u8>,
+}
+
+/// What a mint may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum MintErrors {
+    /// Somebody must act: `code` and `details` say who. The user authorizes again, or the operator mends the app.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// Zoom failed. It is safe to retry.
+    #[response(status = 502)]
+    ZoomUnavailable(ErrorBody),
+    /// Zoom did not answer in time. It is safe to retry.
+    #[response(status = 504)]
+    ZoomTimeout(ErrorBody),
 }
 
 /// What any call may answer instead.

@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use shared::credential::{CredentialId, TeamId};
+use shared::credential::{CredentialId, Reconnect, TeamId};
 use shared::meter::Meter;
 use shared::stores::Admission;
 use shared::timestamp::Timestamp;
@@ -51,6 +52,76 @@ pub(crate) struct Trail {
     pub(crate) admission: OnceLock<Admission>,
     /// The network calls it made.
     pub(crate) meter: Arc<Meter>,
+    /// What it did with grants.
+    pub(crate) deeds: Deeds,
+}
+
+/// What became of grants while a request was handled. Each is a metric.
+#[derive(Debug, Default)]
+pub(crate) struct Deeds {
+    refresh: AtomicU8,
+    minted: AtomicU32,
+    turned_invalid: AtomicU32,
+    outcome_lost: AtomicU32,
+}
+
+/// How far a refresh came.
+const SENT: u8 = 1;
+const ANSWERED: u8 = 2;
+
+impl Deeds {
+    /// A token was minted.
+    pub(crate) fn minted(&self) {
+        self.minted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A refresh token is about to be sent.
+    pub(crate) fn refresh_sent(&self) {
+        self.refresh.fetch_or(SENT, Ordering::Relaxed);
+    }
+
+    /// Zoom gave a new pair.
+    pub(crate) fn refreshed(&self) {
+        self.refresh.fetch_or(ANSWERED, Ordering::Relaxed);
+    }
+
+    /// A credential was turned invalid.
+    pub(crate) fn turned_invalid(&self, reason: Reconnect) {
+        self.turned_invalid.fetch_add(1, Ordering::Relaxed);
+        if reason == Reconnect::RefreshOutcomeLost {
+            self.outcome_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether Zoom gave a new pair.
+    pub(crate) fn has_refreshed(&self) -> bool {
+        self.refresh.load(Ordering::Relaxed) & ANSWERED != 0
+    }
+
+    /// Whether a refresh was sent and no pair came of it.
+    pub(crate) fn has_failed_to_refresh(&self) -> bool {
+        self.refresh.load(Ordering::Relaxed) == SENT
+    }
+
+    /// As the log line has them: only what there is.
+    pub(crate) fn counts(&self) -> Counts {
+        let some = |count: u32| (count > 0).then_some(count);
+        Counts {
+            minted: some(self.minted.load(Ordering::Relaxed)),
+            refreshed: self.has_refreshed().then_some(1),
+            turned_invalid: some(self.turned_invalid.load(Ordering::Relaxed)),
+            outcome_lost: some(self.outcome_lost.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// What is counted in a log line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) minted: Option<u32>,
+    pub(crate) refreshed: Option<u32>,
+    pub(crate) turned_invalid: Option<u32>,
+    pub(crate) outcome_lost: Option<u32>,
 }
 
 /// One invocation.

@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::error::{ApiError, Outcome};
 use crate::metrics::EmbeddedMetrics;
 use crate::reply::{self, Reply};
-use crate::request::{Event, Request};
+use crate::request::{Counts, Event, Request};
 
 /// How long a Lambda may open connections before it asks for its first event.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -92,6 +92,7 @@ where
         kms_calls: trail.meter.calls(Called::Kms),
         zoom_calls: trail.meter.calls(Called::Zoom),
         outcome,
+        deeds: trail.deeds.counts(),
     };
     line.log(code, cause.as_deref());
     proxied(response)
@@ -119,6 +120,7 @@ struct Line<'a> {
     kms_calls: u32,
     zoom_calls: u32,
     outcome: Option<Outcome>,
+    deeds: Counts,
 }
 
 impl Line<'_> {
@@ -145,6 +147,10 @@ impl Line<'_> {
                     zoom_limited = counted(Outcome::ZoomLimited),
                     zoom_app_refused = counted(Outcome::ZoomAppRefused),
                     zoom_grant_refused = counted(Outcome::ZoomGrantRefused),
+                    minted = self.deeds.minted,
+                    refreshed = self.deeds.refreshed,
+                    turned_invalid = self.deeds.turned_invalid,
+                    refresh_outcome_lost = self.deeds.outcome_lost,
                     $words
                 )
             };

@@ -411,7 +411,7 @@ impl Writing<'_> {
 
             let tokens = self
                 .secrets
-                .insert_grant(grant.id, &grant.seal(self.team, new.grant_key)?)?;
+                .insert_grant(grant.id, &grant.seal(self.team, id, new.grant_key)?)?;
             let mut seen = seen;
             loop {
                 let transaction = self
@@ -440,17 +440,8 @@ impl Writing<'_> {
             }
 
             let (credentials, client_id) = (self.credentials, &app.client_id);
-            match grant
-                .complete(
-                    credentials,
-                    self.zoom,
-                    self.request,
-                    self.team,
-                    client_id,
-                    id,
-                )
-                .await
-            {
+            let unread = grant.unread(self.team, client_id, id);
+            match unread.complete(credentials, self.zoom, self.request).await {
                 Some(updated) => Ok(updated),
                 None => Ok(credentials.get(self.team, id).await?),
             }

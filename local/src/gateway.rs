@@ -14,11 +14,13 @@ use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use functions::error::ApiError;
+use functions::grants::Grants;
 use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    create_credential, delete_credential, get_credential, list_credentials, update_credential,
+    create_credential, delete_credential, get_credential, list_credentials, mint_token,
+    update_credential,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -27,7 +29,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use shared::config::Aws;
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, RETENTION, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::net::TcpListener;
@@ -54,18 +56,31 @@ pub struct Services {
     secrets: Secrets,
     envelope: Envelope,
     zoom: Zoom,
+    grants: Grants,
 }
 
 impl Services {
     /// Builds the clients, as each Lambda's `main` does.
     pub fn new(aws: &Aws, tables: &Names, envelope_key: &str, zoom: Zoom) -> Self {
         let dynamodb = aws.dynamodb();
+        let credentials = Credentials::new(dynamodb.clone(), tables.credentials.clone());
+        let secrets = Secrets::new(dynamodb.clone(), tables.secrets.clone());
+        let envelope = Envelope::new(aws.kms(), envelope_key.to_owned(), Secrets::NAME);
+        let events = Events::new(dynamodb.clone(), tables.events.clone(), RETENTION);
         Self {
             keys: Keys::new(dynamodb.clone(), tables.keys.clone()),
-            requests: Requests::new(dynamodb.clone(), tables.requests.clone()),
-            credentials: Credentials::new(dynamodb.clone(), tables.credentials.clone()),
-            secrets: Secrets::new(dynamodb, tables.secrets.clone()),
-            envelope: Envelope::new(aws.kms(), envelope_key.to_owned(), Secrets::NAME),
+            requests: Requests::new(dynamodb, tables.requests.clone()),
+            grants: Grants::new(
+                credentials.clone(),
+                secrets.clone(),
+                events,
+                envelope.clone(),
+                zoom.clone(),
+                true,
+            ),
+            credentials,
+            secrets,
+            envelope,
             zoom,
         }
     }
@@ -87,15 +102,17 @@ enum Function {
     Get,
     Update,
     Delete,
+    Mint,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 5] = [
+const ROUTES: [(&str, Function); 6] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
     (update_credential::ROUTE, Function::Update),
     (delete_credential::ROUTE, Function::Delete),
+    (mint_token::ROUTE, Function::Mint),
 ];
 
 impl Function {
@@ -103,6 +120,7 @@ impl Function {
     fn time_out(self) -> Duration {
         match self {
             Self::Create | Self::List | Self::Get | Self::Update | Self::Delete => PATIENCE,
+            Self::Mint => LONGEST,
         }
     }
 }
@@ -238,6 +256,7 @@ impl Gateway {
             secrets,
             envelope,
             zoom,
+            grants,
         } = &*self.services;
         match function {
             Function::Create => {
@@ -285,6 +304,12 @@ impl Gateway {
             Function::Delete => {
                 invoke(delete_credential::ROUTE, event, async |request| {
                     delete_credential::handle(keys, requests, credentials, &request).await
+                })
+                .await
+            }
+            Function::Mint => {
+                invoke(mint_token::ROUTE, event, async |request| {
+                    mint_token::handle(keys, requests, grants, &request).await
                 })
                 .await
             }

@@ -68,12 +68,20 @@ fn url(name: &'static str, default: &str) -> Result<Url, Error> {
 
 /// How long Zoom's answers are waited for: `ZOOM_TIMEOUT_MS`, or [`zoom::PATIENCE`].
 pub fn zoom_patience() -> Result<Duration, Error> {
-    const NAME: &str = "ZOOM_TIMEOUT_MS";
-    let Some(text) = optional(NAME) else {
-        return Ok(zoom::PATIENCE);
+    milliseconds("ZOOM_TIMEOUT_MS", zoom::PATIENCE)
+}
+
+/// Whether a pair of tokens that cannot be stored is logged, sealed: unless `RECOVERY_CAPSULES` is `off`.
+pub fn recovery_capsules() -> bool {
+    optional("RECOVERY_CAPSULES").is_none_or(|text| text != "off")
+}
+
+fn milliseconds(name: &'static str, default: Duration) -> Result<Duration, Error> {
+    let Some(text) = optional(name) else {
+        return Ok(default);
     };
     match text.parse() {
-        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of milliseconds")),
+        Ok(0) | Err(_) => Err(Error::Invalid(name, "is not a number of milliseconds")),
         Ok(millis) => Ok(Duration::from_millis(millis)),
     }
 }

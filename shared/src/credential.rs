@@ -251,6 +251,29 @@ pub enum State {
     Invalid,
 }
 
+/// Why a user has to authorize again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reconnect {
+    /// Zoom refuses the grant, and nothing of ours explains why: the user or an administrator ended it.
+    Revoked,
+    /// A refresh was sent whose outcome nobody knows, and Zoom refuses the token now: its successor may have been lost.
+    RefreshOutcomeLost,
+    /// Zoom does not know the user any more.
+    UserGone,
+}
+
+impl Reconnect {
+    /// The word in answers, rows and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::UserGone => "user_gone",
+        }
+    }
+}
+
 /// What anyone of the team may see of a credential: the 14 keys of the contract and nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Credential {

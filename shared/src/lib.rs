@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod event;
 pub mod extra;
 pub mod meter;
+pub mod sdk_jwt;
 pub mod secret;
 pub mod stores;
 pub mod timestamp;

@@ -21,6 +21,7 @@ mod envelope;
 mod idempotency;
 mod input;
 mod limits;
+mod minting;
 mod openapi;
 mod outage;
 mod pkce;

@@ -96,12 +96,8 @@ fn promises(root: &Value) -> BTreeMap<String, Value> {
 #[test]
 fn bodies_and_answers_are_those_of_meetingbaas() {
     let (ours, published) = (promises(&document()), promises(&PUBLISHED));
-    assert_eq!(
-        ours.keys().collect::<Vec<_>>(),
-        published.keys().collect::<Vec<_>>()
-    );
     for (name, promise) in &published {
-        assert_eq!(&ours[name], promise, "{name}");
+        assert_eq!(ours.get(name), Some(promise), "{name}");
     }
 }
 

@@ -454,6 +454,18 @@ impl World {
         }
     }
 
+    /// Time passes: every access token there is has ended.
+    pub(crate) async fn expire_access(&self) {
+        self.zoom.advance(Duration::from_hours(1));
+        for mut row in self.items("secrets").await {
+            if row.contains_key("access_expires_at") {
+                let past = AttributeValue::N("1".to_owned());
+                row.insert("access_expires_at".to_owned(), past);
+                self.put("secrets", row).await;
+            }
+        }
+    }
+
     /// Time passes: a credential's user authorized 10 s earlier than they did.
     pub(crate) async fn age_grant(&self, id: &str) {
         let mut row = self.row(id).await;

@@ -148,6 +148,11 @@ impl Sealed {
     pub fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// The wrapped data key, the ARN of the key that wrapped it, and the sealed bytes.
+    pub fn parts(&self) -> (&[u8], &str, &[u8]) {
+        (&self.dek, &self.kid, &self.bytes)
+    }
 }
 
 /// Seals and opens, with one KMS key, for one table.

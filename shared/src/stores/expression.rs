@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 /// An update with its condition. Attribute names always go through placeholders, so no reserved word bites.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Update {
     set: Vec<String>,
     remove: Vec<String>,
@@ -21,6 +21,14 @@ impl Update {
 
     pub(super) fn set(mut self, name: &'static str, value: AttributeValue) -> Self {
         let assignment = format!("{} = {}", self.name(name), self.value(value));
+        self.set.push(assignment);
+        self
+    }
+
+    /// Sets the attribute where it has no value.
+    pub(super) fn set_if_absent(mut self, name: &'static str, value: AttributeValue) -> Self {
+        let name = self.name(name);
+        let assignment = format!("{name} = if_not_exists({name}, {})", self.value(value));
         self.set.push(assignment);
         self
     }
@@ -58,8 +66,22 @@ impl Update {
         self.when(name, "<", value)
     }
 
+    pub(super) fn when_not_less(self, name: &'static str, value: AttributeValue) -> Self {
+        self.when(name, ">=", value)
+    }
+
     pub(super) fn when_absent(mut self, name: &'static str) -> Self {
         let condition = format!("attribute_not_exists({})", self.name(name));
+        self.conditions.push(condition);
+        self
+    }
+
+    pub(super) fn when_absent_or_less(mut self, name: &'static str, value: AttributeValue) -> Self {
+        let name = self.name(name);
+        let condition = format!(
+            "(attribute_not_exists({name}) OR {name} < {})",
+            self.value(value)
+        );
         self.conditions.push(condition);
         self
     }

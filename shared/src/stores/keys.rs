@@ -19,6 +19,18 @@ pub(super) const KEY: &str = "key#";
 /// How many mutating calls a second a team may make, unless it was set.
 pub const DEFAULT_RATE: u32 = 20;
 
+/// How many tokens a second a team may mint, unless it was set.
+pub const DEFAULT_MINT_RATE: u32 = 200;
+
+/// What is counted against a rate of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Calls that change something.
+    Changes,
+    /// Calls that mint.
+    Mints,
+}
+
 /// An API key's row.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeyRow {
@@ -50,8 +62,16 @@ pub struct Team {
     pub team_id: TeamId,
     /// Mutating calls allowed in a second.
     pub rate: u32,
+    /// Tokens minted in a second.
+    #[serde(default = "default_mint_rate")]
+    pub mint_rate: u32,
     /// When it was created.
     pub created_at: Timestamp,
+}
+
+/// Of a team that was created before there was such a rate.
+fn default_mint_rate() -> u32 {
+    DEFAULT_MINT_RATE
 }
 
 /// The table `keys`.
@@ -76,13 +96,16 @@ impl Keys {
         }
     }
 
-    /// How many mutating calls a second a team may make.
-    pub async fn rate(&self, team: &TeamId) -> Result<u32, Error> {
-        match self.read::<Team>(team, SETTINGS).await {
-            Ok(team) => Ok(team.rate),
-            Err(Error::NotFound) => Ok(DEFAULT_RATE),
-            Err(error) => Err(error),
-        }
+    /// How many such calls a second a team may make.
+    pub async fn rate(&self, team: &TeamId, counted: Counted) -> Result<u32, Error> {
+        let team = match self.read::<Team>(team, SETTINGS).await {
+            Err(Error::NotFound) => None,
+            team => Some(team?),
+        };
+        Ok(match counted {
+            Counted::Changes => team.map_or(DEFAULT_RATE, |team| team.rate),
+            Counted::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
+        })
     }
 
     /// Opens connections to DynamoDB, by reads of a row that no team can have. Two, since that is how many

@@ -23,10 +23,13 @@ pub use credentials::{
     Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
-pub use keys::{DEFAULT_RATE, Keys, Team};
+pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
-pub use secrets::{AppSecret, GrantSecret, Secrets};
+pub use secrets::{
+    Acquired, AppSecret, Attempt, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
+    StoredGrant, due_shards,
+};
 pub use transaction::{Part, Transaction, Write};
 
 type Item = HashMap<String, AttributeValue>;

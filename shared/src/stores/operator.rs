@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::expression::Update;
-use super::keys::{DEFAULT_RATE, KEY, KeyRow, SETTINGS, key};
+use super::keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, KeyId, Permission};
 use crate::credential::TeamId;
@@ -65,6 +65,7 @@ impl Operator {
         let team = Team {
             team_id: team.clone(),
             rate: rate.unwrap_or(DEFAULT_RATE),
+            mint_rate: DEFAULT_MINT_RATE,
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::expression::Update;
 use super::transaction::{Outcome, Write};
-use super::{Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
+use super::{Counted, Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::timestamp::Timestamp;
 
@@ -126,7 +126,11 @@ impl Requests {
     }
 
     /// Counts a call of `team` in the window of this second; answers how many it is now.
-    pub async fn count(&self, team: &TeamId) -> Result<u32, Error> {
+    pub async fn count(&self, team: &TeamId, counted: Counted) -> Result<u32, Error> {
+        let kind = match counted {
+            Counted::Changes => "rate",
+            Counted::Mints => "mint",
+        };
         let now = Timestamp::now();
         let answer = self
             .client
@@ -134,7 +138,7 @@ impl Requests {
             .table_name(&self.table)
             .key(
                 "request_id",
-                text(&format!("rate#{team}#{}", now.as_seconds())),
+                text(&format!("{kind}#{team}#{}", now.as_seconds())),
             )
             .update_expression("ADD hits :one SET expires_at = :end")
             .expression_attribute_values(":one", number(&1))

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
 };
 use uuid::Uuid;
 
@@ -72,6 +73,22 @@ impl Write {
         Ok(Self {
             part,
             item: TransactWriteItem::builder().update(update).build(),
+        })
+    }
+
+    /// No write, but a condition that the row must meet when the others are made.
+    pub(super) fn check(part: Part, table: &str, key: Item, check: Built) -> Result<Self, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .condition_expression(check.condition.unwrap_or_default())
+            .set_expression_attribute_names(Some(check.names))
+            .set_expression_attribute_values(Some(check.values))
+            .build()
+            .map_err(malformed)?;
+        Ok(Self {
+            part,
+            item: TransactWriteItem::builder().condition_check(check).build(),
         })
     }
 

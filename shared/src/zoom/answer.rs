@@ -132,19 +132,45 @@ impl Failure {
         }
     }
 
-    /// Sorts a failure of the token endpoint. `secrets` are what the request held: a reason that echoes one is dropped.
-    pub(super) fn at_token_endpoint(self, secrets: &[&str]) -> Error {
-        if let Some(transient) = self.transient() {
-            return transient;
-        }
-        let reason = self.reason(secrets);
-        match self.body.number() {
-            Some(4702 | 4704 | 4706 | 4709 | 4717) => Error::App { reason },
-            _ if self.body.says("invalid_client") || self.status == StatusCode::UNAUTHORIZED => {
-                Error::App { reason }
-            }
-            _ => Error::Grant { reason },
-        }
+    /// Sorts a failure of a code's exchange. `secrets` are what the request held: a reason that echoes one is dropped.
+    pub(super) fn at_exchange(self, secrets: &[&str]) -> Error {
+        self.transient()
+            .or_else(|| self.of_the_app(secrets))
+            .unwrap_or_else(|| Error::Grant {
+                reason: self.reason(secrets),
+            })
+    }
+
+    /// Sorts a failure of a refresh. Only what surely means that the token is dead is the grant's: the user has to
+    /// authorize again for it. A refusal that nobody has seen before is as good as no answer.
+    pub(super) fn at_refresh(self, secrets: &[&str]) -> Error {
+        let dead = matches!(
+            self.body.number(),
+            Some(4711 | 4735 | 4737 | 4738 | 4740 | 4741)
+        ) || self.body.says("invalid_grant");
+        self.transient()
+            .or_else(|| self.of_the_app(secrets))
+            .unwrap_or_else(|| {
+                let reason = self.reason(secrets);
+                if dead {
+                    Error::Grant { reason }
+                } else {
+                    Error::Failed {
+                        source: Fault::Refused(reason),
+                        tracking_id: self.tracking_id.clone(),
+                    }
+                }
+            })
+    }
+
+    /// What the token endpoint blames on the app.
+    fn of_the_app(&self, secrets: &[&str]) -> Option<Error> {
+        let app = matches!(self.body.number(), Some(4702 | 4704 | 4706 | 4709 | 4717))
+            || self.body.says("invalid_client")
+            || self.status == StatusCode::UNAUTHORIZED;
+        app.then(|| Error::App {
+            reason: self.reason(secrets),
+        })
     }
 
     /// Sorts a failure of the REST API.
@@ -152,13 +178,16 @@ impl Failure {
         if let Some(transient) = self.transient() {
             return transient;
         }
+        let reason = self.reason(secrets);
         match self.body.number() {
+            Some(124) => Error::DeadAccess,
             Some(4711) => Error::MissingScope {
                 scope: self.missing_scope(secrets),
             },
-            _ => Error::Grant {
-                reason: self.reason(secrets),
-            },
+            Some(1001) => Error::NoUser { reason },
+            Some(300 | 3000 | 3001) => Error::Request { reason },
+            _ if self.status == StatusCode::UNAUTHORIZED => Error::DeadAccess,
+            _ => Error::App { reason },
         }
     }
 

@@ -17,6 +17,7 @@ use crate::credential::RedirectUri;
 use crate::meter::{self, Service};
 use crate::secret::{AppCredentials, AuthorizationCode, CodeVerifier, TokenPair};
 use crate::stores::Profile;
+use crate::token::{MeetingId, TokenType};
 use answer::Failure;
 pub use api_url::ApiUrl;
 
@@ -27,6 +28,9 @@ pub const API_BASE_URL: &str = "https://api.zoom.us";
 
 /// How long an answer is waited for, unless it was configured: giving up on a code's answer loses the code.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the answer to a refresh is waited for, unless it was configured: giving up on it loses the grant.
+pub const REFRESH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -43,6 +47,21 @@ pub enum Error {
     /// Zoom refused the code or token. The user must authorize again.
     #[error("Zoom refused the grant: {reason}")]
     Grant {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// The access token is dead. The grant may be good.
+    #[error("Zoom refused the access token")]
+    DeadAccess,
+    /// The Zoom user is not there any more, or is deactivated.
+    #[error("Zoom does not know the user: {reason}")]
+    NoUser {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// Zoom refused what was asked for: a meeting, a lifetime. The grant is good.
+    #[error("Zoom refused the request: {reason}")]
+    Request {
         /// Zoom's reason.
         reason: String,
     },
@@ -75,6 +94,41 @@ pub enum Error {
     Silent,
 }
 
+impl Error {
+    /// What Zoom's support asks for: its reason, where it gave one, and the call's tracking id.
+    pub fn details(&self) -> Option<String> {
+        let Self::Failed {
+            source,
+            tracking_id,
+        } = self
+        else {
+            return None;
+        };
+        let reason = match source {
+            Fault::Refused(reason) => Some(reason.clone()),
+            Fault::Broken(_) | Fault::Status(_) | Fault::TooLong | Fault::Malformed => None,
+        };
+        match (reason, tracking_id.clone()) {
+            (Some(reason), Some(id)) => Some(format!("{reason} (tracking id {id})")),
+            (reason, id) => reason.or(id),
+        }
+    }
+
+    /// Whether Zoom has surely not acted: a code or refresh token that was sent is as good as before.
+    pub fn spends_nothing(&self) -> bool {
+        match self {
+            Self::App { .. } | Self::Limited { .. } | Self::Unreachable(_) => true,
+            Self::Grant { .. }
+            | Self::DeadAccess
+            | Self::NoUser { .. }
+            | Self::Request { .. }
+            | Self::MissingScope { .. }
+            | Self::Failed { .. }
+            | Self::Silent => false,
+        }
+    }
+}
+
 /// What was wrong with a call that Zoom may have acted on.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -84,6 +138,9 @@ pub enum Fault {
     /// A status that says nothing about the request.
     #[error("status {0}")]
     Status(u16),
+    /// A refusal of a kind that says neither app nor grant is to blame.
+    #[error("refused: {0}")]
+    Refused(String),
     /// An answer longer than anything Zoom has to say.
     #[error("the answer is too long")]
     TooLong,
@@ -135,6 +192,91 @@ struct TokenAnswer {
     api_url: Option<String>,
 }
 
+/// What is minted at Zoom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A token with which a bot joins on behalf of the user: for one meeting, where that is known.
+    Onbehalf {
+        /// The meeting.
+        meeting: Option<MeetingId>,
+        /// How long it lives, in seconds; Zoom's default is two hours.
+        ttl: Option<u32>,
+    },
+    /// The user's access key.
+    Zak {
+        /// How long it lives, in seconds; Zoom's default is two hours.
+        ttl: Option<u32>,
+    },
+    /// A token with which a bot may record one meeting.
+    LocalRecording {
+        /// The meeting.
+        meeting: MeetingId,
+    },
+}
+
+impl Wanted {
+    /// The word for it.
+    pub fn token_type(&self) -> TokenType {
+        match self {
+            Self::Onbehalf { .. } => TokenType::Onbehalf,
+            Self::Zak { .. } => TokenType::Zak,
+            Self::LocalRecording { .. } => TokenType::LocalRecording,
+        }
+    }
+
+    /// The meeting that it is for, where that was said.
+    pub fn meeting(&self) -> Option<&MeetingId> {
+        match self {
+            Self::Onbehalf { meeting, .. } => meeting.as_ref(),
+            Self::Zak { .. } => None,
+            Self::LocalRecording { meeting } => Some(meeting),
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Onbehalf { .. } | Self::Zak { .. } => "/v2/users/me/token".to_owned(),
+            Self::LocalRecording { meeting } => {
+                format!(
+                    "/v2/meetings/{}/jointoken/local_recording",
+                    meeting.as_str()
+                )
+            }
+        }
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let (kind, meeting, ttl) = match self {
+            Self::Onbehalf { meeting, ttl } => ("onbehalf", meeting.as_ref(), ttl),
+            Self::Zak { ttl } => ("zak", None, ttl),
+            Self::LocalRecording { .. } => {
+                return vec![("bypass_waiting_room", "true".to_owned())];
+            }
+        };
+        let mut query = vec![("type", kind.to_owned())];
+        query.extend(meeting.map(|meeting| ("meeting_id", meeting.as_str().to_owned())));
+        query.extend(ttl.map(|ttl| ("ttl", ttl.to_string())));
+        query
+    }
+}
+
+/// What Zoom minted.
+#[derive(Clone, Debug)]
+pub struct Minted {
+    /// The token.
+    pub token: SecretString,
+    /// How long it lives, where that was asked for or said.
+    pub lives: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct MintAnswer {
+    #[serde(deserialize_with = "token")]
+    token: SecretString,
+    #[serde(default, deserialize_with = "answer::if_sound")]
+    expire_in: Option<u64>,
+}
+
 #[expect(clippy::disallowed_methods, reason = "a length is checked")]
 fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     let token = SecretString::deserialize(deserializer)?;
@@ -156,6 +298,7 @@ pub struct Zoom {
     oauth: Url,
     api: ApiUrl,
     patience: Duration,
+    refresh_patience: Duration,
 }
 
 impl Zoom {
@@ -177,6 +320,7 @@ impl Zoom {
             oauth,
             api,
             patience: PATIENCE,
+            refresh_patience: REFRESH_PATIENCE,
         })
     }
 
@@ -184,6 +328,15 @@ impl Zoom {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Waits for the answer to a refresh up to `patience`, in place of [`REFRESH_PATIENCE`].
+    #[must_use]
+    pub fn with_refresh_patience(self, patience: Duration) -> Self {
+        Self {
+            refresh_patience: patience,
+            ..self
+        }
     }
 
     /// Opens a connection to Zoom's REST host, by a request that asks for nothing.
@@ -220,24 +373,54 @@ impl Zoom {
             .as_ref()
             .map(CodeVerifier::revealed);
         form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
+        let secrets = [
+            code,
+            app.client_secret.revealed(),
+            verifier.unwrap_or_default(),
+        ];
+        let answer = self.ask_for_tokens(app, &form, time_left.min(self.patience));
+        answer
+            .await?
+            .map_err(|failure| failure.at_exchange(&secrets))
+    }
+
+    /// Spends a refresh token, waiting for the answer up to `time_left` or our patience's end.
+    ///
+    /// Once this has been called the token may be spent, whatever comes back, except for the errors that
+    /// [`Error::spends_nothing`] names. [`Error::Grant`] comes only of a reason that means that the token is dead.
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the refresh token")]
+    pub async fn refresh(
+        &self,
+        app: &AppCredentials,
+        refresh: &SecretString,
+        time_left: Duration,
+    ) -> Result<Tokens, Error> {
+        let refresh = refresh.expose_secret();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        let answer = self.ask_for_tokens(app, &form, time_left.min(self.refresh_patience));
+        answer
+            .await?
+            .map_err(|failure| failure.at_refresh(&[app.client_secret.revealed(), refresh]))
+    }
+
+    /// Posts to the token endpoint.
+    async fn ask_for_tokens(
+        &self,
+        app: &AppCredentials,
+        form: &[(&str, &str)],
+        patience: Duration,
+    ) -> Result<Result<Tokens, Failure>, Error> {
         let request = self
             .fresh
             .post(under(&self.oauth, "/oauth/token"))
             .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
-            .form(&form)
-            .timeout(time_left.min(self.patience));
+            .form(form)
+            .timeout(patience);
         let answer: TokenAnswer = match call(request).await? {
             Ok(answer) => answer,
-            Err(failure) => {
-                let secrets = [
-                    code,
-                    app.client_secret.revealed(),
-                    verifier.unwrap_or_default(),
-                ];
-                return Err(failure.at_token_endpoint(&secrets));
-            }
+            Err(failure) => return Ok(Err(failure)),
         };
-        Ok(Tokens {
+        Ok(Ok(Tokens {
             pair: TokenPair {
                 access: answer.access_token,
                 refresh: answer.refresh_token,
@@ -250,6 +433,37 @@ impl Zoom {
                 .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(","))
                 .filter(|scopes| !scopes.is_empty()),
             api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
+        }))
+    }
+
+    /// Mints what a bot joins with, waiting up to `time_left` or our patience's end.
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the access token")]
+    pub async fn mint(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        wanted: &Wanted,
+        time_left: Duration,
+    ) -> Result<Minted, Error> {
+        let mut url = under(self.api.or(api_url).as_url(), &wanted.path());
+        url.query_pairs_mut().extend_pairs(wanted.query());
+        let access = access.expose_secret();
+        let request = self
+            .pooled
+            .request(Method::GET, url)
+            .bearer_auth(access)
+            .timeout(time_left.min(self.patience));
+        let minted: MintAnswer = match call(request).await? {
+            Ok(minted) => minted,
+            Err(failure) => return Err(failure.at_rest(&[access])),
+        };
+        let lives = match wanted {
+            Wanted::Onbehalf { ttl, .. } | Wanted::Zak { ttl } => ttl.map(u64::from),
+            Wanted::LocalRecording { .. } => minted.expire_in.map(|seconds| seconds.min(24 * 3600)),
+        };
+        Ok(Minted {
+            token: minted.token,
+            lives: lives.map(Duration::from_secs),
         })
     }
 

@@ -6,11 +6,13 @@
 
 mod row;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::{StreamExt, stream};
@@ -259,6 +261,149 @@ impl Credentials {
         self.update(team, id, update).await
     }
 
+    /// The team's credentials of a Zoom user, the most recently authorized first, the active ones before the others.
+    /// The index may be a moment behind; the rows themselves are not.
+    pub async fn of_zoom_user(
+        &self,
+        team: &TeamId,
+        zoom_user_id: &str,
+    ) -> Result<Vec<Stored>, Error> {
+        let query = self.by_zoom_user(team, zoom_user_id);
+        let query = query.filter_expression("deleted = :no AND attribute_exists(grant_id)");
+        let mut found = self.read_all(team, query).await?;
+        found.retain(|stored| stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id));
+        found.sort_by_key(|stored| {
+            let authorized_at = stored.grant.map(|grant| grant.authorized_at);
+            Reverse((stored.credential.state == State::Active, authorized_at))
+        });
+        Ok(found)
+    }
+
+    /// The team's other credentials of the same Zoom app and user.
+    pub async fn pair_of(&self, team: &TeamId, stored: &Stored) -> Result<Vec<Stored>, Error> {
+        let Some(zoom_user_id) = &stored.credential.zoom_user_id else {
+            return Ok(Vec::new());
+        };
+        let query = self
+            .by_zoom_user(team, zoom_user_id)
+            .filter_expression("client_id = :app AND deleted = :no")
+            .expression_attribute_values(":app", text(stored.client_id.as_str()));
+        let mut found = self.read_all(team, query).await?;
+        let id = stored.credential.credential_id;
+        found.retain(|other| {
+            other.credential.credential_id != id
+                && other.client_id == stored.client_id
+                && other.credential.zoom_user_id.as_ref() == Some(zoom_user_id)
+        });
+        Ok(found)
+    }
+
+    /// A transaction that begins with the credential turning invalid, if it still has this grant. `message` begins
+    /// with the reason's word.
+    pub fn invalidate(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        grant: GrantId,
+        message: &str,
+    ) -> Result<Transaction<'_>, Error> {
+        let update = touched(Change::Invalid)
+            .set("state", text("invalid"))
+            .set("last_error_message", text(message))
+            .set("last_error_at", text(&Timestamp::now()))
+            .when_equal("grant_id", text(&grant));
+        self.begin(team, id, update)
+    }
+
+    /// A transaction that begins with the credential being active and without errors, if it still has this grant.
+    pub fn activate(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        grant: GrantId,
+    ) -> Result<Transaction<'_>, Error> {
+        let change = match seen.credential.state {
+            State::Active => Change::Quiet,
+            State::Invalid => Change::Active,
+        };
+        let update = touched(change)
+            .set("state", text("active"))
+            .remove("last_error_message")
+            .remove("last_error_at")
+            .when_equal("grant_id", text(&grant));
+        self.begin(team, seen.credential.credential_id, update)
+    }
+
+    /// Points the credential at another grant of the same app and user, which Zoom has just accepted: if it still has
+    /// the one that was `seen`.
+    pub async fn adopt(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        authorized: &Authorized,
+    ) -> Result<Stored, Error> {
+        let update = authorize(touched(Change::Active), authorized);
+        self.update(team, seen.credential.credential_id, when_seen(update, seen))
+            .await
+    }
+
+    /// Writes down what went wrong, if the credential still has the grant that was `seen`. The state stays, unless
+    /// it is `invalid` for now: with the grant as it is, a mint that works makes it active again.
+    pub async fn note_failure(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        message: &str,
+        invalid: bool,
+    ) -> Result<Stored, Error> {
+        let update = if invalid {
+            touched(Change::Invalid).set("state", text("invalid"))
+        } else {
+            touched(Change::Quiet)
+        };
+        let update = update
+            .set("last_error_message", text(message))
+            .set("last_error_at", text(&Timestamp::now()));
+        self.update(team, seen.credential.credential_id, when_seen(update, seen))
+            .await
+    }
+
+    fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_ZOOM_USER)
+            .key_condition_expression("zoom_user_id = :user AND team_id = :team")
+            .expression_attribute_values(":user", text(zoom_user_id))
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+    }
+
+    /// The rows that a query of the index finds, as they are now; without those that are deleted by now.
+    async fn read_all(
+        &self,
+        team: &TeamId,
+        query: QueryFluentBuilder,
+    ) -> Result<Vec<Stored>, Error> {
+        let mut pages = query.into_paginator().items().send();
+        let mut ids: Vec<CredentialId> = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| failed("Query", error))?;
+            ids.push(from_item::<Found>(item)?.credential_id);
+        }
+        let reads = ids.into_iter().map(|id| self.get(team, id));
+        let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
+        let mut found = Vec::new();
+        while let Some(read) = reads.next().await {
+            match read {
+                Ok(stored) => found.push(stored),
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
     /// Deletes: the row is hidden at once, keeps what it had, and goes for good after `retention`.
     pub async fn delete(
         &self,
@@ -317,16 +462,9 @@ impl Credentials {
         newest: GrantId,
     ) -> Result<Vec<Sibling>, Error> {
         let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(BY_ZOOM_USER)
-            .key_condition_expression("zoom_user_id = :user AND team_id = :team")
+            .by_zoom_user(team, zoom_user_id)
             .filter_expression("client_id = :app AND deleted = :no AND grant_id <> :newest")
-            .expression_attribute_values(":user", text(zoom_user_id))
-            .expression_attribute_values(":team", text(team))
             .expression_attribute_values(":app", text(client_id.as_str()))
-            .expression_attribute_values(":no", AttributeValue::Bool(false))
             .expression_attribute_values(":newest", text(&newest))
             .into_paginator()
             .items()
@@ -396,6 +534,12 @@ impl Credentials {
         let write = Write::update(Part::Credential, &self.table, Self::key(team, id), update)?;
         Ok(Transaction::new(&self.client, write))
     }
+}
+
+/// Which credential the index found.
+#[derive(Deserialize)]
+struct Found {
+    credential_id: CredentialId,
 }
 
 /// What the index knows of a credential.

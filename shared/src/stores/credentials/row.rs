@@ -18,7 +18,10 @@ pub(super) enum Change {
     Created,
     Updated,
     Active,
+    Invalid,
     Deleted,
+    /// Nothing that anyone outside has to hear of.
+    Quiet,
 }
 
 impl Change {
@@ -27,7 +30,9 @@ impl Change {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Active => "active",
+            Self::Invalid => "invalid",
             Self::Deleted => "deleted",
+            Self::Quiet => "quiet",
         })
     }
 }

@@ -1,14 +1,20 @@
 //! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
 
+mod grants;
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
+pub use self::grants::{
+    Acquired, Attempt, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
+};
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Sealed, SecretId};
+use crate::timestamp::Timestamp;
 
 /// The sealed client secret of one credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +31,8 @@ pub struct AppSecret {
 pub struct GrantSecret {
     /// Whose it is: part of what the ciphertext is bound to.
     pub team_id: TeamId,
+    /// The credential it was authorized for. Others may point at it too, and this one may have left it.
+    pub credential_id: CredentialId,
     /// The token pair.
     #[serde(flatten)]
     pub sealed: Sealed,
@@ -51,6 +59,8 @@ struct LiveGrant<'a> {
     #[serde(flatten)]
     grant: &'a GrantSecret,
     state: State,
+    due_shard: String,
+    refreshed_at: Timestamp,
 }
 
 /// The table `secrets`.
@@ -93,8 +103,10 @@ impl Secrets {
     /// The write of a new authorization's tokens.
     pub fn insert_grant(&self, id: GrantId, grant: &GrantSecret) -> Result<Write, Error> {
         let grant = LiveGrant {
-            grant,
             state: State::Active,
+            due_shard: grants::due_shard(id),
+            refreshed_at: Timestamp::from_millis(grant.authorized_at),
+            grant,
         };
         self.put(
             Part::Grant,

@@ -1,0 +1,459 @@
+//! Using a user's grant: whichever grant of the Zoom user works, and an honest word where none does.
+//!
+//! Zoom keeps one live grant of an app and a user, so the credentials of the pair must end up on the same one. A
+//! grant that Zoom refuses is therefore not the end: the pair's other grants are tried first, and only when none
+//! works is the credential turned invalid, together with its grant, in one transaction.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use shared::cause::chain;
+use shared::credential::{GrantId, Reconnect, State, TeamId};
+use shared::envelope::{Envelope, SecretId};
+use shared::event::{Event, Happened};
+use shared::stores::{
+    self, AppSecret, Authorized, Credentials, Events, GrantState, Part, Secrets, Stored,
+    StoredGrant, Transaction,
+};
+use shared::timestamp::Timestamp;
+use shared::zoom::{self, Zoom};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::{ApiError, Down};
+use crate::opened::{Access, Opened};
+use crate::refresh::{Dead, Refresh, Stop};
+use crate::request::Request;
+
+/// How often a mint starts over because grant or credential moved under it.
+const ROUNDS: usize = 5;
+/// How often a call is tried that Zoom refuses the access token of.
+const CALLS: usize = 3;
+/// How long a change of state is tried.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What using users' grants takes.
+#[derive(Debug)]
+pub struct Grants {
+    pub(crate) credentials: Credentials,
+    pub(crate) secrets: Secrets,
+    pub(crate) events: Events,
+    /// Opens grants and seals what follows.
+    pub envelope: Envelope,
+    /// Refreshes and mints.
+    pub zoom: Zoom,
+    opened: Opened,
+    capsules: bool,
+}
+
+impl Grants {
+    /// With `capsules`, a pair of tokens that cannot be stored is logged, sealed: see [`crate::capsule`].
+    pub fn new(
+        credentials: Credentials,
+        secrets: Secrets,
+        events: Events,
+        envelope: Envelope,
+        zoom: Zoom,
+        capsules: bool,
+    ) -> Self {
+        Self {
+            credentials,
+            secrets,
+            events,
+            envelope,
+            zoom,
+            opened: Opened::default(),
+            capsules,
+        }
+    }
+
+    /// What a mint reads while its call is counted: nothing, where the grant is open in memory.
+    pub(crate) async fn rows(
+        &self,
+        stored: &Stored,
+        margin: Duration,
+    ) -> Result<Option<Rows>, ApiError> {
+        let Some(grant) = stored.grant else {
+            return Err(ApiError::NotAUserCredential);
+        };
+        if self.opened.get(grant.id, margin).is_some() {
+            return Ok(None);
+        }
+        let app = SecretId::App(stored.credential.credential_id);
+        let (grant, app) = tokio::try_join!(self.secrets.grant(grant.id), self.secrets.app(app))?;
+        Ok(Some(Rows { grant, app }))
+    }
+}
+
+/// What is read of `secrets` ahead of its use.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) grant: StoredGrant,
+    pub(crate) app: AppSecret,
+}
+
+/// One invocation that uses grants.
+pub(crate) struct Use<'a> {
+    pub(crate) grants: &'a Grants,
+    pub(crate) request: &'a Request,
+    pub(crate) team: &'a TeamId,
+    /// How long an access token must still live to be used.
+    pub(crate) margin: Duration,
+}
+
+/// What a call came to, and the credential as it is then.
+pub(crate) struct Used<T> {
+    pub(crate) outcome: Result<T, zoom::Error>,
+    pub(crate) stored: Stored,
+    pub(crate) access: Arc<Access>,
+}
+
+/// What was made of a grant that Zoom refuses.
+enum Declared {
+    /// The user has to authorize again.
+    Dead(Reconnect),
+    /// The grant has moved: it is tried again.
+    GrantMoved,
+    /// The credential has another grant, or is gone.
+    CredentialMoved,
+}
+
+/// What a grant's credentials are to be told of it.
+enum News {
+    Alive,
+    Dead { reason: Reconnect, message: String },
+}
+
+impl Use<'_> {
+    /// Makes a call to Zoom with an access token of the credential's user. `rows` are what was read ahead.
+    ///
+    /// `Ok` where Zoom took the token, whatever it said of the rest. The call may be made more than once, each time
+    /// with another token.
+    pub(crate) async fn call<T, F>(
+        &self,
+        mut stored: Stored,
+        rows: Option<Rows>,
+        call: impl Fn(Arc<Access>) -> F,
+    ) -> Result<Used<T>, ApiError>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let refresh = Refresh {
+            secrets: &self.grants.secrets,
+            envelope: &self.grants.envelope,
+            zoom: &self.grants.zoom,
+            opened: &self.grants.opened,
+            request: self.request,
+            team: self.team,
+            me: Uuid::new_v4(),
+            margin: self.margin,
+            capsules: self.grants.capsules,
+            revived: AtomicBool::new(false),
+        };
+        let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let mut app = App::new(self.grants, self.team, &stored, app_row);
+        let mut tried: Vec<GrantId> = Vec::new();
+        for _ in 0..ROUNDS {
+            let id = stored.grant.ok_or(ApiError::NotAUserCredential)?.id;
+            let dead = match self
+                .try_grant(&refresh, id, grant_row.take(), &app, &call)
+                .await
+            {
+                Ok((access, outcome)) => {
+                    if outcome.is_ok() {
+                        self.settle(&refresh, &stored, id).await;
+                    }
+                    return Ok(Used {
+                        outcome,
+                        stored,
+                        access,
+                    });
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Dead(dead)) => dead,
+            };
+            if let Some(used) = self
+                .search(&refresh, &stored, &mut tried, &app, &call)
+                .await?
+            {
+                return Ok(used);
+            }
+            match self.declare(&stored, id, &dead).await? {
+                Declared::Dead(reason) => return Err(ApiError::ReconnectRequired { reason }),
+                Declared::GrantMoved => {}
+                Declared::CredentialMoved => {
+                    let id = stored.credential.credential_id;
+                    stored = self.grants.credentials.get(self.team, id).await?;
+                    app = App::new(self.grants, self.team, &stored, None);
+                }
+            }
+        }
+        Err(ApiError::Unavailable {
+            retry_after: Duration::from_secs(1),
+            source: Down::RefreshElsewhere,
+        })
+    }
+
+    /// The call with one grant. A dead access token is not a dead grant: it is refreshed, once.
+    async fn try_grant<T, F>(
+        &self,
+        refresh: &Refresh<'_>,
+        id: GrantId,
+        mut row: Option<StoredGrant>,
+        app: &App<'_>,
+        call: &impl Fn(Arc<Access>) -> F,
+    ) -> Result<(Arc<Access>, Result<T, zoom::Error>), Stop>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let opened = &self.grants.opened;
+        let mut refused = None;
+        for _ in 0..CALLS {
+            let access = match opened.get(id, self.margin).filter(|_| refused.is_none()) {
+                Some(access) => access,
+                None => refresh.access(id, row.take(), refused, app).await?,
+            };
+            match call(access.clone()).await {
+                Err(zoom::Error::DeadAccess) => {
+                    opened.forget(id);
+                    refused = Some(access.generation);
+                }
+                outcome => return Ok((access, outcome)),
+            }
+        }
+        Err(Stop::Failed(ApiError::of_minting(zoom::Error::DeadAccess)))
+    }
+
+    /// Tries the other grants of the same Zoom app and user, the newest first, and points the credential at the one
+    /// that Zoom takes.
+    async fn search<T, F>(
+        &self,
+        refresh: &Refresh<'_>,
+        stored: &Stored,
+        tried: &mut Vec<GrantId>,
+        app: &App<'_>,
+        call: &impl Fn(Arc<Access>) -> F,
+    ) -> Result<Option<Used<T>>, ApiError>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let Grants {
+            credentials,
+            secrets,
+            ..
+        } = self.grants;
+        let mut others = credentials.pair_of(self.team, stored).await?;
+        others.sort_by_key(|other| std::cmp::Reverse(other.grant.map(|grant| grant.authorized_at)));
+        for other in others {
+            let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
+                continue;
+            };
+            if tried.contains(&grant.id) {
+                continue;
+            }
+            tried.push(grant.id);
+            let row = match secrets.grant(grant.id).await {
+                Err(stores::Error::NotFound) => continue,
+                row => row?,
+            };
+            if row.state != GrantState::Active {
+                continue;
+            }
+            let tried = self
+                .try_grant(refresh, grant.id, Some(row), app, call)
+                .await;
+            let (access, outcome) = match tried {
+                Ok(taken) => taken,
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Dead(dead)) => {
+                    // Refused as mine was, and declared as mine would be; where it moved, somebody else sees to it.
+                    self.declare(&other, grant.id, &dead).await?;
+                    continue;
+                }
+            };
+            let authorized = Authorized {
+                grant,
+                scopes: other.credential.scopes.clone(),
+            };
+            let adopted = credentials.adopt(self.team, stored, &authorized).await;
+            let stored = match adopted {
+                Ok(adopted) => {
+                    self.changed(&adopted, None).await;
+                    adopted
+                }
+                // The token works all the same; the next mint finds the credential as it is by then.
+                Err(error) => {
+                    self.warn(&error, "a working grant is not adopted yet");
+                    stored.clone()
+                }
+            };
+            return Ok(Some(Used {
+                outcome,
+                stored,
+                access,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Says that the user has to authorize again, if that is still so: of grant and credential in one transaction.
+    async fn declare(
+        &self,
+        stored: &Stored,
+        id: GrantId,
+        dead: &Dead,
+    ) -> Result<Declared, ApiError> {
+        let Grants {
+            credentials,
+            secrets,
+            ..
+        } = self.grants;
+        // Read when all else has failed: what has happened since the refusal counts.
+        let now = match dead.row.state {
+            GrantState::Active => secrets.grant(id).await?,
+            GrantState::Reconnect(_) => dead.row.clone(),
+        };
+        let (reason, write) = match now.state {
+            GrantState::Reconnect(reason) => {
+                if stored.credential.state == State::Invalid {
+                    return Ok(Declared::Dead(reason));
+                }
+                (reason, secrets.still(id, false)?)
+            }
+            GrantState::Active
+                if now.generation() != dead.row.generation() || now.stash != dead.row.stash =>
+            {
+                return Ok(Declared::GrantMoved);
+            }
+            GrantState::Active => (dead.reason, secrets.declare(id, &now, dead.reason)?),
+        };
+        let message = message(reason, dead.words.as_deref());
+        let credential = stored.credential.credential_id;
+        let transaction = credentials.invalidate(self.team, credential, id, &message)?;
+        match transaction
+            .and(write)
+            .commit(Timestamp::now().plus(PATIENCE))
+            .await?
+        {
+            Ok(()) => {}
+            Err(Part::Credential) => return Ok(Declared::CredentialMoved),
+            Err(_) => return Ok(Declared::GrantMoved),
+        }
+        self.request.trail().deeds.turned_invalid(reason);
+        self.changed(stored, Some(reason)).await;
+        let news = News::Dead { reason, message };
+        self.tell_others(stored, id, &news).await;
+        Ok(Declared::Dead(reason))
+    }
+
+    /// After a call that went well: clears what the credential says went wrong, and its siblings' state where the
+    /// grant had been given up.
+    async fn settle(&self, refresh: &Refresh<'_>, stored: &Stored, id: GrantId) {
+        let credential = &stored.credential;
+        let revived = refresh.revived.load(Ordering::Relaxed);
+        let invalid = credential.state == State::Invalid;
+        let noted = credential.last_error_message.as_deref();
+        let stale = noted.is_some_and(|message| !message.starts_with(UNREADABLE_PROFILE));
+        if !(revived || invalid || stale) {
+            return;
+        }
+        let credentials = &self.grants.credentials;
+        let activated = credentials.activate(self.team, stored, id);
+        match self.with_check(activated, id, true).await {
+            Ok(true) if revived || invalid => self.changed(stored, None).await,
+            Ok(_) => {}
+            Err(error) => self.warn(&error, "a credential's state is not mended yet"),
+        }
+        if revived || invalid {
+            self.tell_others(stored, id, &News::Alive).await;
+        }
+    }
+
+    /// Gives the other credentials of a grant its state. Best effort: any mint mends what it finds.
+    async fn tell_others(&self, stored: &Stored, id: GrantId, news: &News) {
+        let credentials = &self.grants.credentials;
+        let others = match credentials.pair_of(self.team, stored).await {
+            Ok(others) => others,
+            Err(error) => return self.warn(&error, "other credentials of a grant are not told"),
+        };
+        for other in others {
+            if other.grant.is_none_or(|grant| grant.id != id) {
+                continue;
+            }
+            let (change, usable, reason) = match (news, other.credential.state) {
+                (News::Alive, State::Invalid) => {
+                    (credentials.activate(self.team, &other, id), true, None)
+                }
+                (News::Dead { reason, message }, State::Active) => {
+                    let other = other.credential.credential_id;
+                    let change = credentials.invalidate(self.team, other, id, message);
+                    (change, false, Some(*reason))
+                }
+                (News::Alive, State::Active) | (News::Dead { .. }, State::Invalid) => continue,
+            };
+            match self.with_check(change, id, usable).await {
+                Ok(true) => self.changed(&other, reason).await,
+                Ok(false) => {}
+                Err(error) => self.warn(&error, "another credential of a grant is not told"),
+            }
+        }
+    }
+
+    /// Makes a change of a credential if its grant is then as it should be.
+    async fn with_check(
+        &self,
+        change: Result<Transaction<'_>, stores::Error>,
+        id: GrantId,
+        usable: bool,
+    ) -> Result<bool, stores::Error> {
+        let transaction = change?.and(self.grants.secrets.still(id, usable)?);
+        let until = Timestamp::now().plus(PATIENCE);
+        Ok(transaction.commit(until).await?.is_ok())
+    }
+
+    /// Writes down that a credential's state has changed: to active, or for a reason to invalid.
+    async fn changed(&self, stored: &Stored, reason: Option<Reconnect>) {
+        let state = match reason {
+            Some(_) => State::Invalid,
+            None => State::Active,
+        };
+        let event = Event::new(Happened::StateChange {
+            state,
+            reason: reason.map(Reconnect::as_str),
+        });
+        let id = stored.credential.credential_id;
+        if let Err(error) = self.grants.events.record(self.team, id, &event).await {
+            self.warn(&error, "a change of state is missing among the events");
+        }
+    }
+
+    fn warn(&self, error: &stores::Error, what: &'static str) {
+        tracing::warn!(
+            request_id = self.request.id(),
+            cause = chain(error),
+            "{what}"
+        );
+    }
+}
+
+/// What `last_error_message` begins with where only the profile cannot be read: minting does not heal that.
+pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
+
+fn message(reason: Reconnect, words: Option<&str>) -> String {
+    let what = match reason {
+        Reconnect::Revoked => "Zoom refuses the grant: it was revoked or replaced",
+        Reconnect::RefreshOutcomeLost => {
+            "Zoom refuses the grant, after a refresh whose outcome may have been lost"
+        }
+        Reconnect::UserGone => "Zoom does not know the user any more",
+    };
+    let word = reason.as_str();
+    match words {
+        Some(words) => {
+            format!("{word}: {what} (Zoom says: {words}). The user must authorize again.")
+        }
+        None => format!("{word}: {what}. The user must authorize again."),
+    }
+}

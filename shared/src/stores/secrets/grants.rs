@@ -1,0 +1,470 @@
+//! Grant rows: one truth about each authorization, fenced by its generation.
+//!
+//! Whoever refreshes takes the lease and leaves an `attempt` before the refresh token is spent, and commits on the
+//! generation alone. Every method is one call and says what the row was; what to make of it is the refresh's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{GrantSecret, Secrets, key};
+use crate::credential::{GrantId, Reconnect};
+use crate::envelope::{Sealed, SecretId};
+use crate::stores::expression::Update;
+use crate::stores::transaction::Write;
+use crate::stores::{Error, Item, Part, failed, from_item, number, text};
+use crate::timestamp::Timestamp;
+
+/// What the stashed pair's attributes begin with.
+const STASH: &str = "alt_";
+/// The stashed pair's attributes.
+const STASHED: [&str; 4] = ["alt_dek", "alt_kid", "alt_sealed", "alt_generation"];
+/// A sealed secret's attributes.
+const SEALED: [&str; 4] = ["dek", "kid", "sealed", "generation"];
+
+/// Whether a grant can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    /// It works, as far as anyone knows.
+    Active,
+    /// Zoom refuses its tokens: the user has to authorize again.
+    Reconnect(Reconnect),
+}
+
+/// The right to refresh, for as long as an invocation can last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub holder: Uuid,
+    /// When it ends, in milliseconds: after the holder's invocation.
+    pub until: i64,
+}
+
+/// Says that a generation's refresh token may have been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// By whom.
+    pub id: Uuid,
+    /// Of which generation.
+    pub generation: u64,
+    /// When it was about to be, in milliseconds.
+    pub at: i64,
+}
+
+/// A grant's row.
+#[derive(Clone, Debug)]
+pub struct StoredGrant {
+    /// The tokens, sealed, and what is known of them.
+    pub secret: GrantSecret,
+    /// Whether it can be used.
+    pub state: GrantState,
+    /// Who refreshes it now.
+    pub lease: Option<Lease>,
+    /// A refresh of this generation that did not end.
+    pub attempt: Option<Attempt>,
+    /// A pair that came too late to be committed, but may be the one that lives. Sealed as the generation that it
+    /// would have been, which may be long past.
+    pub stash: Option<Sealed>,
+    writer: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(flatten)]
+    secret: GrantSecret,
+    state: RowState,
+    reason: Option<Reconnect>,
+    lease_id: Option<Uuid>,
+    lease_until: Option<i64>,
+    attempt: Option<Attempt>,
+    writer: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RowState {
+    Active,
+    Reconnect,
+}
+
+impl StoredGrant {
+    fn read(item: Item) -> Result<Self, Error> {
+        let stash = stashed(&item).map(from_item).transpose()?;
+        let row: Row = from_item(item)?;
+        let generation = row.secret.sealed.generation();
+        Ok(Self {
+            state: match row.state {
+                RowState::Active => GrantState::Active,
+                RowState::Reconnect => {
+                    GrantState::Reconnect(row.reason.unwrap_or(Reconnect::Revoked))
+                }
+            },
+            lease: row
+                .lease_id
+                .zip(row.lease_until)
+                .map(|(holder, until)| Lease { holder, until }),
+            attempt: row
+                .attempt
+                .filter(|attempt| attempt.generation == generation),
+            stash,
+            writer: row.writer,
+            secret: row.secret,
+        })
+    }
+
+    /// Which pair of tokens is the current one.
+    pub fn generation(&self) -> u64 {
+        self.secret.sealed.generation()
+    }
+
+    /// Whether somebody holds the lease.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.lease
+            .is_some_and(|lease| lease.until >= now.as_millis())
+    }
+}
+
+/// The stashed pair, under the names that a sealed secret has.
+fn stashed(item: &Item) -> Option<Item> {
+    let mut stash: Item = HashMap::new();
+    for name in SEALED {
+        let value = item.get(&format!("{STASH}{name}"))?;
+        stash.insert(name.to_owned(), value.clone());
+    }
+    Some(stash)
+}
+
+/// What became of an attempt to take the lease.
+#[derive(Debug)]
+pub enum Acquired {
+    /// It is ours, and the attempt is on the row.
+    Ours {
+        /// Whether an attempt of this generation was there before: its outcome is unknown.
+        after_another: bool,
+        /// Whether a pair was stashed then.
+        stash: bool,
+    },
+    /// The row has moved or the lease is held.
+    Refused(Box<StoredGrant>),
+}
+
+/// A new pair for a grant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewPair {
+    /// The pair, sealed as the generation that follows.
+    pub sealed: Sealed,
+    /// When the access token ends, in milliseconds.
+    pub access_expires_at: i64,
+    /// The user's REST host, where Zoom named one.
+    pub api_url: Option<String>,
+    /// When Zoom gave it.
+    pub refreshed_at: Timestamp,
+    /// Whether it was written down elsewhere first and comes late: someone may have sent its predecessor again
+    /// meanwhile, and should Zoom refuse it, then for that reason.
+    pub late: bool,
+}
+
+/// What became of a new pair.
+#[derive(Debug)]
+pub enum Kept {
+    /// It is on the row.
+    Stored {
+        /// Whether the row said that the user has to authorize again: its credentials have to be told.
+        revived: bool,
+    },
+    /// The row has moved on.
+    Moved(Box<StoredGrant>),
+}
+
+impl Secrets {
+    /// A grant's row.
+    pub async fn grant(&self, id: GrantId) -> Result<StoredGrant, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Grant(id))))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        StoredGrant::read(answer.item.ok_or(Error::NotFound)?)
+    }
+
+    /// Takes the lease of an active grant of this generation, and leaves the attempt. An older unfinished attempt
+    /// stays: it is the evidence that the token may have been spent.
+    pub async fn acquire(
+        &self,
+        id: GrantId,
+        generation: u64,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Acquired, Error> {
+        let me = lease.holder;
+        let attempt = Attempt {
+            id: me,
+            generation,
+            at: now.as_millis(),
+        };
+        let attempt = serde_dynamo::to_attribute_value(attempt).map_err(Error::Shape)?;
+        let update = Update::new()
+            .set("lease_id", text(&me))
+            .set("lease_until", number(&lease.until))
+            .set_if_absent("attempt", attempt)
+            .when_equal("generation", number(&generation))
+            .when_equal("state", text("active"))
+            .when_absent_or_less("lease_until", number(&now.as_millis()));
+        let older = |row: &StoredGrant| row.attempt.is_some_and(|attempt| attempt.id != me);
+        match self.update(id, update).await? {
+            Ok(before) => Ok(Acquired::Ours {
+                after_another: older(&before),
+                stash: before.stash.is_some(),
+            }),
+            // Our own acquire, whose answer was lost.
+            Err(now) if now.lease.is_some_and(|lease| lease.holder == me) => Ok(Acquired::Ours {
+                after_another: older(&now),
+                stash: now.stash.is_some(),
+            }),
+            Err(now) => Ok(Acquired::Refused(Box::new(now))),
+        }
+    }
+
+    /// Lets go of the lease, if it is still this holder's; of the attempt too, where `forget` says that the token
+    /// was surely not spent.
+    pub async fn release(&self, id: GrantId, holder: Uuid, forget: bool) -> Result<(), Error> {
+        let update = Update::new()
+            .remove("lease_id")
+            .remove("lease_until")
+            .when_equal("lease_id", text(&holder));
+        let update = if forget {
+            update.remove("attempt")
+        } else {
+            update
+        };
+        // Refused means that it is no longer ours: then there is nothing to let go of.
+        self.update(id, update).await.map(drop)
+    }
+
+    /// Writes the pair that follows `generation`, and whatever ends with it. On the generation alone: a holder whose
+    /// lease has ended may have the only pair that lives. Tried until `until`, whatever goes wrong.
+    ///
+    /// The stash goes only where `drop_stash` says that it was there when the refresh began, and so is older than this
+    /// pair: one that came since may be the successor of what Zoom gave us.
+    pub async fn commit(
+        &self,
+        id: GrantId,
+        generation: u64,
+        pair: &NewPair,
+        writer: Uuid,
+        drop_stash: bool,
+        until: Timestamp,
+    ) -> Result<Kept, Error> {
+        let mut update = Update::new();
+        // Zoom need not name it again.
+        if let Some(api_url) = &pair.api_url {
+            update = update.set("api_url", text(api_url));
+        }
+        for (name, value) in attributes(&pair.sealed) {
+            update = update.set(name, value);
+        }
+        let doubt = pair.late.then(|| {
+            serde_dynamo::to_attribute_value(Attempt {
+                id: writer,
+                generation: pair.sealed.generation(),
+                at: pair.refreshed_at.as_millis(),
+            })
+        });
+        let doubt = doubt.transpose().map_err(Error::Shape)?;
+        if drop_stash {
+            for name in STASHED {
+                update = update.remove(name);
+            }
+        }
+        let update = update
+            .set("generation", number(&pair.sealed.generation()))
+            .set("access_expires_at", number(&pair.access_expires_at))
+            .set("writer", text(&writer))
+            .set("state", text("active"))
+            .set("refreshed_at", text(&pair.refreshed_at))
+            .set("due_shard", text(&due_shard(id)))
+            .remove("lease_id")
+            .remove("lease_until")
+            .assign("attempt", doubt)
+            .remove("reason")
+            .when_equal("generation", number(&generation));
+        match self.insist(id, &update, until).await? {
+            Ok(before) => Ok(Kept::Stored {
+                revived: before.state != GrantState::Active,
+            }),
+            // Our own write, whose answer was lost.
+            Err(now) if now.writer == Some(writer) => Ok(Kept::Stored { revived: false }),
+            Err(now) => Ok(Kept::Moved(Box::new(now))),
+        }
+    }
+
+    /// Keeps a pair beside those that were committed first: whichever lives, it is not lost. An earlier one there is
+    /// never overwritten. Tried until `until`.
+    pub async fn stash(
+        &self,
+        id: GrantId,
+        sealed: &Sealed,
+        until: Timestamp,
+    ) -> Result<Kept, Error> {
+        let mut update = Update::new();
+        for (name, value) in stash_attributes(sealed) {
+            update = update.set(name, value);
+        }
+        let update = update
+            .set("state", text("active"))
+            .set("due_shard", text(&due_shard(id)))
+            .remove("reason")
+            .when_not_less("generation", number(&sealed.generation()))
+            .when_absent("alt_sealed");
+        match self.insist(id, &update, until).await? {
+            Ok(before) => Ok(Kept::Stored {
+                revived: before.state != GrantState::Active,
+            }),
+            Err(now) if now.stash.as_ref() == Some(sealed) => Ok(Kept::Stored { revived: false }),
+            Err(now) => Ok(Kept::Moved(Box::new(now))),
+        }
+    }
+
+    /// The write that says that the user has to authorize again: if the grant is as it was `seen`, stash included.
+    pub fn declare(
+        &self,
+        id: GrantId,
+        seen: &StoredGrant,
+        reason: Reconnect,
+    ) -> Result<Write, Error> {
+        let update = Update::new()
+            .set("state", text("reconnect"))
+            .set("reason", text(reason.as_str()))
+            .remove("due_shard")
+            .when_equal("generation", number(&seen.generation()))
+            .when_equal("state", text("active"));
+        let update = match &seen.stash {
+            None => update.when_absent("alt_sealed"),
+            Some(stash) => {
+                let mut update = update;
+                for (name, value) in stash_attributes(stash) {
+                    update = update.when_equal(name, value);
+                }
+                update
+            }
+        };
+        Write::update(
+            Part::Grant,
+            &self.table,
+            key(SecretId::Grant(id)),
+            update.build(),
+        )
+    }
+
+    /// The check that a grant can be used, or that it cannot, when a transaction is made.
+    pub fn still(&self, id: GrantId, usable: bool) -> Result<Write, Error> {
+        let state = if usable { "active" } else { "reconnect" };
+        let check = Update::new().when_equal("state", text(state)).build();
+        Write::check(Part::Grant, &self.table, key(SecretId::Grant(id)), check)
+    }
+
+    /// Takes a grant out of what is kept alive, if it is still of this generation.
+    pub async fn rest(&self, id: GrantId, generation: u64) -> Result<(), Error> {
+        let update = Update::new()
+            .remove("due_shard")
+            .when_equal("generation", number(&generation));
+        self.update(id, update).await.map(drop)
+    }
+
+    /// As [`Self::update`], again and again until `until`: the pair at hand exists nowhere else.
+    async fn insist(
+        &self,
+        id: GrantId,
+        update: &Update,
+        until: Timestamp,
+    ) -> Result<Result<StoredGrant, StoredGrant>, Error> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let error = match self.update(id, update.clone()).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error @ Error::NotFound) => return Err(error),
+                Err(error) => error,
+            };
+            if Timestamp::now().plus(pause) >= until {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Updates a row: what it was before, or what it is where the condition does not hold.
+    async fn update(
+        &self,
+        id: GrantId,
+        update: Update,
+    ) -> Result<Result<StoredGrant, StoredGrant>, Error> {
+        let update = update.build();
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Grant(id))))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => {
+                let before = answer.attributes.ok_or(Error::NotFound)?;
+                StoredGrant::read(before).map(Ok)
+            }
+            Err(error) => refused(error).and_then(StoredGrant::read).map(Err),
+        }
+    }
+}
+
+/// The row that a condition did not hold for.
+fn refused(error: SdkError<UpdateItemError>) -> Result<Item, Error> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+            refused.item.clone().ok_or(Error::NotFound)
+        }
+        _ => Err(failed("UpdateItem", error)),
+    }
+}
+
+fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
+    let (dek, kid, bytes) = sealed.parts();
+    [
+        ("dek", AttributeValue::B(Blob::new(dek))),
+        ("kid", text(kid)),
+        ("sealed", AttributeValue::B(Blob::new(bytes))),
+    ]
+}
+
+fn stash_attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 4] {
+    let [(_, dek), (_, kid), (_, bytes)] = attributes(sealed);
+    let generation = number(&sealed.generation());
+    let [a, b, c, d] = STASHED;
+    [(a, dek), (b, kid), (c, bytes), (d, generation)]
+}
+
+/// The part of the index `by-due` that a grant is in: one of sixteen, so that no partition is hot.
+pub(super) fn due_shard(id: GrantId) -> String {
+    id.to_string().chars().take(1).collect()
+}
+
+/// Every shard of the index `by-due`.
+pub fn due_shards() -> impl Iterator<Item = String> {
+    (0..16).map(|shard| format!("{shard:x}"))
+}

@@ -1,0 +1,106 @@
+//! `POST /v2/zoom-tokens`: what a bot joins with.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, CLIENT_ID, Caller, World, an_app, id_of, send};
+
+/// `POST /v2/zoom-tokens`
+pub(crate) async fn mint(caller: &Caller, body: Value) -> Answer {
+    send(caller.request(Method::POST, "/v2/zoom-tokens").json(&body)).await
+}
+
+/// An `onbehalf` token of a credential.
+pub(crate) async fn mint_onbehalf(caller: &Caller, id: &str) -> Answer {
+    mint(caller, json!({ "credential_id": id, "type": "onbehalf" })).await
+}
+
+#[tokio::test]
+async fn a_user_credential_mints_every_type_of_token() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    for (wanted, meeting) in [
+        ("onbehalf", None),
+        ("onbehalf", Some("123 4567 8901")),
+        ("zak", None),
+        ("local_recording", Some("123-4567-8901")),
+        ("sdk_jwt", None),
+    ] {
+        let body = json!({ "credential_id": id, "type": wanted, "meeting_id": meeting });
+        let data = mint(&world.acme, without_nulls(body)).await.expect(200);
+        assert_eq!(data["type"], wanted);
+        assert_eq!(data["credential_id"], id.as_str());
+        assert!(data["token"].as_str().unwrap().len() > 20);
+        assert!(data["expires_at"].as_str().unwrap().ends_with('Z'));
+        let keys: Vec<&String> = data.as_object().unwrap().keys().collect();
+        assert_eq!(keys.len(), 4, "{keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_onbehalf_token_is_given_twice() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let mut tokens = HashSet::new();
+    for _ in 0..5 {
+        let answer = mint_onbehalf(&world.acme, &id).await.expect(200);
+        tokens.insert(answer["token"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(tokens.len(), 5);
+}
+
+#[tokio::test]
+async fn an_app_credential_has_no_users_tokens() {
+    let world = World::new().await;
+    let id = id_of(&world.acme.create(an_app("app")).await.expect(201));
+    let refused = mint_onbehalf(&world.acme, &id).await;
+    refused.expect_code(400, "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL");
+    assert_eq!(refused.json()["details"], Value::Null);
+    let jwt = mint(
+        &world.acme,
+        json!({ "credential_id": id, "type": "sdk_jwt" }),
+    )
+    .await;
+    assert_eq!(jwt.expect(200)["type"], "sdk_jwt");
+}
+
+#[tokio::test]
+async fn an_expired_grant_is_refreshed_once_and_then_mints() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    let grants = world.zoom.grants();
+    assert_eq!(grants.len(), 1);
+    assert_eq!((grants[0].generation, grants[0].refreshes), (2, 1));
+}
+
+#[tokio::test]
+async fn a_revoked_grant_turns_the_credential_invalid_and_says_why() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+    let refused = mint_onbehalf(&world.acme, &id).await;
+    refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(refused.json()["details"], "revoked");
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["state"], "invalid");
+    let message = shown["last_error_message"].as_str().unwrap();
+    assert!(message.starts_with("revoked: "), "{message}");
+    // And again, without asking Zoom.
+    let posts = world.zoom.grants()[0].posts.clone();
+    let again = mint_onbehalf(&world.acme, &id).await;
+    again.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(world.zoom.grants()[0].posts, posts);
+}
+
+fn without_nulls(mut body: Value) -> Value {
+    body.as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
+    body
+}
