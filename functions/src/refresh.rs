@@ -139,6 +139,10 @@ impl Refresh<'_> {
                 return Ok(self.opened(id, &read, pair));
             }
             if self.request.time_left(Duration::ZERO) < LEAST {
+                // An old access token is better than none.
+                if accepted && lasts(&read, LAST_USE) {
+                    return Ok(Arc::new(access(&read, self.open(id, &read).await?)));
+                }
                 return Err(unavailable(Down::OutOfTime).into());
             }
 
