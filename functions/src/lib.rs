@@ -7,6 +7,7 @@ pub mod create_credential;
 pub mod delete_credential;
 pub mod get_credential;
 pub mod list_credentials;
+pub mod list_events;
 pub mod mint_token;
 pub mod update_credential;
 

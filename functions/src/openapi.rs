@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use shared::credential::{Credential, CredentialType, State};
+use shared::event::Record;
 use shared::token::TokenType;
 use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -19,8 +20,8 @@ use crate::delete_credential::Deleted;
 use crate::error::ErrorBody;
 use crate::mint_token::Handed;
 use crate::{
-    create_credential, delete_credential, get_credential, list_credentials, mint_token,
-    update_credential,
+    create_credential, delete_credential, get_credential, list_credentials, list_events,
+    mint_token, update_credential,
 };
 
 /// The document.
@@ -42,7 +43,8 @@ pub fn document() -> OpenApi {
         get_credential::handle,
         update_credential::handle,
         delete_credential::handle,
-        mint_token::handle
+        mint_token::handle,
+        list_events::handle
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
@@ -94,6 +96,15 @@ pub(crate) struct ManyCredentials {
     #[schema(schema_with = always_true)]
     success: bool,
     data: Vec<Credential>,
+}
+
+/// Events, newest first, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ManyEvents {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Vec<Record>,
 }
 
 /// What became of a credential, in the envelope.
@@ -313,6 +324,18 @@ pub(crate) struct ListQuery {
     deleted: Option<bool>,
     /// At most this many on a page.
     #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// Where the page before ended: its header `x-next-cursor`.
+    cursor: Option<String>,
+}
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `list_events` reads")]
+pub(crate) struct EventsQuery {
+    /// At most this many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// Where the page before ended: its header `x-next-cursor`.
     cursor: Option<String>,

@@ -19,8 +19,8 @@ use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    create_credential, delete_credential, get_credential, list_credentials, mint_token,
-    update_credential,
+    create_credential, delete_credential, get_credential, list_credentials, list_events,
+    mint_token, update_credential,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -54,6 +54,7 @@ pub struct Services {
     requests: Requests,
     credentials: Credentials,
     secrets: Secrets,
+    events: Events,
     envelope: Envelope,
     zoom: Zoom,
     grants: Grants,
@@ -73,13 +74,14 @@ impl Services {
             grants: Grants::new(
                 credentials.clone(),
                 secrets.clone(),
-                events,
+                events.clone(),
                 envelope.clone(),
                 zoom.clone(),
                 true,
             ),
             credentials,
             secrets,
+            events,
             envelope,
             zoom,
         }
@@ -103,24 +105,31 @@ enum Function {
     Update,
     Delete,
     Mint,
+    ListEvents,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 6] = [
+const ROUTES: [(&str, Function); 7] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
     (update_credential::ROUTE, Function::Update),
     (delete_credential::ROUTE, Function::Delete),
     (mint_token::ROUTE, Function::Mint),
+    (list_events::ROUTE, Function::ListEvents),
 ];
 
 impl Function {
     /// When it is stopped, as the template has it.
     fn time_out(self) -> Duration {
         match self {
-            Self::Create | Self::List | Self::Get | Self::Update | Self::Delete => PATIENCE,
             Self::Mint => LONGEST,
+            Self::Create
+            | Self::List
+            | Self::Get
+            | Self::Update
+            | Self::Delete
+            | Self::ListEvents => PATIENCE,
         }
     }
 }
@@ -254,6 +263,7 @@ impl Gateway {
             requests,
             credentials,
             secrets,
+            events,
             envelope,
             zoom,
             grants,
@@ -310,6 +320,12 @@ impl Gateway {
             Function::Mint => {
                 invoke(mint_token::ROUTE, event, async |request| {
                     mint_token::handle(keys, requests, grants, &request).await
+                })
+                .await
+            }
+            Function::ListEvents => {
+                invoke(list_events::ROUTE, event, async |request| {
+                    list_events::handle(keys, credentials, events, &request).await
                 })
                 .await
             }

@@ -29,6 +29,7 @@ pub(crate) fn endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
             one.clone(),
             Some(json!({ "name": "renamed" })),
         ),
+        (Method::GET, format!("{one}/events"), None),
         (Method::DELETE, one, None),
     ]
 }

@@ -109,6 +109,16 @@ async fn a_page_is_one_round_trip_however_many_follow() {
 }
 
 #[tokio::test]
+async fn a_page_of_events_is_one_round_trip() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let path = format!("{}/events", at(&id));
+    let page = cost(&world, Method::GET, &path, Value::Null, 200).await;
+    assert_eq!(page, costs(1, 3, 0, 0));
+}
+
+#[tokio::test]
 async fn creating_an_app_credential_is_three_round_trips_and_one_data_key() {
     let world = World::new().await;
     world.given_app("warm").await;

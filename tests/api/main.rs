@@ -18,6 +18,7 @@ mod crashes;
 mod creating;
 mod deleting;
 mod envelope;
+mod events;
 mod idempotency;
 mod input;
 mod limits;

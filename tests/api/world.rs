@@ -299,6 +299,12 @@ impl Caller {
         send(self.request(Method::GET, &format!("/v2/zoom-credentials/{id}"))).await
     }
 
+    /// `GET /v2/zoom-credentials/{id}/events` and a query, `?` included.
+    pub(crate) async fn events(&self, id: &str, query: &str) -> Answer {
+        let path = format!("/v2/zoom-credentials/{id}/events{query}");
+        send(self.request(Method::GET, &path)).await
+    }
+
     /// `PATCH /v2/zoom-credentials/{id}`
     pub(crate) async fn update(&self, id: &str, body: Value) -> Answer {
         send(
