@@ -32,8 +32,9 @@ const LIST: &str = env!("CARGO_BIN_EXE_list-credentials");
 const GET: &str = env!("CARGO_BIN_EXE_get-credential");
 const UPDATE: &str = env!("CARGO_BIN_EXE_update-credential");
 const DELETE: &str = env!("CARGO_BIN_EXE_delete-credential");
+const LIST_EVENTS: &str = env!("CARGO_BIN_EXE_list-events");
 
-const ALL: [&str; 5] = [CREATE, LIST, GET, UPDATE, DELETE];
+const ALL: [&str; 6] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS];
 
 /// What Lambda itself sets, and what every one of these functions needs.
 const EVERYWHERE: [&str; 5] = [
@@ -49,13 +50,15 @@ fn required(binary: &str) -> Vec<&'static str> {
     let more: &[&str] = match binary {
         LIST | GET => &[],
         DELETE => &["REQUESTS_TABLE"],
+        LIST_EVENTS => &["EVENTS_TABLE"],
         _ => &["REQUESTS_TABLE", "SECRETS_TABLE", "ENVELOPE_KEY_ID"],
     };
     [&EVERYWHERE, more].concat()
 }
 
 /// What it reads and can do without.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
+    "EVENTS_RETENTION_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
     "ZOOM_OAUTH_BASE_URL",
@@ -722,6 +725,7 @@ async fn no_hostile_event_gets_anything_but_what_it_asks_for() {
     for (binary, method, id, body, well) in [
         (GET, "GET", id, None, 200),
         (LIST, "GET", None, None, 200),
+        (LIST_EVENTS, "GET", id, None, 200),
         (UPDATE, "PATCH", id, Some(json!({ "name": "a" })), 200),
         (CREATE, "POST", None, Some(app_body()), 201),
         (DELETE, "DELETE", Some(ABSENT), None, 404),
