@@ -16,12 +16,13 @@ use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use crate::access::API_KEY;
+use crate::check_credential::Health;
 use crate::delete_credential::Deleted;
 use crate::error::ErrorBody;
 use crate::mint_token::Handed;
 use crate::{
-    create_credential, delete_credential, get_credential, list_credentials, list_events,
-    mint_token, update_credential,
+    check_credential, create_credential, delete_credential, get_credential, list_credentials,
+    list_events, mint_token, update_credential,
 };
 
 /// The document.
@@ -44,7 +45,8 @@ pub fn document() -> OpenApi {
         update_credential::handle,
         delete_credential::handle,
         mint_token::handle,
-        list_events::handle
+        list_events::handle,
+        check_credential::handle
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
@@ -67,7 +69,7 @@ impl Modify for Closing {
         for (name, schema) in &mut components.schemas {
             let is_answer = !matches!(
                 name.as_str(),
-                "CreateCredential" | "UpdateCredential" | "MintToken"
+                "CreateCredential" | "UpdateCredential" | "MintToken" | "CheckCredential"
             );
             if let RefOr::T(Schema::Object(object)) = schema
                 && is_answer
@@ -105,6 +107,15 @@ pub(crate) struct ManyEvents {
     #[schema(schema_with = always_true)]
     success: bool,
     data: Vec<Record>,
+}
+
+/// How a credential is, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct CheckedCredential {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Health,
 }
 
 /// What became of a credential, in the envelope.
@@ -298,6 +309,15 @@ pub(crate) struct UpdateCredential {
     redirect_uri: Option<String>,
     /// Replaces the object as a whole; null clears it.
     extra: Option<HashMap<String, Value>>,
+}
+
+/// What a check may need. Unknown keys are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `check_credential` reads")]
+pub(crate) struct CheckCredential {
+    /// A meeting to mint a token for: without one, local recording is judged by the scopes.
+    #[schema(nullable = false, example = "12345678901")]
+    meeting_id: Option<String>,
 }
 
 /// Conditions, all of which must hold; an empty one asks for nothing.

@@ -118,6 +118,18 @@ async fn a_page_of_events_is_one_round_trip() {
     assert_eq!(page, costs(1, 3, 0, 0));
 }
 
+/// Key │ rate ‖ credential │ grant │ decrypt │ events │ credential.
+#[tokio::test]
+async fn a_check_is_six_round_trips_and_as_many_calls_to_zoom_as_it_reports() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+
+    let path = format!("{}/check", at(&id));
+    let body = json!({ "meeting_id": "12345678901" });
+    let check = cost(&world, Method::POST, &path, body, 200).await;
+    assert_eq!(check, costs(6, 9, 1, 4));
+}
+
 #[tokio::test]
 async fn creating_an_app_credential_is_three_round_trips_and_one_data_key() {
     let world = World::new().await;

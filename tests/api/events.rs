@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::{CredentialId, State};
 use shared::event::{Asked, By, Event, EventId, Happened, Outcome};
-use shared::stores::{self, Events, RETENTION};
+use shared::stores::{Events, RETENTION};
 use shared::token::TokenType;
 
 use crate::world::{Caller, World, attribute};
@@ -162,44 +162,28 @@ async fn an_event_is_kept_for_as_long_as_was_asked() {
 }
 
 #[tokio::test]
-async fn a_mint_that_was_recorded_and_then_failed_is_corrected() {
+async fn a_mint_that_was_recorded_and_then_failed_is_put_right() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let event = mint(with_key(&world.acme));
     let other = mint(with_key(&world.acme));
     given(&world, &id, &[event.clone(), other]).await;
-    let before = world.acme.events(&id, "").await.expect(200);
+    let mut expected = world.acme.events(&id, "").await.expect(200);
 
-    let (events, credential) = (events(&world), id.parse().unwrap());
-    for _ in 0..2 {
-        let corrected = events.correct(credential, event.id, UNAVAILABLE);
-        corrected.await.unwrap();
-    }
+    let failed = Event {
+        id: event.id,
+        what: Happened::Mint {
+            token_type: TokenType::Onbehalf,
+            meeting_id: None,
+            asked: with_key(&world.acme),
+            outcome: Outcome::Failed { code: UNAVAILABLE },
+        },
+    };
+    given(&world, &id, &[failed]).await;
 
-    let mut expected = before;
     expected[1]["outcome"] = json!("failed");
     expected[1]["code"] = json!(UNAVAILABLE);
     assert_eq!(world.acme.events(&id, "").await.expect(200), expected);
-}
-
-#[tokio::test]
-async fn nothing_but_a_recorded_mint_is_corrected() {
-    let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let refresh = Event::new(Happened::Refresh {
-        asked: By::KeepAlive.into(),
-        outcome: Outcome::Succeeded,
-    });
-    given(&world, &id, std::slice::from_ref(&refresh)).await;
-    let before = world.contents("events").await;
-
-    let events = events(&world);
-    for event in [refresh.id, EventId::generate()] {
-        let corrected = events.correct(id.parse().unwrap(), event, UNAVAILABLE);
-        let error = corrected.await.unwrap_err();
-        assert!(matches!(error, stores::Error::NotFound), "{error}");
-    }
-    assert_eq!(world.contents("events").await, before);
 }
 
 #[tokio::test]

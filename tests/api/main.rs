@@ -12,6 +12,7 @@
 mod access;
 mod anywhere;
 mod bounds;
+mod checking;
 mod concurrency;
 mod contract;
 mod crashes;
@@ -21,6 +22,7 @@ mod envelope;
 mod events;
 mod idempotency;
 mod input;
+mod keep_alive;
 mod limits;
 mod minting;
 mod openapi;
