@@ -130,6 +130,20 @@ async fn a_check_is_six_round_trips_and_as_many_calls_to_zoom_as_it_reports() {
     assert_eq!(check, costs(6, 9, 1, 4));
 }
 
+/// Beside the queries of the shards: grant │ credential │ grant │ app row │ acquire │ commit │ event.
+#[tokio::test]
+async fn keeping_a_grant_alive_is_seven_round_trips_and_one_call_to_zoom() {
+    let world = World::new().await;
+    world.given_user("bot").await;
+    world.idle(Duration::from_hours(30 * 24)).await;
+    world.wire.reset();
+
+    assert_eq!(world.keep_alive().await.refreshed, 1);
+    let of = |service| world.wire.count(service);
+    let calls = [Service::DynamoDb, Service::Kms, Service::Zoom].map(of);
+    assert_eq!(calls, [16 + 7, 3, 1]);
+}
+
 #[tokio::test]
 async fn creating_an_app_credential_is_three_round_trips_and_one_data_key() {
     let world = World::new().await;
