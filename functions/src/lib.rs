@@ -3,10 +3,13 @@
 //! An endpoint is one function that reads top to bottom: who calls, how often, what they want, then the
 //! domain, the store and the answer. Its parameters are the powers it holds, and its Lambda's role the same.
 
+pub mod check_credential;
 pub mod create_credential;
 pub mod delete_credential;
 pub mod get_credential;
+pub mod keep_alive;
 pub mod list_credentials;
+pub mod list_events;
 pub mod mint_token;
 pub mod update_credential;
 

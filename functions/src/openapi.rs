@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use shared::credential::{Credential, CredentialType, State};
+use shared::event::Record;
 use shared::token::TokenType;
 use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -15,12 +16,13 @@ use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use crate::access::API_KEY;
+use crate::check_credential::Health;
 use crate::delete_credential::Deleted;
 use crate::error::ErrorBody;
 use crate::mint_token::Handed;
 use crate::{
-    create_credential, delete_credential, get_credential, list_credentials, mint_token,
-    update_credential,
+    check_credential, create_credential, delete_credential, get_credential, list_credentials,
+    list_events, mint_token, update_credential,
 };
 
 /// The document.
@@ -42,7 +44,9 @@ pub fn document() -> OpenApi {
         get_credential::handle,
         update_credential::handle,
         delete_credential::handle,
-        mint_token::handle
+        mint_token::handle,
+        list_events::handle,
+        check_credential::handle
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
@@ -65,7 +69,7 @@ impl Modify for Closing {
         for (name, schema) in &mut components.schemas {
             let is_answer = !matches!(
                 name.as_str(),
-                "CreateCredential" | "UpdateCredential" | "MintToken"
+                "CreateCredential" | "UpdateCredential" | "MintToken" | "CheckCredential"
             );
             if let RefOr::T(Schema::Object(object)) = schema
                 && is_answer
@@ -94,6 +98,24 @@ pub(crate) struct ManyCredentials {
     #[schema(schema_with = always_true)]
     success: bool,
     data: Vec<Credential>,
+}
+
+/// Events, newest first, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ManyEvents {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Vec<Record>,
+}
+
+/// How a credential is, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct CheckedCredential {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Health,
 }
 
 /// What became of a credential, in the envelope.
@@ -289,6 +311,15 @@ pub(crate) struct UpdateCredential {
     extra: Option<HashMap<String, Value>>,
 }
 
+/// What a check may need. Unknown keys are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `check_credential` reads")]
+pub(crate) struct CheckCredential {
+    /// A meeting to mint a token for: without one, local recording is judged by the scopes.
+    #[schema(nullable = false, example = "12345678901")]
+    meeting_id: Option<String>,
+}
+
 /// Conditions, all of which must hold; an empty one asks for nothing.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -313,6 +344,18 @@ pub(crate) struct ListQuery {
     deleted: Option<bool>,
     /// At most this many on a page.
     #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// Where the page before ended: its header `x-next-cursor`.
+    cursor: Option<String>,
+}
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `list_events` reads")]
+pub(crate) struct EventsQuery {
+    /// At most this many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// Where the page before ended: its header `x-next-cursor`.
     cursor: Option<String>,

@@ -25,6 +25,16 @@ pub(crate) fn ok(data: impl Serialize) -> Reply {
     )
 }
 
+/// 200 with a page of a list, and the cursor of the next one.
+pub(crate) fn page(items: impl Serialize, next: Option<String>) -> Reply {
+    let mut response = ok(items)?;
+    if let Some(next) = next {
+        let next = HeaderValue::try_from(next).map_err(|error| ApiError::Internal(error.into()))?;
+        response.headers_mut().insert("x-next-cursor", next);
+    }
+    Ok(response)
+}
+
 /// 201 with `data` in the envelope.
 pub(crate) fn created(data: impl Serialize) -> Reply {
     json(

@@ -19,17 +19,18 @@ use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    create_credential, delete_credential, get_credential, list_credentials, mint_token,
-    update_credential,
+    check_credential, create_credential, delete_credential, get_credential, keep_alive,
+    list_credentials, list_events, mint_token, update_credential,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use lambda_http::{Context, LambdaEvent};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use shared::cause::chain;
 use shared::config::Aws;
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Events, Keys, RETENTION, Requests, Secrets};
+use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::net::TcpListener;
@@ -44,6 +45,8 @@ use crate::tables::Names;
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// When API Gateway gives up on a function.
 const PATIENCE: Duration = Duration::from_secs(29);
+/// How often the schedule keeps grants alive.
+const EVERY: Duration = Duration::from_hours(1);
 /// When a function is stopped that goes on after API Gateway gave up: one that refreshes.
 const LONGEST: Duration = Duration::from_secs(90);
 
@@ -54,6 +57,7 @@ pub struct Services {
     requests: Requests,
     credentials: Credentials,
     secrets: Secrets,
+    events: Events,
     envelope: Envelope,
     zoom: Zoom,
     grants: Grants,
@@ -73,13 +77,14 @@ impl Services {
             grants: Grants::new(
                 credentials.clone(),
                 secrets.clone(),
-                events,
+                events.clone(),
                 envelope.clone(),
                 zoom.clone(),
                 true,
             ),
             credentials,
             secrets,
+            events,
             envelope,
             zoom,
         }
@@ -103,24 +108,33 @@ enum Function {
     Update,
     Delete,
     Mint,
+    ListEvents,
+    Check,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 6] = [
+const ROUTES: [(&str, Function); 8] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
     (update_credential::ROUTE, Function::Update),
     (delete_credential::ROUTE, Function::Delete),
     (mint_token::ROUTE, Function::Mint),
+    (list_events::ROUTE, Function::ListEvents),
+    (check_credential::ROUTE, Function::Check),
 ];
 
 impl Function {
     /// When it is stopped, as the template has it.
     fn time_out(self) -> Duration {
         match self {
-            Self::Create | Self::List | Self::Get | Self::Update | Self::Delete => PATIENCE,
-            Self::Mint => LONGEST,
+            Self::Mint | Self::Check => LONGEST,
+            Self::Create
+            | Self::List
+            | Self::Get
+            | Self::Update
+            | Self::Delete
+            | Self::ListEvents => PATIENCE,
         }
     }
 }
@@ -238,6 +252,32 @@ impl Gateway {
         }
     }
 
+    /// What the schedule invokes: refreshes what has not been used for `unused`, and says what it did.
+    pub async fn keep_alive(
+        &self,
+        unused: Duration,
+        time_out: Duration,
+    ) -> Result<keep_alive::Report, stores::Error> {
+        let deadline = Timestamp::now().plus(time_out);
+        let id = Uuid::new_v4().to_string();
+        keep_alive::handle(&self.services.grants, unused, deadline, &id).await
+    }
+
+    /// The schedule: every hour. Dropping the future ends it, and no run that is under way.
+    pub async fn schedule(self, unused: Duration) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let gateway = self.clone();
+            let run = self.invocations.spawn(async move {
+                if let Err(error) = gateway.keep_alive(unused, LONGEST).await {
+                    tracing::error!(cause = chain(&error), "grants are not kept alive");
+                }
+            });
+            // A panic of it has been logged.
+            run.await.ok();
+        }
+    }
+
     async fn invoke(
         &self,
         function: Function,
@@ -254,6 +294,7 @@ impl Gateway {
             requests,
             credentials,
             secrets,
+            events,
             envelope,
             zoom,
             grants,
@@ -310,6 +351,18 @@ impl Gateway {
             Function::Mint => {
                 invoke(mint_token::ROUTE, event, async |request| {
                     mint_token::handle(keys, requests, grants, &request).await
+                })
+                .await
+            }
+            Function::ListEvents => {
+                invoke(list_events::ROUTE, event, async |request| {
+                    list_events::handle(keys, credentials, events, &request).await
+                })
+                .await
+            }
+            Function::Check => {
+                invoke(check_credential::ROUTE, event, async |request| {
+                    check_credential::handle(keys, requests, grants, &request).await
                 })
                 .await
             }

@@ -21,6 +21,9 @@ use crate::meter::{Counting, Service};
 use crate::stores;
 use crate::zoom::{self, ApiUrl, Zoom};
 
+/// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
+pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
+
 /// What is wrong with the environment.
 #[derive(thiserror::Error)]
 pub enum Error {
@@ -88,12 +91,20 @@ fn milliseconds(name: &'static str, default: Duration) -> Result<Duration, Error
 
 /// How long events are kept: `EVENTS_RETENTION_DAYS`, or [`stores::RETENTION`].
 pub fn events_retention() -> Result<Duration, Error> {
-    const NAME: &str = "EVENTS_RETENTION_DAYS";
-    let Some(text) = optional(NAME) else {
-        return Ok(stores::RETENTION);
+    days("EVENTS_RETENTION_DAYS", stores::RETENTION)
+}
+
+/// After how long without use a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
+pub fn keep_alive_after() -> Result<Duration, Error> {
+    days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
+}
+
+fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
+    let Some(text) = optional(name) else {
+        return Ok(default);
     };
     match text.parse::<u16>() {
-        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of days")),
+        Ok(0) | Err(_) => Err(Error::Invalid(name, "is not a number of days")),
         Ok(days) => Ok(Duration::from_hours(24 * u64::from(days))),
     }
 }

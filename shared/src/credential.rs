@@ -225,6 +225,16 @@ impl GrantId {
     }
 }
 
+impl FromStr for GrantId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let id = Uuid::try_parse(text);
+        id.map(Self)
+            .map_err(|_| Invalid("must match format \"uuid\""))
+    }
+}
+
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)

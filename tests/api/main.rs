@@ -12,14 +12,17 @@
 mod access;
 mod anywhere;
 mod bounds;
+mod checking;
 mod concurrency;
 mod contract;
 mod crashes;
 mod creating;
 mod deleting;
 mod envelope;
+mod events;
 mod idempotency;
 mod input;
+mod keep_alive;
 mod limits;
 mod minting;
 mod openapi;

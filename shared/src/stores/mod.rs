@@ -27,7 +27,7 @@ pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
-    Acquired, AppSecret, Attempt, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
+    Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
     StoredGrant, due_shards,
 };
 pub use transaction::{Part, Transaction, Write};
