@@ -40,7 +40,10 @@ pub async fn run<F>(
 where
     F: Future<Output = Reply> + Send,
 {
+    // tests/measure/startup.py weighs what lies between these two lines apart.
+    tracing::debug!("opening connections");
     tokio::time::timeout(WARM_UP, warm).await.ok();
+    tracing::debug!("opened connections");
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
         Ok::<_, Infallible>(invoke(route, event, &handler).await)
     }))
