@@ -141,6 +141,38 @@ impl Caller {
         }
     }
 
+    /// Forgets what can no longer matter.
+    pub(crate) fn forget(&mut self, ended: &[bool]) {
+        let posts = matches!(self.step, Step::Post(_));
+        let sends = posts || matches!(self.step, Step::Commit(_) | Step::Capsule(_));
+        let refused = matches!(
+            self.step,
+            Step::Refused | Step::Declare(_) | Step::Search | Step::Reread
+        );
+        let other = self.candidate.is_some();
+        self.resent &= posts;
+        self.home.saw_alt &= sends && !other;
+        if !refused && !other {
+            self.home.refused = None;
+        }
+        let work = self.work_mut();
+        work.saw_alt &= sends;
+        work.refused = work.refused.filter(|_| refused);
+        if posts && ended[usize::from(work.row)] {
+            self.step = Step::Post(0);
+        }
+        for work in [Some(&mut self.home), self.candidate.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            if ended[usize::from(work.row)] {
+                work.token = 0;
+                work.unknown = false;
+                work.lost = false;
+            }
+        }
+    }
+
     fn work_mut(&mut self) -> &mut Work {
         self.candidate.as_mut().unwrap_or(&mut self.home)
     }

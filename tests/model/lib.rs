@@ -19,7 +19,7 @@ mod zoom;
 
 use caller::{Caller, Outcome, Step, Turn};
 use stateright::{Model, Property};
-use store::{Credential, GONE, Id, Row};
+use store::{Credential, GONE, Id, Reason, Row};
 use zoom::Family;
 pub use zoom::Mood;
 
@@ -275,8 +275,30 @@ impl State {
         })
     }
 
-    /// Ids and knowledge of those who are over no longer matter, and callers are alike.
+    /// States that differ only in what can no longer matter are one: which token of a dead grant is meant, what is
+    /// known by those who are over, and which of the callers is which.
     fn canonical(mut self) -> Self {
+        for family in &mut self.zoom {
+            if family.ended {
+                // What went before shows where the user does not end it.
+                *family = Family {
+                    ended: true,
+                    ..Family::default()
+                };
+            }
+        }
+        let ended = self.zoom.map(|family| family.ended);
+        for (row, ended) in self.rows.iter_mut().zip(ended) {
+            if let (Some(row), true) = (row, ended) {
+                row.token = 0;
+                row.fresh = false;
+                row.attempt = None;
+                row.reconnect = row.reconnect.map(|_| Reason::Revoked);
+            }
+        }
+        for caller in &mut self.callers {
+            caller.forget(&ended);
+        }
         for caller in &mut self.callers {
             if let Step::Ended(_) = caller.step {
                 *caller = Caller {
