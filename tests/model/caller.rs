@@ -440,7 +440,7 @@ impl Turn<'_> {
     fn minted(&mut self) {
         let work = self.work();
         let accepted = self.state.zoom[usize::from(work.row)].mints_with(work.token);
-        let repairs = self.mutation != Mutation::NoRepair;
+        let repairs = self.mutation != Mutation::LeftInvalid;
         let me = self.me();
         if me.replay {
             me.end(Outcome::Nothing);
@@ -485,10 +485,8 @@ impl Turn<'_> {
             .left
             .unwrap_or_else(|| self.state.candidates(home) & !tried);
         let hopeless = self.me().hopeless;
-        let (repairs, untried) = (
-            self.mutation != Mutation::NoRepair,
-            self.mutation == Mutation::AdoptedUntried,
-        );
+        let repairs = self.mutation != Mutation::LeftActive;
+        let untried = self.mutation == Mutation::AdoptedUntried;
         let me = self.me();
         if let Some(newest) = (0..8_u8).rev().find(|row| listed & (1 << row) != 0) {
             me.left = Some(listed & !(1 << newest));

@@ -92,8 +92,10 @@ pub enum Mutation {
     ReconnectEndsTheMint,
     /// The read before declaring overlooks a stash that came meanwhile.
     RereadOverlooksAlt,
-    /// A credential that is active over a row in `reconnect` is left so.
-    NoRepair,
+    /// A mint that found nothing leaves its credential `active` over a row in `reconnect`.
+    LeftActive,
+    /// A mint that worked leaves its credential `invalid`.
+    LeftInvalid,
     /// A row is left for another with its evidence removed, whoever's it is.
     EvidenceRemoved,
     /// A commit over a row in `reconnect` is refused.
