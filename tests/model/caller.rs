@@ -1,7 +1,7 @@
 //! One mint, step by step as `protocols.md` 3 numbers them. Every step is one read or write of the store, or one answer
 //! of Zoom's; the others may do anything in between.
 
-use crate::store::{GONE, Id, Reason, Row};
+use crate::store::{Id, Reason, Row};
 use crate::zoom::Mood;
 use crate::{Broken, Mutation, State};
 
@@ -282,22 +282,6 @@ impl Turn<'_> {
         } else {
             me.step = Step::Acquire;
         }
-    }
-
-    /// Whether the row's lease keeps this caller waiting.
-    pub(crate) fn waits(&mut self) -> bool {
-        if self.me().step != Step::Acquire {
-            return false;
-        }
-        let (work, row) = (self.work(), *self.row());
-        row.generation == work.generation && row.reconnect.is_none() && self.held(&row)
-    }
-
-    fn held(&self, row: &Row) -> bool {
-        self.mutation != Mutation::LeaseShorterThanItsHolder
-            && row.lease.is_some_and(|id| {
-                id != self.me && id != GONE && self.state.callers[usize::from(id)].lives()
-            })
     }
 
     /// Steps 1 and 2.

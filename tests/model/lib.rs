@@ -348,6 +348,21 @@ impl Refresh {
         }
     }
 
+    /// Step 2: another's lease keeps this caller waiting.
+    fn waits(self, state: &State, me: Id) -> bool {
+        let caller = &state.callers[usize::from(me)];
+        let work = caller.work();
+        caller.step == Step::Acquire
+            && self.mutation != Mutation::LeaseShorterThanItsHolder
+            && state.rows[usize::from(work.row)].is_some_and(|row| {
+                let lives =
+                    |id: Id| id != me && id != GONE && state.callers[usize::from(id)].lives();
+                row.generation == work.generation
+                    && row.reconnect.is_none()
+                    && row.lease.is_some_and(lives)
+            })
+    }
+
     /// Lets one more mint of this credential run alone to its end, nothing going wrong.
     fn heal(self, state: &State, credential: u8) -> (State, Option<Outcome>) {
         let mut healed = state.clone();
@@ -457,7 +472,7 @@ impl Refresh {
                 state.zoom[family].excused |=
                     matches!(state.callers[usize::from(me)].step, Step::Stash(_));
             }
-            Step::Acquire if self.turn(state, me).waits() => {}
+            Step::Acquire if self.waits(state, me) => {}
             _ => self.turn(state, me).step(),
         }
         state.callers[usize::from(me)].end(Outcome::Nothing);
@@ -527,7 +542,7 @@ impl Model for Refresh {
                     asked = true;
                     continue;
                 }
-                Step::Acquire if self.turn(&mut state.clone(), me).waits() => {
+                Step::Acquire if self.waits(state, me) => {
                     if state.crashes > 0 {
                         actions.push(Action::Crash(me));
                     }
@@ -725,8 +740,7 @@ impl Model for Refresh {
                 let mut waiting = (0..3)
                     .filter(|id| state.callers[usize::from(*id)].lives())
                     .peekable();
-                waiting.peek().is_none()
-                    || waiting.any(|id| !model.turn(&mut state.clone(), id).waits())
+                waiting.peek().is_none() || waiting.any(|id| !model.waits(state, id))
             }),
         ]
     }
