@@ -27,8 +27,6 @@ pub struct Capsule {
     pub pair: NewPair,
     /// Who could not write it.
     writer: Uuid,
-    /// Whether it takes the place of a stashed pair.
-    drop_stash: bool,
 }
 
 /// What became of a capsule.
@@ -51,19 +49,12 @@ impl Capsule {
     /// What its text begins with.
     pub const PREFIX: &str = "zcvcap1_";
 
-    pub(crate) fn new(
-        team: &TeamId,
-        grant: GrantId,
-        pair: NewPair,
-        writer: Uuid,
-        drop_stash: bool,
-    ) -> Self {
+    pub(crate) fn new(team: &TeamId, grant: GrantId, pair: NewPair, writer: Uuid) -> Self {
         Self {
             team: team.clone(),
             grant,
             pair,
             writer,
-            drop_stash,
         }
     }
 
@@ -79,7 +70,7 @@ impl Capsule {
     }
 
     /// Stores the pair as the refresh would have. That it comes late is written down with it: someone may have sent
-    /// its predecessor again meanwhile. Again and again it does no more than once.
+    /// its predecessor again meanwhile; so a stashed pair stays too. Again and again it does no more than once.
     pub async fn replay(
         &self,
         secrets: &Secrets,
