@@ -31,6 +31,7 @@ mod pkce;
 mod properties;
 mod proxy;
 mod reading;
+mod refreshing;
 mod secrecy;
 mod siblings;
 mod updating;

@@ -532,6 +532,17 @@ impl World {
         id_of(&self.acme.create(body).await.expect(201))
     }
 
+    /// Time passes: whoever held a lease has had its time.
+    pub(crate) async fn end_leases(&self) {
+        for mut row in self.items("secrets").await {
+            if row.contains_key("lease_until") {
+                let past = AttributeValue::N("1".to_owned());
+                row.insert("lease_until".to_owned(), past);
+                self.put("secrets", row).await;
+            }
+        }
+    }
+
     /// Time passes: a credential's user authorized 10 s earlier than they did.
     pub(crate) async fn age_grant(&self, id: &str) {
         let mut row = self.row(id).await;
