@@ -129,10 +129,7 @@ impl UrlToken {
     }
 
     /// The SHA-256, in hex: what is stored instead.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "hashing needs the token's text"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "hashing needs the token's text")]
     pub(crate) fn hash(&self) -> String {
         hex(digest(&SHA256, self.text.expose_secret().as_bytes()).as_ref())
     }

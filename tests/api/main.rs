@@ -11,6 +11,7 @@
 
 mod access;
 mod anywhere;
+mod bots;
 mod bounds;
 mod checking;
 mod concurrency;
@@ -33,6 +34,7 @@ mod proxy;
 mod reading;
 mod secrecy;
 mod siblings;
+mod token_urls;
 mod updating;
 mod vault;
 mod world;

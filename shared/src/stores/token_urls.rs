@@ -37,6 +37,12 @@ struct Row {
     url: TokenUrl,
 }
 
+/// Where a page ended.
+#[derive(Deserialize)]
+struct End {
+    url_id: UrlId,
+}
+
 /// A URL that may be used, and whose it is.
 #[derive(Debug)]
 pub struct UrlRow {
@@ -179,7 +185,7 @@ impl TokenUrls {
         team: &TeamId,
         credential: CredentialId,
         after: Option<UrlId>,
-        limit: i32,
+        limit: u16,
     ) -> Result<UrlPage, Error> {
         let answer = self
             .client
@@ -190,7 +196,8 @@ impl TokenUrls {
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
             .set_exclusive_start_key(after.map(|url| Self::key(credential, url)))
-            .limit(limit)
+            // One more than asked for says whether there is a next page.
+            .limit(i32::from(limit) + 1)
             .scan_index_forward(false)
             .consistent_read(true)
             .send()
@@ -198,16 +205,16 @@ impl TokenUrls {
             .map_err(|error| failed("Query", error))?;
         let rows = answer.items.unwrap_or_default().into_iter();
         let urls = rows.map(|item| from_item::<Row>(item).map(|row| row.url));
-        let next = answer
-            .last_evaluated_key
-            .and_then(|key| match key.get("url_id") {
-                Some(AttributeValue::S(id)) => id.parse().ok(),
-                _ => None,
-            });
-        Ok(UrlPage {
-            urls: urls.collect::<Result<_, Error>>()?,
-            next,
-        })
+        let mut urls = urls.collect::<Result<Vec<TokenUrl>, Error>>()?;
+        let limit = usize::from(limit);
+        let next = if urls.len() > limit {
+            urls.truncate(limit);
+            urls.last().map(|url| url.url_id)
+        } else {
+            let end = answer.last_evaluated_key;
+            end.map(from_item::<End>).transpose()?.map(|end| end.url_id)
+        };
+        Ok(UrlPage { urls, next })
     }
 
     /// Revokes a URL of a team's credential, for good; `NotFound` where it is unknown or was revoked before.
