@@ -144,10 +144,11 @@ impl World {
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
         let client = client.with_patience(patience);
         let zoom_client = client.clone();
-        let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
-
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let public = url.parse().unwrap();
+        let key = kms.default_key();
+        let gateway = Gateway::new(Services::new(&wired, &names, &key, client, public));
         tokio::spawn(
             gateway
                 .clone()
