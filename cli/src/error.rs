@@ -69,6 +69,14 @@ pub(crate) enum Error {
         "CloudFormation does not answer: {0}. Try again, or name the table itself (--keys-table)"
     )]
     NoCloudFormation(String),
+    #[error(
+        "no line of the input holds a capsule: pipe in the log lines that say \"a refreshed grant could not be stored\""
+    )]
+    NoCapsule,
+    #[error(
+        "a capsule in the input is not whole, and nothing after it was done: copy its line once more, to its end. What came before it is stored"
+    )]
+    BrokenCapsule,
     #[error("{}", told(.0))]
     Store(#[from] stores::Error),
     #[error("cannot write the output: {0}")]

@@ -4,6 +4,7 @@
 //! with 1 where something failed, or with 2 where the command line was wrong.
 
 mod aws;
+mod capsule;
 mod error;
 mod keys;
 mod output;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use aws_sdk_dynamodb::Client;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
-use shared::stores::Operator;
+use shared::stores::{Operator, Secrets};
 
 use error::Error;
 use output::Output;
@@ -23,11 +24,12 @@ use output::Output;
 /// What one types to get here, for usage lines and hints that can be copied.
 const PROGRAM: &str = "cargo run -p cli --";
 
-const NO_PLACE: &str = "neither a stack nor a keys table is named: pass --stack NAME (or set STACK) for a stack in AWS,
-or --keys-table NAME (or KEYS_TABLE). For the local stack, `set -a; . .local/env` sets it.";
+const NO_PLACE: &str = "neither a stack nor a table is named: pass --stack NAME (or set STACK) for a stack in AWS, or
+--keys-table NAME (or KEYS_TABLE), for capsules --secrets-table NAME (or SECRETS_TABLE). For the local stack,
+`set -a; . .local/env` sets them.";
 
-const TWO_PLACES: &str = "a stack and a keys table are named, and only one can be meant: of --stack (or STACK) and --keys-table
-(or KEYS_TABLE, which .local/env sets), leave one out.";
+const TWO_PLACES: &str = "a stack and a table are named, and only one can be meant: of --stack (or STACK) and --keys-table
+(or KEYS_TABLE) or --secrets-table (or SECRETS_TABLE), which .local/env sets, leave one out.";
 
 const AFTER_HELP: &str = "\
 AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
@@ -54,6 +56,10 @@ struct Cli {
     #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
     keys_table: Option<String>,
 
+    /// Instead of a stack, for capsules: the DynamoDB table of sealed secrets
+    #[arg(long, global = true, env = "SECRETS_TABLE", value_name = "NAME")]
+    secrets_table: Option<String>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -66,6 +72,9 @@ enum Command {
     /// Create, list and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Store tokens that a function refreshed and could not store
+    #[command(subcommand)]
+    Capsule(capsule::Command),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -89,17 +98,34 @@ async fn run(command: Command, place: Place, output: Output) -> Result<(), Error
     let (config, region) = aws::config().await?;
     let table = match place {
         Place::Table(name) => name,
-        Place::Stack(name) => stack::keys_table(&config, &name, &region).await?,
+        Place::Stack(name) => stack::table(&config, &name, command.table(), &region).await?,
     };
-    let operator = &Operator::new(Client::new(&config), table.clone());
+    let client = Client::new(&config);
     match command {
-        Command::Teams(command) => teams::run(command, operator, output).await,
-        Command::Keys(command) => keys::run(command, operator, output).await,
+        Command::Teams(command) => {
+            teams::run(command, &Operator::new(client, table.clone()), output).await
+        }
+        Command::Keys(command) => {
+            keys::run(command, &Operator::new(client, table.clone()), output).await
+        }
+        Command::Capsule(command) => {
+            capsule::run(command, &Secrets::new(client, table.clone()), output).await
+        }
     }
     .map_err(|error| error.locate(table, region))
 }
 
-/// Where the teams and keys are.
+impl Command {
+    /// The output of a stack that names the table that this is about.
+    fn table(&self) -> &'static str {
+        match self {
+            Self::Teams(_) | Self::Keys(_) => "KeysTable",
+            Self::Capsule(_) => "SecretsTable",
+        }
+    }
+}
+
+/// Where the rows are.
 #[derive(Debug)]
 enum Place {
     /// In the table that this stack made for them.
@@ -114,7 +140,12 @@ fn parse() -> Result<(Cli, Place), clap::Error> {
     let mut cli = Cli::try_parse()?;
     let is_named = |name: &String| !name.is_empty();
     let stack = cli.stack.take().filter(is_named);
-    let table = cli.keys_table.take().filter(is_named);
+    let (keys, secrets) = (cli.keys_table.take(), cli.secrets_table.take());
+    let table = match cli.command {
+        Command::Teams(_) | Command::Keys(_) => keys,
+        Command::Capsule(_) => secrets,
+    };
+    let table = table.filter(is_named);
     let wrong = |kind, why| Err(Cli::command().error(kind, why));
     match (stack, table) {
         (Some(stack), None) => Ok((cli, Place::Stack(stack))),

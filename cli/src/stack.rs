@@ -7,13 +7,11 @@ use aws_sdk_cloudformation::types::Stack;
 
 use crate::error::{Error, chain};
 
-/// The output that names the table of teams and API keys.
-const KEYS_TABLE: &str = "KeysTable";
-
-/// The name of a stack's keys table.
-pub(crate) async fn keys_table(
+/// The name of a table of a stack, which the stack says in its output `named`.
+pub(crate) async fn table(
     config: &SdkConfig,
     name: &str,
+    named: &'static str,
     region: &str,
 ) -> Result<String, Error> {
     let client = aws_sdk_cloudformation::Client::new(config);
@@ -23,11 +21,11 @@ pub(crate) async fn keys_table(
         stack: name.to_owned(),
         region: region.to_owned(),
     })?;
-    output(stack, KEYS_TABLE)
+    output(stack, named)
         .map(str::to_owned)
         .ok_or_else(|| Error::NoOutput {
             stack: name.to_owned(),
-            output: KEYS_TABLE,
+            output: named,
             status: stack
                 .stack_status()
                 .map_or("of no status", |status| status.as_str())

@@ -1,10 +1,10 @@
 //! `teams create`, `teams list`, `teams set`.
 
-use clap::Subcommand;
 use clap::builder::RangedI64ValueParser;
+use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
 use shared::credential::TeamId;
-use shared::stores::{self, DEFAULT_RATE, Operator, Team};
+use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Operator, Team};
 use shared::timestamp::Timestamp;
 
 use crate::PROGRAM;
@@ -20,16 +20,23 @@ pub(crate) enum Command {
         /// Mutating calls that the team may make in a second: 1 to 100000
         #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = rate())]
         rate: u32,
+        /// Tokens that the team may mint in a second: 1 to 100000
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_MINT_RATE, value_parser = rate())]
+        mint_rate: u32,
     },
     /// List all teams
     List,
-    /// Set a team's rate
+    /// Set a team's rates
+    #[command(group = ArgGroup::new("rates").required(true).multiple(true))]
     Set {
         /// The team's name
         team: TeamId,
         /// Mutating calls that the team may make in a second: 1 to 100000
-        #[arg(long, value_name = "N", value_parser = rate())]
-        rate: u32,
+        #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
+        rate: Option<u32>,
+        /// Tokens that the team may mint in a second: 1 to 100000
+        #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
+        mint_rate: Option<u32>,
     },
 }
 
@@ -42,6 +49,7 @@ fn rate() -> RangedI64ValueParser<u32> {
 struct Shown {
     team: TeamId,
     rate: u32,
+    mint_rate: u32,
     created_at: Timestamp,
 }
 
@@ -50,6 +58,7 @@ impl From<Team> for Shown {
         Self {
             team: team.team_id,
             rate: team.rate,
+            mint_rate: team.mint_rate,
             created_at: team.created_at,
         }
     }
@@ -61,14 +70,28 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Error> {
     match command {
-        Command::Create { team, rate } => create(team, rate, operator, output).await,
+        Command::Create {
+            team,
+            rate,
+            mint_rate,
+        } => create(team, rate, mint_rate, operator, output).await,
         Command::List => list(operator, output).await,
-        Command::Set { team, rate } => set(team, rate, operator, output).await,
+        Command::Set {
+            team,
+            rate,
+            mint_rate,
+        } => set(team, rate, mint_rate, operator, output).await,
     }
 }
 
-async fn create(team: TeamId, rate: u32, operator: &Operator, output: Output) -> Result<(), Error> {
-    let created = operator.create_team(&team, Some(rate)).await;
+async fn create(
+    team: TeamId,
+    rate: u32,
+    mint_rate: u32,
+    operator: &Operator,
+    output: Output,
+) -> Result<(), Error> {
+    let created = operator.create_team(&team, rate, mint_rate).await;
     let created = Shown::from(created.map_err(|error| {
         if matches!(error, stores::Error::Conflict) {
             Error::TeamExists(team.clone())
@@ -97,8 +120,14 @@ async fn list(operator: &Operator, output: Output) -> Result<(), Error> {
     Ok(())
 }
 
-async fn set(team: TeamId, rate: u32, operator: &Operator, output: Output) -> Result<(), Error> {
-    let set = operator.set_rate(&team, rate).await;
+async fn set(
+    team: TeamId,
+    rate: Option<u32>,
+    mint_rate: Option<u32>,
+    operator: &Operator,
+    output: Output,
+) -> Result<(), Error> {
+    let set = operator.set_rates(&team, rate, mint_rate).await;
     let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
 
     output.print(&set, &rows([&set]))?;
@@ -110,8 +139,9 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
         [
             shown.team.to_string(),
             shown.rate.to_string(),
+            shown.mint_rate.to_string(),
             shown.created_at.to_string(),
         ]
     });
-    output::table(["TEAM", "RATE", "CREATED"], rows.collect())
+    output::table(["TEAM", "RATE", "MINT RATE", "CREATED"], rows.collect())
 }

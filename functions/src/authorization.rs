@@ -14,7 +14,7 @@ use shared::envelope::DataKey;
 
 use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{
-    self, Authorized, Credentials, GrantRef, GrantSecret, Part, Stored, Transaction,
+    self, Authorized, Credentials, GrantRef, GrantSecret, Part, Profile, Stored, Transaction,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};
@@ -206,8 +206,18 @@ impl Unread<'_> {
         request: &Request,
     ) -> Option<Stored> {
         let time_left = request.time_left(Duration::from_secs(2)).min(PROFILE);
-        let grant = self.authorized.grant.id;
         let profile = zoom.profile(self.api_url, self.access, time_left).await;
+        self.learn(credentials, request, profile).await
+    }
+
+    /// As [`Self::complete`], where the profile was read already.
+    pub(crate) async fn learn(
+        &self,
+        credentials: &Credentials,
+        request: &Request,
+        profile: Result<Profile, zoom::Error>,
+    ) -> Option<Stored> {
+        let grant = self.authorized.grant.id;
         let completed: Result<Stored, Box<dyn Error>> = match profile {
             Ok(profile) => {
                 let user = profile.zoom_user_id.clone();

@@ -1,11 +1,20 @@
-//! The recovery capsule: a pair of tokens that DynamoDB would not take, as one line of the log.
+//! The recovery capsule: a pair of tokens that DynamoDB would not take, as one word in the log.
 //!
-//! It holds ciphertext and ids only. `cli capsule replay` writes it where it belongs, once DynamoDB is back; what
-//! it says opens nowhere else.
+//! It holds ciphertext and ids only. `cli capsule replay` writes it where it belongs, once DynamoDB is back; it opens
+//! nowhere else.
 
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::credential::{GrantId, TeamId};
-use shared::stores::NewPair;
+use shared::stores::{self, NewPair, Secrets};
+use shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use crate::refresh::{Stored, store};
 
 /// A new pair and the grant that it is for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,25 +25,88 @@ pub struct Capsule {
     pub grant: GrantId,
     /// The pair, sealed, and what goes with it.
     pub pair: NewPair,
+    /// Who could not write it.
+    writer: Uuid,
 }
 
+/// What became of a capsule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// It is the grant's pair.
+    Stored,
+    /// Another pair was stored since: this one is kept beside it, and tried should Zoom refuse the other.
+    Stashed,
+    /// It had been stored, and only the answer was lost.
+    Known,
+}
+
+/// The text is no capsule.
+#[derive(Debug, thiserror::Error)]
+#[error("not a capsule")]
+pub struct NoCapsule;
+
 impl Capsule {
-    pub(crate) fn new(team: &TeamId, grant: GrantId, pair: &NewPair) -> Self {
+    /// What its text begins with.
+    pub const PREFIX: &str = "zcvcap1_";
+
+    pub(crate) fn new(team: &TeamId, grant: GrantId, pair: NewPair, writer: Uuid) -> Self {
         Self {
             team: team.clone(),
             grant,
-            pair: pair.clone(),
+            pair,
+            writer,
         }
     }
 
     /// One line, at error.
     pub(crate) fn log(&self, request_id: &str) {
-        // What cannot be written as JSON does not exist: ids, numbers and bytes.
-        let capsule = serde_json::to_string(self).unwrap_or_default();
+        let capsule = self.to_string();
         tracing::error!(
             request_id,
+            team = self.team.as_str(),
             capsule,
-            "a refreshed grant could not be stored: replay this capsule with `cli capsule replay`"
+            "a refreshed grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
         );
+    }
+
+    /// Stores the pair as the refresh would have. That it comes late is written down with it: someone may have sent
+    /// its predecessor again meanwhile; so a stashed pair stays too. Again and again it does no more than once.
+    pub async fn replay(
+        &self,
+        secrets: &Secrets,
+        until: Timestamp,
+    ) -> Result<Replayed, stores::Error> {
+        let row = secrets.grant(self.grant).await?;
+        let is_row = row.secret.sealed == self.pair.sealed;
+        if is_row || row.stash.as_ref() == Some(&self.pair.sealed) {
+            return Ok(Replayed::Known);
+        }
+        let pair = NewPair {
+            late: true,
+            ..self.pair.clone()
+        };
+        let stored = store(secrets, self.grant, &pair, self.writer, false, until);
+        Ok(match stored.await? {
+            Stored::Current { .. } => Replayed::Stored,
+            Stored::Beside { .. } => Replayed::Stashed,
+        })
+    }
+}
+
+impl fmt::Display for Capsule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Ids, numbers and bytes: it cannot fail.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        write!(f, "{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl FromStr for Capsule {
+    type Err = NoCapsule;
+
+    fn from_str(text: &str) -> Result<Self, NoCapsule> {
+        let encoded = text.strip_prefix(Self::PREFIX).ok_or(NoCapsule)?;
+        let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NoCapsule)?;
+        serde_json::from_slice(&json).map_err(|_| NoCapsule)
     }
 }

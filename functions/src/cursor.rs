@@ -1,35 +1,37 @@
-//! Where a page of a list ended, in a form that callers pass back and do not read.
+//! Where a page of a list ended, in a form that callers pass back and do not read: base64url, without padding.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::credential::{CredentialId, Invalid};
+use shared::credential::Invalid;
 
-/// Of the cursor's form, so that another can follow.
-const VERSION: u8 = 1;
+/// Which list a cursor is of, and in which form: its first byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Credentials,
+    Events,
+    TokenUrls,
+}
 
-/// After which credential a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor(pub(crate) CredentialId);
-
-impl Cursor {
-    /// base64url, without padding.
-    pub(crate) fn encode(self) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend(self.0.as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+impl List {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Credentials => 1,
+            Self::Events => 2,
+            Self::TokenUrls => 3,
+        }
     }
 
-    pub(crate) fn decode(text: &str) -> Result<Self, Invalid> {
+    /// The cursor of a page that ended with this id.
+    pub(crate) fn after(self, id: &[u8; 16]) -> String {
+        URL_SAFE_NO_PAD.encode([&[self.tag()], id.as_slice()].concat())
+    }
+
+    /// The id that a cursor of this list says the page before ended with.
+    pub(crate) fn ended(self, cursor: &str) -> Result<[u8; 16], Invalid> {
         const RULE: Invalid = Invalid("must be a cursor from the header x-next-cursor");
-        match URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| RULE)?
-            .split_first()
-        {
-            Some((&VERSION, id)) => id
-                .try_into()
-                .map(|id| Self(CredentialId::from_bytes(id)))
-                .map_err(|_| RULE),
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| RULE)?;
+        match bytes.split_first() {
+            Some((&tag, id)) if tag == self.tag() => id.try_into().map_err(|_| RULE),
             _ => Err(RULE),
         }
     }

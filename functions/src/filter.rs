@@ -1,8 +1,8 @@
 //! The list's query: which credentials, how many, and where to go on.
 
-use shared::credential::{Credential, CredentialType, Invalid, State};
+use shared::credential::{Credential, CredentialId, CredentialType, Invalid, State};
 
-use crate::cursor::Cursor;
+use crate::cursor::List;
 use crate::error::ApiError;
 use crate::request::Request;
 
@@ -19,9 +19,9 @@ pub(crate) struct Query {
     /// The deleted credentials instead of the others.
     pub(crate) deleted: bool,
     /// At most this many.
-    pub(crate) limit: Option<usize>,
+    pub(crate) limit: Option<u16>,
     /// After this one.
-    pub(crate) cursor: Option<Cursor>,
+    pub(crate) cursor: Option<CredentialId>,
 }
 
 impl Query {
@@ -42,8 +42,8 @@ impl Query {
             extra: parsed(request, "extra", "querystring/extra", pairs)?.unwrap_or_default(),
             deleted: parsed(request, "deleted", "querystring/deleted", boolean)?
                 .unwrap_or_default(),
-            limit: parsed(request, "limit", "querystring/limit", limit)?,
-            cursor: parsed(request, "cursor", "querystring/cursor", Cursor::decode)?,
+            limit: limit(request)?,
+            cursor: cursor(request, List::Credentials)?.map(CredentialId::from_bytes),
         })
     }
 
@@ -154,11 +154,21 @@ fn boolean(word: &str) -> Result<bool, Invalid> {
     word.parse().map_err(|_| Invalid("must be true or false"))
 }
 
-fn limit(digits: &str) -> Result<usize, Invalid> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = digits
-        .parse()
-        .ok()
-        .filter(|number| plain && (1..=1000).contains(number));
-    number.ok_or(Invalid("must be an integer from 1 to 1000"))
+/// How many the caller wants on a page.
+pub(crate) fn limit(request: &Request) -> Result<Option<u16>, ApiError> {
+    parsed(request, "limit", "querystring/limit", |digits| {
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits
+            .parse()
+            .ok()
+            .filter(|number| plain && (1..=1000).contains(number));
+        number.ok_or(Invalid("must be an integer from 1 to 1000"))
+    })
+}
+
+/// The id that the page of `list` before ended with.
+pub(crate) fn cursor(request: &Request, list: List) -> Result<Option<[u8; 16]>, ApiError> {
+    parsed(request, "cursor", "querystring/cursor", |text| {
+        list.ended(text)
+    })
 }

@@ -3,11 +3,18 @@
 //! An endpoint is one function that reads top to bottom: who calls, how often, what they want, then the
 //! domain, the store and the answer. Its parameters are the powers it holds, and its Lambda's role the same.
 
+pub mod check_credential;
 pub mod create_credential;
+pub mod create_token_url;
 pub mod delete_credential;
+pub mod delete_token_url;
 pub mod get_credential;
+pub mod keep_alive;
 pub mod list_credentials;
+pub mod list_events;
+pub mod list_token_urls;
 pub mod mint_token;
+pub mod token_url;
 pub mod update_credential;
 
 pub mod capsule;
@@ -24,6 +31,7 @@ mod app;
 mod authorization;
 mod body;
 mod cursor;
+mod dialect;
 mod filter;
 mod idempotency;
 mod minting;

@@ -1,12 +1,11 @@
 //! `GET /v2/zoom-credentials`
 
-use http::HeaderValue;
 use serde_json::value::{RawValue, to_raw_value};
 use shared::credential::{Credential, CredentialId};
 use shared::stores::{Credentials, Keys};
 
 use crate::access::{self, Needs};
-use crate::cursor::Cursor;
+use crate::cursor::List;
 use crate::error::ApiError;
 use crate::filter::Query;
 use crate::openapi::{ListQuery, ManyCredentials, ReadErrors};
@@ -20,7 +19,7 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials";
 /// string and every quote in it takes two bytes. Lambda itself ends at 6 MB.
 const MAX_BYTES: usize = 5 * 1024 * 1024;
 /// Matches on a page whose size was not asked for.
-const DEFAULT_LIMIT: usize = 1000;
+const DEFAULT_LIMIT: u16 = 1000;
 /// Pages of rows (1 MB each) read for one page of matches: a sparse filter must not run into the time-out.
 const MAX_READS: usize = 20;
 
@@ -49,9 +48,10 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     let (verified, first) = tokio::join!(access::verify(keys, &key, request), async {
         let query = query?;
         let limit = query.limit.filter(|_| query.is_unfiltered());
-        let rows = limit.and_then(|limit| i32::try_from(limit + 1).ok());
-        let after = query.cursor.map(|cursor| cursor.0);
-        let page = credentials.page(team, after, rows, query.deleted).await?;
+        let rows = limit.map(|limit| i32::from(limit) + 1);
+        let page = credentials
+            .page(team, query.cursor, rows, query.deleted)
+            .await?;
         Ok::<_, ApiError>((query, page))
     });
     Needs::Read.met_by(verified?)?;
@@ -97,7 +97,8 @@ impl Listing {
         let item = to_raw_value(credential).map_err(|error| ApiError::Internal(error.into()))?;
         let bytes = self.bytes + escaped_length(item.get());
         if query.is_paginated() {
-            if bytes > MAX_BYTES || self.items.len() == query.limit.unwrap_or(DEFAULT_LIMIT) {
+            let limit = usize::from(query.limit.unwrap_or(DEFAULT_LIMIT));
+            if bytes > MAX_BYTES || self.items.len() == limit {
                 return Ok(false);
             }
         } else if bytes > MAX_BYTES {
@@ -110,14 +111,8 @@ impl Listing {
     }
 
     fn reply(&self, next: Option<CredentialId>) -> Reply {
-        let mut response = reply::ok(&self.items)?;
-        let next = next
-            .map(|id| HeaderValue::from_str(&Cursor(id).encode()))
-            .transpose();
-        if let Some(next) = next.map_err(|error| ApiError::Internal(error.into()))? {
-            response.headers_mut().insert("x-next-cursor", next);
-        }
-        Ok(response)
+        let next = next.map(|id| List::Credentials.after(id.as_bytes()));
+        reply::page(&self.items, next)
     }
 }
 

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// Every field that is a metric, and its unit.
-const METRICS: [(&str, &str); 14] = [
+const METRICS: [(&str, &str); 17] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
@@ -35,6 +35,9 @@ const METRICS: [(&str, &str); 14] = [
     ("refreshed", "Count"),
     ("turned_invalid", "Count"),
     ("refresh_outcome_lost", "Count"),
+    ("kept_alive", "Count"),
+    ("keep_alive_failed", "Count"),
+    ("keep_alive_left", "Count"),
 ];
 
 /// Formats each event as one line of JSON, its fields at the top; as metrics too, where it has any.

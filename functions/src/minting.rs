@@ -22,7 +22,13 @@ use crate::opened::Access;
 use crate::request::Request;
 
 /// Kept for the answer after Zoom's.
-const RESERVE: Duration = Duration::from_secs(2);
+pub(crate) const RESERVE: Duration = Duration::from_secs(2);
+/// How long an access token must still live to be used: beyond that it is refreshed first.
+pub(crate) const MARGIN: Duration = Duration::from_mins(10);
+/// Zoom's token is waited for at least this long: an access token that took long to get is worth a try.
+const LEAST: Duration = Duration::from_secs(2);
+/// How long API Gateway waits for an answer, less the way there.
+const GATEWAY: Duration = Duration::from_secs(27);
 /// How long a token lives for which Zoom was asked for no lifetime.
 const LIFETIME: Duration = Duration::from_hours(2);
 
@@ -47,8 +53,8 @@ pub(crate) struct Terms {
     pub(crate) asked: Asked,
     /// How long an access token must still live to be used: beyond that it is refreshed first.
     pub(crate) margin: Duration,
-    /// How long Zoom's token is waited for.
-    pub(crate) patience: Duration,
+    /// When the caller has to have an answer: Zoom's token is waited for no longer, but for [`LEAST`] in any case.
+    pub(crate) answer_by: Timestamp,
 }
 
 impl Terms {
@@ -56,8 +62,8 @@ impl Terms {
     pub(crate) fn of_the_api(asked: Asked) -> Self {
         Self {
             asked,
-            margin: Duration::from_mins(10),
-            patience: zoom::PATIENCE,
+            margin: MARGIN,
+            answer_by: Timestamp::now().plus(GATEWAY),
         }
     }
 }
@@ -176,18 +182,42 @@ pub(crate) async fn mint(
                 what: event(outcome),
             };
             note(grants, request, team, id, &failed).await;
-            if request.trail().deeds.has_failed_to_refresh() {
-                let asked = terms.asked.clone();
-                let failed = Event::new(Happened::Refresh { asked, outcome });
-                note(grants, request, team, id, &failed).await;
-            }
+            note_refresh(grants, request, team, id, &terms.asked, Some(error)).await;
         }
     }
     minted
 }
 
+/// Writes down that this request has refreshed the grant; or with the `error` that was answered, that it failed to.
+pub(crate) async fn note_refresh(
+    grants: &Grants,
+    request: &Request,
+    team: &TeamId,
+    id: CredentialId,
+    asked: &Asked,
+    error: Option<&ApiError>,
+) {
+    let deeds = &request.trail().deeds;
+    let outcome = match error {
+        None if deeds.has_refreshed() => Outcome::Succeeded,
+        Some(error) if deeds.has_failed_to_refresh() => Outcome::Failed { code: error.code() },
+        None | Some(_) => return,
+    };
+    let refresh = Event::new(Happened::Refresh {
+        asked: asked.clone(),
+        outcome,
+    });
+    note(grants, request, team, id, &refresh).await;
+}
+
 /// Writes an event that nothing depends on.
-async fn note(grants: &Grants, request: &Request, team: &TeamId, id: CredentialId, event: &Event) {
+pub(crate) async fn note(
+    grants: &Grants,
+    request: &Request,
+    team: &TeamId,
+    id: CredentialId,
+    event: &Event,
+) {
     if let Err(error) = grants.events.record(team, id, event).await {
         let cause = chain(&error);
         tracing::warn!(request_id = request.id(), cause, "an event is missing");
@@ -260,31 +290,23 @@ impl AtZoom<'_> {
             team,
             ..
         } = *self;
-        let time_left = request.time_left(RESERVE).min(self.terms.patience);
         let asked_at = Timestamp::now();
-        let refreshed = async {
-            if request.trail().deeds.has_refreshed() {
-                let refreshed = Event::new(Happened::Refresh {
-                    asked: self.terms.asked.clone(),
-                    outcome: Outcome::Succeeded,
-                });
-                note(grants, request, team, id, &refreshed).await;
-            }
-        };
+        let patience = asked_at.until(self.terms.answer_by).max(LEAST);
+        let time_left = request.time_left(RESERVE).min(patience);
         let api_url = access.api_url.as_ref();
         let (minted, recorded, ()) = tokio::join!(
             grants
                 .zoom
                 .mint(api_url, &access.token, self.wanted, time_left),
             grants.events.record(team, id, self.record),
-            refreshed
+            note_refresh(grants, request, team, id, &self.terms.asked, None),
         );
         Ok((minted?, recorded, asked_at))
     }
 }
 
 /// Completes what the authorizing call could not: who the user is.
-async fn learn_user(
+pub(crate) async fn learn_user(
     grants: &Grants,
     request: &Request,
     team: &TeamId,
@@ -296,29 +318,38 @@ async fn learn_user(
         .last_error_message
         .as_ref()
         .is_some_and(|message| message.starts_with(UNREADABLE_PROFILE));
-    let Some(grant) = stored.grant else { return };
     if credential.zoom_user_id.is_some() || unreadable {
         return;
     }
-    let unread = Unread {
+    if let Some(unread) = unread(team, stored, access) {
+        unread
+            .complete(&grants.credentials, &grants.zoom, request)
+            .await;
+    }
+}
+
+/// What is to be learnt of a credential's grant.
+pub(crate) fn unread<'a>(
+    team: &'a TeamId,
+    stored: &'a Stored,
+    access: &'a Access,
+) -> Option<Unread<'a>> {
+    Some(Unread {
         team,
         client_id: &stored.client_id,
-        id: credential.credential_id,
+        id: stored.credential.credential_id,
         authorized: Authorized {
-            grant,
-            scopes: credential.scopes.clone(),
+            grant: stored.grant?,
+            scopes: stored.credential.scopes.clone(),
         },
         sent_at: access.authorize_sent_at,
         access: &access.token,
         api_url: access.api_url.as_ref(),
-    };
-    unread
-        .complete(&grants.credentials, &grants.zoom, request)
-        .await;
+    })
 }
 
 /// Writes down what the team has to do something about, where the credential does not say so already.
-async fn noted(
+pub(crate) async fn noted(
     grants: &Grants,
     request: &Request,
     team: &TeamId,

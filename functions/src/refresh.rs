@@ -405,7 +405,7 @@ impl Refresh<'_> {
             }
             Err(error) => {
                 if self.capsules {
-                    let capsule = Capsule::new(self.team, held.id, &pair);
+                    let capsule = Capsule::new(self.team, held.id, pair, self.me);
                     capsule.log(self.request.id());
                 }
                 Err(Stop::Failed(ApiError::Internal(error.into())))

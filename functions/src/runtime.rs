@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use http::{HeaderValue, Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use lambda_http::{Body, LambdaEvent, service_fn};
+use lambda_http::{Body, Context, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::IgnoredAny;
 use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
@@ -38,11 +40,39 @@ pub async fn run<F>(
 where
     F: Future<Output = Reply> + Send,
 {
+    // tests/measure/startup.py weighs what lies between these two lines apart.
+    tracing::debug!("opening connections");
     tokio::time::timeout(WARM_UP, warm).await.ok();
+    tracing::debug!("opened connections");
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
         Ok::<_, Infallible>(invoke(route, event, &handler).await)
     }))
     .await
+}
+
+/// Runs a Lambda that a schedule invokes, until its sandbox ends. The handler is given the deadline and the id of each
+/// invocation; what it answers is seen by whoever invokes the function by hand. `warm` is as in [`run`].
+pub async fn run_scheduled<F, T, E>(
+    warm: impl Future,
+    handler: impl Fn(Timestamp, String) -> F,
+) -> Result<(), lambda_http::Error>
+where
+    F: Future<Output = Result<T, E>>,
+    T: Serialize,
+    E: Into<lambda_http::Error>,
+{
+    tokio::time::timeout(WARM_UP, warm).await.ok();
+    lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| {
+        let context = event.context;
+        let report = handler(deadline(&context), context.request_id);
+        async { report.await.map_err(Into::into) }
+    }))
+    .await
+}
+
+/// When an invocation is stopped.
+fn deadline(context: &Context) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX))
 }
 
 /// Handles one event: API Gateway's event in, its answer out, never an error.
@@ -55,8 +85,7 @@ where
     F: Future<Output = Reply> + Send,
 {
     let started = Instant::now();
-    let deadline =
-        Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
+    let deadline = deadline(&event.context);
     let request = Request::new(event.payload, event.context.request_id, deadline);
     let id = request.id().to_owned();
     let trail = request.trail().clone();
@@ -68,7 +97,10 @@ where
     let error = reply.as_ref().err();
     let outcome = error.and_then(ApiError::outcome);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
-    let mut response = reply.unwrap_or_else(|error| reply::error(&error));
+    let mut response = reply.unwrap_or_else(|error| match trail.plain_text.get() {
+        Some(()) => reply::plain_error(&error),
+        None => reply::error(&error),
+    });
 
     let headers = response.headers_mut();
     headers.extend(reply::security_headers());

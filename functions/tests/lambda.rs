@@ -32,30 +32,65 @@ const LIST: &str = env!("CARGO_BIN_EXE_list-credentials");
 const GET: &str = env!("CARGO_BIN_EXE_get-credential");
 const UPDATE: &str = env!("CARGO_BIN_EXE_update-credential");
 const DELETE: &str = env!("CARGO_BIN_EXE_delete-credential");
+const LIST_EVENTS: &str = env!("CARGO_BIN_EXE_list-events");
+const CHECK: &str = env!("CARGO_BIN_EXE_check-credential");
+const KEEP_ALIVE: &str = env!("CARGO_BIN_EXE_keep-alive");
+const CREATE_URL: &str = env!("CARGO_BIN_EXE_create-token-url");
+const LIST_URLS: &str = env!("CARGO_BIN_EXE_list-token-urls");
+const DELETE_URL: &str = env!("CARGO_BIN_EXE_delete-token-url");
+const TOKEN_URL: &str = env!("CARGO_BIN_EXE_token-url");
 
-const ALL: [&str; 5] = [CREATE, LIST, GET, UPDATE, DELETE];
+/// What API Gateway invokes.
+const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
 
-/// What Lambda itself sets, and what every one of these functions needs.
-const EVERYWHERE: [&str; 5] = [
-    "AWS_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "KEYS_TABLE",
-    "CREDENTIALS_TABLE",
-];
+/// What Lambda itself sets.
+const EVERYWHERE: [&str; 3] = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 /// What a function does not start without: its powers, and no more.
 fn required(binary: &str) -> Vec<&'static str> {
     let more: &[&str] = match binary {
-        LIST | GET => &[],
-        DELETE => &["REQUESTS_TABLE"],
-        _ => &["REQUESTS_TABLE", "SECRETS_TABLE", "ENVELOPE_KEY_ID"],
+        LIST | GET => &["KEYS_TABLE"],
+        DELETE => &["KEYS_TABLE", "REQUESTS_TABLE"],
+        LIST_EVENTS => &["KEYS_TABLE", "EVENTS_TABLE"],
+        KEEP_ALIVE => &["SECRETS_TABLE", "EVENTS_TABLE", "ENVELOPE_KEY_ID"],
+        CHECK => &[
+            "KEYS_TABLE",
+            "REQUESTS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
+        CREATE_URL => &["KEYS_TABLE", "REQUESTS_TABLE", "TOKEN_URLS_TABLE"],
+        LIST_URLS => &["KEYS_TABLE", "TOKEN_URLS_TABLE"],
+        DELETE_URL => {
+            return [
+                &EVERYWHERE,
+                &["KEYS_TABLE", "REQUESTS_TABLE", "TOKEN_URLS_TABLE"][..],
+            ]
+            .concat();
+        }
+        TOKEN_URL => &[
+            "KEYS_TABLE",
+            "REQUESTS_TABLE",
+            "TOKEN_URLS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
+        _ => &[
+            "KEYS_TABLE",
+            "REQUESTS_TABLE",
+            "SECRETS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
     };
-    [&EVERYWHERE, more].concat()
+    [&EVERYWHERE, &["CREDENTIALS_TABLE"][..], more].concat()
 }
 
 /// What it reads and can do without.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 7] = [
+    "EVENTS_RETENTION_DAYS",
+    "KEEP_ALIVE_AFTER_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
     "ZOOM_OAUTH_BASE_URL",
@@ -594,6 +629,26 @@ async fn each_binary_answers_its_event_as_the_gateway_does() {
     assert_eq!(lister.call(event).await, invalid);
 }
 
+#[tokio::test]
+async fn the_scheduled_binary_answers_what_it_did_whatever_the_event() {
+    let world = World::new().await;
+    let mut keep_alive = world.lambda(KEEP_ALIVE).await;
+    for event in [
+        json!({}),
+        json!({ "detail-type": "Scheduled Event" }),
+        json!("now"),
+    ] {
+        let report = keep_alive.invoke(event).await;
+        let nothing = json!({ "refreshed": 0, "dead": 0, "unwanted": 0, "failed": 0, "left": 0 });
+        assert_eq!(report, nothing);
+
+        let mut line = keep_alive.logged().await;
+        let metrics = take_metrics(&mut line);
+        assert_eq!(metrics["kept_alive"], (0, "Count".to_owned()));
+        assert_eq!(line["message"], "kept alive");
+    }
+}
+
 /// Two to DynamoDB and two to KMS, as many as a request uses at once, and one to Zoom's REST host.
 #[tokio::test]
 async fn a_request_finds_its_connections_open() {
@@ -722,6 +777,8 @@ async fn no_hostile_event_gets_anything_but_what_it_asks_for() {
     for (binary, method, id, body, well) in [
         (GET, "GET", id, None, 200),
         (LIST, "GET", None, None, 200),
+        (LIST_EVENTS, "GET", id, None, 200),
+        (CHECK, "POST", id, None, 200),
         (UPDATE, "PATCH", id, Some(json!({ "name": "a" })), 200),
         (CREATE, "POST", None, Some(app_body()), 201),
         (DELETE, "DELETE", Some(ABSENT), None, 404),
@@ -778,7 +835,8 @@ async fn an_event_without_what_is_needed_is_refused_in_the_envelope() {
 
 #[tokio::test]
 async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
-    for binary in ALL {
+    let others = [KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL];
+    for binary in ALL.into_iter().chain(others) {
         let required = required(binary);
         for missing in &required {
             for set in [None, Some("")] {
@@ -1045,7 +1103,7 @@ fn the_binaries_that_only_read_hold_no_kms() {
             .any(|window| window == b"TrentService")
     };
     assert!(speaks_kms(CREATE) && speaks_kms(UPDATE));
-    for binary in [LIST, GET, DELETE] {
+    for binary in [LIST, GET, DELETE, LIST_EVENTS] {
         assert!(!speaks_kms(binary), "{binary}");
     }
 }

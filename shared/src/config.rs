@@ -15,11 +15,14 @@ use aws_sdk_dynamodb::config::{
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
-use reqwest::Url;
+pub use reqwest::Url;
 
 use crate::meter::{Counting, Service};
 use crate::stores;
 use crate::zoom::{self, ApiUrl, Zoom};
+
+/// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
+pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
 
 /// What is wrong with the environment.
 #[derive(thiserror::Error)]
@@ -88,14 +91,28 @@ fn milliseconds(name: &'static str, default: Duration) -> Result<Duration, Error
 
 /// How long events are kept: `EVENTS_RETENTION_DAYS`, or [`stores::RETENTION`].
 pub fn events_retention() -> Result<Duration, Error> {
-    const NAME: &str = "EVENTS_RETENTION_DAYS";
-    let Some(text) = optional(NAME) else {
-        return Ok(stores::RETENTION);
+    days("EVENTS_RETENTION_DAYS", stores::RETENTION)
+}
+
+/// After how long without use a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
+pub fn keep_alive_after() -> Result<Duration, Error> {
+    days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
+}
+
+fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
+    let Some(text) = optional(name) else {
+        return Ok(default);
     };
     match text.parse::<u16>() {
-        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of days")),
+        Ok(0) | Err(_) => Err(Error::Invalid(name, "is not a number of days")),
         Ok(days) => Ok(Duration::from_hours(24 * u64::from(days))),
     }
+}
+
+/// Where callers reach the API, if `PUBLIC_BASE_URL` says so: a domain of one's own that the gateway does not know of.
+pub fn public_base_url() -> Result<Option<Url>, Error> {
+    const NAME: &str = "PUBLIC_BASE_URL";
+    optional(NAME).map(|_| url(NAME, "")).transpose()
 }
 
 /// Zoom where `ZOOM_OAUTH_BASE_URL` and `ZOOM_API_BASE_URL` say; Zoom's own hosts by default.

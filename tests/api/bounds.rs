@@ -109,6 +109,42 @@ async fn a_page_is_one_round_trip_however_many_follow() {
 }
 
 #[tokio::test]
+async fn a_page_of_events_is_one_round_trip() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+
+    let path = format!("{}/events", at(&id));
+    let page = cost(&world, Method::GET, &path, Value::Null, 200).await;
+    assert_eq!(page, costs(1, 3, 0, 0));
+}
+
+/// Key │ rate ‖ credential │ grant │ decrypt │ events │ credential.
+#[tokio::test]
+async fn a_check_is_six_round_trips_and_as_many_calls_to_zoom_as_it_reports() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+
+    let path = format!("{}/check", at(&id));
+    let body = json!({ "meeting_id": "12345678901" });
+    let check = cost(&world, Method::POST, &path, body, 200).await;
+    assert_eq!(check, costs(6, 9, 1, 4));
+}
+
+/// Beside the queries of the shards: grant │ credential │ grant │ app row │ acquire │ commit │ event.
+#[tokio::test]
+async fn keeping_a_grant_alive_is_seven_round_trips_and_one_call_to_zoom() {
+    let world = World::new().await;
+    world.given_user("bot").await;
+    world.idle(Duration::from_hours(30 * 24)).await;
+    world.wire.reset();
+
+    assert_eq!(world.keep_alive().await.refreshed, 1);
+    let of = |service| world.wire.count(service);
+    let calls = [Service::DynamoDb, Service::Kms, Service::Zoom].map(of);
+    assert_eq!(calls, [16 + 7, 3, 1]);
+}
+
+#[tokio::test]
 async fn creating_an_app_credential_is_three_round_trips_and_one_data_key() {
     let world = World::new().await;
     world.given_app("warm").await;
@@ -216,6 +252,23 @@ async fn a_delete_is_three_round_trips() {
     let id = world.given_user("bot").await;
 
     let delete = cost(&world, Method::DELETE, &at(&id), Value::Null, 200).await;
+    assert_eq!(delete, costs(3, 4, 0, 0));
+}
+
+#[tokio::test]
+async fn token_urls_cost_what_credentials_do() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let urls = format!("{}/token-urls", at(&id));
+
+    let body = json!({ "type": "zak" });
+    let create = cost(&world, Method::POST, &urls, body, 201).await;
+    assert_eq!(create, costs(3, 5, 0, 0));
+    let list = cost(&world, Method::GET, &urls, Value::Null, 200).await;
+    assert_eq!(list, costs(1, 3, 0, 0));
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    let one = format!("{urls}/{}", url.id);
+    let delete = cost(&world, Method::DELETE, &one, Value::Null, 200).await;
     assert_eq!(delete, costs(3, 4, 0, 0));
 }
 

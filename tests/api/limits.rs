@@ -21,7 +21,10 @@ impl World {
     async fn limited(&self, team: &str, rate: u32) -> Caller {
         let caller = self.caller(team, Permission::Full).await;
         let team = team.parse().unwrap();
-        self.operator.set_rate(&team, rate).await.unwrap();
+        self.operator
+            .set_rates(&team, Some(rate), None)
+            .await
+            .unwrap();
         caller
     }
 
@@ -69,7 +72,11 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
     let id = id_of(&caller.create(an_app("bot")).await.expect(201));
     let secrets = world.contents("secrets").await;
     let team = "slow".parse().unwrap();
-    world.operator.set_rate(&team, 0).await.unwrap();
+    world
+        .operator
+        .set_rates(&team, Some(0), None)
+        .await
+        .unwrap();
     let before = caller.get(&id).await.expect(200);
 
     expect_limited(&caller.create(an_app("more")).await, 0);

@@ -88,7 +88,10 @@ impl Vault {
     pub(crate) async fn caller(&self, team: &str, permission: Permission) -> Caller {
         let team = self.team(team);
         // Fails where the team exists already.
-        self.operator.create_team(&team, Some(1_000_000)).await.ok();
+        self.operator
+            .create_team(&team, 1_000_000, 1_000_000)
+            .await
+            .ok();
         let (key, _) = self.operator.create_key(&team, permission).await.unwrap();
         self.stranger(&text_of(key))
     }

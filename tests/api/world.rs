@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
+use functions::keep_alive::Report;
 use local::gateway::{Gateway, Services};
 use local::zoom::{App, Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
@@ -16,8 +17,9 @@ use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::api_key::ApiKey;
-use shared::config::Aws;
+use shared::config::{Aws, KEEP_ALIVE_AFTER};
 use shared::stores::Operator;
+use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -142,10 +144,11 @@ impl World {
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
         let client = client.with_patience(patience);
         let zoom_client = client.clone();
-        let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
-
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let public = url.parse().unwrap();
+        let key = kms.default_key();
+        let gateway = Gateway::new(Services::new(&wired, &names, &key, client, public));
         tokio::spawn(
             gateway
                 .clone()
@@ -297,6 +300,24 @@ impl Caller {
     /// `GET /v2/zoom-credentials/{id}`
     pub(crate) async fn get(&self, id: &str) -> Answer {
         send(self.request(Method::GET, &format!("/v2/zoom-credentials/{id}"))).await
+    }
+
+    /// `GET /v2/zoom-credentials/{id}/events` and a query, `?` included.
+    pub(crate) async fn events(&self, id: &str, query: &str) -> Answer {
+        let path = format!("/v2/zoom-credentials/{id}/events{query}");
+        send(self.request(Method::GET, &path)).await
+    }
+
+    /// `POST /v2/zoom-credentials/{id}/check`
+    pub(crate) async fn check(&self, id: &str) -> Answer {
+        let path = format!("/v2/zoom-credentials/{id}/check");
+        send(self.request(Method::POST, &path)).await
+    }
+
+    /// As [`Self::check`], with a body.
+    pub(crate) async fn check_with(&self, id: &str, body: Value) -> Answer {
+        let path = format!("/v2/zoom-credentials/{id}/check");
+        send(self.request(Method::POST, &path).json(&body)).await
     }
 
     /// `PATCH /v2/zoom-credentials/{id}`
@@ -461,6 +482,63 @@ impl World {
             if row.contains_key("access_expires_at") {
                 let past = AttributeValue::N("1".to_owned());
                 row.insert("access_expires_at".to_owned(), past);
+                self.put("secrets", row).await;
+            }
+        }
+    }
+
+    /// Time passes, for Zoom and for the grants, and nobody uses one.
+    pub(crate) async fn idle(&self, time: Duration) {
+        self.zoom.advance(time);
+        let millis = i64::try_from(time.as_millis()).unwrap();
+        for mut row in self.items("secrets").await {
+            let Some(refreshed_at) = row.get("refreshed_at") else {
+                continue;
+            };
+            let refreshed_at = Timestamp::try_from(refreshed_at.as_s().unwrap().clone());
+            let refreshed_at = refreshed_at.unwrap().minus(time).to_string();
+            row.insert("refreshed_at".to_owned(), AttributeValue::S(refreshed_at));
+            let expires_at: i64 = attribute(&row, "access_expires_at").parse().unwrap();
+            let expires_at = AttributeValue::N((expires_at - millis).to_string());
+            row.insert("access_expires_at".to_owned(), expires_at);
+            self.put("secrets", row).await;
+        }
+    }
+
+    /// What the schedule invokes, with five minutes of time.
+    pub(crate) async fn keep_alive(&self) -> Report {
+        let time_out = Duration::from_mins(5);
+        self.gateway
+            .keep_alive(KEEP_ALIVE_AFTER, time_out)
+            .await
+            .unwrap()
+    }
+
+    /// How many refresh tokens were sent to Zoom, for better or worse.
+    pub(crate) fn refreshes(&self) -> usize {
+        let ledger = self.zoom.ledger();
+        let refreshes = ledger
+            .iter()
+            .filter(|call| call.grant_type == Some(GrantType::RefreshToken));
+        refreshes.count()
+    }
+
+    /// A user credential of `acme` for another Zoom user, who is registered with everything a profile has; its id.
+    pub(crate) async fn given_user_of(&self, user: &str) -> String {
+        self.zoom.register_user(User {
+            id: user.to_owned(),
+            ..ada()
+        });
+        let body = user_body(user, &self.code_of(user, None));
+        id_of(&self.acme.create(body).await.expect(201))
+    }
+
+    /// Time passes: whoever held a lease has had its time.
+    pub(crate) async fn end_leases(&self) {
+        for mut row in self.items("secrets").await {
+            if row.contains_key("lease_until") {
+                let past = AttributeValue::N("1".to_owned());
+                row.insert("lease_until".to_owned(), past);
                 self.put("secrets", row).await;
             }
         }

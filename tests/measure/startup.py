@@ -6,11 +6,14 @@
 
 This plays Lambda's runtime API, and the services behind: a DynamoDB, a KMS and a Zoom that answer at once. Each run
 starts a binary anew and hands it the same event twice: its own of `events/`, about a credential that does not
-exist. The binaries take turns, and what is printed are medians:
+exist. The binaries take turns of two runs, of which the second counts: none is weighed on caches that another has
+filled. What is printed are medians:
 
     zip     MB of the archive that is deployed
-    start   ms of CPU until it asks for its first event, the warm-up included
-    ×       that, as a multiple of the empty function's
+    init    ms of CPU until it asks for its first event, but for its opening of connections
+    ×init   that, as a multiple of the empty function's
+    start   ms of CPU until it asks for its first event, the opening of connections included
+    ×start  that, as a multiple of the empty function's
     cold    ms of CPU until its first answer
     first   ms from the first event to its answer
     warm    ms from the second event to its answer
@@ -25,10 +28,13 @@ than 5 % since its size was written there. `--commit` writes the sizes.
 """
 
 import argparse
+import fcntl
 import io
 import json
+import os
 import pathlib
 import re
+import select
 import socket
 import ssl
 import statistics
@@ -160,6 +166,45 @@ def cpu(process):
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
+class Turnstile:
+    """A standard output that lets one line in at a time: whoever logs waits there, and can be weighed."""
+
+    def __init__(self):
+        # As packets, and with room for one, which is there already.
+        self.reader, self.writer = os.pipe2(os.O_DIRECT)
+        fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 1)
+        os.write(self.writer, b"-")
+
+    def line(self, process):
+        """Waits for a process to log a line, and lets it in: its ms of CPU until then, and the line before."""
+        deadline = time.monotonic() + 30
+        select.select([self.reader], [], [])  # the line before is in, so what follows is not about that one
+        while "pipe" not in pathlib.Path(f"/proc/{process.pid}/wchan").read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("it does not say that it opens connections")
+            time.sleep(0.0002)
+        return cpu(process), os.read(self.reader, 4096)
+
+    def open(self):
+        """Lets every line in from here on."""
+        os.close(self.writer)
+        threading.Thread(target=self.drain, daemon=True).start()
+
+    def drain(self):
+        while os.read(self.reader, 4096):
+            pass
+        os.close(self.reader)
+
+
+def opening_of_connections(process, output):
+    """ms of CPU that it takes, between the two lines that are logged about it."""
+    began, _ = output.line(process)
+    ended, line = output.line(process)
+    if b"opening connections" not in line:
+        sys.exit(f"it logs other lines: {line}")
+    return ended - began
+
+
 def run(folder, binary, services):
     """One life of a Lambda, up to its asking for a third event: its figures by name."""
     figures, started, ended, payload = {}, threading.Event(), threading.Event(), event(binary)
@@ -192,6 +237,7 @@ def run(folder, binary, services):
         "AWS_LAMBDA_FUNCTION_NAME": binary,
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_LOG_LEVEL": "DEBUG",  # at which the opening of connections is logged
         "AWS_LAMBDA_LOG_GROUP_NAME": "group",
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
         "AWS_REGION": "us-east-1",
@@ -199,10 +245,14 @@ def run(folder, binary, services):
         "AWS_SECRET_ACCESS_KEY": "measured",
         "ENVELOPE_KEY_ID": "measured",
     } | {f"{table}_TABLE": table.lower() for table in TABLES} | services
-    process = subprocess.Popen([folder / binary], env=environment, stdout=subprocess.DEVNULL)
+    output = Turnstile()
+    process = subprocess.Popen([folder / binary], env=environment, stdout=output.writer)
+    opening = 0 if binary == FLOOR else opening_of_connections(process, output)
+    output.open()
     started.set()
     if not ended.wait(30) or "failure" in figures:
         sys.exit(f"{binary}: {figures.get('failure', 'no answer in 30 s')}")
+    figures["init"] = figures["start"] - opening
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     figures["peak"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
     process.kill()
@@ -234,18 +284,19 @@ def main():
         services = services_behind(given.tls, pathlib.Path(folder))
         for _ in range(given.runs):
             for binary in binaries:
+                run(given.folder, binary, services)
                 lives[binary].append(run(given.folder, binary, services))
 
     limits, missed = json.loads(LIMITS.read_text()), []
-    columns = ["zip", "start", "×", "cold", "first", "warm", "peak"]
+    columns = ["zip", "init", "×init", "start", "×start", "cold", "first", "warm", "peak"]
     print(f"{'':18}  status " + " ".join(f"{column:>7}" for column in columns))
     for binary in binaries:
         size = zipped(given.folder / binary)
         figures = {name: statistics.median(life[name] for life in lives[binary])
-                   for name in ("start", "cold", "first", "warm", "peak")}
+                   for name in ("init", "start", "cold", "first", "warm", "peak")}
         if binary == FLOOR:
             floor = figures["start"]
-        figures |= {"zip": size / 1e6, "×": figures["start"] / floor}
+        figures |= {"zip": size / 1e6, "×init": figures["init"] / floor, "×start": figures["start"] / floor}
         status = lives[binary][0]["status"]
         print(f"{binary:18} {status:7} " + " ".join(f"{figures[column]:7.2f}" for column in columns))
         if binary == FLOOR:

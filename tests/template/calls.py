@@ -9,18 +9,15 @@ import re
 
 from template import ROOT
 
+# One file or folder each, but for what they share and what only the CLI uses.
+STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator"})
 # What a receiver's name stands for.
-RECEIVERS = {
-    "keys": "keys",
-    "requests": "requests",
-    "credentials": "credentials",
-    "secrets": "secrets",
+RECEIVERS = {name: name for name in STORES} | {
     "envelope": "envelope",
     "grant": "authorization",
     "writing": None,  # the handler's own module
 }
 TYPES = {"Grant": "authorization", "Plan": None, "Authorization": "authorization"}
-STORES = ("keys", "requests", "credentials", "secrets")
 SDK = {
     r"\.get_item\(\)": "GetItem",
     r"\.put_item\(\)": "PutItem",
@@ -117,8 +114,8 @@ def follow(handler):
         for pattern, action in SDK.items():
             if re.search(pattern, body):
                 target = "kms" if module == "envelope" else module
-                if action == "Query" and ".index_name(BY_ZOOM_USER)" in body:
-                    target += "/by-zoom-user"
+                if action == "Query" and (index := re.search(r"\.index_name\((\w+)\)", body)):
+                    target += "/" + index[1].lower().replace("_", "-")
                 found.add((target, action))
         queue.extend(called(module, body, known))
     return found, seen

@@ -17,11 +17,10 @@ def page(template):
         "| --- | --- | --- | --- |",
     ]
     for function in template.functions():
-        method, path = template.route(function)
         tables = template.powers(function, "dynamodb")
         keys = template.powers(function, "kms")
         lines.append(
-            f"| `{template.binary(function)}` | `{method} {path}` | "
+            f"| `{template.binary(function)}` | {called_by(template, function)} | "
             + "<br>".join(f"*{table}*: {listed(tables[table])}" for table in sorted(tables))
             + " | "
             + ("<br>".join(f"{listed(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
@@ -40,14 +39,19 @@ def page(template):
     for statement in template.operator_statements():
         actions = ", ".join(f"`{action}`" for action in statement.actions)
         lines.append(f"| {actions} | {', '.join(named(resource) for resource in statement.resources)} |")
+    users = ", ".join(f"`{template.binary(it)}`" for it in template.functions() if template.powers(it, "kms"))
     lines += [
         "",
         "KMS asks the envelope key's own policy too, and both must agree. It lets the account's administrators manage "
-        "the key and not use it, lets two roles use it (`create-credential`, `update-credential`) and denies every use "
-        "that does not name the row in the encryption context. The key that encrypts the tables at rest is opened "
-        "through DynamoDB for whoever may use a table, so no role names it.",
+        f"the key and not use it, lets the roles of {users} use it and denies every use that does not name the row in the "
+        "encryption context. The key that encrypts the tables at rest is opened through DynamoDB for whoever may use a "
+        "table, so no role names it.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def called_by(template, function):
+    return "<br>".join(f"`{method} {path}`" for method, path in template.routes(function)) or "a schedule"
 
 
 def listed(actions):

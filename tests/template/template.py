@@ -41,6 +41,16 @@ def load(text=None):
     return yaml.load(PATH.read_text() if text is None else text, _Loader)
 
 
+def snake(name):
+    """A name of the template as the code has it: `TokenUrls` is `token_urls`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def table_of(name):
+    """The logical name of a table that the code calls by this name."""
+    return "".join(word.capitalize() for word in name.split("_")) + "Table"
+
+
 def many(value):
     return value if isinstance(value, list) else [value]
 
@@ -88,9 +98,10 @@ class Template:
     def role(self, function):
         return self.properties(function)["Role"].removesuffix(".Arn")
 
-    def route(self, function):
-        (event,) = self.properties(function)["Events"].values()
-        return event["Properties"]["Method"], event["Properties"]["Path"]
+    def routes(self, function):
+        """Its routes in the API: one, or several that are handled alike, or none where a schedule calls it."""
+        events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "Api"]
+        return [(event["Method"], event["Path"]) for event in events]
 
     def environment(self, function):
         everyones = self.document["Globals"]["Function"]["Environment"]["Variables"]
@@ -141,7 +152,7 @@ class Template:
 def _short(resource, statement):
     table, _, index = resource.partition("Table.Arn")
     if table != resource:
-        return table.lower() + index.replace("/index/", "/")
+        return snake(table) + index.replace("/index/", "/")
     equals = statement.condition.get("StringEquals", {})
     purposes = many(equals.get("kms:EncryptionContext:purpose", []))
     return ", ".join(purposes)

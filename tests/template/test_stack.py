@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from template import ROOT, many
+from template import ROOT, many, table_of
 
 TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable"]
 HOLDS_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
@@ -14,14 +14,16 @@ def schemas():
     """The tables as the local stack makes them: `{name: (keys, TTL, indexes)}`, out of local/src/tables.rs."""
     code = (ROOT / "local/src/tables.rs").read_text()
     word = lambda field, text: (re.search(rf'{field}: (?:Some\()?"([\w-]+)"', text) or [None, None])[1]
-    index = re.search(r"let by_zoom_user = Index \{(.*?)\};", code, re.S)[1]
-    projected = re.findall(r'"(\w+)"', re.search(r"projected: &\[(.*?)\]", index, re.S)[1])
-    by_zoom_user = (word("name", index), word("partition", index), word("sort", index), projected)
+    projected = lambda index: re.findall(r'"(\w+)"', re.search(r"projected: &\[(.*?)\]", index, re.S)[1])
+    indexes = {
+        name: (word("name", index), word("partition", index), word("sort", index), projected(index))
+        for name, index in re.findall(r"let (\w+) = Index \{(.*?)\};", code, re.S)
+    }
     return {
         name: (
             [key for key in (word("partition", schema), word("sort", schema)) if key],
             word("ttl", schema),
-            [by_zoom_user] if "index: Some(by_zoom_user)" in schema else [],
+            [indexes[name] for name in re.findall(r"index: Some\((\w+)\)", schema)],
         )
         for name, schema in re.findall(r"&names\.(\w+),\s*Schema \{(.*?)\}", code, re.S)
     }
@@ -30,9 +32,9 @@ def schemas():
 def test_the_tables_are_the_ones_that_the_code_makes_locally(template):
     known = schemas()
     assert list(template.of_type("AWS::DynamoDB::Table")) == TABLES
-    assert {f"{name.capitalize()}Table" for name in known} == set(TABLES)
+    assert {table_of(name) for name in known} == set(TABLES)
     for name, (keys, ttl, indexes) in known.items():
-        table = template.table(f"{name.capitalize()}Table")
+        table = template.table(table_of(name))
         assert [key["AttributeName"] for key in table["KeySchema"]] == keys
         assert [key["KeyType"] for key in table["KeySchema"]] == ["HASH", "RANGE"][: len(keys)]
         assert table.get("TimeToLiveSpecification") == (ttl and {"AttributeName": ttl, "Enabled": True})

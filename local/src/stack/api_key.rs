@@ -20,7 +20,7 @@ pub(super) async fn ensure(keys: &Keys, operator: &Operator, file: &Path) -> Res
     let team: TeamId = TEAM
         .parse()
         .map_err(|_| Error::MalformedKey(file.to_owned()))?;
-    match operator.create_team(&team, Some(RATE)).await {
+    match operator.create_team(&team, RATE, RATE).await {
         Ok(_) | Err(stores::Error::Conflict) => {}
         Err(error) => return Err(error.into()),
     }

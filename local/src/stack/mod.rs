@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_kms::operation::describe_key::DescribeKeyError;
@@ -142,6 +143,7 @@ pub struct Stack {
     elsewhere: Vec<(&'static str, String)>,
     data_dir: PathBuf,
     gateway: Gateway,
+    keep_alive_after: Duration,
     listener: TcpListener,
     parts: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -223,7 +225,9 @@ impl Stack {
         let zoom = Zoom::new(zoom_oauth.clone(), ApiUrl::configured(zoom_api))
             .map_err(|error| config::Error::Client(error.into()))?
             .with_patience(config::zoom_patience()?);
-        let gateway = Gateway::new(Services::new(&aws, &tables, &envelope_key, zoom));
+        let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
+        let services = Services::new(&aws, &tables, &envelope_key, zoom, public);
+        let gateway = Gateway::new(services);
         let Parts { tasks, stop } = parts;
         let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
         let outside = outside
@@ -236,6 +240,7 @@ impl Stack {
             elsewhere: outside.collect(),
             data_dir,
             gateway,
+            keep_alive_after: config::keep_alive_after()?,
             listener,
             parts: tasks,
             stop,
@@ -274,10 +279,12 @@ impl Stack {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
         let port = self.api.port().unwrap_or_default();
+        let schedule = tokio::spawn(self.gateway.clone().schedule(self.keep_alive_after));
         let served = self
             .gateway
             .serve(self.listener, crate::docs::router(), shutdown)
             .await;
+        schedule.abort();
         self.stop.send_replace(true);
         while self.parts.join_next().await.is_some() {}
         served.map_err(|source| Error::Listen { port, source })

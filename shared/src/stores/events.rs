@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
-use super::expression::Update;
 use super::{Error, Item, failed, from_item, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::event::{Event, EventId, Record};
@@ -60,7 +58,8 @@ impl Events {
         ])
     }
 
-    /// Writes what happened to a credential of `team`. Writing the same event again changes nothing.
+    /// Writes what happened to a credential of `team`, in place of an event of the same id: so a mint that was on
+    /// record as released, and then failed, is put right.
     pub async fn record(
         &self,
         team: &TeamId,
@@ -76,38 +75,6 @@ impl Events {
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(Some(to_item(row)?)).send().await;
         put.map(drop).map_err(|error| failed("PutItem", error))
-    }
-
-    /// Turns a mint that was recorded as a success into a failure with `code`; `NotFound` where it was not recorded.
-    pub async fn correct(
-        &self,
-        credential: CredentialId,
-        id: EventId,
-        code: &'static str,
-    ) -> Result<(), Error> {
-        let update = Update::new()
-            .set("outcome", text("failed"))
-            .set("code", text(code))
-            .when_equal("kind", text("mint"))
-            .build();
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Self::key(credential, id)))
-            .update_expression(update.update)
-            .set_condition_expression(update.condition)
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Err(Error::NotFound),
-                _ => Err(failed("UpdateItem", error)),
-            },
-        }
     }
 
     /// Up to `limit` events of a credential, newest first, after `after`; none where they are another team's.

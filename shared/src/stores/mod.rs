@@ -10,6 +10,7 @@ mod keys;
 mod operator;
 mod requests;
 mod secrets;
+mod token_urls;
 mod transaction;
 
 use std::collections::HashMap;
@@ -27,9 +28,10 @@ pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
-    Acquired, AppSecret, Attempt, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
+    Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
     StoredGrant, due_shards,
 };
+pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
 
 type Item = HashMap<String, AttributeValue>;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::expression::Update;
-use super::keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, KEY, KeyRow, SETTINGS, key};
+use super::keys::{KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, KeyId, Permission};
 use crate::credential::TeamId;
@@ -60,12 +60,17 @@ impl Operator {
         Self { client, table }
     }
 
-    /// Creates a team; `Conflict` where it exists.
-    pub async fn create_team(&self, team: &TeamId, rate: Option<u32>) -> Result<Team, Error> {
+    /// Creates a team with its rates; `Conflict` where it exists.
+    pub async fn create_team(
+        &self,
+        team: &TeamId,
+        rate: u32,
+        mint_rate: u32,
+    ) -> Result<Team, Error> {
         let team = Team {
             team_id: team.clone(),
-            rate: rate.unwrap_or(DEFAULT_RATE),
-            mint_rate: DEFAULT_MINT_RATE,
+            rate,
+            mint_rate,
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;
@@ -74,11 +79,19 @@ impl Operator {
         Ok(team)
     }
 
-    /// Sets a team's rate; `NotFound` where there is no such team.
-    pub async fn set_rate(&self, team: &TeamId, rate: u32) -> Result<Team, Error> {
-        let row = Update::new()
-            .set("rate", number(&rate))
-            .when_equal("record", text(SETTINGS));
+    /// Sets a team's rates, those that are given; `NotFound` where there is no such team.
+    pub async fn set_rates(
+        &self,
+        team: &TeamId,
+        rate: Option<u32>,
+        mint_rate: Option<u32>,
+    ) -> Result<Team, Error> {
+        let mut row = Update::new().when_equal("record", text(SETTINGS));
+        for (name, rate) in [("rate", rate), ("mint_rate", mint_rate)] {
+            if let Some(rate) = rate {
+                row = row.set(name, number(&rate));
+            }
+        }
         self.update(team, SETTINGS, row).await
     }
 

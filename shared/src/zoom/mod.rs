@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny};
 
 use crate::credential::RedirectUri;
 use crate::meter::{self, Service};
@@ -401,6 +401,21 @@ impl Zoom {
         answer
             .await?
             .map_err(|failure| failure.at_refresh(&[app.client_secret.revealed(), refresh]))
+    }
+
+    /// Whether Zoom takes the app's id and secret: asks for a token of the app's own, and throws it away.
+    pub async fn check_app(&self, app: &AppCredentials, time_left: Duration) -> Result<(), Error> {
+        let secret = app.client_secret.revealed();
+        let request = self
+            .pooled
+            .post(under(&self.oauth, "/oauth/token"))
+            .basic_auth(app.client_id.as_str(), Some(secret))
+            .form(&[("grant_type", "client_credentials")])
+            .timeout(time_left.min(self.patience));
+        match call::<IgnoredAny>(request).await? {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.at_refresh(&[secret])),
+        }
     }
 
     /// Posts to the token endpoint.

@@ -1,6 +1,7 @@
 //! The rate limit.
 
 use shared::api_key::{ApiKey, Permission};
+use shared::stores::{DEFAULT_MINT_RATE, DEFAULT_RATE};
 
 use crate::limits::told;
 use crate::vault::Vault;
@@ -10,12 +11,20 @@ use crate::world::text_of;
 async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
     let vault = Vault::new().await;
     let team = vault.team("unset");
-    vault.operator.create_team(&team, None).await.unwrap();
+    vault
+        .operator
+        .create_team(&team, DEFAULT_RATE, DEFAULT_MINT_RATE)
+        .await
+        .unwrap();
     let caller = vault.caller("unset", Permission::Full).await;
     assert_eq!(told(&caller.delete("no-id").await)[0], 20);
 
     for rate in [1, 0, u32::MAX] {
-        vault.operator.set_rate(&team, rate).await.unwrap();
+        vault
+            .operator
+            .set_rates(&team, Some(rate), None)
+            .await
+            .unwrap();
         assert_eq!(told(&caller.delete("no-id").await)[0], rate);
     }
 

@@ -298,6 +298,29 @@ impl Credentials {
         Ok(found)
     }
 
+    /// The team's credentials that have this grant, oldest first. Reads the whole team, for no index knows grants.
+    pub async fn with_grant(&self, team: &TeamId, grant: GrantId) -> Result<Vec<Stored>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .filter_expression("grant_id = :grant AND deleted = :no")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":grant", text(&grant))
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = rows.next().await {
+            let item = item.map_err(|error| failed("Query", error))?;
+            found.push(from_item::<Row>(item)?.try_into()?);
+        }
+        Ok(found)
+    }
+
     /// A transaction that begins with the credential turning invalid, if it still has this grant. `message` begins
     /// with the reason's word.
     pub fn invalidate(

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{GrantSecret, Secrets, key};
-use crate::credential::{GrantId, Reconnect};
+use crate::credential::{GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
 use crate::stores::transaction::Write;
@@ -25,6 +25,8 @@ use crate::timestamp::Timestamp;
 const STASH: &str = "alt_";
 /// The stashed pair's attributes.
 const STASHED: [&str; 4] = ["alt_dek", "alt_kid", "alt_sealed", "alt_generation"];
+/// The index that finds the grants that have not been refreshed for long. Keys `due_shard`, `refreshed_at`.
+const BY_DUE: &str = "by-due";
 /// A sealed secret's attributes.
 const SEALED: [&str; 4] = ["dek", "kid", "sealed", "generation"];
 
@@ -138,6 +140,38 @@ fn stashed(item: &Item) -> Option<Item> {
         stash.insert(name.to_owned(), value.clone());
     }
     Some(stash)
+}
+
+/// A grant that has not been refreshed for long, as the index knows it: it may be a moment behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose.
+    pub team: TeamId,
+    /// Which.
+    pub grant: GrantId,
+}
+
+/// A row of the index `by-due`.
+#[derive(Deserialize)]
+struct DueRow {
+    secret_id: String,
+    team_id: TeamId,
+}
+
+impl TryFrom<DueRow> for Due {
+    type Error = Error;
+
+    fn try_from(row: DueRow) -> Result<Self, Error> {
+        let grant = row.secret_id.strip_prefix("grant#").unwrap_or_default();
+        let grant = grant
+            .parse()
+            .map_err(serde::de::Error::custom)
+            .map_err(Error::Shape)?;
+        Ok(Self {
+            team: row.team_id,
+            grant,
+        })
+    }
 }
 
 /// What became of an attempt to take the lease.
@@ -373,7 +407,42 @@ impl Secrets {
         Write::check(Part::Grant, &self.table, key(SecretId::Grant(id)), check)
     }
 
-    /// Takes a grant out of what is kept alive, if it is still of this generation.
+    /// Up to `limit` grants of a shard that were last refreshed before `before`, the longest ago first.
+    pub async fn due(
+        &self,
+        shard: String,
+        before: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<Due>, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_DUE)
+            .key_condition_expression("due_shard = :shard AND refreshed_at < :before")
+            .expression_attribute_values(":shard", AttributeValue::S(shard))
+            .expression_attribute_values(":before", text(&before))
+            .limit(limit.into())
+            .send()
+            .await
+            .map_err(|error| failed("Query", error))?;
+        let rows = answer.items.unwrap_or_default().into_iter();
+        rows.map(|item| from_item::<DueRow>(item)?.try_into())
+            .collect()
+    }
+
+    /// Has an active grant that could not be refreshed come up again as if it had been, then: `refreshed_at` is what
+    /// the index sorts by, and nothing else reads it.
+    pub async fn put_off(&self, id: GrantId, refreshed_at: Timestamp) -> Result<(), Error> {
+        let update = Update::new()
+            .set("refreshed_at", text(&refreshed_at))
+            .when_equal("state", text("active"))
+            .when_less("refreshed_at", text(&refreshed_at));
+        self.update(id, update).await.map(drop)
+    }
+
+    /// Takes a grant out of what is kept alive, if it is still of this generation. Whoever restores a credential must
+    /// put its grant back.
     pub async fn rest(&self, id: GrantId, generation: u64) -> Result<(), Error> {
         let update = Update::new()
             .remove("due_shard")

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
 pub use self::grants::{
-    Acquired, Attempt, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
+    Acquired, Attempt, Due, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
 };
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};

@@ -1,0 +1,277 @@
+//! The scheduled function: refreshes grants that nobody has used for a while, so that none idles out at Zoom.
+//!
+//! It finds them by the index `by-due`, the longest unused of each shard first. Whatever it does with one takes that
+//! one out of what is due: refreshed, it is due again in weeks; refused by Zoom or wanted by nobody, never; and where
+//! it failed, in a day. So each run goes on where the one before ended, and no grant keeps the others waiting.
+//!
+//! A grant has months until it idles out, and a refresh whose outcome is lost costs its user a reconnect. So there is
+//! no hurry: where Zoom is in trouble, the run ends.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use shared::cause::chain;
+use shared::event::By;
+use shared::stores::{self, Due, GrantState, Stored, due_shards};
+use shared::timestamp::Timestamp;
+
+use crate::error::{ApiError, Down};
+use crate::grants::{Grants, Use};
+use crate::minting::{MARGIN, learn_user, note_refresh, noted};
+use crate::request::{Event, Request};
+
+/// What the logs call it.
+pub const NAME: &str = "keep-alive";
+
+/// Grants of one shard in one run: with 16 shards and a run an hour, some 12,000 a day.
+const PER_SHARD: u16 = 32;
+/// Grants that are refreshed at a time.
+const AT_ONCE: usize = 4;
+/// With less time left, none is begun.
+const LEAST: Duration = Duration::from_mins(1);
+/// How long one may take, at most; its lease ends then.
+const LONGEST: Duration = Duration::from_secs(90);
+/// When a grant is tried again that could not be refreshed.
+const AGAIN: Duration = Duration::from_hours(24);
+/// After so many refreshes whose outcome is unknown, the run ends.
+const TROUBLES: u32 = 3;
+/// What a run did, in grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Refreshed.
+    pub refreshed: u32,
+    /// Refused by Zoom for good: their credentials are invalid now.
+    pub dead: u32,
+    /// Wanted by no credential that is left: not looked at any more.
+    pub unwanted: u32,
+    /// Failed, to be tried again in a day.
+    pub failed: u32,
+    /// Left for the next run, or found in use.
+    pub left: u32,
+}
+
+/// What became of one grant.
+#[derive(Clone, Copy, Debug)]
+enum Became {
+    Refreshed,
+    Dead,
+    Unwanted,
+    Failed,
+    Left,
+}
+
+impl Report {
+    fn count(mut self, became: Became) -> Self {
+        let count = match became {
+            Became::Refreshed => &mut self.refreshed,
+            Became::Dead => &mut self.dead,
+            Became::Unwanted => &mut self.unwanted,
+            Became::Failed => &mut self.failed,
+            Became::Left => &mut self.left,
+        };
+        *count += 1;
+        self
+    }
+}
+
+/// Refreshes what has not been used for `unused`, until shortly before `deadline`. `id` names the run in the logs.
+pub async fn handle(
+    grants: &Grants,
+    unused: Duration,
+    deadline: Timestamp,
+    id: &str,
+) -> Result<Report, stores::Error> {
+    let run = Run {
+        grants,
+        before: Timestamp::now().minus(unused),
+        deadline,
+        id,
+        troubles: AtomicU32::new(0),
+    };
+    let shards = stream::iter(due_shards().collect::<Vec<_>>());
+    let due: Vec<Vec<Due>> = shards
+        .map(|shard| grants.secrets.due(shard, run.before, PER_SHARD))
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    // Each ends by itself: one that is dropped could be a lost refresh.
+    let report = stream::iter(due.into_iter().flatten())
+        .map(|due| run.keep(due))
+        .buffer_unordered(AT_ONCE)
+        .fold(Report::default(), async |report, became| {
+            report.count(became)
+        })
+        .await;
+    tracing::info!(
+        request_id = id,
+        kept_alive = report.refreshed,
+        keep_alive_dead = report.dead,
+        keep_alive_unwanted = report.unwanted,
+        keep_alive_failed = report.failed,
+        keep_alive_left = report.left,
+        "kept alive"
+    );
+    Ok(report)
+}
+
+/// One run.
+struct Run<'a> {
+    grants: &'a Grants,
+    /// What was refreshed since is in use.
+    before: Timestamp,
+    deadline: Timestamp,
+    id: &'a str,
+    /// Refreshes whose outcome is unknown.
+    troubles: AtomicU32,
+}
+
+impl Run<'_> {
+    async fn keep(&self, due: Due) -> Became {
+        let in_trouble = self.troubles.load(Ordering::Relaxed) >= TROUBLES;
+        if in_trouble || Timestamp::now().until(self.deadline) < LEAST {
+            return Became::Left;
+        }
+        match self.refresh(&due).await {
+            Ok(became) => became,
+            Err(error) => self.failed(&due, &error).await,
+        }
+    }
+
+    /// Refreshes a grant with the app of a credential that has it; with the next one's, where Zoom refuses the app.
+    async fn refresh(&self, due: &Due) -> Result<Became, ApiError> {
+        let Grants {
+            secrets,
+            credentials,
+            ..
+        } = self.grants;
+        let row = match secrets.grant(due.grant).await {
+            Err(stores::Error::NotFound) => return Ok(Became::Left),
+            row => row?,
+        };
+        // The index is a moment behind.
+        let is_used = row.secret.access_expires_at >= self.before.as_millis();
+        if row.state != GrantState::Active || is_used {
+            return Ok(Became::Left);
+        }
+
+        let owner = row.secret.credential_id;
+        let mut refused = None;
+        match credentials.get(&due.team, owner).await {
+            Ok(stored) if stored.grant.is_some_and(|grant| grant.id == due.grant) => {
+                match self.refresh_for(due, stored).await {
+                    Err(error @ ApiError::AppMisconfigured { .. }) => refused = Some(error),
+                    outcome => return outcome,
+                }
+            }
+            Ok(_) | Err(stores::Error::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for stored in credentials.with_grant(&due.team, due.grant).await? {
+            if stored.credential.credential_id == owner {
+                continue;
+            }
+            match self.refresh_for(due, stored).await {
+                Err(error @ ApiError::AppMisconfigured { .. }) => refused = Some(error),
+                outcome => return outcome,
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        secrets.rest(due.grant, row.generation()).await?;
+        Ok(Became::Unwanted)
+    }
+
+    /// Refreshes a grant with this credential's app.
+    async fn refresh_for(&self, due: &Due, stored: Stored) -> Result<Became, ApiError> {
+        let (grants, team, id) = (self.grants, &due.team, stored.credential.credential_id);
+        let deadline = self.deadline.min(Timestamp::now().plus(LONGEST));
+        let request = &Request::new(Event::default(), self.id.to_owned(), deadline);
+        let grant = Use {
+            grants,
+            request,
+            team,
+            margin: MARGIN,
+        };
+        let used = grant.call(stored.clone(), None, async |_| Ok(())).await;
+        let error = used.as_ref().err();
+        let code = error.map(ApiError::code);
+        note_refresh(grants, request, team, id, &By::KeepAlive.into(), error).await;
+        let deeds = &request.trail().deeds;
+        let outcome = match used {
+            Ok(used) => {
+                learn_user(grants, request, team, &used.stored, &used.access).await;
+                Ok(if deeds.has_refreshed() {
+                    Became::Refreshed
+                } else {
+                    Became::Left
+                })
+            }
+            Err(ApiError::ReconnectRequired { .. }) => Ok(Became::Dead),
+            Err(error) => Err(noted(grants, request, team, &stored, error).await),
+        };
+        let counts = deeds.counts();
+        tracing::info!(
+            request_id = self.id,
+            route = NAME,
+            team = %team,
+            credential_id = %id,
+            code,
+            refreshed = counts.refreshed,
+            turned_invalid = counts.turned_invalid,
+            refresh_outcome_lost = counts.outcome_lost,
+            "grant"
+        );
+        outcome
+    }
+
+    /// Puts off what failed, and ends the run where more would fail.
+    async fn failed(&self, due: &Due, error: &ApiError) -> Became {
+        let cause = error.cause();
+        tracing::warn!(
+            request_id = self.id,
+            route = NAME,
+            team = %due.team,
+            grant_id = %due.grant,
+            code = error.code(),
+            cause,
+            "a grant is not refreshed"
+        );
+        let down = if let ApiError::Unavailable { source, .. } = error {
+            Some(source)
+        } else {
+            None
+        };
+        let in_doubt = matches!(
+            error,
+            ApiError::ZoomUnavailable { .. } | ApiError::ZoomTimeout { .. }
+        );
+        match down {
+            Some(Down::OutOfTime | Down::RefreshElsewhere) => return Became::Left,
+            // Ours are down: the next run finds everything as it is.
+            Some(Down::DynamoDb(_) | Down::Kms(_)) => {
+                self.troubles.store(TROUBLES, Ordering::Relaxed);
+                return Became::Left;
+            }
+            Some(Down::Zoom(_)) => {
+                self.troubles.fetch_add(1, Ordering::Relaxed);
+            }
+            None if in_doubt => {
+                self.troubles.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {}
+        }
+        let again = self.before.plus(AGAIN);
+        if let Err(error) = self.grants.secrets.put_off(due.grant, again).await {
+            tracing::warn!(
+                request_id = self.id,
+                cause = chain(&error),
+                "a grant is not put off"
+            );
+            self.troubles.store(TROUBLES, Ordering::Relaxed);
+        }
+        Became::Failed
+    }
+}

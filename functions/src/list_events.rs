@@ -1,0 +1,68 @@
+//! `GET /v2/zoom-credentials/{id}/events`
+
+use shared::event::EventId;
+use shared::stores::{Credentials, Events, Keys};
+
+use crate::access::{self, Needs};
+use crate::cursor::List;
+use crate::error::ApiError;
+use crate::filter;
+use crate::openapi::{EventsQuery, ManyEvents, MissingError, ReadErrors};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/events";
+
+/// Events on a page whose size was not asked for.
+const DEFAULT_LIMIT: u16 = 100;
+
+/// Lists what happened to a credential
+///
+/// Mints, refreshes and changes of state, newest first, as far back as events are kept. A mint is recorded before
+/// its token is released, so no token is given without an event. A page that is not the last has the cursor of the
+/// next in the header `x-next-cursor`.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials/{id}/events",
+    operation_id = "listZoomCredentialEvents",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        EventsQuery,
+    ),
+    responses(
+        (status = 200, description = "The events", body = ManyEvents, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    credentials: &Credentials,
+    events: &Events,
+    request: &Request,
+) -> Reply {
+    // All three are read together; nothing is answered before the key is good and the credential its team's.
+    let key = access::api_key(request)?;
+    let team = key.team();
+
+    let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
+        let id = request.credential_id()?;
+        let limit = filter::limit(request)?.unwrap_or(DEFAULT_LIMIT);
+        let after = filter::cursor(request, List::Events)?.map(EventId::from_bytes);
+        let (credential, page) = tokio::join!(
+            credentials.get(team, id),
+            events.page(team, id, after, limit)
+        );
+        credential?;
+        Ok::<_, ApiError>(page?)
+    });
+    Needs::Read.met_by(verified?)?;
+    let page = read?;
+
+    reply::page(
+        page.events,
+        page.next.map(|id| List::Events.after(id.as_bytes())),
+    )
+}

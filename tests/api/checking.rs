@@ -1,0 +1,454 @@
+//! `POST /v2/zoom-credentials/{id}/check`: what a credential is good for, without a bot.
+
+use hyper::StatusCode;
+use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind, Reply, User};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::api_key::Permission;
+use shared::credential::CredentialId;
+
+use crate::proxy::{Fault, Service};
+use crate::world::{
+    CLIENT_ID, CLIENT_SECRET, SCOPES, World, ada, an_app, attribute, id_of, send, user_body, with,
+};
+
+const MEETING: &str = "123 4567 8901";
+
+fn granted() -> Value {
+    json!({ "status": "granted", "scope": null, "code": null, "reason": null })
+}
+
+fn unknown() -> Value {
+    json!({ "status": "unknown", "scope": null, "code": null, "reason": null })
+}
+
+fn missing(scope: &str) -> Value {
+    json!({
+        "status": "missing_scope",
+        "scope": scope,
+        "code": "FST_ERR_ZOOM_MISSING_SCOPE",
+        "reason": format!(
+            "The Zoom app or the user's consent lacks the scope {scope}: add it to the app, then let the user \
+             authorize again"
+        ),
+    })
+}
+
+fn failing(code: &str, reason: &str) -> Value {
+    json!({ "status": "failing", "scope": null, "code": code, "reason": reason })
+}
+
+/// A user's capabilities that all are alike, but for `but`.
+fn all(alike: &Value, but: Value) -> Value {
+    let capabilities = json!({
+        "onbehalf": alike, "zak": alike, "local_recording": alike, "profile": alike,
+    });
+    let mut capabilities = with(capabilities, but);
+    capabilities["app"] = Value::Null;
+    capabilities
+}
+
+fn of_app(app: &Value) -> Value {
+    json!({ "app": app, "onbehalf": null, "zak": null, "local_recording": null, "profile": null })
+}
+
+/// A user credential of `ada`, who consented to these scopes.
+async fn given_scopes(world: &World, scopes: &[&str]) -> String {
+    let code = world.code_of("ada", Some(scopes));
+    id_of(&world.acme.create(user_body("bot", &code)).await.expect(201))
+}
+
+/// The paths that were asked for at Zoom, tokens of apps and users included.
+fn asked(world: &World) -> Vec<String> {
+    let mut asked = world.wire.operations(Service::Zoom);
+    asked.sort();
+    asked
+}
+
+#[tokio::test]
+async fn a_good_credential_is_good_for_everything_and_stays_as_it_is() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let before = (world.row(&id).await, world.contents("secrets").await);
+    world.wire.reset();
+
+    let check = world.acme.check_with(&id, json!({ "meeting_id": MEETING }));
+    let checked = check.await.expect(200);
+
+    let expected = json!({
+        "credential_id": id,
+        "checked_at": checked["checked_at"],
+        "state": "active",
+        "capabilities": all(&granted(), json!({})),
+    });
+    assert_eq!(checked, expected);
+    assert_eq!(
+        asked(&world),
+        [
+            "/v2/meetings/12345678901/jointoken/local_recording",
+            "/v2/users/me",
+            "/v2/users/me/token",
+            "/v2/users/me/token",
+        ]
+    );
+    let after = (world.row(&id).await, world.contents("secrets").await);
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn each_token_that_was_thrown_away_is_among_the_events() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:token"]).await;
+    world
+        .acme
+        .check_with(&id, json!({ "meeting_id": MEETING }))
+        .await
+        .expect(200);
+
+    let listed = world.operator.keys(&"acme".parse().unwrap()).await.unwrap();
+    let events = world.acme.events(&id, "").await.expect(200);
+    let mut minted: Vec<Value> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            assert_eq!(event["kind"], "mint");
+            assert_eq!(event["asked_by"], "check");
+            assert_eq!(event["key_id"], listed[0].key_id.as_str());
+            json!([
+                event["type"],
+                event["meeting_id"],
+                event["outcome"],
+                event["code"]
+            ])
+        })
+        .collect();
+    minted.sort_by_key(Value::to_string);
+    let scope = "FST_ERR_ZOOM_MISSING_SCOPE";
+    assert_eq!(
+        json!(minted),
+        json!([
+            ["local_recording", "12345678901", "failed", scope],
+            ["onbehalf", "12345678901", "succeeded", null],
+            ["zak", null, "failed", scope],
+        ])
+    );
+}
+
+#[tokio::test]
+async fn each_missing_scope_is_named_where_it_is_missing() {
+    let world = World::new().await;
+    for (position, (missed, name)) in SCOPES
+        .iter()
+        .zip(["profile", "onbehalf", "zak", "local_recording"])
+        .enumerate()
+    {
+        let consented: Vec<&str> = SCOPES.into_iter().filter(|scope| scope != missed).collect();
+        let id = given_scopes(&world, &consented).await;
+        let body = json!({ "meeting_id": MEETING });
+        let checked = world.acme.check_with(&id, body).await.expect(200);
+        assert_eq!(
+            checked["capabilities"],
+            all(&granted(), json!({ name: missing(missed) })),
+            "{position}"
+        );
+        assert_eq!(checked["state"], "active");
+    }
+}
+
+#[tokio::test]
+async fn a_check_notes_no_missing_scope_that_nobody_asked_for() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:token"]).await;
+    world.acme.check(&id).await.expect(200);
+
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["last_error_message"], Value::Null);
+}
+
+#[tokio::test]
+async fn without_a_meeting_the_consent_says_whether_a_bot_may_record() {
+    let world = World::new().await;
+    let recording = "meeting:read:local_recording_token";
+    for (scopes, expected) in [
+        (SCOPES.to_vec(), granted()),
+        (vec!["user:read:user"], missing(recording)),
+    ] {
+        let id = given_scopes(&world, &scopes).await;
+        world.wire.reset();
+        let checked = world.acme.check(&id).await.expect(200);
+        assert_eq!(checked["capabilities"]["local_recording"], expected);
+        assert!(!asked(&world).iter().any(|path| path.contains("meetings")));
+    }
+    // An older app's scope does as well; and of a consent that Zoom did not name, nothing is known.
+    let id = world.given_user("bot").await;
+    for (scopes, expected) in [
+        (
+            Some("user:read,meeting_token:read:local_recording"),
+            granted(),
+        ),
+        (None, unknown()),
+    ] {
+        let mut row = world.stored_row(&id).await;
+        row.remove("scopes");
+        world.put_rows(vec![row]).await;
+        if let Some(scopes) = scopes {
+            world.alter(&id, &[("scopes", scopes)]).await;
+        }
+        let checked = world.acme.check(&id).await.expect(200);
+        assert_eq!(checked["capabilities"]["local_recording"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_due_is_refreshed_once() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.expire_access().await;
+
+    let checked = world.acme.check(&id).await.expect(200);
+
+    assert_eq!(checked["capabilities"], all(&granted(), json!({})));
+    assert_eq!(world.refreshes(), 1);
+    let events = world.acme.events(&id, "").await.expect(200);
+    let mut kinds: Vec<&str> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["kind"].as_str().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["mint", "mint", "refresh"]);
+}
+
+#[tokio::test]
+async fn a_grant_that_zoom_refuses_fails_everything_and_turns_invalid() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.expire_access().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+
+    let lost = failing(
+        "FST_ERR_ZOOM_RECONNECT_REQUIRED",
+        "The user must authorize the Zoom app again (revoked): reconnect the credential with a new authorization code",
+    );
+    // The second time it is known.
+    for _ in 0..2 {
+        let checked = world.acme.check(&id).await.expect(200);
+        assert_eq!(checked["capabilities"], all(&lost, json!({})));
+        assert_eq!(checked["state"], "invalid");
+    }
+    assert_eq!(world.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn an_invalid_credential_whose_grant_works_is_mended() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let invalid = [
+        ("state", "invalid"),
+        ("last_error_message", "revoked: it was not"),
+        ("last_error_at", "2026-01-01T00:00:00.000Z"),
+    ];
+    world.alter(&id, &invalid).await;
+
+    let checked = world.acme.check(&id).await.expect(200);
+
+    assert_eq!(checked["state"], "active");
+    assert_eq!(checked["capabilities"], all(&granted(), json!({})));
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["last_error_message"], Value::Null);
+    let events = world.acme.events(&id, "").await.expect(200);
+    let changes = events.as_array().unwrap().iter();
+    let changes = changes.filter(|event| event["kind"] == "state_change");
+    assert_eq!(changes.count(), 1, "{events}");
+}
+
+#[tokio::test]
+async fn a_profile_that_could_not_be_read_is_completed_and_older_siblings_follow() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    let fault = Kind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
+    let id = world.given_user("bot").await;
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["zoom_user_id"], Value::Null);
+
+    let checked = world.acme.check(&id).await.expect(200);
+
+    assert_eq!(checked["capabilities"]["profile"], granted());
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["zoom_user_id"], "ada");
+    let (row, older) = (world.row(&id).await, world.row(&older).await);
+    assert_eq!(attribute(&older, "grant_id"), attribute(&row, "grant_id"));
+}
+
+#[tokio::test]
+async fn a_profile_that_has_changed_is_stored() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.zoom.register_user(User {
+        email: Some("countess@example.test".to_owned()),
+        ..ada()
+    });
+
+    world.acme.check(&id).await.expect(200);
+
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["zoom_email"], "countess@example.test");
+}
+
+#[tokio::test]
+async fn a_failing_zoom_is_reported_and_changes_no_state() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let before = world.row(&id).await;
+    let fault = Kind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    let down = failing(
+        "FST_ERR_ZOOM_UNAVAILABLE",
+        "Zoom failed. It is safe to retry.",
+    );
+
+    for (endpoint, expected) in [
+        (
+            Endpoint::Mint,
+            all(
+                &down,
+                json!({ "local_recording": granted(), "profile": granted() }),
+            ),
+        ),
+        (
+            Endpoint::Profile,
+            all(&granted(), json!({ "profile": down })),
+        ),
+    ] {
+        world
+            .zoom
+            .inject(ZoomFault::always(endpoint, fault.clone()));
+        let checked = world.acme.check(&id).await.expect(200);
+        assert_eq!(checked["capabilities"], expected);
+        assert_eq!(checked["state"], "active");
+        world.zoom.clear_faults();
+    }
+    assert_eq!(world.row(&id).await, before);
+}
+
+#[tokio::test]
+async fn a_refused_app_is_the_operators_to_mend() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
+    world.acme.update(&id, wrong).await.expect(200);
+    world.expire_access().await;
+
+    let checked = world.acme.check(&id).await.expect(200);
+
+    let profile = &checked["capabilities"]["profile"];
+    assert_eq!(profile["status"], "failing");
+    assert_eq!(profile["code"], "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    assert_eq!(checked["capabilities"], all(profile, json!({})));
+    assert_eq!(checked["state"], "active");
+}
+
+#[tokio::test]
+async fn an_app_credentials_secret_is_tried() {
+    let world = World::new().await;
+    let good = world.given_app("good").await;
+    let wrong = with(an_app("wrong"), json!({ "client_secret": "wrong" }));
+    let wrong = id_of(&world.acme.create(wrong).await.expect(201));
+
+    let checked = world.acme.check(&good).await.expect(200);
+    let expected = json!({
+        "credential_id": good,
+        "checked_at": checked["checked_at"],
+        "state": "active",
+        "capabilities": of_app(&granted()),
+    });
+    assert_eq!(checked, expected);
+
+    let checked = world.acme.check(&wrong).await.expect(200);
+    let app = &checked["capabilities"]["app"];
+    assert_eq!(app["status"], "failing");
+    assert_eq!(app["code"], "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    assert_eq!(checked["capabilities"], of_app(app));
+    assert!(!checked.to_string().contains(CLIENT_SECRET));
+
+    // Where Zoom does not take this way to ask, nothing is known.
+    let refusal = Reply {
+        body: Some(json!({ "error": "unsupported_grant_type" }).to_string()),
+        ..Reply::status(StatusCode::BAD_REQUEST)
+    };
+    world.zoom.inject(ZoomFault::once(
+        Endpoint::Grant(GrantType::ClientCredentials),
+        Kind::ReplyBefore(refusal),
+    ));
+    let checked = world.acme.check(&good).await.expect(200);
+    assert_eq!(checked["capabilities"], of_app(&unknown()));
+}
+
+#[tokio::test]
+async fn where_our_own_services_are_down_there_is_no_verdict() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let down = Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned());
+    world.wire.break_service(Service::Kms, down);
+    let answer = world.acme.check(&id).await;
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn only_a_full_key_checks_and_what_is_not_its_teams_is_not_found() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let deleted = world.given_app("deleted").await;
+    world.acme.delete(&deleted).await.expect(200);
+    let rival = world.caller("rival", Permission::Full).await;
+    world.wire.reset();
+
+    for permission in [Permission::Read, Permission::Mint] {
+        let caller = world.caller("acme", permission).await;
+        let answer = caller.check(&id).await;
+        answer.expect_code(403, "FST_ERR_FORBIDDEN");
+    }
+    let absent = CredentialId::generate().to_string();
+    for (caller, id) in [
+        (&rival, &id),
+        (&rival, &absent),
+        (&world.acme, &absent),
+        (&world.acme, &deleted),
+    ] {
+        let answer = caller.check(id).await;
+        let code = "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID";
+        answer.expect_error(404, code, "Zoom credential not found");
+    }
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    assert_eq!(world.wire.count(Service::Kms), 0);
+}
+
+#[tokio::test]
+async fn a_body_is_an_object_with_a_meeting_or_nothing_at_all() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let meeting = "body/meeting_id must be a Zoom meeting number: 1 to 20 digits";
+    for (body, message) in [
+        (json!({ "meeting_id": "abc" }), meeting),
+        (json!({ "meeting_id": "" }), meeting),
+        (json!({ "meeting_id": 7 }), "body/meeting_id must be string"),
+        (json!([]), "body must be object"),
+    ] {
+        let answer = world.acme.check_with(&id, body).await;
+        answer.expect_error(400, "FST_ERR_VALIDATION", message);
+    }
+    let path = format!("/v2/zoom-credentials/{id}/check");
+    let text = world.acme.request(Method::POST, &path).body("{}");
+    send(text)
+        .await
+        .expect_code(415, "FST_ERR_CTP_INVALID_MEDIA_TYPE");
+    world.acme.check_with(&id, json!({})).await.expect(200);
+    world
+        .acme
+        .check_with(&id, json!({ "other": 1 }))
+        .await
+        .expect(200);
+}
