@@ -43,9 +43,35 @@ impl<'a> Fields<'a> {
     /// As [`Self::of`], but no body at all is an empty object.
     pub(crate) fn of_optional(request: &'a Request) -> Result<Self, ApiError> {
         if request.body()?.is_empty() {
-            Ok(Self(BTreeMap::new()))
+            Ok(Self::none())
         } else {
             Self::of(request)
+        }
+    }
+
+    /// No fields at all.
+    pub(crate) fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// As far as the body is an object at all, whatever it calls itself: one that cannot be read has no fields.
+    pub(crate) fn of_any(request: &'a Request) -> Self {
+        let body = request.body().unwrap_or_default();
+        let text = str::from_utf8(body)
+            .ok()
+            .filter(|text| text.len() <= MAX_BYTES);
+        let object = text.and_then(|text| serde_json::from_str::<Object<'a>>(text).ok());
+        Self(object.map(|object| object.fields).unwrap_or_default())
+    }
+
+    /// A field's text, or the digits of a number; nothing where it is missing or of another kind.
+    pub(crate) fn loose(&self, name: &str) -> Option<String> {
+        let raw = self.0.get(name)?;
+        let digits = raw.get().bytes().all(|byte| byte.is_ascii_digit());
+        if digits {
+            Some(raw.get().to_owned())
+        } else {
+            string(raw).ok()
         }
     }
 
@@ -139,7 +165,7 @@ fn syntax(error: &serde_json::Error, text: &str) -> ApiError {
     }
 }
 
-/// An object's fields and whether one came twice.
+/// An object's fields, the first of each name, and whether one came twice.
 struct Object<'a> {
     fields: BTreeMap<String, &'a RawValue>,
     duplicates: bool,
@@ -162,7 +188,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                     duplicates: false,
                 };
                 while let Some((name, value)) = map.next_entry()? {
-                    object.duplicates |= object.fields.insert(name, value).is_some();
+                    object.duplicates |= object.fields.contains_key(&name);
+                    object.fields.entry(name).or_insert(value);
                 }
                 Ok(object)
             }

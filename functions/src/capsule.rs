@@ -85,14 +85,7 @@ impl Capsule {
             late: true,
             ..self.pair.clone()
         };
-        let stored = store(
-            secrets,
-            self.grant,
-            &pair,
-            self.writer,
-            self.drop_stash,
-            until,
-        );
+        let stored = store(secrets, self.grant, &pair, self.writer, false, until);
         Ok(match stored.await? {
             Stored::Current { .. } => Replayed::Stored,
             Stored::Beside { .. } => Replayed::Stashed,

@@ -9,6 +9,7 @@ use shared::credential::Invalid;
 pub(crate) enum List {
     Credentials,
     Events,
+    TokenUrls,
 }
 
 impl List {
@@ -16,6 +17,7 @@ impl List {
         match self {
             Self::Credentials => 1,
             Self::Events => 2,
+            Self::TokenUrls => 3,
         }
     }
 

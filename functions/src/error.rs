@@ -114,6 +114,15 @@ pub enum ApiError {
     /// Absent, deleted, or another team's: nobody learns which.
     #[error("Zoom credential not found")]
     CredentialNotFound,
+    /// Unknown, revoked, expired, used up, or its credential is gone: nobody learns which.
+    #[error("Token URL not found: it is unknown, revoked, expired or used up")]
+    TokenUrlNotFound,
+    /// The token URL is for one meeting, and another was named.
+    #[error("The token URL is for another meeting")]
+    AnotherMeeting,
+    /// A token URL was called by another method.
+    #[error("Method not allowed: use GET or POST")]
+    MethodNotAllowed,
     /// A concurrent change won.
     #[error("The credential was changed at the same time: read it and try again")]
     Conflict,
@@ -276,6 +285,9 @@ impl ApiError {
             | Self::NoRoute
             | Self::FunctionTimeout
             | Self::CredentialNotFound
+            | Self::TokenUrlNotFound
+            | Self::AnotherMeeting
+            | Self::MethodNotAllowed
             | Self::Conflict
             | Self::Running { .. }
             | Self::IdempotencyKeyReused
@@ -315,6 +327,11 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
             ),
+            Self::TokenUrlNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND"),
+            Self::AnotherMeeting => (StatusCode::FORBIDDEN, "FST_ERR_ZOOM_ANOTHER_MEETING"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "FST_ERR_METHOD_NOT_ALLOWED")
+            }
             Self::Conflict | Self::Running { .. } => (StatusCode::CONFLICT, "FST_ERR_CONFLICT"),
             Self::IdempotencyKeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -366,6 +383,9 @@ impl ApiError {
             | Self::NoRoute
             | Self::FunctionTimeout
             | Self::CredentialNotFound
+            | Self::TokenUrlNotFound
+            | Self::AnotherMeeting
+            | Self::MethodNotAllowed
             | Self::Conflict
             | Self::IdempotencyKeyReused
             | Self::BodyTooLarge

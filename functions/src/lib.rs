@@ -5,12 +5,16 @@
 
 pub mod check_credential;
 pub mod create_credential;
+pub mod create_token_url;
 pub mod delete_credential;
+pub mod delete_token_url;
 pub mod get_credential;
 pub mod keep_alive;
 pub mod list_credentials;
 pub mod list_events;
+pub mod list_token_urls;
 pub mod mint_token;
+pub mod token_url;
 pub mod update_credential;
 
 pub mod capsule;
@@ -27,6 +31,7 @@ mod app;
 mod authorization;
 mod body;
 mod cursor;
+mod dialect;
 mod filter;
 mod idempotency;
 mod minting;

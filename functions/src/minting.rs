@@ -25,6 +25,10 @@ use crate::request::Request;
 pub(crate) const RESERVE: Duration = Duration::from_secs(2);
 /// How long an access token must still live to be used: beyond that it is refreshed first.
 pub(crate) const MARGIN: Duration = Duration::from_mins(10);
+/// Zoom's token is waited for at least this long: an access token that took long to get is worth a try.
+const LEAST: Duration = Duration::from_secs(2);
+/// How long API Gateway waits for an answer, less the way there.
+const GATEWAY: Duration = Duration::from_secs(27);
 /// How long a token lives for which Zoom was asked for no lifetime.
 const LIFETIME: Duration = Duration::from_hours(2);
 
@@ -49,8 +53,8 @@ pub(crate) struct Terms {
     pub(crate) asked: Asked,
     /// How long an access token must still live to be used: beyond that it is refreshed first.
     pub(crate) margin: Duration,
-    /// How long Zoom's token is waited for.
-    pub(crate) patience: Duration,
+    /// When the caller has to have an answer: Zoom's token is waited for no longer, but for [`LEAST`] in any case.
+    pub(crate) answer_by: Timestamp,
 }
 
 impl Terms {
@@ -59,7 +63,7 @@ impl Terms {
         Self {
             asked,
             margin: MARGIN,
-            patience: zoom::PATIENCE,
+            answer_by: Timestamp::now().plus(GATEWAY),
         }
     }
 }
@@ -286,8 +290,9 @@ impl AtZoom<'_> {
             team,
             ..
         } = *self;
-        let time_left = request.time_left(RESERVE).min(self.terms.patience);
         let asked_at = Timestamp::now();
+        let patience = asked_at.until(self.terms.answer_by).max(LEAST);
+        let time_left = request.time_left(RESERVE).min(patience);
         let api_url = access.api_url.as_ref();
         let (minted, recorded, ()) = tokio::join!(
             grants

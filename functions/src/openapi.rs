@@ -10,6 +10,7 @@ use serde_json::Value;
 use shared::credential::{Credential, CredentialType, State};
 use shared::event::Record;
 use shared::token::TokenType;
+use shared::token_url::{TokenUrl, UrlTokenType};
 use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Object, ObjectBuilder, OpenApi, RefOr};
@@ -17,12 +18,15 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use crate::access::API_KEY;
 use crate::check_credential::Health;
+use crate::create_token_url::CreatedTokenUrl;
 use crate::delete_credential::Deleted;
+use crate::delete_token_url::Revoked;
 use crate::error::ErrorBody;
 use crate::mint_token::Handed;
 use crate::{
-    check_credential, create_credential, delete_credential, get_credential, list_credentials,
-    list_events, mint_token, update_credential,
+    check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
+    get_credential, list_credentials, list_events, list_token_urls, mint_token, token_url,
+    update_credential,
 };
 
 /// The document.
@@ -46,14 +50,20 @@ pub fn document() -> OpenApi {
         delete_credential::handle,
         mint_token::handle,
         list_events::handle,
-        check_credential::handle
+        check_credential::handle,
+        create_token_url::handle,
+        list_token_urls::handle,
+        delete_token_url::handle,
+        token_url::get,
+        token_url::post
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
     security(("ApiKeyAuth" = [])),
     tags(
         (name = "Zoom credentials", description = "Stored Zoom apps and users"),
-        (name = "Zoom tokens", description = "What bots join with")
+        (name = "Zoom tokens", description = "What bots join with"),
+        (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
     ),
 )]
 struct Document;
@@ -69,7 +79,12 @@ impl Modify for Closing {
         for (name, schema) in &mut components.schemas {
             let is_answer = !matches!(
                 name.as_str(),
-                "CreateCredential" | "UpdateCredential" | "MintToken" | "CheckCredential"
+                "CreateCredential"
+                    | "UpdateCredential"
+                    | "MintToken"
+                    | "CheckCredential"
+                    | "CreateTokenUrl"
+                    | "BotRequest"
             );
             if let RefOr::T(Schema::Object(object)) = schema
                 && is_answer
@@ -116,6 +131,33 @@ pub(crate) struct CheckedCredential {
     #[schema(schema_with = always_true)]
     success: bool,
     data: Health,
+}
+
+/// A new token URL, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct OneTokenUrl {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: CreatedTokenUrl,
+}
+
+/// Token URLs, newest first, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ManyTokenUrls {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Vec<TokenUrl>,
+}
+
+/// What became of a token URL, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct RevokedTokenUrl {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Revoked,
 }
 
 /// What became of a credential, in the envelope.
@@ -222,6 +264,18 @@ pub(crate) enum WriteErrors {
     /// More calls in a second than the team may make.
     #[response(status = 429)]
     RateLimited(ErrorBody),
+}
+
+/// What a call whose body is read may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum UnreadableBodyErrors {
+    /// More than 256 KB.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// Not `application/json`.
+    #[response(status = 415)]
+    MediaType(ErrorBody),
 }
 
 /// What a call with a body may answer instead.
@@ -359,6 +413,103 @@ pub(crate) struct EventsQuery {
     limit: Option<u16>,
     /// Where the page before ended: its header `x-next-cursor`.
     cursor: Option<String>,
+}
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `list_token_urls` reads")]
+pub(crate) struct TokenUrlsQuery {
+    /// At most this many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u16>,
+    /// Where the page before ended: its header `x-next-cursor`.
+    cursor: Option<String>,
+}
+
+/// A new token URL. Unknown keys are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `create_token_url` reads")]
+pub(crate) struct CreateTokenUrl {
+    /// What kind of token it gives.
+    r#type: UrlTokenType,
+    /// What you call it.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        nullable = false,
+        example = "MeetingBaas, sales"
+    )]
+    label: Option<String>,
+    /// The one meeting it is for. A call that names another is refused; one that names none gets a token for this.
+    #[schema(nullable = false, example = "98765432101")]
+    meeting_id: Option<String>,
+    /// How many tokens it gives at most.
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
+    max_uses: Option<u32>,
+    /// How many seconds it lives; for ever where that is left out.
+    #[schema(minimum = 60, maximum = 315_360_000, nullable = false)]
+    expires_in: Option<u32>,
+}
+
+/// What bots' vendors say of a call. Everything else is ignored, and so is what makes no sense; the first of a repeated
+/// parameter counts.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `dialect` reads")]
+pub(crate) struct BotQuery {
+    /// The meeting.
+    meeting_number: Option<String>,
+    /// The meeting, where there is no `meeting_number`.
+    meeting_id: Option<String>,
+    /// A Zoom link, where there is neither.
+    meeting_url: Option<String>,
+    /// What the vendor calls the bot, for the usage record.
+    bot_uuid: Option<String>,
+    /// The same.
+    bot_id: Option<String>,
+}
+
+/// The same as in the query, which comes first.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `dialect` reads")]
+pub(crate) struct BotRequest {
+    /// The meeting.
+    meeting_number: Option<String>,
+    /// The meeting, where there is no `meeting_number`.
+    meeting_id: Option<String>,
+    /// A Zoom link, where there is neither.
+    meeting_url: Option<String>,
+    /// What the vendor calls the bot, for the usage record.
+    bot_uuid: Option<String>,
+    /// The same.
+    bot_id: Option<String>,
+}
+
+/// A token under each of the names that vendors look for; those of the URL's type are there.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the answer that `dialect` writes")]
+pub(crate) struct BotToken {
+    /// The token.
+    token: String,
+    /// With `onbehalf`.
+    #[schema(nullable = false)]
+    onbehalf_token: Option<String>,
+    /// With `onbehalf`.
+    #[schema(nullable = false)]
+    obf: Option<String>,
+    /// With `zak`.
+    #[schema(nullable = false)]
+    zak_token: Option<String>,
+    /// With `zak`.
+    #[schema(nullable = false)]
+    zak: Option<String>,
+    /// With `local_recording`.
+    #[schema(nullable = false)]
+    join_token: Option<String>,
+    /// With `local_recording`.
+    #[schema(nullable = false)]
+    app_privilege_token: Option<String>,
 }
 
 /// Sent again with the same key, a request is done once and answered the same.

@@ -25,6 +25,11 @@ pub(crate) fn ok(data: impl Serialize) -> Reply {
     )
 }
 
+/// 200 with a JSON object as it is, for those who know no envelope.
+pub(crate) fn bare(body: &impl Serialize) -> Reply {
+    json(StatusCode::OK, body)
+}
+
 /// 200 with a page of a list, and the cursor of the next one.
 pub(crate) fn page(items: impl Serialize, next: Option<String>) -> Reply {
     let mut response = ok(items)?;
@@ -46,14 +51,36 @@ pub(crate) fn created(data: impl Serialize) -> Reply {
     )
 }
 
+/// 200 with a text and nothing around it.
+pub(crate) fn text(text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    let plain = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
 /// An error in the envelope.
 pub fn error(error: &ApiError) -> Response<String> {
     // The body is a handful of strings and numbers: it always serializes.
-    let mut response = json(error.status(), &error.body()).unwrap_or_default();
+    let response = json(error.status(), &error.body()).unwrap_or_default();
+    with_hints(response, error)
+}
+
+/// An error's words, as plain text.
+pub(crate) fn plain_error(error: &ApiError) -> Response<String> {
+    let mut response = text(error.to_string());
+    *response.status_mut() = error.status();
+    with_hints(response, error)
+}
+
+/// What an error's headers say: when to come again, and how.
+fn with_hints(mut response: Response<String>, error: &ApiError) -> Response<String> {
+    let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after() {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if matches!(error, ApiError::MethodNotAllowed) {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
     }
     response
 }

@@ -2,8 +2,7 @@
 //!
 //! API Gateway's event is read into our own type and not into `lambda_http`'s: that one is turned away whole
 //! for one header that is not ASCII, and panics where Host and X-Forwarded-Proto make no URL. Here nothing
-//! a client sends can fail before a handler sees it, and host, method and path are not even read: the
-//! gateway has routed already.
+//! a client sends can fail before a handler sees it. The Host header is not read: where the API is, the gateway says.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,6 +17,7 @@ use shared::credential::{CredentialId, Reconnect, TeamId};
 use shared::meter::Meter;
 use shared::stores::Admission;
 use shared::timestamp::Timestamp;
+use shared::token_url::{UrlId, UrlToken};
 
 use crate::error::ApiError;
 
@@ -25,6 +25,7 @@ use crate::error::ApiError;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
+    http_method: Option<String>,
     headers: Option<HashMap<String, String>>,
     multi_value_headers: Option<HashMap<String, Vec<String>>>,
     query_string_parameters: Option<HashMap<String, String>>,
@@ -39,6 +40,8 @@ pub struct Event {
 #[serde(rename_all = "camelCase", default)]
 struct RequestContext {
     request_id: Option<String>,
+    domain_name: Option<String>,
+    path: Option<String>,
 }
 
 /// What becomes known while a request is handled, for its headers and its log line.
@@ -50,6 +53,8 @@ pub(crate) struct Trail {
     pub(crate) credential: OnceLock<CredentialId>,
     /// How it stands against the team's rate, once counted.
     pub(crate) admission: OnceLock<Admission>,
+    /// Set where whoever calls reads plain text, not JSON.
+    pub(crate) plain_text: OnceLock<()>,
     /// The network calls it made.
     pub(crate) meter: Arc<Meter>,
     /// What it did with grants.
@@ -153,8 +158,8 @@ impl Request {
         };
         let gateway_id = event
             .request_context
-            .take()
-            .and_then(|context| context.request_id);
+            .as_mut()
+            .and_then(|context| context.request_id.take());
         let header_safe =
             |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
         let id = gateway_id.filter(header_safe).unwrap_or(invocation_id);
@@ -227,20 +232,50 @@ impl Request {
             .filter(|value| !value.is_empty())
     }
 
+    /// The HTTP method, in capitals; empty where the event names none.
+    pub(crate) fn method(&self) -> &str {
+        self.event.http_method.as_deref().unwrap_or_default()
+    }
+
+    /// Where the API is, as whoever calls reached it and the gateway says: `https://`, the domain and what stands
+    /// before `route` in the path, which is the stage of an `execute-api` domain and the base path of another.
+    pub(crate) fn origin(&self, route: &str) -> Option<String> {
+        let context = self.event.request_context.as_ref()?;
+        let domain = context.domain_name.as_ref()?;
+        let (before, _) = context.path.as_ref()?.rsplit_once(route)?;
+        Some(format!("https://{domain}{before}"))
+    }
+
+    fn parameter(&self, name: &str) -> &str {
+        let parameters = self.event.path_parameters.as_ref();
+        parameters
+            .and_then(|parameters| parameters.get(name))
+            .map_or("", String::as_str)
+    }
+
     /// The `{id}` in the path. One that is no UUID is the caller's mistake, not an absence.
     pub(crate) fn credential_id(&self) -> Result<CredentialId, ApiError> {
-        let text = self
-            .event
-            .path_parameters
-            .as_ref()
-            .and_then(|parameters| parameters.get("id"));
-        let id = text.map_or("", String::as_str).parse();
+        let id = self.parameter("id").parse();
         let id = id.map_err(|rule| ApiError::Validation {
             at: "params/id",
             rule,
         })?;
         self.trail.credential.get_or_init(|| id);
         Ok(id)
+    }
+
+    /// The `{url_id}` in the path. One that is no UUID is the caller's mistake, not an absence.
+    pub(crate) fn url_id(&self) -> Result<UrlId, ApiError> {
+        let id = self.parameter("url_id").parse();
+        id.map_err(|rule| ApiError::Validation {
+            at: "params/url_id",
+            rule,
+        })
+    }
+
+    /// The `{token}` in the path: a secret. One that is none is unknown, and nothing is read to find out.
+    pub(crate) fn url_token(&self) -> Result<UrlToken, ApiError> {
+        UrlToken::parse(self.parameter("token")).map_err(|_| ApiError::TokenUrlNotFound)
     }
 
     /// The body's bytes, decoded where the gateway encoded them.

@@ -97,7 +97,10 @@ where
     let error = reply.as_ref().err();
     let outcome = error.and_then(ApiError::outcome);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
-    let mut response = reply.unwrap_or_else(|error| reply::error(&error));
+    let mut response = reply.unwrap_or_else(|error| match trail.plain_text.get() {
+        Some(()) => reply::plain_error(&error),
+        None => reply::error(&error),
+    });
 
     let headers = response.headers_mut();
     headers.extend(reply::security_headers());

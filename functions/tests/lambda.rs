@@ -35,17 +35,16 @@ const DELETE: &str = env!("CARGO_BIN_EXE_delete-credential");
 const LIST_EVENTS: &str = env!("CARGO_BIN_EXE_list-events");
 const CHECK: &str = env!("CARGO_BIN_EXE_check-credential");
 const KEEP_ALIVE: &str = env!("CARGO_BIN_EXE_keep-alive");
+const CREATE_URL: &str = env!("CARGO_BIN_EXE_create-token-url");
+const LIST_URLS: &str = env!("CARGO_BIN_EXE_list-token-urls");
+const DELETE_URL: &str = env!("CARGO_BIN_EXE_delete-token-url");
+const TOKEN_URL: &str = env!("CARGO_BIN_EXE_token-url");
 
 /// What API Gateway invokes.
 const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
 
-/// What Lambda itself sets, and what every one of these functions needs.
-const EVERYWHERE: [&str; 4] = [
-    "AWS_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "CREDENTIALS_TABLE",
-];
+/// What Lambda itself sets.
+const EVERYWHERE: [&str; 3] = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 /// What a function does not start without: its powers, and no more.
 fn required(binary: &str) -> Vec<&'static str> {
@@ -61,6 +60,23 @@ fn required(binary: &str) -> Vec<&'static str> {
             "EVENTS_TABLE",
             "ENVELOPE_KEY_ID",
         ],
+        CREATE_URL => &["KEYS_TABLE", "REQUESTS_TABLE", "TOKEN_URLS_TABLE"],
+        LIST_URLS => &["KEYS_TABLE", "TOKEN_URLS_TABLE"],
+        DELETE_URL => {
+            return [
+                &EVERYWHERE,
+                &["KEYS_TABLE", "REQUESTS_TABLE", "TOKEN_URLS_TABLE"][..],
+            ]
+            .concat();
+        }
+        TOKEN_URL => &[
+            "KEYS_TABLE",
+            "REQUESTS_TABLE",
+            "TOKEN_URLS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
         _ => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
@@ -68,7 +84,7 @@ fn required(binary: &str) -> Vec<&'static str> {
             "ENVELOPE_KEY_ID",
         ],
     };
-    [&EVERYWHERE, more].concat()
+    [&EVERYWHERE, &["CREDENTIALS_TABLE"][..], more].concat()
 }
 
 /// What it reads and can do without.
@@ -819,7 +835,8 @@ async fn an_event_without_what_is_needed_is_refused_in_the_envelope() {
 
 #[tokio::test]
 async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
-    for binary in ALL.into_iter().chain([KEEP_ALIVE]) {
+    let others = [KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL];
+    for binary in ALL.into_iter().chain(others) {
         let required = required(binary);
         for missing in &required {
             for set in [None, Some("")] {

@@ -19,8 +19,9 @@ use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    check_credential, create_credential, delete_credential, get_credential, keep_alive,
-    list_credentials, list_events, mint_token, update_credential,
+    check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
+    get_credential, keep_alive, list_credentials, list_events, list_token_urls, mint_token,
+    token_url, update_credential,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -30,13 +31,13 @@ use serde_json::{Value, json};
 use shared::cause::chain;
 use shared::config::Aws;
 use shared::envelope::Envelope;
-use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets};
+use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
 use crate::tables::Names;
@@ -58,14 +59,16 @@ pub struct Services {
     credentials: Credentials,
     secrets: Secrets,
     events: Events,
+    token_urls: TokenUrls,
     envelope: Envelope,
     zoom: Zoom,
     grants: Grants,
+    public: Url,
 }
 
 impl Services {
-    /// Builds the clients, as each Lambda's `main` does.
-    pub fn new(aws: &Aws, tables: &Names, envelope_key: &str, zoom: Zoom) -> Self {
+    /// Builds the clients, as each Lambda's `main` does. `public` is where callers reach the gateway.
+    pub fn new(aws: &Aws, tables: &Names, envelope_key: &str, zoom: Zoom, public: Url) -> Self {
         let dynamodb = aws.dynamodb();
         let credentials = Credentials::new(dynamodb.clone(), tables.credentials.clone());
         let secrets = Secrets::new(dynamodb.clone(), tables.secrets.clone());
@@ -73,7 +76,8 @@ impl Services {
         let events = Events::new(dynamodb.clone(), tables.events.clone(), RETENTION);
         Self {
             keys: Keys::new(dynamodb.clone(), tables.keys.clone()),
-            requests: Requests::new(dynamodb, tables.requests.clone()),
+            requests: Requests::new(dynamodb.clone(), tables.requests.clone()),
+            token_urls: TokenUrls::new(dynamodb, tables.token_urls.clone()),
             grants: Grants::new(
                 credentials.clone(),
                 secrets.clone(),
@@ -87,6 +91,7 @@ impl Services {
             events,
             envelope,
             zoom,
+            public,
         }
     }
 }
@@ -110,10 +115,14 @@ enum Function {
     Mint,
     ListEvents,
     Check,
+    CreateTokenUrl,
+    ListTokenUrls,
+    DeleteTokenUrl,
+    TokenUrl,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 8] = [
+const ROUTES: [(&str, Function); 12] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
@@ -122,19 +131,26 @@ const ROUTES: [(&str, Function); 8] = [
     (mint_token::ROUTE, Function::Mint),
     (list_events::ROUTE, Function::ListEvents),
     (check_credential::ROUTE, Function::Check),
+    (create_token_url::ROUTE, Function::CreateTokenUrl),
+    (list_token_urls::ROUTE, Function::ListTokenUrls),
+    (delete_token_url::ROUTE, Function::DeleteTokenUrl),
+    (token_url::ROUTE, Function::TokenUrl),
 ];
 
 impl Function {
     /// When it is stopped, as the template has it.
     fn time_out(self) -> Duration {
         match self {
-            Self::Mint | Self::Check => LONGEST,
+            Self::Mint | Self::Check | Self::TokenUrl => LONGEST,
             Self::Create
             | Self::List
             | Self::Get
             | Self::Update
             | Self::Delete
-            | Self::ListEvents => PATIENCE,
+            | Self::ListEvents
+            | Self::CreateTokenUrl
+            | Self::ListTokenUrls
+            | Self::DeleteTokenUrl => PATIENCE,
         }
     }
 }
@@ -220,7 +236,7 @@ impl Gateway {
             .value
             .functions
             .iter()
-            .find(|(known, _)| *known == method.as_str())?;
+            .find(|(known, _)| *known == "ANY" || *known == method.as_str())?;
         let parameters = found.params.iter().map(|(name, value)| {
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
             (name.to_owned(), value)
@@ -295,77 +311,56 @@ impl Gateway {
             credentials,
             secrets,
             events,
+            token_urls,
             envelope,
             zoom,
             grants,
+            public,
         } = &*self.services;
+        macro_rules! run {
+            ($function:ident, $($power:expr),+) => {
+                invoke($function::ROUTE, event, async |request| {
+                    $function::handle($($power,)+ &request).await
+                })
+                .await
+            };
+        }
         match function {
-            Function::Create => {
-                invoke(create_credential::ROUTE, event, async |request| {
-                    create_credential::handle(
-                        keys,
-                        requests,
-                        credentials,
-                        secrets,
-                        envelope,
-                        zoom,
-                        &request,
-                    )
-                    .await
-                })
-                .await
-            }
-            Function::List => {
-                invoke(list_credentials::ROUTE, event, async |request| {
-                    list_credentials::handle(keys, credentials, &request).await
-                })
-                .await
-            }
-            Function::Get => {
-                invoke(get_credential::ROUTE, event, async |request| {
-                    get_credential::handle(keys, credentials, &request).await
-                })
-                .await
-            }
-            Function::Update => {
-                invoke(update_credential::ROUTE, event, async |request| {
-                    update_credential::handle(
-                        keys,
-                        requests,
-                        credentials,
-                        secrets,
-                        envelope,
-                        zoom,
-                        &request,
-                    )
-                    .await
-                })
-                .await
-            }
-            Function::Delete => {
-                invoke(delete_credential::ROUTE, event, async |request| {
-                    delete_credential::handle(keys, requests, credentials, &request).await
-                })
-                .await
-            }
-            Function::Mint => {
-                invoke(mint_token::ROUTE, event, async |request| {
-                    mint_token::handle(keys, requests, grants, &request).await
-                })
-                .await
-            }
-            Function::ListEvents => {
-                invoke(list_events::ROUTE, event, async |request| {
-                    list_events::handle(keys, credentials, events, &request).await
-                })
-                .await
-            }
-            Function::Check => {
-                invoke(check_credential::ROUTE, event, async |request| {
-                    check_credential::handle(keys, requests, grants, &request).await
-                })
-                .await
-            }
+            Function::Create => run!(
+                create_credential,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom
+            ),
+            Function::List => run!(list_credentials, keys, credentials),
+            Function::Get => run!(get_credential, keys, credentials),
+            Function::Update => run!(
+                update_credential,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom
+            ),
+            Function::Delete => run!(delete_credential, keys, requests, credentials),
+            Function::Mint => run!(mint_token, keys, requests, grants),
+            Function::ListEvents => run!(list_events, keys, credentials, events),
+            Function::Check => run!(check_credential, keys, requests, grants),
+            Function::CreateTokenUrl => run!(
+                create_token_url,
+                keys,
+                requests,
+                credentials,
+                token_urls,
+                Some(public)
+            ),
+            Function::ListTokenUrls => run!(list_token_urls, keys, credentials, token_urls),
+            Function::DeleteTokenUrl => run!(delete_token_url, keys, requests, token_urls),
+            Function::TokenUrl => run!(token_url, keys, requests, token_urls, grants),
         }
     }
 }

@@ -100,22 +100,6 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
         sort: "refreshed_at",
         projected: &["team_id"],
     };
-    let by_credential = Index {
-        name: "by-credential",
-        partition: "credential_id",
-        sort: "url_id",
-        projected: &[
-            "team_id",
-            "type",
-            "label",
-            "meeting_id",
-            "max_uses",
-            "uses",
-            "created_at",
-            "expires_at",
-            "revoked_at",
-        ],
-    };
     let tables = [
         (
             &names.credentials,
@@ -157,10 +141,10 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
         (
             &names.token_urls,
             Schema {
-                partition: "token_hash",
-                sort: None,
+                partition: "credential_id",
+                sort: Some("url_id"),
                 ttl: Some("purge_at"),
-                index: Some(by_credential),
+                index: None,
             },
         ),
         (

@@ -56,14 +56,7 @@ impl ApiKey {
 
     /// Reads the key a caller sent.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let end = text
-            .len()
-            .checked_sub(CHECKSUM_CHARACTERS)
-            .ok_or(Malformed)?;
-        let (body, sum) = text.split_at_checked(end).ok_or(Malformed)?;
-        if checksum(body) != sum {
-            return Err(Malformed);
-        }
+        let body = checked(text).ok_or(Malformed)?;
         let end = body.len().checked_sub(RANDOM_CHARACTERS).ok_or(Malformed)?;
         let (head, random) = body.split_at_checked(end).ok_or(Malformed)?;
         if !random
@@ -163,7 +156,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn checksum(text: &str) -> String {
+/// What stands before the checksum that text ends with, where it holds.
+pub(crate) fn checked(text: &str) -> Option<&str> {
+    let end = text.len().checked_sub(CHECKSUM_CHARACTERS)?;
+    let (body, sum) = text.split_at_checked(end)?;
+    (checksum(body) == sum).then_some(body)
+}
+
+pub(crate) fn checksum(text: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest = usize::try_from(crc32fast::hash(text.as_bytes())).unwrap_or_default();
     let mut digits = [b'0'; CHECKSUM_CHARACTERS];

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::config::{
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
-use reqwest::Url;
+pub use reqwest::Url;
 
 use crate::meter::{Counting, Service};
 use crate::stores;
@@ -107,6 +107,12 @@ fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
         Ok(0) | Err(_) => Err(Error::Invalid(name, "is not a number of days")),
         Ok(days) => Ok(Duration::from_hours(24 * u64::from(days))),
     }
+}
+
+/// Where callers reach the API, if `PUBLIC_BASE_URL` says so: a domain of one's own that the gateway does not know of.
+pub fn public_base_url() -> Result<Option<Url>, Error> {
+    const NAME: &str = "PUBLIC_BASE_URL";
+    optional(NAME).map(|_| url(NAME, "")).transpose()
 }
 
 /// Zoom where `ZOOM_OAUTH_BASE_URL` and `ZOOM_API_BASE_URL` say; Zoom's own hosts by default.

@@ -54,7 +54,7 @@ macro_rules! bounded_text {
 }
 
 bounded_text!(
-    /// What the owner calls a credential; need not be unique.
+    /// What the owner calls a credential or a token URL; need not be unique.
     Name, 1..=100,
     "must NOT have fewer than 1 characters", "must NOT have more than 100 characters"
 );
@@ -129,19 +129,23 @@ pub(crate) fn created_at(id: Uuid) -> Timestamp {
 impl FromStr for CredentialId {
     type Err = Invalid;
 
-    /// Takes the hyphenated form in either case: versions 1 to 8, the nil and the max UUID, as the
-    /// published pattern does.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        const RULE: Invalid = Invalid("must match format \"uuid\"");
-        let uuid = Uuid::try_parse(text).map_err(|_| RULE)?;
-        let hyphenated = text.len() == 36;
-        let versioned =
-            uuid.get_variant() == Variant::RFC4122 && (1..=8).contains(&uuid.get_version_num());
-        if hyphenated && (versioned || uuid.is_nil() || uuid.is_max()) {
-            Ok(Self(uuid))
-        } else {
-            Err(RULE)
-        }
+        uuid(text).map(Self)
+    }
+}
+
+/// Takes the hyphenated form in either case: versions 1 to 8, the nil and the max UUID, as the published
+/// pattern does.
+pub(crate) fn uuid(text: &str) -> Result<Uuid, Invalid> {
+    const RULE: Invalid = Invalid("must match format \"uuid\"");
+    let uuid = Uuid::try_parse(text).map_err(|_| RULE)?;
+    let hyphenated = text.len() == 36;
+    let versioned =
+        uuid.get_variant() == Variant::RFC4122 && (1..=8).contains(&uuid.get_version_num());
+    if hyphenated && (versioned || uuid.is_nil() || uuid.is_max()) {
+        Ok(uuid)
+    } else {
+        Err(RULE)
     }
 }
 

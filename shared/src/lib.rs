@@ -16,4 +16,5 @@ pub mod secret;
 pub mod stores;
 pub mod timestamp;
 pub mod token;
+pub mod token_url;
 pub mod zoom;

@@ -1,6 +1,7 @@
 //! What a bot joins with, and what it joins.
 
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 use utoipa::ToSchema;
 
 use crate::credential::Invalid;
@@ -59,6 +60,30 @@ impl MeetingId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The meeting that a Zoom link leads to: `/j/…`, `/s/…`, `/w/…`, `/wc/…/join` or `/wc/join/…` on `zoom.us` or below.
+    /// Nothing in any other link, a personal one (`/my/…`) for one.
+    pub fn in_link(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let Some(Host::Domain(host)) = url.host() else {
+            return None;
+        };
+        let is_zoom = host == "zoom.us" || host.ends_with(".zoom.us");
+        if !is_zoom || !matches!(url.scheme(), "http" | "https") {
+            return None;
+        }
+        let mut path = url.path_segments()?;
+        let digits = match (path.next()?, path.next()?) {
+            ("j" | "s" | "w" | "wc", digits) if is_digits(digits) => digits,
+            ("wc", "join") => path.next().filter(|digits| is_digits(digits))?,
+            _ => return None,
+        };
+        Self::try_from(digits.to_owned()).ok()
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl TryFrom<String> for MeetingId {
@@ -66,7 +91,7 @@ impl TryFrom<String> for MeetingId {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        if (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if (1..=20).contains(&digits.len()) && is_digits(&digits) {
             Ok(Self(digits))
         } else {
             Err(Invalid("must be a Zoom meeting number: 1 to 20 digits"))

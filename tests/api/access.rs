@@ -31,6 +31,7 @@ pub(crate) fn endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
         ),
         (Method::GET, format!("{one}/events"), None),
         (Method::POST, format!("{one}/check"), None),
+        (Method::GET, format!("{one}/token-urls"), None),
         (Method::DELETE, one, None),
     ]
 }

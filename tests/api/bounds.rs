@@ -255,6 +255,23 @@ async fn a_delete_is_three_round_trips() {
     assert_eq!(delete, costs(3, 4, 0, 0));
 }
 
+#[tokio::test]
+async fn token_urls_cost_what_credentials_do() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let urls = format!("{}/token-urls", at(&id));
+
+    let body = json!({ "type": "zak" });
+    let create = cost(&world, Method::POST, &urls, body, 201).await;
+    assert_eq!(create, costs(3, 5, 0, 0));
+    let list = cost(&world, Method::GET, &urls, Value::Null, 200).await;
+    assert_eq!(list, costs(1, 3, 0, 0));
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    let one = format!("{urls}/{}", url.id);
+    let delete = cost(&world, Method::DELETE, &one, Value::Null, 200).await;
+    assert_eq!(delete, costs(3, 4, 0, 0));
+}
+
 /// Protocols 3, I6: the code is spent, so nothing may come between it and the commit.
 #[tokio::test]
 async fn nothing_stands_between_zooms_answer_and_the_commit() {

@@ -11,6 +11,7 @@
 
 mod access;
 mod anywhere;
+mod bots;
 mod bounds;
 mod checking;
 mod concurrency;
@@ -31,8 +32,10 @@ mod pkce;
 mod properties;
 mod proxy;
 mod reading;
+mod refreshing;
 mod secrecy;
 mod siblings;
+mod token_urls;
 mod updating;
 mod vault;
 mod world;

@@ -8,7 +8,10 @@ use shared::api_key::ApiKey;
 use shared::credential::{CredentialId, Name, TeamId};
 use shared::extra::Extra;
 use shared::timestamp::Timestamp;
+use shared::token::MeetingId;
+use shared::token_url::{UrlId, UrlToken};
 
+use crate::bots;
 use crate::world::text_of;
 
 fn has(extra: &Extra, key: &str, value: &str) -> bool {
@@ -217,6 +220,80 @@ proptest! {
     fn no_text_makes_the_key_parser_panic(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,60}") {
         for text in [text.clone(), format!("zcv_{text}"), format!("zcv_{text}_{tail}"), format!("{tail}{text}")] {
             prop_assert!(ApiKey::parse(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn a_urls_token_is_read_back_and_none_of_its_characters_may_change(
+        credential: [u8; 16], url: [u8; 16], at: proptest::sample::Index, other: char,
+    ) {
+        let (credential, url) = (CredentialId::from_bytes(credential), UrlId::from_bytes(url));
+        let text = bots::text_of(UrlToken::generate(credential, url).unwrap());
+        let read = UrlToken::parse(&text).unwrap();
+        prop_assert_eq!((read.credential(), read.url()), (credential, url));
+        let shown = format!("{read:?}");
+        prop_assert!(!shown.contains(text.get(4..16).unwrap()));
+        prop_assert!(!shown.contains(text.get(50..62).unwrap()));
+        prop_assert!(text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_'));
+
+        let mut changed: Vec<char> = text.chars().collect();
+        let at = at.index(changed.len());
+        if changed[at] != other {
+            changed[at] = other;
+            prop_assert!(UrlToken::parse(&changed.iter().collect::<String>()).is_err());
+        }
+        changed.remove(at);
+        prop_assert!(UrlToken::parse(&changed.iter().collect::<String>()).is_err());
+        prop_assert!(UrlToken::parse(&[text.as_str(), &other.to_string()].concat()).is_err());
+        prop_assert!(UrlToken::parse(&[&other.to_string(), text.as_str()].concat()).is_err());
+        prop_assert!(UrlToken::parse(&text.to_uppercase()).is_err());
+        prop_assert!(ApiKey::parse(&text).is_err());
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_of_urls_tokens_panic(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,120}") {
+        for text in [text.clone(), format!("ztu_{text}"), format!("ztu_{tail}"), format!("{tail}{text}")] {
+            prop_assert!(UrlToken::parse(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn a_zoom_link_leads_to_its_meeting_and_no_other_link_to_any(
+        digits in "[0-9]{1,20}", host in "([a-z0-9-]{1,10}\\.){0,2}", pwd in "[a-zA-Z0-9.]{0,20}",
+    ) {
+        let meeting = MeetingId::try_from(digits.clone()).unwrap();
+        let links = |host: &str| [
+            format!("https://{host}/j/{digits}?pwd={pwd}#success"),
+            format!("http://{host}/j/{digits}/"),
+            format!("https://{}/s/{digits}", host.to_uppercase()),
+            format!("https://{host}:443/w/{digits}?tk={pwd}"),
+            format!("https://{host}/wc/{digits}/join?pwd={pwd}"),
+            format!("https://{host}/wc/{digits}/start"),
+            format!("https://{host}/wc/join/{digits}"),
+        ];
+        // Labels that begin or end with a hyphen are nobody's, and the parser of URLs says so.
+        let host = host.replace("-.", ".").replace("..", ".").trim_start_matches(['-', '.']).to_owned();
+        for link in links(&format!("{host}zoom.us")) {
+            if let Some(found) = MeetingId::in_link(&link) {
+                prop_assert_eq!(found, meeting.clone());
+            } else {
+                prop_assert!(url::Url::parse(&link).is_err(), "{}", link);
+            }
+        }
+        for link in links(&format!("{host}zoom.us.evil.example")).into_iter().chain(links("evilzoom.us")) {
+            prop_assert_eq!(MeetingId::in_link(&link), None);
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_of_zoom_links_panic(text in near(vec![
+        "https://zoom.us/j/98765432101?pwd=x".into(), "https://us02web.zoom.us/wc/join/98765432101".into(),
+        "https://zoom.us/my/jane".into(), "zoommtg://zoom.us/join?confno=98765432101".into(),
+        "https://user:pw@zoom.us/j/1".into(), "https://[::1]/j/1".into(), "https://zoom.us".into(),
+    ])) {
+        if let Some(meeting) = MeetingId::in_link(&text) {
+            prop_assert!((1..=20).contains(&meeting.as_str().len()));
+            prop_assert!(meeting.as_str().bytes().all(|it| it.is_ascii_digit()));
         }
     }
 

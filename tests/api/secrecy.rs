@@ -161,7 +161,7 @@ impl Write for Log {
 /// Every attribute of every row of every table, text as text and bytes as bytes.
 async fn dump(world: &World) -> Vec<u8> {
     let mut dump = Vec::new();
-    for table in ["credentials", "secrets", "keys", "requests"] {
+    for table in ["credentials", "secrets", "keys", "requests", "token-urls"] {
         let answer = world.dynamodb.scan().table_name(table).send().await;
         let rows = answer.unwrap().items.unwrap();
         assert!(!rows.is_empty(), "{table}");
@@ -181,6 +181,8 @@ async fn dump(world: &World) -> Vec<u8> {
 struct Round {
     world: World,
     answers: Vec<Answer>,
+    /// How many answers more there were, in which secrets belong.
+    bots: usize,
     canaries: Vec<Canary>,
 }
 
@@ -202,6 +204,7 @@ impl Round {
         Self {
             world,
             answers: Vec::new(),
+            bots: 0,
             canaries,
         }
     }
@@ -272,6 +275,49 @@ impl Round {
             self.saw(200, answer);
         }
         id
+    }
+
+    /// Token URLs, whose secret stands in their path, and a token that one of them gave.
+    async fn bots(&mut self, id: &str) {
+        let url = self.world.given_url(id, json!({ "type": "zak" })).await;
+        let token = url.token().to_owned();
+        let random = token.get(47..90).unwrap();
+        self.canaries.push(Canary::new("a URL's token", &token));
+        self.canaries.push(Canary::new("its random part", random));
+        let cut = token.get(1..).unwrap();
+        for (status, method, token) in [
+            (200, Method::GET, &*token),
+            (200, Method::POST, &token),
+            (404, Method::GET, cut),
+            (404, Method::POST, cut),
+            (405, Method::PUT, &token),
+        ] {
+            let url = url.url.replace(url.token(), token);
+            let request = self
+                .world
+                .acme
+                .http()
+                .request(method, format!("{url}?bot_id=b"));
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), status);
+            assert!(!format!("{:?}", answer.headers()).contains(random));
+            let text = answer.text().await.unwrap();
+            assert!(!text.contains(random));
+            if status == 200 {
+                let text = text
+                    .rsplit_once(r#""token":""#)
+                    .map_or(&*text, |(_, it)| it);
+                self.canaries
+                    .push(Canary::new("a bot's token", text.trim_end_matches("\"}")));
+            }
+            self.bots += 1;
+        }
+        let answer = self.world.acme.urls(id, "").await;
+        self.saw(200, answer);
+        let answer = self.world.acme.delete_url(id, &url.id).await;
+        self.saw(200, answer);
+        // It made the URL.
+        self.bots += 1;
     }
 
     async fn refusals(&mut self, id: &str) {
@@ -423,6 +469,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let recording = log.record(Level::INFO);
     let mut round = Round::new().await;
     let id = round.successes().await;
+    round.bots(&id).await;
     round.refusals(&id).await;
     round.echoes().await;
     round.outages().await;
@@ -438,7 +485,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
         assert_absent(&round.canaries, "a header", headers.as_bytes());
     }
     // One line a request, more where something failed.
-    assert_eq!(log.requests().len(), round.answers.len());
+    assert_eq!(log.requests().len(), round.answers.len() + round.bots);
     assert_absent(&round.canaries, "the log", &log.bytes());
     assert_absent(&round.canaries, "a table", &dump(&round.world).await);
     let calls = round.world.wire.calls();
@@ -454,6 +501,7 @@ async fn no_secret_is_logged_at_any_level() {
     let mut round = Round::new().await;
     let recording = log.record(Level::TRACE);
     let id = round.successes().await;
+    round.bots(&id).await;
     let answer = round.world.acme.delete(&id).await;
     round.saw(200, answer);
     drop(recording);
@@ -487,6 +535,7 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         AppCredentials,
         Plaintext,
         shared::api_key::ApiKey,
+        shared::token_url::UrlToken,
         shared::envelope::DataKey,
         shared::zoom::Tokens,
         functions::request::Request,

@@ -144,10 +144,11 @@ impl World {
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
         let client = client.with_patience(patience);
         let zoom_client = client.clone();
-        let gateway = Gateway::new(Services::new(&wired, &names, &kms.default_key(), client));
-
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let public = url.parse().unwrap();
+        let key = kms.default_key();
+        let gateway = Gateway::new(Services::new(&wired, &names, &key, client, public));
         tokio::spawn(
             gateway
                 .clone()
@@ -530,6 +531,17 @@ impl World {
         });
         let body = user_body(user, &self.code_of(user, None));
         id_of(&self.acme.create(body).await.expect(201))
+    }
+
+    /// Time passes: whoever held a lease has had its time.
+    pub(crate) async fn end_leases(&self) {
+        for mut row in self.items("secrets").await {
+            if row.contains_key("lease_until") {
+                let past = AttributeValue::N("1".to_owned());
+                row.insert("lease_until".to_owned(), past);
+                self.put("secrets", row).await;
+            }
+        }
     }
 
     /// Time passes: a credential's user authorized 10 s earlier than they did.

@@ -225,7 +225,9 @@ impl Stack {
         let zoom = Zoom::new(zoom_oauth.clone(), ApiUrl::configured(zoom_api))
             .map_err(|error| config::Error::Client(error.into()))?
             .with_patience(config::zoom_patience()?);
-        let gateway = Gateway::new(Services::new(&aws, &tables, &envelope_key, zoom));
+        let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
+        let services = Services::new(&aws, &tables, &envelope_key, zoom, public);
+        let gateway = Gateway::new(services);
         let Parts { tasks, stop } = parts;
         let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
         let outside = outside

@@ -10,6 +10,7 @@ mod keys;
 mod operator;
 mod requests;
 mod secrets;
+mod token_urls;
 mod transaction;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
     StoredGrant, due_shards,
 };
+pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
 
 type Item = HashMap<String, AttributeValue>;

@@ -1,0 +1,164 @@
+//! `/t/{token}`: what bots' vendors call, and what they expect back.
+//!
+//! The URL is the key: two vendors send no header. Whoever has none hears one answer, after one read at the most, and
+//! after none where the token's checksum is wrong. KMS and Zoom are called for those who have one.
+
+use std::time::Duration;
+
+use shared::cause::chain;
+use shared::event::{Asked, By};
+use shared::stores::{self, Counted, Keys, Requests, TokenUrls};
+use shared::timestamp::Timestamp;
+use shared::token::MeetingId;
+use shared::token_url::{TokenUrl, UrlToken, UrlTokenType};
+use shared::zoom;
+
+use crate::access;
+use crate::dialect::Dialect;
+use crate::error::{ApiError, ErrorBody};
+use crate::grants::Grants;
+use crate::minting::{self, Minted, Ready, Terms, Wanted};
+use crate::openapi::{BotQuery, BotRequest, BotToken};
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// What the logs call it. Every method: one vendor wants a 405 to `HEAD`, and where the method is
+/// no route of its own, the gateway answers otherwise.
+pub const ROUTE: &str = "ANY /t/{token}";
+
+/// How long an access token must still live to be used: a vendor waits, so it is not refreshed early for its sake.
+const MARGIN: Duration = Duration::from_mins(2);
+/// When the answer should be on its way: the first vendor gives up after 15 s.
+const PATIENCE: Duration = Duration::from_secs(13);
+
+/// Gives a bot its token. What is documented of it is below, once for each method.
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    token_urls: &TokenUrls,
+    grants: &Grants,
+    request: &Request,
+) -> Reply {
+    let answer_by = Timestamp::now().plus(PATIENCE);
+    let dialect = Dialect::of(request)?;
+    let token = request.url_token()?;
+    let row = found(token_urls.get(&token).await)?;
+    let (team, id) = (&row.team, token.credential());
+    request.trail().team.get_or_init(|| team.clone());
+    request.trail().credential.get_or_init(|| id);
+    let call = dialect.call(request);
+    let wanted = wanted(&row.url, call.meeting)?;
+    let terms = Terms {
+        asked: Asked {
+            by: By::TokenUrl(row.url.url_id.to_string()),
+            bot: call.bot,
+        },
+        margin: MARGIN,
+        answer_by,
+    };
+
+    let (use_taken, stored) = tokio::join!(
+        token_urls.take_use(&token),
+        grants.credentials.get(team, id)
+    );
+    found(use_taken)?;
+    let minted: Result<Minted, ApiError> = async {
+        let stored = found(stored)?;
+        let ready = Ready::of(grants, &stored, wanted, &terms);
+        let ready = access::counted(keys, requests, team, request, Counted::Mints, ready).await?;
+        minting::mint(grants, request, team, stored, ready, &terms).await
+    }
+    .await;
+    match minted {
+        Ok(minted) => dialect.answer(row.url.token_type, &minted.token),
+        Err(error) => {
+            give_back(token_urls, &token, request).await;
+            Err(error)
+        }
+    }
+}
+
+/// What is not there is not there for anyone: whether URL, use or credential is missing, nobody learns.
+fn found<T>(read: Result<T, stores::Error>) -> Result<T, ApiError> {
+    match read {
+        Err(stores::Error::NotFound) => Err(ApiError::TokenUrlNotFound),
+        read => Ok(read?),
+    }
+}
+
+/// What the URL gives for a meeting, if it may: its own where it has one.
+fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<Wanted, ApiError> {
+    let meeting = match (&url.meeting_id, named) {
+        (Some(own), Some(named)) if *own != named => return Err(ApiError::AnotherMeeting),
+        (Some(own), _) => Some(own.clone()),
+        (None, named) => named,
+    };
+    Ok(Wanted::Zoom(match url.token_type {
+        UrlTokenType::Onbehalf => zoom::Wanted::Onbehalf { meeting, ttl: None },
+        UrlTokenType::Zak => zoom::Wanted::Zak { ttl: None },
+        UrlTokenType::LocalRecording => {
+            let missing = ApiError::validation(
+                "meeting_id",
+                "is required for a local recording token: send meeting_number, meeting_id or meeting_url",
+            );
+            let meeting = meeting.ok_or(missing)?;
+            zoom::Wanted::LocalRecording { meeting }
+        }
+    }))
+}
+
+/// A use that is not given back is one less for the URL, and no reason to answer otherwise.
+async fn give_back(token_urls: &TokenUrls, token: &UrlToken, request: &Request) {
+    if let Err(error) = token_urls.give_back(token).await {
+        let (request_id, cause) = (request.id(), chain(&error));
+        tracing::warn!(request_id, cause, "a use of a token URL is not given back");
+    }
+}
+
+/// Gives a bot its token, as text
+///
+/// For vendors that send a GET: MeetingBaas, Recall.ai, MeetStream. `HEAD` is a 405. A failure is an HTTP error with a
+/// short text.
+#[utoipa::path(
+    get,
+    path = "/t/{token}",
+    operation_id = "callTokenUrlByGet",
+    tag = "Token URLs",
+    params(
+        ("token" = String, Path, description = "The secret in the URL"),
+        BotQuery,
+    ),
+    responses(
+        (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
+        (status = 403, description = "The URL is for another meeting", body = String, content_type = "text/plain"),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up", body = String, content_type = "text/plain"),
+        (status = "default", description = "As for `POST /v2/zoom-tokens`, in one line", body = String, content_type = "text/plain"),
+    ),
+    security(()),
+)]
+#[expect(dead_code, reason = "documents what `handle` answers to a GET")]
+pub(crate) fn get() {}
+
+/// Gives a bot its token, as JSON
+///
+/// For vendors that send a POST: Attendee, MeetStream. A body that cannot be read says nothing, and is no error.
+#[utoipa::path(
+    post,
+    path = "/t/{token}",
+    operation_id = "callTokenUrlByPost",
+    tag = "Token URLs",
+    request_body(content = Option<BotRequest>, content_type = "application/json"),
+    params(
+        ("token" = String, Path, description = "The secret in the URL"),
+        BotQuery,
+    ),
+    responses(
+        (status = 200, description = "The token, under each of its names", body = BotToken),
+        (status = 403, description = "The URL is for another meeting", body = ErrorBody),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up", body = ErrorBody),
+        (status = "default", description = "As for `POST /v2/zoom-tokens`", body = ErrorBody),
+    ),
+    security(()),
+)]
+#[expect(dead_code, reason = "documents what `handle` answers to a POST")]
+pub(crate) fn post() {}

@@ -1,0 +1,409 @@
+//! Refreshing a grant: what is lost nowhere, said honestly, and found again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use functions::capsule::{Capsule, Replayed};
+use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
+use serde_json::json;
+use shared::credential::{CredentialId, GrantId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::secret::{AppCredentials, Plaintext, TokenPair};
+use shared::stores::{NewPair, Secrets, StoredGrant};
+use shared::timestamp::Timestamp;
+use tokio::sync::Notify;
+
+use crate::minting::mint_onbehalf;
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, World, attribute};
+
+/// The mint of a credential, as the function's invocation: dropping it is a crash.
+fn invoke(world: &World, id: &str) -> tokio::task::JoinHandle<u16> {
+    let body = json!({ "credential_id": id, "type": "onbehalf" });
+    world.invoke(Method::POST, "/v2/zoom-tokens", &body)
+}
+
+/// Somebody who has the vault's tables and keys, and acts as a function that was lost track of.
+struct Ghost {
+    secrets: Secrets,
+    envelope: Envelope,
+    grant: GrantId,
+    binding: Binding,
+}
+
+impl Ghost {
+    async fn of(world: &World, id: &str) -> Self {
+        let row = world.row(id).await;
+        let grant: GrantId = serde_json::from_value(json!(attribute(&row, "grant_id"))).unwrap();
+        Self {
+            secrets: Secrets::new(world.dynamodb.clone(), "secrets".to_owned()),
+            envelope: Envelope::new(
+                world.kms_client().await,
+                world.kms.default_key(),
+                Secrets::NAME,
+            ),
+            grant,
+            binding: Binding {
+                team: world.team("acme"),
+                secret: SecretId::Grant(grant),
+            },
+        }
+    }
+
+    async fn row(&self) -> StoredGrant {
+        self.secrets.grant(self.grant).await.unwrap()
+    }
+
+    async fn key(&self) -> DataKey {
+        self.envelope.data_key(self.binding.clone()).await.unwrap()
+    }
+
+    /// Refreshes at Zoom: the pair that follows the row's, which nobody has stored.
+    async fn refresh(&self, world: &World) -> NewPair {
+        let row = self.row().await;
+        let opened = self.envelope.open(&self.binding, &row.secret.sealed);
+        let pair: TokenPair = opened.await.unwrap().try_into().unwrap();
+        let app = AppCredentials {
+            client_id: CLIENT_ID.to_owned().try_into().unwrap(),
+            client_secret: CLIENT_SECRET.to_owned().try_into().unwrap(),
+        };
+        let patience = std::time::Duration::from_secs(10);
+        let zoom = &world.zoom_client;
+        let tokens = zoom.refresh(&app, &pair.refresh, patience).await.unwrap();
+        self.sealed(&row, &tokens.pair).await
+    }
+
+    /// A pair that Zoom never gave.
+    async fn made_up(&self) -> NewPair {
+        let token = || SecretString::from("made-up-token".to_owned());
+        let pair = TokenPair {
+            access: token(),
+            refresh: token(),
+        };
+        self.sealed(&self.row().await, &pair).await
+    }
+
+    async fn sealed(&self, row: &StoredGrant, pair: &TokenPair) -> NewPair {
+        let plaintext = Plaintext::try_from(pair).unwrap();
+        NewPair {
+            sealed: self
+                .key()
+                .await
+                .seal(row.generation() + 1, &plaintext)
+                .unwrap(),
+            access_expires_at: 1,
+            api_url: None,
+            refreshed_at: Timestamp::now(),
+            late: false,
+        }
+    }
+
+    /// The line of the log that says what could not be stored.
+    fn capsule(&self, world: &World, pair: &NewPair) -> Capsule {
+        let json = json!({
+            "team": world.team("acme"),
+            "grant": self.grant,
+            "pair": pair,
+            "writer": uuid::Uuid::new_v4(),
+        });
+        let text = URL_SAFE_NO_PAD.encode(json.to_string());
+        format!("{}{text}", Capsule::PREFIX).parse().unwrap()
+    }
+
+    async fn replay(&self, capsule: &Capsule) -> Replayed {
+        capsule
+            .replay(&self.secrets, Timestamp::now())
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn thirty_two_at_once_refresh_once_and_get_a_token_each() {
+    let world = Arc::new(World::new().await);
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+
+    let mints = (0..32).map(|_| {
+        let (world, id) = (world.clone(), id.clone());
+        tokio::spawn(async move { mint_onbehalf(&world.acme, &id).await.expect(200) })
+    });
+    let mut tokens = HashSet::new();
+    for mint in mints.collect::<Vec<_>>() {
+        tokens.insert(mint.await.unwrap()["token"].as_str().unwrap().to_owned());
+    }
+
+    assert_eq!(tokens.len(), 32);
+    let grants = world.zoom.grants();
+    assert_eq!(
+        (grants[0].posts.as_slice(), grants[0].spent_posts),
+        ([1, 0].as_slice(), 0)
+    );
+}
+
+#[tokio::test]
+async fn a_pair_in_a_capsule_is_stored_by_its_replay_and_mints() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    let ghost = Ghost::of(&world, &id).await;
+    let capsule = ghost.capsule(&world, &ghost.refresh(&world).await);
+
+    // It is a word without a token in it.
+    let text = capsule.to_string();
+    assert_eq!(text.parse::<Capsule>().unwrap().to_string(), text);
+    assert_eq!(ghost.replay(&capsule).await, Replayed::Stored);
+    assert_eq!(ghost.replay(&capsule).await, Replayed::Known);
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.zoom.grants()[0].generation, 3);
+    assert_eq!(world.zoom.grants()[0].spent_posts, 0);
+    // Long since replaced: it is kept beside, and does no harm.
+    assert_eq!(ghost.replay(&capsule).await, Replayed::Stashed);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_capsule_that_comes_after_the_worst_was_said_brings_the_credential_back() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    let ghost = Ghost::of(&world, &id).await;
+    let capsule = ghost.capsule(&world, &ghost.refresh(&world).await);
+    // Without it, the row's token is spent.
+    let answer = mint_onbehalf(&world.acme, &id).await;
+    answer.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "invalid");
+
+    assert_eq!(ghost.replay(&capsule).await, Replayed::Stored);
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(
+        (&shown["state"], &shown["last_error_message"]),
+        (&json!("active"), &json!(null))
+    );
+}
+
+#[tokio::test]
+async fn a_stashed_pair_is_tried_when_the_rows_own_is_refused() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    let ghost = Ghost::of(&world, &id).await;
+    let lives = ghost.refresh(&world).await;
+    // Another was first, with a pair that Zoom does not know.
+    let first = ghost.made_up().await;
+    let writer = uuid::Uuid::new_v4();
+    let committed = ghost
+        .secrets
+        .commit(ghost.grant, 1, &first, writer, false, Timestamp::now());
+    committed.await.unwrap();
+    ghost
+        .secrets
+        .stash(ghost.grant, &lives.sealed, Timestamp::now())
+        .await
+        .unwrap();
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    let row = ghost.row().await;
+    assert_eq!((row.generation(), row.stash), (3, None));
+}
+
+#[tokio::test]
+async fn an_answer_of_the_commit_that_is_lost_is_no_loss() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.wire.reset();
+    // Every update of the grant's row is heard by DynamoDB and not by us: acquire and commit, each at first.
+    for nth in [2, 4] {
+        world.wire.inject(Rule {
+            service: Some(Service::DynamoDb),
+            operation: Some("UpdateItem"),
+            nth: Some(nth),
+            fault: Fault::DropAfter,
+        });
+    }
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    let grant = &world.zoom.grants()[0];
+    assert_eq!(
+        (grant.posts.as_slice(), grant.spent_posts),
+        ([1, 0].as_slice(), 0)
+    );
+    assert_eq!(Ghost::of(&world, &id).await.row().await.generation(), 2);
+}
+
+#[tokio::test]
+async fn a_crash_between_zoom_and_the_commit_is_said_to_be_one() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.wire.reset();
+    let told = Arc::new(Notify::new());
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/oauth/token"),
+        nth: Some(1),
+        fault: Fault::Hold(told),
+    });
+    let mint = invoke(&world, &id);
+    world.wire.stalled().await;
+    mint.abort();
+    assert!(mint.await.is_err());
+    world.wire.heal();
+    let ghost = Ghost::of(&world, &id).await;
+    assert!(ghost.row().await.attempt.is_some());
+    world.end_leases().await;
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(answer.json()["details"], "refresh_outcome_lost");
+}
+
+#[tokio::test]
+async fn a_refresh_that_zoom_fails_is_tried_once_more_and_then_says_so() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.wire.reset();
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/oauth/token"),
+        nth: None,
+        fault: Fault::Answer(StatusCode::BAD_GATEWAY, "<html>".to_owned()),
+    });
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(world.wire.count(Service::Zoom), 2);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    let row = Ghost::of(&world, &id).await.row().await;
+    assert!(row.lease.is_none(), "it is let go");
+    assert!(row.attempt.is_some(), "it may have been spent");
+    world.wire.heal();
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert!(Ghost::of(&world, &id).await.row().await.attempt.is_none());
+}
+
+#[tokio::test]
+async fn an_apps_fault_is_the_operators_and_heals_with_the_secret() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.zoom.rotate_secret(CLIENT_ID, "another-secret");
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    let shown = world.acme.get(&id).await.expect(200);
+    assert_eq!(shown["state"], "active");
+    assert!(
+        shown["last_error_message"]
+            .as_str()
+            .unwrap()
+            .starts_with("app refused: ")
+    );
+    let row = Ghost::of(&world, &id).await.row().await;
+    assert!(row.lease.is_none() && row.attempt.is_none());
+
+    let mended = json!({ "client_id": CLIENT_ID, "client_secret": "another-secret" });
+    world.acme.update(&id, mended).await.expect(200);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(
+        world.acme.get(&id).await.expect(200)["last_error_message"],
+        json!(null)
+    );
+}
+
+#[tokio::test]
+async fn a_credential_whose_grant_zoom_replaced_adopts_the_one_that_works() {
+    let world = World::new().await;
+    // Authorized within moments of each other: nobody knows yet which Zoom kept.
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    assert_ne!(
+        attribute(&world.row(&older).await, "grant_id"),
+        attribute(&world.row(&newer).await, "grant_id")
+    );
+    world.expire_access().await;
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+
+    assert_eq!(
+        attribute(&world.row(&older).await, "grant_id"),
+        attribute(&world.row(&newer).await, "grant_id")
+    );
+    mint_onbehalf(&world.acme, &newer).await.expect(200);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn an_access_token_that_died_early_is_refreshed() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    // In Zoom's time only: here it is thought to live, and is open in memory.
+    world.zoom.advance(std::time::Duration::from_hours(1));
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    assert_eq!(world.zoom.grants()[0].refreshes, 1);
+}
+
+#[tokio::test]
+async fn a_deleted_credential_does_not_mint_though_its_grant_is_open_in_memory() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    world.acme.delete(&id).await.expect(200);
+    let answer = mint_onbehalf(&world.acme, &id).await;
+    answer.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+}
+
+#[tokio::test]
+async fn a_user_is_found_by_their_zoom_id_with_the_newest_authorization() {
+    let world = World::new().await;
+    let first = world.given_user("first").await;
+    world.age_grant(&first).await;
+    let body = json!({ "credential_user_id": "ada", "type": "zak" });
+    let minted = crate::minting::mint(&world.acme, body.clone())
+        .await
+        .expect(200);
+    assert_eq!(minted["credential_id"], first.as_str());
+    world.acme.delete(&first).await.expect(200);
+    let missing = crate::minting::mint(&world.acme, body).await;
+    missing.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+}
+
+#[tokio::test]
+async fn a_missing_scope_is_named_and_costs_nothing() {
+    let world = World::new().await;
+    let code = world.code_of("ada", Some(&["user:read:user", "user:read:token"]));
+    let body = crate::world::user_body("desk", &code);
+    let id: CredentialId = crate::world::id_of(&world.acme.create(body).await.expect(201))
+        .parse()
+        .unwrap();
+    let body = json!({ "credential_id": id, "type": "zak" });
+    let answer = crate::minting::mint(&world.acme, body).await;
+    answer.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
+    assert_eq!(answer.json()["details"], "user:read:zak");
+    let shown = world.acme.get(&id.to_string()).await.expect(200);
+    assert_eq!(shown["state"], "active");
+    assert_eq!(shown["last_error_message"], "missing scope user:read:zak");
+    mint_onbehalf(&world.acme, &id.to_string())
+        .await
+        .expect(200);
+    assert_eq!(
+        world.acme.get(&id.to_string()).await.expect(200)["last_error_message"],
+        json!(null)
+    );
+}

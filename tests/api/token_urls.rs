@@ -1,0 +1,444 @@
+//! Token URLs as their owner sees them: making, listing, revoking.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::api_key::Permission;
+use shared::timestamp::Timestamp;
+use shared::token_url::{UrlId, UrlToken};
+use uuid::Uuid;
+
+use crate::deleting::expect_gone;
+use crate::proxy::{Fault, Service};
+use crate::world::{Answer, Caller, Item, World, attribute, send, with};
+
+/// What is said of a URL that is not there, or no more.
+pub(crate) const NO_URL: &str = "Token URL not found: it is unknown, revoked, expired or used up";
+
+const APPS: &str = "The credential is the app's alone and has no Zoom user: authorize it with an authorization_code first";
+
+fn path(id: &str) -> String {
+    format!("/v2/zoom-credentials/{id}/token-urls")
+}
+
+impl Caller {
+    /// `POST /v2/zoom-credentials/{id}/token-urls`
+    pub(crate) async fn create_url(&self, id: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, &path(id)).json(&body)).await
+    }
+
+    /// `GET /v2/zoom-credentials/{id}/token-urls` and a query, `?` included.
+    pub(crate) async fn urls(&self, id: &str, query: &str) -> Answer {
+        send(self.request(Method::GET, &format!("{}{query}", path(id)))).await
+    }
+
+    /// `DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}`
+    pub(crate) async fn delete_url(&self, id: &str, url: &str) -> Answer {
+        send(self.request(Method::DELETE, &format!("{}/{url}", path(id)))).await
+    }
+}
+
+/// A token URL as its owner has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Url {
+    pub(crate) id: String,
+    pub(crate) url: String,
+}
+
+impl Url {
+    /// The secret in it.
+    pub(crate) fn token(&self) -> &str {
+        self.url.rsplit_once("/t/").unwrap().1
+    }
+}
+
+impl World {
+    /// A URL of `acme`'s credential.
+    pub(crate) async fn given_url(&self, id: &str, body: Value) -> Url {
+        let made = self.acme.create_url(id, body).await.expect(201);
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        Url {
+            id: text("url_id"),
+            url: text("url"),
+        }
+    }
+
+    /// The row of a URL.
+    pub(crate) async fn url_row(&self, url: &str) -> Item {
+        let mut rows = self.items("token-urls").await.into_iter();
+        rows.find(|row| attribute(row, "url_id") == url).unwrap()
+    }
+
+    /// Time passes: the URL ended a moment ago.
+    pub(crate) async fn expire_url(&self, url: &str) {
+        let mut row = self.url_row(url).await;
+        let past = Timestamp::now().to_string();
+        row.insert("expires_at".to_owned(), AttributeValue::S(past));
+        self.put("token-urls", row).await;
+    }
+
+    /// How many uses of a URL are taken.
+    pub(crate) async fn uses(&self, url: &str) -> String {
+        attribute(&self.url_row(url).await, "uses").to_owned()
+    }
+}
+
+#[track_caller]
+fn expect_no_url(answer: &Answer) {
+    answer.expect_error(404, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND", NO_URL);
+}
+
+#[tokio::test]
+async fn a_url_is_made_with_all_it_may_have_and_shown_once() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let body = json!({
+        "type": "local_recording",
+        "label": "Recall.ai, sales ✨",
+        "meeting_id": "987 6543-2101",
+        "max_uses": 1_000_000,
+        "expires_in": 315_360_000,
+        "unknown": { "is": "ignored" },
+    });
+
+    let answer = world.acme.create_url(&id, body).await;
+    let mut made = answer.expect(201);
+
+    let url_id: Uuid = made["url_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(url_id.get_version_num(), 7);
+    let created = Timestamp::try_from(made["created_at"].as_str().unwrap().to_owned()).unwrap();
+    let ends = created.plus(Duration::from_hours(10 * 365 * 24));
+    let base = world.acme.request(Method::GET, "/t/").build().unwrap();
+    let url = made.as_object_mut().unwrap().remove("url").unwrap();
+    let token = url.as_str().unwrap().strip_prefix(base.url().as_str());
+    let token = token.unwrap().to_owned();
+    assert_eq!(token.len(), 4 + 86 + 6);
+    assert_eq!(
+        UrlToken::parse(&token).unwrap().url().to_string(),
+        made["url_id"]
+    );
+    assert_eq!(
+        UrlToken::parse(&token).unwrap().credential().to_string(),
+        id
+    );
+    let shown = json!({
+        "url_id": url_id.to_string(),
+        "type": "local_recording",
+        "label": "Recall.ai, sales ✨",
+        "meeting_id": "98765432101",
+        "max_uses": 1_000_000,
+        "uses": 0,
+        "created_at": created.to_string(),
+        "expires_at": ends.to_string(),
+    });
+    assert_eq!(made, shown);
+    assert!((Timestamp::now().minus(Duration::from_mins(1))..=Timestamp::now()).contains(&created));
+
+    let listed = world.acme.urls(&id, "").await;
+    assert_eq!(listed.expect(200), json!([shown]));
+    assert!(!listed.text.contains(&token));
+    for row in world.rows("token-urls").await {
+        assert!(!row.contains(&token));
+    }
+    // Its row goes by itself, a month after the URL's end.
+    let row = world.url_row(&url_id.to_string()).await;
+    let purge = ends.plus(Duration::from_hours(30 * 24)).as_seconds();
+    assert_eq!(attribute(&row, "purge_at"), purge.to_string());
+}
+
+#[tokio::test]
+async fn a_url_needs_no_more_than_a_type() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    for kind in ["onbehalf", "zak", "local_recording"] {
+        let made = world.acme.create_url(&id, json!({ "type": kind })).await;
+        let mut made = made.expect(201);
+        let fields = made.as_object_mut().unwrap();
+        for name in ["url_id", "url", "created_at"] {
+            fields.remove(name).unwrap();
+        }
+        let nothing = json!({
+            "type": kind, "label": null, "meeting_id": null, "max_uses": null, "uses": 0, "expires_at": null,
+        });
+        assert_eq!(made, nothing);
+    }
+    for row in world.items("token-urls").await {
+        assert!(!row.contains_key("purge_at"));
+    }
+}
+
+#[tokio::test]
+async fn each_field_is_held_to_its_rule_and_nothing_is_stored_where_one_is_broken() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let good =
+        json!({ "type": "zak", "label": "l", "meeting_id": "1", "max_uses": 1, "expires_in": 60 });
+    for (field, values, rule) in [
+        (
+            "type",
+            vec![json!("sdk_jwt"), json!("ZAK"), json!("")],
+            "must be one of onbehalf, zak, local_recording",
+        ),
+        ("type", vec![json!(1), json!(["zak"])], "must be string"),
+        (
+            "label",
+            vec![json!("")],
+            "must NOT have fewer than 1 characters",
+        ),
+        (
+            "label",
+            vec![json!("x".repeat(101))],
+            "must NOT have more than 100 characters",
+        ),
+        ("label", vec![json!(7)], "must be string"),
+        (
+            "meeting_id",
+            vec![json!(""), json!("abc"), json!("1".repeat(21))],
+            "must be a Zoom meeting number: 1 to 20 digits",
+        ),
+        (
+            "meeting_id",
+            vec![json!(98_765_432_101_u64)],
+            "must be string",
+        ),
+        (
+            "max_uses",
+            vec![
+                json!(0),
+                json!(1_000_001),
+                json!(-1),
+                json!(1.5),
+                json!("1"),
+                json!([1]),
+            ],
+            "must be an integer from 1 to 1000000",
+        ),
+        (
+            "expires_in",
+            vec![
+                json!(59),
+                json!(315_360_001),
+                json!(u64::MAX),
+                json!(60.0),
+                json!(true),
+            ],
+            "must be an integer from 60 to 315360000",
+        ),
+    ] {
+        for value in values {
+            let answer = world
+                .acme
+                .create_url(&id, with(good.clone(), json!({ field: value })))
+                .await;
+            answer.expect_error(400, "FST_ERR_VALIDATION", &format!("body/{field} {rule}"));
+        }
+    }
+    let answer = world
+        .acme
+        .create_url(&id, with(good.clone(), json!({ "type": null })))
+        .await;
+    answer.expect_error(400, "FST_ERR_VALIDATION", "body/type is required");
+    for (field, value) in [
+        ("max_uses", "null"),
+        ("expires_in", "1e3"),
+        ("max_uses", "-0"),
+    ] {
+        let body = format!(r#"{{"type":"zak","{field}":{value}}}"#);
+        let answer = world.acme.send_text(Method::POST, &path(&id), body).await;
+        answer.expect_code(400, "FST_ERR_VALIDATION");
+    }
+    assert_eq!(world.count("token-urls").await, 0);
+    world.acme.create_url(&id, good).await.expect(201);
+}
+
+#[tokio::test]
+async fn an_app_credential_has_no_urls_until_a_user_authorizes_it() {
+    let world = World::new().await;
+    let id = world.given_app("bot").await;
+    let answer = world.acme.create_url(&id, json!({ "type": "zak" })).await;
+    answer.expect_error(400, "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL", APPS);
+    assert_eq!(world.acme.urls(&id, "").await.expect(200), json!([]));
+    assert_eq!(world.count("token-urls").await, 0);
+}
+
+#[tokio::test]
+async fn urls_are_listed_newest_first_page_by_page() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let other = world.given_user("other").await;
+    world.given_url(&other, json!({ "type": "zak" })).await;
+    let mut ids = Vec::new();
+    for count in 1..=5 {
+        let body = json!({ "type": "onbehalf", "max_uses": count });
+        ids.insert(0, world.given_url(&id, body).await.id);
+    }
+    let listed = |answer: &Answer| -> Vec<String> {
+        let urls = answer.expect(200);
+        let urls = urls.as_array().unwrap().iter();
+        urls.map(|url| url["url_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+
+    let all = world.acme.urls(&id, "").await;
+    assert_eq!(listed(&all), ids);
+    assert_eq!(all.header("x-next-cursor"), None);
+
+    // One in the middle is revoked: a page loses it, and none is lost with it.
+    world.acme.delete_url(&id, &ids.remove(2)).await.expect(200);
+    let (mut found, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let page = world.acme.urls(&id, &query).await;
+        found.extend(listed(&page));
+        let Some(cursor) = page.header("x-next-cursor") else {
+            break;
+        };
+        query = format!("?limit=2&cursor={cursor}");
+    }
+    assert_eq!(found, ids);
+
+    for (query, message) in [
+        (
+            "?limit=0",
+            "querystring/limit must be an integer from 1 to 1000",
+        ),
+        (
+            "?limit=1001",
+            "querystring/limit must be an integer from 1 to 1000",
+        ),
+        (
+            "?cursor=AQ",
+            "querystring/cursor must be a cursor from the header x-next-cursor",
+        ),
+    ] {
+        let answer = world.acme.urls(&id, query).await;
+        answer.expect_error(400, "FST_ERR_VALIDATION", message);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_url_is_gone_at_once_and_cannot_be_revoked_twice() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+
+    let answer = world.acme.delete_url(&id, &url.id.to_uppercase()).await;
+    assert_eq!(
+        answer.expect(200),
+        json!({ "message": "Token URL revoked successfully" })
+    );
+    assert_eq!(world.acme.urls(&id, "").await.expect(200), json!([]));
+    expect_no_url(&world.acme.delete_url(&id, &url.id).await);
+
+    // What is left of it goes a month later.
+    let row = world.url_row(&url.id).await;
+    let at = Timestamp::try_from(attribute(&row, "revoked_at").to_owned()).unwrap();
+    let purge = at.plus(Duration::from_hours(30 * 24)).as_seconds();
+    assert_eq!(attribute(&row, "purge_at"), purge.to_string());
+}
+
+#[tokio::test]
+async fn a_revocation_whose_answer_was_lost_is_recognised() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    world.wire.reset();
+    // The first update counts the rate, the second revokes.
+    world.wire.inject(crate::proxy::Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("UpdateItem"),
+        nth: Some(2),
+        fault: Fault::DropAfter,
+    });
+
+    world.acme.delete_url(&id, &url.id).await.expect(200);
+    let updates = world.wire.operations(Service::DynamoDb);
+    assert_eq!(updates.iter().filter(|it| *it == "UpdateItem").count(), 3);
+}
+
+#[tokio::test]
+async fn urls_of_a_deleted_credential_are_not_listed_and_can_be_revoked() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    world.acme.delete(&id).await.expect(200);
+
+    expect_gone(&world.acme.urls(&id, "").await);
+    expect_gone(&world.acme.create_url(&id, json!({ "type": "zak" })).await);
+    world.acme.delete_url(&id, &url.id).await.expect(200);
+}
+
+#[tokio::test]
+async fn another_teams_urls_are_answered_like_none_at_all() {
+    let world = World::new().await;
+    let rival = world.caller("rival", Permission::Full).await;
+    let id = world.given_user("bot").await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+
+    expect_gone(&rival.create_url(&id, json!({ "type": "zak" })).await);
+    expect_gone(&rival.urls(&id, "").await);
+    let theirs = rival.delete_url(&id, &url.id).await;
+    let nobodys = rival.delete_url(&id, &UrlId::generate().to_string()).await;
+    expect_no_url(&theirs);
+    assert_eq!(theirs.text, nobodys.text);
+    assert_eq!(
+        world.acme.urls(&id, "").await.expect(200)[0]["url_id"],
+        url.id
+    );
+}
+
+#[tokio::test]
+async fn ids_that_are_none_are_named() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let bad = world.acme.delete_url(&id, "no-id").await;
+    bad.expect_error(
+        400,
+        "FST_ERR_VALIDATION",
+        "params/url_id must match format \"uuid\"",
+    );
+    let bad = world
+        .acme
+        .create_url("no-id", json!({ "type": "zak" }))
+        .await;
+    bad.expect_error(
+        400,
+        "FST_ERR_VALIDATION",
+        "params/id must match format \"uuid\"",
+    );
+}
+
+#[tokio::test]
+async fn making_and_revoking_need_a_full_key_and_spend_its_rate() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    for permission in [Permission::Read, Permission::Mint] {
+        let caller = world.caller("acme", permission).await;
+        let refused = [
+            caller.create_url(&id, json!({ "type": "zak" })).await,
+            caller.delete_url(&id, &url.id).await,
+        ];
+        for answer in refused {
+            answer.expect_code(403, "FST_ERR_FORBIDDEN");
+            assert!(answer.header("x-ratelimit-limit").is_some());
+        }
+        let listed = caller.urls(&id, "").await;
+        match permission {
+            Permission::Mint => drop(listed.expect_code(403, "FST_ERR_FORBIDDEN")),
+            Permission::Full | Permission::Read => drop(listed.expect(200)),
+        }
+    }
+    let acme = "acme".parse().unwrap();
+    let limited = world.operator.set_rates(&acme, Some(0), None).await;
+    assert_eq!(limited.unwrap().rate, 0);
+    for answer in [
+        world.acme.create_url(&id, json!({ "type": "zak" })).await,
+        world.acme.delete_url(&id, &url.id).await,
+    ] {
+        answer.expect_code(429, "FST_ERR_TOO_MANY_REQUESTS");
+    }
+    assert_eq!(world.count("token-urls").await, 1);
+    assert_eq!(world.acme.urls(&id, "").await.expect(200)[0]["uses"], 0);
+}
