@@ -97,9 +97,10 @@ def called(module, body):
 
 
 def purposes(module, body):
-    """What the secrets are that a function seals or opens: it names them, or what binds them does."""
+    """What the secrets are that a function seals or opens: it names them, or reads them, or what binds them does."""
     binding = bodies(module).get("binding", "") if re.search(r"\bself\.binding\(", body) else ""
-    return {word.lower() for word in re.findall(r"\bSecretId::(\w+)\(", body + binding)}
+    named = re.findall(r"\bSecretId::(\w+)\(|\bsecrets\.(app|grant)\(", body + binding)
+    return {word.lower() for words in named for word in words if word}
 
 
 def calls(handler):
