@@ -33,6 +33,12 @@ def differences(template):
                     del statement["Condition"]
                     yield f"{name}.{statement['Sid']}", NO_CONTEXT
         if resource["Type"] == "AWS::Serverless::Function":
+            events = resource["Properties"]["Events"]
+            if events.get("Route", {}).get("Properties", {}).get("Method") == "ANY":
+                route = events.pop("Route")
+                for method in ("GET", "POST", "HEAD"):
+                    events[method.title()] = route | {"Properties": route["Properties"] | {"Method": method}}
+                yield f"{name}.Route", "is three: an import there knows no method that stands for all"
             variables = resource["Properties"]["Environment"]["Variables"]
             if "PUBLIC_BASE_URL" in variables:
                 variables["PUBLIC_BASE_URL"] = "https://vault.example"
