@@ -65,6 +65,7 @@ impl Capsule {
             request_id,
             team = self.team.as_str(),
             capsule,
+            grants_not_stored = 1_u32,
             "a refreshed grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
         );
     }

@@ -265,6 +265,11 @@ impl Caller {
         Self { url, key, http }
     }
 
+    /// A path, at the address that this caller calls.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
     /// The client that this caller sends with.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http

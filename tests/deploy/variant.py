@@ -32,6 +32,17 @@ def differences(template):
                 if names_the_context(statement):
                     del statement["Condition"]
                     yield f"{name}.{statement['Sid']}", NO_CONTEXT
+        if resource["Type"] == "AWS::Serverless::Function":
+            events = resource["Properties"]["Events"]
+            if events.get("Route", {}).get("Properties", {}).get("Method") == "ANY":
+                route = events.pop("Route")
+                for method in ("GET", "POST", "HEAD"):
+                    events[method.title()] = route | {"Properties": route["Properties"] | {"Method": method}}
+                yield f"{name}.Route", "is three: an import there knows no method that stands for all"
+            variables = resource["Properties"]["Environment"]["Variables"]
+            if "PUBLIC_BASE_URL" in variables:
+                variables["PUBLIC_BASE_URL"] = "https://vault.example"
+                yield f"{name}.PUBLIC_BASE_URL", "is given: the gateway's events name no domain"
 
 
 NO_CONTEXT = "without its condition: no policy sees the encryption context there"

@@ -9,6 +9,13 @@ from template import ROOT, many, table_of
 DOC = ROOT / "docs/powers.md"
 # X-Ray's two writes know no resources.
 X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# What a binary may be told, and how it asks.
+SETTINGS = {
+    "EVENTS_RETENTION_DAYS": "events_retention()",
+    "KEEP_ALIVE_AFTER_DAYS": "keep_alive_after()",
+    "RECOVERY_CAPSULES": "recovery_capsules()",
+    "PUBLIC_BASE_URL": "public_base_url()",
+}
 # What would take data, or the key that opens it, away or into other hands.
 DESTRUCTIVE = re.compile(
     r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|\w*Backup)"
@@ -161,7 +168,12 @@ def test_a_role_allows_the_calls_that_its_handler_makes_and_no_other(template):
         made = calls(handler(template, function))
         allowed = {
             (table, action) for table, actions in template.powers(function, "dynamodb").items() for action in actions
-        } | {("kms", action) for actions in template.powers(function, "kms").values() for action in actions}
+        } | {
+            (f"kms/{purpose}", action)
+            for purposes, actions in template.powers(function, "kms").items()
+            for purpose in purposes.split(", ")
+            for action in actions
+        }
         assert allowed == made, function
 
 
@@ -188,7 +200,9 @@ def test_every_function_is_given_the_environment_that_its_binary_asks_for(templa
     for function in template.functions():
         main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
         needed = {name for name, value in template.environment(function).items() if value}
-        assert needed == set(re.findall(r'required\("(\w+)"\)', main)), function
+        asked = set(re.findall(r'required\("(\w+)"\)', main))
+        asked |= {name for name, reads in SETTINGS.items() if reads in main}
+        assert needed == asked, function
 
 
 def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
@@ -210,5 +224,7 @@ def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(t
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)
                 assert table in tables, f"{function} knows a table that it may not touch"
+            elif name in SETTINGS:
+                assert value in template.document["Parameters"], name
             else:
                 assert value == "", f"{function} is given a value for {name}"

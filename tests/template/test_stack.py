@@ -6,7 +6,7 @@ import re
 import pytest
 from template import ROOT, many, table_of
 
-TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable"]
+TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
 HOLDS_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
 
@@ -139,8 +139,11 @@ def test_functions_are_traced_and_the_stage_is_not(template):
 
 def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
     assert template.document["Globals"]["Function"]["Timeout"] == 29
+    refreshes = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
     for function in template.functions():
-        assert "Timeout" not in template.properties(function)
+        # A refresh is never abandoned: such a function goes on after the gateway gave up, and commits.
+        expected = {True: 300 if function == "KeepAlive" else 90, False: None}[function in refreshes]
+        assert template.properties(function).get("Timeout") == expected, function
 
 
 # ---- the gateway's own answers
@@ -229,14 +232,29 @@ def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
 
 
 def metrics():
-    """The metrics in the functions' log lines: `{name: the clients that a function needs to have it}`."""
+    """The metrics in the functions' log lines: `{name: what a binary has that writes it, as a pattern}`."""
     source = lambda name: (ROOT / f"functions/src/{name}.rs").read_text()
     table = re.search(r"const METRICS.*?\];", source("metrics"), re.S)[0]
     named = re.findall(r'\("(\w+)", "\w+"\)', table)
     line = re.search(r"macro_rules! line.*?\n        \}", source("runtime"), re.S)[0]
-    assert set(named) <= set(re.findall(r"(\w+) = ", line)), "a metric that no line has"
-    clients = {"kms": "aws.kms()", "zoom": "config::zoom()"}
-    return {name: clients.get(name.split("_")[0], "fn main") for name in named}
+    lines = line + source("keep_alive") + source("capsule")
+    assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no line has"
+    has_grants, keeps_alive = r"Grants::new\(", r"keep_alive::handle\("
+    answers, mints = r"runtime::run\(.*", r"\b(mint_token|token_url)::handle\("
+    needs = {
+        "latency": answers,
+        "dynamodb": answers,
+        "kms": r"aws\.kms\(\).*" + answers,
+        "zoom": r"config::zoom\(\).*" + answers,
+        "refreshed": has_grants,
+        "turned": has_grants,
+        "refresh": has_grants,
+        "grants": has_grants,
+        "minted": mints,
+        "kept": keeps_alive,
+        "keep": keeps_alive,
+    }
+    return {name: needs[name.split("_")[0]] for name in named}
 
 
 def assert_of_those_that_have_it(template, metric, functions):
@@ -244,7 +262,7 @@ def assert_of_those_that_have_it(template, metric, functions):
     can = {
         function
         for function in template.functions()
-        if metrics()[metric] in (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
+        if re.search(metrics()[metric], (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text(), re.S)
     }
     assert sorted(functions) == sorted(can), metric
 
@@ -285,7 +303,8 @@ def test_every_failure_of_kms_and_every_one_of_zooms_has_an_alarm(template):
 
 
 def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template):
-    shown = {"latency_ms": template.functions()}  # which Lambda's own Duration shows
+    # Which Lambda's own Duration shows, of what answers requests.
+    shown = {"latency_ms": [function for function in template.functions() if function != "KeepAlive"]}
     for widget in json.loads(template.properties("Dashboard")["DashboardBody"])["widgets"]:
         for namespace, metric, *dimensions in widget["properties"].get("metrics", []):
             if namespace == NAMESPACE:
@@ -321,8 +340,9 @@ def test_every_parameter_has_a_default(template):
 
 
 def test_every_alarm_says_what_to_do_and_every_metric_what_it_is(template):
-    alarms, named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
-    rows = re.findall(r"^\| `(\w+)` \|", alarms, re.M)
+    alarms, *named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
+    named = "".join(named)
+    rows = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z].*?) \|", alarms, re.M)))
     assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
     rows = re.findall(r"^\| (`.*?) \|", named, re.M)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())

@@ -12,6 +12,7 @@ mod deleting;
 mod idempotency;
 mod input;
 mod limits;
+mod minting;
 mod reading;
 mod round_trip;
 mod updating;
