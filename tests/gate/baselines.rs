@@ -146,10 +146,13 @@ async fn refresh(
         Ok(tokens) => tokens,
         Err(zoom::Error::Grant { .. }) => {
             let reason = AttributeValue::S("revoked".to_owned());
-            set(lambda, grant, "SET #a = :a, reason = :b", "state", [
-                AttributeValue::S("reconnect".to_owned()),
-                reason,
-            ])
+            set(
+                lambda,
+                grant,
+                "SET #a = :a, reason = :b",
+                "state",
+                [AttributeValue::S("reconnect".to_owned()), reason],
+            )
             .await?;
             let update = lambda.dynamodb.update_item().table_name("credentials");
             let update = update

@@ -19,7 +19,9 @@ use shared::config::Aws;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::secret::TokenPair;
-use shared::stores::{Credentials, Events, Keys, Kept, Operator, RETENTION, Requests, Secrets, StoredGrant};
+use shared::stores::{
+    Credentials, Events, Keys, Operator, RETENTION, Requests, Secrets, StoredGrant,
+};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
@@ -85,7 +87,13 @@ async fn serve(router: Router) -> String {
 fn aws(dynamodb: &str, kms: &str) -> Aws {
     let credentials = AwsCredentials::new("test", "test", None, None, "test");
     let endpoints = (Some(dynamodb.to_owned()), Some(kms.to_owned()));
-    Aws::new("us-east-1".to_owned(), credentials, endpoints.0, endpoints.1).unwrap()
+    Aws::new(
+        "us-east-1".to_owned(),
+        credentials,
+        endpoints.0,
+        endpoints.1,
+    )
+    .unwrap()
 }
 
 fn zoom_at(url: &str) -> Zoom {
@@ -126,7 +134,7 @@ impl Earth {
         let (dynamodb, names) = (direct.dynamodb(), tables::Names::default());
         tables::create_missing(&dynamodb, &names).await.unwrap();
         let key_id = kms.default_key();
-        let services = Services::new(&direct, &names, &key_id, zoom_at(&zoom_url));
+        let services = Services::new(&direct, &names, &key_id, zoom_at(&zoom_url), "http://vault.test".parse().unwrap());
         Arc::new(Self {
             zoom,
             secrets: Secrets::new(dynamodb.clone(), names.secrets),
@@ -202,7 +210,7 @@ impl Earth {
             first_name: None,
             last_name: None,
         });
-        let team = self.operator.create_team(&id, Some(1_000_000)).await;
+        let team = self.operator.create_team(&id, 1_000_000, 1_000_000).await;
         team.unwrap();
         let (key, _) = self
             .operator
@@ -328,18 +336,8 @@ impl Earth {
     pub(crate) async fn replay(&self, team: &Team) -> usize {
         let capsules = taken(&team.id);
         for capsule in &capsules {
-            let (pair, until) = (&capsule.pair, Timestamp::now());
-            let mut pair = pair.clone();
-            pair.late = true;
-            let before = pair.sealed.generation() - 1;
-            let writer = Uuid::new_v4();
-            let commit = self
-                .secrets
-                .commit(capsule.grant, before, &pair, writer, false, until);
-            if let Kept::Moved(_) = commit.await.unwrap() {
-                let stash = self.secrets.stash(capsule.grant, &pair.sealed, until);
-                stash.await.unwrap();
-            }
+            let replayed = capsule.replay(&self.secrets, Timestamp::now());
+            replayed.await.unwrap();
         }
         capsules.len()
     }
@@ -378,7 +376,7 @@ impl<S: Subscriber> Layer<S> for Capsules {
         }
         let mut text = Text(None);
         event.record(&mut text);
-        let capsule: Capsule = serde_json::from_str(&text.0.unwrap()).unwrap();
+        let capsule: Capsule = text.0.unwrap().parse().unwrap();
         let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
         let logged = logged.get_or_insert_default();
         let team = capsule.team.as_str().to_owned();

@@ -68,6 +68,7 @@ impl Schedule {
             stage.answers.push(other.await.unwrap());
         }
         let late = self.fault == Fault::CrashLate;
+        stage.late = late;
         if !late {
             wire.open().await;
         }
@@ -237,7 +238,9 @@ impl<'a> Stage<'a> {
         let (stored, fate) = (self.stored().await, self.fate());
         let live = self.live();
         for seen in self.seen().await {
-            let declared = seen.state == "invalid" || is_dead(&seen);
+            // A grant that the dead revived has nobody yet to tell its credentials: the next mint does (I8).
+            let untold = self.late && !is_dead(&seen);
+            let declared = is_dead(&seen) || (seen.state == "invalid" && !untold);
             let lives = live.iter().any(|token| seen.refresh_tokens.contains(token));
             if declared && lives {
                 tally.fault("a live grant is declared dead", &mut |it| {
@@ -265,10 +268,13 @@ impl<'a> Stage<'a> {
                 .iter()
                 .map(|answer| (answer.status, answer.details.clone()))
                 .collect();
-            let lost = last.iter().any(|answer| {
-                answer.details.as_deref() == Some("refresh_outcome_lost")
-            });
-            if last.iter().any(|answer| answer.status != 409 && answer.token.is_none()) {
+            let lost = last
+                .iter()
+                .any(|answer| answer.details.as_deref() == Some("refresh_outcome_lost"));
+            if last
+                .iter()
+                .any(|answer| answer.status != 409 && answer.token.is_none())
+            {
                 let what = format!("healed, and yet {reasons:?}");
                 tally.fault(&what, &mut |it| it.lost_elsewhere += 1);
             } else if self.revoked {
@@ -374,7 +380,9 @@ impl<'a> Stage<'a> {
                 })
             });
             if overlap {
-                tally.fault("I2: one token sent twice at once", &mut |it| it.overlaps += 1);
+                tally.fault("I2: one token sent twice at once", &mut |it| {
+                    it.overlaps += 1
+                });
             }
         }
         let user = &self.team.user;

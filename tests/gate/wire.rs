@@ -215,11 +215,10 @@ impl Wire {
         if fault.is_some_and(Fault::is_crash) {
             self.crashed.send_replace(true);
         }
-        self.count
-            .send_modify(|(calls, faults)| {
-                *calls += 1;
-                *faults += usize::from(fault.is_some());
-            });
+        self.count.send_modify(|(calls, faults)| {
+            *calls += 1;
+            *faults += usize::from(fault.is_some());
+        });
     }
 
     fn note(&self, index: usize, what: impl FnOnce(&mut Call)) {
@@ -245,7 +244,13 @@ pub(crate) async fn start(wire: Arc<Wire>, service: Service, upstream: String) -
             let (wire, client, upstream) = (wire.clone(), client.clone(), upstream.clone());
             tokio::spawn(async move {
                 let relay = service_fn(move |request| {
-                    relay(wire.clone(), service, client.clone(), upstream.clone(), request)
+                    relay(
+                        wire.clone(),
+                        service,
+                        client.clone(),
+                        upstream.clone(),
+                        request,
+                    )
                 });
                 // An error closes the connection: that is how a fault drops it.
                 hyper::server::conn::http1::Builder::new()
