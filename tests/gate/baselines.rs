@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::ExposeSecret;
@@ -247,7 +248,7 @@ async fn lock(lambda: &Lambda, grant: GrantId, me: Uuid) -> Result<bool, Failure
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
         {
             Ok(false)
         }

@@ -134,7 +134,13 @@ impl Earth {
         let (dynamodb, names) = (direct.dynamodb(), tables::Names::default());
         tables::create_missing(&dynamodb, &names).await.unwrap();
         let key_id = kms.default_key();
-        let services = Services::new(&direct, &names, &key_id, zoom_at(&zoom_url), "http://vault.test".parse().unwrap());
+        let services = Services::new(
+            &direct,
+            &names,
+            &key_id,
+            zoom_at(&zoom_url),
+            "http://vault.test".parse().unwrap(),
+        );
         Arc::new(Self {
             zoom,
             secrets: Secrets::new(dynamodb.clone(), names.secrets),
@@ -250,13 +256,6 @@ impl Earth {
         assert_eq!(status, 201, "{body}");
         let id = body["data"]["credential_id"].as_str().unwrap();
         id.parse().unwrap()
-    }
-
-    /// The user authorizes again. Whether it went well.
-    pub(crate) async fn reauthorize(&self, team: &Team, id: CredentialId) -> bool {
-        let body = json!({ "authorization_code": self.code(team), "redirect_uri": REDIRECT_URI });
-        let (status, _) = self.send(team, "PATCH", &format!("/{id}"), &body).await;
-        status == 200
     }
 
     async fn send(&self, team: &Team, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -376,7 +375,8 @@ impl<S: Subscriber> Layer<S> for Capsules {
         }
         let mut text = Text(None);
         event.record(&mut text);
-        let capsule: Capsule = text.0.unwrap().parse().unwrap();
+        let Some(text) = text.0 else { return };
+        let capsule: Capsule = text.parse().unwrap();
         let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
         let logged = logged.get_or_insert_default();
         let team = capsule.team.as_str().to_owned();

@@ -164,11 +164,6 @@ impl<'a> Stage<'a> {
         self.begin(id, Vec::new(), LIMIT).await.await.unwrap()
     }
 
-    /// Remembers when the mint of a Lambda was killed.
-    pub(crate) fn killed(&mut self, lambda: usize, at: Option<u64>) {
-        self.ended.push((lambda, at));
-    }
-
     /// Every fault ends, time passes until no invocation can hold anything, and the operator replays capsules.
     pub(crate) async fn heal(&mut self) {
         for lambda in &self.lambdas {
@@ -268,7 +263,7 @@ impl<'a> Stage<'a> {
                 .iter()
                 .map(|answer| (answer.status, answer.details.clone()))
                 .collect();
-            let lost = last
+            let honest = last
                 .iter()
                 .any(|answer| answer.details.as_deref() == Some("refresh_outcome_lost"));
             if last
@@ -281,7 +276,7 @@ impl<'a> Stage<'a> {
                 tally.revoked += 1;
             } else if fate.irreducible {
                 tally.lost_irreducibly += 1;
-                if !lost && !self.late {
+                if !honest && !self.late {
                     tally.mislabelled += 1;
                 }
             } else {
@@ -381,7 +376,7 @@ impl<'a> Stage<'a> {
             });
             if overlap {
                 tally.fault("I2: one token sent twice at once", &mut |it| {
-                    it.overlaps += 1
+                    it.overlaps += 1;
                 });
             }
         }

@@ -76,13 +76,10 @@ impl Fault {
 /// One call.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) service: Service,
     /// The AWS operation or Zoom path.
     pub(crate) operation: String,
     pub(crate) request: Bytes,
     pub(crate) began: u64,
-    /// The fault it met.
-    pub(crate) fault: Option<Fault>,
     /// When the service had acted, with which status and answer.
     pub(crate) acted: Option<(u64, StatusCode, Bytes)>,
     /// When its own answer went back.
@@ -165,12 +162,6 @@ impl Wire {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Waits until so many calls were made.
-    pub(crate) async fn reached(&self, calls: usize) {
-        let mut count = self.count.subscribe();
-        count.wait_for(|(made, _)| *made >= calls).await.unwrap();
-    }
-
     /// Waits until a call has met a fault.
     pub(crate) async fn struck(&self) {
         let mut count = self.count.subscribe();
@@ -199,11 +190,9 @@ impl Wire {
             None => None,
         };
         calls.push(Call {
-            service,
             operation,
             request,
             began: tick(),
-            fault,
             acted: None,
             delivered: None,
         });
