@@ -107,6 +107,8 @@ impl Earth {
     pub(crate) async fn new(mood: Mood) -> Arc<Self> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
+            // Each Lambda has sockets of its own; where no more can be had, the limit that is there may do.
+            rlimit::increase_nofile_limit(u64::MAX).ok();
             // Fails where one is installed already, which then is as good.
             rustls::crypto::aws_lc_rs::default_provider()
                 .install_default()
