@@ -272,6 +272,35 @@ async fn token_urls_cost_what_credentials_do() {
     assert_eq!(delete, costs(3, 4, 0, 0));
 }
 
+/// The usage record goes beside Zoom's own call, and is counted here as one more.
+#[tokio::test]
+async fn a_mint_is_two_round_trips_warm_three_cold_and_five_with_a_refresh_and_then_its_record() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let mint = json!({ "credential_id": id, "type": "onbehalf" });
+    let mint = async || cost(&world, Method::POST, "/v2/zoom-tokens", mint.clone(), 200).await;
+    assert_eq!(mint().await, costs(4, 7, 1, 1));
+    assert_eq!(mint().await, costs(3, 5, 0, 1));
+
+    let other = world.given_user_of("grace").await;
+    world.expire_access().await;
+    world.wire.reset();
+    let body = json!({ "credential_id": other, "type": "onbehalf" });
+    let refreshed = cost(&world, Method::POST, "/v2/zoom-tokens", body, 200).await;
+    assert_eq!(refreshed, costs(6, 10, 3, 2));
+    // Before the refresh token is spent, all that KMS has to give is there.
+    let calls = world.wire.calls();
+    let spent = calls
+        .iter()
+        .position(|call| call.operation == "/oauth/token");
+    let keys = calls.iter().rposition(|call| call.service == Service::Kms);
+    assert!(keys < spent);
+
+    let body = json!({ "credential_id": id, "type": "sdk_jwt" });
+    let jwt = cost(&world, Method::POST, "/v2/zoom-tokens", body, 200).await;
+    assert_eq!(jwt, costs(3, 6, 1, 0));
+}
+
 /// Protocols 3, I6: the code is spent, so nothing may come between it and the commit.
 #[tokio::test]
 async fn nothing_stands_between_zooms_answer_and_the_commit() {
