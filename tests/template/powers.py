@@ -31,14 +31,17 @@ def page(template):
         "A write inside a DynamoDB transaction takes the permission of the write itself. Beyond the table, each function "
         "may write to its own log group and send trace segments to X-Ray, and no other thing.",
         "",
-        "The operator's policy, for whoever runs the CLI:",
+        "The operators' policies, for whoever runs the CLI. Nobody has `RecoveryPolicy` until somebody attaches it: it is for "
+        "`capsule replay`, reads and writes grants as they are sealed, and opens none.",
         "",
-        "| actions | on |",
-        "| --- | --- |",
+        "| policy | actions | on |",
+        "| --- | --- | --- |",
     ]
-    for statement in template.operator_statements():
-        actions = ", ".join(f"`{action}`" for action in statement.actions)
-        lines.append(f"| {actions} | {', '.join(named(resource) for resource in statement.resources)} |")
+    for policy, statements in template.operator_policies().items():
+        for statement in statements:
+            actions = ", ".join(f"`{action}`" for action in statement.actions)
+            resources = ", ".join(named(resource) for resource in statement.resources)
+            lines.append(f"| `{policy}` | {actions} | {resources}{rows(statement)} |")
     users = ", ".join(f"`{template.binary(it)}`" for it in template.functions() if template.powers(it, "kms"))
     lines += [
         "",
@@ -60,6 +63,12 @@ def listed(actions):
 
 def named(resource):
     return {THIS_STACK: "this stack"}.get(resource, f"*{resource.removesuffix('Table.Arn').lower()}*")
+
+
+def rows(statement):
+    """The rows that a statement is limited to."""
+    keys = statement.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+    return f", rows {', '.join(f'`{key}`' for key in keys)}" if keys else ""
 
 
 if __name__ == "__main__":

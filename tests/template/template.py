@@ -124,12 +124,15 @@ class Template:
             for statement in many(policy["PolicyDocument"]["Statement"])
         ]
 
+    def operator_policies(self):
+        """What operators may be given, by the policy's name."""
+        return {
+            name: [Statement.of(it) for it in many(policy["Properties"]["PolicyDocument"]["Statement"])]
+            for name, policy in self.of_type("AWS::IAM::ManagedPolicy").items()
+        }
+
     def operator_statements(self):
-        return [
-            Statement.of(statement)
-            for policy in self.of_type("AWS::IAM::ManagedPolicy").values()
-            for statement in many(policy["Properties"]["PolicyDocument"]["Statement"])
-        ]
+        return sum(self.operator_policies().values(), [])
 
     def key_statements(self, key):
         return [Statement.of(statement) for statement in self.properties(key)["KeyPolicy"]["Statement"]]

@@ -2,7 +2,7 @@
 
 import re
 
-from calls import calls, follow, makers
+from calls import calls, follow, follow_from, makers
 from powers import THIS_STACK, page
 from template import ROOT, many, table_of
 
@@ -157,6 +157,23 @@ def test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only(template)
         "kms:CallerAccount": "AWS::AccountId",
         "kms:ViaService": "dynamodb.AWS::Region.AWS::URLSuffix",
     }
+
+
+def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(template):
+    (store, look) = template.operator_policies()["RecoveryPolicy"]
+    assert {("secrets", action.removeprefix("dynamodb:")) for action in store.actions} == follow_from(("capsule", "replay"))[0]
+    assert store.resources == ("SecretsTable.Arn",)
+    # A request that names no key would match every pattern of none.
+    assert store.condition == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["grant#*"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+    assert (look.actions, look.resources) == (("cloudformation:DescribeStacks",), (THIS_STACK,))
+
+
+def test_the_everyday_operator_touches_keys_and_no_secrets(template):
+    tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
+    assert tables == {"KeysTable.Arn"}
 
 
 def test_the_table_of_powers_is_what_the_template_says(template):

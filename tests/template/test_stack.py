@@ -146,6 +146,23 @@ def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
         assert template.properties(function).get("Timeout") == expected, function
 
 
+def test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once(template):
+    scheduled = [function for function in template.functions() if not template.routes(function)]
+    assert scheduled == ["KeepAlive"]
+    properties = template.properties("KeepAlive")
+    (event,) = properties["Events"].values()
+    # A rule, which the function's own policy admits: the newer kind of schedule would have a role.
+    assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
+    assert properties["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+    assert properties["Timeout"] < 3600
+    # Only where the account lends concurrency at all: small ones have none to reserve, and refuse the stack.
+    assert properties["ReservedConcurrentExecutions"] == {"If": ["ReservesConcurrency", 1, "AWS::NoValue"]}
+
+
+def test_a_token_url_is_asked_by_every_method(template):
+    assert template.routes("TokenUrl") == [("ANY", "/t/{token}")]
+
+
 # ---- the gateway's own answers
 
 # Every type that API Gateway has for a REST API.
@@ -302,6 +319,24 @@ def test_every_failure_of_kms_and_every_one_of_zooms_has_an_alarm(template):
     assert failures - rung == {"zoom_app_refused", "zoom_grant_refused"}
 
 
+def test_what_costs_users_a_reconnect_has_an_alarm_over_every_function_that_uses_grants(template):
+    users = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
+    assert users == {"CheckCredential", "MintToken", "TokenUrl", "KeepAlive"}
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    for name, metric in (("GrantsNotStored", "grants_not_stored"), ("RefreshOutcomesLost", "refresh_outcome_lost")):
+        stats = [it["MetricStat"]["Metric"] for it in alarms[name]["Properties"]["Metrics"] if "MetricStat" in it]
+        assert {it["MetricName"] for it in stats} == {metric}
+        assert {it["Dimensions"][0]["Value"] for it in stats} == users
+        assert (alarms[name]["Properties"]["Threshold"], alarms[name]["Properties"]["DatapointsToAlarm"]) == (0, 1)
+
+
+def test_a_schedule_that_stands_still_is_noticed(template):
+    alarm = template.properties("KeepAliveStands")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("kept_alive", "SampleCount")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    assert alarm["TreatMissingData"] == "breaching"
+
+
 def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template):
     # Which Lambda's own Duration shows, of what answers requests.
     shown = {"latency_ms": [function for function in template.functions() if function != "KeepAlive"]}
@@ -328,7 +363,7 @@ def test_the_dashboard_is_json_and_names_what_exists(template):
 
 def test_the_outputs_name_the_tables_the_key_the_bus_and_the_url(template):
     outputs = template.document["Outputs"]
-    assert {"ApiUrl", "BusName", "EnvelopeKeyId", *TABLES} <= set(outputs)
+    assert {"ApiUrl", "BusName", "EnvelopeKeyId", "OperatorPolicy", "RecoveryPolicy", *TABLES} <= set(outputs)
     for name in TABLES:
         assert outputs[name]["Value"] == name
 
