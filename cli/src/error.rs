@@ -60,7 +60,7 @@ pub(crate) enum Error {
         status: String,
     },
     #[error(
-        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy, and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
     )]
     StackDenied { stack: String, why: String },
     #[error("looking at stack {stack} was refused: {why}")]
@@ -127,7 +127,7 @@ fn told(error: &stores::Error) -> String {
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
-            "{}. The policy in the stack's output OperatorPolicy allows it: attach that to whoever runs this",
+            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy) allows it: attach that to whoever runs this",
             chain(error)
         ),
         stores::Error::NoTable { .. }
