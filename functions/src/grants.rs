@@ -14,7 +14,7 @@ use shared::credential::{GrantId, Reconnect, State, TeamId};
 use shared::envelope::{Envelope, SecretId};
 use shared::event::{Event, Happened};
 use shared::stores::{
-    self, AppSecret, Authorized, Credentials, Events, GrantState, Part, Secrets, Stored,
+    self, AppSecret, Authorized, Credentials, Events, GrantRef, GrantState, Part, Secrets, Stored,
     StoredGrant, Transaction,
 };
 use shared::timestamp::Timestamp;
@@ -273,21 +273,10 @@ impl Use<'_> {
                     continue;
                 }
             };
-            let authorized = Authorized {
-                grant,
-                scopes: other.credential.scopes.clone(),
-            };
-            let adopted = credentials.adopt(self.team, stored, &authorized).await;
-            let stored = match adopted {
-                Ok(adopted) => {
-                    self.changed(&adopted, None).await;
-                    adopted
-                }
-                // The token works all the same; the next mint finds the credential as it is by then.
-                Err(error) => {
-                    self.warn(&error, "a working grant is not adopted yet");
-                    stored.clone()
-                }
+            let stored = if was_taken(&outcome) {
+                self.adopt(stored, grant, &other).await
+            } else {
+                stored.clone()
             };
             return Ok(Some(Used {
                 outcome,
@@ -296,6 +285,27 @@ impl Use<'_> {
             }));
         }
         Ok(None)
+    }
+
+    /// Points the credential at the grant of `other`, which Zoom has just taken a token of; the credential as it is
+    /// then.
+    async fn adopt(&self, stored: &Stored, grant: GrantRef, other: &Stored) -> Stored {
+        let authorized = Authorized {
+            grant,
+            scopes: other.credential.scopes.clone(),
+        };
+        let credentials = &self.grants.credentials;
+        match credentials.adopt(self.team, stored, &authorized).await {
+            Ok(adopted) => {
+                self.changed(&adopted, None).await;
+                adopted
+            }
+            // The token works all the same; the next mint finds the credential as it is by then.
+            Err(error) => {
+                self.warn(&error, "a working grant is not adopted yet");
+                stored.clone()
+            }
+        }
     }
 
     /// Says that the user has to authorize again, if that is still so: of grant and credential in one transaction.
@@ -436,6 +446,15 @@ impl Use<'_> {
             "{what}"
         );
     }
+}
+
+/// Whether Zoom took the access token, whatever it said of the rest: then the grant works. A failure that says nothing
+/// of the token proves nothing.
+fn was_taken<T>(outcome: &Result<T, zoom::Error>) -> bool {
+    matches!(
+        outcome,
+        Ok(_) | Err(zoom::Error::MissingScope { .. } | zoom::Error::Request { .. })
+    )
 }
 
 /// What `last_error_message` begins with where only the profile cannot be read: minting does not heal that.

@@ -14,7 +14,6 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
 use shared::stores::{NewPair, Secrets, StoredGrant};
 use shared::timestamp::Timestamp;
-use tokio::sync::Notify;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
@@ -246,13 +245,7 @@ async fn a_crash_between_zoom_and_the_commit_is_said_to_be_one() {
     let id = world.given_user("desk").await;
     world.expire_access().await;
     world.wire.reset();
-    let told = Arc::new(Notify::new());
-    world.wire.inject(Rule {
-        service: Some(Service::Zoom),
-        operation: Some("/oauth/token"),
-        nth: Some(1),
-        fault: Fault::Hold(told),
-    });
+    world.wire.hold(Service::Zoom, "/oauth/token");
     let mint = invoke(&world, &id);
     world.wire.stalled().await;
     mint.abort();
@@ -406,4 +399,58 @@ async fn a_missing_scope_is_named_and_costs_nothing() {
         world.acme.get(&id.to_string()).await.expect(200)["last_error_message"],
         json!(null)
     );
+}
+
+#[tokio::test]
+async fn a_grant_is_adopted_only_once_zoom_has_taken_its_token() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    let grant_of = async |id: &str| attribute(&world.row(id).await, "grant_id").to_owned();
+    let (own, works) = (grant_of(&older).await, grant_of(&newer).await);
+    world.expire_access().await;
+    world.wire.reset();
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/v2/users/me/token"),
+        nth: None,
+        fault: Fault::Answer(StatusCode::BAD_GATEWAY, "<html>".to_owned()),
+    });
+
+    let answer = mint_onbehalf(&world.acme, &older).await;
+
+    // The other grant was refreshed, but nobody knows yet whether it mints.
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(grant_of(&older).await, own);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+    world.wire.heal();
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(grant_of(&older).await, works);
+}
+
+#[tokio::test]
+async fn a_pair_that_is_stashed_during_a_refresh_outlives_its_commit() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    let ghost = Ghost::of(&world, &id).await;
+    let late = ghost.made_up().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    world.expire_access().await;
+    world.wire.reset();
+    let answered = world.wire.hold(Service::Zoom, "/oauth/token");
+    let mint = invoke(&world, &id);
+    world.wire.stalled().await;
+
+    // What came too late for generation 2, while 3 is on its way.
+    ghost
+        .secrets
+        .stash(ghost.grant, &late.sealed, Timestamp::now())
+        .await
+        .unwrap();
+    answered.notify_one();
+    assert_eq!(mint.await.unwrap(), 200);
+
+    let row = ghost.row().await;
+    assert_eq!((row.generation(), row.stash), (3, Some(late.sealed)));
 }
