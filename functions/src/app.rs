@@ -1,9 +1,9 @@
 //! The Zoom app of a credential, opened when it is first needed.
 
-use shared::credential::TeamId;
-use shared::envelope::{Binding, Envelope, SecretId};
+use shared::credential::{ClientId, CredentialId, TeamId};
+use shared::envelope::{Binding, SecretId};
 use shared::secret::AppCredentials;
-use shared::stores::{AppSecret, Secrets, Stored};
+use shared::stores::{AppSecret, Stored};
 use tokio::sync::OnceCell;
 
 use crate::error::ApiError;
@@ -11,10 +11,10 @@ use crate::grants::Grants;
 
 /// An app's own credentials: sealed, until a refresh or a signature needs them.
 pub(crate) struct App<'a> {
-    secrets: &'a Secrets,
-    envelope: &'a Envelope,
+    grants: &'a Grants,
     team: &'a TeamId,
-    of: Stored,
+    credential: CredentialId,
+    client_id: ClientId,
     row: Option<AppSecret>,
     opened: OnceCell<AppCredentials>,
 }
@@ -28,10 +28,10 @@ impl<'a> App<'a> {
         row: Option<AppSecret>,
     ) -> Self {
         Self {
-            secrets: &grants.secrets,
-            envelope: &grants.envelope,
+            grants,
             team,
-            of: of.clone(),
+            credential: of.credential.credential_id,
+            client_id: of.client_id.clone(),
             row,
             opened: OnceCell::new(),
         }
@@ -40,18 +40,18 @@ impl<'a> App<'a> {
     /// One KMS call, the first time.
     pub(crate) async fn open(&self) -> Result<AppCredentials, ApiError> {
         let opened = self.opened.get_or_try_init(|| async {
-            let secret = SecretId::App(self.of.credential.credential_id);
+            let secret = SecretId::App(self.credential);
             let read = match &self.row {
                 Some(row) => row.clone(),
-                None => self.secrets.app(secret).await?,
+                None => self.grants.secrets.app(secret).await?,
             };
             let binding = Binding {
                 team: self.team.clone(),
                 secret,
             };
-            let opened = self.envelope.open(&binding, &read.sealed).await?;
+            let opened = self.grants.envelope.open(&binding, &read.sealed).await?;
             Ok::<_, ApiError>(AppCredentials {
-                client_id: self.of.client_id.clone(),
+                client_id: self.client_id.clone(),
                 client_secret: opened.try_into()?,
             })
         });

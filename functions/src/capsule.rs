@@ -14,7 +14,7 @@ use shared::stores::{self, NewPair, Secrets};
 use shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::refresh::{Stored, store};
+use crate::refresh::{Landed, store};
 
 /// A new pair and the grant that it is for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,8 +88,8 @@ impl Capsule {
         };
         let stored = store(secrets, self.grant, &pair, self.writer, false, until);
         Ok(match stored.await? {
-            Stored::Current { .. } => Replayed::Stored,
-            Stored::Beside { .. } => Replayed::Stashed,
+            Landed::Current { .. } => Replayed::Stored,
+            Landed::Beside { .. } => Replayed::Stashed,
         })
     }
 }

@@ -236,7 +236,7 @@ pub(crate) enum Outcome {
 }
 
 /// How long a caller should wait before it tries again what failed for no fault of its own.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl ApiError {
     /// A rule that one part of the request breaks.

@@ -4,6 +4,7 @@
 //! grant that Zoom refuses is therefore not the end: the pair's other grants are tried first, and only when none
 //! works is the credential turned invalid, together with its grant, in one transaction.
 
+use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,7 @@ use shared::zoom::{self, Zoom};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::error::{ApiError, Down};
+use crate::error::{ApiError, Down, RETRY_AFTER};
 use crate::opened::{Access, Opened};
 use crate::refresh::{Dead, Refresh, Stop};
 use crate::request::Request;
@@ -44,8 +45,8 @@ pub struct Grants {
     pub envelope: Envelope,
     /// Refreshes and mints.
     pub zoom: Zoom,
-    opened: Opened,
-    capsules: bool,
+    pub(crate) opened: Opened,
+    pub(crate) capsules: bool,
 }
 
 impl Grants {
@@ -141,15 +142,11 @@ impl Use<'_> {
         F: Future<Output = Result<T, zoom::Error>>,
     {
         let refresh = Refresh {
-            secrets: &self.grants.secrets,
-            envelope: &self.grants.envelope,
-            zoom: &self.grants.zoom,
-            opened: &self.grants.opened,
+            grants: self.grants,
             request: self.request,
             team: self.team,
             me: Uuid::new_v4(),
             margin: self.margin,
-            capsules: self.grants.capsules,
             revived: AtomicBool::new(false),
         };
         let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
@@ -191,7 +188,7 @@ impl Use<'_> {
             }
         }
         Err(ApiError::Unavailable {
-            retry_after: Duration::from_secs(1),
+            retry_after: RETRY_AFTER,
             source: Down::RefreshElsewhere,
         })
     }
@@ -245,7 +242,7 @@ impl Use<'_> {
             ..
         } = self.grants;
         let mut others = credentials.pair_of(self.team, stored).await?;
-        others.sort_by_key(|other| std::cmp::Reverse(other.grant.map(|grant| grant.authorized_at)));
+        others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
         for other in others {
             let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
                 continue;

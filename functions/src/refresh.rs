@@ -11,17 +11,18 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use shared::credential::{GrantId, Reconnect, TeamId};
-use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::envelope::{Binding, DataKey, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
 use shared::stores::{Acquired, GrantState, Kept, Lease, NewPair, Secrets, StoredGrant};
 use shared::timestamp::Timestamp;
-use shared::zoom::{self, ApiUrl, Tokens, Zoom};
+use shared::zoom::{self, ApiUrl, Tokens};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::capsule::Capsule;
-use crate::error::{ApiError, Down};
-use crate::opened::{Access, Opened};
+use crate::error::{ApiError, Down, RETRY_AFTER};
+use crate::grants::Grants;
+use crate::opened::Access;
 use crate::request::Request;
 
 /// Less than this is no time to begin a refresh in.
@@ -67,18 +68,13 @@ pub(crate) struct Dead {
 
 /// One grant in the hands of one invocation.
 pub(crate) struct Refresh<'a> {
-    pub(crate) secrets: &'a Secrets,
-    pub(crate) envelope: &'a Envelope,
-    pub(crate) zoom: &'a Zoom,
-    pub(crate) opened: &'a Opened,
+    pub(crate) grants: &'a Grants,
     pub(crate) request: &'a Request,
     pub(crate) team: &'a TeamId,
     /// Names this invocation in leases, attempts and commits.
     pub(crate) me: Uuid,
     /// How long an access token must still live to be used.
     pub(crate) margin: Duration,
-    /// Whether a pair that cannot be committed is logged, sealed.
-    pub(crate) capsules: bool,
     /// Whether a grant lives that was declared dead: its credentials have to be told.
     pub(crate) revived: AtomicBool,
 }
@@ -124,7 +120,7 @@ impl Refresh<'_> {
         loop {
             let read = match row.take() {
                 Some(row) => row,
-                None => self.secrets.grant(id).await?,
+                None => self.grants.secrets.grant(id).await?,
             };
             if let GrantState::Reconnect(reason) = read.state {
                 return Err(Stop::Dead(Box::new(Dead {
@@ -178,7 +174,7 @@ impl Refresh<'_> {
 
     fn opened(&self, id: GrantId, row: &StoredGrant, pair: TokenPair) -> Arc<Access> {
         let access = Arc::new(access(row, pair));
-        self.opened.keep(id, access.clone());
+        self.grants.opened.keep(id, access.clone());
         access
     }
 
@@ -191,13 +187,17 @@ impl Refresh<'_> {
 
     async fn open(&self, id: GrantId, row: &StoredGrant) -> Result<TokenPair, ApiError> {
         let binding = self.binding(id);
-        let opened = self.envelope.open(&binding, &row.secret.sealed).await?;
+        let opened = self
+            .grants
+            .envelope
+            .open(&binding, &row.secret.sealed)
+            .await?;
         Ok(opened.try_into()?)
     }
 
     /// All that KMS has to give, before anything is spent.
     async fn keys(&self, id: GrantId, row: &StoredGrant, app: &App<'_>) -> Result<Keys, ApiError> {
-        let next = async { Ok(self.envelope.data_key(self.binding(id)).await?) };
+        let next = async { Ok(self.grants.envelope.data_key(self.binding(id)).await?) };
         let (pair, app, next) = tokio::try_join!(self.open(id, row), app.open(), next)?;
         Ok(Keys { pair, app, next })
     }
@@ -209,6 +209,7 @@ impl Refresh<'_> {
         };
         let began = Instant::now();
         let acquired = self
+            .grants
             .secrets
             .acquire(id, row.generation(), lease, Timestamp::now())
             .await;
@@ -230,7 +231,7 @@ impl Refresh<'_> {
 
     /// Lets go, best effort: a lease that stays ends by itself.
     async fn release(&self, id: GrantId, forget: bool) {
-        if let Err(error) = self.secrets.release(id, self.me, forget).await {
+        if let Err(error) = self.grants.secrets.release(id, self.me, forget).await {
             let cause = shared::cause::chain(&error);
             tracing::warn!(
                 request_id = self.request.id(),
@@ -260,7 +261,7 @@ impl Refresh<'_> {
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 3 / 2).min(Duration::from_millis(500));
-            let now = self.secrets.grant(id).await?;
+            let now = self.grants.secrets.grant(id).await?;
             let moved = now.generation() != row.generation();
             row = now;
             if moved {
@@ -284,7 +285,11 @@ impl Refresh<'_> {
             return Ok(Outcome::Moved);
         }
         if let Some(stash) = &now.stash {
-            let opened = self.envelope.open(&self.binding(held.id), stash).await;
+            let opened = self
+                .grants
+                .envelope
+                .open(&self.binding(held.id), stash)
+                .await;
             let stashed: TokenPair = match opened.map_err(ApiError::from) {
                 Ok(opened) => opened.try_into()?,
                 Err(error) => {
@@ -312,7 +317,7 @@ impl Refresh<'_> {
 
     /// The row, read after Zoom's refusal.
     async fn read_after(&self, held: &Held) -> Result<StoredGrant, Stop> {
-        match self.secrets.grant(held.id).await {
+        match self.grants.secrets.grant(held.id).await {
             Ok(now) => Ok(now),
             Err(error) => {
                 self.let_go(held).await;
@@ -338,7 +343,7 @@ impl Refresh<'_> {
         let error = loop {
             let time_left = self.request.time_left(RESERVE);
             self.request.trail().deeds.refresh_sent();
-            let error = match self.zoom.refresh(app, refresh, time_left).await {
+            let error = match self.grants.zoom.refresh(app, refresh, time_left).await {
                 Ok(tokens) => {
                     self.request.trail().deeds.refreshed();
                     return Ok(Ok(tokens));
@@ -386,8 +391,17 @@ impl Refresh<'_> {
             late: false,
         };
         let until = self.request.deadline().minus(LAST_ANSWER);
-        match store(self.secrets, held.id, &pair, self.me, held.stash, until).await {
-            Ok(Stored::Current { revived }) => {
+        match store(
+            &self.grants.secrets,
+            held.id,
+            &pair,
+            self.me,
+            held.stash,
+            until,
+        )
+        .await
+        {
+            Ok(Landed::Current { revived }) => {
                 self.revived.fetch_or(revived, Ordering::Relaxed);
                 let access = Arc::new(Access {
                     token: tokens.pair.access,
@@ -396,15 +410,15 @@ impl Refresh<'_> {
                     api_url: tokens.api_url.or_else(|| api_url(&held.row)),
                     authorize_sent_at: Timestamp::from_millis(held.row.secret.authorize_sent_at),
                 });
-                self.opened.keep(held.id, access.clone());
+                self.grants.opened.keep(held.id, access.clone());
                 Ok(Outcome::Done(access))
             }
-            Ok(Stored::Beside { revived }) => {
+            Ok(Landed::Beside { revived }) => {
                 self.revived.fetch_or(revived, Ordering::Relaxed);
                 Ok(Outcome::Moved)
             }
             Err(error) => {
-                if self.capsules {
+                if self.grants.capsules {
                     let capsule = Capsule::new(self.team, held.id, pair, self.me);
                     capsule.log(self.request.id());
                 }
@@ -415,7 +429,7 @@ impl Refresh<'_> {
 }
 
 /// Where a new pair is.
-pub(crate) enum Stored {
+pub(crate) enum Landed {
     /// It is the grant's pair.
     Current {
         /// Whether the user was to authorize again.
@@ -437,15 +451,15 @@ pub(crate) async fn store(
     writer: Uuid,
     drop_stash: bool,
     until: Timestamp,
-) -> Result<Stored, shared::stores::Error> {
+) -> Result<Landed, shared::stores::Error> {
     let generation = pair.sealed.generation();
     let before = generation.saturating_sub(1);
     let committed = secrets.commit(id, before, pair, writer, drop_stash, until);
     if let Kept::Stored { revived } = committed.await? {
-        return Ok(Stored::Current { revived });
+        return Ok(Landed::Current { revived });
     }
     match secrets.stash(id, &pair.sealed, until).await? {
-        Kept::Stored { revived } => Ok(Stored::Beside { revived }),
+        Kept::Stored { revived } => Ok(Landed::Beside { revived }),
         Kept::Moved(_) => Err(shared::stores::Error::Conflict),
     }
 }
@@ -470,7 +484,7 @@ fn api_url(row: &StoredGrant) -> Option<ApiUrl> {
 
 fn unavailable(source: Down) -> ApiError {
     ApiError::Unavailable {
-        retry_after: Duration::from_secs(1),
+        retry_after: RETRY_AFTER,
         source,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Item, failed, from_item, text, to_item};
+use super::{Error, Item, failed, newest, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::event::{Event, EventId, Record};
 
@@ -85,7 +85,7 @@ impl Events {
         after: Option<EventId>,
         limit: u16,
     ) -> Result<EventPage, Error> {
-        let answer = self
+        let query = self
             .client
             .query()
             .table_name(&self.table)
@@ -93,33 +93,10 @@ impl Events {
             .filter_expression("team_id = :team")
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
-            .set_exclusive_start_key(after.map(|id| Self::key(credential, id)))
-            // One more than asked for says whether there is a next page.
-            .limit(i32::from(limit) + 1)
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("Query", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter();
-        let events = rows.map(|item| from_item::<Row>(item).map(|row| row.record));
-        let mut events = events.collect::<Result<Vec<Record>, Error>>()?;
-        let limit = usize::from(limit);
-        let next = if events.len() > limit {
-            events.truncate(limit);
-            events.last().map(|event| event.event_id)
-        } else {
-            let end = answer.last_evaluated_key;
-            end.map(from_item::<End>)
-                .transpose()?
-                .map(|end| end.event_id)
-        };
+            .set_exclusive_start_key(after.map(|id| Self::key(credential, id)));
+        let rows = newest(query, limit, "event_id", |row: &Row| row.record.event_id);
+        let (rows, next) = rows.await?;
+        let events = rows.into_iter().map(|row| row.record).collect();
         Ok(EventPage { events, next })
     }
-}
-
-/// Where DynamoDB stopped, as far as it is read.
-#[derive(Deserialize)]
-struct End {
-    event_id: EventId,
 }

@@ -16,6 +16,7 @@ mod transaction;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -125,6 +126,35 @@ where
             source: error.into(),
         },
     }
+}
+
+/// Up to `limit` rows that a query of one partition finds, the last by its sort key first; and the sort key after
+/// which the next page begins, if there is one. A page may hold fewer than there are, or none, and still have a next.
+async fn newest<T: DeserializeOwned, I: DeserializeOwned>(
+    query: QueryFluentBuilder,
+    limit: u16,
+    sort_key: &str,
+    id: impl Fn(&T) -> I,
+) -> Result<(Vec<T>, Option<I>), Error> {
+    let query = query
+        // One more than asked for says whether there is a next page.
+        .limit(i32::from(limit) + 1)
+        .scan_index_forward(false)
+        .consistent_read(true);
+    let answer = query.send().await.map_err(|error| failed("Query", error))?;
+    let rows = answer.items.unwrap_or_default().into_iter();
+    let mut rows = rows.map(from_item).collect::<Result<Vec<T>, Error>>()?;
+    let limit = usize::from(limit);
+    let next = if rows.len() > limit {
+        rows.truncate(limit);
+        rows.last().map(id)
+    } else {
+        let end = answer.last_evaluated_key;
+        let id = end.and_then(|mut end| end.remove(sort_key));
+        let id = id.map(serde_dynamo::from_attribute_value).transpose();
+        id.map_err(Error::Shape)?
+    };
+    Ok((rows, next))
 }
 
 fn is_transient(code: &str) -> bool {

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Item, failed, from_item, number, text, to_item};
+use super::{Error, Item, failed, from_item, newest, number, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::timestamp::Timestamp;
 use crate::token_url::{TokenUrl, UrlId, UrlToken};
@@ -35,12 +35,6 @@ struct Row {
     purge_at: Option<i64>,
     #[serde(flatten)]
     url: TokenUrl,
-}
-
-/// Where a page ended.
-#[derive(Deserialize)]
-struct End {
-    url_id: UrlId,
 }
 
 /// A URL that may be used, and whose it is.
@@ -187,7 +181,7 @@ impl TokenUrls {
         after: Option<UrlId>,
         limit: u16,
     ) -> Result<UrlPage, Error> {
-        let answer = self
+        let query = self
             .client
             .query()
             .table_name(&self.table)
@@ -195,25 +189,10 @@ impl TokenUrls {
             .filter_expression("team_id = :team AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
-            .set_exclusive_start_key(after.map(|url| Self::key(credential, url)))
-            // One more than asked for says whether there is a next page.
-            .limit(i32::from(limit) + 1)
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("Query", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter();
-        let urls = rows.map(|item| from_item::<Row>(item).map(|row| row.url));
-        let mut urls = urls.collect::<Result<Vec<TokenUrl>, Error>>()?;
-        let limit = usize::from(limit);
-        let next = if urls.len() > limit {
-            urls.truncate(limit);
-            urls.last().map(|url| url.url_id)
-        } else {
-            let end = answer.last_evaluated_key;
-            end.map(from_item::<End>).transpose()?.map(|end| end.url_id)
-        };
+            .set_exclusive_start_key(after.map(|url| Self::key(credential, url)));
+        let rows = newest(query, limit, "url_id", |row: &Row| row.url.url_id);
+        let (rows, next) = rows.await?;
+        let urls = rows.into_iter().map(|row| row.url).collect();
         Ok(UrlPage { urls, next })
     }
 
