@@ -1,4 +1,5 @@
-//! The operator's program: teams and API keys, in one's own AWS account or on the local stack.
+//! The operator's program: teams, API keys and what keeps the vault well, in one's own AWS account or on the local
+//! stack.
 //!
 //! stdout carries what was asked for and nothing else; notes and errors go to stderr. It ends with 0,
 //! with 1 where something failed, or with 2 where the command line was wrong.
@@ -8,28 +9,24 @@ mod capsule;
 mod error;
 mod keys;
 mod output;
+mod place;
+mod rewrap;
 mod stack;
 mod teams;
 
 use std::process::ExitCode;
 
 use aws_sdk_dynamodb::Client;
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use shared::envelope::Envelope;
 use shared::stores::{Operator, Secrets};
 
 use error::Error;
 use output::Output;
+use place::{Named, Part};
 
 /// What one types to get here, for usage lines and hints that can be copied.
 const PROGRAM: &str = "cargo run -p cli --";
-
-const NO_PLACE: &str = "neither a stack nor a table is named: pass --stack NAME (or set STACK) for a stack in AWS, or
---keys-table NAME (or KEYS_TABLE), for capsules --secrets-table NAME (or SECRETS_TABLE). For the local stack,
-`set -a; . .local/env` sets them.";
-
-const TWO_PLACES: &str = "a stack and a table are named, and only one can be meant: of --stack (or STACK) and --keys-table
-(or KEYS_TABLE) or --secrets-table (or SECRETS_TABLE), which .local/env sets, leave one out.";
 
 const AFTER_HELP: &str = "\
 AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
@@ -40,7 +37,7 @@ Examples:
   KEY=$(cargo run -q -p cli -- --stack zoom-credentials keys create --team acme --permission full)
   cargo run -q -p cli -- keys list --team acme --json     # with STACK or KEYS_TABLE set";
 
-/// Manages the vault's teams and their API keys
+/// Manages the vault: its teams, their API keys, its keys and rows
 #[derive(Debug, Parser)]
 #[command(bin_name = PROGRAM, after_help = AFTER_HELP)]
 struct Cli {
@@ -48,17 +45,8 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
 
-    /// The CloudFormation stack of the vault; its outputs name its tables
-    #[arg(long, global = true, env = "STACK", value_name = "NAME")]
-    stack: Option<String>,
-
-    /// Instead of a stack: the DynamoDB table of teams and API keys
-    #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
-    keys_table: Option<String>,
-
-    /// Instead of a stack, for capsules: the DynamoDB table of sealed secrets
-    #[arg(long, global = true, env = "SECRETS_TABLE", value_name = "NAME")]
-    secrets_table: Option<String>,
+    #[command(flatten)]
+    named: Named,
 
     #[command(subcommand)]
     command: Command,
@@ -75,16 +63,18 @@ enum Command {
     /// Store tokens that a function refreshed and could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
+    /// Have the current KMS key wrap what another one wrapped, while traffic runs
+    Rewrap(rewrap::Rewrap),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (cli, place) = match parse() {
-        Ok(parsed) => parsed,
+    let cli = match parse() {
+        Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let output = Output::new(cli.json);
-    match run(cli.command, place, output).await {
+    match run(cli.command, cli.named, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,65 +84,57 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, place: Place, output: Output) -> Result<(), Error> {
+async fn run(command: Command, named: Named, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
-    let table = match place {
-        Place::Table(name) => name,
-        Place::Stack(name) => stack::table(&config, &name, command.table(), &region).await?,
-    };
+    let place = named.find(&config, &region).await?;
+    let name = |part| place.name(part);
+    let tables: Vec<String> = command
+        .parts()
+        .iter()
+        .filter(|part| **part != Part::EnvelopeKey)
+        .map(|part| name(*part))
+        .collect::<Result<_, Error>>()?;
+
     let client = Client::new(&config);
     match command {
         Command::Teams(command) => {
-            teams::run(command, &Operator::new(client, table.clone()), output).await
+            let operator = Operator::new(client, name(Part::Keys)?);
+            teams::run(command, &operator, output).await
         }
         Command::Keys(command) => {
-            keys::run(command, &Operator::new(client, table.clone()), output).await
+            let operator = Operator::new(client, name(Part::Keys)?);
+            keys::run(command, &operator, output).await
         }
         Command::Capsule(command) => {
-            capsule::run(command, &Secrets::new(client, table.clone()), output).await
+            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            capsule::run(command, &secrets, output).await
+        }
+        Command::Rewrap(command) => {
+            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            let kms = aws_sdk_kms::Client::new(&config);
+            let envelope = Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME);
+            rewrap::run(command, &secrets, &envelope, output).await
         }
     }
-    .map_err(|error| error.locate(table, region))
+    .map_err(|error| error.locate(&tables, region))
 }
 
 impl Command {
-    /// The output of a stack that names the table that this is about.
-    fn table(&self) -> &'static str {
+    /// What this works on.
+    fn parts(&self) -> &'static [Part] {
         match self {
-            Self::Teams(_) | Self::Keys(_) => "KeysTable",
-            Self::Capsule(_) => "SecretsTable",
+            Self::Teams(_) | Self::Keys(_) => &[Part::Keys],
+            Self::Capsule(_) => &[Part::Secrets],
+            Self::Rewrap(_) => &[Part::Secrets, Part::EnvelopeKey],
         }
     }
 }
 
-/// Where the rows are.
-#[derive(Debug)]
-enum Place {
-    /// In the table that this stack made for them.
-    Stack(String),
-    /// In this table.
-    Table(String),
-}
-
-/// The command line, and the place out of it. Of global arguments clap cannot require one, nor see that they exclude
-/// each other where they stand on either side of a subcommand.
-fn parse() -> Result<(Cli, Place), clap::Error> {
-    let mut cli = Cli::try_parse()?;
-    let is_named = |name: &String| !name.is_empty();
-    let stack = cli.stack.take().filter(is_named);
-    let (keys, secrets) = (cli.keys_table.take(), cli.secrets_table.take());
-    let table = match cli.command {
-        Command::Teams(_) | Command::Keys(_) => keys,
-        Command::Capsule(_) => secrets,
-    };
-    let table = table.filter(is_named);
-    let wrong = |kind, why| Err(Cli::command().error(kind, why));
-    match (stack, table) {
-        (Some(stack), None) => Ok((cli, Place::Stack(stack))),
-        (None, Some(table)) => Ok((cli, Place::Table(table))),
-        (None, None) => wrong(ErrorKind::MissingRequiredArgument, NO_PLACE),
-        (Some(_), Some(_)) => wrong(ErrorKind::ArgumentConflict, TWO_PLACES),
-    }
+fn parse() -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse()?;
+    let checked = cli.named.check(cli.command.parts());
+    checked.map_err(|(kind, why)| Cli::command().error(kind, why))?;
+    Ok(cli)
 }
 
 /// Says what is wrong with the command line, or what `--help` asked for.

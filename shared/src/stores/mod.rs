@@ -30,7 +30,7 @@ pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    StoredGrant, due_shards,
+    Slot, StoredGrant, WrappedPage, WrappedRow, due_shards,
 };
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};

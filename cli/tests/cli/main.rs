@@ -2,25 +2,74 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod rewrap;
+
+use std::path::Path;
 use std::process::Stdio;
 
+use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::http::StatusCode;
 use local::stack::{Elsewhere, Options, Stack};
 use serde_json::{Value, json};
+use shared::config::Aws;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// A stack, and what its file `env` says.
 struct World {
     api: String,
     env: Vec<(String, String)>,
     http: reqwest::Client,
-    _data: tempfile::TempDir,
+    running: Running,
+    data: tempfile::TempDir,
+}
+
+/// A stack that serves until it is told to stop.
+struct Running {
+    api: String,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    /// On what is in a directory.
+    async fn start(data: &Path, envelope_key: Option<String>) -> Self {
+        let stack = Stack::start(Options {
+            data_dir: data.to_owned(),
+            port: 0,
+            zoom_port: 0,
+            elsewhere: Elsewhere::default(),
+            envelope_key,
+        });
+        let stack = stack.await.unwrap();
+        let api = stack.api().as_str().trim_end_matches('/').to_owned();
+        let (stop, stopped) = oneshot::channel();
+        let served = stack.serve(async { stopped.await.unwrap_or(()) });
+        Self {
+            api,
+            stop,
+            served: tokio::spawn(async { served.await.unwrap() }),
+        }
+    }
+}
+
+/// What the file `env` of a stack says.
+fn env(data: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(data.join("env")).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// What a command said, and how it ended.
@@ -38,27 +87,13 @@ impl World {
             .install_default()
             .ok();
         let data = tempfile::tempdir().unwrap();
-        let stack = Stack::start(Options {
-            data_dir: data.path().to_owned(),
-            port: 0,
-            zoom_port: 0,
-            elsewhere: Elsewhere::default(),
-        });
-        let stack = stack.await.unwrap();
-        let api = stack.api().as_str().trim_end_matches('/').to_owned();
-        tokio::spawn(stack.serve(std::future::pending()));
-        let text = std::fs::read_to_string(data.path().join("env")).unwrap();
-        let env = text
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let running = Running::start(data.path(), None).await;
         Self {
-            api,
-            env,
+            api: running.api.clone(),
+            env: env(data.path()),
             http: reqwest::Client::new(),
-            _data: data,
+            running,
+            data,
         }
     }
 
@@ -127,19 +162,29 @@ impl World {
         self.cli_with(line, "KEYS_TABLE", &cloudformation).await
     }
 
+    /// What `env` says.
+    fn variable(&self, name: &str) -> &str {
+        &self.env.iter().find(|(it, _)| it == name).unwrap().1
+    }
+
+    /// The stack's own database and KMS.
+    fn aws(&self) -> Aws {
+        let url = |name| Some(self.variable(name).to_owned());
+        let (dynamodb, kms) = (
+            url("AWS_ENDPOINT_URL_DYNAMODB"),
+            url("AWS_ENDPOINT_URL_KMS"),
+        );
+        let credentials = Credentials::new("a", "b", None, None, "test");
+        Aws::new("us-east-1".to_owned(), credentials, dynamodb, kms).unwrap()
+    }
+
     /// Puts a row of the team `acme` into the keys table, past the program.
     async fn put(&self, record: &str, attributes: &[(&str, &str)]) {
-        let variable = |name: &str| &self.env.iter().find(|(it, _)| it == name).unwrap().1;
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
-                "a", "b", None, None, "test",
-            ))
-            .endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
-        let mut put = aws_sdk_dynamodb::Client::from_conf(config.build())
+        let mut put = self
+            .aws()
+            .dynamodb()
             .put_item()
-            .table_name(variable("KEYS_TABLE"));
+            .table_name(self.variable("KEYS_TABLE"));
         for (name, text) in [("team_id", "acme"), ("record", record)]
             .iter()
             .chain(attributes)
@@ -554,7 +599,7 @@ async fn a_table_of_another_kind_or_version_is_said_to_be_one() {
         .failed(1, "teams set acme --rate 5 --keys-table requests")
         .await;
     assert!(
-        other_table.contains("is it the table of teams and API keys"),
+        other_table.contains("is it the right table that the option names?"),
         "{other_table}"
     );
 
