@@ -18,8 +18,8 @@ use shared::stores::{self, Due, GrantState, Stored, due_shards};
 use shared::timestamp::Timestamp;
 
 use crate::error::{ApiError, Down};
-use crate::grants::{Grants, Use};
-use crate::minting::{MARGIN, learn_user, note_refresh, noted};
+use crate::grants::{Grants, Terms, Use};
+use crate::minting::MARGIN;
 use crate::request::{Event, Request};
 
 /// What the logs call it.
@@ -193,16 +193,20 @@ impl Run<'_> {
             grants,
             request,
             team,
-            margin: MARGIN,
+            terms: &Terms {
+                asked: By::KeepAlive.into(),
+                margin: MARGIN,
+                answer_by: deadline,
+            },
         };
         let used = grant.call(stored.clone(), None, async |_| Ok(())).await;
         let error = used.as_ref().err();
         let code = error.map(ApiError::code);
-        note_refresh(grants, request, team, id, &By::KeepAlive.into(), error).await;
+        grant.note_refresh(id, error).await;
         let deeds = &request.trail().deeds;
         let outcome = match used {
             Ok(used) => {
-                learn_user(grants, request, team, &used.stored, &used.access).await;
+                grant.learn_user(&used.stored, &used.access).await;
                 Ok(if deeds.has_refreshed() {
                     Became::Refreshed
                 } else {
@@ -210,7 +214,10 @@ impl Run<'_> {
                 })
             }
             Err(ApiError::ReconnectRequired { .. }) => Ok(Became::Dead),
-            Err(error) => Err(noted(grants, request, team, &stored, error).await),
+            Err(error) => {
+                grant.note_failure(&stored, &error).await;
+                Err(error)
+            }
         };
         let counts = deeds.counts();
         tracing::info!(
@@ -251,7 +258,7 @@ impl Run<'_> {
         match down {
             Some(Down::OutOfTime | Down::RefreshElsewhere) => return Became::Left,
             // Ours are down: the next run finds everything as it is.
-            Some(Down::DynamoDb(_) | Down::Kms(_)) => {
+            Some(Down::DynamoDb(_) | Down::Kms(_) | Down::Silent) => {
                 self.troubles.store(TROUBLES, Ordering::Relaxed);
                 return Became::Left;
             }

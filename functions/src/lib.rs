@@ -36,4 +36,6 @@ mod filter;
 mod idempotency;
 mod minting;
 mod opened;
+mod patience;
+mod record;
 mod refresh;
