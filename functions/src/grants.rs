@@ -79,7 +79,9 @@ impl Grants {
         let Some(grant) = stored.grant else {
             return Err(ApiError::NotAUserCredential);
         };
-        if self.opened.get(grant.id, margin).is_some() {
+        // What a credential that is invalid may still use, its grant's row says.
+        let is_active = stored.credential.state == State::Active;
+        if is_active && self.opened.get(grant.id, margin).is_some() {
             return Ok(None);
         }
         let app = SecretId::App(stored.credential.credential_id);
@@ -208,7 +210,8 @@ impl Use<'_> {
         let opened = &self.grants.opened;
         let mut refused = None;
         for _ in 0..CALLS {
-            let access = match opened.get(id, self.margin).filter(|_| refused.is_none()) {
+            let unread = refused.is_none() && row.is_none();
+            let access = match opened.get(id, self.margin).filter(|_| unread) {
                 Some(access) => access,
                 None => refresh.access(id, row.take(), refused, app).await?,
             };

@@ -32,6 +32,9 @@ const GATEWAY: Duration = Duration::from_secs(27);
 /// How long a token lives for which Zoom was asked for no lifetime.
 const LIFETIME: Duration = Duration::from_hours(2);
 
+/// What `last_error_message` begins with where Zoom refuses the app: another client secret may heal it.
+pub(crate) const APP_REFUSED: &str = "app refused: ";
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
@@ -357,7 +360,7 @@ pub(crate) async fn noted(
     error: ApiError,
 ) -> ApiError {
     let message = if let ApiError::AppMisconfigured { reason } = &error {
-        format!("app refused: {reason}")
+        format!("{APP_REFUSED}{reason}")
     } else if let ApiError::MissingScope { scope } = &error {
         format!("missing scope {scope}")
     } else if let ApiError::ReconnectRequired {

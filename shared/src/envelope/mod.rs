@@ -21,7 +21,7 @@ use aws_sdk_kms::types::DataKeySpec;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::credential::{ClientId, CredentialId, GrantId, TeamId};
 use crate::secret::Plaintext;
 
 /// Why something could not be sealed or opened.
@@ -54,6 +54,8 @@ pub enum Purpose {
     App,
     /// The tokens of one authorization.
     Grant,
+    /// What Zoom signs an app's webhooks with.
+    Webhook,
 }
 
 impl Purpose {
@@ -62,25 +64,29 @@ impl Purpose {
         match self {
             Self::App => "app",
             Self::Grant => "grant",
+            Self::Webhook => "webhook",
         }
     }
 }
 
 /// The key of a row in the table of secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretId {
     /// The client secret of one credential.
     App(CredentialId),
     /// The tokens of one authorization.
     Grant(GrantId),
+    /// What Zoom signs the webhooks of a team's app with.
+    Webhook(TeamId, ClientId),
 }
 
 impl SecretId {
     /// What the row holds.
-    pub fn purpose(self) -> Purpose {
+    pub fn purpose(&self) -> Purpose {
         match self {
             Self::App(_) => Purpose::App,
             Self::Grant(_) => Purpose::Grant,
+            Self::Webhook(..) => Purpose::Webhook,
         }
     }
 }
@@ -90,6 +96,8 @@ impl fmt::Display for SecretId {
         match self {
             Self::App(id) => write!(f, "app#{id}"),
             Self::Grant(id) => write!(f, "grant#{id}"),
+            // No team has a `#` in it, so no two read alike.
+            Self::Webhook(team, app) => write!(f, "webhook#{team}#{}", app.as_str()),
         }
     }
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
@@ -30,7 +30,7 @@ pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    StoredGrant, due_shards,
+    StoredGrant, ZoomApp, due_shards,
 };
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Secrets, key};
+use super::{Secrets, attributes, key};
 use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
@@ -563,15 +562,6 @@ fn refused(error: SdkError<UpdateItemError>) -> Result<Item, Error> {
         }
         _ => Err(failed("UpdateItem", error)),
     }
-}
-
-fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
-    let (dek, kid, bytes) = sealed.parts();
-    [
-        ("dek", AttributeValue::B(Blob::new(dek))),
-        ("kid", text(kid)),
-        ("sealed", AttributeValue::B(Blob::new(bytes))),
-    ]
 }
 
 fn stash_attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 4] {

@@ -1,12 +1,16 @@
 //! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
 
+mod apps;
 mod grants;
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
+pub use self::apps::ZoomApp;
 pub use self::grants::{
     Acquired, Attempt, Due, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
 };
@@ -129,6 +133,15 @@ impl Secrets {
         })?;
         Write::put(part, &self.table, item, condition, HashMap::new())
     }
+}
+
+fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
+    let (dek, kid, bytes) = sealed.parts();
+    [
+        ("dek", AttributeValue::B(Blob::new(dek))),
+        ("kid", text(kid)),
+        ("sealed", AttributeValue::B(Blob::new(bytes))),
+    ]
 }
 
 fn key(id: SecretId) -> Item {

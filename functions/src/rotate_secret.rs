@@ -1,0 +1,238 @@
+//! `POST /v2/zoom-apps/{client_id}/rotate-secret`
+//!
+//! As many credentials as a call has time for, oldest first; the answer says where the next call goes on. Each is one
+//! transaction, and sealing one again changes nothing, so a call that died is repeated as it was.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use shared::credential::{CredentialId, TeamId};
+use shared::envelope::{Binding, Envelope, SecretId};
+use shared::secret::{AppCredentials, Plaintext};
+use shared::stores::{self, AppSecret, Credentials, Holder, Keys, Requests, Secrets};
+use shared::timestamp::Timestamp;
+use shared::zoom::Zoom;
+use utoipa::ToSchema;
+
+use crate::access;
+use crate::body::Fields;
+use crate::cursor::List;
+use crate::error::ApiError;
+use crate::filter;
+use crate::minting::{APP_REFUSED, RESERVE};
+use crate::openapi::{
+    AppErrors, ReadErrors, RotateSecret, RotatedSecret, RotationQuery, UnreadableBodyErrors,
+    WriteErrors, ZoomErrors,
+};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /v2/zoom-apps/{client_id}/rotate-secret";
+
+/// How long a call goes on: the gateway waits 29 s, and Zoom was asked before.
+const BUDGET: Duration = Duration::from_secs(18);
+/// How many rows are read at a time.
+const PAGE: i32 = 200;
+/// How many credentials are sealed at a time.
+const AT_ONCE: usize = 16;
+/// How often one is tried that changes meanwhile.
+const ROUNDS: usize = 5;
+/// How long one transaction is tried.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a call came to.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Rotation {
+    /// Credentials of the app that this call met, deleted ones that can be restored included.
+    credentials: u32,
+    /// Those that have the new secret now.
+    resealed: u32,
+    /// Those of them that the old secret had failed, and that say so no more.
+    healed: u32,
+    /// Those that were left for the next call, which begins with them.
+    failed: u32,
+    /// Whether every credential of the app has the new secret. Otherwise call again, with the cursor from the header
+    /// `x-next-cursor`.
+    done: bool,
+}
+
+/// What became of one credential.
+enum Became {
+    Resealed { healed: bool },
+    /// It is gone, or of another app by now.
+    NotOurs,
+}
+
+/// Gives an app's credentials its new client secret
+///
+/// After the secret was changed at Zoom. It is checked with Zoom, and then sealed for every credential of the team with
+/// this client id; what had failed for the old secret is healed. Repeat it with the cursor until it is `done`. To repeat
+/// a call does no harm.
+#[utoipa::path(
+    post,
+    path = "/v2/zoom-apps/{client_id}/rotate-secret",
+    operation_id = "rotateZoomAppSecret",
+    tag = "Zoom apps",
+    request_body(content = RotateSecret, content_type = "application/json"),
+    params(
+        ("client_id" = String, Path, description = "The app's client id"),
+        RotationQuery,
+    ),
+    responses(
+        (status = 200, description = "How far it is", body = RotatedSecret, headers(("x-next-cursor" = String, description = "Where the next call goes on, if it is not done"))),
+        ReadErrors,
+        AppErrors,
+        WriteErrors,
+        UnreadableBodyErrors,
+        ZoomErrors,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    secrets: &Secrets,
+    envelope: &Envelope,
+    zoom: &Zoom,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let permission = access::verify(keys, &key, request).await?;
+    let team = key.team();
+    let (app, after) = access::admitted(keys, requests, team, request, permission, async {
+        let app = AppCredentials {
+            client_id: request.client_id()?,
+            client_secret: Fields::of(request)?.required("body/client_secret")?,
+        };
+        Ok((app, filter::cursor(request, List::Rotation)?))
+    })
+    .await?;
+
+    let checked = zoom.check_app(&app, request.time_left(RESERVE)).await;
+    checked.map_err(ApiError::of_minting)?;
+    let run = Run {
+        credentials,
+        secrets,
+        envelope,
+        team,
+        app: &app,
+        until: Timestamp::now().plus(BUDGET.min(request.time_left(RESERVE))),
+    };
+    let (rotation, next) = run.rotate(after.map(CredentialId::from_bytes)).await?;
+
+    reply::page(
+        rotation,
+        next.map(|id| List::Rotation.after(id.as_bytes())),
+    )
+}
+
+/// One call.
+struct Run<'a> {
+    credentials: &'a Credentials,
+    secrets: &'a Secrets,
+    envelope: &'a Envelope,
+    team: &'a TeamId,
+    app: &'a AppCredentials,
+    until: Timestamp,
+}
+
+impl Run<'_> {
+    /// Page after page, while there is time and nothing fails; and after which credential the next call goes on. It is
+    /// an error where nothing came of it at all.
+    async fn rotate(
+        &self,
+        mut after: Option<CredentialId>,
+    ) -> Result<(Rotation, Option<CredentialId>), ApiError> {
+        let Self {
+            credentials, team, ..
+        } = *self;
+        let mut rotation = Rotation::default();
+        loop {
+            let page = credentials.holders_of_app(team, &self.app.client_id, after, PAGE);
+            let (holders, next) = match page.await {
+                Ok(page) => page,
+                Err(error) if rotation.resealed == 0 => return Err(error.into()),
+                Err(_) => return Ok((rotation, after)),
+            };
+            let mut failed = None;
+            let mut outcomes =
+                stream::iter(holders.into_iter().map(|holder| self.reseal(holder)))
+                    .buffer_unordered(AT_ONCE);
+            while let Some(outcome) = outcomes.next().await {
+                rotation.credentials += 1;
+                match outcome {
+                    Ok(Became::Resealed { healed }) => {
+                        rotation.resealed += 1;
+                        rotation.healed += u32::from(healed);
+                    }
+                    Ok(Became::NotOurs) => rotation.credentials -= 1,
+                    Err(error) => {
+                        rotation.failed += 1;
+                        failed = Some(error);
+                    }
+                }
+            }
+            match (failed, next) {
+                (Some(error), _) if rotation.resealed == 0 => return Err(error),
+                // The page again. Where it was the first, there is no credential to go on after: the oldest id there
+                // can be stands for none.
+                (Some(_), _) => {
+                    return Ok((rotation, after.or(Some(CredentialId::from_bytes([0; 16])))));
+                }
+                (None, None) => {
+                    rotation.done = true;
+                    return Ok((rotation, None));
+                }
+                (None, Some(next)) if Timestamp::now() >= self.until => {
+                    return Ok((rotation, Some(next)));
+                }
+                (None, Some(next)) => after = Some(next),
+            }
+        }
+    }
+
+    /// Seals the secret for one credential, under a data key of its own.
+    async fn reseal(&self, mut holder: Holder) -> Result<Became, ApiError> {
+        let Self {
+            credentials,
+            secrets,
+            envelope,
+            team,
+            ..
+        } = *self;
+        let id = holder.stored.credential.credential_id;
+        for _ in 0..ROUNDS {
+            let binding = Binding {
+                team: team.clone(),
+                secret: SecretId::App(id),
+            };
+            let data_key = envelope.data_key(binding).await?;
+            let secret = Plaintext::from(&self.app.client_secret);
+            // The credential's version numbers its generations.
+            let app = AppSecret {
+                team_id: team.clone(),
+                sealed: data_key.seal(holder.stored.version + 1, &secret)?,
+            };
+            let failed = holder.stored.credential.last_error_message.as_deref();
+            let healed = failed.is_some_and(|message| message.starts_with(APP_REFUSED));
+            let transaction = credentials.reseal(team, &holder, healed)?;
+            let transaction = transaction.and(secrets.put_app(id, &app)?);
+            if transaction
+                .commit(Timestamp::now().plus(PATIENCE))
+                .await?
+                .is_ok()
+            {
+                return Ok(Became::Resealed { healed });
+            }
+            // It has changed meanwhile: as it is now, it may be another app's.
+            holder = match credentials.holder(team, id).await {
+                Ok(now) if now.stored.client_id == self.app.client_id => now,
+                Ok(_) | Err(stores::Error::NotFound) => return Ok(Became::NotOurs),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Err(ApiError::Conflict)
+    }
+}
