@@ -158,6 +158,9 @@ pub async fn handle(
     if believers.is_empty() {
         return Err(failed.unwrap_or_else(|| refused("signature")));
     }
+    // No event is of a time to come, whatever it says.
+    let latest = Timestamp::now().plus(window);
+    let at = |said: Option<Timestamp>| said.unwrap_or(signature.signed_at()).min(latest);
     for (team, _) in &believers {
         let run = Run {
             credentials,
@@ -168,17 +171,16 @@ pub async fn handle(
             client_id: &client_id,
         };
         let done = match &notice {
-            Notice::Deauthorized { user_id, at, .. } => {
-                run.deauthorized(user_id, at.unwrap_or(signature.signed_at())).await
+            Notice::Deauthorized {
+                user_id, at: said, ..
+            } => {
+                run.deauthorized(user_id, at(*said)).await
             }
             Notice::UserGone {
                 user_id,
                 became,
-                at,
-            } => {
-                let at = at.unwrap_or(signature.signed_at());
-                run.user_gone(user_id, became, at).await
-            }
+                at: said,
+            } => run.user_gone(user_id, became, at(*said)).await,
             Notice::Challenge { .. } | Notice::Other => Ok(()),
         };
         if let Err(error) = done {
