@@ -331,7 +331,9 @@ impl ApiError {
                 StatusCode::BAD_REQUEST,
                 "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
             ),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED"),
+            Self::Unauthorized | Self::WebhookRefused { .. } => {
+                (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED")
+            }
             Self::Forbidden => (StatusCode::FORBIDDEN, "FST_ERR_FORBIDDEN"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "FST_ERR_NOT_FOUND"),
             Self::FunctionTimeout => (StatusCode::GATEWAY_TIMEOUT, "FST_ERR_TIMEOUT"),
@@ -341,7 +343,6 @@ impl ApiError {
             ),
             Self::TokenUrlNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND"),
             Self::ZoomAppNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_APP_NOT_FOUND"),
-            Self::WebhookRefused { .. } => (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED"),
             Self::AnotherMeeting => (StatusCode::FORBIDDEN, "FST_ERR_ZOOM_ANOTHER_MEETING"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "FST_ERR_METHOD_NOT_ALLOWED")

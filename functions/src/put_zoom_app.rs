@@ -75,11 +75,10 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (client_id, input) =
-        access::admitted(keys, requests, team, request, permission, async {
-            Ok((request.client_id()?, Input::of(request)?))
-        })
-        .await?;
+    let (client_id, input) = access::admitted(keys, requests, team, request, permission, async {
+        Ok((request.client_id()?, Input::of(request)?))
+    })
+    .await?;
     let base = request.base(public, ROUTES)?;
 
     let app = AppCredentials {

@@ -31,10 +31,10 @@ pub(crate) fn bare(body: &impl Serialize) -> Reply {
 }
 
 /// 204, and nothing to say.
-pub(crate) fn empty() -> Reply {
+pub(crate) fn empty() -> Response<String> {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    response
 }
 
 /// 200 with a page of a list, and the cursor of the next one.

@@ -60,7 +60,9 @@ pub(crate) struct Rotation {
 
 /// What became of one credential.
 enum Became {
-    Resealed { healed: bool },
+    Resealed {
+        healed: bool,
+    },
     /// It is gone, or of another app by now.
     NotOurs,
 }
@@ -122,10 +124,7 @@ pub async fn handle(
     };
     let (rotation, next) = run.rotate(after.map(CredentialId::from_bytes)).await?;
 
-    reply::page(
-        rotation,
-        next.map(|id| List::Rotation.after(id.as_bytes())),
-    )
+    reply::page(rotation, next.map(|id| List::Rotation.after(id.as_bytes())))
 }
 
 /// One call.
@@ -157,9 +156,8 @@ impl Run<'_> {
                 Err(_) => return Ok((rotation, after)),
             };
             let mut failed = None;
-            let mut outcomes =
-                stream::iter(holders.into_iter().map(|holder| self.reseal(holder)))
-                    .buffer_unordered(AT_ONCE);
+            let mut outcomes = stream::iter(holders.into_iter().map(|holder| self.reseal(holder)))
+                .buffer_unordered(AT_ONCE);
             while let Some(outcome) = outcomes.next().await {
                 rotation.credentials += 1;
                 match outcome {

@@ -22,7 +22,10 @@ pub(crate) struct Shown {
     #[schema(value_type = Option<String>, required = true)]
     name: Option<Name>,
     /// The app's event notification endpoint URL: to be entered at Zoom.
-    #[schema(format = "uri", example = "https://vault.example.com/webhooks/zoom/sandbox-app")]
+    #[schema(
+        format = "uri",
+        example = "https://vault.example.com/webhooks/zoom/sandbox-app"
+    )]
     webhook_url: String,
     /// When it was first registered.
     #[schema(value_type = String, format = DateTime)]

@@ -132,14 +132,20 @@ pub async fn handle(
         return Err(refused("no such app"));
     }
     if teams.len() >= usize::from(TEAMS) {
-        tracing::error!(request_id = request.id(), "too many teams hold this app: some may not be told");
+        tracing::error!(
+            request_id = request.id(),
+            "too many teams hold this app: some may not be told"
+        );
     }
     let opening = teams.into_iter().map(|team| async {
         let secret = open(secrets, envelope, opened, &team, &client_id).await?;
         let believed = secret.filter(|secret| signature.verifies(secret, body));
         Ok::<_, ApiError>(believed.map(|secret| (team, secret)))
     });
-    let opening: Vec<_> = stream::iter(opening).buffer_unordered(AT_ONCE).collect().await;
+    let opening: Vec<_> = stream::iter(opening)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
     let mut believers = Vec::new();
     let mut failed = None;
     for outcome in opening {
@@ -173,9 +179,7 @@ pub async fn handle(
         let done = match &notice {
             Notice::Deauthorized {
                 user_id, at: said, ..
-            } => {
-                run.deauthorized(user_id, at(*said)).await
-            }
+            } => run.deauthorized(user_id, at(*said)).await,
             Notice::UserGone {
                 user_id,
                 became,
@@ -190,7 +194,7 @@ pub async fn handle(
     // What could not be done is told again, and what was done is not done twice.
     match failed {
         Some(error) => Err(error),
-        None => reply::empty(),
+        None => Ok(reply::empty()),
     }
 }
 
@@ -256,7 +260,9 @@ impl Run<'_> {
     /// A user took back the authorization `at` that time. What was authorized since is left alone.
     async fn deauthorized(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
         let holders = self.holders(user_id).await?;
-        let done = holders.into_iter().map(|holder| self.destroy(holder, user_id, at));
+        let done = holders
+            .into_iter()
+            .map(|holder| self.destroy(holder, user_id, at));
         all(stream::iter(done).buffer_unordered(AT_ONCE)).await
     }
 
@@ -316,7 +322,9 @@ impl Run<'_> {
         let holders = self.holders(user_id).await?;
         let word = Reconnect::UserGone.as_str();
         let message = format!("{word}: Zoom says that the user was {became}");
-        let done = holders.into_iter().map(|holder| self.invalidate(holder, &message, at));
+        let done = holders
+            .into_iter()
+            .map(|holder| self.invalidate(holder, &message, at));
         all(stream::iter(done).buffer_unordered(AT_ONCE)).await
     }
 
@@ -327,14 +335,23 @@ impl Run<'_> {
         at: Timestamp,
     ) -> Result<(), stores::Error> {
         let stored = &holder.stored;
-        let authorized_since = stored.grant.is_some_and(|grant| grant.authorized_at > at.as_millis());
+        let authorized_since = stored
+            .grant
+            .is_some_and(|grant| grant.authorized_at > at.as_millis());
         if stored.credential.state == State::Invalid || authorized_since {
             return Ok(());
         }
         self.record(&holder, Reconnect::UserGone, at).await?;
-        match self.credentials.user_gone(self.team, &holder, message).await {
+        match self
+            .credentials
+            .user_gone(self.team, &holder, message)
+            .await
+        {
             Ok(()) => {
-                self.request.trail().deeds.turned_invalid(Reconnect::UserGone);
+                self.request
+                    .trail()
+                    .deeds
+                    .turned_invalid(Reconnect::UserGone);
                 self.log(&holder, "a user is gone: the credential is invalid");
                 Ok(())
             }
@@ -345,7 +362,9 @@ impl Run<'_> {
     }
 
     async fn holders(&self, user_id: &str) -> Result<Vec<Holder>, stores::Error> {
-        self.credentials.holders(self.team, self.client_id, user_id).await
+        self.credentials
+            .holders(self.team, self.client_id, user_id)
+            .await
     }
 
     fn is_of(&self, holder: &Holder, user_id: &str) -> bool {

@@ -183,7 +183,11 @@ async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), Str
     let mut attributes = vec![schema.partition];
     attributes.extend(schema.sort);
     let indexes = &schema.indexes;
-    attributes.extend(indexes.iter().flat_map(|index| [index.partition, index.sort]));
+    attributes.extend(
+        indexes
+            .iter()
+            .flat_map(|index| [index.partition, index.sort]),
+    );
     attributes.sort_unstable();
     attributes.dedup();
     for attribute in attributes {

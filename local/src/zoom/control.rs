@@ -141,7 +141,10 @@ async fn set_webhook(
     };
     fields.finish()?;
     if webhook.url.scheme() != "http" {
-        return Err(Invalid::new("url", "must be an http URL: the sandbox calls this machine"));
+        return Err(Invalid::new(
+            "url",
+            "must be an http URL: the sandbox calls this machine",
+        ));
     }
 
     sandbox.set_webhook(&client_id, webhook);

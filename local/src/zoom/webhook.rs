@@ -68,7 +68,11 @@ impl Webhook {
     /// What a challenge is to be answered with.
     fn mac(&self, text: &[u8]) -> String {
         let tag = sign(&Key::new(HMAC_SHA256, self.secret_token.as_bytes()), text);
-        let digits: Vec<String> = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: Vec<String> = tag
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         digits.concat()
     }
 
@@ -142,7 +146,9 @@ impl Webhook {
 impl Sandbox {
     /// Says where an app hears what happens, in place of what was said before. For this run only.
     pub fn set_webhook(&self, client_id: &str, webhook: Webhook) {
-        self.settings().webhooks.insert(client_id.to_owned(), webhook);
+        self.settings()
+            .webhooks
+            .insert(client_id.to_owned(), webhook);
     }
 
     /// What Zoom does when the app's developer clicks Validate: whether the endpoint holds the secret token. None where

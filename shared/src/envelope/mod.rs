@@ -102,6 +102,12 @@ impl fmt::Display for SecretId {
     }
 }
 
+impl From<SecretId> for String {
+    fn from(id: SecretId) -> Self {
+        id.to_string()
+    }
+}
+
 /// The row a ciphertext belongs to. It opens nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {

@@ -123,16 +123,16 @@ impl Notice {
         let payload = envelope.payload.map_or("{}", RawValue::get);
         match envelope.event.as_ref() {
             "endpoint.url_validation" => {
-                let Challenge { plain_token } =
-                    serde_json::from_str(payload).map_err(|_| RULE)?;
+                let Challenge { token } = serde_json::from_str(payload).map_err(|_| RULE)?;
                 Ok(Self::Challenge {
-                    plain_token: bounded(plain_token)?,
+                    plain_token: bounded(token)?,
                 })
             }
             "app_deauthorized" => {
-                let payload: Deauthorization =
-                    serde_json::from_str(payload).map_err(|_| RULE)?;
-                let said = payload.deauthorization_time.and_then(|text| text.try_into().ok());
+                let payload: Removal = serde_json::from_str(payload).map_err(|_| RULE)?;
+                let said = payload
+                    .deauthorization_time
+                    .and_then(|text| text.try_into().ok());
                 Ok(Self::Deauthorized {
                     client_id: bounded(payload.client_id)?,
                     user_id: bounded(payload.user_id)?,
@@ -185,13 +185,13 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Challenge {
-    plain_token: String,
+    #[serde(rename = "plainToken")]
+    token: String,
 }
 
 #[derive(Deserialize)]
-struct Deauthorization {
+struct Removal {
     client_id: String,
     user_id: String,
     deauthorization_time: Option<String>,

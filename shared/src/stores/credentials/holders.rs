@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, stream};
 
-use super::{AT_ONCE, BY_ZOOM_USER, Credentials, Found, touched, when_seen};
 use super::row::{Change, Row, Stored};
+use super::{AT_ONCE, BY_ZOOM_USER, Credentials, Found, touched, when_seen};
 use crate::credential::{ClientId, CredentialId, State, TeamId};
 use crate::stores::expression::Update;
 use crate::stores::transaction::Write;
@@ -128,7 +128,10 @@ impl Credentials {
         let end = answer.last_evaluated_key;
         let id = end.and_then(|mut end| end.remove("credential_id"));
         let next = id.map(serde_dynamo::from_attribute_value).transpose();
-        Ok((holders.collect::<Result<_, Error>>()?, next.map_err(Error::Shape)?))
+        Ok((
+            holders.collect::<Result<_, Error>>()?,
+            next.map_err(Error::Shape)?,
+        ))
     }
 
     /// Turns a credential invalid whose user took the authorization back, and blanks what names the user; if it is as

@@ -61,7 +61,10 @@ impl Secrets {
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key(SecretId::Webhook(team.clone(), client_id.clone()))))
+            .set_key(Some(key(SecretId::Webhook(
+                team.clone(),
+                client_id.clone(),
+            ))))
             .update_expression(update.update)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
@@ -95,7 +98,10 @@ impl Secrets {
             .client
             .delete_item()
             .table_name(&self.table)
-            .set_key(Some(key(SecretId::Webhook(team.clone(), client_id.clone()))))
+            .set_key(Some(key(SecretId::Webhook(
+                team.clone(),
+                client_id.clone(),
+            ))))
             .return_values(ReturnValue::AllOld)
             .send()
             .await
@@ -104,7 +110,11 @@ impl Secrets {
     }
 
     /// Up to `limit` teams that hold a Zoom app. The index may be a moment behind.
-    pub async fn teams_of_app(&self, client_id: &ClientId, limit: u16) -> Result<Vec<TeamId>, Error> {
+    pub async fn teams_of_app(
+        &self,
+        client_id: &ClientId,
+        limit: u16,
+    ) -> Result<Vec<TeamId>, Error> {
         let answer = self
             .client
             .query()
@@ -117,7 +127,8 @@ impl Secrets {
             .await
             .map_err(|error| failed("Query", error))?;
         let rows = answer.items.unwrap_or_default().into_iter();
-        rows.map(|item| Ok(from_item::<Holding>(item)?.team_id)).collect()
+        rows.map(|item| Ok(from_item::<Holding>(item)?.team_id))
+            .collect()
     }
 
     /// What Zoom signs the webhooks of a team's app with.
@@ -126,7 +137,10 @@ impl Secrets {
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(key(SecretId::Webhook(team.clone(), client_id.clone()))))
+            .set_key(Some(key(SecretId::Webhook(
+                team.clone(),
+                client_id.clone(),
+            ))))
             .consistent_read(true)
             .send()
             .await

@@ -128,7 +128,7 @@ impl Secrets {
         condition: Option<&str>,
     ) -> Result<Write, Error> {
         let item = to_item(Row {
-            secret_id: id.to_string(),
+            secret_id: id.into(),
             secret,
         })?;
         Write::put(part, &self.table, item, condition, HashMap::new())
@@ -145,5 +145,5 @@ fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
 }
 
 fn key(id: SecretId) -> Item {
-    HashMap::from([("secret_id".to_owned(), text(&id))])
+    HashMap::from([("secret_id".to_owned(), AttributeValue::S(id.into()))])
 }
