@@ -234,9 +234,9 @@ async fn an_app_is_its_teams_and_takes_a_full_key() {
             .await
             .expect_code(403, "FST_ERR_FORBIDDEN");
         match permission {
-            Permission::Read => drop(caller.app().await.expect(200)),
+            Permission::Read => assert_eq!(caller.app().await.expect(200)["client_id"], CLIENT_ID),
             Permission::Full | Permission::Mint => {
-                drop(caller.app().await.expect_code(403, "FST_ERR_FORBIDDEN"))
+                caller.app().await.expect_code(403, "FST_ERR_FORBIDDEN");
             }
         }
     }
