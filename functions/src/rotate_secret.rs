@@ -3,6 +3,7 @@
 //! As many credentials as a call has time for, oldest first; the answer says where the next call goes on. Each is one
 //! transaction, and sealing one again changes nothing, so a call that died is repeated as it was.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 use crate::access;
 use crate::body::Fields;
 use crate::cursor::List;
-use crate::error::ApiError;
+use crate::error::{ApiError, Down, RETRY_AFTER};
 use crate::filter;
 use crate::minting::{APP_REFUSED, RESERVE};
 use crate::openapi::{
@@ -32,9 +33,9 @@ use crate::request::Request;
 pub const ROUTE: &str = "POST /v2/zoom-apps/{client_id}/rotate-secret";
 
 /// How long a call goes on: the gateway waits 29 s, and Zoom was asked before.
-const BUDGET: Duration = Duration::from_secs(18);
+const BUDGET: Duration = Duration::from_secs(15);
 /// How many rows are read at a time.
-const PAGE: i32 = 200;
+const PAGE: i32 = 100;
 /// How many credentials are sealed at a time.
 const AT_ONCE: usize = 16;
 /// How often one is tried that changes meanwhile.
@@ -51,10 +52,10 @@ pub(crate) struct Rotation {
     resealed: u32,
     /// Those of them that the old secret had failed, and that say so no more.
     healed: u32,
-    /// Those that were left for the next call, which begins with them.
+    /// Those that were left for the next call, which begins with the first of them.
     failed: u32,
     /// Whether every credential of the app has the new secret. Otherwise call again, with the cursor from the header
-    /// `x-next-cursor`.
+    /// `x-next-cursor` where it has one.
     done: bool,
 }
 
@@ -138,8 +139,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Page after page, while there is time and nothing fails; and after which credential the next call goes on. It is
-    /// an error where nothing came of it at all.
+    /// Page after page, while there is time and nothing fails; and the credential after which the next call goes on, if
+    /// one was done before the first that failed. It is an error where nothing came of it at all.
     async fn rotate(
         &self,
         mut after: Option<CredentialId>,
@@ -156,37 +157,37 @@ impl Run<'_> {
                 Err(_) => return Ok((rotation, after)),
             };
             let mut failed = None;
-            let mut outcomes = stream::iter(holders.into_iter().map(|holder| self.reseal(holder)))
-                .buffer_unordered(AT_ONCE);
-            while let Some(outcome) = outcomes.next().await {
-                rotation.credentials += 1;
+            let work = holders.into_iter().map(async |holder| {
+                let id = holder.stored.credential.credential_id;
+                (id, self.reseal(holder).await)
+            });
+            let mut work = pin!(stream::iter(work).buffered(AT_ONCE));
+            while let Some((id, outcome)) = work.next().await {
                 match outcome {
                     Ok(Became::Resealed { healed }) => {
+                        rotation.credentials += 1;
                         rotation.resealed += 1;
                         rotation.healed += u32::from(healed);
                     }
-                    Ok(Became::NotOurs) => rotation.credentials -= 1,
+                    Ok(Became::NotOurs) => {}
                     Err(error) => {
+                        rotation.credentials += 1;
                         rotation.failed += 1;
                         failed = Some(error);
                     }
                 }
+                if failed.is_none() {
+                    after = Some(id);
+                }
             }
-            match (failed, next) {
-                (Some(error), _) if rotation.resealed == 0 => return Err(error),
-                // The page again. Where it was the first, there is no credential to go on after: the oldest id there
-                // can be stands for none.
-                (Some(_), _) => {
-                    return Ok((rotation, after.or(Some(CredentialId::from_bytes([0; 16])))));
-                }
-                (None, None) => {
-                    rotation.done = true;
-                    return Ok((rotation, None));
-                }
-                (None, Some(next)) if Timestamp::now() >= self.until => {
-                    return Ok((rotation, Some(next)));
-                }
-                (None, Some(next)) => after = Some(next),
+            match failed {
+                Some(error) if rotation.resealed == 0 => return Err(error),
+                Some(_) => return Ok((rotation, after)),
+                None => after = next,
+            }
+            rotation.done = after.is_none();
+            if rotation.done || Timestamp::now() >= self.until {
+                return Ok((rotation, after));
             }
         }
     }
@@ -202,6 +203,12 @@ impl Run<'_> {
         } = *self;
         let id = holder.stored.credential.credential_id;
         for _ in 0..ROUNDS {
+            if Timestamp::now() >= self.until {
+                return Err(ApiError::Unavailable {
+                    retry_after: RETRY_AFTER,
+                    source: Down::OutOfTime,
+                });
+            }
             let binding = Binding {
                 team: team.clone(),
                 secret: SecretId::App(id),

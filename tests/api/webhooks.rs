@@ -611,6 +611,52 @@ async fn a_hundred_at_once_are_one_change_and_one_event() {
 }
 
 #[tokio::test]
+async fn a_removal_is_nine_calls_one_after_another_and_none_to_zoom() {
+    let world = World::new().await;
+    world.given_webhook().await;
+    world.given_user("desk").await;
+    world.wire.reset();
+    let calls = || -> Vec<String> {
+        let calls = world.wire.calls().into_iter();
+        calls.map(|call| call.operation).collect()
+    };
+
+    let event = removal("ada");
+    assert_eq!(tell(&world, &event).await.status, 204);
+
+    // The app's teams, its secret token; the user's credentials; the tokens, the event, and last the credential.
+    let expected = [
+        "Query",
+        "GetItem",
+        "Decrypt",
+        "Query",
+        "GetItem",
+        "GetItem",
+        "UpdateItem",
+        "PutItem",
+        "UpdateItem",
+    ];
+    assert_eq!(calls(), expected);
+    world.wire.reset();
+    assert_eq!(tell(&world, &event).await.status, 204);
+    assert_eq!(calls(), ["Query", "GetItem", "Query", "GetItem", "GetItem"]);
+    world.wire.reset();
+    let forged = tell_at(&world, PATH, "another", &event).await;
+    forged.expect_error(401, "FST_ERR_UNAUTHORIZED", REFUSED);
+    assert_eq!(calls(), ["Query", "GetItem"]);
+    world.wire.reset();
+    let unknown = tell_at(
+        &world,
+        "/webhooks/zoom/other-app",
+        TOKEN,
+        &json!({ "event": "x" }),
+    )
+    .await;
+    unknown.expect_error(401, "FST_ERR_UNAUTHORIZED", REFUSED);
+    assert_eq!(calls(), ["Query"]);
+}
+
+#[tokio::test]
 async fn what_a_user_authorized_since_is_not_destroyed() {
     let world = World::new().await;
     world.given_webhook().await;
