@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
-use shared::stores::{Operator, Secrets};
+use shared::stores::{Operator, Secrets, WrappedKeys};
 
 use error::Error;
 use output::Output;
@@ -110,10 +110,10 @@ async fn run(command: Command, named: Named, output: Output) -> Result<(), Error
             capsule::run(command, &secrets, output).await
         }
         Command::Rewrap(command) => {
-            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            let keys = WrappedKeys::new(client, name(Part::Secrets)?);
             let kms = aws_sdk_kms::Client::new(&config);
             let envelope = Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME);
-            rewrap::run(command, &secrets, &envelope, output).await
+            rewrap::run(command, &keys, &envelope, output).await
         }
     }
     .map_err(|error| error.locate(&tables, region))

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use shared::envelope::{self, Binding, Envelope};
-use shared::stores::{Secrets, WrappedRow};
+use shared::stores::{WrappedKeys, WrappedRow};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Interval;
 
@@ -70,7 +70,7 @@ struct Tally {
 
 pub(crate) async fn run(
     command: Rewrap,
-    secrets: &Secrets,
+    keys: &WrappedKeys,
     envelope: &Envelope,
     output: Output,
 ) -> Result<(), Error> {
@@ -80,7 +80,7 @@ pub(crate) async fn run(
         let (arn, state) = (key.arn, key.state);
         return Err(Error::KeyUnusable { arn, state });
     }
-    let rows = secrets.count_wrapped_elsewhere(&key.arn).await?;
+    let rows = keys.count_elsewhere(&key.arn).await?;
     let (mut tally, mut left) = (Tally::default(), rows);
     if !command.dry_run {
         let bar = progress(rows, output);
@@ -89,9 +89,9 @@ pub(crate) async fn run(
             if left == 0 {
                 break;
             }
-            let passed = pass(secrets, envelope, &key.arn, &mut beat, &bar).await;
+            let passed = pass(keys, envelope, &key.arn, &mut beat, &bar).await;
             let passed = passed.map_err(|why| Error::RewrapStopped { why: Box::new(why) })?;
-            left = secrets.count_wrapped_elsewhere(&key.arn).await?;
+            left = keys.count_elsewhere(&key.arn).await?;
             bar.set_length(bar.position() + left);
             tally.moved += passed.moved;
             tally.overtaken += passed.overtaken;
@@ -132,7 +132,7 @@ impl Shown {
 
 /// Goes through the table once.
 async fn pass(
-    secrets: &Secrets,
+    keys: &WrappedKeys,
     envelope: &Envelope,
     kid: &str,
     beat: &mut Interval,
@@ -152,7 +152,7 @@ async fn pass(
     let mut moving = JoinSet::new();
     let mut after = None;
     loop {
-        let page = secrets.wrapped_elsewhere(kid, after.as_deref()).await?;
+        let page = keys.elsewhere(kid, after.as_deref()).await?;
         for row in page.rows {
             if moving.len() >= AT_ONCE
                 && let Some(done) = moving.join_next().await
@@ -160,7 +160,7 @@ async fn pass(
                 note(done)?;
             }
             beat.tick().await;
-            moving.spawn(move_row(secrets.clone(), envelope.clone(), row));
+            moving.spawn(move_row(keys.clone(), envelope.clone(), row));
         }
         after = page.next;
         if after.is_none() {
@@ -174,7 +174,7 @@ async fn pass(
 }
 
 async fn move_row(
-    secrets: Secrets,
+    keys: WrappedKeys,
     envelope: Envelope,
     row: WrappedRow,
 ) -> Result<(String, Outcome), Error> {
@@ -195,7 +195,7 @@ async fn move_row(
             }
             Err(error) => return Err(error.into()),
         };
-        if !secrets.rewrap(&row.secret_id, slot, &old, new).await? {
+        if !keys.replace(&row.secret_id, slot, &old, new).await? {
             outcome = Outcome::Overtaken;
         }
     }

@@ -48,7 +48,7 @@ impl<'a> App<'a> {
             let secret = SecretId::App(self.credential);
             let read = match &self.row {
                 Some(row) => row.clone(),
-                None => self.grants.secrets.app(secret).await?,
+                None => self.grants.secrets.app(secret.clone()).await?,
             };
             let binding = Binding {
                 team: self.team.clone(),

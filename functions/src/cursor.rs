@@ -10,6 +10,8 @@ pub(crate) enum List {
     Credentials,
     Events,
     TokenUrls,
+    /// The credentials of an app, whose secret is being rotated.
+    Rotation,
 }
 
 impl List {
@@ -18,6 +20,7 @@ impl List {
             Self::Credentials => 1,
             Self::Events => 2,
             Self::TokenUrls => 3,
+            Self::Rotation => 4,
         }
     }
 

@@ -117,6 +117,15 @@ pub enum ApiError {
     /// Unknown, revoked, expired, used up, or its credential is gone: nobody learns which.
     #[error("Token URL not found: it is unknown, revoked, expired or used up")]
     TokenUrlNotFound,
+    /// No such Zoom app, or another team's: nobody learns which.
+    #[error("Zoom app not found: register it with PUT first")]
+    ZoomAppNotFound,
+    /// What came is not signed as Zoom signs for an app that is known here: nobody learns why.
+    #[error("The request is not signed by Zoom for an app that is registered here")]
+    WebhookRefused {
+        /// Why, for the log.
+        why: &'static str,
+    },
     /// The token URL is for one meeting, and another was named.
     #[error("The token URL is for another meeting")]
     AnotherMeeting,
@@ -236,6 +245,7 @@ pub(crate) enum Outcome {
     ZoomLimited,
     ZoomAppRefused,
     ZoomGrantRefused,
+    WebhookRefused,
 }
 
 /// How long a caller should wait before it tries again what failed for no fault of its own.
@@ -271,6 +281,7 @@ impl ApiError {
             Self::ReconnectRequired { .. } => Some(Outcome::ZoomGrantRefused),
             Self::ZoomUnavailable { .. } => Some(Outcome::ZoomFailed),
             Self::ZoomTimeout { .. } => Some(Outcome::ZoomSilent),
+            Self::WebhookRefused { .. } => Some(Outcome::WebhookRefused),
             Self::Unavailable { source, .. } => match source {
                 Down::Kms(_) => Some(Outcome::KmsFailed),
                 Down::Zoom(_) => Some(Outcome::ZoomLimited),
@@ -289,6 +300,7 @@ impl ApiError {
             | Self::FunctionTimeout
             | Self::CredentialNotFound
             | Self::TokenUrlNotFound
+            | Self::ZoomAppNotFound
             | Self::AnotherMeeting
             | Self::MethodNotAllowed
             | Self::Conflict
@@ -322,7 +334,9 @@ impl ApiError {
                 StatusCode::BAD_REQUEST,
                 "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
             ),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED"),
+            Self::Unauthorized | Self::WebhookRefused { .. } => {
+                (StatusCode::UNAUTHORIZED, "FST_ERR_UNAUTHORIZED")
+            }
             Self::Forbidden => (StatusCode::FORBIDDEN, "FST_ERR_FORBIDDEN"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "FST_ERR_NOT_FOUND"),
             Self::FunctionTimeout => (StatusCode::GATEWAY_TIMEOUT, "FST_ERR_TIMEOUT"),
@@ -331,6 +345,7 @@ impl ApiError {
                 "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
             ),
             Self::TokenUrlNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND"),
+            Self::ZoomAppNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_APP_NOT_FOUND"),
             Self::AnotherMeeting => (StatusCode::FORBIDDEN, "FST_ERR_ZOOM_ANOTHER_MEETING"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "FST_ERR_METHOD_NOT_ALLOWED")
@@ -360,6 +375,7 @@ impl ApiError {
                 Some(reason.clone())
             }
             (Self::ReconnectRequired { reason }, _) => Some(reason.as_str().to_owned()),
+            (Self::WebhookRefused { why }, _) => Some((*why).to_owned()),
             (_, source) => source.map(chain),
         }
     }
@@ -387,6 +403,8 @@ impl ApiError {
             | Self::FunctionTimeout
             | Self::CredentialNotFound
             | Self::TokenUrlNotFound
+            | Self::ZoomAppNotFound
+            | Self::WebhookRefused { .. }
             | Self::AnotherMeeting
             | Self::MethodNotAllowed
             | Self::Conflict

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// Every field that is a metric, and its unit.
-const METRICS: [(&str, &str); 18] = [
+const METRICS: [(&str, &str); 20] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
@@ -35,6 +35,8 @@ const METRICS: [(&str, &str); 18] = [
     ("refreshed", "Count"),
     ("turned_invalid", "Count"),
     ("refresh_outcome_lost", "Count"),
+    ("deauthorized", "Count"),
+    ("webhook_refused", "Count"),
     ("grants_not_stored", "Count"),
     ("kept_alive", "Count"),
     ("keep_alive_failed", "Count"),

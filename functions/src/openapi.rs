@@ -21,12 +21,15 @@ use crate::check_credential::Health;
 use crate::create_token_url::CreatedTokenUrl;
 use crate::delete_credential::Deleted;
 use crate::delete_token_url::Revoked;
+use crate::delete_zoom_app::Forgotten;
 use crate::error::ErrorBody;
 use crate::mint_token::Handed;
+use crate::rotate_secret::Rotation;
+use crate::zoom_app::Shown;
 use crate::{
     check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    get_credential, list_credentials, list_events, list_token_urls, mint_token, token_url,
-    update_credential,
+    delete_zoom_app, get_credential, get_zoom_app, list_credentials, list_events, list_token_urls,
+    mint_token, put_zoom_app, rotate_secret, token_url, update_credential, zoom_webhook,
 };
 
 /// The document.
@@ -55,7 +58,12 @@ pub fn document() -> OpenApi {
         list_token_urls::handle,
         delete_token_url::handle,
         token_url::get,
-        token_url::post
+        token_url::post,
+        put_zoom_app::handle,
+        get_zoom_app::handle,
+        delete_zoom_app::handle,
+        rotate_secret::handle,
+        zoom_webhook::handle
     ),
     components(schemas(Credential, CredentialType, State, ErrorBody)),
     modifiers(&Closing),
@@ -64,6 +72,7 @@ pub fn document() -> OpenApi {
         (name = "Zoom credentials", description = "Stored Zoom apps and users"),
         (name = "Zoom tokens", description = "What bots join with"),
         (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
+        (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]
 struct Document;
@@ -85,6 +94,9 @@ impl Modify for Closing {
                     | "CheckCredential"
                     | "CreateTokenUrl"
                     | "BotRequest"
+                    | "PutZoomApp"
+                    | "RotateSecret"
+                    | "ZoomEvent"
             );
             if let RefOr::T(Schema::Object(object)) = schema
                 && is_answer
@@ -526,4 +538,106 @@ pub(crate) struct IdempotencyHeader {
         nullable = false
     )]
     idempotency_key: Option<String>,
+}
+
+/// A Zoom app, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct OneZoomApp {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Shown,
+}
+
+/// What became of a Zoom app, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ForgottenZoomApp {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Forgotten,
+}
+
+/// How far a rotation is, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct RotatedSecret {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: Rotation,
+}
+
+/// A Zoom app. Unknown keys are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `put_zoom_app` reads")]
+pub(crate) struct PutZoomApp {
+    /// What you call it.
+    #[schema(min_length = 1, max_length = 100, nullable = false)]
+    name: Option<String>,
+    /// The app's client secret: proves to Zoom that the app is yours, and is not kept.
+    #[schema(min_length = 1, max_length = 256, format = Password, write_only)]
+    client_secret: String,
+    /// The app's secret token, from its features page at Zoom. Sealed at once, never shown again.
+    #[schema(min_length = 1, max_length = 256, format = Password, write_only)]
+    webhook_secret_token: String,
+}
+
+/// An app's new client secret. Unknown keys are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `rotate_secret` reads")]
+pub(crate) struct RotateSecret {
+    /// The client secret as it is at Zoom now.
+    #[schema(min_length = 1, max_length = 256, format = Password, write_only)]
+    client_secret: String,
+}
+
+/// Where to go on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query that `rotate_secret` reads")]
+pub(crate) struct RotationQuery {
+    /// Where the call before ended: its header `x-next-cursor`.
+    cursor: Option<String>,
+}
+
+/// An event, as Zoom has it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body that `zoom_webhook` reads")]
+pub(crate) struct ZoomEvent {
+    /// Which.
+    #[schema(example = "app_deauthorized")]
+    event: String,
+    /// When, in milliseconds since 1970.
+    event_ts: Option<i64>,
+    /// What it is about, each event in its own way.
+    payload: Option<HashMap<String, Value>>,
+}
+
+/// Shows Zoom that the secret token is known here.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the answer of `zoom_webhook`")]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ChallengeAnswer {
+    /// As it was sent.
+    plain_token: String,
+    /// Its HMAC-SHA256 under the secret token, in hex.
+    encrypted_token: String,
+}
+
+/// What a call about an app may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum AppErrors {
+    /// Zoom refuses the client id with this secret: `details` says why.
+    #[response(status = 409)]
+    Refused(ErrorBody),
+}
+
+/// What a call about one app may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the errors of `error`")]
+pub(crate) enum MissingAppError {
+    /// Not registered, or another team's.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
 }

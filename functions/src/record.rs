@@ -17,6 +17,8 @@ use crate::error::ApiError;
 use crate::grants::{UNREADABLE_PROFILE, Use};
 use crate::opened::Access;
 
+/// What `last_error_message` begins with where Zoom refuses the app: another client secret may heal it.
+pub(crate) const APP_REFUSED: &str = "app refused: ";
 /// Even a caller who waits no longer leaves time for a write that goes well.
 const LEAST: Duration = Duration::from_millis(500);
 
@@ -75,7 +77,7 @@ impl Use<'_> {
     pub(crate) async fn note_failure(&self, stored: &Stored, error: &ApiError) {
         let gone = Reconnect::UserGone;
         let message = if let ApiError::AppMisconfigured { reason } = error {
-            format!("app refused: {reason}")
+            format!("{APP_REFUSED}{reason}")
         } else if let ApiError::MissingScope { scope } = error {
             format!("missing scope {scope}")
         } else if matches!(error, ApiError::ReconnectRequired { reason } if *reason == gone) {

@@ -30,6 +30,13 @@ pub(crate) fn bare(body: &impl Serialize) -> Reply {
     json(StatusCode::OK, body)
 }
 
+/// 204, and nothing to say.
+pub(crate) fn empty() -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// 200 with a page of a list, and the cursor of the next one.
 pub(crate) fn page(items: impl Serialize, next: Option<String>) -> Reply {
     let mut response = ok(items)?;

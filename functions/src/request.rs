@@ -13,7 +13,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use shared::credential::{CredentialId, Reconnect, TeamId};
+use shared::config::Url;
+use shared::credential::{ClientId, CredentialId, Reconnect, TeamId};
 use shared::meter::Meter;
 use shared::stores::Admission;
 use shared::timestamp::Timestamp;
@@ -68,6 +69,7 @@ pub(crate) struct Deeds {
     minted: AtomicU32,
     turned_invalid: AtomicU32,
     outcome_lost: AtomicU32,
+    deauthorized: AtomicU32,
 }
 
 /// How far a refresh came.
@@ -98,6 +100,11 @@ impl Deeds {
         }
     }
 
+    /// A user's authorization was taken back, and a credential is without it.
+    pub(crate) fn deauthorized(&self) {
+        self.deauthorized.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether Zoom gave a new pair.
     pub(crate) fn has_refreshed(&self) -> bool {
         self.refresh.load(Ordering::Relaxed) & ANSWERED != 0
@@ -116,6 +123,7 @@ impl Deeds {
             refreshed: self.has_refreshed().then_some(1),
             turned_invalid: some(self.turned_invalid.load(Ordering::Relaxed)),
             outcome_lost: some(self.outcome_lost.load(Ordering::Relaxed)),
+            deauthorized: some(self.deauthorized.load(Ordering::Relaxed)),
         }
     }
 }
@@ -127,6 +135,7 @@ pub(crate) struct Counts {
     pub(crate) refreshed: Option<u32>,
     pub(crate) turned_invalid: Option<u32>,
     pub(crate) outcome_lost: Option<u32>,
+    pub(crate) deauthorized: Option<u32>,
 }
 
 /// One invocation.
@@ -239,11 +248,24 @@ impl Request {
 
     /// Where the API is, as whoever calls reached it and the gateway says: `https://`, the domain and what stands
     /// before `route` in the path, which is the stage of an `execute-api` domain and the base path of another.
-    pub(crate) fn origin(&self, route: &str) -> Option<String> {
+    fn origin(&self, route: &str) -> Option<String> {
         let context = self.event.request_context.as_ref()?;
         let domain = context.domain_name.as_ref()?;
         let (before, _) = context.path.as_ref()?.rsplit_once(route)?;
         Some(format!("https://{domain}{before}"))
+    }
+
+    /// What our own URLs begin with: as it was configured, or as this request came on a `route` that begins so.
+    pub(crate) fn base(&self, public: Option<&Url>, route: &str) -> Result<String, ApiError> {
+        let base = match public {
+            Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
+            None => self.origin(route),
+        };
+        base.ok_or_else(|| {
+            ApiError::Internal(
+                "the event does not say where the API is: set PUBLIC_BASE_URL".into(),
+            )
+        })
     }
 
     fn parameter(&self, name: &str) -> &str {
@@ -271,6 +293,18 @@ impl Request {
             at: "params/url_id",
             rule,
         })
+    }
+
+    /// The `{client_id}` in the path: of the characters that stand for themselves there.
+    pub(crate) fn client_id(&self) -> Result<ClientId, ApiError> {
+        let text = self.parameter("client_id");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let plain = text.len() <= 128 && text.bytes().all(plain);
+        let id = ClientId::try_from(text.to_owned()).ok().filter(|_| plain);
+        id.ok_or(ApiError::validation(
+            "params/client_id",
+            "must be 1 to 128 of A-Z, a-z, 0-9, - and _",
+        ))
     }
 
     /// The `{token}` in the path: a secret. One that is none is unknown, and nothing is read to find out.

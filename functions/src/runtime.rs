@@ -183,6 +183,8 @@ impl Line<'_> {
                     refreshed = self.deeds.refreshed,
                     turned_invalid = self.deeds.turned_invalid,
                     refresh_outcome_lost = self.deeds.outcome_lost,
+                    deauthorized = self.deeds.deauthorized,
+                    webhook_refused = counted(Outcome::WebhookRefused),
                     $words
                 )
             };

@@ -221,7 +221,7 @@ async fn stored_app(
     binding: &Binding,
     seen: &Stored,
 ) -> Result<AppCredentials, ApiError> {
-    let sealed = secrets.app(binding.secret).await?.sealed;
+    let sealed = secrets.app(binding.secret.clone()).await?.sealed;
     let client_secret = ClientSecret::try_from(envelope.open(binding, &sealed).await?)?;
     Ok(AppCredentials {
         client_id: seen.client_id.clone(),

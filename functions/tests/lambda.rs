@@ -39,6 +39,11 @@ const CREATE_URL: &str = env!("CARGO_BIN_EXE_create-token-url");
 const LIST_URLS: &str = env!("CARGO_BIN_EXE_list-token-urls");
 const DELETE_URL: &str = env!("CARGO_BIN_EXE_delete-token-url");
 const TOKEN_URL: &str = env!("CARGO_BIN_EXE_token-url");
+const PUT_APP: &str = env!("CARGO_BIN_EXE_put-zoom-app");
+const GET_APP: &str = env!("CARGO_BIN_EXE_get-zoom-app");
+const DELETE_APP: &str = env!("CARGO_BIN_EXE_delete-zoom-app");
+const ROTATE: &str = env!("CARGO_BIN_EXE_rotate-secret");
+const WEBHOOK: &str = env!("CARGO_BIN_EXE_zoom-webhook");
 
 /// What API Gateway invokes.
 const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
@@ -52,7 +57,7 @@ fn required(binary: &str) -> Vec<&'static str> {
         LIST | GET => &["KEYS_TABLE"],
         DELETE => &["KEYS_TABLE", "REQUESTS_TABLE"],
         LIST_EVENTS => &["KEYS_TABLE", "EVENTS_TABLE"],
-        KEEP_ALIVE => &["SECRETS_TABLE", "EVENTS_TABLE", "ENVELOPE_KEY_ID"],
+        KEEP_ALIVE | WEBHOOK => &["SECRETS_TABLE", "EVENTS_TABLE", "ENVELOPE_KEY_ID"],
         CHECK => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
@@ -68,6 +73,15 @@ fn required(binary: &str) -> Vec<&'static str> {
                 &["KEYS_TABLE", "REQUESTS_TABLE", "TOKEN_URLS_TABLE"][..],
             ]
             .concat();
+        }
+        GET_APP => return [&EVERYWHERE, &["KEYS_TABLE", "SECRETS_TABLE"][..]].concat(),
+        DELETE_APP => {
+            let tables = ["KEYS_TABLE", "REQUESTS_TABLE", "SECRETS_TABLE"];
+            return [&EVERYWHERE, &tables[..]].concat();
+        }
+        PUT_APP => {
+            let tables = ["KEYS_TABLE", "REQUESTS_TABLE", "SECRETS_TABLE"];
+            return [&EVERYWHERE, &tables[..], &["ENVELOPE_KEY_ID"]].concat();
         }
         TOKEN_URL => &[
             "KEYS_TABLE",
@@ -127,6 +141,7 @@ impl World {
             port: 0,
             zoom_port: 0,
             elsewhere: Elsewhere::default(),
+            envelope_key: None,
         });
         let stack = stack.await.unwrap();
         let api = stack.api().as_str().trim_end_matches('/').to_owned();
@@ -836,7 +851,8 @@ async fn an_event_without_what_is_needed_is_refused_in_the_envelope() {
 #[tokio::test]
 async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
     let others = [KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL];
-    for binary in ALL.into_iter().chain(others) {
+    let apps = [PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK];
+    for binary in ALL.into_iter().chain(others).chain(apps) {
         let required = required(binary);
         for missing in &required {
             for set in [None, Some("")] {
@@ -1103,7 +1119,7 @@ fn the_binaries_that_only_read_hold_no_kms() {
             .any(|window| window == b"TrentService")
     };
     assert!(speaks_kms(CREATE) && speaks_kms(UPDATE));
-    for binary in [LIST, GET, DELETE, LIST_EVENTS] {
+    for binary in [LIST, GET, DELETE, LIST_EVENTS, GET_APP, DELETE_APP] {
         assert!(!speaks_kms(binary), "{binary}");
     }
 }

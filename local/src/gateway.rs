@@ -20,8 +20,9 @@ use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
     check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    get_credential, keep_alive, list_credentials, list_events, list_token_urls, mint_token,
-    token_url, update_credential,
+    delete_zoom_app, get_credential, get_zoom_app, keep_alive, list_credentials, list_events,
+    list_token_urls, mint_token, put_zoom_app, rotate_secret, token_url, update_credential,
+    zoom_webhook,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -33,7 +34,7 @@ use shared::config::Aws;
 use shared::envelope::Envelope;
 use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
-use shared::zoom::Zoom;
+use shared::zoom::{Zoom, webhook};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -63,6 +64,7 @@ pub struct Services {
     envelope: Envelope,
     zoom: Zoom,
     grants: Grants,
+    webhooks: zoom_webhook::Opened,
     public: Url,
 }
 
@@ -91,6 +93,7 @@ impl Services {
             events,
             envelope,
             zoom,
+            webhooks: zoom_webhook::Opened::default(),
             public,
         }
     }
@@ -119,10 +122,15 @@ enum Function {
     ListTokenUrls,
     DeleteTokenUrl,
     TokenUrl,
+    PutZoomApp,
+    GetZoomApp,
+    DeleteZoomApp,
+    RotateSecret,
+    ZoomWebhook,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 12] = [
+const ROUTES: [(&str, Function); 17] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
@@ -135,6 +143,11 @@ const ROUTES: [(&str, Function); 12] = [
     (list_token_urls::ROUTE, Function::ListTokenUrls),
     (delete_token_url::ROUTE, Function::DeleteTokenUrl),
     (token_url::ROUTE, Function::TokenUrl),
+    (put_zoom_app::ROUTE, Function::PutZoomApp),
+    (get_zoom_app::ROUTE, Function::GetZoomApp),
+    (delete_zoom_app::ROUTE, Function::DeleteZoomApp),
+    (rotate_secret::ROUTE, Function::RotateSecret),
+    (zoom_webhook::ROUTE, Function::ZoomWebhook),
 ];
 
 impl Function {
@@ -150,7 +163,12 @@ impl Function {
             | Self::ListEvents
             | Self::CreateTokenUrl
             | Self::ListTokenUrls
-            | Self::DeleteTokenUrl => PATIENCE,
+            | Self::DeleteTokenUrl
+            | Self::PutZoomApp
+            | Self::GetZoomApp
+            | Self::DeleteZoomApp
+            | Self::RotateSecret
+            | Self::ZoomWebhook => PATIENCE,
         }
     }
 }
@@ -315,6 +333,7 @@ impl Gateway {
             envelope,
             zoom,
             grants,
+            webhooks,
             public,
         } = &*self.services;
         macro_rules! run {
@@ -361,6 +380,35 @@ impl Gateway {
             Function::ListTokenUrls => run!(list_token_urls, keys, credentials, token_urls),
             Function::DeleteTokenUrl => run!(delete_token_url, keys, requests, token_urls),
             Function::TokenUrl => run!(token_url, keys, requests, token_urls, grants),
+            Function::PutZoomApp => run!(
+                put_zoom_app,
+                keys,
+                requests,
+                secrets,
+                envelope,
+                zoom,
+                Some(public)
+            ),
+            Function::GetZoomApp => run!(get_zoom_app, keys, secrets, Some(public)),
+            Function::DeleteZoomApp => run!(delete_zoom_app, keys, requests, secrets),
+            Function::RotateSecret => run!(
+                rotate_secret,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom
+            ),
+            Function::ZoomWebhook => run!(
+                zoom_webhook,
+                credentials,
+                secrets,
+                events,
+                envelope,
+                webhooks,
+                webhook::WINDOW
+            ),
         }
     }
 }

@@ -76,7 +76,7 @@ struct Schema {
     partition: &'static str,
     sort: Option<&'static str>,
     ttl: Option<&'static str>,
-    index: Option<Index>,
+    indexes: Vec<Index>,
 }
 
 struct Index {
@@ -100,6 +100,12 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
         sort: "refreshed_at",
         projected: &["team_id"],
     };
+    let by_webhook_app = Index {
+        name: "by-webhook-app",
+        partition: "webhook_app",
+        sort: "team_id",
+        projected: &["name", "created_at", "updated_at"],
+    };
     let tables = [
         (
             &names.credentials,
@@ -108,7 +114,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("credential_id"),
                 // Not by `purge_at` yet: the row is what points at its sealed data, which a purge must destroy first.
                 ttl: None,
-                index: Some(by_zoom_user),
+                indexes: vec![by_zoom_user],
             },
         ),
         (
@@ -117,7 +123,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "secret_id",
                 sort: None,
                 ttl: None,
-                index: Some(by_due),
+                indexes: vec![by_due, by_webhook_app],
             },
         ),
         (
@@ -126,7 +132,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "team_id",
                 sort: Some("record"),
                 ttl: None,
-                index: None,
+                indexes: Vec::new(),
             },
         ),
         (
@@ -135,7 +141,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "request_id",
                 sort: None,
                 ttl: Some("expires_at"),
-                index: None,
+                indexes: Vec::new(),
             },
         ),
         (
@@ -144,7 +150,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "credential_id",
                 sort: Some("url_id"),
                 ttl: Some("purge_at"),
-                index: None,
+                indexes: Vec::new(),
             },
         ),
         (
@@ -153,7 +159,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 partition: "credential_id",
                 sort: Some("event_id"),
                 ttl: Some("purge_at"),
-                index: None,
+                indexes: Vec::new(),
             },
         ),
     ];
@@ -174,10 +180,14 @@ async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), Str
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
         .set_key_schema(Some(key_schema(schema.partition, schema.sort)?));
-    let index = schema.index.as_ref();
     let mut attributes = vec![schema.partition];
     attributes.extend(schema.sort);
-    attributes.extend(index.iter().flat_map(|index| [index.partition, index.sort]));
+    let indexes = &schema.indexes;
+    attributes.extend(
+        indexes
+            .iter()
+            .flat_map(|index| [index.partition, index.sort]),
+    );
     attributes.sort_unstable();
     attributes.dedup();
     for attribute in attributes {
@@ -187,7 +197,7 @@ async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), Str
             .build();
         request = request.attribute_definitions(definition.map_err(said)?);
     }
-    if let Some(index) = index {
+    for index in indexes {
         let projection = Projection::builder()
             .projection_type(ProjectionType::Include)
             .set_non_key_attributes(Some(

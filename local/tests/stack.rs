@@ -18,6 +18,7 @@ use local::stack::{Elsewhere, Options, Stack};
 use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
@@ -556,18 +557,17 @@ async fn a_key_file_that_holds_no_key_is_named_and_left_alone() {
     assert_eq!(stack.list().await, json!([]));
 }
 
-#[tokio::test]
-async fn the_readme_s_tour_works_as_it_is_printed() {
+/// Runs the first bash of a page against a stack of its own: what it said.
+async fn walked(page: &str) -> (String, Running, TempDir) {
     let home = tempfile::tempdir().unwrap();
     let stack = Running::start(&home.path().join(".local")).await;
-    let readme = include_str!("../../README.md");
-    let (_, tour) = readme.split_once("```bash\n").unwrap();
-    let (tour, _) = tour.split_once("```").unwrap();
-    let tour = tour.replace("http://127.0.0.1:3000", &stack.api);
-    assert!(tour.contains(&stack.api));
+    let (_, walk) = page.split_once("```bash\n").unwrap();
+    let (walk, _) = walk.split_once("```").unwrap();
+    let walk = walk.replace("http://127.0.0.1:3000", &stack.api);
+    assert!(walk.contains(&stack.api));
 
     let shell = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &tour])
+        .args(["-euo", "pipefail", "-c", &walk])
         .current_dir(home.path())
         .output();
     let Output {
@@ -581,6 +581,12 @@ async fn the_readme_s_tour_works_as_it_is_printed() {
         String::from_utf8(stderr).unwrap(),
     );
     assert!(status.success(), "{said}\n{complained}");
+    (said, stack, home)
+}
+
+#[tokio::test]
+async fn the_readme_s_tour_works_as_it_is_printed() {
+    let (said, stack, _home) = walked(include_str!("../../README.md")).await;
     assert!(!said.contains("\"success\":false"), "{said}");
     assert_eq!(said.matches("\"success\":true").count(), 9, "{said}");
     assert!(
@@ -592,6 +598,52 @@ async fn the_readme_s_tour_works_as_it_is_printed() {
         "{said}"
     );
     assert_eq!(stack.list().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_walk_through_a_deauthorization_works_as_it_is_printed() {
+    let (said, _stack, _home) = walked(include_str!("../../docs/apps.md")).await;
+    let lines: Vec<&str> = said.lines().collect();
+    let [
+        _,
+        validated,
+        minted,
+        sealed,
+        named,
+        told,
+        destroyed,
+        blanked,
+        event,
+        refused,
+    ] = *lines
+    else {
+        panic!("{said}")
+    };
+    assert!(validated.contains("\"validated\":true"), "{validated}");
+    assert!(minted.contains("\"success\":true"), "{minted}");
+    let said_of = |dump: &str, what: &str| {
+        let dump: Value = serde_json::from_str(dump).unwrap();
+        let rows = dump["Items"].as_array().unwrap().clone().into_iter();
+        rows.filter(|row| row.get(what).is_some()).count()
+    };
+    // The client secret and the app's secret token are sealed there too, and stay.
+    assert_eq!(
+        (said_of(sealed, "sealed"), said_of(destroyed, "sealed")),
+        (3, 2)
+    );
+    assert_eq!((said_of(sealed, "dek"), said_of(destroyed, "dek")), (3, 2));
+    for name in ["zoom_email", "zoom_display_name"] {
+        assert_eq!((said_of(named, name), said_of(blanked, name)), (1, 0));
+    }
+    assert_eq!(
+        told,
+        r#"{"event":"app_deauthorized","attempts":[204],"heard":true}"#
+    );
+    assert!(event.contains("\"reason\":\"deauthorized\""), "{event}");
+    assert!(
+        refused.contains("\"details\":\"deauthorized\""),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub use reqwest::Url;
 
 use crate::meter::{Counting, Service};
 use crate::stores;
-use crate::zoom::{self, ApiUrl, Zoom};
+use crate::zoom::{self, ApiUrl, Zoom, webhook};
 
 /// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
 pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
@@ -97,6 +97,18 @@ pub fn events_retention() -> Result<Duration, Error> {
 /// After how long without use a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
 pub fn keep_alive_after() -> Result<Duration, Error> {
     days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
+}
+
+/// How far from now a webhook may have been signed: `WEBHOOK_WINDOW_SECONDS`, or [`webhook::WINDOW`].
+pub fn webhook_window() -> Result<Duration, Error> {
+    const NAME: &str = "WEBHOOK_WINDOW_SECONDS";
+    let Some(text) = optional(NAME) else {
+        return Ok(webhook::WINDOW);
+    };
+    match text.parse::<u16>() {
+        Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of seconds")),
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+    }
 }
 
 fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {

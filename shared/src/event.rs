@@ -4,9 +4,10 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::api_key::{ApiKey, KeyId};
 use crate::credential::{Invalid, State, created_at};
@@ -22,6 +23,15 @@ impl EventId {
     /// A new id, greater than every one this process has made before.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The id of what happened `at` that time and has this `name`: the same, however often one is told of it.
+    pub fn told(at: Timestamp, name: &str) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        let hash = digest(&SHA256, name.as_bytes());
+        // A SHA-256 has them.
+        let bytes = hash.as_ref().first_chunk().copied().unwrap_or_default();
+        Self(Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
     }
 
     /// When the event was begun.

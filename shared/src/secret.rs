@@ -27,6 +27,19 @@ impl TryFrom<String> for ClientSecret {
     }
 }
 
+/// What Zoom signs an app's webhooks with, its "secret token": 1 to 256 characters.
+#[derive(Clone, Debug)]
+pub struct WebhookSecret(SecretString);
+
+impl TryFrom<String> for WebhookSecret {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let ClientSecret(secret) = text.try_into()?;
+        Ok(Self(secret))
+    }
+}
+
 /// An OAuth authorization code, at most 2000 characters. Works once at Zoom, within 5 minutes.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode(SecretString);
@@ -138,6 +151,22 @@ impl TryFrom<Plaintext> for ClientSecret {
     }
 }
 
+impl From<&WebhookSecret> for Plaintext {
+    #[expect(clippy::disallowed_methods, reason = "sealing needs the plaintext")]
+    fn from(secret: &WebhookSecret) -> Self {
+        Self::new(secret.0.expose_secret().as_bytes().to_vec())
+    }
+}
+
+impl TryFrom<Plaintext> for WebhookSecret {
+    type Error = UnknownShape;
+
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
+        let text = str::from_utf8(&opened.0).map_err(|_| UnknownShape)?;
+        Ok(Self(SecretString::from(text)))
+    }
+}
+
 impl TryFrom<&TokenPair> for Plaintext {
     type Error = UnknownShape;
 
@@ -184,6 +213,13 @@ impl ClientSecret {
     }
 
     #[expect(clippy::disallowed_methods, reason = "Zoom wants the client secret")]
+    pub(crate) fn revealed(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl WebhookSecret {
+    #[expect(clippy::disallowed_methods, reason = "a signature is made with it")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }

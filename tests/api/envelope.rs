@@ -32,10 +32,10 @@ fn app_of(id: &str) -> SecretId {
     SecretId::App(id.parse::<CredentialId>().unwrap())
 }
 
-fn bound(name: &str, secret: SecretId) -> Binding {
+fn bound(name: &str, secret: &SecretId) -> Binding {
     Binding {
         team: team(name),
-        secret,
+        secret: secret.clone(),
     }
 }
 
@@ -58,9 +58,9 @@ async fn put(world: &World, row: Row) {
     put.set_item(Some(row)).send().await.unwrap();
 }
 
-async fn stored(world: &World, secret: SecretId) -> Sealed {
+async fn stored(world: &World, secret: &SecretId) -> Sealed {
     let secrets = Secrets::new(world.dynamodb.clone(), TABLE.to_owned());
-    secrets.app(secret).await.unwrap().sealed
+    secrets.app(secret.clone()).await.unwrap().sealed
 }
 
 /// The one grant there is.
@@ -82,9 +82,13 @@ pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)>
     for (id, row) in rows(world).await {
         let secret = match id.split_once('#').unwrap() {
             ("app", app) => app_of(app),
+            ("webhook", of) => {
+                let (name, app) = of.split_once('#').unwrap();
+                SecretId::Webhook(team(name), app.to_owned().try_into().unwrap())
+            }
             (_, grant) => SecretId::Grant(serde_json::from_value(json!(grant)).unwrap()),
         };
-        let binding = bound(row["team_id"].as_s().unwrap(), secret);
+        let binding = bound(row["team_id"].as_s().unwrap(), &secret);
         let key = kms
             .decrypt()
             .ciphertext_blob(row["dek"].as_b().unwrap().clone())
@@ -92,7 +96,7 @@ pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)>
             .send()
             .await
             .unwrap();
-        let opened = own.open(&binding, &stored(world, secret).await).await;
+        let opened = own.open(&binding, &stored(world, &secret).await).await;
         all.push((id, key.plaintext.unwrap().into_inner(), opened.unwrap()));
     }
     all
@@ -110,6 +114,7 @@ fn context(binding: &Binding) -> HashMap<String, String> {
     let purpose = match binding.secret.purpose() {
         Purpose::App => "app",
         Purpose::Grant => "grant",
+        Purpose::Webhook => "webhook",
     };
     let pairs = [
         ("app", "zoom-credentials".to_owned()),
@@ -159,7 +164,7 @@ async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
 
     let app = app_of(&id);
     let opened = envelope
-        .open(&bound("acme", app), &stored(&world, app).await)
+        .open(&bound("acme", &app), &stored(&world, &app).await)
         .await
         .unwrap();
     let kept = ClientSecret::try_from(opened).unwrap();
@@ -168,7 +173,7 @@ async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
 
     let grant = only_grant(&world).await;
     let opened = envelope
-        .open(&bound("acme", grant), &stored(&world, grant).await)
+        .open(&bound("acme", &grant), &stored(&world, &grant).await)
         .await
         .unwrap();
     assert_holds_live_tokens(&world, opened);
@@ -220,7 +225,7 @@ async fn no_bit_of_a_wrapped_key_can_be_flipped() {
     let world = World::new().await;
     let app = app_of(&world.given_app("bot").await);
     let envelope = envelope(&world, TABLE).await;
-    let (binding, sealed) = (bound("acme", app), stored(&world, app).await);
+    let (binding, sealed) = (bound("acme", &app), stored(&world, &app).await);
 
     let length = serde_json::to_value(&sealed).unwrap()["dek"]
         .as_array()
@@ -241,7 +246,7 @@ async fn no_bit_of_a_wrapped_key_can_be_flipped() {
 async fn a_text_opens_under_its_own_table_generation_and_bytes_only() {
     let world = World::new().await;
     let app = app_of(&world.given_app("bot").await);
-    let (binding, sealed) = (bound("acme", app), stored(&world, app).await);
+    let (binding, sealed) = (bound("acme", &app), stored(&world, &app).await);
     let own = envelope(&world, TABLE).await;
 
     // KMS sees the same context each time: what refuses is the additional data.
@@ -270,13 +275,13 @@ async fn a_row_swapped_with_another_fails_twice() {
     let grant = only_grant(&world).await;
     let (own, kms) = (envelope(&world, TABLE).await, world.kms_client().await);
     for (from, to) in [
-        (bound("acme", app), bound("acme", other)),
-        (bound("acme", app), bound("globex", app)),
-        (bound("acme", app), bound("acme", grant)),
-        (bound("acme", grant), bound("acme", app)),
-        (bound("acme", grant), bound("globex", grant)),
+        (bound("acme", &app), bound("acme", &other)),
+        (bound("acme", &app), bound("globex", &app)),
+        (bound("acme", &app), bound("acme", &grant)),
+        (bound("acme", &grant), bound("acme", &app)),
+        (bound("acme", &grant), bound("globex", &grant)),
     ] {
-        let sealed = stored(&world, from.secret).await;
+        let sealed = stored(&world, &from.secret).await;
         assert_eq!(shut(own.open(&to, &sealed).await), Lock::Kms, "{to:?}");
 
         let dek: Vec<u8> =
@@ -302,12 +307,12 @@ async fn half_of_a_row_fits_no_other_half() {
     let app = app_of(&world.given_app("bot").await);
     let other = app_of(&world.given_app("other").await);
     let own = envelope(&world, TABLE).await;
-    let (mine, theirs) = (stored(&world, app).await, stored(&world, other).await);
+    let (mine, theirs) = (stored(&world, &app).await, stored(&world, &other).await);
     let theirs = serde_json::to_value(theirs).unwrap();
 
     let key_of_theirs = altered(&mine, |row| row["dek"] = theirs["dek"].clone());
     let text_of_theirs = altered(&mine, |row| row["sealed"] = theirs["sealed"].clone());
-    let binding = bound("acme", app);
+    let binding = bound("acme", &app);
     assert_eq!(shut(own.open(&binding, &key_of_theirs).await), Lock::Kms);
     assert_eq!(shut(own.open(&binding, &text_of_theirs).await), Lock::Key);
 }
@@ -316,13 +321,13 @@ async fn half_of_a_row_fits_no_other_half() {
 async fn a_key_said_to_be_of_another_kms_key_is_misplaced() {
     let world = World::new().await;
     let app = app_of(&world.given_app("bot").await);
-    let sealed = stored(&world, app).await;
+    let sealed = stored(&world, &app).await;
     let other = world.kms.create_key().unwrap();
     let renamed = altered(&sealed, |row| row["kid"] = json!(other));
 
     let own = envelope(&world, TABLE).await;
     assert_eq!(
-        shut(own.open(&bound("acme", app), &renamed).await),
+        shut(own.open(&bound("acme", &app), &renamed).await),
         Lock::Kms
     );
 }

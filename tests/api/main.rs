@@ -11,6 +11,7 @@
 
 mod access;
 mod anywhere;
+mod apps;
 mod bots;
 mod bounds;
 mod checking;
@@ -39,5 +40,6 @@ mod siblings;
 mod token_urls;
 mod updating;
 mod vault;
+mod webhooks;
 mod world;
 mod zoom_faults;

@@ -26,11 +26,15 @@ use url::form_urlencoded;
 
 use crate::envelope;
 use crate::proxy::{self, Service};
+use crate::webhooks;
 use crate::world::{Answer, REDIRECT_URI, SCOPES, World, send};
 
 const APP: &str = "canary-app";
 /// Encoded, every one of its parts changes.
 const CLIENT_SECRET: &str = "canary client+secret/of é the app";
+
+/// What Zoom signs the app's webhooks with.
+const SECRET_TOKEN: &str = "canary webhook+token/of é the app";
 
 /// What must not be found, and what it is.
 struct Canary {
@@ -198,6 +202,7 @@ impl Round {
         let random = world.acme.key().strip_prefix("zcv_acme_").unwrap();
         let canaries = vec![
             Canary::new("the client secret", CLIENT_SECRET),
+            Canary::new("the webhooks' secret token", SECRET_TOKEN),
             Canary::new("the API key", world.acme.key()),
             Canary::new("the API key's random part", random),
         ];
@@ -318,6 +323,35 @@ impl Round {
         self.saw(200, answer);
         // It made the URL.
         self.bots += 1;
+    }
+
+    /// The app's webhooks, and a rotation of its secret.
+    async fn webhooks(&mut self) {
+        let body = json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": SECRET_TOKEN });
+        let too_long = SECRET_TOKEN.repeat(20);
+        let bad = json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": too_long });
+        let wrong = json!({ "client_secret": SECRET_TOKEN, "webhook_secret_token": SECRET_TOKEN });
+        for (status, body) in [(200, body), (400, bad), (409, wrong)] {
+            let answer = self.world.acme.register_app(APP, body).await;
+            self.saw(status, answer);
+        }
+        let path = format!("/webhooks/zoom/{APP}");
+        let challenge =
+            json!({ "event": "endpoint.url_validation", "payload": { "plainToken": "p" } });
+        for (status, token, event) in [
+            (200, SECRET_TOKEN, challenge.clone()),
+            (401, "another", challenge),
+            (204, SECRET_TOKEN, json!({ "event": "meeting.started" })),
+            (400, SECRET_TOKEN, json!(SECRET_TOKEN)),
+        ] {
+            let answer = webhooks::tell_at(&self.world, &path, token, &event).await;
+            self.saw(status, answer);
+        }
+        for (status, secret) in [(200, CLIENT_SECRET), (409, SECRET_TOKEN)] {
+            let path = format!("/v2/zoom-apps/{APP}/rotate-secret");
+            let body = json!({ "client_secret": secret }).to_string();
+            self.raw(status, Method::POST, &path, body).await;
+        }
     }
 
     async fn refusals(&mut self, id: &str) {
@@ -470,6 +504,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let mut round = Round::new().await;
     let id = round.successes().await;
     round.bots(&id).await;
+    round.webhooks().await;
     round.refusals(&id).await;
     round.echoes().await;
     round.outages().await;
@@ -502,6 +537,7 @@ async fn no_secret_is_logged_at_any_level() {
     let recording = log.record(Level::TRACE);
     let id = round.successes().await;
     round.bots(&id).await;
+    round.webhooks().await;
     let answer = round.world.acme.delete(&id).await;
     round.saw(200, answer);
     drop(recording);
@@ -534,6 +570,7 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         TokenPair,
         AppCredentials,
         Plaintext,
+        shared::secret::WebhookSecret,
         shared::api_key::ApiKey,
         shared::token_url::UrlToken,
         shared::envelope::DataKey,

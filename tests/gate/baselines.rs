@@ -137,7 +137,7 @@ async fn refresh(
     }
     let pair = open(lambda, team, grant, row).await?;
     let secret = SecretId::App(id);
-    let app = lambda.secrets.app(secret).await?;
+    let app = lambda.secrets.app(secret.clone()).await?;
     let app = lambda
         .envelope
         .open(&binding(team, secret), &app.sealed)

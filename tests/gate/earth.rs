@@ -292,7 +292,7 @@ impl Earth {
         let state = serde_json::to_value(stored.credential.state).unwrap();
         let mut refresh_tokens = Vec::new();
         for sealed in grant.sealed.iter().chain(&grant.stash) {
-            refresh_tokens.push(self.opened(team, secret, sealed).await);
+            refresh_tokens.push(self.opened(team, secret.clone(), sealed).await);
         }
         Seen {
             state: state.as_str().unwrap().to_owned(),

@@ -496,7 +496,7 @@ impl<'a> Stage<'a> {
             tally.longest = tally.longest.max(answer.took);
             if answer.overran {
                 tally.fault("an invocation did not end in time", &mut |it| {
-                    it.broken += 1
+                    it.broken += 1;
                 });
             }
             if let Some(token) = &answer.token

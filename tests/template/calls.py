@@ -12,11 +12,13 @@ import re
 from template import ROOT
 
 # One file or folder each, but for what they share and what only the CLI uses.
-STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator"})
+STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator", "wrapped"})
 OWN = None  # the module that the call is in
 # What a receiver's name, or a type's, stands for: a module, or several of which one has the function.
+# One type, whose methods are where they are needed: what uses grants calls them as its own.
+USE = ["grants", "minting", "record", "check_credential"]
 RECEIVERS = {name: [name] for name in (*STORES, "envelope", "grants", "refresh", "app")} | {
-    "grant": ["authorization", "grants"],
+    "grant": ["authorization", *USE],
     "unread": ["authorization"],
     **{name: [OWN] for name in ("writing", "mint", "check", "run")},
 }
@@ -85,7 +87,8 @@ def imports(module):
 
 def called(module, body):
     """`(module, function)` of every call that can be followed."""
-    found = [(OWN, name) for name in re.findall(r"(?:\bself\s*\.\s*|\bSelf::)(\w+)(?:::<[^>]*>)?\(", body)]
+    own = USE if module in USE else [OWN]
+    found = [(it, name) for name in re.findall(r"(?:\bself\s*\.\s*|\bSelf::)(\w+)(?:::<[^>]*>)?\(", body) for it in own]
     for receiver, name in re.findall(r"\b(\w+)\s*\.\s*(\w+)\(", body):
         found += [(it, name) for it in RECEIVERS.get(receiver, [])]
     for path, name in re.findall(r"\b(\w+)::(\w+)\(", body):

@@ -85,6 +85,8 @@ MUTATIONS = [
     (powers.test_a_role_only_allows, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
     (powers.test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),
     (powers.test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:PutItem"))),
+    (powers.test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant, grant("ZoomWebhookRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
+    (powers.test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant, put(("ZoomWebhookSeals", "Properties", "PolicyDocument", "Statement", 0, "Condition", "StringEquals", "kms:EncryptionContext:purpose"), ["webhook", "grant"])),
     (powers.test_the_everyday_operator_touches_keys_and_no_secrets, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
     # 32
     (powers.test_the_table_of_powers_is_what_the_template_says, grant("GetCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),

@@ -15,6 +15,7 @@ SETTINGS = {
     "KEEP_ALIVE_AFTER_DAYS": "keep_alive_after()",
     "RECOVERY_CAPSULES": "recovery_capsules()",
     "PUBLIC_BASE_URL": "public_base_url()",
+    "WEBHOOK_WINDOW_SECONDS": "webhook_window()",
 }
 # What would take data, or the key that opens it, away or into other hands.
 DESTRUCTIVE = re.compile(
@@ -171,6 +172,29 @@ def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(
     assert (look.actions, look.resources) == (("cloudformation:DescribeStacks",), (THIS_STACK,))
 
 
+def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(template):
+    rows = {}
+    for function in ("PutZoomApp", "DeleteZoomApp", "RotateSecret", "ZoomWebhook"):
+        for statement in template.statements(template.role(function)):
+            if statement.resources == ("SecretsTable.Arn",):
+                assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}, statement
+                keys = tuple(statement.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+                rows.setdefault(function, {})[keys] = statement.actions
+    assert rows == {
+        "PutZoomApp": {("webhook#*",): ("dynamodb:UpdateItem",)},
+        "DeleteZoomApp": {("webhook#*",): ("dynamodb:DeleteItem",)},
+        "RotateSecret": {("app#*",): ("dynamodb:PutItem",)},
+        "ZoomWebhook": {("webhook#*",): ("dynamodb:GetItem",), ("grant#*",): ("dynamodb:GetItem", "dynamodb:UpdateItem")},
+    }
+    kms = {function: template.powers(function, "kms") for function in rows}
+    assert kms == {
+        "PutZoomApp": {"webhook": {"GenerateDataKey"}},
+        "DeleteZoomApp": {},
+        "RotateSecret": {"app": {"GenerateDataKey"}},
+        "ZoomWebhook": {"webhook": {"Decrypt"}},
+    }
+
+
 def test_the_everyday_operator_touches_keys_and_no_secrets(template):
     tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
     assert tables == {"KeysTable.Arn"}
@@ -233,7 +257,7 @@ def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
 
 def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(template):
     for function in template.functions():
-        tables = template.powers(function, "dynamodb")
+        tables = {table.partition("/")[0] for table in template.powers(function, "dynamodb")}
         for name, value in template.environment(function).items():
             if name == "ENVELOPE_KEY_ID":
                 assert value == "EnvelopeKey.Arn"

@@ -23,7 +23,7 @@ def schemas():
         name: (
             [key for key in (word("partition", schema), word("sort", schema)) if key],
             word("ttl", schema),
-            [indexes[name] for name in re.findall(r"index: Some\((\w+)\)", schema)],
+            [indexes[name] for name in re.findall(r"\w+", (re.search(r"indexes: vec!\[(.*?)\]", schema) or [None, ""])[1])],
         )
         for name, schema in re.findall(r"&names\.(\w+),\s*Schema \{(.*?)\}", code, re.S)
     }
@@ -256,7 +256,7 @@ def metrics():
     line = re.search(r"macro_rules! line.*?\n        \}", source("runtime"), re.S)[0]
     lines = line + source("keep_alive") + source("capsule")
     assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no line has"
-    has_grants, keeps_alive = r"Grants::new\(", r"keep_alive::handle\("
+    has_grants, keeps_alive, hears = r"Grants::new\(", r"keep_alive::handle\(", r"zoom_webhook::handle\("
     answers, mints = r"runtime::run\(.*", r"\b(mint_token|token_url)::handle\("
     needs = {
         "latency": answers,
@@ -264,10 +264,12 @@ def metrics():
         "kms": r"aws\.kms\(\).*" + answers,
         "zoom": r"config::zoom\(\).*" + answers,
         "refreshed": has_grants,
-        "turned": has_grants,
+        "turned": rf"{has_grants}|{hears}",
         "refresh": has_grants,
         "grants": has_grants,
         "minted": mints,
+        "deauthorized": hears,
+        "webhook": hears,
         "kept": keeps_alive,
         "keep": keeps_alive,
     }

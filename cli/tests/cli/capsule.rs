@@ -15,11 +15,9 @@ impl World {
     /// The capsule of a pair that Zoom never gave, for the only grant there is, as this generation.
     async fn capsule(&self, generation: u64) -> String {
         let rows = self.rows().await.into_iter();
-        let ids = rows.map(|row| row["secret_id"].as_s().unwrap().clone());
-        let grant: GrantId = ids
-            .filter_map(|id| id.strip_prefix("grant#").map(|id| id.parse().unwrap()))
-            .next()
-            .unwrap();
+        let mut ids = rows.map(|row| row["secret_id"].as_s().unwrap().clone());
+        let grant = ids.find_map(|id| id.strip_prefix("grant#").map(str::to_owned));
+        let grant: GrantId = grant.unwrap().parse().unwrap();
         let team = "acme".parse().unwrap();
         let binding = Binding {
             team,
@@ -58,7 +56,7 @@ async fn capsules_are_found_in_any_log_and_those_that_are_lost_are_named() {
     let as_json = |capsule: &str| json!({ "level": "ERROR", "capsule": capsule }).to_string();
 
     // As text, cut off, and a line of JSON: nothing keeps what follows from being stored.
-    let cut = &second[..second.len() - 7];
+    let cut = second.get(..second.len() - 7).unwrap();
     let input = format!(
         "ERROR a grant capsule=\"{first}\" request_id=\"1\"\n{{\"capsule\":\"{cut}\n{}\n",
         as_json(&second)

@@ -295,7 +295,7 @@ async fn every_row_moves_to_the_new_key_while_grants_are_minted_from_and_refresh
     let opened = filled.iter().map(|binding| {
         let (envelope, secrets) = (&envelope, &secrets);
         async move {
-            let row = secrets.app(binding.secret).await.unwrap();
+            let row = secrets.app(binding.secret.clone()).await.unwrap();
             let opened = envelope.open(binding, &row.sealed).await;
             opened.is_ok_and(|opened| ClientSecret::try_from(opened).is_ok())
         }

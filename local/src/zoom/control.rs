@@ -15,7 +15,7 @@ use serde_json::json;
 use url::Url;
 
 use self::fields::{Fields, Invalid};
-use super::{App, Call, Consent, Error, Sandbox, User, callback, demo, page};
+use super::{App, Call, Consent, Error, Sandbox, User, Webhook, callback, demo, page};
 
 /// A century: whatever expires has expired by then.
 const LONGEST_ADVANCE: u64 = 100 * 366 * 24 * 3600;
@@ -30,6 +30,9 @@ pub(super) fn router() -> Router<Sandbox> {
         .route("/sandbox/faults", post(inject).delete(clear_faults))
         .route("/sandbox/clock", post(advance))
         .route("/sandbox/ledger", get(ledger))
+        .route("/sandbox/webhooks", post(set_webhook))
+        .route("/sandbox/deauthorizations", post(deauthorize))
+        .route("/sandbox/departures", post(lose_user))
 }
 
 async fn put_app(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<Response, Invalid> {
@@ -124,6 +127,61 @@ async fn advance(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<R
         state.now()
     });
     Ok(answered(now.map(|now| Json(json!({ "now": now })))))
+}
+
+/// Says where an app hears, and whether the one there holds the secret token.
+async fn set_webhook(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, Invalid> {
+    let client_id = app_named(&mut fields)?;
+    let webhook = Webhook {
+        url: fields.url("url")?,
+        secret_token: fields.text("secret_token")?,
+    };
+    fields.finish()?;
+    if webhook.url.scheme() != "http" {
+        return Err(Invalid::new(
+            "url",
+            "must be an http URL: the sandbox calls this machine",
+        ));
+    }
+
+    sandbox.set_webhook(&client_id, webhook);
+    let validated = sandbox.validate_webhook(&client_id).await;
+    let answer = json!({ "client_id": client_id, "validated": validated });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// A user removes an app; how the app was told.
+async fn deauthorize(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, Invalid> {
+    let (client_id, user_id) = (app_named(&mut fields)?, fields.text("user_id")?);
+    fields.finish()?;
+
+    let delivery = sandbox.deauthorize(&client_id, &user_id).await;
+    Ok((StatusCode::CREATED, Json(delivery)).into_response())
+}
+
+/// A user is deactivated or deleted; how the app was told.
+async fn lose_user(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, Invalid> {
+    let (client_id, user_id) = (app_named(&mut fields)?, fields.text("user_id")?);
+    let deleted = fields.flag("deleted")?;
+    fields.finish()?;
+
+    let delivery = sandbox.lose_user(&client_id, &user_id, deleted).await;
+    Ok((StatusCode::CREATED, Json(delivery)).into_response())
+}
+
+/// The app's client id, or the demo app's.
+fn app_named(fields: &mut Fields) -> Result<String, Invalid> {
+    let named = fields.optional_text("client_id")?;
+    Ok(named.unwrap_or_else(|| demo::DEMO_CLIENT_ID.to_owned()))
 }
 
 #[derive(Serialize)]

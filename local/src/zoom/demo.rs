@@ -5,11 +5,15 @@ use url::Url;
 use super::app::App;
 use super::state::State;
 use super::user::User;
+use super::webhook::Webhook;
 
 /// Client id of the demo app.
 pub const DEMO_CLIENT_ID: &str = "sandbox-app";
 /// Client secret of the demo app. Public: it opens nothing but the sandbox.
 pub const DEMO_CLIENT_SECRET: &str = "sandbox-secret";
+
+/// What the demo app's webhooks are signed with. As public.
+pub const DEMO_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 /// Where the demo app receives its codes, below the sandbox's origin.
 pub(super) const CALLBACK_PATH: &str = "/sandbox/callback";
@@ -57,6 +61,15 @@ pub(super) fn authorize_url(origin: &Url) -> Option<Url> {
         .append_pair("client_id", DEMO_CLIENT_ID)
         .append_pair("redirect_uri", origin.join(CALLBACK_PATH).ok()?.as_str());
     Some(url)
+}
+
+/// The demo app's webhooks, to the vault.
+pub(super) fn webhook(api: &Url) -> Option<Webhook> {
+    let url = api.join(&format!("/webhooks/zoom/{DEMO_CLIENT_ID}")).ok()?;
+    Some(Webhook {
+        url,
+        secret_token: DEMO_WEBHOOK_SECRET.to_owned(),
+    })
 }
 
 fn callbacks(origin: &Url) -> Vec<String> {

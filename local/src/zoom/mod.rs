@@ -22,11 +22,13 @@ mod secret;
 mod state;
 mod store;
 mod user;
+mod webhook;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,11 +38,12 @@ use uuid::Uuid;
 
 pub use self::app::App;
 pub use self::code::Consent;
-pub use self::demo::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
+pub use self::demo::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_WEBHOOK_SECRET};
 pub use self::fault::{Endpoint, Fault, Kind, Reply, Times};
 pub use self::grant::{GrantRecord, Mood};
 pub use self::ledger::{Call, GrantType};
 pub use self::user::User;
+pub use self::webhook::{Delivery, Webhook};
 
 /// Why the sandbox could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +101,7 @@ struct Settings {
     origin: Option<Url>,
     vault: Option<(Url, PathBuf)>,
     mood: Mood,
+    webhooks: BTreeMap<String, Webhook>,
 }
 
 impl Sandbox {
@@ -130,8 +134,12 @@ impl Sandbox {
         self.settings().origin = Some(origin);
     }
 
-    /// Where the vault is and which file its API key is in: the callback page shows a command for it.
+    /// Where the vault is and which file its API key is in: the callback page shows a command for it. The demo app's
+    /// webhooks go there.
     pub fn set_vault(&self, api: Url, api_key_file: PathBuf) {
+        if let Some(webhook) = demo::webhook(&api) {
+            self.set_webhook(DEMO_CLIENT_ID, webhook);
+        }
         self.settings().vault = Some((api, api_key_file));
     }
 

@@ -7,6 +7,7 @@
 //! them from KMS are out of our reach and are not wiped.
 
 pub mod format;
+mod rewrap;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +23,8 @@ use aws_sdk_kms::types::DataKeySpec;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::credential::{CredentialId, GrantId, TeamId};
+pub use self::rewrap::{EnvelopeKey, WrappedKey};
+use crate::credential::{ClientId, CredentialId, GrantId, TeamId};
 use crate::secret::Plaintext;
 
 /// Why something could not be sealed or opened.
@@ -55,6 +57,8 @@ pub enum Purpose {
     App,
     /// The tokens of one authorization.
     Grant,
+    /// What Zoom signs an app's webhooks with.
+    Webhook,
 }
 
 impl Purpose {
@@ -63,25 +67,29 @@ impl Purpose {
         match self {
             Self::App => "app",
             Self::Grant => "grant",
+            Self::Webhook => "webhook",
         }
     }
 }
 
 /// The key of a row in the table of secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretId {
     /// The client secret of one credential.
     App(CredentialId),
     /// The tokens of one authorization.
     Grant(GrantId),
+    /// What Zoom signs the webhooks of a team's app with.
+    Webhook(TeamId, ClientId),
 }
 
 impl SecretId {
     /// What the row holds.
-    pub fn purpose(self) -> Purpose {
+    pub fn purpose(&self) -> Purpose {
         match self {
             Self::App(_) => Purpose::App,
             Self::Grant(_) => Purpose::Grant,
+            Self::Webhook(..) => Purpose::Webhook,
         }
     }
 }
@@ -96,11 +104,16 @@ impl FromStr for SecretId {
 
     fn from_str(text: &str) -> Result<Self, NoSecretId> {
         let (kind, id) = text.split_once('#').ok_or(NoSecretId)?;
-        match kind {
-            "app" => id.parse().map(Self::App).map_err(|_| NoSecretId),
-            "grant" => id.parse().map(Self::Grant).map_err(|_| NoSecretId),
-            _ => Err(NoSecretId),
-        }
+        let read = match kind {
+            "app" => id.parse().ok().map(Self::App),
+            "grant" => id.parse().ok().map(Self::Grant),
+            "webhook" => id.split_once('#').and_then(|(team, app)| {
+                let app = ClientId::try_from(app.to_owned()).ok()?;
+                Some(Self::Webhook(team.parse().ok()?, app))
+            }),
+            _ => None,
+        };
+        read.ok_or(NoSecretId)
     }
 }
 
@@ -109,7 +122,15 @@ impl fmt::Display for SecretId {
         match self {
             Self::App(id) => write!(f, "app#{id}"),
             Self::Grant(id) => write!(f, "grant#{id}"),
+            // No team has a `#` in it, so no two read alike.
+            Self::Webhook(team, app) => write!(f, "webhook#{team}#{}", app.as_str()),
         }
+    }
+}
+
+impl From<SecretId> for String {
+    fn from(id: SecretId) -> Self {
+        id.to_string()
     }
 }
 
@@ -180,24 +201,6 @@ impl Sealed {
     pub fn parts(&self) -> (&[u8], &str, &[u8]) {
         (&self.dek, &self.kid, &self.bytes)
     }
-}
-
-/// A data key as KMS wrapped it: nothing can be opened with it but by KMS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrappedKey {
-    /// The wrapped bytes.
-    pub dek: Vec<u8>,
-    /// The ARN of the KMS key that wrapped them.
-    pub kid: String,
-}
-
-/// The KMS key that seals now.
-#[derive(Clone, Debug)]
-pub struct EnvelopeKey {
-    /// Its ARN, as rows name it.
-    pub arn: String,
-    /// KMS's word for its state: `Enabled` is the one in which it can be used.
-    pub state: String,
 }
 
 /// Seals and opens, with one KMS key, for one table.
@@ -273,47 +276,6 @@ impl Envelope {
             &additional_data,
             &sealed.bytes,
         )?))
-    }
-
-    /// The data key of the row `binding`, wrapped by this envelope's KMS key: one KMS call, and no key leaves KMS.
-    /// What it opens stays as it is.
-    pub async fn rewrap(
-        &self,
-        binding: &Binding,
-        wrapped: &WrappedKey,
-    ) -> Result<WrappedKey, Error> {
-        let answer = self
-            .kms
-            .re_encrypt()
-            .ciphertext_blob(Blob::new(wrapped.dek.clone()))
-            .source_key_id(&wrapped.kid)
-            .set_source_encryption_context(Some(binding.context()))
-            .destination_key_id(&self.key_id)
-            .set_destination_encryption_context(Some(binding.context()))
-            .send()
-            .await
-            .map_err(|source| refused("ReEncrypt", source))?;
-        Ok(WrappedKey {
-            dek: answer
-                .ciphertext_blob
-                .ok_or(Error::MalformedKey)?
-                .into_inner(),
-            kid: answer.key_id.ok_or(Error::MalformedKey)?,
-        })
-    }
-
-    /// What KMS says of the key that seals now.
-    pub async fn describe(&self) -> Result<EnvelopeKey, Error> {
-        let asked = self.kms.describe_key().key_id(&self.key_id).send().await;
-        let answer = asked.map_err(|source| refused("DescribeKey", source))?;
-        let key = answer.key_metadata.ok_or(Error::MalformedKey)?;
-        Ok(EnvelopeKey {
-            arn: key.arn.ok_or(Error::MalformedKey)?,
-            state: key.key_state.map_or_else(
-                || "of no state".to_owned(),
-                |state| state.as_str().to_owned(),
-            ),
-        })
     }
 }
 

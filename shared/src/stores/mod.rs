@@ -12,6 +12,7 @@ mod requests;
 mod secrets;
 mod token_urls;
 mod transaction;
+mod wrapped;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
@@ -31,10 +32,11 @@ pub use operator::{KeyListing, Operator};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    Slot, StoredGrant, WrappedPage, WrappedRow, due_shards,
+    StoredGrant, ZoomApp, due_shards,
 };
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
+pub use wrapped::{Slot, WrappedKeys, WrappedPage, WrappedRow};
 
 /// How long the one try may take that is made when the time is over.
 const LAST_TRY: Duration = Duration::from_millis(500);

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api_url;
+pub mod webhook;
 
 use std::time::Duration;
 

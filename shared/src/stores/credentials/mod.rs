@@ -4,6 +4,7 @@
 //! invisible outside this file. Every write raises `version` and says in `change` what it was: that is
 //! what the table's stream is filtered by.
 
+mod holders;
 mod row;
 
 use std::cmp::Reverse;
@@ -19,6 +20,7 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use uuid::Uuid;
 
+pub use self::holders::Holder;
 pub use self::row::{Authorized, Changes, ExtraChange, GrantRef, Profile, Stored};
 use self::row::{Change, Row};
 use super::expression::Update;
@@ -509,11 +511,19 @@ impl Credentials {
         id: CredentialId,
         update: Update,
     ) -> Result<Stored, Error> {
+        let update = update.when_equal("deleted", AttributeValue::Bool(false));
+        self.write(team, id, update).await
+    }
+
+    /// As [`Self::update`], of a row that may be deleted.
+    async fn write(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<Stored, Error> {
         let writer = Uuid::new_v4().to_string();
-        let update = update
-            .set("writer", text(&writer))
-            .when_equal("deleted", AttributeValue::Bool(false))
-            .build();
+        let update = update.set("writer", text(&writer)).build();
         let request = self
             .client
             .update_item()

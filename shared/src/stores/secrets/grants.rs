@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Secrets, key};
+use super::{Secrets, attributes, key};
 use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
@@ -446,11 +445,11 @@ impl Secrets {
             None => update.when_absent("alt_sealed"),
             // Refused as well: it makes room for one that comes late. Its key may have been wrapped anew since.
             Some(stash) => {
-                let (_, _, bytes) = stash.parts();
+                let [_, _, (_, bytes)] = attributes(stash);
                 STASHED
                     .into_iter()
                     .fold(update, Update::remove)
-                    .when_equal("alt_sealed", AttributeValue::B(Blob::new(bytes)))
+                    .when_equal("alt_sealed", bytes)
             }
         };
         Write::update(
@@ -577,15 +576,6 @@ fn refused(error: SdkError<UpdateItemError>) -> Result<Item, Error> {
         }
         _ => Err(failed("UpdateItem", error)),
     }
-}
-
-fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
-    let (dek, kid, bytes) = sealed.parts();
-    [
-        ("dek", AttributeValue::B(Blob::new(dek))),
-        ("kid", text(kid)),
-        ("sealed", AttributeValue::B(Blob::new(bytes))),
-    ]
 }
 
 fn stash_attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 4] {

@@ -1,17 +1,19 @@
 //! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
 
+mod apps;
 mod grants;
-mod wrapped;
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
+pub use self::apps::ZoomApp;
 pub use self::grants::{
     Acquired, Attempt, Due, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
 };
-pub use self::wrapped::{Slot, WrappedPage, WrappedRow};
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
@@ -126,13 +128,22 @@ impl Secrets {
         condition: Option<&str>,
     ) -> Result<Write, Error> {
         let item = to_item(Row {
-            secret_id: id.to_string(),
+            secret_id: id.into(),
             secret,
         })?;
         Write::put(part, &self.table, item, condition, HashMap::new())
     }
 }
 
+fn attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 3] {
+    let (dek, kid, bytes) = sealed.parts();
+    [
+        ("dek", AttributeValue::B(Blob::new(dek))),
+        ("kid", text(kid)),
+        ("sealed", AttributeValue::B(Blob::new(bytes))),
+    ]
+}
+
 fn key(id: SecretId) -> Item {
-    HashMap::from([("secret_id".to_owned(), text(&id))])
+    HashMap::from([("secret_id".to_owned(), AttributeValue::S(id.into()))])
 }

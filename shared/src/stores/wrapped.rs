@@ -1,20 +1,20 @@
 //! The wrapped data keys of all rows, without what they open: what moving them to another KMS key takes.
 //!
-//! By scans, which only an operator may make. An index of them would cost a second write with every refresh, and
+//! For the operator alone. By scans, which no function may make. An index of them would cost a second write with every refresh, and
 //! could not say consistently that nothing is left.
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::Deserialize;
 
-use super::Secrets;
+use super::expression::Update;
+use super::{Error, Item, failed, from_item, text};
 use crate::credential::TeamId;
 use crate::envelope::WrappedKey;
-use crate::stores::expression::Update;
-use crate::stores::{Error, Item, failed, from_item, text};
 
 /// The rows that have a key that another KMS key than `:kid` wrapped.
 const WRAPPED_ELSEWHERE: &str =
@@ -70,9 +70,21 @@ struct Row {
     alt_kid: Option<String>,
 }
 
-impl Secrets {
+/// The keys of the table `secrets`, with the power to look through all of it and to replace them.
+#[derive(Clone, Debug)]
+pub struct WrappedKeys {
+    client: Client,
+    table: String,
+}
+
+impl WrappedKeys {
+    /// `table` is the name of the table `secrets`.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
     /// How many rows have a key that another KMS key than `kid`, an ARN, wrapped. Consistent.
-    pub async fn count_wrapped_elsewhere(&self, kid: &str) -> Result<u64, Error> {
+    pub async fn count_elsewhere(&self, kid: &str) -> Result<u64, Error> {
         let mut pages = self
             .client
             .scan()
@@ -92,11 +104,7 @@ impl Secrets {
     }
 
     /// The same rows, page by page; a page may be empty and still have a next.
-    pub async fn wrapped_elsewhere(
-        &self,
-        kid: &str,
-        after: Option<&str>,
-    ) -> Result<WrappedPage, Error> {
+    pub async fn elsewhere(&self, kid: &str, after: Option<&str>) -> Result<WrappedPage, Error> {
         let after = after.map(|id| HashMap::from([("secret_id".to_owned(), text(&id))]));
         let answer = self
             .client
@@ -122,7 +130,7 @@ impl Secrets {
     }
 
     /// Puts `new` in the place of a row's key, if that is still `old`; whether it was.
-    pub async fn rewrap(
+    pub async fn replace(
         &self,
         secret_id: &str,
         slot: Slot,

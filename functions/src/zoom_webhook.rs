@@ -1,0 +1,425 @@
+//! `POST /webhooks/zoom/{client_id}`: what Zoom tells an app.
+//!
+//! Anyone may call it, and nobody is believed but who holds an app's secret token. A team's own secret verifies for that
+//! team alone, so nobody's event touches another's credentials. Headers, time and body are read first: nonsense costs
+//! nothing, an app that nobody registered one read, and a false signature one opened secret a minute, which is kept.
+//!
+//! Zoom tells an event again until it hears 2xx within 3 s. So each step says by itself whether it is still to be done:
+//! the tokens first, then the event, which has the same id each time, and last the credential, on its version.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use shared::credential::{ClientId, Credential, Reconnect, State, TeamId};
+use shared::envelope::{Binding, Envelope, Sealed, SecretId};
+use shared::event::{Event, EventId, Happened};
+use shared::secret::WebhookSecret;
+use shared::stores::{self, Credentials, Events, Holder, Secrets};
+use shared::timestamp::Timestamp;
+use shared::zoom::webhook::{Challenged, Notice, Signature};
+
+use crate::error::{ApiError, ErrorBody};
+use crate::openapi::{ChallengeAnswer, ZoomEvent};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /webhooks/zoom/{client_id}";
+
+/// Largest body that is looked at.
+const MAX_BYTES: usize = 256 * 1024;
+/// How many teams may hold one app, as far as its webhooks go.
+const TEAMS: u16 = 50;
+/// How many teams, or credentials of one, are seen to at a time.
+const AT_ONCE: usize = 16;
+/// How often a credential is tried that changes meanwhile.
+const ROUNDS: usize = 5;
+/// How many opened secrets are kept in memory.
+const CAPACITY: usize = 256;
+/// How long one is kept. By the wall clock: a sandbox may be frozen in between.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// Secret tokens that are open in memory, so that a storm of webhooks is none at KMS. Wiped when they go.
+///
+/// A row is read each time all the same: one that was replaced or deleted is believed no longer.
+#[derive(Default)]
+pub struct Opened(Mutex<HashMap<String, (Sealed, WebhookSecret, Timestamp)>>);
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened([REDACTED])")
+    }
+}
+
+impl Opened {
+    fn get(&self, id: &str, sealed: &Sealed) -> Option<WebhookSecret> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, secret, since) = opened.get(id)?;
+        let now = Timestamp::now();
+        let fresh = *since <= now && now < since.plus(KEPT) && of == sealed;
+        fresh.then(|| secret.clone())
+    }
+
+    /// Keeps it, and none that is too old; in place of all where there are too many.
+    fn keep(&self, id: String, sealed: Sealed, secret: WebhookSecret) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Timestamp::now();
+        opened.retain(|_, (.., since)| *since <= now && now < since.plus(KEPT));
+        if opened.len() >= CAPACITY {
+            opened.clear();
+        }
+        opened.insert(id, (sealed, secret, now));
+    }
+}
+
+/// Hears what Zoom tells an app
+///
+/// Enter this URL at Zoom as the app's event notification endpoint. `endpoint.url_validation` is answered;
+/// `app_deauthorized` destroys the user's tokens; `user.deactivated` and `user.deleted` turn the user's credentials
+/// invalid; anything else is heard and forgotten. The signature is over the body's bytes and at most 5 minutes old.
+#[utoipa::path(
+    post,
+    path = "/webhooks/zoom/{client_id}",
+    operation_id = "zoomWebhook",
+    tag = "Zoom apps",
+    request_body(content = ZoomEvent, content_type = "application/json"),
+    params(
+        ("client_id" = String, Path, description = "The app's client id"),
+        ("x-zm-signature" = String, Header, description = "`v0=` and the HMAC-SHA256 of `v0:`, timestamp, `:` and body, in hex"),
+        ("x-zm-request-timestamp" = String, Header, description = "Seconds since 1970"),
+    ),
+    responses(
+        (status = 200, description = "The answer to `endpoint.url_validation`", body = ChallengeAnswer),
+        (status = 204, description = "Heard, and done what there was to do"),
+        (status = 400, description = "No event of Zoom's", body = ErrorBody),
+        (status = 401, description = "Not signed by Zoom for an app that is registered here", body = ErrorBody),
+        (status = 413, description = "More than 256 KB", body = ErrorBody),
+        (status = 500, description = "Ours to mend", body = ErrorBody),
+        (status = 503, description = "Temporarily unavailable: Zoom tells it again", body = ErrorBody),
+    ),
+    security(()),
+)]
+pub async fn handle(
+    credentials: &Credentials,
+    secrets: &Secrets,
+    events: &Events,
+    envelope: &Envelope,
+    opened: &Opened,
+    window: Duration,
+    request: &Request,
+) -> Reply {
+    let signature = signature(request, window)?;
+    let client_id = request.client_id().map_err(|_| refused("no such app"))?;
+    let body = request.body()?;
+    if body.len() > MAX_BYTES {
+        return Err(ApiError::BodyTooLarge);
+    }
+    let notice = Notice::parse(body).map_err(|rule| ApiError::Validation { at: "body", rule })?;
+    if let Notice::Deauthorized { client_id: of, .. } = &notice
+        && of != client_id.as_str()
+    {
+        return Err(ApiError::validation(
+            "body/payload/client_id",
+            "must be the app's that the URL names",
+        ));
+    }
+
+    let teams = secrets.teams_of_app(&client_id, TEAMS).await?;
+    if teams.is_empty() {
+        return Err(refused("no such app"));
+    }
+    if teams.len() >= usize::from(TEAMS) {
+        tracing::error!(
+            request_id = request.id(),
+            "too many teams hold this app: some may not be told"
+        );
+    }
+    let opening = teams.into_iter().map(|team| async {
+        let secret = open(secrets, envelope, opened, &team, &client_id).await?;
+        let believed = secret.filter(|secret| signature.verifies(secret, body));
+        Ok::<_, ApiError>(believed.map(|secret| (team, secret)))
+    });
+    let opening: Vec<_> = stream::iter(opening)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let mut believers = Vec::new();
+    let mut failed = None;
+    for outcome in opening {
+        match outcome {
+            Ok(believer) => believers.extend(believer),
+            Err(error) => failed = Some(error),
+        }
+    }
+
+    if let Notice::Challenge { plain_token } = notice {
+        let Some((_, secret)) = believers.first() else {
+            return Err(failed.unwrap_or_else(|| refused("signature")));
+        };
+        return reply::bare(&Challenged::by(secret, plain_token));
+    }
+    if believers.is_empty() {
+        return Err(failed.unwrap_or_else(|| refused("signature")));
+    }
+    // No event is of a time to come, whatever it says.
+    let latest = Timestamp::now().plus(window);
+    let at = |said: Option<Timestamp>| said.unwrap_or(signature.signed_at()).min(latest);
+    for (team, _) in &believers {
+        let run = Run {
+            credentials,
+            secrets,
+            events,
+            request,
+            team,
+            client_id: &client_id,
+        };
+        let done = match &notice {
+            Notice::Deauthorized {
+                user_id, at: said, ..
+            } => run.deauthorized(user_id, at(*said)).await,
+            Notice::UserGone {
+                user_id,
+                became,
+                at: said,
+            } => run.user_gone(user_id, became, at(*said)).await,
+            Notice::Challenge { .. } | Notice::Other => Ok(()),
+        };
+        if let Err(error) = done {
+            failed = Some(error.into());
+        }
+    }
+    // What could not be done is told again, and what was done is not done twice.
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(reply::empty()),
+    }
+}
+
+fn refused(why: &'static str) -> ApiError {
+    ApiError::WebhookRefused { why }
+}
+
+/// The two headers, each of which came once, of a moment ago.
+fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError> {
+    let signature = request.only_header("x-zm-signature");
+    let timestamp = request.only_header("x-zm-request-timestamp");
+    let signature = signature.zip(timestamp);
+    let signature = signature.and_then(|(signature, at)| Signature::parse(signature, at));
+    let signature = signature.ok_or(refused("headers"))?;
+    if signature.is_fresh(Timestamp::now(), window) {
+        Ok(signature)
+    } else {
+        Err(refused("time"))
+    }
+}
+
+/// The secret token of a team's app; none where the app is gone.
+async fn open(
+    secrets: &Secrets,
+    envelope: &Envelope,
+    opened: &Opened,
+    team: &TeamId,
+    client_id: &ClientId,
+) -> Result<Option<WebhookSecret>, ApiError> {
+    let sealed = match secrets.webhook(team, client_id).await {
+        Err(stores::Error::NotFound) => return Ok(None),
+        sealed => sealed?,
+    };
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::Webhook(team.clone(), client_id.clone()),
+    };
+    let id = binding.secret.to_string();
+    if let Some(secret) = opened.get(&id, &sealed) {
+        return Ok(Some(secret));
+    }
+    let secret = WebhookSecret::try_from(envelope.open(&binding, &sealed).await?)?;
+    opened.keep(id, sealed, secret.clone());
+    Ok(Some(secret))
+}
+
+/// One event, in one team.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    credentials: &'a Credentials,
+    secrets: &'a Secrets,
+    events: &'a Events,
+    request: &'a Request,
+    team: &'a TeamId,
+    client_id: &'a ClientId,
+}
+
+/// What a credential says whose user took the authorization back.
+const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must authorize \
+     again.";
+
+impl Run<'_> {
+    /// A user took back the authorization `at` that time. What was authorized since is left alone.
+    async fn deauthorized(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
+        let holders = self.holders(user_id).await?;
+        let done = holders
+            .into_iter()
+            .map(|holder| self.destroy(holder, user_id, at));
+        all(stream::iter(done).buffer_unordered(AT_ONCE)).await
+    }
+
+    async fn destroy(
+        &self,
+        mut holder: Holder,
+        user_id: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let Self {
+            credentials,
+            secrets,
+            team,
+            ..
+        } = *self;
+        let id = holder.stored.credential.credential_id;
+        for _ in 0..ROUNDS {
+            if let Some(grant) = holder.stored.grant {
+                match secrets.grant(grant.id).await {
+                    Ok(row) if row.authorize_sent_at > at.as_millis() => return Ok(()),
+                    Ok(row) if row.sealed.is_some() => {
+                        secrets.destroy(grant.id, Reconnect::Deauthorized).await?;
+                    }
+                    Ok(_) | Err(stores::Error::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if is_blank(&holder.stored.credential) {
+                return Ok(());
+            }
+            self.record(&holder, Reconnect::Deauthorized, at).await?;
+            match credentials.deauthorize(team, &holder, DEAUTHORIZED).await {
+                Ok(()) => {
+                    self.request.trail().deeds.deauthorized();
+                    self.log(&holder, "a user took the authorization back: tokens destroyed, address and name blanked");
+                    return Ok(());
+                }
+                Err(stores::Error::Conflict | stores::Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            holder = match credentials.holder(team, id).await {
+                Ok(now) if self.is_of(&now, user_id) => now,
+                Ok(_) | Err(stores::Error::NotFound) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+        }
+        Err(stores::Error::Conflict)
+    }
+
+    /// A user is gone since `at`. The grants stay: should the user come back, a mint that works heals the credential.
+    async fn user_gone(
+        &self,
+        user_id: &str,
+        became: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let holders = self.holders(user_id).await?;
+        let word = Reconnect::UserGone.as_str();
+        let message = format!("{word}: Zoom says that the user was {became}");
+        let done = holders
+            .into_iter()
+            .map(|holder| self.invalidate(holder, &message, at));
+        all(stream::iter(done).buffer_unordered(AT_ONCE)).await
+    }
+
+    async fn invalidate(
+        &self,
+        holder: Holder,
+        message: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let stored = &holder.stored;
+        let authorized_since = stored
+            .grant
+            .is_some_and(|grant| grant.authorized_at > at.as_millis());
+        if stored.credential.state == State::Invalid || authorized_since {
+            return Ok(());
+        }
+        self.record(&holder, Reconnect::UserGone, at).await?;
+        match self
+            .credentials
+            .user_gone(self.team, &holder, message)
+            .await
+        {
+            Ok(()) => {
+                self.request
+                    .trail()
+                    .deeds
+                    .turned_invalid(Reconnect::UserGone);
+                self.log(&holder, "a user is gone: the credential is invalid");
+                Ok(())
+            }
+            // Told by another at once, or changed: if the user is gone, its next use says so too.
+            Err(stores::Error::Conflict | stores::Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn holders(&self, user_id: &str) -> Result<Vec<Holder>, stores::Error> {
+        self.credentials
+            .holders(self.team, self.client_id, user_id)
+            .await
+    }
+
+    fn is_of(&self, holder: &Holder, user_id: &str) -> bool {
+        holder.stored.client_id == *self.client_id
+            && holder.stored.credential.zoom_user_id.as_deref() == Some(user_id)
+    }
+
+    /// Writes the event down. However often it is told, it is the same one.
+    async fn record(
+        &self,
+        holder: &Holder,
+        reason: Reconnect,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let (credential, grant) = (&holder.stored.credential, holder.stored.grant);
+        let (id, reason) = (credential.credential_id, reason.as_str());
+        let grant = grant.map(|grant| grant.id.to_string()).unwrap_or_default();
+        let event = Event {
+            id: EventId::told(at, &format!("{reason}#{id}#{grant}")),
+            what: Happened::StateChange {
+                state: State::Invalid,
+                reason: Some(reason),
+            },
+        };
+        self.events.record(self.team, id, &event).await
+    }
+
+    fn log(&self, holder: &Holder, what: &'static str) {
+        tracing::info!(
+            request_id = self.request.id(),
+            team = self.team.as_str(),
+            credential_id = %holder.stored.credential.credential_id,
+            "{what}"
+        );
+    }
+}
+
+/// Whether nothing is left to do: it says why, and names nobody.
+fn is_blank(credential: &Credential) -> bool {
+    let says = credential.last_error_message.as_deref();
+    credential.state == State::Invalid
+        && says.is_some_and(|message| message.starts_with(Reconnect::Deauthorized.as_str()))
+        && credential.zoom_email.is_none()
+        && credential.zoom_display_name.is_none()
+}
+
+/// All of them, whatever becomes of one; the last failure.
+async fn all(
+    mut outcomes: impl StreamExt<Item = Result<(), stores::Error>> + Unpin,
+) -> Result<(), stores::Error> {
+    let mut total = Ok(());
+    while let Some(outcome) = outcomes.next().await {
+        if outcome.is_err() {
+            total = outcome;
+        }
+    }
+    total
+}

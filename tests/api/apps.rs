@@ -1,0 +1,490 @@
+//! Zoom apps: registering one for its webhooks, and giving its credentials a new client secret.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::api_key::Permission;
+use shared::credential::CredentialId;
+use shared::secret::ClientSecret;
+
+use crate::envelope;
+use crate::minting::mint_onbehalf;
+use crate::proxy::{Fault, Rule, Service};
+use crate::webhooks::{TOKEN, registration};
+use crate::world::{
+    Answer, CLIENT_ID, CLIENT_SECRET, Caller, World, app_body, attribute, id_of, send, test_app,
+    with,
+};
+
+const APP: &str = "/v2/zoom-apps/test-app";
+const ROTATE: &str = "/v2/zoom-apps/test-app/rotate-secret";
+const NEW_SECRET: &str = "the-new-client-secret";
+
+impl Caller {
+    /// `PUT /v2/zoom-apps/{client_id}` of the test app.
+    pub(crate) async fn register(&self, body: Value) -> Answer {
+        self.register_app(CLIENT_ID, body).await
+    }
+
+    /// `PUT /v2/zoom-apps/{client_id}`
+    pub(crate) async fn register_app(&self, client_id: &str, body: Value) -> Answer {
+        let path = format!("/v2/zoom-apps/{client_id}");
+        send(self.request(Method::PUT, &path).json(&body)).await
+    }
+
+    /// `DELETE /v2/zoom-apps/{client_id}` of the test app.
+    pub(crate) async fn forget(&self) -> Answer {
+        send(self.request(Method::DELETE, APP)).await
+    }
+
+    async fn app(&self) -> Answer {
+        send(self.request(Method::GET, APP)).await
+    }
+
+    async fn rotate(&self, secret: &str, query: &str) -> Answer {
+        let request = self.request(Method::POST, &format!("{ROTATE}{query}"));
+        send(request.json(&json!({ "client_secret": secret }))).await
+    }
+}
+
+/// The client secret of each credential, as it is sealed.
+async fn secrets(world: &World) -> Vec<(String, String)> {
+    let mut secrets = Vec::new();
+    for (id, _, text) in envelope::open_all(world).await {
+        if let Some(id) = id.strip_prefix("app#") {
+            let secret = ClientSecret::try_from(text).unwrap();
+            let shown = secret.fingerprint();
+            let known = [CLIENT_SECRET, NEW_SECRET].into_iter().find(|known| {
+                ClientSecret::try_from((*known).to_owned())
+                    .unwrap()
+                    .fingerprint()
+                    == shown
+            });
+            secrets.push((id.to_owned(), known.unwrap_or("?").to_owned()));
+        }
+    }
+    secrets.sort();
+    secrets
+}
+
+#[tokio::test]
+async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never_shown() {
+    let world = World::new().await;
+    let absent = "Zoom app not found: register it with PUT first";
+    world
+        .acme
+        .app()
+        .await
+        .expect_error(404, "FST_ERR_ZOOM_APP_NOT_FOUND", absent);
+    world
+        .acme
+        .forget()
+        .await
+        .expect_error(404, "FST_ERR_ZOOM_APP_NOT_FOUND", absent);
+
+    let body = with(
+        registration(TOKEN),
+        json!({ "name": "Our bot", "unknown": 1 }),
+    );
+    let answer = world.acme.register(body).await;
+    let app = answer.expect(200);
+
+    assert_eq!(
+        app,
+        json!({
+            "client_id": CLIENT_ID,
+            "name": "Our bot",
+            "webhook_url": world.acme.address("/webhooks/zoom/test-app"),
+            "created_at": app["created_at"],
+            "updated_at": app["created_at"],
+        })
+    );
+    assert_eq!(world.acme.app().await.expect(200), app);
+    // The client secret proved the app, and is kept nowhere.
+    let rows = world.items("secrets").await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(attribute(&rows[0], "secret_id"), "webhook#acme#test-app");
+    let sealed = &envelope::open_all(&world).await[0];
+    assert_eq!(sealed.0, "webhook#acme#test-app");
+
+    tokio::time::sleep(Duration::from_millis(2)).await; // the clock numbers the generations
+    let replaced = world
+        .acme
+        .register(registration("another"))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&replaced["name"], &replaced["created_at"]),
+        (&json!(null), &app["created_at"])
+    );
+    assert!(replaced["updated_at"].as_str() > app["updated_at"].as_str());
+
+    let message = json!({ "message": "Zoom app deleted successfully" });
+    assert_eq!(world.acme.forget().await.expect(200), message);
+    world
+        .acme
+        .app()
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_APP_NOT_FOUND");
+    assert_eq!(world.count("secrets").await, 0);
+}
+
+#[tokio::test]
+async fn an_app_that_zoom_does_not_take_is_not_registered() {
+    let world = World::new().await;
+    let wrong = with(registration(TOKEN), json!({ "client_secret": "guessed" }));
+    let refused = world.acme.register(wrong).await;
+    refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    assert!(
+        refused.json()["details"]
+            .as_str()
+            .unwrap()
+            .starts_with("invalid_client")
+    );
+    let unknown = world
+        .acme
+        .register_app("nobodys-app", registration(TOKEN))
+        .await;
+    unknown.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+
+    let down = Fault::Answer(StatusCode::BAD_GATEWAY, String::new());
+    world.wire.break_service(Service::Zoom, down);
+    let answer = world.acme.register(registration(TOKEN)).await;
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(world.count("secrets").await, 0);
+}
+
+#[tokio::test]
+async fn what_an_app_needs_is_named() {
+    let world = World::new().await;
+    for (changes, message) in [
+        (
+            json!({ "client_secret": null }),
+            "body/client_secret is required",
+        ),
+        (
+            json!({ "webhook_secret_token": null }),
+            "body/webhook_secret_token is required",
+        ),
+        (
+            json!({ "webhook_secret_token": "" }),
+            "body/webhook_secret_token must NOT have fewer than 1 characters",
+        ),
+        (
+            json!({ "webhook_secret_token": "x".repeat(257) }),
+            "body/webhook_secret_token must NOT have more than 256 characters",
+        ),
+        (
+            json!({ "name": "" }),
+            "body/name must NOT have fewer than 1 characters",
+        ),
+        (json!({ "name": 1 }), "body/name must be string"),
+    ] {
+        let answer = world
+            .acme
+            .register(with(registration(TOKEN), changes))
+            .await;
+        answer.expect_error(400, "FST_ERR_VALIDATION", message);
+    }
+    for client_id in ["a%20b", "a%2Fb", "a%23b", "%C3%A9", "a.b", &"x".repeat(129)] {
+        let answer = world
+            .acme
+            .register_app(client_id, registration(TOKEN))
+            .await;
+        let message = "params/client_id must be 1 to 128 of A-Z, a-z, 0-9, - and _";
+        answer.expect_error(400, "FST_ERR_VALIDATION", message);
+    }
+    let rotation = send(world.acme.request(Method::POST, ROTATE).json(&json!({}))).await;
+    rotation.expect_error(400, "FST_ERR_VALIDATION", "body/client_secret is required");
+    let cursor = world.acme.rotate(CLIENT_SECRET, "?cursor=nonsense").await;
+    cursor.expect_code(400, "FST_ERR_VALIDATION");
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+}
+
+#[tokio::test]
+async fn an_app_is_its_teams_and_takes_a_full_key() {
+    let world = World::new().await;
+    let rival = world.caller("rival", Permission::Full).await;
+    world.given_webhook().await;
+    rival
+        .app()
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_APP_NOT_FOUND");
+    rival
+        .forget()
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_APP_NOT_FOUND");
+    let id = world.given_app("theirs").await;
+
+    assert_eq!(
+        rival.rotate(CLIENT_SECRET, "").await.expect(200)["credentials"],
+        0
+    );
+    for permission in [Permission::Read, Permission::Mint] {
+        let caller = world.caller("acme", permission).await;
+        caller
+            .register(registration(TOKEN))
+            .await
+            .expect_code(403, "FST_ERR_FORBIDDEN");
+        caller.forget().await.expect_code(403, "FST_ERR_FORBIDDEN");
+        caller
+            .rotate(CLIENT_SECRET, "")
+            .await
+            .expect_code(403, "FST_ERR_FORBIDDEN");
+        match permission {
+            Permission::Read => assert_eq!(caller.app().await.expect(200)["client_id"], CLIENT_ID),
+            Permission::Full | Permission::Mint => {
+                caller.app().await.expect_code(403, "FST_ERR_FORBIDDEN");
+            }
+        }
+    }
+    let stranger = world.stranger("zcv_acme_nonsense");
+    stranger
+        .app()
+        .await
+        .expect_code(401, "FST_ERR_UNAUTHORIZED");
+    stranger
+        .register(registration(TOKEN))
+        .await
+        .expect_code(401, "FST_ERR_UNAUTHORIZED");
+    assert_eq!(secrets(&world).await, [(id, CLIENT_SECRET.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_new_client_secret_reaches_every_credential_of_the_app_and_heals_what_the_old_one_broke()
+{
+    let world = World::new().await;
+    let rival = world.caller("rival", Permission::Full).await;
+    world.zoom.register_app(local::zoom::App {
+        client_id: "other-app".to_owned(),
+        ..test_app()
+    });
+    let broken = world.given_user("broken").await;
+    let app = world.given_app("app").await;
+    let deleted = world.given_app("deleted").await;
+    world.acme.delete(&deleted).await.expect(200);
+    let other = with(app_body("other"), json!({ "client_id": "other-app" }));
+    let other = id_of(&world.acme.create(other).await.expect(201));
+    let rivals = id_of(&rival.create(app_body("rivals")).await.expect(201));
+    world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
+    world.expire_access().await;
+    let failed = mint_onbehalf(&world.acme, &broken).await;
+    failed.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    let (row, gone) = (world.row(&broken).await, world.row(&deleted).await);
+    assert!(attribute(&row, "last_error_message").starts_with("app refused: "));
+
+    let answer = world.acme.rotate(NEW_SECRET, "").await;
+
+    assert_eq!(answer.header("x-next-cursor"), None);
+    assert_eq!(
+        answer.expect(200),
+        json!({ "credentials": 3, "resealed": 3, "healed": 1, "failed": 0, "done": true })
+    );
+    let mut expected = vec![
+        (broken.clone(), NEW_SECRET.to_owned()),
+        (app, NEW_SECRET.to_owned()),
+        (deleted.clone(), NEW_SECRET.to_owned()),
+        (other, CLIENT_SECRET.to_owned()),
+        (rivals, CLIENT_SECRET.to_owned()),
+    ];
+    expected.sort();
+    assert_eq!(secrets(&world).await, expected);
+    let shown = world.acme.get(&broken).await.expect(200);
+    assert_eq!(
+        json!([
+            shown["state"],
+            shown["last_error_message"],
+            shown["last_error_at"]
+        ]),
+        json!(["active", null, null])
+    );
+    let now = world.row(&deleted).await;
+    assert_eq!(
+        (&now["deleted"], &now["purge_at"]),
+        (&gone["deleted"], &gone["purge_at"])
+    );
+    // Nobody has to be told of a secret that works as the one before.
+    assert_eq!(now["change"], AttributeValue::S("quiet".to_owned()));
+    mint_onbehalf(&world.acme, &broken).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_else_went_wrong_is_not_healed_by_a_secret() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    for (state, message) in [
+        ("active", "missing scope user:read:zak"),
+        ("invalid", "revoked: Zoom refuses the grant"),
+    ] {
+        world
+            .alter(&id, &[("state", state), ("last_error_message", message)])
+            .await;
+        assert_eq!(
+            world.acme.rotate(CLIENT_SECRET, "").await.expect(200)["healed"],
+            0
+        );
+        let shown = world.acme.get(&id).await.expect(200);
+        assert_eq!(
+            (&shown["state"], &shown["last_error_message"]),
+            (&json!(state), &json!(message))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_zoom_refuses_is_given_to_nobody() {
+    let world = World::new().await;
+    let id = world.given_app("app").await;
+    let refused = world.acme.rotate("guessed", "").await;
+    refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    assert_eq!(secrets(&world).await, [(id, CLIENT_SECRET.to_owned())]);
+}
+
+/// As many app credentials of `acme` as that, all of them copies of one.
+async fn given_many(world: &World, many: usize) {
+    let id = world.given_app("first").await;
+    let row = world.stored_row(&id).await;
+    let copies = (1..many).map(|_| {
+        let mut row = row.clone();
+        let id = CredentialId::generate().to_string();
+        row.insert("credential_id".to_owned(), AttributeValue::S(id));
+        row
+    });
+    world.put_rows(copies.collect()).await;
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_half_way_says_how_far_it_is_and_goes_on_from_there() {
+    let world = World::new().await;
+    given_many(&world, 450).await;
+    world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
+    let body = json!({ "__type": "KMSInvalidStateException", "message": "as ordered" });
+    let broken = |nth| Rule {
+        service: Some(Service::Kms),
+        operation: Some("GenerateDataKey"),
+        nth: Some(nth),
+        fault: Fault::Answer(StatusCode::BAD_REQUEST, body.to_string()),
+    };
+
+    // Nothing came of it: an error, and it is repeated as it was.
+    for _ in 0..100 {
+        world.wire.inject(broken(1));
+    }
+    let answer = world.acme.rotate(NEW_SECRET, "").await;
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    world.wire.heal();
+
+    // The page is seen through, and what follows is left.
+    world.wire.inject(broken(150));
+    let answer = world.acme.rotate(NEW_SECRET, "").await;
+    assert_eq!(
+        answer.expect(200),
+        json!({ "credentials": 200, "resealed": 199, "healed": 0, "failed": 1, "done": false })
+    );
+    let cursor = answer.header("x-next-cursor").unwrap().to_owned();
+    world.wire.heal();
+
+    // The next call begins with the one that failed: after those before it, which are not done again.
+    let answer = world
+        .acme
+        .rotate(NEW_SECRET, &format!("?cursor={cursor}"))
+        .await;
+    assert_eq!(answer.header("x-next-cursor"), None);
+    let data = answer.expect(200);
+    assert_eq!((&data["failed"], &data["done"]), (&json!(0), &json!(true)));
+    assert!(
+        (251..=350).contains(&data["resealed"].as_u64().unwrap()),
+        "{data}"
+    );
+    let sealed = secrets(&world).await;
+    assert_eq!(sealed.len(), 450);
+    assert!(sealed.iter().all(|(_, secret)| secret == NEW_SECRET));
+}
+
+#[tokio::test]
+async fn a_crash_anywhere_in_a_rotation_leaves_every_credential_whole_and_a_repeat_ends_well() {
+    for n in 1.. {
+        let world = World::new().await;
+        let ids = [world.given_user("user").await, world.given_app("app").await];
+        world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
+        world.wire.reset();
+        world.wire.inject_nth(n, Fault::Stall);
+        let body = json!({ "client_secret": NEW_SECRET });
+        let mut invocation = world.invoke(Method::POST, ROTATE, &body);
+        let crashed = tokio::select! {
+            () = world.wire.stalled() => true,
+            status = &mut invocation => {
+                assert_eq!(status.unwrap(), 200);
+                false
+            }
+        };
+        world.wire.heal();
+        if !crashed {
+            assert!(n > 8, "{n}");
+            break;
+        }
+        invocation.abort();
+        assert!(invocation.await.unwrap_err().is_cancelled());
+        // Each has the old one or the new one, and opens.
+        let sealed = secrets(&world).await;
+        assert_eq!(sealed.len(), ids.len());
+        assert!(sealed.iter().all(|(_, secret)| secret != "?"), "{sealed:?}");
+
+        let answer = world.acme.rotate(NEW_SECRET, "").await.expect(200);
+        assert_eq!(
+            (&answer["resealed"], &answer["done"]),
+            (&json!(2), &json!(true))
+        );
+        let sealed = secrets(&world).await;
+        assert!(
+            sealed.iter().all(|(_, secret)| secret == NEW_SECRET),
+            "{sealed:?}"
+        );
+        world.expire_access().await;
+        mint_onbehalf(&world.acme, &ids[0]).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_moves_to_another_app_meanwhile_keeps_that_apps_secret() {
+    let world = World::new().await;
+    world.zoom.register_app(local::zoom::App {
+        client_id: "other-app".to_owned(),
+        client_secret: NEW_SECRET.to_owned(),
+        ..test_app()
+    });
+    let id = world.given_app("app").await;
+    // The rotation has read the row, and has the key to seal with.
+    let held = world.wire.hold(Service::Kms, "GenerateDataKey");
+    let body = json!({ "client_secret": CLIENT_SECRET });
+    let rotation = world.invoke(Method::POST, ROTATE, &body);
+    world.wire.stalled().await;
+    let moved = json!({ "client_id": "other-app", "client_secret": NEW_SECRET });
+    world.acme.update(&id, moved).await.expect(200);
+    held.notify_one();
+
+    assert_eq!(rotation.await.unwrap(), 200);
+
+    assert_eq!(secrets(&world).await, [(id.clone(), NEW_SECRET.to_owned())]);
+    assert_eq!(attribute(&world.row(&id).await, "client_id"), "other-app");
+}
+
+#[tokio::test]
+async fn mints_and_refreshes_go_on_while_the_secret_is_rotated() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    given_many(&world, 100).await;
+    world.expire_access().await;
+
+    let (rotation, minted) = tokio::join!(
+        world.acme.rotate(CLIENT_SECRET, ""),
+        mint_onbehalf(&world.acme, &id)
+    );
+
+    minted.expect(200);
+    assert_eq!(rotation.expect(200)["resealed"], 101);
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
