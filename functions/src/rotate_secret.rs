@@ -120,6 +120,7 @@ pub async fn handle(
         credentials,
         secrets,
         envelope,
+        request,
         team,
         app: &app,
         until: Timestamp::now().plus(BUDGET.min(request.time_left(RESERVE))),
@@ -134,6 +135,7 @@ struct Run<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
     envelope: &'a Envelope,
+    request: &'a Request,
     team: &'a TeamId,
     app: &'a AppCredentials,
     until: Timestamp,
@@ -155,7 +157,10 @@ impl Run<'_> {
             let (holders, next) = match page.await {
                 Ok(page) => page,
                 Err(error) if rotation.resealed == 0 => return Err(error.into()),
-                Err(_) => return Ok((rotation, after)),
+                Err(error) => {
+                    self.warn(&error.into());
+                    return Ok((rotation, after));
+                }
             };
             let mut failed = None;
             let work = holders.into_iter().map(async |holder| {
@@ -183,7 +188,10 @@ impl Run<'_> {
             }
             match failed {
                 Some(error) if rotation.resealed == 0 => return Err(error),
-                Some(_) => return Ok((rotation, after)),
+                Some(error) => {
+                    self.warn(&error);
+                    return Ok((rotation, after));
+                }
                 None => after = next,
             }
             rotation.done = after.is_none();
@@ -191,6 +199,16 @@ impl Run<'_> {
                 return Ok((rotation, after));
             }
         }
+    }
+
+    /// The answer says how far it is, and the log why no further.
+    fn warn(&self, error: &ApiError) {
+        let (request_id, cause) = (self.request.id(), error.cause());
+        tracing::warn!(
+            request_id,
+            cause,
+            "a client secret is not rotated to the end"
+        );
     }
 
     /// Seals the secret for one credential, under a data key of its own.

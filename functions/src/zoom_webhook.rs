@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use shared::event::{Event, EventId, Happened};
 use shared::secret::WebhookSecret;
 use shared::stores::{self, Credentials, Events, Holder, Secrets};
 use shared::timestamp::Timestamp;
-use shared::zoom::webhook::{Challenged, Notice, Signature};
+use shared::zoom::webhook::{Challenged, Notice, Signature, WINDOW};
 
 use crate::error::{ApiError, ErrorBody};
 use crate::openapi::{ChallengeAnswer, ZoomEvent};
@@ -32,7 +33,7 @@ pub const ROUTE: &str = "POST /webhooks/zoom/{client_id}";
 /// Largest body that is looked at.
 const MAX_BYTES: usize = 256 * 1024;
 /// How many teams may hold one app, as far as its webhooks go.
-const TEAMS: u16 = 50;
+const TEAMS: u16 = 100;
 /// How many teams, or credentials of one, are seen to at a time.
 const AT_ONCE: usize = 16;
 /// How often a credential is tried that changes meanwhile.
@@ -56,22 +57,21 @@ impl fmt::Debug for Opened {
 
 impl Opened {
     fn get(&self, id: &str, sealed: &Sealed) -> Option<WebhookSecret> {
-        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, secret, since) = opened.get(id)?;
-        let now = Timestamp::now();
-        let fresh = *since <= now && now < since.plus(KEPT) && of == sealed;
-        fresh.then(|| secret.clone())
-    }
-
-    /// Keeps it, and none that is too old; in place of all where there are too many.
-    fn keep(&self, id: String, sealed: Sealed, secret: WebhookSecret) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Timestamp::now();
+        // A clock that was set back makes none younger.
         opened.retain(|_, (.., since)| *since <= now && now < since.plus(KEPT));
+        let (of, secret, _) = opened.get(id)?;
+        (of == sealed).then(|| secret.clone())
+    }
+
+    /// Keeps it; in place of all where there are too many.
+    fn keep(&self, id: String, sealed: Sealed, secret: WebhookSecret) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.len() >= CAPACITY {
             opened.clear();
         }
-        opened.insert(id, (sealed, secret, now));
+        opened.insert(id, (sealed, secret, Timestamp::now()));
     }
 }
 
@@ -128,13 +128,11 @@ pub async fn handle(
     }
 
     let teams = secrets.teams_of_app(&client_id, TEAMS).await?;
-    if teams.is_empty() {
-        return Err(refused("no such app"));
-    }
     if teams.len() >= usize::from(TEAMS) {
+        let request_id = request.id();
         tracing::error!(
-            request_id = request.id(),
-            "too many teams hold this app: some may not be told"
+            request_id,
+            "too many teams hold this app: some are not told"
         );
     }
     let opening = teams.into_iter().map(|team| async {
@@ -142,32 +140,22 @@ pub async fn handle(
         let believed = secret.filter(|secret| signature.verifies(secret, body));
         Ok::<_, ApiError>(believed.map(|secret| (team, secret)))
     });
-    let opening: Vec<_> = stream::iter(opening)
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    let mut believers = Vec::new();
-    let mut failed = None;
-    for outcome in opening {
+    let mut opening = pin!(stream::iter(opening).buffer_unordered(AT_ONCE));
+    let (mut believers, mut failed) = (Vec::new(), None);
+    while let Some(outcome) = opening.next().await {
         match outcome {
             Ok(believer) => believers.extend(believer),
             Err(error) => failed = Some(error),
         }
     }
+    let Some((_, secret)) = believers.first() else {
+        return Err(failed.unwrap_or_else(|| refused("signature")));
+    };
 
     if let Notice::Challenge { plain_token } = notice {
-        let Some((_, secret)) = believers.first() else {
-            return Err(failed.unwrap_or_else(|| refused("signature")));
-        };
         return reply::bare(&Challenged::by(secret, plain_token));
     }
-    if believers.is_empty() {
-        return Err(failed.unwrap_or_else(|| refused("signature")));
-    }
-    // No event is of a time to come, whatever it says.
-    let latest = Timestamp::now().plus(window);
-    let at = |said: Option<Timestamp>| said.unwrap_or(signature.signed_at()).min(latest);
-    for (team, _) in &believers {
+    let doing = believers.iter().map(|(team, _)| {
         let run = Run {
             credentials,
             secrets,
@@ -175,26 +163,16 @@ pub async fn handle(
             request,
             team,
             client_id: &client_id,
+            signed_at: signature.signed_at(),
         };
-        let done = match &notice {
-            Notice::Deauthorized {
-                user_id, at: said, ..
-            } => run.deauthorized(user_id, at(*said)).await,
-            Notice::UserGone {
-                user_id,
-                became,
-                at: said,
-            } => run.user_gone(user_id, became, at(*said)).await,
-            Notice::Challenge { .. } | Notice::Other => Ok(()),
-        };
-        if let Err(error) = done {
-            failed = Some(error.into());
-        }
-    }
+        run.act(&notice)
+    });
+    let doing: Vec<_> = doing.collect();
+    let done = all(stream::iter(doing).buffer_unordered(AT_ONCE)).await;
     // What could not be done is told again, and what was done is not done twice.
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(reply::empty()),
+    match (failed, done) {
+        (Some(error), _) => Err(error),
+        (None, done) => Ok(done.map(|()| reply::empty())?),
     }
 }
 
@@ -242,7 +220,6 @@ async fn open(
 }
 
 /// One event, in one team.
-#[derive(Clone, Copy)]
 struct Run<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
@@ -250,6 +227,7 @@ struct Run<'a> {
     request: &'a Request,
     team: &'a TeamId,
     client_id: &'a ClientId,
+    signed_at: Timestamp,
 }
 
 /// What a credential says whose user took the authorization back.
@@ -257,6 +235,25 @@ const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and 
      again.";
 
 impl Run<'_> {
+    async fn act(self, notice: &Notice) -> Result<(), stores::Error> {
+        // Nothing that was signed by now is of a later time, whatever it says; clocks may differ.
+        let at = |said: &Option<Timestamp>| match said {
+            Some(said) => (*said).min(self.signed_at.plus(WINDOW)),
+            None => self.signed_at,
+        };
+        match notice {
+            Notice::Deauthorized {
+                user_id, at: said, ..
+            } => self.deauthorized(user_id, at(said)).await,
+            Notice::UserGone {
+                user_id,
+                became,
+                at: said,
+            } => self.user_gone(user_id, became, at(said)).await,
+            Notice::Challenge { .. } | Notice::Other => Ok(()),
+        }
+    }
+
     /// A user took back the authorization `at` that time. What was authorized since is left alone.
     async fn deauthorized(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
         let holders = self.holders(user_id).await?;

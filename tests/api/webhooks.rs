@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use functions::{runtime, zoom_webhook};
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
-use local::zoom::Webhook;
+use local::zoom::{User, Webhook};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::{Method, StatusCode};
@@ -25,7 +25,7 @@ use crate::contract;
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
 use crate::world::{
-    Answer, CLIENT_ID, CLIENT_SECRET, Caller, REDIRECT_URI, World, attribute, id_of, test_app,
+    Answer, CLIENT_ID, CLIENT_SECRET, Caller, REDIRECT_URI, World, ada, attribute, id_of, test_app,
     user_body, with,
 };
 
@@ -748,6 +748,28 @@ async fn a_refresh_under_way_brings_nothing_back() {
     answered.notify_one();
 
     assert_eq!(minting.await.unwrap(), 409);
+    assert_destroyed(&world, &id).await;
+}
+
+#[tokio::test]
+async fn a_profile_that_is_being_read_brings_no_name_back() {
+    let world = World::new().await;
+    world.given_webhook().await;
+    let id = world.given_user("desk").await;
+    // The check has something to write.
+    world.zoom.register_user(User {
+        email: Some("countess@example.test".to_owned()),
+        ..ada()
+    });
+    let read = world.wire.hold(Service::Zoom, "/v2/users/me");
+    let path = format!("/v2/zoom-credentials/{id}/check");
+    let checking = world.invoke(Method::POST, &path, &json!({}));
+    world.wire.stalled().await;
+
+    assert_eq!(tell(&world, &removal("ada")).await.status, 204);
+    read.notify_one();
+
+    checking.await.unwrap();
     assert_destroyed(&world, &id).await;
 }
 

@@ -8,6 +8,7 @@ mod persistence;
 mod refresh;
 mod rest;
 mod token;
+mod webhook;
 
 use std::sync::Once;
 

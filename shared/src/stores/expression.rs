@@ -92,6 +92,16 @@ impl Update {
         self
     }
 
+    /// Where the text is there, it begins otherwise.
+    pub(super) fn when_not_begun(mut self, name: &'static str, prefix: &str) -> Self {
+        let name = self.name(name);
+        let prefix = self.value(AttributeValue::S(prefix.to_owned()));
+        let begins = format!("begins_with({name}, {prefix})");
+        let condition = format!("(attribute_not_exists({name}) OR NOT {begins})");
+        self.conditions.push(condition);
+        self
+    }
+
     fn when(mut self, name: &'static str, operator: &str, value: AttributeValue) -> Self {
         let condition = format!("{} {operator} {}", self.name(name), self.value(value));
         self.conditions.push(condition);

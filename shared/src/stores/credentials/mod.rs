@@ -26,7 +26,9 @@ use self::row::{Change, Row};
 use super::expression::Update;
 use super::transaction::Write;
 use super::{Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
-use crate::credential::{ClientId, CredentialId, CredentialType, GrantId, Name, State, TeamId};
+use crate::credential::{
+    ClientId, CredentialId, CredentialType, GrantId, Name, Reconnect, State, TeamId,
+};
 use crate::extra::Extra;
 use crate::timestamp::Timestamp;
 
@@ -235,7 +237,8 @@ impl Credentials {
         self.begin(team, seen.credential.credential_id, when_seen(update, seen))
     }
 
-    /// Writes what Zoom said of the user, or why it could not be read, if the credential still has this grant.
+    /// Writes what Zoom said of the user, or why it could not be read, if the credential still has this grant: and not
+    /// any more where the user has taken the authorization back since, and the name was blanked.
     pub async fn complete_profile(
         &self,
         team: &TeamId,
@@ -243,7 +246,9 @@ impl Credentials {
         grant: GrantId,
         profile: Result<Profile, String>,
     ) -> Result<Stored, Error> {
-        let update = touched(Change::Updated).when_equal("grant_id", text(&grant));
+        let update = touched(Change::Updated)
+            .when_equal("grant_id", text(&grant))
+            .when_not_begun("last_error_message", Reconnect::Deauthorized.as_str());
         let update = match profile {
             Ok(profile) => update
                 .assign("zoom_user_id", profile.zoom_user_id.as_ref().map(text))
