@@ -51,6 +51,7 @@ async fn replay(secrets: &Secrets, output: Output) -> Result<(), Error> {
             Ok(Replayed::Stored) => "stored",
             Ok(Replayed::Stashed) => "kept beside a newer pair",
             Ok(Replayed::Known) => "stored before",
+            Ok(Replayed::Refused) => "the grant's tokens were destroyed since",
             Err(stores::Error::NotFound) => "the grant is gone",
             Err(error) => return Err(error.into()),
         };

@@ -38,6 +38,8 @@ pub enum Replayed {
     Stashed,
     /// It had been stored, and only the answer was lost.
     Known,
+    /// The grant's tokens were destroyed since, on purpose: it was not stored.
+    Refused,
 }
 
 /// The text is no capsule.
@@ -78,8 +80,8 @@ impl Capsule {
         until: Timestamp,
     ) -> Result<Replayed, stores::Error> {
         let row = secrets.grant(self.grant).await?;
-        let is_row = row.secret.sealed == self.pair.sealed;
-        if is_row || row.stash.as_ref() == Some(&self.pair.sealed) {
+        let kept = [&row.sealed, &row.stash];
+        if kept.contains(&&Some(self.pair.sealed.clone())) {
             return Ok(Replayed::Known);
         }
         let pair = NewPair {
@@ -90,6 +92,7 @@ impl Capsule {
         Ok(match stored.await? {
             Landed::Current { .. } => Replayed::Stored,
             Landed::Beside { .. } => Replayed::Stashed,
+            Landed::Nowhere => Replayed::Refused,
         })
     }
 }

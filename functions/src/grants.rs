@@ -463,6 +463,7 @@ fn message(reason: Reconnect, words: Option<&str>) -> String {
         Reconnect::RefreshOutcomeLost => {
             "Zoom refuses the grant, after a refresh whose outcome may have been lost"
         }
+        Reconnect::Deauthorized => "the user took the app's authorization back in Zoom",
         Reconnect::UserGone => "Zoom does not know the user any more",
     };
     let word = reason.as_str();

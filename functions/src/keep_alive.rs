@@ -151,12 +151,12 @@ impl Run<'_> {
             row => row?,
         };
         // The index is a moment behind.
-        let is_used = row.secret.access_expires_at >= self.before.as_millis();
+        let is_used = row.access_expires_at >= self.before.as_millis();
         if row.state != GrantState::Active || is_used {
             return Ok(Became::Left);
         }
 
-        let owner = row.secret.credential_id;
+        let owner = row.credential_id;
         let mut refused = None;
         match credentials.get(&due.team, owner).await {
             Ok(stored) if stored.grant.is_some_and(|grant| grant.id == due.grant) => {

@@ -186,12 +186,10 @@ impl Refresh<'_> {
     }
 
     async fn open(&self, id: GrantId, row: &StoredGrant) -> Result<TokenPair, ApiError> {
-        let binding = self.binding(id);
-        let opened = self
-            .grants
-            .envelope
-            .open(&binding, &row.secret.sealed)
-            .await?;
+        // An active grant has them.
+        let gone = || ApiError::Internal("the tokens are destroyed".into());
+        let sealed = row.sealed.as_ref().ok_or_else(gone)?;
+        let opened = self.grants.envelope.open(&self.binding(id), sealed).await?;
         Ok(opened.try_into()?)
     }
 
@@ -408,7 +406,7 @@ impl Refresh<'_> {
                     generation: generation + 1,
                     expires_at,
                     api_url: tokens.api_url.or_else(|| api_url(&held.row)),
-                    authorize_sent_at: Timestamp::from_millis(held.row.secret.authorize_sent_at),
+                    authorize_sent_at: Timestamp::from_millis(held.row.authorize_sent_at),
                 });
                 self.grants.opened.keep(held.id, access.clone());
                 Ok(Outcome::Done(access))
@@ -417,6 +415,7 @@ impl Refresh<'_> {
                 self.revived.fetch_or(revived, Ordering::Relaxed);
                 Ok(Outcome::Moved)
             }
+            Ok(Landed::Nowhere) => Ok(Outcome::Moved),
             Err(error) => {
                 if self.grants.capsules {
                     let capsule = Capsule::new(self.team, held.id, pair, self.me);
@@ -440,6 +439,8 @@ pub(crate) enum Landed {
         /// Whether the user was to authorize again.
         revived: bool,
     },
+    /// The grant's tokens were destroyed on purpose meanwhile, and so was this pair by not being kept.
+    Nowhere,
 }
 
 /// Commits a pair, or stashes it where another was first. It may be the only one that lives, however far the row has
@@ -455,31 +456,37 @@ pub(crate) async fn store(
     let generation = pair.sealed.generation();
     let before = generation.saturating_sub(1);
     let committed = secrets.commit(id, before, pair, writer, drop_stash, until);
-    if let Kept::Stored { revived } = committed.await? {
-        return Ok(Landed::Current { revived });
+    match committed.await {
+        Ok(Kept::Stored { revived }) => return Ok(Landed::Current { revived }),
+        Ok(Kept::Moved(_)) => {}
+        Err(shared::stores::Error::NotFound) => return Ok(Landed::Nowhere),
+        Err(error) => return Err(error),
     }
-    match secrets.stash(id, &pair.sealed, until).await? {
-        Kept::Stored { revived } => Ok(Landed::Beside { revived }),
-        Kept::Moved(_) => Err(shared::stores::Error::Conflict),
+    match secrets.stash(id, &pair.sealed, until).await {
+        Ok(Kept::Stored { revived }) => Ok(Landed::Beside { revived }),
+        Ok(Kept::Moved(now)) if now.sealed.is_none() => Ok(Landed::Nowhere),
+        Err(shared::stores::Error::NotFound) => Ok(Landed::Nowhere),
+        Ok(Kept::Moved(_)) => Err(shared::stores::Error::Conflict),
+        Err(error) => Err(error),
     }
 }
 
 fn lasts(row: &StoredGrant, margin: Duration) -> bool {
-    Timestamp::now().plus(margin).as_millis() < row.secret.access_expires_at
+    Timestamp::now().plus(margin).as_millis() < row.access_expires_at
 }
 
 fn access(row: &StoredGrant, pair: TokenPair) -> Access {
     Access {
         token: pair.access,
         generation: row.generation(),
-        expires_at: Timestamp::from_millis(row.secret.access_expires_at),
+        expires_at: Timestamp::from_millis(row.access_expires_at),
         api_url: api_url(row),
-        authorize_sent_at: Timestamp::from_millis(row.secret.authorize_sent_at),
+        authorize_sent_at: Timestamp::from_millis(row.authorize_sent_at),
     }
 }
 
 fn api_url(row: &StoredGrant) -> Option<ApiUrl> {
-    row.secret.api_url.as_deref().and_then(ApiUrl::from_zoom)
+    row.api_url.as_deref().and_then(ApiUrl::from_zoom)
 }
 
 fn unavailable(source: Down) -> ApiError {

@@ -273,6 +273,8 @@ pub enum Reconnect {
     Revoked,
     /// A refresh was sent whose outcome nobody knows, and Zoom refuses the token now: its successor may have been lost.
     RefreshOutcomeLost,
+    /// The user took the app's authorization back, and Zoom told us.
+    Deauthorized,
     /// Zoom does not know the user any more.
     UserGone,
 }
@@ -283,6 +285,7 @@ impl Reconnect {
         match self {
             Self::Revoked => "revoked",
             Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::Deauthorized => "deauthorized",
             Self::UserGone => "user_gone",
         }
     }

@@ -9,10 +9,10 @@ use functions::capsule::{Capsule, Replayed};
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::json;
-use shared::credential::{CredentialId, GrantId};
+use shared::credential::{CredentialId, GrantId, Reconnect};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
-use shared::stores::{NewPair, Secrets, StoredGrant};
+use shared::stores::{Kept, NewPair, Secrets, StoredGrant};
 use shared::timestamp::Timestamp;
 
 use crate::minting::mint_onbehalf;
@@ -63,7 +63,9 @@ impl Ghost {
     /// Refreshes at Zoom: the pair that follows the row's, which nobody has stored.
     async fn refresh(&self, world: &World) -> NewPair {
         let row = self.row().await;
-        let opened = self.envelope.open(&self.binding, &row.secret.sealed);
+        let opened = self
+            .envelope
+            .open(&self.binding, row.sealed.as_ref().unwrap());
         let pair: TokenPair = opened.await.unwrap().try_into().unwrap();
         let app = AppCredentials {
             client_id: CLIENT_ID.to_owned().try_into().unwrap(),
@@ -453,4 +455,130 @@ async fn a_pair_that_is_stashed_during_a_refresh_outlives_its_commit() {
 
     let row = ghost.row().await;
     assert_eq!((row.generation(), row.stash), (3, Some(late.sealed)));
+}
+
+impl Ghost {
+    async fn destroy(&self, reason: Reconnect) {
+        self.secrets.destroy(self.grant, reason).await.unwrap();
+    }
+
+    /// Panics where anything is sealed in the grant's row, or could be.
+    async fn expect_destroyed(&self, world: &World, reason: &str) {
+        let id = format!("grant#{}", self.grant);
+        let rows = world.items("secrets").await;
+        let row = rows.iter().find(|row| attribute(row, "secret_id") == id);
+        let mut left: Vec<&str> = row.unwrap().keys().map(String::as_str).collect();
+        left.sort_unstable();
+        left.retain(|name| *name != "api_url");
+        let known = [
+            "access_expires_at",
+            "authorize_sent_at",
+            "authorized_at",
+            "credential_id",
+            "generation",
+            "reason",
+            "secret_id",
+            "state",
+            "team_id",
+        ];
+        assert_eq!(left, known);
+        assert_eq!(attribute(row.unwrap(), "reason"), reason);
+    }
+}
+
+#[track_caller]
+fn expect_reconnect(answer: &crate::world::Answer, reason: &str) {
+    answer.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(answer.json()["details"], reason);
+}
+
+#[tokio::test]
+async fn destroyed_tokens_are_gone_for_good_and_the_mint_says_why_without_opening_anything() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+
+    ghost.destroy(Reconnect::Deauthorized).await;
+    ghost.expect_destroyed(&world, "deauthorized").await;
+    // Once more changes nothing, not even the reason; and where there is no row, none is made.
+    let destroyed = world.contents("secrets").await;
+    ghost.destroy(Reconnect::Revoked).await;
+    let absent = GrantId::generate();
+    let none = ghost.secrets.destroy(absent, Reconnect::Revoked).await;
+    none.unwrap();
+    assert_eq!(world.contents("secrets").await, destroyed);
+
+    world.wire.reset();
+    expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "deauthorized");
+    assert_eq!(world.wire.count(Service::Kms), 0);
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    let shown = world.acme.get(&id).await.expect(200);
+    let message = shown["last_error_message"].as_str().unwrap();
+    assert!(message.starts_with("deauthorized: "), "{message}");
+    ghost.expect_destroyed(&world, "deauthorized").await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_was_under_way_brings_no_destroyed_token_back() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    let ghost = Ghost::of(&world, &id).await;
+    let answers = world.wire.hold(Service::Zoom, "/oauth/token");
+    let mint = {
+        let (acme, id) = (world.acme.clone(), id.clone());
+        tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
+    };
+    world.wire.stalled().await;
+
+    ghost.destroy(Reconnect::Deauthorized).await;
+    answers.notify_one();
+
+    expect_reconnect(&mint.await.unwrap(), "deauthorized");
+    ghost.expect_destroyed(&world, "deauthorized").await;
+}
+
+#[tokio::test]
+async fn neither_a_lost_commit_nor_a_stash_nor_a_capsule_brings_a_destroyed_token_back() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+    let (first, second) = (ghost.made_up().await, ghost.made_up().await);
+    let until = Timestamp::now();
+    let writer = uuid::Uuid::new_v4();
+    let commit = || {
+        ghost
+            .secrets
+            .commit(ghost.grant, 1, &first, writer, false, until)
+    };
+    let stash = || ghost.secrets.stash(ghost.grant, &second.sealed, until);
+    assert!(matches!(commit().await.unwrap(), Kept::Stored { .. }));
+    assert!(matches!(stash().await.unwrap(), Kept::Stored { .. }));
+    let (late, later) = (ghost.made_up().await, ghost.capsule(&world, &second));
+
+    ghost.destroy(Reconnect::Revoked).await;
+
+    // The writer of the last commit, whose answer was lost; it is not told that its tokens are there.
+    assert!(matches!(commit().await.unwrap(), Kept::Moved(_)));
+    assert!(matches!(stash().await.unwrap(), Kept::Moved(_)));
+    let follows = ghost
+        .secrets
+        .commit(ghost.grant, 2, &late, writer, true, until);
+    assert!(matches!(follows.await.unwrap(), Kept::Moved(_)));
+    assert_eq!(ghost.replay(&later).await, Replayed::Refused);
+    ghost.expect_destroyed(&world, "revoked").await;
+}
+
+#[tokio::test]
+async fn where_the_tokens_are_destroyed_the_pairs_other_grant_is_found() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+    ghost.destroy(Reconnect::Revoked).await;
+    let newer = world.given_user("newer").await;
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    let (row, newer) = (world.row(&id).await, world.row(&newer).await);
+    assert_eq!(attribute(&row, "grant_id"), attribute(&newer, "grant_id"));
 }

@@ -88,7 +88,7 @@ fn answered(minted: Result<Answer, Failure>) -> Answer {
 }
 
 fn lasts(row: &StoredGrant) -> bool {
-    Timestamp::now().as_millis() < row.secret.access_expires_at
+    Timestamp::now().as_millis() < row.access_expires_at
 }
 
 async fn read(
@@ -116,7 +116,10 @@ async fn open(
     row: &StoredGrant,
 ) -> Result<TokenPair, Failure> {
     let binding = binding(team, SecretId::Grant(grant));
-    let opened = lambda.envelope.open(&binding, &row.secret.sealed).await?;
+    let opened = lambda
+        .envelope
+        .open(&binding, row.sealed.as_ref().unwrap())
+        .await?;
     Ok(opened.try_into()?)
 }
 

@@ -284,7 +284,7 @@ impl Earth {
         let grant = self.secrets.grant(stored.grant.unwrap().id).await.unwrap();
         let state = serde_json::to_value(stored.credential.state).unwrap();
         let mut refresh_tokens = Vec::new();
-        for sealed in std::iter::once(&grant.secret.sealed).chain(&grant.stash) {
+        for sealed in grant.sealed.iter().chain(&grant.stash) {
             refresh_tokens.push(self.opened(team, secret, sealed).await);
         }
         Seen {

@@ -70,6 +70,12 @@ impl Update {
         self.when(name, ">=", value)
     }
 
+    pub(super) fn when_present(mut self, name: &'static str) -> Self {
+        let condition = format!("attribute_exists({})", self.name(name));
+        self.conditions.push(condition);
+        self
+    }
+
     pub(super) fn when_absent(mut self, name: &'static str) -> Self {
         let condition = format!("attribute_not_exists({})", self.name(name));
         self.conditions.push(condition);

@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{GrantSecret, Secrets, key};
-use crate::credential::{GrantId, Reconnect, TeamId};
+use super::{Secrets, key};
+use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
 use crate::stores::transaction::Write;
@@ -62,8 +62,16 @@ pub struct Attempt {
 /// A grant's row.
 #[derive(Clone, Debug)]
 pub struct StoredGrant {
-    /// The tokens, sealed, and what is known of them.
-    pub secret: GrantSecret,
+    /// The credential it was authorized for. Others may point at it too, and this one may have left it.
+    pub credential_id: CredentialId,
+    /// The tokens. None where they were destroyed: then the user has to authorize again.
+    pub sealed: Option<Sealed>,
+    /// When the access token ends, in milliseconds.
+    pub access_expires_at: i64,
+    /// When the code was sent to Zoom, in milliseconds.
+    pub authorize_sent_at: i64,
+    /// The user's REST host, where Zoom named one.
+    pub api_url: Option<String>,
     /// Whether it can be used.
     pub state: GrantState,
     /// Who refreshes it now.
@@ -73,13 +81,17 @@ pub struct StoredGrant {
     /// A pair that came too late to be committed, but may be the one that lives. Sealed as the generation that it
     /// would have been, which may be long past.
     pub stash: Option<Sealed>,
+    generation: u64,
     writer: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
 struct Row {
-    #[serde(flatten)]
-    secret: GrantSecret,
+    credential_id: CredentialId,
+    access_expires_at: i64,
+    authorize_sent_at: i64,
+    api_url: Option<String>,
+    generation: u64,
     state: RowState,
     reason: Option<Reconnect>,
     lease_id: Option<Uuid>,
@@ -97,11 +109,16 @@ enum RowState {
 
 impl StoredGrant {
     fn read(item: Item) -> Result<Self, Error> {
-        let stash = stashed(&item).map(from_item).transpose()?;
+        let sealed: Option<Sealed> = pair(&item, "").map(from_item).transpose()?;
+        let stash = pair(&item, STASH).map(from_item).transpose()?;
         let row: Row = from_item(item)?;
-        let generation = row.secret.sealed.generation();
+        let generation = row.generation;
         Ok(Self {
             state: match row.state {
+                RowState::Active if sealed.is_none() => {
+                    let broken = serde::de::Error::custom("an active grant has no tokens");
+                    return Err(Error::Shape(broken));
+                }
                 RowState::Active => GrantState::Active,
                 RowState::Reconnect => {
                     GrantState::Reconnect(row.reason.unwrap_or(Reconnect::Revoked))
@@ -114,15 +131,20 @@ impl StoredGrant {
             attempt: row
                 .attempt
                 .filter(|attempt| attempt.generation == generation),
+            credential_id: row.credential_id,
+            sealed,
+            access_expires_at: row.access_expires_at,
+            authorize_sent_at: row.authorize_sent_at,
+            api_url: row.api_url,
             stash,
+            generation,
             writer: row.writer,
-            secret: row.secret,
         })
     }
 
     /// Which pair of tokens is the current one.
     pub fn generation(&self) -> u64 {
-        self.secret.sealed.generation()
+        self.generation
     }
 
     /// Whether somebody holds the lease.
@@ -132,14 +154,14 @@ impl StoredGrant {
     }
 }
 
-/// The stashed pair, under the names that a sealed secret has.
-fn stashed(item: &Item) -> Option<Item> {
-    let mut stash: Item = HashMap::new();
+/// The pair whose attributes begin with `prefix`, under the names that a sealed secret has.
+fn pair(item: &Item, prefix: &str) -> Option<Item> {
+    let mut pair: Item = HashMap::new();
     for name in SEALED {
-        let value = item.get(&format!("{STASH}{name}"))?;
-        stash.insert(name.to_owned(), value.clone());
+        let value = item.get(&format!("{prefix}{name}"))?;
+        pair.insert(name.to_owned(), value.clone());
     }
-    Some(stash)
+    Some(pair)
 }
 
 /// A grant that has not been refreshed for long, as the index knows it: it may be a moment behind.
@@ -343,7 +365,7 @@ impl Secrets {
     }
 
     /// Keeps a pair beside those that were committed first: whichever lives, it is not lost. An earlier one there is
-    /// never overwritten. Tried until `until`.
+    /// never overwritten, and beside tokens that were destroyed none is put. Tried until `until`.
     pub async fn stash(
         &self,
         id: GrantId,
@@ -359,6 +381,7 @@ impl Secrets {
             .set("due_shard", text(&due_shard(id)))
             .remove("reason")
             .when_not_less("generation", number(&sealed.generation()))
+            .when_present("sealed")
             .when_absent("alt_sealed");
         match self.insist(id, &update, until).await? {
             Ok(before) => Ok(Kept::Stored {
@@ -366,6 +389,36 @@ impl Secrets {
             }),
             Err(now) if now.stash.as_ref() == Some(sealed) => Ok(Kept::Stored { revived: false }),
             Err(now) => Ok(Kept::Moved(Box::new(now))),
+        }
+    }
+
+    /// Destroys a grant's tokens, the stashed ones too, and their data keys: its user has to authorize again, for this
+    /// `reason`. Where they are destroyed already, or the row is gone, all is as it should be.
+    ///
+    /// The generation rises, so that whoever refreshes meanwhile commits nothing any more; and nothing is stashed
+    /// beside tokens that are not there.
+    pub async fn destroy(&self, id: GrantId, reason: Reconnect) -> Result<(), Error> {
+        let mut update = Update::new()
+            .set("state", text("reconnect"))
+            .set("reason", text(reason.as_str()))
+            .increment("generation", 1)
+            .when_present("sealed");
+        for name in ["sealed", "dek", "kid"].into_iter().chain(STASHED) {
+            update = update.remove(name);
+        }
+        for name in [
+            "lease_id",
+            "lease_until",
+            "attempt",
+            "writer",
+            "due_shard",
+            "refreshed_at",
+        ] {
+            update = update.remove(name);
+        }
+        match self.update(id, update).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
