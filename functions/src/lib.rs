@@ -14,6 +14,8 @@ pub mod list_credentials;
 pub mod list_events;
 pub mod list_token_urls;
 pub mod mint_token;
+pub mod purge;
+pub mod restore_credential;
 pub mod token_url;
 pub mod update_credential;
 

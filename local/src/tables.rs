@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    TimeToLiveSpecification,
 };
 use shared::cause::chain;
 use shared::config;
@@ -77,6 +78,7 @@ struct Schema {
     sort: Option<&'static str>,
     ttl: Option<&'static str>,
     index: Option<Index>,
+    stream: bool,
 }
 
 struct Index {
@@ -106,9 +108,9 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
             Schema {
                 partition: "team_id",
                 sort: Some("credential_id"),
-                // Not by `purge_at` yet: the row is what points at its sealed data, which a purge must destroy first.
-                ttl: None,
+                ttl: Some("purge_at"),
                 index: Some(by_zoom_user),
+                stream: true,
             },
         ),
         (
@@ -118,6 +120,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: None,
                 ttl: None,
                 index: Some(by_due),
+                stream: false,
             },
         ),
         (
@@ -127,6 +130,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("record"),
                 ttl: None,
                 index: None,
+                stream: false,
             },
         ),
         (
@@ -136,6 +140,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: None,
                 ttl: Some("expires_at"),
                 index: None,
+                stream: false,
             },
         ),
         (
@@ -145,6 +150,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("url_id"),
                 ttl: Some("purge_at"),
                 index: None,
+                stream: false,
             },
         ),
         (
@@ -154,6 +160,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("event_id"),
                 ttl: Some("purge_at"),
                 index: None,
+                stream: false,
             },
         ),
     ];
@@ -200,6 +207,13 @@ async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), Str
             .projection(projection)
             .build();
         request = request.global_secondary_indexes(index.map_err(said)?);
+    }
+    if schema.stream {
+        let stream = StreamSpecification::builder()
+            .stream_enabled(true)
+            .stream_view_type(StreamViewType::NewAndOldImages)
+            .build();
+        request = request.stream_specification(stream.map_err(said)?);
     }
     match request.send().await {
         Ok(_) => {}

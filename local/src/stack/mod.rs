@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_kms::operation::describe_key::DescribeKeyError;
+
 use shared::cause::chain;
 use shared::config::{self, Aws};
 use shared::stores::{self, Keys, Operator};
@@ -143,6 +144,7 @@ pub struct Stack {
     elsewhere: Vec<(&'static str, String)>,
     data_dir: PathBuf,
     gateway: Gateway,
+    stream: Option<engine::Stream>,
     keep_alive_after: Duration,
     listener: TcpListener,
     parts: JoinSet<()>,
@@ -172,6 +174,7 @@ impl Stack {
             zoom_api,
             consent,
             built_in,
+            database,
         } = Endpoints::bring_up(
             &mut parts,
             &elsewhere,
@@ -228,6 +231,16 @@ impl Stack {
         let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
         let services = Services::new(&aws, &tables, &envelope_key, zoom, public);
         let gateway = Gateway::new(services);
+        // That of a database elsewhere is for the functions that are deployed there.
+        let stream = database.and_then(|database| {
+            let opened = engine::Stream::open(database, &tables.credentials);
+            opened
+                .inspect_err(|error| {
+                    // Made by a version that had none.
+                    tracing::warn!(%error, "deleted credentials are not purged");
+                })
+                .ok()
+        });
         let Parts { tasks, stop } = parts;
         let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
         let outside = outside
@@ -240,6 +253,7 @@ impl Stack {
             elsewhere: outside.collect(),
             data_dir,
             gateway,
+            stream,
             keep_alive_after: config::keep_alive_after()?,
             listener,
             parts: tasks,
@@ -280,11 +294,18 @@ impl Stack {
     ) -> Result<(), Error> {
         let port = self.api.port().unwrap_or_default();
         let schedule = tokio::spawn(self.gateway.clone().schedule(self.keep_alive_after));
+        let follow = self
+            .stream
+            .take()
+            .map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
         let served = self
             .gateway
             .serve(self.listener, crate::docs::router(), shutdown)
             .await;
         schedule.abort();
+        if let Some(follow) = follow {
+            follow.abort();
+        }
         self.stop.send_replace(true);
         while self.parts.join_next().await.is_some() {}
         served.map_err(|source| Error::Listen { port, source })
@@ -301,6 +322,8 @@ struct Endpoints {
     consent: Option<Url>,
     /// The addresses of the built-in ones, by variable.
     built_in: Vec<(&'static str, String)>,
+    /// The built-in database.
+    database: Option<engine::Database>,
 }
 
 impl Endpoints {
@@ -324,9 +347,12 @@ impl Endpoints {
             return Err(Error::KeysMissing(key_file));
         }
 
-        let dynamodb = match &elsewhere.dynamodb {
-            Some(endpoint) => endpoint.clone(),
-            None => parts.dynamodb(own.port(DYNAMODB), &database).await?,
+        let (dynamodb, database) = match &elsewhere.dynamodb {
+            Some(endpoint) => (endpoint.clone(), None),
+            None => {
+                let (url, database) = parts.dynamodb(own.port(DYNAMODB), &database).await?;
+                (url, Some(database))
+            }
         };
         if elsewhere.dynamodb.is_none() {
             built_in.push((DYNAMODB, dynamodb.clone()));
@@ -362,6 +388,7 @@ impl Endpoints {
             zoom_api,
             consent,
             built_in,
+            database,
         })
     }
 }
@@ -381,7 +408,11 @@ impl Parts {
         }
     }
 
-    async fn dynamodb(&mut self, port: Option<u16>, file: &Path) -> Result<String, Error> {
+    async fn dynamodb(
+        &mut self,
+        port: Option<u16>,
+        file: &Path,
+    ) -> Result<(String, engine::Database), Error> {
         // Made before the engine makes it, so that nobody else can read it.
         let mut private = OpenOptions::new();
         private.append(true).create(true).mode(0o600);
@@ -393,13 +424,13 @@ impl Parts {
         let database = engine::open(Some(file))?;
         let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
-        let stopped = self.stopped();
+        let (stopped, served) = (self.stopped(), database.clone());
         self.tasks.spawn(async move {
-            if let Err(error) = engine::serve(listener, database, stopped).await {
+            if let Err(error) = engine::serve(listener, served, stopped).await {
                 tracing::error!(%error, "the database engine ended");
             }
         });
-        Ok(url)
+        Ok((url, database))
     }
 
     async fn kms(

@@ -10,6 +10,7 @@ mod keys;
 mod operator;
 mod requests;
 mod secrets;
+mod stream;
 mod token_urls;
 mod transaction;
 
@@ -22,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Page, Profile, Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holders, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
@@ -32,6 +33,7 @@ pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
     StoredGrant, due_shards,
 };
+pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
 

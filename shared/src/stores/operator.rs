@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -71,6 +72,7 @@ impl Operator {
             team_id: team.clone(),
             rate,
             mint_rate,
+            revoke_on_delete: false,
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;
@@ -92,6 +94,15 @@ impl Operator {
                 row = row.set(name, number(&rate));
             }
         }
+        self.update(team, SETTINGS, row).await
+    }
+
+    /// Sets whether grants are revoked at Zoom when the last credential that had them is deleted; `NotFound` where
+    /// there is no such team.
+    pub async fn set_revoke_on_delete(&self, team: &TeamId, revoke: bool) -> Result<Team, Error> {
+        let row = Update::new()
+            .set("revoke_on_delete", AttributeValue::Bool(revoke))
+            .when_equal("record", text(SETTINGS));
         self.update(team, SETTINGS, row).await
     }
 

@@ -116,6 +116,13 @@ impl Secrets {
         )
     }
 
+    /// Deletes a row for good, if it is there.
+    pub async fn purge(&self, id: SecretId) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let sent = delete.set_key(Some(key(id))).send().await;
+        sent.map(drop).map_err(|error| failed("DeleteItem", error))
+    }
+
     fn put<T: Serialize>(
         &self,
         part: Part,
