@@ -25,8 +25,8 @@ use crate::error::ErrorBody;
 use crate::mint_token::Handed;
 use crate::{
     check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    get_credential, list_credentials, list_events, list_token_urls, mint_token, token_url,
-    update_credential,
+    get_credential, list_credentials, list_events, list_token_urls, mint_token, restore_credential,
+    token_url, update_credential,
 };
 
 /// The document.
@@ -48,6 +48,7 @@ pub fn document() -> OpenApi {
         get_credential::handle,
         update_credential::handle,
         delete_credential::handle,
+        restore_credential::handle,
         mint_token::handle,
         list_events::handle,
         check_credential::handle,
