@@ -3,10 +3,11 @@
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
-use shared::credential::TeamId;
+use functions::error::ApiError;
+use shared::credential::{CredentialId, TeamId};
 use shared::stores;
 
-use crate::PROGRAM;
+use crate::{PROGRAM, Tables};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ pub(crate) enum Error {
         status: String,
     },
     #[error(
-        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
     )]
     StackDenied { stack: String, why: String },
     #[error("looking at stack {stack} was refused: {why}")]
@@ -77,6 +78,22 @@ pub(crate) enum Error {
         "a capsule in the input is not whole, and nothing after it was done: copy its line once more, to its end. What came before it is stored"
     )]
     BrokenCapsule,
+    #[error(
+        "team {team} has no deleted credential {id}: it was never deleted, or its time is over; `{PROGRAM} credentials list --team {team} --deleted` lists those that can be restored"
+    )]
+    NotDeleted { team: TeamId, id: CredentialId },
+    #[error("the credential is not restored: {0}. Try again")]
+    NotRestored(String),
+    #[error(
+        "{0} rows belong to no credential: `{PROGRAM} credentials sweep --destroy` destroys them. What is being purged, or was authorized anew a moment ago, leaves some for a moment"
+    )]
+    Orphans(usize),
+    #[error(
+        "there is nobody to ask, since standard input is no terminal: say --yes if you mean it"
+    )]
+    NobodyToAsk,
+    #[error("not confirmed, and nothing was destroyed")]
+    NotConfirmed,
     #[error("{}", told(.0))]
     Store(#[from] stores::Error),
     #[error("cannot write the output: {0}")]
@@ -93,11 +110,25 @@ impl Error {
         }
     }
 
-    /// Names the table, where it is the table that is missing.
-    pub(crate) fn locate(self, table: String, region: String) -> Self {
+    /// What kept a credential from being restored.
+    pub(crate) fn restoring(error: ApiError, team: &TeamId, id: CredentialId) -> Self {
+        match error {
+            ApiError::CredentialNotFound => Self::NotDeleted {
+                team: team.clone(),
+                id,
+            },
+            error => Self::NotRestored(chain(&error)),
+        }
+    }
+
+    /// Names the tables, where it is a table that is missing.
+    pub(crate) fn locate(self, tables: &Tables, region: String) -> Self {
         if let Self::Store(error) = &self
             && matches!(error, stores::Error::NoTable { .. })
         {
+            let mut names: Vec<&str> = tables.values().map(String::as_str).collect();
+            names.sort_unstable();
+            let table = names.join(" or ");
             Self::NoTable { table, region }
         } else {
             self
@@ -127,7 +158,7 @@ fn told(error: &stores::Error) -> String {
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
-            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy) allows it: attach that to whoever runs this",
+            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy) allows it: attach that to whoever runs this",
             chain(error)
         ),
         stores::Error::NoTable { .. }

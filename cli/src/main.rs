@@ -5,12 +5,14 @@
 
 mod aws;
 mod capsule;
+mod credentials;
 mod error;
 mod keys;
 mod output;
 mod stack;
 mod teams;
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use aws_sdk_dynamodb::Client;
@@ -25,11 +27,13 @@ use output::Output;
 const PROGRAM: &str = "cargo run -p cli --";
 
 const NO_PLACE: &str = "neither a stack nor a table is named: pass --stack NAME (or set STACK) for a stack in AWS, or
---keys-table NAME (or KEYS_TABLE), for capsules --secrets-table NAME (or SECRETS_TABLE). For the local stack,
+--keys-table NAME (or KEYS_TABLE), for capsules --secrets-table NAME (or SECRETS_TABLE), for credentials
+--credentials-table, --secrets-table, --token-urls-table and --events-table. For the local stack,
 `set -a; . .local/env` sets them.";
 
 const TWO_PLACES: &str = "a stack and a table are named, and only one can be meant: of --stack (or STACK) and --keys-table
-(or KEYS_TABLE) or --secrets-table (or SECRETS_TABLE), which .local/env sets, leave one out.";
+(or KEYS_TABLE), --secrets-table (or SECRETS_TABLE) or --credentials-table (or CREDENTIALS_TABLE), which .local/env
+sets, leave one out.";
 
 const AFTER_HELP: &str = "\
 AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
@@ -56,9 +60,21 @@ struct Cli {
     #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
     keys_table: Option<String>,
 
-    /// Instead of a stack, for capsules: the DynamoDB table of sealed secrets
+    /// Instead of a stack, for capsules and credentials: the DynamoDB table of sealed secrets
     #[arg(long, global = true, env = "SECRETS_TABLE", value_name = "NAME")]
     secrets_table: Option<String>,
+
+    /// Instead of a stack, for credentials: the DynamoDB table of credentials
+    #[arg(long, global = true, env = "CREDENTIALS_TABLE", value_name = "NAME")]
+    credentials_table: Option<String>,
+
+    /// Instead of a stack, for credentials: the DynamoDB table of token URLs
+    #[arg(long, global = true, env = "TOKEN_URLS_TABLE", value_name = "NAME")]
+    token_urls_table: Option<String>,
+
+    /// Instead of a stack, for credentials: the DynamoDB table of events
+    #[arg(long, global = true, env = "EVENTS_TABLE", value_name = "NAME")]
+    events_table: Option<String>,
 
     #[command(subcommand)]
     command: Command,
@@ -72,6 +88,9 @@ enum Command {
     /// Create, list and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List, restore and purge credentials, and look for what was left behind
+    #[command(subcommand)]
+    Credentials(credentials::Command),
     /// Store tokens that a function refreshed and could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
@@ -96,42 +115,63 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, place: Place, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
-    let table = match place {
-        Place::Table(name) => name,
-        Place::Stack(name) => stack::table(&config, &name, command.table(), &region).await?,
-    };
     let client = Client::new(&config);
+    let tables = match place {
+        Place::Tables(tables) => tables,
+        Place::Stack(name) => stack::tables(&config, &name, command.tables(), &region).await?,
+    };
+    let named = |output| tables.get(output).cloned().unwrap_or_default();
     match command {
         Command::Teams(command) => {
-            teams::run(command, &Operator::new(client, table.clone()), output).await
+            teams::run(command, &Operator::new(client, named(KEYS)), output).await
         }
         Command::Keys(command) => {
-            keys::run(command, &Operator::new(client, table.clone()), output).await
+            keys::run(command, &Operator::new(client, named(KEYS)), output).await
         }
         Command::Capsule(command) => {
-            capsule::run(command, &Secrets::new(client, table.clone()), output).await
+            capsule::run(command, &Secrets::new(client, named(SECRETS)), output).await
+        }
+        Command::Credentials(command) => {
+            let tables = credentials::Tables {
+                credentials: named(CREDENTIALS),
+                secrets: named(SECRETS),
+                token_urls: named(TOKEN_URLS),
+                events: named(EVENTS),
+            };
+            credentials::run(command, &client, tables, output).await
         }
     }
-    .map_err(|error| error.locate(table, region))
+    .map_err(|error| error.locate(&tables, region))
 }
 
+/// The outputs of a stack that name its tables.
+const KEYS: &str = "KeysTable";
+const SECRETS: &str = "SecretsTable";
+const CREDENTIALS: &str = "CredentialsTable";
+const TOKEN_URLS: &str = "TokenUrlsTable";
+const EVENTS: &str = "EventsTable";
+
 impl Command {
-    /// The output of a stack that names the table that this is about.
-    fn table(&self) -> &'static str {
+    /// The tables that this is about, by the outputs of a stack that name them.
+    fn tables(&self) -> &'static [&'static str] {
         match self {
-            Self::Teams(_) | Self::Keys(_) => "KeysTable",
-            Self::Capsule(_) => "SecretsTable",
+            Self::Teams(_) | Self::Keys(_) => &[KEYS],
+            Self::Capsule(_) => &[SECRETS],
+            Self::Credentials(_) => &[CREDENTIALS, SECRETS, TOKEN_URLS, EVENTS],
         }
     }
 }
+
+/// Tables' names, by the outputs of a stack that name them.
+type Tables = HashMap<&'static str, String>;
 
 /// Where the rows are.
 #[derive(Debug)]
 enum Place {
-    /// In the table that this stack made for them.
+    /// In the tables that this stack made for them.
     Stack(String),
-    /// In this table.
-    Table(String),
+    /// In these tables.
+    Tables(Tables),
 }
 
 /// The command line, and the place out of it. Of global arguments clap cannot require one, nor see that they exclude
@@ -140,18 +180,25 @@ fn parse() -> Result<(Cli, Place), clap::Error> {
     let mut cli = Cli::try_parse()?;
     let is_named = |name: &String| !name.is_empty();
     let stack = cli.stack.take().filter(is_named);
-    let (keys, secrets) = (cli.keys_table.take(), cli.secrets_table.take());
-    let table = match cli.command {
-        Command::Teams(_) | Command::Keys(_) => keys,
-        Command::Capsule(_) => secrets,
-    };
-    let table = table.filter(is_named);
+    let given = [
+        (KEYS, cli.keys_table.take()),
+        (SECRETS, cli.secrets_table.take()),
+        (CREDENTIALS, cli.credentials_table.take()),
+        (TOKEN_URLS, cli.token_urls_table.take()),
+        (EVENTS, cli.events_table.take()),
+    ];
+    let wanted = cli.command.tables();
+    let given = given
+        .into_iter()
+        .filter(|(output, _)| wanted.contains(output))
+        .filter_map(|(output, name)| Some((output, name.filter(is_named)?)));
+    let tables: Tables = given.collect();
     let wrong = |kind, why| Err(Cli::command().error(kind, why));
-    match (stack, table) {
-        (Some(stack), None) => Ok((cli, Place::Stack(stack))),
-        (None, Some(table)) => Ok((cli, Place::Table(table))),
-        (None, None) => wrong(ErrorKind::MissingRequiredArgument, NO_PLACE),
-        (Some(_), Some(_)) => wrong(ErrorKind::ArgumentConflict, TWO_PLACES),
+    match stack {
+        Some(_) if !tables.is_empty() => wrong(ErrorKind::ArgumentConflict, TWO_PLACES),
+        Some(stack) => Ok((cli, Place::Stack(stack))),
+        None if tables.len() == wanted.len() => Ok((cli, Place::Tables(tables))),
+        None => wrong(ErrorKind::MissingRequiredArgument, NO_PLACE),
     }
 }
 

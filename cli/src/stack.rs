@@ -5,15 +5,16 @@ use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
 use aws_sdk_cloudformation::types::Stack;
 
+use crate::Tables;
 use crate::error::{Error, chain};
 
-/// The name of a table of a stack, which the stack says in its output `named`.
-pub(crate) async fn table(
+/// The names of tables of a stack, which the stack says in its outputs `named`.
+pub(crate) async fn tables(
     config: &SdkConfig,
     name: &str,
-    named: &'static str,
+    named: &'static [&'static str],
     region: &str,
-) -> Result<String, Error> {
+) -> Result<Tables, Error> {
     let client = aws_sdk_cloudformation::Client::new(config);
     let described = client.describe_stacks().stack_name(name).send().await;
     let described = described.map_err(|error| failed(name, region, &error))?;
@@ -21,16 +22,18 @@ pub(crate) async fn table(
         stack: name.to_owned(),
         region: region.to_owned(),
     })?;
-    output(stack, named)
-        .map(str::to_owned)
-        .ok_or_else(|| Error::NoOutput {
+    let table = |named: &&'static str| match output(stack, named) {
+        Some(table) => Ok((*named, table.to_owned())),
+        None => Err(Error::NoOutput {
             stack: name.to_owned(),
             output: named,
             status: stack
                 .stack_status()
                 .map_or("of no status", |status| status.as_str())
                 .to_owned(),
-        })
+        }),
+    };
+    named.iter().map(table).collect()
 }
 
 fn output<'a>(stack: &'a Stack, key: &str) -> Option<&'a str> {

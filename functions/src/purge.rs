@@ -1,11 +1,13 @@
-//! What the stream of `credentials` invokes: sees to what deleted credentials leave behind.
+//! What the stream of `credentials` invokes: sees to what credentials leave behind.
 //!
+//! Of one that has another grant now, the tokens that it left are destroyed, if nobody else has them.
 //! Of one that was deleted, the schedule is told at once, where nobody else mints with its grant: it lets the grant
 //! rest, or revokes it at Zoom, as the team wants it. Of one whose time to be restored is over, and whose row is gone,
 //! everything sealed is destroyed, and its token URLs. All of it may be done twice.
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
+use shared::credential::Reconnect;
 use shared::envelope::SecretId;
 use shared::stores::{self, Credentials, Passed, Record, Remains, Secrets, TokenUrls};
 
@@ -80,6 +82,17 @@ async fn see_to(
             let holders = credentials.with_grant(&remains.team, grant).await?;
             if holders.live.is_empty() {
                 secrets.hasten(grant).await?;
+            }
+            Ok(())
+        }
+        Some(Passed::Left(remains)) => {
+            let Some(grant) = remains.grant else {
+                return Ok(());
+            };
+            let holders = credentials.with_grant(&remains.team, grant).await?;
+            if holders.live.is_empty() && holders.deleted.is_empty() {
+                // Whoever is at it with a credential as it was a moment ago finds the row, and looks again.
+                secrets.destroy(grant, Reconnect::Revoked).await?;
             }
             Ok(())
         }

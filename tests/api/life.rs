@@ -31,7 +31,7 @@ impl World {
     /// `acme` wants grants revoked.
     async fn wants_revocation(&self) {
         let acme = self.team("acme");
-        let set = self.operator.set_revoke_on_delete(&acme, true).await;
+        let set = self.operator.set(&acme, None, None, Some(true)).await;
         assert!(set.unwrap().revoke_on_delete);
     }
 
@@ -485,10 +485,68 @@ async fn a_grant_is_there_until_nothing_can_come_back_to_it() {
     world.acme.delete(&older).await.expect(200);
     world.outlive_the_deleted().await;
     assert!(world.follow_stream().await);
-    // That which the newer authorization replaced belongs to nobody; the schedule finds it.
-    world.idle(LONG).await;
-    assert_eq!(world.keep_alive().await.unwanted, 1);
     assert_eq!(world.sealed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_grant_that_its_last_credential_left_is_destroyed() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let left = format!("grant#{}", attribute(&world.row(&older).await, "grant_id"));
+    world.age_grant(&older).await;
+    // One that can be restored has it, too.
+    let mut deleted = world.row(&older).await;
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    deleted.insert(
+        "credential_id".to_owned(),
+        text(&uuid::Uuid::now_v7().to_string()),
+    );
+    world.put("credentials", deleted.clone()).await;
+    world
+        .acme
+        .delete(attribute(&deleted, "credential_id"))
+        .await
+        .expect(200);
+    let newer = world.given_user("newer").await;
+    assert!(world.follow_stream().await);
+    assert!(world.sealed().await.contains(&left));
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+    assert!(!world.sealed().await.contains(&left));
+
+    // Another user's authorization of the same credential leaves it, too.
+    let left = format!("grant#{}", attribute(&world.row(&newer).await, "grant_id"));
+    world.acme.delete(&older).await.expect(200);
+    world.outlive_the_deleted().await;
+    world.given_user_of("bob").await;
+    let body = json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": crate::world::REDIRECT_URI });
+    world.acme.update(&newer, body).await.expect(200);
+    assert!(world.sealed().await.contains(&left));
+    assert!(world.follow_stream().await);
+    assert!(!world.sealed().await.contains(&left));
+    mint_onbehalf(&world.acme, &newer).await.expect(200);
+}
+
+/// It holds the credential as it was before, and the grant that was destroyed meanwhile.
+#[tokio::test]
+async fn a_mint_that_a_re_authorization_overtakes_mints_with_the_new_grant() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.expire_access().await;
+    // The mint has read the credential and its grant, and is about to refresh it.
+    let bell = world.wire.hold(Service::Kms, "Decrypt");
+    let mint = {
+        let (acme, id) = (world.acme.clone(), id.clone());
+        tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
+    };
+    world.wire.stalled().await;
+    let body =
+        json!({ "authorization_code": world.code(), "redirect_uri": crate::world::REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    assert!(world.follow_stream().await);
+    bell.notify_one();
+    mint.await.unwrap().expect(200);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
 }
 
 #[tokio::test]

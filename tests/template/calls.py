@@ -12,7 +12,7 @@ import re
 from template import ROOT
 
 # One file or folder each, but for what they share and what only the CLI uses.
-STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator"})
+STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator", "removal"})
 OWN = None  # the module that the call is in
 # What a receiver's name, or a type's, stands for: a module, or several of which one has the function.
 RECEIVERS = {name: [name] for name in (*STORES, "envelope", "grants", "refresh", "app")} | {

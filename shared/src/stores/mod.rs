@@ -8,6 +8,7 @@ mod events;
 mod expression;
 mod keys;
 mod operator;
+mod removal;
 mod requests;
 mod secrets;
 mod stream;
@@ -28,6 +29,7 @@ pub use credentials::{
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
+pub use removal::{Belonging, Removal, What};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,

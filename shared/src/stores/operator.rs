@@ -81,12 +81,14 @@ impl Operator {
         Ok(team)
     }
 
-    /// Sets a team's rates, those that are given; `NotFound` where there is no such team.
-    pub async fn set_rates(
+    /// Sets what is given of a team's rates and of whether grants are revoked at Zoom when the last credential that had
+    /// them is deleted; `NotFound` where there is no such team.
+    pub async fn set(
         &self,
         team: &TeamId,
         rate: Option<u32>,
         mint_rate: Option<u32>,
+        revoke_on_delete: Option<bool>,
     ) -> Result<Team, Error> {
         let mut row = Update::new().when_equal("record", text(SETTINGS));
         for (name, rate) in [("rate", rate), ("mint_rate", mint_rate)] {
@@ -94,15 +96,9 @@ impl Operator {
                 row = row.set(name, number(&rate));
             }
         }
-        self.update(team, SETTINGS, row).await
-    }
-
-    /// Sets whether grants are revoked at Zoom when the last credential that had them is deleted; `NotFound` where
-    /// there is no such team.
-    pub async fn set_revoke_on_delete(&self, team: &TeamId, revoke: bool) -> Result<Team, Error> {
-        let row = Update::new()
-            .set("revoke_on_delete", AttributeValue::Bool(revoke))
-            .when_equal("record", text(SETTINGS));
+        if let Some(revoke) = revoke_on_delete {
+            row = row.set("revoke_on_delete", AttributeValue::Bool(revoke));
+        }
         self.update(team, SETTINGS, row).await
     }
 

@@ -1,4 +1,4 @@
-//! The stream of the table `credentials`: what it says of credentials that go.
+//! The stream of the table `credentials`: what it says of credentials that go, and of grants that they leave.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +35,15 @@ pub struct Remains {
     pub grant: Option<GrantId>,
 }
 
-/// How a credential went.
+/// How a credential went, or what it left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// It was deleted, and can be restored for a while.
     Deleted(Remains),
     /// After that: its row is gone for good.
     Purged(Remains),
+    /// It has another grant now, and left this one.
+    Left(Remains),
 }
 
 #[derive(Deserialize)]
@@ -58,7 +60,7 @@ impl Record {
         &self.dynamodb.sequence_number
     }
 
-    /// How a credential went, if that is what the record says. A row that was never deleted and is not there any more
+    /// How a credential went or what it left, if that is what the record says. A row that was never deleted and is not there any more
     /// was taken by someone's hand, who may want to put it back: that is none.
     pub fn passed(self) -> Result<Option<Passed>, Error> {
         let Images {
@@ -75,6 +77,9 @@ impl Record {
         Ok(match (self.name.as_str(), old, new) {
             ("MODIFY", _, Some(new)) if new.deleted && !was_deleted => {
                 Some(Passed::Deleted(new.remains))
+            }
+            ("MODIFY", Some(old), Some(new)) if old.remains.grant != new.remains.grant => {
+                Some(Passed::Left(old.remains))
             }
             ("REMOVE", Some(old), None) if old.deleted => Some(Passed::Purged(old.remains)),
             _ => None,
