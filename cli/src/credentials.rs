@@ -187,7 +187,8 @@ async fn restore(
         ..
     } = stores;
     let restored = restore_credential::restore(credentials, secrets, events, team, id).await;
-    let restored = Shown::from(restored.map_err(|error| Error::restoring(error, team, id))?);
+    let restored = restored.map_err(|error| Error::absent(error, absent(team, id)))?;
+    let restored = Shown::from(restored);
 
     output.print(&restored, &rows([&restored]))?;
     if let (State::Invalid, Some(why)) = (restored.state, &restored.last_error_message) {
@@ -216,11 +217,7 @@ async fn purge(
         ..
     } = stores;
     let expired = removal.expire(team, id).await;
-    let absent = Error::NotDeleted {
-        team: team.clone(),
-        id,
-    };
-    let remains = expired.map_err(|error| Error::absent(error, absent))?;
+    let remains = expired.map_err(|error| Error::absent(error, absent(team, id)))?;
     // The row last: until it is gone, whoever begins again finds what is left.
     purge::destroy(credentials, secrets, token_urls, &remains).await?;
     removal.forget(&remains).await?;
@@ -228,6 +225,13 @@ async fn purge(
     output.print(&remains, "")?;
     output.note("purged");
     Ok(())
+}
+
+fn absent(team: &TeamId, id: CredentialId) -> Error {
+    Error::NotDeleted {
+        team: team.clone(),
+        id,
+    }
 }
 
 /// Something that belongs to nobody, as it is shown.

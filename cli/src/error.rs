@@ -3,7 +3,6 @@
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
-use functions::error::ApiError;
 use shared::credential::{CredentialId, TeamId};
 use shared::stores;
 
@@ -82,8 +81,6 @@ pub(crate) enum Error {
         "team {team} has no deleted credential {id}: it was never deleted, or its time is over; `{PROGRAM} credentials list --team {team} --deleted` lists those that can be restored"
     )]
     NotDeleted { team: TeamId, id: CredentialId },
-    #[error("the credential is not restored: {0}. Try again")]
-    NotRestored(String),
     #[error(
         "{0} rows belong to no credential: `{PROGRAM} credentials sweep --destroy` destroys them. What is being purged, or was authorized anew a moment ago, leaves some for a moment"
     )]
@@ -107,17 +104,6 @@ impl Error {
             missing
         } else {
             error.into()
-        }
-    }
-
-    /// What kept a credential from being restored.
-    pub(crate) fn restoring(error: ApiError, team: &TeamId, id: CredentialId) -> Self {
-        match error {
-            ApiError::CredentialNotFound => Self::NotDeleted {
-                team: team.clone(),
-                id,
-            },
-            error => Self::NotRestored(chain(&error)),
         }
     }
 

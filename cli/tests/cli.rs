@@ -602,7 +602,10 @@ impl World {
         let body = json!({ "name": name, "client_id": "c", "client_secret": "s" });
         let request = request.header("x-meeting-baas-api-key", key).json(&body);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        answer["data"]["credential_id"].as_str().unwrap().to_owned()
+        let id = answer
+            .pointer("/data/credential_id")
+            .and_then(Value::as_str);
+        id.unwrap().to_owned()
     }
 
     async fn delete(&self, key: &str, id: &str) {

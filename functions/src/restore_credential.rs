@@ -11,7 +11,6 @@ use shared::stores::{
 use shared::timestamp::Timestamp;
 
 use crate::access;
-use crate::error::{ApiError, Down, RETRY_AFTER};
 use crate::grants::message;
 use crate::openapi::{MissingError, OneCredential, ReadErrors, WriteErrors};
 use crate::reply::{self, Reply};
@@ -66,14 +65,15 @@ pub async fn handle(
 }
 
 /// Brings a deleted credential back, and its grant into what is kept alive, in one transaction: the credential says of
-/// its grant what is so at that moment. `NotFound` where it is not deleted, or was too long ago.
+/// its grant what is so at that moment. `NotFound` where it is not deleted, or was too long ago; `Conflict` where its
+/// grant is moving.
 pub async fn restore(
     credentials: &Credentials,
     secrets: &Secrets,
     events: &Events,
     team: &TeamId,
     id: CredentialId,
-) -> Result<Stored, ApiError> {
+) -> Result<Stored, stores::Error> {
     for _ in 0..ROUNDS {
         let seen = credentials.deleted(team, id).await?;
         let (news, guard) = match seen.grant {
@@ -86,7 +86,7 @@ pub async fn restore(
                     }
                 },
                 Err(stores::Error::NotFound) => (Some(Reconnect::Revoked), None),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             },
         };
         // What it says already may be more than the reason.
@@ -99,18 +99,15 @@ pub async fn restore(
                 if let Some(reason) = news {
                     note(events, team, id, reason).await;
                 }
-                return Ok(credentials.get(team, id).await?);
+                return credentials.get(team, id).await;
             }
             // Restored by somebody else, or too late.
-            Err(Part::Credential) => return Err(ApiError::CredentialNotFound),
+            Err(Part::Credential) => return Err(stores::Error::NotFound),
             // Refreshed or given up at this very moment.
             Err(_) => {}
         }
     }
-    Err(ApiError::Unavailable {
-        retry_after: RETRY_AFTER,
-        source: Down::RefreshElsewhere,
-    })
+    Err(stores::Error::Conflict)
 }
 
 /// Writes down that the credential came back without a grant that works.

@@ -85,8 +85,8 @@ impl Stream {
             shard_iterator_type: "TRIM_HORIZON".to_owned(),
             sequence_number: None,
         };
-        let begun = database.get_shard_iterator(begin);
-        let at = begun.map_err(unreadable)?.shard_iterator;
+        let made = database.get_shard_iterator(begin);
+        let at = made.map_err(unreadable)?.shard_iterator;
         Ok(Self {
             database,
             at: at.ok_or_else(|| unreadable("no iterator"))?,

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_kms::operation::describe_key::DescribeKeyError;
-
 use shared::cause::chain;
 use shared::config::{self, Aws};
 use shared::stores::{self, Keys, Operator};
@@ -165,6 +164,7 @@ impl Stack {
         let mut parts = Parts {
             tasks: JoinSet::new(),
             stop: watch::Sender::new(false),
+            database: None,
         };
         let Endpoints {
             dynamodb,
@@ -174,7 +174,6 @@ impl Stack {
             zoom_api,
             consent,
             built_in,
-            database,
         } = Endpoints::bring_up(
             &mut parts,
             &elsewhere,
@@ -231,17 +230,8 @@ impl Stack {
         let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
         let services = Services::new(&aws, &tables, &envelope_key, zoom, public);
         let gateway = Gateway::new(services);
-        // That of a database elsewhere is for the functions that are deployed there.
-        let stream = database.and_then(|database| {
-            let opened = engine::Stream::open(database, &tables.credentials);
-            opened
-                .inspect_err(|error| {
-                    // Made by a version that had none.
-                    tracing::warn!(%error, "deleted credentials are not purged");
-                })
-                .ok()
-        });
-        let Parts { tasks, stop } = parts;
+        let stream = parts.stream(&tables.credentials);
+        let Parts { tasks, stop, .. } = parts;
         let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
         let outside = outside
             .into_iter()
@@ -294,10 +284,8 @@ impl Stack {
     ) -> Result<(), Error> {
         let port = self.api.port().unwrap_or_default();
         let schedule = tokio::spawn(self.gateway.clone().schedule(self.keep_alive_after));
-        let follow = self
-            .stream
-            .take()
-            .map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
+        let stream = self.stream.take();
+        let follow = stream.map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
         let served = self
             .gateway
             .serve(self.listener, crate::docs::router(), shutdown)
@@ -322,8 +310,6 @@ struct Endpoints {
     consent: Option<Url>,
     /// The addresses of the built-in ones, by variable.
     built_in: Vec<(&'static str, String)>,
-    /// The built-in database.
-    database: Option<engine::Database>,
 }
 
 impl Endpoints {
@@ -347,12 +333,9 @@ impl Endpoints {
             return Err(Error::KeysMissing(key_file));
         }
 
-        let (dynamodb, database) = match &elsewhere.dynamodb {
-            Some(endpoint) => (endpoint.clone(), None),
-            None => {
-                let (url, database) = parts.dynamodb(own.port(DYNAMODB), &database).await?;
-                (url, Some(database))
-            }
+        let dynamodb = match &elsewhere.dynamodb {
+            Some(endpoint) => endpoint.clone(),
+            None => parts.dynamodb(own.port(DYNAMODB), &database).await?,
         };
         if elsewhere.dynamodb.is_none() {
             built_in.push((DYNAMODB, dynamodb.clone()));
@@ -388,7 +371,6 @@ impl Endpoints {
             zoom_api,
             consent,
             built_in,
-            database,
         })
     }
 }
@@ -397,6 +379,8 @@ impl Endpoints {
 struct Parts {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// The built-in one.
+    database: Option<engine::Database>,
 }
 
 impl Parts {
@@ -408,11 +392,7 @@ impl Parts {
         }
     }
 
-    async fn dynamodb(
-        &mut self,
-        port: Option<u16>,
-        file: &Path,
-    ) -> Result<(String, engine::Database), Error> {
+    async fn dynamodb(&mut self, port: Option<u16>, file: &Path) -> Result<String, Error> {
         // Made before the engine makes it, so that nobody else can read it.
         let mut private = OpenOptions::new();
         private.append(true).create(true).mode(0o600);
@@ -422,15 +402,27 @@ impl Parts {
             source,
         })?;
         let database = engine::open(Some(file))?;
+        self.database = Some(database.clone());
         let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
-        let (stopped, served) = (self.stopped(), database.clone());
+        let stopped = self.stopped();
         self.tasks.spawn(async move {
-            if let Err(error) = engine::serve(listener, served, stopped).await {
+            if let Err(error) = engine::serve(listener, database, stopped).await {
                 tracing::error!(%error, "the database engine ended");
             }
         });
-        Ok((url, database))
+        Ok(url)
+    }
+
+    /// The stream of a table of the built-in database. That of one elsewhere is for the functions that are deployed there.
+    fn stream(&self, table: &str) -> Option<engine::Stream> {
+        let opened = engine::Stream::open(self.database.clone()?, table);
+        opened
+            .inspect_err(|error| {
+                // Made by a version whose tables had none.
+                tracing::warn!(%error, "what deleted credentials leave is not purged");
+            })
+            .ok()
     }
 
     async fn kms(
