@@ -4,9 +4,9 @@ use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
 use shared::credential::{CredentialId, TeamId};
-use shared::stores;
+use shared::{envelope, stores};
 
-use crate::{PROGRAM, Tables};
+use crate::PROGRAM;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +44,15 @@ pub(crate) enum Error {
         source: io::Error,
     },
     #[error(
-        "there is no table {table} in {region}: check the name (--stack or --keys-table), the region (AWS_REGION) and the account (AWS_PROFILE)"
+        "there is no table {tables} in {region}: check the name (--stack, or the option that names the table), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
-    NoTable { table: String, region: String },
+    NoTable { tables: String, region: String },
     #[error(
         "there is no stack {stack} in {region}: check the name (--stack, STACK), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
     NoStack { stack: String, region: String },
     #[error(
-        "stack {stack} ({status}) has no output {output}: it is of another template or version, or was not deployed to its end. Deploy this version's template, or name the table itself (--keys-table)"
+        "stack {stack} ({status}) has no output {output}: it is of another template or version, or was not deployed to its end. Deploy this version's template, or name the part itself (`{PROGRAM} --help` lists the options)"
     )]
     NoOutput {
         stack: String,
@@ -66,7 +66,7 @@ pub(crate) enum Error {
     #[error("looking at stack {stack} was refused: {why}")]
     StackRefused { stack: String, why: String },
     #[error(
-        "CloudFormation does not answer: {0}. Try again, or name the table itself (--keys-table)"
+        "CloudFormation does not answer: {0}. Try again, or name the table itself (`{PROGRAM} --help` lists the options)"
     )]
     NoCloudFormation(String),
     #[error(
@@ -93,6 +93,28 @@ pub(crate) enum Error {
     NotConfirmed,
     #[error("{}", told(.0))]
     Store(#[from] stores::Error),
+    #[error(
+        "{}. Check the key (--stack or --envelope-key) and that you may use it: the role in the stack's output RewrapRole may",
+        chain(.0)
+    )]
+    Envelope(#[from] envelope::Error),
+    #[error(
+        "key {arn} is in state {state} and cannot wrap anything: enable it, or cancel its deletion (`aws kms enable-key`, `aws kms cancel-key-deletion`)"
+    )]
+    KeyUnusable { arn: String, state: String },
+    #[error(
+        "rewrapping stopped: {why}. What was moved stays moved; run it again, and it goes on where it stopped"
+    )]
+    RewrapStopped { why: Box<Error> },
+    #[error(
+        "{left} rows are still wrapped by another key: functions that were deployed with it still seal with it. Deploy with the new key first, then run this again"
+    )]
+    StillSealing { left: u64 },
+    #[error(
+        "{left} rows are still wrapped by another key, and KMS refuses to move {}. Each is a row that was moved or altered: no function can open it either",
+        .broken.join(", ")
+    )]
+    Immovable { left: u64, broken: Vec<String> },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -107,15 +129,13 @@ impl Error {
         }
     }
 
-    /// Names the tables, where it is a table that is missing.
-    pub(crate) fn locate(self, tables: &Tables, region: String) -> Self {
+    /// Names the table, where it is the table that is missing.
+    pub(crate) fn locate(self, tables: &[String], region: String) -> Self {
         if let Self::Store(error) = &self
             && matches!(error, stores::Error::NoTable { .. })
         {
-            let mut names: Vec<&str> = tables.values().map(String::as_str).collect();
-            names.sort_unstable();
-            let table = names.join(" or ");
-            Self::NoTable { table, region }
+            let tables = tables.join(" or ");
+            Self::NoTable { tables, region }
         } else {
             self
         }
@@ -136,11 +156,11 @@ fn told(error: &stores::Error) -> String {
             )
         }
         stores::Error::Shape(_) => format!(
-            "{}: either it is not the table of teams and API keys that --stack or --keys-table names, or the row is of another version than this program: use the program of the version that is deployed",
+            "{}: either it is not the table that --stack or the table's own option names, or the row is of another version than this program: use the program of the version that is deployed",
             chain(error)
         ),
         stores::Error::Refused { .. } if code(error) == Some("ValidationException") => format!(
-            "{}: is it the table of teams and API keys that --keys-table names?",
+            "{}: is it the right table that the option names?",
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(

@@ -1,4 +1,5 @@
-//! The operator's program: teams and API keys, in one's own AWS account or on the local stack.
+//! The operator's program: teams, API keys and what keeps the vault well, in one's own AWS account or on the local
+//! stack.
 //!
 //! stdout carries what was asked for and nothing else; notes and errors go to stderr. It ends with 0,
 //! with 1 where something failed, or with 2 where the command line was wrong.
@@ -9,31 +10,24 @@ mod credentials;
 mod error;
 mod keys;
 mod output;
+mod place;
+mod rewrap;
 mod stack;
 mod teams;
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 
 use aws_sdk_dynamodb::Client;
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use shared::envelope::Envelope;
 use shared::stores::{Operator, Secrets};
 
 use error::Error;
 use output::Output;
+use place::{Named, Part};
 
 /// What one types to get here, for usage lines and hints that can be copied.
 const PROGRAM: &str = "cargo run -p cli --";
-
-const NO_PLACE: &str = "neither a stack nor a table is named: pass --stack NAME (or set STACK) for a stack in AWS, or
---keys-table NAME (or KEYS_TABLE), for capsules --secrets-table NAME (or SECRETS_TABLE), for credentials
---credentials-table, --secrets-table, --token-urls-table and --events-table. For the local stack,
-`set -a; . .local/env` sets them.";
-
-const TWO_PLACES: &str = "a stack and a table are named, and only one can be meant: of --stack (or STACK) and --keys-table
-(or KEYS_TABLE), --secrets-table (or SECRETS_TABLE) or --credentials-table (or CREDENTIALS_TABLE), which .local/env
-sets, leave one out.";
 
 const AFTER_HELP: &str = "\
 AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
@@ -44,7 +38,7 @@ Examples:
   KEY=$(cargo run -q -p cli -- --stack zoom-credentials keys create --team acme --permission full)
   cargo run -q -p cli -- keys list --team acme --json     # with STACK or KEYS_TABLE set";
 
-/// Manages the vault's teams and their API keys
+/// Manages the vault: its teams, their API keys, its keys and rows
 #[derive(Debug, Parser)]
 #[command(bin_name = PROGRAM, after_help = AFTER_HELP)]
 struct Cli {
@@ -52,29 +46,8 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
 
-    /// The CloudFormation stack of the vault; its outputs name its tables
-    #[arg(long, global = true, env = "STACK", value_name = "NAME")]
-    stack: Option<String>,
-
-    /// Instead of a stack: the DynamoDB table of teams and API keys
-    #[arg(long, global = true, env = "KEYS_TABLE", value_name = "NAME")]
-    keys_table: Option<String>,
-
-    /// Instead of a stack, for capsules and credentials: the DynamoDB table of sealed secrets
-    #[arg(long, global = true, env = "SECRETS_TABLE", value_name = "NAME")]
-    secrets_table: Option<String>,
-
-    /// Instead of a stack, for credentials: the DynamoDB table of credentials
-    #[arg(long, global = true, env = "CREDENTIALS_TABLE", value_name = "NAME")]
-    credentials_table: Option<String>,
-
-    /// Instead of a stack, for credentials: the DynamoDB table of token URLs
-    #[arg(long, global = true, env = "TOKEN_URLS_TABLE", value_name = "NAME")]
-    token_urls_table: Option<String>,
-
-    /// Instead of a stack, for credentials: the DynamoDB table of events
-    #[arg(long, global = true, env = "EVENTS_TABLE", value_name = "NAME")]
-    events_table: Option<String>,
+    #[command(flatten)]
+    named: Named,
 
     #[command(subcommand)]
     command: Command,
@@ -94,16 +67,18 @@ enum Command {
     /// Store tokens that a function refreshed and could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
+    /// Have the current KMS key wrap what another one wrapped, while traffic runs
+    Rewrap(rewrap::Rewrap),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (cli, place) = match parse() {
-        Ok(parsed) => parsed,
+    let cli = match parse() {
+        Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let output = Output::new(cli.json);
-    match run(cli.command, place, output).await {
+    match run(cli.command, cli.named, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -113,93 +88,72 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, place: Place, output: Output) -> Result<(), Error> {
+async fn run(command: Command, named: Named, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
+    let place = named.find(&config, &region).await?;
+    let name = |part| place.name(part);
+    let tables: Vec<String> = command
+        .parts()
+        .iter()
+        .filter(|part| **part != Part::EnvelopeKey)
+        .map(|part| name(*part))
+        .collect::<Result<_, Error>>()?;
+
     let client = Client::new(&config);
-    let tables = match place {
-        Place::Tables(tables) => tables,
-        Place::Stack(name) => stack::tables(&config, &name, command.tables(), &region).await?,
-    };
-    let named = |output| tables.get(output).cloned().unwrap_or_default();
     match command {
         Command::Teams(command) => {
-            teams::run(command, &Operator::new(client, named(KEYS)), output).await
+            let operator = Operator::new(client, name(Part::Keys)?);
+            teams::run(command, &operator, output).await
         }
         Command::Keys(command) => {
-            keys::run(command, &Operator::new(client, named(KEYS)), output).await
+            let operator = Operator::new(client, name(Part::Keys)?);
+            keys::run(command, &operator, output).await
         }
         Command::Capsule(command) => {
-            capsule::run(command, &Secrets::new(client, named(SECRETS)), output).await
+            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            capsule::run(command, &secrets, output).await
         }
         Command::Credentials(command) => {
             let tables = credentials::Tables {
-                credentials: named(CREDENTIALS),
-                secrets: named(SECRETS),
-                token_urls: named(TOKEN_URLS),
-                events: named(EVENTS),
+                credentials: name(Part::Credentials)?,
+                secrets: name(Part::Secrets)?,
+                token_urls: name(Part::TokenUrls)?,
+                events: name(Part::Events)?,
             };
             credentials::run(command, &client, tables, output).await
+        }
+        Command::Rewrap(command) => {
+            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            let kms = aws_sdk_kms::Client::new(&config);
+            let envelope = Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME);
+            rewrap::run(command, &secrets, &envelope, output).await
         }
     }
     .map_err(|error| error.locate(&tables, region))
 }
 
-/// The outputs of a stack that name its tables.
-const KEYS: &str = "KeysTable";
-const SECRETS: &str = "SecretsTable";
-const CREDENTIALS: &str = "CredentialsTable";
-const TOKEN_URLS: &str = "TokenUrlsTable";
-const EVENTS: &str = "EventsTable";
-
 impl Command {
-    /// The tables that this is about, by the outputs of a stack that name them.
-    fn tables(&self) -> &'static [&'static str] {
+    /// What this works on.
+    fn parts(&self) -> &'static [Part] {
         match self {
-            Self::Teams(_) | Self::Keys(_) => &[KEYS],
-            Self::Capsule(_) => &[SECRETS],
-            Self::Credentials(_) => &[CREDENTIALS, SECRETS, TOKEN_URLS, EVENTS],
+            Self::Teams(_) | Self::Keys(_) => &[Part::Keys],
+            Self::Capsule(_) => &[Part::Secrets],
+            Self::Credentials(_) => &[
+                Part::Credentials,
+                Part::Secrets,
+                Part::TokenUrls,
+                Part::Events,
+            ],
+            Self::Rewrap(_) => &[Part::Secrets, Part::EnvelopeKey],
         }
     }
 }
 
-/// Tables' names, by the outputs of a stack that name them.
-type Tables = HashMap<&'static str, String>;
-
-/// Where the rows are.
-#[derive(Debug)]
-enum Place {
-    /// In the tables that this stack made for them.
-    Stack(String),
-    /// In these tables.
-    Tables(Tables),
-}
-
-/// The command line, and the place out of it. Of global arguments clap cannot require one, nor see that they exclude
-/// each other where they stand on either side of a subcommand.
-fn parse() -> Result<(Cli, Place), clap::Error> {
-    let mut cli = Cli::try_parse()?;
-    let is_named = |name: &String| !name.is_empty();
-    let stack = cli.stack.take().filter(is_named);
-    let given = [
-        (KEYS, cli.keys_table.take()),
-        (SECRETS, cli.secrets_table.take()),
-        (CREDENTIALS, cli.credentials_table.take()),
-        (TOKEN_URLS, cli.token_urls_table.take()),
-        (EVENTS, cli.events_table.take()),
-    ];
-    let wanted = cli.command.tables();
-    let given = given
-        .into_iter()
-        .filter(|(output, _)| wanted.contains(output))
-        .filter_map(|(output, name)| Some((output, name.filter(is_named)?)));
-    let tables: Tables = given.collect();
-    let wrong = |kind, why| Err(Cli::command().error(kind, why));
-    match stack {
-        Some(_) if !tables.is_empty() => wrong(ErrorKind::ArgumentConflict, TWO_PLACES),
-        Some(stack) => Ok((cli, Place::Stack(stack))),
-        None if tables.len() == wanted.len() => Ok((cli, Place::Tables(tables))),
-        None => wrong(ErrorKind::MissingRequiredArgument, NO_PLACE),
-    }
+fn parse() -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse()?;
+    let checked = cli.named.check(cli.command.parts());
+    checked.map_err(|(kind, why)| Cli::command().error(kind, why))?;
+    Ok(cli)
 }
 
 /// Says what is wrong with the command line, or what `--help` asked for.

@@ -16,6 +16,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a person reads it.
+    pub(crate) fn is_for_people(self) -> bool {
+        !self.json
+    }
+
     /// Prints the answer: `document` for scripts, `text` for people.
     pub(crate) fn print(self, document: &impl Serialize, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();

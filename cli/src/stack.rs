@@ -3,44 +3,56 @@
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
-use aws_sdk_cloudformation::types::Stack;
+use aws_sdk_cloudformation::types::Output;
 
-use crate::Tables;
 use crate::error::{Error, chain};
 
-/// The names of tables of a stack, which the stack says in its outputs `named`.
-pub(crate) async fn tables(
+/// A stack's outputs.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    stack: String,
+    status: String,
+    said: Vec<Output>,
+}
+
+impl Outputs {
+    /// What the stack says under `key`.
+    pub(crate) fn get(&self, key: &'static str) -> Result<String, Error> {
+        let mut outputs = self.said.iter();
+        outputs
+            .find(|output| output.output_key() == Some(key))
+            .and_then(|output| output.output_value().map(str::to_owned))
+            .ok_or_else(|| Error::NoOutput {
+                stack: self.stack.clone(),
+                output: key,
+                status: self.status.clone(),
+            })
+    }
+}
+
+/// Asks CloudFormation for a stack's outputs.
+pub(crate) async fn outputs(
     config: &SdkConfig,
     name: &str,
-    named: &'static [&'static str],
     region: &str,
-) -> Result<Tables, Error> {
+) -> Result<Outputs, Error> {
     let client = aws_sdk_cloudformation::Client::new(config);
     let described = client.describe_stacks().stack_name(name).send().await;
     let described = described.map_err(|error| failed(name, region, &error))?;
-    let stack = described.stacks().first().ok_or_else(|| Error::NoStack {
+    let mut stacks = described.stacks.unwrap_or_default();
+    let stack = stacks.pop().ok_or_else(|| Error::NoStack {
         stack: name.to_owned(),
         region: region.to_owned(),
     })?;
-    let table = |named: &&'static str| match output(stack, named) {
-        Some(table) => Ok((*named, table.to_owned())),
-        None => Err(Error::NoOutput {
-            stack: name.to_owned(),
-            output: named,
-            status: stack
-                .stack_status()
-                .map_or("of no status", |status| status.as_str())
-                .to_owned(),
-        }),
-    };
-    named.iter().map(table).collect()
-}
-
-fn output<'a>(stack: &'a Stack, key: &str) -> Option<&'a str> {
-    let mut outputs = stack.outputs().iter();
-    outputs
-        .find(|output| output.output_key() == Some(key))?
-        .output_value()
+    Ok(Outputs {
+        stack: name.to_owned(),
+        status: stack
+            .stack_status
+            .map_or("of no status".to_owned(), |status| {
+                status.as_str().to_owned()
+            }),
+        said: stack.outputs.unwrap_or_default(),
+    })
 }
 
 /// CloudFormation has no error of its own for a stack that is not there: its code is that of any bad argument.

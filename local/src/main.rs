@@ -42,6 +42,9 @@ struct Arguments {
     /// Use this Zoom REST host instead of the built-in sandbox
     #[arg(long, env = "ZOOM_API_BASE_URL", value_name = "URL", value_parser = endpoint)]
     zoom_api: Option<Endpoint>,
+    /// Seal with this KMS key, by id, ARN or alias, instead of the first one: see docs/operate.md, Keys
+    #[arg(long, value_name = "KEY")]
+    envelope_key: Option<String>,
 }
 
 /// A URL, or nothing: an empty variable is as good as none.
@@ -100,6 +103,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             zoom_oauth: url(arguments.zoom_oauth),
             zoom_api: url(arguments.zoom_api),
         },
+        envelope_key: arguments.envelope_key,
     })
     .await?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -236,6 +236,7 @@ async fn key_and_environment_are_written_before_the_port_answers() {
         port: 0,
         zoom_port: 0,
         elsewhere: Elsewhere::default(),
+        envelope_key: None,
     });
     let stack = stack.await.unwrap();
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use functions::capsule::{Capsule, Replayed};
+use local::kms::Failure;
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::json;
@@ -17,7 +18,7 @@ use shared::timestamp::Timestamp;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
-use crate::world::{CLIENT_ID, CLIENT_SECRET, World, attribute};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, World, attribute, retry_after};
 
 /// The mint of a credential, as the function's invocation: dropping it is a crash.
 fn invoke(world: &World, id: &str) -> tokio::task::JoinHandle<u16> {
@@ -455,6 +456,86 @@ async fn a_pair_that_is_stashed_during_a_refresh_outlives_its_commit() {
 
     let row = ghost.row().await;
     assert_eq!((row.generation(), row.stash), (3, Some(late.sealed)));
+}
+
+/// Protocols 3, I6: the refresh token is spent, so nothing may come between its successor and the commit.
+#[tokio::test]
+async fn nothing_stands_between_a_refreshs_answer_and_its_commit() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.wire.reset();
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    let calls = world.wire.calls();
+    let calls: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    let refresh = calls.iter().position(|it| *it == "/oauth/token").unwrap();
+    let around = &calls[refresh - 1..=refresh + 1];
+    assert_eq!(around, ["UpdateItem", "/oauth/token", "UpdateItem"]);
+}
+
+#[tokio::test]
+async fn while_kms_fails_no_refresh_token_is_spent_and_nothing_changes() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world.expire_access().await;
+    world.wire.reset();
+    let stored = async || {
+        let tables = ["credentials", "secrets"];
+        (
+            world.contents(tables[0]).await,
+            world.contents(tables[1]).await,
+        )
+    };
+    let before = stored().await;
+    for failure in [
+        Failure::Disabled,
+        Failure::Throttling,
+        Failure::AccessDenied,
+        Failure::KeyUnavailable,
+    ] {
+        world.kms.fail_next(usize::MAX, failure);
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+        assert!(retry_after(&answer) > 0, "{failure:?}");
+    }
+    assert_eq!(stored().await, before);
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+
+    world.kms.heal();
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.zoom.grants()[0].posts, [1, 0]);
+}
+
+#[tokio::test]
+async fn no_token_leaves_that_is_not_on_record() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    for due in [false, true] {
+        if due {
+            world.expire_access().await;
+        }
+        world.wire.inject(Rule {
+            service: Some(Service::DynamoDb),
+            operation: Some("PutItem"),
+            nth: None,
+            fault: Fault::DropBefore,
+        });
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+        assert_eq!(answer.json()["data"], serde_json::Value::Null);
+        world.wire.heal();
+
+        // What was refreshed for it is kept.
+        mint_onbehalf(&world.acme, &id).await.expect(200);
+        let generation = world.zoom.grants()[0].generation;
+        assert_eq!(generation, 1 + u64::from(due));
+        assert_eq!(
+            Ghost::of(&world, &id).await.row().await.generation(),
+            generation
+        );
+    }
 }
 
 impl Ghost {

@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use functions::capsule::Capsule;
-use functions::grants::Grants;
 use local::gateway::{Gateway, Services};
 use local::zoom::{App, Consent, Mood, Sandbox, User};
 use local::{engine, kms, tables};
@@ -25,6 +24,7 @@ use shared::stores::{
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
@@ -33,7 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::lambda::Lambda;
-use crate::wire::{self, Service, Wire};
+use crate::wire::{self, Service, Upstream, Wire};
 
 /// The Zoom app of every credential.
 pub(crate) const CLIENT_ID: &str = "test-app";
@@ -47,6 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One mood's world.
 pub(crate) struct Earth {
+    pub(crate) mood: Mood,
     pub(crate) zoom: Sandbox,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) secrets: Secrets,
@@ -55,6 +56,7 @@ pub(crate) struct Earth {
     operator: Operator,
     gateway: Gateway,
     urls: [String; 3],
+    upstream: Upstream,
     key_id: String,
     idle: Mutex<Vec<Lambda>>,
 }
@@ -144,6 +146,7 @@ impl Earth {
             "http://vault.test".parse().unwrap(),
         );
         Arc::new(Self {
+            mood,
             zoom,
             secrets: Secrets::new(dynamodb.clone(), names.secrets),
             credentials: Credentials::new(dynamodb.clone(), names.credentials),
@@ -151,6 +154,7 @@ impl Earth {
             operator: Operator::new(dynamodb.clone(), names.keys),
             gateway: Gateway::new(services),
             urls: [dynamodb_url, kms_url, zoom_url],
+            upstream: wire::upstream(),
             key_id,
             dynamodb,
             idle: Mutex::default(),
@@ -175,8 +179,10 @@ impl Earth {
         let wire = Arc::new(Wire::new());
         let services = [Service::DynamoDb, Service::Kms, Service::Zoom];
         let mut urls = Vec::new();
+        let mut proxies = JoinSet::new();
         for (service, url) in services.into_iter().zip(&self.urls) {
-            urls.push(wire::start(wire.clone(), service, url.clone()).await);
+            let (wire, upstream) = (wire.clone(), self.upstream.clone());
+            urls.push(wire::start(&mut proxies, wire, service, upstream, url.clone()).await);
         }
         let aws = aws(&urls[0], &urls[1]);
         let (dynamodb, names) = (aws.dynamodb(), tables::Names::default());
@@ -189,19 +195,13 @@ impl Earth {
             wire,
             keys: Keys::new(dynamodb.clone(), names.keys),
             requests: Requests::new(dynamodb.clone(), names.requests),
-            grants: Grants::new(
-                credentials.clone(),
-                secrets.clone(),
-                events,
-                envelope.clone(),
-                zoom.clone(),
-                true,
-            ),
+            events,
             dynamodb,
             credentials,
             secrets,
             envelope,
             zoom,
+            _proxies: proxies,
         }
     }
 
@@ -258,6 +258,13 @@ impl Earth {
         assert_eq!(status, 201, "{body}");
         let id = body["data"]["credential_id"].as_str().unwrap();
         id.parse().unwrap()
+    }
+
+    /// The user clicks Allow again, and the credential is given the code.
+    pub(crate) async fn reauthorize(&self, team: &Team, id: CredentialId) {
+        let body = json!({ "authorization_code": self.code(team), "redirect_uri": REDIRECT_URI });
+        let (status, body) = self.send(team, "PATCH", &format!("/{id}"), &body).await;
+        assert_eq!(status, 200, "{body}");
     }
 
     async fn send(&self, team: &Team, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -1,4 +1,4 @@
-//! One Lambda: a vault with clients, memory and a wire of its own, as each sandbox of AWS's is.
+//! One Lambda: a vault with clients and a wire of its own, as each sandbox of AWS's has.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use shared::credential::CredentialId;
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
+use tokio::task::JoinSet;
 
 use crate::baselines;
 use crate::earth::Team;
@@ -33,12 +34,13 @@ pub(crate) struct Lambda {
     pub(crate) wire: Arc<Wire>,
     pub(crate) keys: Keys,
     pub(crate) requests: Requests,
-    pub(crate) grants: Grants,
+    pub(crate) events: Events,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) credentials: Credentials,
     pub(crate) secrets: Secrets,
     pub(crate) envelope: Envelope,
     pub(crate) zoom: Zoom,
+    pub(crate) _proxies: JoinSet<()>,
 }
 
 /// How a mint ended.
@@ -50,8 +52,10 @@ pub(crate) struct Answer {
     /// Zoom's reason or the vault's, of a failure.
     pub(crate) details: Option<String>,
     pub(crate) took: Duration,
-    /// When its invocation was killed, if it was.
-    pub(crate) crashed: Option<u64>,
+    /// Whether its invocation was killed.
+    pub(crate) crashed: bool,
+    /// When its invocation ended.
+    pub(crate) ended: u64,
 }
 
 impl Lambda {
@@ -86,13 +90,18 @@ impl Lambda {
         let lambda = self.clone();
         let mut invocation =
             tokio::spawn(async move { lambda.mint(manner, &team, id, limit).await });
-        tokio::select! {
+        let answer = tokio::select! {
             answer = &mut invocation => answer.unwrap(),
             () = self.wire.crashed() => {
                 invocation.abort();
                 invocation.await.ok();
-                Answer { crashed: Some(tick()), ..Answer::default() }
+                Answer { crashed: true, ..Answer::default() }
             }
+        };
+        self.wire.end();
+        Answer {
+            ended: tick(),
+            ..answer
         }
     }
 
@@ -105,14 +114,18 @@ impl Lambda {
         let deadline = Timestamp::now().plus(limit).as_millis();
         context.deadline = deadline.try_into().unwrap();
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
-        let Self {
-            keys,
-            requests,
-            grants,
-            ..
-        } = self;
+        let Self { keys, requests, .. } = self;
+        // It remembers no grant: every mint is a cold one.
+        let grants = Grants::new(
+            self.credentials.clone(),
+            self.secrets.clone(),
+            self.events.clone(),
+            self.envelope.clone(),
+            self.zoom.clone(),
+            true,
+        );
         let answer = runtime::invoke(mint_token::ROUTE, event, async |request| {
-            mint_token::handle(keys, requests, grants, &request).await
+            mint_token::handle(keys, requests, &grants, &request).await
         });
         let answer = answer.await;
         let text = answer.body.map_or_else(Vec::new, |body| body.to_vec());

@@ -6,17 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use local::zoom::Mood;
 use shared::credential::CredentialId;
+use uuid::Uuid;
 
 use crate::earth::{Earth, Seen, Team};
 use crate::lambda::{Answer, Lambda, Manner};
 use crate::tally::Tally;
-use crate::wire::{Call, Fault, TOKEN};
+use crate::wire::{Call, Fault, TOKEN, Wire};
 
 /// A function's time-out, as the template has it.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// The same where DynamoDB is gone: the least in which a refresh is begun, and a little, so that its end comes soon.
-const SHORT: Duration = Duration::from_secs(43);
+pub(crate) const SHORT: Duration = Duration::from_secs(43);
 
 /// A fault at one call of one mint, with others beside it.
 #[derive(Clone, Copy)]
@@ -54,39 +56,57 @@ impl Schedule {
             LIMIT
         };
         let first = stage.begin(id, vec![(self.call, self.fault)], limit).await;
-        let wire = stage.lambdas[0].wire.clone();
-        let mut first = first;
-        let ended = tokio::select! {
-            () = wire.struck() => None,
-            answer = &mut first => Some(answer.unwrap()),
-        };
+        let wire = first.wire.clone();
+        wire.struck().await;
         let mut others = Vec::new();
         for _ in 1..self.callers {
             others.push(stage.begin(id, Vec::new(), LIMIT).await);
         }
         for other in others {
-            stage.answers.push(other.await.unwrap());
+            stage.end(other).await;
         }
-        let late = self.fault == Fault::CrashLate;
-        stage.late = late;
-        if !late {
-            wire.open().await;
-        }
-        let ended = match ended {
-            Some(answer) => answer,
-            None => first.await.unwrap(),
-        };
-        stage.ended.push((0, ended.crashed));
-        stage.answers.push(ended);
-        stage.heal().await;
-        if late {
+        if self.fault == Fault::CrashLate {
             // The lease has ended, another has taken over; only then does what was sent arrive.
-            let takeover = stage.mint(id).await;
-            stage.answers.push(takeover);
+            stage.late = true;
+            stage.end(first).await;
+            stage.heal().await;
+            stage.mint(id).await;
             wire.open().await;
+        } else if self.fault == Fault::Oversleep {
+            // The same, and whoever sent it is still there.
+            stage.late = true;
+            stage.overtaken = true;
+            stage.heal().await;
+            stage.mint(id).await;
+            wire.open().await;
+            stage.end(first).await;
+            stage.heal().await;
+        } else {
+            wire.open().await;
+            stage.end(first).await;
+            stage.heal().await;
+            stage.replay().await;
         }
         stage.judge(format!("{self:?}")).await
     }
+}
+
+/// Whether the app may act for the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// It may.
+    Given,
+    /// They removed it.
+    TakenBack,
+    /// They removed it, and authorized it since.
+    GivenAgain,
+}
+
+/// A mint under way.
+pub(crate) struct Mint {
+    number: usize,
+    pub(crate) wire: Arc<Wire>,
+    task: tokio::task::JoinHandle<Answer>,
 }
 
 /// The team whose credentials a schedule is about, and everything that it did.
@@ -95,17 +115,19 @@ pub(crate) struct Stage<'a> {
     manner: Manner,
     pub(crate) team: Team,
     pub(crate) credentials: Vec<CredentialId>,
-    pub(crate) lambdas: Vec<Arc<Lambda>>,
-    pub(crate) answers: Vec<Answer>,
-    /// Which Lambda's mint has ended, and when, where it was killed.
-    ended: Vec<(usize, Option<u64>)>,
-    /// Whether the user removed the app, and has not authorized since.
-    pub(crate) revoked: bool,
+    /// The Lambda of each mint; or what it called, where that is all.
+    lambdas: Vec<Result<Vec<Call>, Arc<Lambda>>>,
+    /// How mints ended, by their places there.
+    answers: BTreeMap<usize, Answer>,
+    /// What the user thinks of it.
+    pub(crate) consent: Consent,
     /// Whether something reached its service after its sender was gone.
     pub(crate) late: bool,
     /// The refresh tokens that authorizing left.
     issued: HashSet<String>,
     capsules: usize,
+    /// Whether others may have sent a token again whose successor was still on its way to its row.
+    pub(crate) overtaken: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -116,12 +138,12 @@ impl<'a> Stage<'a> {
             team: earth.team().await,
             credentials: Vec::new(),
             lambdas: Vec::new(),
-            answers: Vec::new(),
-            ended: Vec::new(),
-            revoked: false,
+            answers: BTreeMap::new(),
+            consent: Consent::Given,
             late: false,
             issued: HashSet::new(),
             capsules: 0,
+            overtaken: false,
         }
     }
 
@@ -131,6 +153,15 @@ impl<'a> Stage<'a> {
         self.credentials.push(id);
         self.note_issued().await;
         id
+    }
+
+    /// The first credential, or where there is one its sibling.
+    pub(crate) fn credential(&self, sibling: bool) -> CredentialId {
+        self.credentials[if sibling {
+            self.credentials.len() - 1
+        } else {
+            0
+        }]
     }
 
     /// Remembers the refresh tokens that are stored now: they came without a wire.
@@ -152,37 +183,90 @@ impl<'a> Stage<'a> {
         id: CredentialId,
         faults: Vec<(usize, Fault)>,
         limit: Duration,
-    ) -> tokio::task::JoinHandle<Answer> {
-        let lambda = Arc::new(self.earth.lambda().await);
+    ) -> Mint {
+        let lambda = Arc::new(Box::pin(self.earth.lambda()).await);
         lambda.wire.reset(faults);
-        self.lambdas.push(lambda.clone());
-        tokio::spawn(lambda.mint_or_die(self.manner, self.team.clone(), id, limit))
+        self.lambdas.push(Err(lambda.clone()));
+        Mint {
+            number: self.lambdas.len() - 1,
+            wire: lambda.wire.clone(),
+            task: tokio::spawn(lambda.mint_or_die(self.manner, self.team.clone(), id, limit)),
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self, mint: Mint) -> Answer {
+        let answer = mint.task.await.unwrap();
+        self.answers.insert(mint.number, answer.clone());
+        // Nothing of it is under way any more: it can do another's work.
+        if mint.wire.is_quiet() {
+            self.retire(mint.number);
+        }
+        answer
+    }
+
+    fn retire(&mut self, number: usize) {
+        let lambda = &mut self.lambdas[number];
+        let Err(busy) = lambda else { return };
+        let calls = busy.wire.calls();
+        // What the dead have left in their sockets must not come up in another's schedule.
+        let crashed = self.answers.get(&number).is_none_or(|it| it.crashed);
+        if let (Err(idle), false) = (std::mem::replace(lambda, Ok(calls)), crashed) {
+            self.earth.give_back(Arc::into_inner(idle).unwrap());
+        }
+    }
+
+    /// The wires on which something may be held.
+    pub(crate) fn busy(&self) -> impl Iterator<Item = Arc<Wire>> {
+        let busy = self.lambdas.iter().filter_map(|it| it.as_ref().err());
+        busy.map(|lambda| lambda.wire.clone())
     }
 
     /// A mint that nothing disturbs.
     pub(crate) async fn mint(&mut self, id: CredentialId) -> Answer {
-        self.begin(id, Vec::new(), LIMIT).await.await.unwrap()
+        let mint = self.begin(id, Vec::new(), LIMIT).await;
+        self.end(mint).await
     }
 
-    /// Every fault ends, time passes until no invocation can hold anything, and the operator replays capsules.
+    /// Every fault ends, and time passes until no invocation can hold anything. What is held stays held.
     pub(crate) async fn heal(&mut self) {
-        for lambda in &self.lambdas {
-            lambda.wire.heal();
+        for wire in self.busy() {
+            wire.heal();
         }
+        self.outlast().await;
+    }
+
+    /// Time passes until no invocation can hold anything, though some may sleep.
+    pub(crate) async fn outlast(&mut self) {
         for id in &self.credentials {
             self.earth.outlast(&self.team, *id).await;
         }
+    }
+
+    /// The operator replays the capsules.
+    pub(crate) async fn replay(&mut self) {
         self.capsules += self.earth.replay(&self.team).await;
     }
 
+    /// The same, when others have minted meanwhile and may have spent a token again.
+    pub(crate) async fn replay_late(&mut self) {
+        let replayed = self.earth.replay(&self.team).await;
+        self.capsules += replayed;
+        self.overtaken |= replayed > 0;
+    }
+
+    /// When the mint of a Lambda was killed, if it was.
     fn crashed(&self, lambda: usize) -> Option<u64> {
-        let ended = self.ended.iter().find(|(at, _)| *at == lambda);
-        ended.and_then(|(_, crashed)| *crashed)
+        let answer = self.answers.get(&lambda).filter(|answer| answer.crashed);
+        answer.map(|answer| answer.ended)
     }
 
     /// What every Lambda called.
     fn calls(&self) -> Vec<Vec<Call>> {
-        let calls = self.lambdas.iter().map(|lambda| lambda.wire.calls());
+        let calls = self.lambdas.iter().map(|lambda| match lambda {
+            Ok(calls) => calls.clone(),
+            Err(busy) => busy.wire.calls(),
+        });
         calls.collect()
     }
 
@@ -212,18 +296,12 @@ impl<'a> Stage<'a> {
             last.push(self.mint(id).await);
         }
         self.note_outcome(&mut tally, &last).await;
-        self.answers.extend(last);
         self.note_calls(&mut tally);
         self.note_answers(&mut tally);
         tally.capsules += self.capsules;
-        tally.calls = self.lambdas[0].wire.calls().len();
-        let Self { earth, lambdas, .. } = self;
-        for lambda in lambdas {
-            lambda.wire.reset(Vec::new());
-            // One that is still held by a task is left to it.
-            if let Ok(lambda) = Arc::try_unwrap(lambda) {
-                earth.give_back(lambda);
-            }
+        tally.calls = self.calls()[0].len();
+        for number in 0..self.lambdas.len() {
+            self.retire(number);
         }
         tally
     }
@@ -242,7 +320,10 @@ impl<'a> Stage<'a> {
                     it.wrongly_invalidated += 1;
                 });
             }
-            if declared && !lives && !self.revoked && !fate.irreducible {
+            // What Zoom replaced or the user took back is gone for good.
+            let zooms = self.zooms(&seen.refresh_tokens[0]);
+            let gone = self.consent != Consent::Given || zooms != self.newest();
+            if declared && !lives && !gone && !fate.is_irreducible(zooms) {
                 tally.fault("a state changed and nothing was lost", &mut |it| {
                     it.wrongly_invalidated += 1;
                 });
@@ -272,9 +353,9 @@ impl<'a> Stage<'a> {
             {
                 let what = format!("healed, and yet {reasons:?}");
                 tally.fault(&what, &mut |it| it.lost_elsewhere += 1);
-            } else if self.revoked {
+            } else if self.consent == Consent::TakenBack {
                 tally.revoked += 1;
-            } else if fate.irreducible {
+            } else if fate.is_irreducible(self.newest()) {
                 tally.lost_irreducibly += 1;
                 if !honest && !self.late {
                     tally.mislabelled += 1;
@@ -308,22 +389,42 @@ impl<'a> Stage<'a> {
             .collect()
     }
 
+    /// Zoom's grant that a token is of.
+    fn zooms(&self, token: &str) -> Option<Uuid> {
+        self.earth.zoom.grant_of(token)
+    }
+
+    /// Zoom's newest grant of the user: the others are dead.
+    fn newest(&self) -> Option<Uuid> {
+        let grants = self.earth.zoom.grants().into_iter();
+        let mut grants = grants.filter(|grant| grant.user_id == self.team.user);
+        grants.next_back().map(|grant| grant.id)
+    }
+
     /// What became of the pairs that Zoom issued.
     fn fate(&self) -> Fate {
         let mut fate = Fate {
             delivered: self.issued.clone(),
-            irreducible: false,
+            irreducible: HashSet::new(),
         };
+        if self.overtaken && self.earth.mood == Mood::ReuseRevokesFamily {
+            fate.irreducible.extend(self.newest());
+        }
         for (lambda, calls) in self.calls().iter().enumerate() {
             let crashed = self.crashed(lambda);
+            let ended = self.answers.get(&lambda).map_or(u64::MAX, |it| it.ended);
             for (index, call) in calls.iter().enumerate() {
                 if call.operation != TOKEN {
                     continue;
                 }
                 let Some(token) = issued(call) else {
-                    // Sent by the dead, it may yet have done harm: a spent token's reuse can revoke the family.
-                    if let (Some(crashed), Some((acted, ..))) = (crashed, &call.acted) {
-                        fate.irreducible |= *acted > crashed;
+                    // Arrived after its sender's end, it may yet have done harm: reuse can end the grant.
+                    if call
+                        .acted
+                        .as_ref()
+                        .is_some_and(|(acted, ..)| *acted > ended)
+                    {
+                        fate.irreducible.extend(self.zooms(&sent(call)));
                     }
                     continue;
                 };
@@ -335,7 +436,7 @@ impl<'a> Stage<'a> {
                 if call.delivered.is_some() && (crashed.is_none() || written) {
                     fate.delivered.insert(token);
                 } else {
-                    fate.irreducible = true;
+                    fate.irreducible.extend(self.zooms(&token));
                 }
             }
         }
@@ -345,15 +446,19 @@ impl<'a> Stage<'a> {
     /// I1, I2 and I6, and how often tokens were sent.
     fn note_calls(&self, tally: &mut Tally) {
         let all = self.calls();
-        let mut sent: BTreeMap<&[u8], Vec<&Call>> = BTreeMap::new();
+        let mut sent: BTreeMap<&[u8], Vec<(u64, u64)>> = BTreeMap::new();
         for (lambda, calls) in all.iter().enumerate() {
             for (index, call) in calls.iter().enumerate() {
                 if call.operation != TOKEN {
                     continue;
                 }
                 tally.posts += 1;
-                if self.crashed(lambda).is_none() {
-                    sent.entry(&call.request).or_default().push(call);
+                if let Some(answer) = self.answers.get(&lambda).filter(|answer| !answer.crashed) {
+                    let acted = call.acted.as_ref().map(|(at, ..)| *at);
+                    // Given up, it may be sent again by whoever comes next.
+                    let ended = call.delivered.or(acted).unwrap_or(0).min(answer.ended);
+                    let sent = sent.entry(&call.request).or_default();
+                    sent.push((call.began, ended));
                 }
                 // What began before Zoom answered was under way already.
                 let Some(answered) = call.delivered.filter(|_| issued(call).is_some()) else {
@@ -367,14 +472,12 @@ impl<'a> Stage<'a> {
                 }
             }
         }
-        for calls in sent.values() {
-            let overlap = calls.iter().any(|a| {
-                calls.iter().any(|b| {
-                    let ended = a.delivered.or(a.acted.as_ref().map(|(at, ..)| *at));
-                    a.began < b.began && ended.is_some_and(|ended| b.began < ended)
-                })
+        for sendings in sent.values() {
+            let overlap = sendings.iter().any(|(began, ended)| {
+                let meanwhile = |(other, _): &(u64, u64)| began < other && other < ended;
+                sendings.iter().any(meanwhile)
             });
-            if overlap {
+            if overlap && !self.overtaken {
                 tally.fault("I2: one token sent twice at once", &mut |it| {
                     it.overlaps += 1;
                 });
@@ -389,7 +492,7 @@ impl<'a> Stage<'a> {
 
     fn note_answers(&self, tally: &mut Tally) {
         let mut tokens = HashSet::new();
-        for answer in &self.answers {
+        for answer in self.answers.values() {
             tally.longest = tally.longest.max(answer.took);
             if let Some(token) = &answer.token
                 && !tokens.insert(token)
@@ -405,8 +508,21 @@ impl<'a> Stage<'a> {
 struct Fate {
     /// Refresh tokens that came to a process that lived on, or that wrote them before it died.
     delivered: HashSet<String>,
-    /// Whether a pair was issued that came to nobody.
-    irreducible: bool,
+    /// Zoom's grants of which a pair came to nobody.
+    irreducible: HashSet<Uuid>,
+}
+
+impl Fate {
+    fn is_irreducible(&self, grant: Option<Uuid>) -> bool {
+        grant.is_some_and(|grant| self.irreducible.contains(&grant))
+    }
+}
+
+/// The refresh token that a refresh brings.
+fn sent(call: &Call) -> String {
+    let mut fields = url::form_urlencoded::parse(&call.request);
+    let token = fields.find(|(name, _)| name == "refresh_token");
+    token.unwrap().1.into_owned()
 }
 
 /// The refresh token that Zoom's answer holds.

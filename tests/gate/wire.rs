@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// One clock for all wires: what began after what had ended.
 static CLOCK: AtomicU64 = AtomicU64::new(1);
@@ -54,6 +55,8 @@ pub(crate) enum Fault {
     HoldBefore,
     /// The service acts, and the answer comes when the wire is opened.
     HoldAfter,
+    /// The same, and the caller sleeps with it: before the wire is opened, its time has passed and another has minted.
+    Oversleep,
     /// The service acts, and no answer ever comes.
     Silence,
     /// The caller dies, and the service sees nothing.
@@ -104,14 +107,25 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// How far the caller has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// Calls that were made.
+    calls: usize,
+    /// How many of them met a fault.
+    faults: usize,
+    /// Whether it is to die.
+    crashed: bool,
+    /// Whether it makes no more calls.
+    ended: bool,
+}
+
 /// The wire of one Lambda.
 pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
     plan: Mutex<Vec<(usize, Fault)>>,
     outage: Mutex<Option<Service>>,
-    /// How many calls were made, and how many of them met a fault.
-    count: watch::Sender<(usize, usize)>,
-    crashed: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
     open: watch::Sender<bool>,
     /// How many requests are at a service or held on the way there.
     under_way: watch::Sender<usize>,
@@ -123,8 +137,7 @@ impl Wire {
             calls: Mutex::default(),
             plan: Mutex::default(),
             outage: Mutex::default(),
-            count: watch::Sender::new((0, 0)),
-            crashed: watch::Sender::new(false),
+            progress: watch::Sender::default(),
             open: watch::Sender::new(false),
             under_way: watch::Sender::new(0),
         }
@@ -135,8 +148,7 @@ impl Wire {
         self.calls.lock().unwrap().clear();
         *self.plan.lock().unwrap() = plan;
         *self.outage.lock().unwrap() = None;
-        self.count.send_replace((0, 0));
-        self.crashed.send_replace(false);
+        self.progress.send_replace(Progress::default());
         self.open.send_replace(false);
     }
 
@@ -146,10 +158,20 @@ impl Wire {
         *self.outage.lock().unwrap() = None;
     }
 
+    /// Lets go of what is held.
+    pub(crate) fn release(&self) {
+        self.open.send_replace(true);
+    }
+
     /// Lets go of what is held, and waits until it has arrived.
     pub(crate) async fn open(&self) {
-        self.open.send_replace(true);
+        self.release();
         self.quiet().await;
+    }
+
+    /// Whether no request is on its way to a service.
+    pub(crate) fn is_quiet(&self) -> bool {
+        *self.under_way.borrow() == 0
     }
 
     /// Waits until no request is on its way to a service.
@@ -162,16 +184,34 @@ impl Wire {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Waits until a call has met a fault.
+    /// Waits until a call has met a fault, or there will be no more calls.
     pub(crate) async fn struck(&self) {
-        let mut count = self.count.subscribe();
-        count.wait_for(|(_, faults)| *faults > 0).await.unwrap();
+        self.until(|it| it.faults > 0 || it.ended).await;
+    }
+
+    /// Waits until so many calls were made, or there will be no more.
+    pub(crate) async fn reached(&self, calls: usize) {
+        self.until(|it| it.calls >= calls || it.ended).await;
+    }
+
+    /// Waits until there will be no more calls.
+    pub(crate) async fn ended(&self) {
+        self.until(|it| it.ended).await;
     }
 
     /// Waits until the caller is to die.
     pub(crate) async fn crashed(&self) {
-        let mut crashed = self.crashed.subscribe();
-        crashed.wait_for(|crashed| *crashed).await.unwrap();
+        self.until(|it| it.crashed).await;
+    }
+
+    /// Says that there will be no more calls.
+    pub(crate) fn end(&self) {
+        self.progress.send_modify(|it| it.ended = true);
+    }
+
+    async fn until(&self, there: impl Fn(&Progress) -> bool) {
+        let mut progress = self.progress.subscribe();
+        progress.wait_for(|it| there(it)).await.unwrap();
     }
 
     fn begin(&self, service: Service, operation: String, request: Bytes) -> (usize, Option<Fault>) {
@@ -201,12 +241,10 @@ impl Wire {
 
     /// Says that a call was made, once its fault's effect is done.
     fn met(&self, fault: Option<Fault>) {
-        if fault.is_some_and(Fault::is_crash) {
-            self.crashed.send_replace(true);
-        }
-        self.count.send_modify(|(calls, faults)| {
-            *calls += 1;
-            *faults += usize::from(fault.is_some());
+        self.progress.send_modify(|it| {
+            it.calls += 1;
+            it.faults += usize::from(fault.is_some());
+            it.crashed |= fault.is_some_and(Fault::is_crash);
         });
     }
 
@@ -223,12 +261,25 @@ impl Wire {
     }
 }
 
-/// Starts a proxy in front of `upstream` and answers its base URL.
-pub(crate) async fn start(wire: Arc<Wire>, service: Service, upstream: String) -> String {
+/// What calls the services themselves. All wires share it, and with it its connections.
+pub(crate) type Upstream = Client<HttpConnector, Full<Bytes>>;
+
+/// A new one.
+pub(crate) fn upstream() -> Upstream {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// Starts a proxy in front of the service at `upstream` and answers its base URL. It ends with `proxies`.
+pub(crate) async fn start(
+    proxies: &mut JoinSet<()>,
+    wire: Arc<Wire>,
+    service: Service,
+    client: Upstream,
+    upstream: String,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    tokio::spawn(async move {
+    proxies.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (wire, client, upstream) = (wire.clone(), client.clone(), upstream.clone());
             tokio::spawn(async move {
@@ -262,7 +313,7 @@ type Answer = Response<Full<Bytes>>;
 async fn relay(
     wire: Arc<Wire>,
     service: Service,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Upstream,
     upstream: String,
     request: Request<Incoming>,
 ) -> io::Result<Answer> {
@@ -282,7 +333,6 @@ async fn relay(
     let at_service = {
         let wire = wire.clone();
         async move {
-            wire.under_way.send_modify(|count| *count += 1);
             if matches!(fault, Some(Fault::HoldBefore | Fault::CrashLate)) {
                 wire.met(fault);
                 wire.opened().await;
@@ -313,7 +363,10 @@ async fn relay(
             wire.met(fault);
             return Ok(failure(service, &operation, fault));
         }
-        _ => tokio::spawn(at_service).await.unwrap()?,
+        _ => {
+            wire.under_way.send_modify(|count| *count += 1);
+            tokio::spawn(at_service).await.unwrap()?
+        }
     };
     match fault {
         Some(Fault::DropAfter) => {
@@ -328,7 +381,7 @@ async fn relay(
             wire.met(fault);
             return std::future::pending().await;
         }
-        Some(Fault::HoldAfter) => {
+        Some(Fault::HoldAfter | Fault::Oversleep) => {
             wire.met(fault);
             wire.opened().await;
         }

@@ -41,6 +41,8 @@ pub struct Options {
     pub zoom_port: u16,
     /// Parts that run elsewhere: those built in are then not started.
     pub elsewhere: Elsewhere,
+    /// The id, ARN or alias of the KMS key that seals, where it is not the one that the stack would choose.
+    pub envelope_key: Option<String>,
 }
 
 /// Endpoints that replace built-in parts.
@@ -126,7 +128,8 @@ pub enum Error {
     Keys(#[from] stores::Error),
     /// A key at a KMS endpoint.
     #[error(
-        "no envelope key at the KMS that --kms or AWS_ENDPOINT_URL_KMS names, under ENVELOPE_KEY_ID: {0}"
+        "no envelope key at the KMS that --kms or AWS_ENDPOINT_URL_KMS names, or the built-in one, under what \
+         --envelope-key or ENVELOPE_KEY_ID says: {0}"
     )]
     EnvelopeKey(String),
     /// The clients.
@@ -200,9 +203,11 @@ impl Stack {
                 endpoint: dynamodb.clone(),
                 source,
             })?;
-        let envelope_key = match emulated_key {
-            Some(key) => key,
-            None => envelope_key(&aws.kms()).await?,
+        let envelope_key = match (options.envelope_key, emulated_key) {
+            (Some(wanted), _) => envelope_key(&aws.kms(), Some(wanted)).await?,
+            (None, Some(key)) => key,
+            // Beside a built-in KMS the variable is left over from an earlier `env`.
+            (None, None) => envelope_key(&aws.kms(), config::optional("ENVELOPE_KEY_ID")).await?,
         };
         let keys = Keys::new(client.clone(), tables.keys.clone());
         api_key::ensure(
@@ -565,9 +570,9 @@ fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// The key at a KMS endpoint that is not ours: `ENVELOPE_KEY_ID`, or the one behind our alias, made where missing.
-async fn envelope_key(kms: &aws_sdk_kms::Client) -> Result<String, Error> {
-    if let Some(key) = config::optional("ENVELOPE_KEY_ID") {
+/// The key that is `wanted`, or the one behind our alias, made where missing.
+async fn envelope_key(kms: &aws_sdk_kms::Client, wanted: Option<String>) -> Result<String, Error> {
+    if let Some(key) = wanted {
         let known = kms.describe_key().key_id(&key).send().await;
         return known.map(|_| key).map_err(no_key);
     }

@@ -10,12 +10,13 @@ pub mod format;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::http::HttpRequest;
 use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_kms::error::BoxError;
+use aws_sdk_kms::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,24 @@ impl SecretId {
     }
 }
 
+/// The text names no row that holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("not the key of a secret")]
+pub struct NoSecretId;
+
+impl FromStr for SecretId {
+    type Err = NoSecretId;
+
+    fn from_str(text: &str) -> Result<Self, NoSecretId> {
+        let (kind, id) = text.split_once('#').ok_or(NoSecretId)?;
+        match kind {
+            "app" => id.parse().map(Self::App).map_err(|_| NoSecretId),
+            "grant" => id.parse().map(Self::Grant).map_err(|_| NoSecretId),
+            _ => Err(NoSecretId),
+        }
+    }
+}
+
 impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,8 +147,8 @@ impl Binding {
 }
 
 /// Ciphertext bound to one row and one generation. Only [`DataKey::seal`] makes one; `Deserialize` is
-/// how the store reads rows back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// how the store reads rows back. Two are equal that hold the same ciphertext, whichever KMS key wraps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sealed {
     /// The data key, wrapped by KMS.
     #[serde(with = "serde_bytes")]
@@ -143,6 +162,14 @@ pub struct Sealed {
     generation: u64,
 }
 
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.generation, &self.bytes) == (other.generation, &other.bytes)
+    }
+}
+
+impl Eq for Sealed {}
+
 impl Sealed {
     /// Which version of the secret this is.
     pub fn generation(&self) -> u64 {
@@ -153,6 +180,24 @@ impl Sealed {
     pub fn parts(&self) -> (&[u8], &str, &[u8]) {
         (&self.dek, &self.kid, &self.bytes)
     }
+}
+
+/// A data key as KMS wrapped it: nothing can be opened with it but by KMS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The wrapped bytes.
+    pub dek: Vec<u8>,
+    /// The ARN of the KMS key that wrapped them.
+    pub kid: String,
+}
+
+/// The KMS key that seals now.
+#[derive(Clone, Debug)]
+pub struct EnvelopeKey {
+    /// Its ARN, as rows name it.
+    pub arn: String,
+    /// KMS's word for its state: `Enabled` is the one in which it can be used.
+    pub state: String,
 }
 
 /// Seals and opens, with one KMS key, for one table.
@@ -220,18 +265,7 @@ impl Envelope {
             .set_encryption_context(Some(binding.context()))
             .send()
             .await
-            .map_err(|source| match source.as_service_error() {
-                Some(refused)
-                    if refused.is_invalid_ciphertext_exception()
-                        || refused.is_incorrect_key_exception() =>
-                {
-                    Error::Misplaced
-                }
-                _ => Error::Kms {
-                    operation: "Decrypt",
-                    source: source.into(),
-                },
-            })?;
+            .map_err(|source| refused("Decrypt", source))?;
         let key = key_bytes(answer.plaintext)?;
         let additional_data = binding.additional_data(self.table, sealed.generation);
         Ok(Plaintext::new(format::open(
@@ -239,6 +273,61 @@ impl Envelope {
             &additional_data,
             &sealed.bytes,
         )?))
+    }
+
+    /// The data key of the row `binding`, wrapped by this envelope's KMS key: one KMS call, and no key leaves KMS.
+    /// What it opens stays as it is.
+    pub async fn rewrap(
+        &self,
+        binding: &Binding,
+        wrapped: &WrappedKey,
+    ) -> Result<WrappedKey, Error> {
+        let answer = self
+            .kms
+            .re_encrypt()
+            .ciphertext_blob(Blob::new(wrapped.dek.clone()))
+            .source_key_id(&wrapped.kid)
+            .set_source_encryption_context(Some(binding.context()))
+            .destination_key_id(&self.key_id)
+            .set_destination_encryption_context(Some(binding.context()))
+            .send()
+            .await
+            .map_err(|source| refused("ReEncrypt", source))?;
+        Ok(WrappedKey {
+            dek: answer
+                .ciphertext_blob
+                .ok_or(Error::MalformedKey)?
+                .into_inner(),
+            kid: answer.key_id.ok_or(Error::MalformedKey)?,
+        })
+    }
+
+    /// What KMS says of the key that seals now.
+    pub async fn describe(&self) -> Result<EnvelopeKey, Error> {
+        let asked = self.kms.describe_key().key_id(&self.key_id).send().await;
+        let answer = asked.map_err(|source| refused("DescribeKey", source))?;
+        let key = answer.key_metadata.ok_or(Error::MalformedKey)?;
+        Ok(EnvelopeKey {
+            arn: key.arn.ok_or(Error::MalformedKey)?,
+            state: key.key_state.map_or_else(
+                || "of no state".to_owned(),
+                |state| state.as_str().to_owned(),
+            ),
+        })
+    }
+}
+
+/// Sorts a failed call by whose the fault is.
+fn refused<E>(operation: &'static str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match error.as_service_error().and_then(E::code) {
+        Some("InvalidCiphertextException" | "IncorrectKeyException") => Error::Misplaced,
+        _ => Error::Kms {
+            operation,
+            source: error.into(),
+        },
     }
 }
 

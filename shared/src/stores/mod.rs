@@ -33,7 +33,7 @@ pub use removal::{Belonging, Removal, What};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    StoredGrant, due_shards,
+    Slot, StoredGrant, WrappedPage, WrappedRow, due_shards,
 };
 pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};

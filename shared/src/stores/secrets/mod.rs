@@ -1,6 +1,7 @@
 //! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
 
 mod grants;
+mod wrapped;
 
 use std::collections::HashMap;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::grants::{
     Acquired, Attempt, Due, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
 };
+pub use self::wrapped::{Slot, WrappedPage, WrappedRow};
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
 use crate::credential::{CredentialId, GrantId, State, TeamId};

@@ -2,25 +2,75 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod credentials;
+mod rewrap;
+
+use std::path::Path;
 use std::process::Stdio;
 
+use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::http::StatusCode;
 use local::stack::{Elsewhere, Options, Stack};
 use serde_json::{Value, json};
+use shared::config::Aws;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// A stack, and what its file `env` says.
 struct World {
     api: String,
     env: Vec<(String, String)>,
     http: reqwest::Client,
-    _data: tempfile::TempDir,
+    running: Running,
+    data: tempfile::TempDir,
+}
+
+/// A stack that serves until it is told to stop.
+struct Running {
+    api: String,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    /// On what is in a directory.
+    async fn start(data: &Path, envelope_key: Option<String>) -> Self {
+        let stack = Stack::start(Options {
+            data_dir: data.to_owned(),
+            port: 0,
+            zoom_port: 0,
+            elsewhere: Elsewhere::default(),
+            envelope_key,
+        });
+        let stack = stack.await.unwrap();
+        let api = stack.api().as_str().trim_end_matches('/').to_owned();
+        let (stop, stopped) = oneshot::channel();
+        let served = stack.serve(async { stopped.await.unwrap_or(()) });
+        Self {
+            api,
+            stop,
+            served: tokio::spawn(async { served.await.unwrap() }),
+        }
+    }
+}
+
+/// What the file `env` of a stack says.
+fn env(data: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(data.join("env")).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// What a command said, and how it ended.
@@ -38,27 +88,13 @@ impl World {
             .install_default()
             .ok();
         let data = tempfile::tempdir().unwrap();
-        let stack = Stack::start(Options {
-            data_dir: data.path().to_owned(),
-            port: 0,
-            zoom_port: 0,
-            elsewhere: Elsewhere::default(),
-        });
-        let stack = stack.await.unwrap();
-        let api = stack.api().as_str().trim_end_matches('/').to_owned();
-        tokio::spawn(stack.serve(std::future::pending()));
-        let text = std::fs::read_to_string(data.path().join("env")).unwrap();
-        let env = text
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let running = Running::start(data.path(), None).await;
         Self {
-            api,
-            env,
+            api: running.api.clone(),
+            env: env(data.path()),
             http: reqwest::Client::new(),
-            _data: data,
+            running,
+            data,
         }
     }
 
@@ -127,6 +163,22 @@ impl World {
         self.cli_with(line, "KEYS_TABLE", &cloudformation).await
     }
 
+    /// What `env` says.
+    fn variable(&self, name: &str) -> &str {
+        &self.env.iter().find(|(it, _)| it == name).unwrap().1
+    }
+
+    /// The stack's own database and KMS.
+    fn aws(&self) -> Aws {
+        let url = |name| Some(self.variable(name).to_owned());
+        let (dynamodb, kms) = (
+            url("AWS_ENDPOINT_URL_DYNAMODB"),
+            url("AWS_ENDPOINT_URL_KMS"),
+        );
+        let credentials = Credentials::new("a", "b", None, None, "test");
+        Aws::new("us-east-1".to_owned(), credentials, dynamodb, kms).unwrap()
+    }
+
     /// Puts a row of the team `acme` into the keys table, past the program.
     async fn put(&self, record: &str, attributes: &[(&str, &str)]) {
         let mut row = vec![("team_id", "acme"), ("record", record)];
@@ -136,17 +188,8 @@ impl World {
 
     /// Puts a row into the table that a variable names, past the program.
     async fn put_into(&self, table: &str, row: &[(&str, &str)]) {
-        let variable = |name: &str| &self.env.iter().find(|(it, _)| it == name).unwrap().1;
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
-                "a", "b", None, None, "test",
-            ))
-            .endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
-        let mut put = aws_sdk_dynamodb::Client::from_conf(config.build())
-            .put_item()
-            .table_name(variable(table));
+        let dynamodb = self.aws().dynamodb();
+        let mut put = dynamodb.put_item().table_name(self.variable(table));
         for (name, text) in row {
             put = put.item(*name, AttributeValue::S((*text).to_owned()));
         }
@@ -558,7 +601,7 @@ async fn a_table_of_another_kind_or_version_is_said_to_be_one() {
         .failed(1, "teams set acme --rate 5 --keys-table requests")
         .await;
     assert!(
-        other_table.contains("is it the table of teams and API keys"),
+        other_table.contains("is it the right table that the option names?"),
         "{other_table}"
     );
 
@@ -593,172 +636,4 @@ async fn a_table_of_another_kind_or_version_is_said_to_be_one() {
             "{line}: {said}"
         );
     }
-}
-
-impl World {
-    /// An app credential of the key's team; its id.
-    async fn credential(&self, key: &str, name: &str) -> String {
-        let request = self.http.post(format!("{}/v2/zoom-credentials", self.api));
-        let body = json!({ "name": name, "client_id": "c", "client_secret": "s" });
-        let request = request.header("x-meeting-baas-api-key", key).json(&body);
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        let id = answer
-            .pointer("/data/credential_id")
-            .and_then(Value::as_str);
-        id.unwrap().to_owned()
-    }
-
-    async fn delete(&self, key: &str, id: &str) {
-        let request = self
-            .http
-            .delete(format!("{}/v2/zoom-credentials/{id}", self.api));
-        let answer = request.header("x-meeting-baas-api-key", key).send().await;
-        assert_eq!(answer.unwrap().status(), 200);
-    }
-}
-
-#[tokio::test]
-async fn what_is_deleted_is_listed_with_its_time_and_restored() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    let id = world.credential(&key, "a\u{1b}[31mbot").await;
-    let list = "credentials list --team acme --deleted";
-    assert_eq!(world.document(list).await, json!([]));
-    world.delete(&key, &id).await;
-
-    let listed = world.document(list).await;
-    assert_eq!(
-        (&listed[0]["credential_id"], &listed[0]["state"]),
-        (&json!(id), &json!("active"))
-    );
-    let until = listed[0]["restorable_until"].as_str().unwrap().to_owned();
-    let shown = world.ok(list).await;
-    assert!(shown.contains(&id) && shown.contains(&until), "{shown}");
-    assert!(!shown.contains('\u{1b}'), "{shown}");
-
-    let restored = world
-        .document(&format!("credentials restore --team acme {id}"))
-        .await;
-    assert_eq!(
-        (&restored["credential_id"], &restored["restorable_until"]),
-        (&json!(id), &Value::Null)
-    );
-    assert_eq!(world.document(list).await, json!([]));
-    assert_eq!(
-        world.document("credentials list --team acme").await[0],
-        restored
-    );
-    let again = world
-        .failed(1, &format!("credentials restore --team acme {id}"))
-        .await;
-    assert!(
-        again.contains(&format!("team acme has no deleted credential {id}")),
-        "{again}"
-    );
-}
-
-#[tokio::test]
-async fn a_purge_asks_first_and_leaves_nothing() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    let (kept, id) = (
-        world.credential(&key, "kept").await,
-        world.credential(&key, "gone").await,
-    );
-    let purge = |id: &str, more: &str| format!("credentials purge --team acme {id} {more}");
-    world.failed(2, &purge(&id, "")).await;
-    let nobody = world.failed(1, &purge(&id, "--now")).await;
-    assert!(nobody.contains("nobody to ask"), "{nobody}");
-    // What lives is not purged.
-    let live = world.failed(1, &purge(&id, "--now --yes")).await;
-    assert!(live.contains("has no deleted credential"), "{live}");
-    world.delete(&key, &id).await;
-
-    world.ok(&purge(&id, "--now --yes")).await;
-    assert_eq!(
-        world
-            .document("credentials list --team acme --deleted")
-            .await,
-        json!([])
-    );
-    let sweep = world.cli("credentials sweep").await;
-    assert_eq!((sweep.code, sweep.out.as_str()), (0, ""), "{sweep:?}");
-    assert_eq!(sweep.err, "1 rows belong to credentials, 0 to nobody\n");
-    assert_eq!(
-        world.document("credentials list --team acme").await[0]["credential_id"],
-        kept
-    );
-    world.failed(1, &purge(&id, "--now --yes")).await;
-}
-
-#[tokio::test]
-async fn a_sweep_finds_what_belongs_to_nobody_and_destroys_it() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    world.credential(&key, "kept").await;
-    let lost = "01a20d6c-8830-7053-9037-e291033ddc44";
-    for (table, name, id) in [
-        ("SECRETS_TABLE", "secret_id", format!("app#{lost}")),
-        (
-            "SECRETS_TABLE",
-            "secret_id",
-            "grant#66beeef1-e496-4705-90ff-24e19db1dda3".to_owned(),
-        ),
-        (
-            "SECRETS_TABLE",
-            "secret_id",
-            "session#of-somebody-else".to_owned(),
-        ),
-        ("TOKEN_URLS_TABLE", "credential_id", lost.to_owned()),
-    ] {
-        let row = [
-            (name, id.as_str()),
-            ("team_id", "acme"),
-            ("url_id", lost),
-            ("dek", "sealed"),
-        ];
-        world.put_into(table, &row).await;
-    }
-
-    let said = world.cli("credentials sweep").await;
-    assert_eq!(said.code, 1, "{said:?}");
-    for found in [
-        format!("app#{lost}"),
-        "grant#66beeef1".to_owned(),
-        format!("token URLs of {lost}"),
-    ] {
-        assert!(said.out.contains(&found), "{said:?}");
-    }
-    assert!(
-        said.err.contains("3 rows belong to no credential"),
-        "{said:?}"
-    );
-    world.failed(2, "credentials sweep --yes").await;
-    world.ok("credentials sweep --destroy --yes").await;
-    assert_eq!(world.document("credentials sweep").await, json!([]));
-}
-
-#[tokio::test]
-async fn a_team_says_whether_its_grants_are_revoked() {
-    let world = World::new().await;
-    let made = world.document("teams create acme").await;
-    assert_eq!(made["revoke_on_delete"], false);
-    let set = world.document("teams set acme --revoke-on-delete on").await;
-    assert_eq!(
-        (&set["revoke_on_delete"], &set["rate"]),
-        (&json!(true), &made["rate"])
-    );
-    let set = world
-        .document("teams set acme --rate 3 --revoke-on-delete off")
-        .await;
-    assert_eq!(
-        (&set["revoke_on_delete"], &set["rate"]),
-        (&json!(false), &json!(3))
-    );
-    world
-        .failed(2, "teams set acme --revoke-on-delete perhaps")
-        .await;
 }
