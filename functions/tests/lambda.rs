@@ -141,6 +141,7 @@ impl World {
             port: 0,
             zoom_port: 0,
             elsewhere: Elsewhere::default(),
+            envelope_key: None,
         });
         let stack = stack.await.unwrap();
         let api = stack.api().as_str().trim_end_matches('/').to_owned();
