@@ -74,9 +74,9 @@ pub(crate) enum Error {
     )]
     NoCapsule,
     #[error(
-        "a capsule in the input is not whole, and nothing after it was done: copy its line once more, to its end. What came before it is stored"
+        "{failed} capsules are not stored, as the list says; the others are. Replay them again: doing it twice does no harm"
     )]
-    BrokenCapsule,
+    CapsulesLeft { failed: u32 },
     #[error(
         "team {team} has no deleted credential {id}: it was never deleted, or its time is over; `{PROGRAM} credentials list --team {team} --deleted` lists those that can be restored"
     )]

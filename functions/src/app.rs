@@ -37,6 +37,11 @@ impl<'a> App<'a> {
         }
     }
 
+    /// Whose it is.
+    pub(crate) fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
     /// One KMS call, the first time.
     pub(crate) async fn open(&self) -> Result<AppCredentials, ApiError> {
         let opened = self.opened.get_or_try_init(|| async {

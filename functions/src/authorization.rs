@@ -30,8 +30,8 @@ const RESERVE: Duration = Duration::from_secs(8);
 const LEAST: Duration = Duration::from_secs(2);
 /// Kept for the answer after a commit that took all the time there was.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
-/// How long a commit is tried that no spent code depends on.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a commit is tried that no spent code depends on: a try that hears nothing, and two more.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a profile is waited for, at most.
 const PROFILE: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,6 @@
 //! The recovery capsule: a pair of tokens that DynamoDB would not take, as one word in the log.
 //!
-//! It holds ciphertext and ids only. `cli capsule replay` writes it where it belongs, once DynamoDB is back; it opens
+//! It holds ciphertext and ids only, as CBOR in base64url: a third longer than the bytes, so that no log cuts it off. `cli capsule replay` writes it where it belongs, once DynamoDB is back; it opens
 //! nowhere else.
 
 use std::fmt;
@@ -51,7 +51,8 @@ impl Capsule {
     /// What its text begins with.
     pub const PREFIX: &str = "zcvcap1_";
 
-    pub(crate) fn new(team: &TeamId, grant: GrantId, pair: NewPair, writer: Uuid) -> Self {
+    /// Of the pair that `writer` could not write.
+    pub fn new(team: &TeamId, grant: GrantId, pair: NewPair, writer: Uuid) -> Self {
         Self {
             team: team.clone(),
             grant,
@@ -60,16 +61,28 @@ impl Capsule {
         }
     }
 
-    /// One line, at error.
-    pub(crate) fn log(&self, request_id: &str) {
-        let capsule = self.to_string();
-        tracing::error!(
-            request_id,
-            team = self.team.as_str(),
-            capsule,
-            grants_not_stored = 1_u32,
-            "a refreshed grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
-        );
+    /// One line, at error. Unless it is `shown` there, the pair is lost with it.
+    pub(crate) fn log(&self, request_id: &str, shown: bool) {
+        let (team, grant_id) = (self.team.as_str(), self.grant.to_string());
+        if shown {
+            let capsule = self.to_string();
+            tracing::error!(
+                request_id,
+                team,
+                grant_id,
+                capsule,
+                grants_not_stored = 1_u32,
+                "a refreshed grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
+            );
+        } else {
+            tracing::error!(
+                request_id,
+                team,
+                grant_id,
+                grants_not_stored = 1_u32,
+                "a refreshed grant could not be stored and is lost, since RECOVERY_CAPSULES is off: its user has to authorize again"
+            );
+        }
     }
 
     /// Stores the pair as the refresh would have. That it comes late is written down with it: someone may have sent
@@ -99,9 +112,9 @@ impl Capsule {
 
 impl fmt::Display for Capsule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Ids, numbers and bytes: it cannot fail.
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        write!(f, "{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(json))
+        let mut bytes = Vec::new();
+        ciborium::into_writer(self, &mut bytes).map_err(|_| fmt::Error)?;
+        write!(f, "{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -110,7 +123,7 @@ impl FromStr for Capsule {
 
     fn from_str(text: &str) -> Result<Self, NoCapsule> {
         let encoded = text.strip_prefix(Self::PREFIX).ok_or(NoCapsule)?;
-        let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NoCapsule)?;
-        serde_json::from_slice(&json).map_err(|_| NoCapsule)
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NoCapsule)?;
+        ciborium::from_reader(&*bytes).map_err(|_| NoCapsule)
     }
 }

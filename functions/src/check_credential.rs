@@ -1,9 +1,8 @@
 //! `POST /v2/zoom-credentials/{id}/check`
 
 use serde::Serialize;
-use shared::api_key::ApiKey;
 use shared::credential::{Credential, CredentialId, CredentialType, State};
-use shared::event::{Asked, By, Event, Happened, Outcome};
+use shared::event::{By, Event, Happened, Outcome};
 use shared::stores::{Keys, Profile, Requests, Stored};
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
@@ -14,8 +13,8 @@ use crate::access;
 use crate::app::App;
 use crate::body::Fields;
 use crate::error::{ApiError, Down};
-use crate::grants::{Grants, Use, Used};
-use crate::minting::{MARGIN, RESERVE, note, note_refresh, unread};
+use crate::grants::{Grants, Terms, Use, Used};
+use crate::minting::RESERVE;
 use crate::openapi::{
     BodyErrors, CheckCredential, CheckedCredential, MissingError, ReadErrors, WriteErrors,
 };
@@ -192,15 +191,16 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     })
     .await?;
     let id = stored.credential.credential_id;
-    let check = Check {
+    let grant = Use {
         grants,
         request,
-        key: &key,
+        team,
+        terms: &Terms::of_the_api(By::Check(key.hash().id()).into()),
     };
 
     let capabilities = match stored.credential.credential_type {
-        CredentialType::App => check.app(&stored).await?,
-        CredentialType::User => check.user(stored, meeting).await?,
+        CredentialType::App => grant.check_app(&stored).await?,
+        CredentialType::User => grant.check_user(stored, meeting).await?,
     };
 
     let state = grants.credentials.get(team, id).await?.credential.state;
@@ -212,32 +212,13 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     })
 }
 
-/// One check.
-struct Check<'a> {
-    grants: &'a Grants,
-    request: &'a Request,
-    key: &'a ApiKey,
-}
-
-impl Check<'_> {
-    fn asked(&self) -> Asked {
-        By::Check(self.key.hash().id()).into()
-    }
-
+impl Use<'_> {
     /// Tries an app's id and secret.
-    async fn app(&self, stored: &Stored) -> Result<Capabilities, ApiError> {
-        let Self {
-            grants,
-            request,
-            key,
-        } = self;
-        let app = App::new(grants, key.team(), stored, None);
+    async fn check_app(&self, stored: &Stored) -> Result<Capabilities, ApiError> {
+        let app = App::new(self.grants, self.team, stored, None);
         let app = app.open().await?;
-        let accepted = match grants
-            .zoom
-            .check_app(&app, request.time_left(RESERVE))
-            .await
-        {
+        let time_left = self.request.time_left(RESERVE);
+        let accepted = match self.grants.zoom.check_app(&app, time_left).await {
             // A refusal of this way to ask, and not of the app.
             Err(zoom::Error::Failed {
                 source: zoom::Fault::Refused(_),
@@ -252,24 +233,16 @@ impl Check<'_> {
     }
 
     /// Tries everything that a user's credential is for, with one access token.
-    async fn user(
+    async fn check_user(
         &self,
         stored: Stored,
         meeting: Option<MeetingId>,
     ) -> Result<Capabilities, ApiError> {
         let Self {
-            grants,
-            request,
-            key,
+            grants, request, ..
         } = self;
-        let (team, id) = (key.team(), stored.credential.credential_id);
-        let grant = Use {
-            grants,
-            request,
-            team,
-            margin: MARGIN,
-        };
-        let used = grant
+        let id = stored.credential.credential_id;
+        let used = self
             .call(stored, None, async |access| {
                 let time_left = request.time_left(RESERVE);
                 let api_url = access.api_url.as_ref();
@@ -280,15 +253,7 @@ impl Check<'_> {
                 }
             })
             .await;
-        note_refresh(
-            grants,
-            request,
-            team,
-            id,
-            &self.asked(),
-            used.as_ref().err(),
-        )
-        .await;
+        self.note_refresh(id, used.as_ref().err()).await;
         let used = match used {
             Ok(used) => used,
             Err(error) => {
@@ -309,15 +274,15 @@ impl Check<'_> {
         };
         let local_recording = meeting.map(|meeting| Wanted::LocalRecording { meeting });
         let (onbehalf, zak, local_recording, ()) = tokio::join!(
-            self.mint(&used, onbehalf),
-            self.mint(&used, Wanted::Zak { ttl: None }),
+            self.check_mint(&used, onbehalf),
+            self.check_mint(&used, Wanted::Zak { ttl: None }),
             async {
                 match local_recording {
-                    Some(wanted) => self.mint(&used, wanted).await,
+                    Some(wanted) => self.check_mint(&used, wanted).await,
                     None => Ok(by_consent(&used.stored)),
                 }
             },
-            self.learn_user(&used),
+            self.learn_profile(&used),
         );
         let profile = match used.outcome {
             Ok(Err(scope)) => Capability::missing(&scope),
@@ -333,11 +298,9 @@ impl Check<'_> {
     }
 
     /// Mints a token and throws it away.
-    async fn mint<T>(&self, used: &Used<T>, wanted: Wanted) -> Result<Capability, ApiError> {
+    async fn check_mint<T>(&self, used: &Used<T>, wanted: Wanted) -> Result<Capability, ApiError> {
         let Self {
-            grants,
-            request,
-            key,
+            grants, request, ..
         } = self;
         let Used { stored, access, .. } = used;
         let api_url = access.api_url.as_ref();
@@ -355,19 +318,19 @@ impl Check<'_> {
         let event = Event::new(Happened::Mint {
             token_type,
             meeting_id,
-            asked: self.asked(),
+            asked: self.terms.asked.clone(),
             outcome: match minted.code {
                 None => Outcome::Succeeded,
                 Some(code) => Outcome::Failed { code },
             },
         });
         let id = stored.credential.credential_id;
-        note(grants, request, key.team(), id, &event).await;
+        self.note(id, &event).await;
         Ok(minted)
     }
 
     /// Writes down who the user is, where that was not known or has changed.
-    async fn learn_user(&self, used: &Used<Result<Profile, String>>) {
+    async fn learn_profile(&self, used: &Used<Result<Profile, String>>) {
         let known = &used.stored.credential;
         let read = match &used.outcome {
             Ok(Ok(profile)) if *profile != profile_of(known) => Ok(profile.clone()),
@@ -376,7 +339,7 @@ impl Check<'_> {
             }),
             Ok(_) | Err(_) => return,
         };
-        if let Some(unread) = unread(self.key.team(), &used.stored, &used.access) {
+        if let Some(unread) = self.unread(&used.stored, &used.access) {
             unread
                 .learn(&self.grants.credentials, self.request, read)
                 .await;

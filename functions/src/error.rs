@@ -219,6 +219,9 @@ pub enum Down {
     /// This function, about to be stopped.
     #[error("too little of the invocation is left to spend a code or refresh token in")]
     OutOfTime,
+    /// DynamoDB or KMS, for longer than the caller can wait.
+    #[error("DynamoDB or KMS did not answer for as long as the caller can wait")]
+    Silent,
     /// The grant, which another invocation is refreshing.
     #[error("the grant is being refreshed elsewhere")]
     RefreshElsewhere,
@@ -271,7 +274,7 @@ impl ApiError {
             Self::Unavailable { source, .. } => match source {
                 Down::Kms(_) => Some(Outcome::KmsFailed),
                 Down::Zoom(_) => Some(Outcome::ZoomLimited),
-                Down::DynamoDb(_) | Down::OutOfTime | Down::RefreshElsewhere => None,
+                Down::DynamoDb(_) | Down::Silent | Down::OutOfTime | Down::RefreshElsewhere => None,
             },
             Self::Validation { .. }
             | Self::Integer { .. }
@@ -431,13 +434,19 @@ impl ApiError {
             Some(reason.clone())
         } else if let Self::MissingScope { scope } = self {
             Some(scope.clone())
-        } else if let Self::ZoomUnavailable { source, .. } = self {
+        } else if let Self::ZoomUnavailable { source, .. }
+        | Self::Unavailable {
+            source: Down::Zoom(source),
+            ..
+        } = self
+        {
             source.details()
-        } else if matches!(self, Self::NotAUserCredential) {
-            None
-        } else if self.status() == StatusCode::BAD_REQUEST {
-            return None;
         } else {
+            // Of the 400s only those of minting have it.
+            let minting = matches!(self, Self::NotAUserCredential);
+            if self.status() == StatusCode::BAD_REQUEST && !minting {
+                return None;
+            }
             None
         };
         Some(Details(said))
@@ -536,7 +545,7 @@ impl From<zoom::Error> for ApiError {
                 reason: format!("missing scope {scope}"),
                 blamed: Blamed::Grant,
             },
-            zoom::Error::Limited { retry_after } => Self::Unavailable {
+            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
                 source: Down::Zoom(error),
             },
@@ -567,7 +576,7 @@ impl ApiError {
             zoom::Error::NoUser { .. } => Self::ReconnectRequired {
                 reason: Reconnect::UserGone,
             },
-            zoom::Error::Limited { retry_after } => Self::Unavailable {
+            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
                 source: Down::Zoom(error),
             },

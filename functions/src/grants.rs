@@ -7,13 +7,13 @@
 use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use shared::cause::chain;
+use futures_util::{StreamExt, stream};
 use shared::credential::{GrantId, Reconnect, State, TeamId};
 use shared::envelope::{Envelope, SecretId};
-use shared::event::{Event, Happened};
+use shared::event::Asked;
 use shared::stores::{
     self, AppSecret, Authorized, Credentials, Events, GrantRef, GrantState, Part, Secrets, Stored,
     StoredGrant, Transaction,
@@ -25,15 +25,22 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::{ApiError, Down, RETRY_AFTER};
 use crate::opened::{Access, Opened};
+use crate::patience;
 use crate::refresh::{Dead, Refresh, Stop};
 use crate::request::Request;
 
 /// How often a mint starts over because grant or credential moved under it.
 const ROUNDS: usize = 5;
-/// How often a call is tried that Zoom refuses the access token of.
+/// How often a call is tried that Zoom refuses the access token of: with the one at hand, with another's, with ours.
 const CALLS: usize = 3;
-/// How long a change of state is tried.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a change of state is tried: a try that hears nothing, and two more.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long another's refresh is waited for, at most.
+const WAIT: Duration = Duration::from_secs(12);
+/// Kept for the answer after a wait that was for nothing.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How many of a grant's credentials are told of it at a time.
+const AT_ONCE: usize = 8;
 
 /// What using users' grants takes.
 #[derive(Debug)]
@@ -79,7 +86,9 @@ impl Grants {
         let Some(grant) = stored.grant else {
             return Err(ApiError::NotAUserCredential);
         };
-        if self.opened.get(grant.id, margin).is_some() {
+        // What an invalid credential's grant is, only its row knows.
+        let is_active = stored.credential.state == State::Active;
+        if is_active && self.opened.get(grant.id, margin).is_some() {
             return Ok(None);
         }
         let app = SecretId::App(stored.credential.credential_id);
@@ -95,13 +104,23 @@ pub(crate) struct Rows {
     pub(crate) app: AppSecret,
 }
 
+/// For whom a grant is used, and how soon they need an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Who asked.
+    pub(crate) asked: Asked,
+    /// How long an access token must still live to be used: beyond that it is refreshed first.
+    pub(crate) margin: Duration,
+    /// When the caller has to have an answer. A refresh that is ours takes what it takes; nothing else does.
+    pub(crate) answer_by: Timestamp,
+}
+
 /// One invocation that uses grants.
 pub(crate) struct Use<'a> {
     pub(crate) grants: &'a Grants,
     pub(crate) request: &'a Request,
     pub(crate) team: &'a TeamId,
-    /// How long an access token must still live to be used.
-    pub(crate) margin: Duration,
+    pub(crate) terms: &'a Terms,
 }
 
 /// What a call came to, and the credential as it is then.
@@ -146,9 +165,13 @@ impl Use<'_> {
             request: self.request,
             team: self.team,
             me: Uuid::new_v4(),
-            margin: self.margin,
+            margin: self.terms.margin,
+            give_up: Timestamp::now()
+                .plus(WAIT)
+                .min(self.terms.answer_by.minus(LAST_ANSWER)),
             revived: AtomicBool::new(false),
             sorted_by: None,
+            refreshed: AtomicU32::new(0),
         };
         let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
         let mut app = App::new(self.grants, self.team, &stored, app_row);
@@ -172,10 +195,9 @@ impl Use<'_> {
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Dead(dead)) => dead,
             };
-            if let Some(used) = self
-                .search(&refresh, &stored, &mut tried, &app, &call)
-                .await?
-            {
+            // Seldom, and large.
+            let search = Box::pin(self.search(&refresh, &stored, &mut tried, &app, &call));
+            if let Some(used) = search.await? {
                 return Ok(used);
             }
             match self.declare(&stored, id, &dead).await? {
@@ -194,7 +216,8 @@ impl Use<'_> {
         })
     }
 
-    /// The call with one grant. A dead access token is not a dead grant: it is refreshed, once.
+    /// The call with one grant. A dead access token is not a dead grant: it is refreshed, once. A token that we were
+    /// given just now, and that is refused all the same, says that something else is wrong with Zoom.
     async fn try_grant<T, F>(
         &self,
         refresh: &Refresh<'_>,
@@ -208,8 +231,14 @@ impl Use<'_> {
     {
         let opened = &self.grants.opened;
         let mut refused = None;
+        let mut known = match row {
+            // Read ahead, since memory has nothing or is not to be trusted.
+            Some(_) => None,
+            None => opened.get(id, self.terms.margin),
+        };
+        let before = refresh.refreshed.load(Ordering::Relaxed);
         for _ in 0..CALLS {
-            let access = match opened.get(id, self.margin).filter(|_| refused.is_none()) {
+            let access = match known.take() {
                 Some(access) => access,
                 None => refresh.access(id, row.take(), refused, app).await?,
             };
@@ -217,6 +246,9 @@ impl Use<'_> {
                 Err(zoom::Error::DeadAccess) => {
                     opened.forget(id);
                     refused = Some(access.generation);
+                    if refresh.refreshed.load(Ordering::Relaxed) > before {
+                        break;
+                    }
                 }
                 outcome => return Ok((access, outcome)),
             }
@@ -242,7 +274,8 @@ impl Use<'_> {
             secrets,
             ..
         } = self.grants;
-        let mut others = credentials.pair_of(self.team, stored).await?;
+        let by = self.terms.answer_by;
+        let mut others = patience::until(by, credentials.pair_of(self.team, stored)).await?;
         others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
         for other in others {
             let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
@@ -252,9 +285,14 @@ impl Use<'_> {
                 continue;
             }
             tried.push(grant.id);
-            let row = match secrets.grant(grant.id).await {
-                Err(stores::Error::NotFound) => continue,
-                row => row?,
+            let row = async {
+                match secrets.grant(grant.id).await {
+                    Err(stores::Error::NotFound) => Ok(None),
+                    row => row.map(Some),
+                }
+            };
+            let Some(row) = patience::until(by, row).await? else {
+                continue;
             };
             if row.state != GrantState::Active {
                 continue;
@@ -292,18 +330,20 @@ impl Use<'_> {
             grant,
             scopes: other.credential.scopes.clone(),
         };
-        let credentials = &self.grants.credentials;
-        match credentials.adopt(self.team, stored, &authorized).await {
-            Ok(adopted) => {
-                self.changed(&adopted, None).await;
-                adopted
-            }
-            // The token works all the same; the next mint finds the credential as it is by then.
-            Err(error) => {
-                self.warn(&error, "a working grant is not adopted yet");
-                stored.clone()
-            }
+        let adopted = self
+            .grants
+            .credentials
+            .adopt(self.team, stored, &authorized);
+        let adopted = self.best_effort("a working grant is not adopted yet", adopted);
+        // Where it is not, the token works all the same; the next mint finds the credential as it is by then.
+        let Some(adopted) = adopted.await else {
+            return stored.clone();
+        };
+        if stored.credential.state == State::Invalid {
+            self.note_change(adopted.credential.credential_id, None)
+                .await;
         }
+        adopted
     }
 
     /// Says that the user has to authorize again, if that is still so: of grant and credential in one transaction.
@@ -320,7 +360,7 @@ impl Use<'_> {
         } = self.grants;
         // Read when all else has failed: what has happened since the refusal counts.
         let now = match dead.row.state {
-            GrantState::Active => secrets.grant(id).await?,
+            GrantState::Active => patience::until(self.terms.answer_by, secrets.grant(id)).await?,
             GrantState::Reconnect(_) => dead.row.clone(),
         };
         let (reason, write) = match now.state {
@@ -340,17 +380,14 @@ impl Use<'_> {
         let message = message(reason, dead.words.as_deref());
         let credential = stored.credential.credential_id;
         let transaction = credentials.invalidate(self.team, credential, id, &message)?;
-        match transaction
-            .and(write)
-            .commit(Timestamp::now().plus(PATIENCE))
-            .await?
-        {
+        let until = Timestamp::now().plus(PATIENCE).min(self.terms.answer_by);
+        match transaction.and(write).commit(until).await? {
             Ok(()) => {}
             Err(Part::Credential) => return Ok(Declared::CredentialMoved),
             Err(_) => return Ok(Declared::GrantMoved),
         }
         self.request.trail().deeds.turned_invalid(reason);
-        self.changed(stored, Some(reason)).await;
+        self.note_change(credential, Some(reason)).await;
         let news = News::Dead { reason, message };
         self.tell_others(stored, id, &news).await;
         Ok(Declared::Dead(reason))
@@ -367,45 +404,46 @@ impl Use<'_> {
         if !(revived || invalid || stale) {
             return;
         }
-        let credentials = &self.grants.credentials;
-        let activated = credentials.activate(self.team, stored, id);
-        match self.with_check(activated, id, true).await {
-            Ok(true) if revived || invalid => self.changed(stored, None).await,
-            Ok(_) => {}
-            Err(error) => self.warn(&error, "a credential's state is not mended yet"),
+        let activated = self.grants.credentials.activate(self.team, stored, id);
+        let activated = self.with_check(activated, id, true);
+        let activated = self.best_effort("a credential's state is not mended yet", activated);
+        if activated.await == Some(true) && invalid {
+            self.note_change(credential.credential_id, None).await;
         }
         if revived || invalid {
             self.tell_others(stored, id, &News::Alive).await;
         }
     }
 
-    /// Gives the other credentials of a grant its state. Best effort: any mint mends what it finds.
+    /// Gives the other credentials of a grant its state. Any mint mends what it finds.
     async fn tell_others(&self, stored: &Stored, id: GrantId, news: &News) {
+        let others = self.grants.credentials.pair_of(self.team, stored);
+        let others = self.best_effort("other credentials of a grant are not told", others);
+        let others = others.await.unwrap_or_default().into_iter();
+        let others = others.filter(|other| other.grant.is_some_and(|grant| grant.id == id));
+        stream::iter(others)
+            .for_each_concurrent(AT_ONCE, |other| self.tell(other, id, news))
+            .await;
+    }
+
+    async fn tell(&self, other: Stored, id: GrantId, news: &News) {
         let credentials = &self.grants.credentials;
-        let others = match credentials.pair_of(self.team, stored).await {
-            Ok(others) => others,
-            Err(error) => return self.warn(&error, "other credentials of a grant are not told"),
+        let credential = other.credential.credential_id;
+        let (change, reason) = match (news, other.credential.state) {
+            (News::Alive, State::Invalid) => (credentials.activate(self.team, &other, id), None),
+            (News::Dead { reason, message }, State::Active) => {
+                let change = credentials.invalidate(self.team, credential, id, message);
+                (change, Some(*reason))
+            }
+            (News::Alive, State::Active) | (News::Dead { .. }, State::Invalid) => return,
         };
-        for other in others {
-            if other.grant.is_none_or(|grant| grant.id != id) {
-                continue;
+        let told = self.with_check(change, id, reason.is_none());
+        let told = self.best_effort("another credential of a grant is not told", told);
+        if told.await == Some(true) {
+            if let Some(reason) = reason {
+                self.request.trail().deeds.turned_invalid(reason);
             }
-            let (change, usable, reason) = match (news, other.credential.state) {
-                (News::Alive, State::Invalid) => {
-                    (credentials.activate(self.team, &other, id), true, None)
-                }
-                (News::Dead { reason, message }, State::Active) => {
-                    let other = other.credential.credential_id;
-                    let change = credentials.invalidate(self.team, other, id, message);
-                    (change, false, Some(*reason))
-                }
-                (News::Alive, State::Active) | (News::Dead { .. }, State::Invalid) => continue,
-            };
-            match self.with_check(change, id, usable).await {
-                Ok(true) => self.changed(&other, reason).await,
-                Ok(false) => {}
-                Err(error) => self.warn(&error, "another credential of a grant is not told"),
-            }
+            self.note_change(credential, reason).await;
         }
     }
 
@@ -419,30 +457,6 @@ impl Use<'_> {
         let transaction = change?.and(self.grants.secrets.still(id, usable)?);
         let until = Timestamp::now().plus(PATIENCE);
         Ok(transaction.commit(until).await?.is_ok())
-    }
-
-    /// Writes down that a credential's state has changed: to active, or for a reason to invalid.
-    async fn changed(&self, stored: &Stored, reason: Option<Reconnect>) {
-        let state = match reason {
-            Some(_) => State::Invalid,
-            None => State::Active,
-        };
-        let event = Event::new(Happened::StateChange {
-            state,
-            reason: reason.map(Reconnect::as_str),
-        });
-        let id = stored.credential.credential_id;
-        if let Err(error) = self.grants.events.record(self.team, id, &event).await {
-            self.warn(&error, "a change of state is missing among the events");
-        }
-    }
-
-    fn warn(&self, error: &stores::Error, what: &'static str) {
-        tracing::warn!(
-            request_id = self.request.id(),
-            cause = chain(error),
-            "{what}"
-        );
     }
 }
 

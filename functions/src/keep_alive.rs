@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::{ApiError, Down};
-use crate::grants::{Grants, Use};
-use crate::minting::{MARGIN, learn_user, note_refresh, noted};
+use crate::grants::{Grants, Terms, Use};
+use crate::minting::MARGIN;
 use crate::refresh::{Refresh, Stop};
 use crate::request::{self, Request};
 
@@ -40,6 +40,8 @@ const LEAST: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_secs(90);
 /// When a grant is tried again that could not be refreshed.
 const AGAIN: Duration = Duration::from_hours(24);
+/// How long an access token must still live to revoke with it.
+const LIVES: Duration = Duration::from_mins(1);
 /// How often a revocation is tried that Zoom refuses the access token of.
 const REVOKES: usize = 2;
 /// After so many refreshes whose outcome is unknown, the run ends.
@@ -256,7 +258,9 @@ impl Run<'_> {
             request,
             team,
             me: Uuid::new_v4(),
-            margin: MARGIN,
+            margin: LIVES,
+            give_up: deadline,
+            refreshed: AtomicU32::new(0),
             revived: AtomicBool::new(false),
             // Whatever keeps it from being revoked after that, a crash too: it comes up again.
             sorted_by: Some(self.before.plus(AGAIN)),
@@ -307,16 +311,20 @@ impl Run<'_> {
             grants,
             request,
             team,
-            margin: MARGIN,
+            terms: &Terms {
+                asked: By::KeepAlive.into(),
+                margin: MARGIN,
+                answer_by: deadline,
+            },
         };
         let used = grant.call(stored.clone(), None, async |_| Ok(())).await;
         let error = used.as_ref().err();
         let code = error.map(ApiError::code);
-        note_refresh(grants, request, team, id, &By::KeepAlive.into(), error).await;
+        grant.note_refresh(id, error).await;
         let deeds = &request.trail().deeds;
         let outcome = match used {
             Ok(used) => {
-                learn_user(grants, request, team, &used.stored, &used.access).await;
+                grant.learn_user(&used.stored, &used.access).await;
                 Ok(if deeds.has_refreshed() {
                     Became::Refreshed
                 } else {
@@ -324,7 +332,10 @@ impl Run<'_> {
                 })
             }
             Err(ApiError::ReconnectRequired { .. }) => Ok(Became::Dead),
-            Err(error) => Err(noted(grants, request, team, &stored, error).await),
+            Err(error) => {
+                grant.note_failure(&stored, &error).await;
+                Err(error)
+            }
         };
         let counts = deeds.counts();
         tracing::info!(
@@ -365,7 +376,7 @@ impl Run<'_> {
         match down {
             Some(Down::OutOfTime | Down::RefreshElsewhere) => return Became::Left,
             // Ours are down: the next run finds everything as it is.
-            Some(Down::DynamoDb(_) | Down::Kms(_)) => {
+            Some(Down::DynamoDb(_) | Down::Kms(_) | Down::Silent) => {
                 self.troubles.store(TROUBLES, Ordering::Relaxed);
                 return Became::Left;
             }

@@ -38,4 +38,6 @@ mod filter;
 mod idempotency;
 mod minting;
 mod opened;
+mod patience;
+mod record;
 mod refresh;

@@ -43,7 +43,6 @@ pub async fn handle(
     token_urls: &TokenUrls,
     request: &Request,
 ) -> Reply {
-    // All three are read together; nothing is answered before the key is good and the credential its team's.
     let key = access::api_key(request)?;
     let team = key.team();
 
@@ -51,15 +50,13 @@ pub async fn handle(
         let id = request.credential_id()?;
         let limit = filter::limit(request)?.unwrap_or(DEFAULT_LIMIT);
         let after = filter::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes);
-        let (credential, page) = tokio::join!(
-            credentials.get(team, id),
-            token_urls.page(team, id, after, limit)
-        );
-        credential?;
-        Ok::<_, ApiError>(page?)
+        credentials.get(team, id).await?;
+        Ok::<_, ApiError>((id, limit, after))
     });
     Needs::Read.met_by(verified?)?;
-    let page = read?;
+    let (id, limit, after) = read?;
+    // Only then: of what the id names, all belongs to whoever has the credential, and that may be another team.
+    let page = token_urls.page(team, id, after, limit).await?;
 
     reply::page(
         page.urls,

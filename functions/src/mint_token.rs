@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use crate::access::{self, Needs};
 use crate::body::Fields;
 use crate::error::ApiError;
-use crate::grants::Grants;
-use crate::minting::{self, Ready, Terms, Wanted};
+use crate::grants::{Grants, Terms, Use};
+use crate::minting::{Ready, Wanted};
 use crate::openapi::{
     BodyErrors, MintErrors, MintToken, MintedToken, MissingError, ReadErrors, WriteErrors,
 };
@@ -208,7 +208,13 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let credential_id = stored.credential.credential_id;
     request.trail().credential.get_or_init(|| credential_id);
 
-    let minted = minting::mint(grants, request, team, stored, ready, &terms).await?;
+    let grant = Use {
+        grants,
+        request,
+        team,
+        terms: &terms,
+    };
+    let minted = grant.mint(stored, ready).await?;
 
     reply::ok(Handed {
         r#type: minted.token_type,

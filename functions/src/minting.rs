@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use shared::cause::chain;
-use shared::credential::{CredentialId, Reconnect, TeamId};
+use shared::credential::CredentialId;
 use shared::envelope::SecretId;
 use shared::event::{Asked, Event, Happened, Outcome};
 use shared::sdk_jwt::{self, MeetingRole};
-use shared::stores::{self, AppSecret, Authorized, Stored};
+use shared::stores::{self, AppSecret, Stored};
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
 use shared::zoom;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::app::App;
-use crate::authorization::Unread;
 use crate::error::ApiError;
-use crate::grants::{Grants, Rows, UNREADABLE_PROFILE, Use, Used};
+use crate::grants::{Grants, Rows, Terms, Use, Used};
 use crate::opened::Access;
-use crate::request::Request;
 
 /// Kept for the answer after Zoom's.
 pub(crate) const RESERVE: Duration = Duration::from_secs(2);
@@ -44,17 +43,6 @@ pub(crate) enum Wanted {
         /// How long it lives.
         ttl: Duration,
     },
-}
-
-/// How soon the answer is needed, and by whom.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    /// Who asked.
-    pub(crate) asked: Asked,
-    /// How long an access token must still live to be used: beyond that it is refreshed first.
-    pub(crate) margin: Duration,
-    /// When the caller has to have an answer: Zoom's token is waited for no longer, but for [`LEAST`] in any case.
-    pub(crate) answer_by: Timestamp,
 }
 
 impl Terms {
@@ -129,130 +117,75 @@ impl Ready {
     }
 }
 
-/// Mints a token. It is on record before it is released; a mint that fails is on record as that.
-pub(crate) async fn mint(
-    grants: &Grants,
-    request: &Request,
-    team: &TeamId,
-    stored: Stored,
-    ready: Ready,
-    terms: &Terms,
-) -> Result<Minted, ApiError> {
-    let (token_type, meeting_id) = (ready.token_type(), ready.meeting().cloned());
-    let event = |outcome| Happened::Mint {
-        token_type,
-        meeting_id: meeting_id.clone(),
-        asked: terms.asked.clone(),
-        outcome,
-    };
-    let record = Event::new(event(Outcome::Succeeded));
-    let id = stored.credential.credential_id;
-    let minted = match ready {
-        Ready::SdkJwt { meeting, ttl, app } => {
-            let app = App::new(grants, team, &stored, Some(app));
-            let (app, recorded) = tokio::join!(app.open(), grants.events.record(team, id, &record));
-            app.and_then(|app| {
-                recorded?;
-                let (token, expires_at) = sdk_jwt::sign(&app, meeting.as_ref(), ttl);
-                Ok(Minted {
-                    token_type,
-                    token,
-                    expires_at,
-                })
-            })
-        }
-        Ready::Zoom { wanted, rows } => {
-            let mint = AtZoom {
-                grants,
-                request,
-                team,
-                wanted: &wanted,
-                terms,
-                record: &record,
-            };
-            mint.mint(stored, rows.map(|rows| *rows)).await
-        }
-    };
-    match &minted {
-        Ok(_) => request.trail().deeds.minted(),
-        Err(error) => {
-            let outcome = Outcome::Failed { code: error.code() };
-            let failed = Event {
-                id: record.id,
-                what: event(outcome),
-            };
-            note(grants, request, team, id, &failed).await;
-            note_refresh(grants, request, team, id, &terms.asked, Some(error)).await;
-        }
-    }
-    minted
-}
-
-/// Writes down that this request has refreshed the grant; or with the `error` that was answered, that it failed to.
-pub(crate) async fn note_refresh(
-    grants: &Grants,
-    request: &Request,
-    team: &TeamId,
-    id: CredentialId,
-    asked: &Asked,
-    error: Option<&ApiError>,
-) {
-    let deeds = &request.trail().deeds;
-    let outcome = match error {
-        None if deeds.has_refreshed() => Outcome::Succeeded,
-        Some(error) if deeds.has_failed_to_refresh() => Outcome::Failed { code: error.code() },
-        None | Some(_) => return,
-    };
-    let refresh = Event::new(Happened::Refresh {
-        asked: asked.clone(),
-        outcome,
-    });
-    note(grants, request, team, id, &refresh).await;
-}
-
-/// Writes an event that nothing depends on.
-pub(crate) async fn note(
-    grants: &Grants,
-    request: &Request,
-    team: &TeamId,
-    id: CredentialId,
-    event: &Event,
-) {
-    if let Err(error) = grants.events.record(team, id, event).await {
-        let cause = chain(&error);
-        tracing::warn!(request_id = request.id(), cause, "an event is missing");
-    }
-}
-
-/// One mint at Zoom.
-struct AtZoom<'a> {
-    grants: &'a Grants,
-    request: &'a Request,
-    team: &'a TeamId,
-    wanted: &'a zoom::Wanted,
-    terms: &'a Terms,
-    /// Says that the token was released.
-    record: &'a Event,
-}
-
-impl AtZoom<'_> {
-    async fn mint(&self, stored: Stored, rows: Option<Rows>) -> Result<Minted, ApiError> {
-        let Self {
-            grants,
-            request,
-            team,
-            ..
-        } = *self;
-        let grant = Use {
-            grants,
-            request,
-            team,
-            margin: self.terms.margin,
+impl Use<'_> {
+    /// Mints a token. It is on record before it is released; a mint that fails is on record as that.
+    pub(crate) async fn mint(&self, stored: Stored, ready: Ready) -> Result<Minted, ApiError> {
+        let (token_type, meeting_id) = (ready.token_type(), ready.meeting().cloned());
+        let event = |outcome| Happened::Mint {
+            token_type,
+            meeting_id: meeting_id.clone(),
+            asked: self.terms.asked.clone(),
+            outcome,
         };
-        let seen = stored.clone();
+        let record = Event::new(event(Outcome::Succeeded));
         let id = stored.credential.credential_id;
-        let used = grant
-            .call(stored, rows, |access| self.ask(id, access))
+        let minted = match ready {
+            Ready::SdkJwt { meeting, ttl, app } => {
+                let app = App::new(self.grants, self.team, &stored, Some(app));
+                self.sign(app, meeting, ttl, &record).await
+            }
+            Ready::Zoom { wanted, rows } => {
+                let rows = rows.map(|rows| *rows);
+                // A future of many kilobytes, of which a debug build copies every one from frame to frame.
+                Box::pin(self.mint_at_zoom(stored, rows, &wanted, &record)).await
+            }
+        };
+        match &minted {
+            Ok(_) => self.request.trail().deeds.minted(),
+            Err(error) => {
+                let outcome = Outcome::Failed { code: error.code() };
+                let failed = Event {
+                    id: record.id,
+                    what: event(outcome),
+                };
+                tokio::join!(self.note(id, &failed), self.note_refresh(id, Some(error)));
+            }
+        }
+        minted
+    }
+
+    async fn sign(
+        &self,
+        app: App<'_>,
+        meeting: Option<(MeetingId, MeetingRole)>,
+        ttl: Duration,
+        record: &Event,
+    ) -> Result<Minted, ApiError> {
+        let id = app.credential();
+        let recorded = self.grants.events.record(self.team, id, record);
+        let (app, recorded) = tokio::join!(app.open(), recorded);
+        let app = app?;
+        recorded?;
+        let (token, expires_at) = sdk_jwt::sign(&app, meeting.as_ref(), ttl);
+        Ok(Minted {
+            token_type: TokenType::SdkJwt,
+            token,
+            expires_at,
+        })
+    }
+
+    async fn mint_at_zoom(
+        &self,
+        seen: Stored,
+        rows: Option<Rows>,
+        wanted: &zoom::Wanted,
+        record: &Event,
+    ) -> Result<Minted, ApiError> {
+        let id = seen.credential.credential_id;
+        let used = self
+            .call(seen.clone(), rows, |access| {
+                self.ask(id, access, wanted, record)
+            })
             .await;
         let Used {
             outcome,
@@ -260,19 +193,23 @@ impl AtZoom<'_> {
             access,
         } = match used {
             Ok(used) => used,
-            Err(error) => return Err(noted(grants, request, team, &seen, error).await),
+            Err(error) => {
+                self.note_failure(&seen, &error).await;
+                return Err(error);
+            }
         };
         let (minted, recorded, asked_at) = match outcome {
-            Ok(minted) => minted,
+            Ok(released) => released,
             Err(error) => {
                 let error = ApiError::of_minting(error);
-                return Err(noted(grants, request, team, &stored, error).await);
+                self.note_failure(&stored, &error).await;
+                return Err(error);
             }
         };
         recorded?;
-        learn_user(grants, request, team, &stored, &access).await;
+        self.learn_user(&stored, &access).await;
         Ok(Minted {
-            token_type: self.wanted.token_type(),
+            token_type: wanted.token_type(),
             token: minted.token,
             expires_at: asked_at.plus(minted.lives.unwrap_or(LIFETIME)),
         })
@@ -283,100 +220,31 @@ impl AtZoom<'_> {
         &self,
         id: CredentialId,
         access: Arc<Access>,
+        wanted: &zoom::Wanted,
+        record: &Event,
     ) -> Result<(zoom::Minted, Result<(), stores::Error>, Timestamp), zoom::Error> {
         let Self {
-            grants,
-            request,
-            team,
-            ..
-        } = *self;
+            grants, request, ..
+        } = self;
         let asked_at = Timestamp::now();
         let patience = asked_at.until(self.terms.answer_by).max(LEAST);
         let time_left = request.time_left(RESERVE).min(patience);
         let api_url = access.api_url.as_ref();
+        let recorded = async {
+            let recorded = grants.events.record(self.team, id, record);
+            let silent = |source: Elapsed| stores::Error::Unavailable {
+                operation: "PutItem",
+                source: source.into(),
+            };
+            timeout(time_left, recorded)
+                .await
+                .unwrap_or_else(|source| Err(silent(source)))
+        };
         let (minted, recorded, ()) = tokio::join!(
-            grants
-                .zoom
-                .mint(api_url, &access.token, self.wanted, time_left),
-            grants.events.record(team, id, self.record),
-            note_refresh(grants, request, team, id, &self.terms.asked, None),
+            grants.zoom.mint(api_url, &access.token, wanted, time_left),
+            recorded,
+            self.note_refresh(id, None),
         );
         Ok((minted?, recorded, asked_at))
     }
-}
-
-/// Completes what the authorizing call could not: who the user is.
-pub(crate) async fn learn_user(
-    grants: &Grants,
-    request: &Request,
-    team: &TeamId,
-    stored: &Stored,
-    access: &Access,
-) {
-    let credential = &stored.credential;
-    let unreadable = credential
-        .last_error_message
-        .as_ref()
-        .is_some_and(|message| message.starts_with(UNREADABLE_PROFILE));
-    if credential.zoom_user_id.is_some() || unreadable {
-        return;
-    }
-    if let Some(unread) = unread(team, stored, access) {
-        unread
-            .complete(&grants.credentials, &grants.zoom, request)
-            .await;
-    }
-}
-
-/// What is to be learnt of a credential's grant.
-pub(crate) fn unread<'a>(
-    team: &'a TeamId,
-    stored: &'a Stored,
-    access: &'a Access,
-) -> Option<Unread<'a>> {
-    Some(Unread {
-        team,
-        client_id: &stored.client_id,
-        id: stored.credential.credential_id,
-        authorized: Authorized {
-            grant: stored.grant?,
-            scopes: stored.credential.scopes.clone(),
-        },
-        sent_at: access.authorize_sent_at,
-        access: &access.token,
-        api_url: access.api_url.as_ref(),
-    })
-}
-
-/// Writes down what the team has to do something about, where the credential does not say so already.
-pub(crate) async fn noted(
-    grants: &Grants,
-    request: &Request,
-    team: &TeamId,
-    stored: &Stored,
-    error: ApiError,
-) -> ApiError {
-    let message = if let ApiError::AppMisconfigured { reason } = &error {
-        format!("app refused: {reason}")
-    } else if let ApiError::MissingScope { scope } = &error {
-        format!("missing scope {scope}")
-    } else if let ApiError::ReconnectRequired {
-        reason: gone @ Reconnect::UserGone,
-    } = &error
-    {
-        format!("{}: Zoom does not know the user any more", gone.as_str())
-    } else {
-        return error;
-    };
-    if stored.credential.last_error_message.as_ref() != Some(&message) {
-        let gone = matches!(error, ApiError::ReconnectRequired { .. });
-        let noted = grants
-            .credentials
-            .note_failure(team, stored, &message, gone);
-        if let Err(failed) = noted.await {
-            let cause = chain(&failed);
-            tracing::warn!(request_id = request.id(), cause, "a failure is not noted");
-        }
-    }
-    error
 }

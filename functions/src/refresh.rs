@@ -6,16 +6,17 @@
 //! commit is conditional on the generation alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use shared::credential::{GrantId, Reconnect, TeamId};
 use shared::envelope::{Binding, DataKey, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
-use shared::stores::{Acquired, GrantState, Kept, Lease, NewPair, Secrets, StoredGrant};
+use shared::stores::{self, Acquired, GrantState, Kept, Lease, NewPair, Secrets, StoredGrant};
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Tokens};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -23,6 +24,7 @@ use crate::capsule::Capsule;
 use crate::error::{ApiError, Down, RETRY_AFTER};
 use crate::grants::Grants;
 use crate::opened::Access;
+use crate::patience;
 use crate::request::Request;
 
 /// Less than this is no time to begin a refresh in.
@@ -35,8 +37,8 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 const CLOCKS: Duration = Duration::from_secs(2);
 /// An acquire that took longer has used up the time that was measured before it.
 const SLOW_ACQUIRE: Duration = Duration::from_secs(5);
-/// How long another's refresh is waited for.
-const WAIT: Duration = Duration::from_secs(12);
+/// A refresh is sent again only where Zoom would have so long to answer it.
+const AGAIN: Duration = Duration::from_secs(20);
 /// How long an access token must live to be tried while another refreshes.
 const LAST_USE: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,10 @@ pub(crate) struct Refresh<'a> {
     pub(crate) me: Uuid,
     /// How long an access token must still live to be used.
     pub(crate) margin: Duration,
+    /// Until when another's refresh is waited for.
+    pub(crate) give_up: Timestamp,
+    /// How many pairs we have had from Zoom and stored.
+    pub(crate) refreshed: AtomicU32,
     /// Whether a grant lives that was declared dead: its credentials have to be told.
     pub(crate) revived: AtomicBool,
     /// What the schedule is to sort a refreshed grant by, where it is not to be left alone for weeks.
@@ -118,11 +124,10 @@ impl Refresh<'_> {
         refused: Option<u64>,
         app: &App<'_>,
     ) -> Result<Arc<Access>, Stop> {
-        let give_up = Timestamp::now().plus(WAIT);
         loop {
             let read = match row.take() {
                 Some(row) => row,
-                None => self.grants.secrets.grant(id).await?,
+                None => self.read(id).await?,
             };
             if let GrantState::Reconnect(reason) = read.state {
                 return Err(Stop::Dead(Box::new(Dead {
@@ -135,6 +140,16 @@ impl Refresh<'_> {
             if accepted && lasts(&read, self.margin) {
                 let pair = self.open(id, &read).await?;
                 return Ok(self.opened(id, &read, pair));
+            }
+            let is_leased = read.lease.is_some_and(|lease| lease.holder != self.me)
+                && read.is_leased(Timestamp::now());
+            if is_leased {
+                // An old access token may do until the other's refresh kills it.
+                if accepted && lasts(&read, LAST_USE) {
+                    return Ok(Arc::new(access(&read, self.open(id, &read).await?)));
+                }
+                row = Some(self.wait(id, read).await?);
+                continue;
             }
             if self.request.time_left(Duration::ZERO) < LEAST {
                 // An old access token is better than none.
@@ -163,11 +178,11 @@ impl Refresh<'_> {
                     }
                 }
                 Acquired::Refused(now) if now.generation() == read.generation() => {
-                    // An old access token may do until the other's refresh kills it.
+                    // Another was first, since we looked.
                     if accepted && lasts(&read, LAST_USE) {
                         return Ok(Arc::new(access(&read, keys.pair)));
                     }
-                    row = Some(self.wait(id, *now, give_up).await?);
+                    row = Some(self.wait(id, *now).await?);
                 }
                 Acquired::Refused(now) => row = Some(*now),
             }
@@ -178,6 +193,10 @@ impl Refresh<'_> {
         let access = Arc::new(access(row, pair));
         self.grants.opened.keep(id, access.clone());
         access
+    }
+
+    async fn read(&self, id: GrantId) -> Result<StoredGrant, ApiError> {
+        patience::until(self.give_up, self.grants.secrets.grant(id)).await
     }
 
     fn binding(&self, id: GrantId) -> Binding {
@@ -191,14 +210,19 @@ impl Refresh<'_> {
         // An active grant has them.
         let gone = || ApiError::Internal("the tokens are destroyed".into());
         let sealed = row.sealed.as_ref().ok_or_else(gone)?;
-        let opened = self.grants.envelope.open(&self.binding(id), sealed).await?;
-        Ok(opened.try_into()?)
+        let binding = self.binding(id);
+        let opened = self.grants.envelope.open(&binding, sealed);
+        Ok(patience::until(self.give_up, opened).await?.try_into()?)
     }
 
     /// All that KMS has to give, before anything is spent.
     async fn keys(&self, id: GrantId, row: &StoredGrant, app: &App<'_>) -> Result<Keys, ApiError> {
-        let next = async { Ok(self.grants.envelope.data_key(self.binding(id)).await?) };
-        let (pair, app, next) = tokio::try_join!(self.open(id, row), app.open(), next)?;
+        let next = self.grants.envelope.data_key(self.binding(id));
+        let (pair, app, next) = tokio::try_join!(
+            self.open(id, row),
+            patience::until(self.give_up, app.open()),
+            patience::until(self.give_up, next),
+        )?;
         Ok(Keys { pair, app, next })
     }
 
@@ -211,8 +235,15 @@ impl Refresh<'_> {
         let acquired = self
             .grants
             .secrets
-            .acquire(id, row.generation(), lease, Timestamp::now())
-            .await;
+            .acquire(id, row.generation(), lease, Timestamp::now());
+        let acquired = timeout(SLOW_ACQUIRE, acquired)
+            .await
+            .unwrap_or_else(|silent| {
+                Err(stores::Error::Unavailable {
+                    operation: "UpdateItem",
+                    source: silent.into(),
+                })
+            });
         let ours = match &acquired {
             // It may have been taken and the answer lost; nothing was sent.
             Err(_) => Some(false),
@@ -242,18 +273,13 @@ impl Refresh<'_> {
     }
 
     /// Waits for another's refresh: the row once it has moved or the lease is free.
-    async fn wait(
-        &self,
-        id: GrantId,
-        held: StoredGrant,
-        give_up: Timestamp,
-    ) -> Result<StoredGrant, ApiError> {
+    async fn wait(&self, id: GrantId, held: StoredGrant) -> Result<StoredGrant, ApiError> {
         let mut pause = Duration::from_millis(100);
         let mut row = held;
         while row.state == GrantState::Active && row.is_leased(Timestamp::now()) {
             let until = row.lease.map_or(0, |lease| lease.until);
             let rest = Timestamp::now().until(Timestamp::from_millis(until));
-            if Timestamp::now().plus(pause) >= give_up {
+            if Timestamp::now().plus(pause) >= self.give_up {
                 return Err(ApiError::Unavailable {
                     retry_after: rest.clamp(Duration::from_secs(1), Duration::from_secs(5)),
                     source: Down::RefreshElsewhere,
@@ -261,7 +287,7 @@ impl Refresh<'_> {
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 3 / 2).min(Duration::from_millis(500));
-            let now = self.grants.secrets.grant(id).await?;
+            let now = self.read(id).await?;
             let moved = now.generation() != row.generation();
             row = now;
             if moved {
@@ -285,6 +311,11 @@ impl Refresh<'_> {
             return Ok(Outcome::Moved);
         }
         if let Some(stash) = &now.stash {
+            // Another token to spend: its answer too must be waited for.
+            if self.request.time_left(Duration::ZERO) < LEAST {
+                self.let_go(&held).await;
+                return Err(unavailable(Down::OutOfTime).into());
+            }
             let opened = self
                 .grants
                 .envelope
@@ -344,10 +375,7 @@ impl Refresh<'_> {
             let time_left = self.request.time_left(RESERVE);
             self.request.trail().deeds.refresh_sent();
             let error = match self.grants.zoom.refresh(app, refresh, time_left).await {
-                Ok(tokens) => {
-                    self.request.trail().deeds.refreshed();
-                    return Ok(Ok(tokens));
-                }
+                Ok(tokens) => return Ok(Ok(tokens)),
                 Err(zoom::Error::Grant { reason }) => return Ok(Err(reason)),
                 Err(error) => error,
             };
@@ -368,14 +396,24 @@ impl Refresh<'_> {
                 | zoom::Error::Limited { .. }
                 | zoom::Error::Silent => break error,
             };
-            if !again || self.request.time_left(RESERVE) < pause + Duration::from_secs(2) {
+            let in_time = |pause| self.request.time_left(RESERVE) >= pause + AGAIN;
+            if !again || !in_time(pause) {
                 break error;
             }
             again = false;
             tokio::time::sleep(pause).await;
+            // We may have slept longer, frozen.
+            if !in_time(Duration::ZERO) {
+                break error;
+            }
         };
         self.let_go(held).await;
         Err(Stop::Failed(ApiError::of_minting(error)))
+    }
+
+    fn stored(&self) {
+        self.refreshed.fetch_add(1, Ordering::Relaxed);
+        self.request.trail().deeds.refreshed();
     }
 
     /// Commits the pair that Zoom gave, or sees to it that it is not lost.
@@ -402,6 +440,7 @@ impl Refresh<'_> {
         .await
         {
             Ok(Landed::Current { revived }) => {
+                self.stored();
                 self.revived.fetch_or(revived, Ordering::Relaxed);
                 let access = Arc::new(Access {
                     token: tokens.pair.access,
@@ -414,15 +453,14 @@ impl Refresh<'_> {
                 Ok(Outcome::Done(access))
             }
             Ok(Landed::Beside { revived }) => {
+                self.stored();
                 self.revived.fetch_or(revived, Ordering::Relaxed);
                 Ok(Outcome::Moved)
             }
             Ok(Landed::Nowhere) => Ok(Outcome::Moved),
             Err(error) => {
-                if self.grants.capsules {
-                    let capsule = Capsule::new(self.team, held.id, pair, self.me);
-                    capsule.log(self.request.id());
-                }
+                let capsule = Capsule::new(self.team, held.id, pair, self.me);
+                capsule.log(self.request.id(), self.grants.capsules);
                 Err(Stop::Failed(ApiError::Internal(error.into())))
             }
         }
@@ -454,21 +492,21 @@ pub(crate) async fn store(
     writer: Uuid,
     drop_stash: bool,
     until: Timestamp,
-) -> Result<Landed, shared::stores::Error> {
+) -> Result<Landed, stores::Error> {
     let generation = pair.sealed.generation();
     let before = generation.saturating_sub(1);
     let committed = secrets.commit(id, before, pair, writer, drop_stash, until);
     match committed.await {
         Ok(Kept::Stored { revived }) => return Ok(Landed::Current { revived }),
         Ok(Kept::Moved(_)) => {}
-        Err(shared::stores::Error::NotFound) => return Ok(Landed::Nowhere),
+        Err(stores::Error::NotFound) => return Ok(Landed::Nowhere),
         Err(error) => return Err(error),
     }
     match secrets.stash(id, &pair.sealed, until).await {
         Ok(Kept::Stored { revived }) => Ok(Landed::Beside { revived }),
         Ok(Kept::Moved(now)) if now.sealed.is_none() => Ok(Landed::Nowhere),
-        Err(shared::stores::Error::NotFound) => Ok(Landed::Nowhere),
-        Ok(Kept::Moved(_)) => Err(shared::stores::Error::Conflict),
+        Err(stores::Error::NotFound) => Ok(Landed::Nowhere),
+        Ok(Kept::Moved(_)) => Err(stores::Error::Conflict),
         Err(error) => Err(error),
     }
 }

@@ -3,22 +3,23 @@
 //! The URL is the key: two vendors send no header. Whoever has none hears one answer, after one read at the most, and
 //! after none where the token's checksum is wrong. KMS and Zoom are called for those who have one.
 
+use std::future::Future;
 use std::time::Duration;
 
-use shared::cause::chain;
 use shared::event::{Asked, By};
 use shared::stores::{self, Counted, Keys, Requests, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
-use shared::token_url::{TokenUrl, UrlToken, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlTokenType};
 use shared::zoom;
 
 use crate::access;
 use crate::dialect::Dialect;
 use crate::error::{ApiError, ErrorBody};
-use crate::grants::Grants;
-use crate::minting::{self, Minted, Ready, Terms, Wanted};
+use crate::grants::{Grants, Terms, Use};
+use crate::minting::{Ready, Wanted};
 use crate::openapi::{BotQuery, BotRequest, BotToken};
+use crate::patience;
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -42,7 +43,7 @@ pub async fn handle(
     let answer_by = Timestamp::now().plus(PATIENCE);
     let dialect = Dialect::of(request)?;
     let token = request.url_token()?;
-    let row = found(token_urls.get(&token).await)?;
+    let row = patience::until(answer_by, found(token_urls.get(&token))).await?;
     let (team, id) = (&row.team, token.credential());
     request.trail().team.get_or_init(|| team.clone());
     request.trail().credential.get_or_init(|| id);
@@ -57,30 +58,40 @@ pub async fn handle(
         answer_by,
     };
 
+    let grant = Use {
+        grants,
+        request,
+        team,
+        terms: &terms,
+    };
     let (use_taken, stored) = tokio::join!(
-        token_urls.take_use(&token),
-        grants.credentials.get(team, id)
+        patience::until(answer_by, found(token_urls.take_use(&token))),
+        patience::until(answer_by, found(grants.credentials.get(team, id))),
     );
-    found(use_taken)?;
-    let minted: Result<Minted, ApiError> = async {
-        let stored = found(stored)?;
+    use_taken?;
+    let minted = Box::pin(async {
+        let stored = stored?;
         let ready = Ready::of(grants, &stored, wanted, &terms);
-        let ready = access::counted(keys, requests, team, request, Counted::Mints, ready).await?;
-        minting::mint(grants, request, team, stored, ready, &terms).await
-    }
-    .await;
-    match minted {
+        let counted = access::counted(keys, requests, team, request, Counted::Mints, ready);
+        let ready = patience::until(answer_by, counted).await?;
+        grant.mint(stored, ready).await
+    });
+    match minted.await {
         Ok(minted) => dialect.answer(row.url.token_type, &minted.token),
         Err(error) => {
-            give_back(token_urls, &token, request).await;
+            // One that is lost on the way is one less for the URL, and no reason to answer otherwise.
+            let given_back = token_urls.give_back(&token);
+            grant
+                .best_effort("a use of a token URL is not given back", given_back)
+                .await;
             Err(error)
         }
     }
 }
 
 /// What is not there is not there for anyone: whether URL, use or credential is missing, nobody learns.
-fn found<T>(read: Result<T, stores::Error>) -> Result<T, ApiError> {
-    match read {
+async fn found<T>(read: impl Future<Output = Result<T, stores::Error>>) -> Result<T, ApiError> {
+    match read.await {
         Err(stores::Error::NotFound) => Err(ApiError::TokenUrlNotFound),
         read => Ok(read?),
     }
@@ -105,14 +116,6 @@ fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<Wanted, ApiError> 
             zoom::Wanted::LocalRecording { meeting }
         }
     }))
-}
-
-/// A use that is not given back is one less for the URL, and no reason to answer otherwise.
-async fn give_back(token_urls: &TokenUrls, token: &UrlToken, request: &Request) {
-    if let Err(error) = token_urls.give_back(token).await {
-        let (request_id, cause) = (request.id(), chain(&error));
-        tracing::warn!(request_id, cause, "a use of a token URL is not given back");
-    }
 }
 
 /// Gives a bot its token, as text

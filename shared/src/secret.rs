@@ -83,10 +83,17 @@ pub struct TokenPair {
 }
 
 /// The pair as it is sealed.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct SealedPair<'a> {
     access_token: &'a str,
     refresh_token: &'a str,
+}
+
+/// The same, opened. Owned: a token may have characters that JSON escapes.
+#[derive(Deserialize)]
+struct OpenedPair {
+    access_token: SecretString,
+    refresh_token: SecretString,
 }
 
 /// Bytes that were, or are about to be, sealed. Wiped when dropped.
@@ -153,10 +160,10 @@ impl TryFrom<Plaintext> for TokenPair {
     type Error = UnknownShape;
 
     fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
-        let pair: SealedPair<'_> = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
+        let pair: OpenedPair = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
         Ok(Self {
-            access: SecretString::from(pair.access_token),
-            refresh: SecretString::from(pair.refresh_token),
+            access: pair.access_token,
+            refresh: pair.refresh_token,
         })
     }
 }

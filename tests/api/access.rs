@@ -223,6 +223,14 @@ async fn unknown_and_revoked_keys_are_refused_alike_and_spend_no_rate() {
     let operations = world.wire.operations(Service::DynamoDb);
     let read_only = |it: &String| it == "GetItem" || it == "Query";
     assert!(operations.iter().all(read_only), "{operations:?}");
+    // No more than a small page of the team that the key claims: not what belongs to a credential, whosever it is.
+    let history = [
+        &b"\"TableName\":\"events\""[..],
+        b"\"TableName\":\"token-urls\"",
+    ];
+    let calls = world.wire.calls();
+    let mut calls = calls.iter().filter(|call| call.operation == "Query");
+    assert!(calls.all(|call| history.iter().all(|table| !contains(&call.body, table))));
     assert_eq!(counted, world.contents("requests").await);
     assert_eq!(world.wire.count(Service::Kms), 0);
     assert_eq!(world.wire.count(Service::Zoom), 0);
@@ -433,4 +441,8 @@ async fn keys_are_stored_by_their_hash_alone() {
         }
     }
     assert_eq!(found, 1);
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

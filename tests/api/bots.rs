@@ -53,7 +53,7 @@ impl World {
             .timeout(Duration::from_mins(1))
     }
 
-    async fn vendor_gets(&self, url: &Url, query: &str) -> Answer {
+    pub(crate) async fn vendor_gets(&self, url: &Url, query: &str) -> Answer {
         sent(self.vendor(Method::GET, url, query)).await
     }
 

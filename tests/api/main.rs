@@ -29,6 +29,7 @@ mod limits;
 mod minting;
 mod openapi;
 mod outage;
+mod patience;
 mod pkce;
 mod properties;
 mod proxy;

@@ -3,16 +3,23 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::api_key::ApiKey;
 use shared::credential::{CredentialId, Name, TeamId};
 use shared::extra::Extra;
+use shared::secret::{Plaintext, TokenPair};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
 use shared::token_url::{UrlId, UrlToken};
 
 use crate::bots;
 use crate::world::text_of;
+
+#[expect(clippy::disallowed_methods, reason = "two tokens are compared")]
+fn revealed(token: &SecretString) -> &str {
+    token.expose_secret()
+}
 
 fn has(extra: &Extra, key: &str, value: &str) -> bool {
     extra.has_all(&[(key.to_owned(), value.to_owned())])
@@ -157,6 +164,15 @@ proptest! {
             prop_assert_eq!(text.to_ascii_uppercase().parse(), Ok(id));
             prop_assert_eq!(CredentialId::from_bytes(*id.as_bytes()), id);
         }
+    }
+
+    /// Zoom's tokens are opaque: what is in them is Zoom's affair.
+    #[test]
+    fn any_two_tokens_are_what_they_were_when_their_seal_is_opened(access: String, refresh: String) {
+        let pair = TokenPair { access: access.clone().into(), refresh: refresh.clone().into() };
+        let opened = TokenPair::try_from(Plaintext::try_from(&pair).unwrap()).unwrap();
+        prop_assert_eq!(revealed(&opened.access), &access);
+        prop_assert_eq!(revealed(&opened.refresh), &refresh);
     }
 
     #[test]

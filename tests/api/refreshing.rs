@@ -2,18 +2,24 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use functions::capsule::{Capsule, Replayed};
+use functions::grants::Grants;
+use functions::{mint_token, runtime};
+use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
+use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind};
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::json;
 use shared::credential::{CredentialId, GrantId, Reconnect};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
-use shared::stores::{Kept, NewPair, Secrets, StoredGrant};
+use shared::stores::{
+    Acquired, Credentials, Events, Kept, Keys, Lease, NewPair, RETENTION, Requests, Secrets,
+    StoredGrant,
+};
 use shared::timestamp::Timestamp;
 
 use crate::minting::mint_onbehalf;
@@ -24,6 +30,39 @@ use crate::world::{CLIENT_ID, CLIENT_SECRET, World, attribute, retry_after};
 fn invoke(world: &World, id: &str) -> tokio::task::JoinHandle<u16> {
     let body = json!({ "credential_id": id, "type": "onbehalf" });
     world.invoke(Method::POST, "/v2/zoom-tokens", &body)
+}
+
+impl World {
+    /// The status of a mint whose invocation has so little time.
+    async fn mint_within(&self, id: &str, time: Duration) -> u16 {
+        let db = &self.dynamodb;
+        let grants = Grants::new(
+            Credentials::new(db.clone(), "credentials".to_owned()),
+            Secrets::new(db.clone(), "secrets".to_owned()),
+            Events::new(db.clone(), "events".to_owned(), RETENTION),
+            Envelope::new(
+                self.kms_client().await,
+                self.kms.default_key(),
+                Secrets::NAME,
+            ),
+            self.zoom_client.clone(),
+            true,
+        );
+        let keys = Keys::new(db.clone(), "keys".to_owned());
+        let requests = Requests::new(db.clone(), "requests".to_owned());
+        let event = json!({
+            "httpMethod": "POST",
+            "headers": { "x-meeting-baas-api-key": self.acme.key(), "content-type": "application/json" },
+            "body": json!({ "credential_id": id, "type": "onbehalf" }).to_string(),
+        });
+        let mut context = Context::default();
+        context.deadline = Timestamp::now().plus(time).as_millis().try_into().unwrap();
+        let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
+        let answer = runtime::invoke(mint_token::ROUTE, event, async |request| {
+            mint_token::handle(&keys, &requests, &grants, &request).await
+        });
+        answer.await.status_code.try_into().unwrap()
+    }
 }
 
 /// Somebody who has the vault's tables and keys, and acts as a function that was lost track of.
@@ -72,7 +111,7 @@ impl Ghost {
             client_id: CLIENT_ID.to_owned().try_into().unwrap(),
             client_secret: CLIENT_SECRET.to_owned().try_into().unwrap(),
         };
-        let patience = std::time::Duration::from_secs(10);
+        let patience = Duration::from_secs(10);
         let zoom = &world.zoom_client;
         let tokens = zoom.refresh(&app, &pair.refresh, patience).await.unwrap();
         self.sealed(&row, &tokens.pair).await
@@ -105,14 +144,9 @@ impl Ghost {
 
     /// The line of the log that says what could not be stored.
     fn capsule(&self, world: &World, pair: &NewPair) -> Capsule {
-        let json = json!({
-            "team": world.team("acme"),
-            "grant": self.grant,
-            "pair": pair,
-            "writer": uuid::Uuid::new_v4(),
-        });
-        let text = URL_SAFE_NO_PAD.encode(json.to_string());
-        format!("{}{text}", Capsule::PREFIX).parse().unwrap()
+        let writer = uuid::Uuid::new_v4();
+        let capsule = Capsule::new(&world.team("acme"), self.grant, pair.clone(), writer);
+        capsule.to_string().parse().unwrap()
     }
 
     async fn replay(&self, capsule: &Capsule) -> Replayed {
@@ -348,7 +382,7 @@ async fn an_access_token_that_died_early_is_refreshed() {
     let id = world.given_user("desk").await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
     // In Zoom's time only: here it is thought to live, and is open in memory.
-    world.zoom.advance(std::time::Duration::from_hours(1));
+    world.zoom.advance(Duration::from_hours(1));
 
     mint_onbehalf(&world.acme, &id).await.expect(200);
 
@@ -662,4 +696,96 @@ async fn where_the_tokens_are_destroyed_the_pairs_other_grant_is_found() {
 
     let (row, newer) = (world.row(&id).await, world.row(&newer).await);
     assert_eq!(attribute(&row, "grant_id"), attribute(&newer, "grant_id"));
+}
+
+/// Protocols 3.3: what is sent must be heard, and that takes longer than is left here.
+#[tokio::test]
+async fn a_stashed_token_is_not_sent_when_too_little_time_is_left_to_hear_of_it() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+    let live = ghost.refresh(&world).await;
+    let lost = ghost.made_up().await;
+    let until = Timestamp::now();
+    let writer = uuid::Uuid::new_v4();
+    let committed = ghost
+        .secrets
+        .commit(ghost.grant, 1, &lost, writer, false, until);
+    assert!(matches!(committed.await.unwrap(), Kept::Stored { .. }));
+    let stashed = ghost.secrets.stash(ghost.grant, &live.sealed, until);
+    assert!(matches!(stashed.await.unwrap(), Kept::Stored { .. }));
+    world.wire.reset();
+    // The refusal of the row's own token takes three seconds of forty-two.
+    let slow = ZoomFault::once(Endpoint::Grant(GrantType::RefreshToken), Kind::Delay);
+    world.zoom.inject(slow.delayed(Duration::from_secs(3)));
+
+    let refused = world.mint_within(&id, Duration::from_secs(42)).await;
+    assert_eq!(refused, 503);
+    let posts = world.zoom.ledger().into_iter();
+    let posts = posts.filter(|call| call.path == "/oauth/token").count();
+    // To authorize, the ghost's, and this one.
+    assert_eq!(posts, 3);
+    assert_eq!(ghost.row().await.stash, Some(live.sealed));
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// Who was here before and never heard what came of it has evidence too.
+#[tokio::test]
+async fn an_attempt_of_ones_own_that_ended_unknown_is_remembered() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+    let now = Timestamp::now();
+    let lease = Lease {
+        holder: uuid::Uuid::new_v4(),
+        until: now.plus(Duration::from_mins(1)).as_millis(),
+    };
+    let later = now.plus(Duration::from_secs(2));
+    for (at, expected) in [(now, false), (now, false), (later, true)] {
+        let acquired = ghost
+            .secrets
+            .acquire(ghost.grant, 1, lease, at)
+            .await
+            .unwrap();
+        let Acquired::Ours { after_another, .. } = acquired else {
+            panic!("{acquired:?}")
+        };
+        assert_eq!(after_another, expected);
+        if at == later {
+            ghost
+                .secrets
+                .release(ghost.grant, lease.holder, false)
+                .await
+                .unwrap();
+        }
+    }
+    let attempt = ghost.row().await.attempt.unwrap();
+    assert_eq!((attempt.id, attempt.at), (lease.holder, now.as_millis()));
+}
+
+/// A stash that Zoom refused makes room: the next late pair may be the one that lives.
+#[tokio::test]
+async fn a_stash_that_was_refused_blocks_none_that_comes_later() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let ghost = Ghost::of(&world, &id).await;
+    let live = ghost.refresh(&world).await;
+    let capsule = ghost.capsule(&world, &live);
+    let (lost, dead) = (ghost.made_up().await, ghost.made_up().await);
+    let until = Timestamp::now();
+    let writer = uuid::Uuid::new_v4();
+    let committed = ghost
+        .secrets
+        .commit(ghost.grant, 1, &lost, writer, false, until);
+    assert!(matches!(committed.await.unwrap(), Kept::Stored { .. }));
+    let stashed = ghost.secrets.stash(ghost.grant, &dead.sealed, until);
+    assert!(matches!(stashed.await.unwrap(), Kept::Stored { .. }));
+    mint_onbehalf(&world.acme, &id)
+        .await
+        .expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(ghost.row().await.stash, None);
+
+    assert_eq!(ghost.replay(&capsule).await, Replayed::Stashed);
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
 }

@@ -305,7 +305,8 @@ async fn a_failing_zoom_is_zooms_fault_and_the_code_is_kept() {
         if !matches!(fault, Kind::DropBefore) {
             let ledger = world.zoom.ledger();
             let tracked = &ledger[ledger.len() - 1].tracking_id;
-            assert_eq!(answer.json()["details"], json!(tracked));
+            let details = answer.json()["details"].as_str().unwrap().to_owned();
+            assert!(details.contains(tracked.as_str()), "{details}");
         }
         assert_nothing_stored(&world).await;
 

@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
     /// Whether its invocation was killed.
     pub(crate) crashed: bool,
+    /// Whether it was killed for not ending in time.
+    pub(crate) overran: bool,
     /// When its invocation ended.
     pub(crate) ended: u64,
 }
@@ -79,7 +81,7 @@ impl Lambda {
         }
     }
 
-    /// The same, unless a fault on the wire kills it.
+    /// The same, unless a fault on the wire kills it, or its time is over.
     pub(crate) async fn mint_or_die(
         self: Arc<Self>,
         manner: Manner,
@@ -96,6 +98,12 @@ impl Lambda {
                 invocation.abort();
                 invocation.await.ok();
                 Answer { crashed: true, ..Answer::default() }
+            }
+            // As AWS does.
+            () = tokio::time::sleep(limit) => {
+                invocation.abort();
+                invocation.await.ok();
+                Answer { crashed: true, overran: true, ..Answer::default() }
             }
         };
         self.wire.end();

@@ -42,7 +42,7 @@ const MOODS: [Mood; 3] = [
 ];
 
 /// Those that take a minute, or most of one, because the vault waits and tries.
-const SLOW: [Fault; 2] = [Fault::Outage, Fault::Silence];
+const SLOW: [Fault; 3] = [Fault::Outage, Fault::Stall, Fault::Silence];
 
 const QUICK: [Fault; 12] = [
     Fault::CrashBefore,

@@ -127,7 +127,8 @@ impl Plan {
             if let Some(other) = running.get(mint.begins.mint) {
                 other.wire.reached(mint.begins.calls).await;
             }
-            let outage = mint.faults.iter().any(|(_, fault)| *fault == Fault::Outage);
+            let mut faults = mint.faults.iter();
+            let outage = faults.any(|(_, fault)| matches!(fault, Fault::Outage | Fault::Stall));
             let limit = if outage { SHORT } else { LIMIT };
             let id = stage.credential(mint.sibling);
             running.push(stage.begin(id, mint.faults.clone(), limit).await);
@@ -227,7 +228,8 @@ fn call(rng: &mut Rng) -> usize {
 /// Most are quick: the others take most of a minute each.
 fn fault(rng: &mut Rng) -> Fault {
     match rng.u8(..60) {
-        0 | 1 => Fault::Outage,
+        0 => Fault::Outage,
+        1 => Fault::Stall,
         2 => Fault::Silence,
         _ => QUICK[rng.usize(..QUICK.len())],
     }

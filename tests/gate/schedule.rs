@@ -50,7 +50,7 @@ impl Schedule {
         let id = stage.create().await;
         stage.expire().await;
 
-        let limit = if self.fault == Fault::Outage {
+        let limit = if matches!(self.fault, Fault::Outage | Fault::Stall) {
             SHORT
         } else {
             LIMIT
@@ -494,6 +494,11 @@ impl<'a> Stage<'a> {
         let mut tokens = HashSet::new();
         for answer in self.answers.values() {
             tally.longest = tally.longest.max(answer.took);
+            if answer.overran {
+                tally.fault("an invocation did not end in time", &mut |it| {
+                    it.broken += 1
+                });
+            }
             if let Some(token) = &answer.token
                 && !tokens.insert(token)
             {

@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     CrashLate,
     /// From here on the service is gone, until the wire is healed.
     Outage,
+    /// The service takes this call and all that follow, and answers none.
+    Stall,
 }
 
 impl Fault {
@@ -124,7 +126,7 @@ struct Progress {
 pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
     plan: Mutex<Vec<(usize, Fault)>>,
-    outage: Mutex<Option<Service>>,
+    outage: Mutex<Option<(Service, Fault)>>,
     progress: watch::Sender<Progress>,
     open: watch::Sender<bool>,
     /// How many requests are at a service or held on the way there.
@@ -221,13 +223,14 @@ impl Wire {
         let planned = planned.iter().find(|(at, _)| *at == number);
         let mut outage = self.outage.lock().unwrap();
         let fault = match planned {
-            Some((_, Fault::Outage)) => {
-                *outage = Some(service);
-                Some(Fault::Outage)
+            Some((_, fault @ (Fault::Outage | Fault::Stall))) => {
+                *outage = Some((service, *fault));
+                Some(*fault)
             }
             Some((_, fault)) => Some(*fault),
-            None if *outage == Some(service) => Some(Fault::Outage),
-            None => None,
+            None => outage
+                .filter(|(out, _)| *out == service)
+                .map(|(_, fault)| fault),
         };
         calls.push(Call {
             operation,
@@ -355,7 +358,7 @@ async fn relay(
             wire.met(fault);
             return Err(dropped());
         }
-        Some(Fault::CrashBefore) => {
+        Some(Fault::CrashBefore | Fault::Stall) => {
             wire.met(fault);
             return std::future::pending().await;
         }

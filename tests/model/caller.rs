@@ -527,8 +527,13 @@ impl Turn<'_> {
         } else {
             Reason::Revoked
         };
+        let refused = row.alt.is_some() && row.alt == work.alt_tried;
         self.row().reconnect = Some(reason);
         self.row().release(id, work.unknown);
+        // Refused too: it makes room for one that comes late.
+        if refused {
+            self.row().alt = None;
+        }
 
         if work.refused != Some(row.generation) || (row.alt.is_some() && row.alt != work.alt_tried)
         {

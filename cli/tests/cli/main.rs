@@ -7,11 +7,12 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod capsule;
 mod credentials;
 mod rewrap;
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -20,6 +21,7 @@ use axum::http::StatusCode;
 use local::stack::{Elsewhere, Options, Stack};
 use serde_json::{Value, json};
 use shared::config::Aws;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -81,6 +83,16 @@ struct Said {
     err: String,
 }
 
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
 impl World {
     async fn new() -> Self {
         // Fails where it is installed already.
@@ -117,13 +129,25 @@ impl World {
             .envs(more.iter().copied())
             .stdin(Stdio::null())
             .output()
-            .await
+            .await;
+        output.unwrap().into()
+    }
+
+    /// With something to read on its standard input.
+    async fn cli_fed(&self, line: &str, input: &str) -> Said {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cli"))
+            .args(line.split_whitespace())
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
-        Said {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        child.wait_with_output().await.unwrap().into()
     }
 
     /// What a command that works prints.

@@ -92,7 +92,7 @@ impl World {
         )
     }
 
-    fn envelope(&self) -> Envelope {
+    pub(crate) fn envelope(&self) -> Envelope {
         let key = self.variable("ENVELOPE_KEY_ID").to_owned();
         Envelope::new(self.aws().kms(), key, Secrets::NAME)
     }
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// A credential of one of the sandbox's users.
-    async fn connect(&self, key: &str, user: &str) -> String {
+    pub(crate) async fn connect(&self, key: &str, user: &str) -> String {
         let redirect_uri = "http://localhost:3000/callback";
         let consent =
             json!({ "client_id": "sandbox-app", "redirect_uri": redirect_uri, "user_id": user });
@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Every row's attributes of the table of secrets.
-    async fn rows(&self) -> Vec<HashMap<String, AttributeValue>> {
+    pub(crate) async fn rows(&self) -> Vec<HashMap<String, AttributeValue>> {
         let scan = self.aws().dynamodb().scan();
         let scan = scan.table_name(self.variable("SECRETS_TABLE"));
         let items = scan.into_paginator().items().send();

@@ -16,6 +16,7 @@ mod token_urls;
 mod transaction;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -38,6 +39,9 @@ pub use secrets::{
 pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
+
+/// How long the one try may take that is made when the time is over.
+const LAST_TRY: Duration = Duration::from_millis(500);
 
 type Item = HashMap<String, AttributeValue>;
 

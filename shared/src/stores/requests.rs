@@ -20,7 +20,7 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 /// How long the rows of a rate window are kept.
 const COUNTED: Duration = Duration::from_mins(1);
 /// How long a claim is tried while DynamoDB is contended: nothing is spent yet, so not for long.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How a call stands against its team's rate. Windows are whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,8 +125,8 @@ impl TokenUrls {
 
     /// Takes one of a URL's uses; `NotFound` where there is none left, or it was revoked or expired meanwhile.
     ///
-    /// A use that was taken, but whose answer was lost, is recognised by its `taker` when the SDK's retry comes: it
-    /// neither counts twice nor is refused for itself.
+    /// A use that was taken, but whose answer was lost, is recognised by its `taker` when the SDK's retry comes, unless
+    /// another call has taken one in between: then it counts twice, and no more tokens come of it than are allowed.
     pub async fn take_use(&self, token: &UrlToken) -> Result<(), Error> {
         let me = Uuid::new_v4().to_string();
         let condition = "token_hash = :hash AND attribute_not_exists(revoked_at) \

@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::expression::Built;
-use super::{Error, Item, failed};
+use super::{Error, Item, LAST_TRY, failed};
 use crate::timestamp::Timestamp;
 
 /// Which row of a transaction a refusal is about.
@@ -167,8 +168,8 @@ impl<'a> Transaction<'a> {
 
     /// Makes the writes. `Err(Refused)` names the part whose condition did not hold; nothing was written.
     ///
-    /// Contention, throttling and outages are retried, 50 ms to 1 s apart, until `until`; one try is made
-    /// even when it has passed. All tries carry one token, so an answer that was lost is not done twice.
+    /// Contention, throttling and outages are retried, 50 ms to 1 s apart, until `until`; one try is made, for half a
+    /// second, even when it has passed. All tries carry one token, so an answer that was lost is not done twice.
     pub async fn commit(self, until: Timestamp) -> Result<Result<(), Part>, Error> {
         Ok(match self.run(until).await? {
             Outcome::Committed => Ok(()),
@@ -180,10 +181,14 @@ impl<'a> Transaction<'a> {
         let token = Uuid::new_v4().to_string();
         let mut pause = Duration::from_millis(50);
         loop {
-            let error = match self.attempt(&token).await {
-                Ok(outcome) => return Ok(outcome),
-                Err(error @ Error::Unavailable { .. }) => error,
-                Err(error) => return Err(error),
+            let left = Timestamp::now().until(until).max(LAST_TRY);
+            let error = match timeout(left, self.attempt(&token)).await {
+                Ok(Err(error @ Error::Unavailable { .. })) => error,
+                Ok(outcome) => return outcome,
+                Err(silent) => Error::Unavailable {
+                    operation: "TransactWriteItems",
+                    source: silent.into(),
+                },
             };
             if Timestamp::now().plus(pause) >= until {
                 return Err(error);

@@ -45,6 +45,14 @@ where
     Ok(serde_json::from_str(field.get()).ok())
 }
 
+/// Who has to act, where the token endpoint said.
+enum Blamed {
+    /// The operator, on the Zoom app.
+    App,
+    /// The user: the code or the refresh token is no good.
+    Grant,
+}
+
 /// An answer that is no success.
 pub(super) struct Failure {
     status: StatusCode,
@@ -134,43 +142,53 @@ impl Failure {
 
     /// Sorts a failure of a code's exchange. `secrets` are what the request held: a reason that echoes one is dropped.
     pub(super) fn at_exchange(self, secrets: &[&str]) -> Error {
-        self.transient()
-            .or_else(|| self.of_the_app(secrets))
-            .unwrap_or_else(|| Error::Grant {
-                reason: self.reason(secrets),
-            })
+        self.transient().unwrap_or_else(|| {
+            let reason = self.reason(secrets);
+            match self.blamed() {
+                Some(Blamed::App) => Error::App { reason },
+                Some(Blamed::Grant) | None => Error::Grant { reason },
+            }
+        })
     }
 
     /// Sorts a failure of a refresh. Only what surely means that the token is dead is the grant's: the user has to
     /// authorize again for it. A refusal that nobody has seen before is as good as no answer.
     pub(super) fn at_refresh(self, secrets: &[&str]) -> Error {
-        let dead = matches!(
-            self.body.number(),
-            Some(4711 | 4735 | 4737 | 4738 | 4740 | 4741)
-        ) || self.body.says("invalid_grant");
-        self.transient()
-            .or_else(|| self.of_the_app(secrets))
-            .unwrap_or_else(|| {
-                let reason = self.reason(secrets);
-                if dead {
-                    Error::Grant { reason }
-                } else {
-                    Error::Failed {
-                        source: Fault::Refused(reason),
-                        tracking_id: self.tracking_id.clone(),
-                    }
-                }
-            })
+        self.transient().unwrap_or_else(|| {
+            let reason = self.reason(secrets);
+            match self.blamed() {
+                Some(Blamed::App) => Error::App { reason },
+                Some(Blamed::Grant) => Error::Grant { reason },
+                None => self.refused(reason),
+            }
+        })
     }
 
-    /// What the token endpoint blames on the app.
-    fn of_the_app(&self, secrets: &[&str]) -> Option<Error> {
-        let app = matches!(self.body.number(), Some(4702 | 4704 | 4706 | 4709 | 4717))
-            || self.body.says("invalid_client")
-            || self.status == StatusCode::UNAUTHORIZED;
-        app.then(|| Error::App {
-            reason: self.reason(secrets),
+    /// Whom the token endpoint blames: by its number, or else by its word. A bare 401 is all that is ever said of a
+    /// wrong client secret by something that has neither.
+    fn blamed(&self) -> Option<Blamed> {
+        let by_number = self.body.number().and_then(|number| match number {
+            4702 | 4704 | 4706 | 4709 | 4717 => Some(Blamed::App),
+            4711 | 4735 | 4737 | 4738 | 4740 | 4741 => Some(Blamed::Grant),
+            _ => None,
+        });
+        by_number.or_else(|| {
+            if self.body.says("invalid_client") {
+                Some(Blamed::App)
+            } else if self.body.says("invalid_grant") {
+                Some(Blamed::Grant)
+            } else {
+                (self.status == StatusCode::UNAUTHORIZED).then_some(Blamed::App)
+            }
         })
+    }
+
+    /// A refusal of a kind that nobody has seen before.
+    fn refused(&self, reason: String) -> Error {
+        Error::Failed {
+            source: Fault::Refused(reason),
+            tracking_id: self.tracking_id.clone(),
+        }
     }
 
     /// Sorts a failure of the REST API.
@@ -187,7 +205,8 @@ impl Failure {
             Some(1001) => Error::NoUser { reason },
             Some(300 | 3000 | 3001) => Error::Request { reason },
             _ if self.status == StatusCode::UNAUTHORIZED => Error::DeadAccess,
-            _ => Error::App { reason },
+            _ if matches!(self.blamed(), Some(Blamed::App)) => Error::App { reason },
+            _ => self.refused(reason),
         }
     }
 
@@ -198,13 +217,18 @@ impl Failure {
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             Some(Error::Limited {
                 retry_after: self.retry_after,
+                code: self.body.number(),
+                tracking_id: self.tracking_id.clone(),
             })
         } else if vague
             || !self.is_zooms
             || !self.status.is_client_error()
             || self.status == StatusCode::REQUEST_TIMEOUT
         {
-            let source = Fault::Status(self.status.as_u16());
+            let source = Fault::Status {
+                status: self.status.as_u16(),
+                code: self.body.number(),
+            };
             Some(Error::Failed {
                 source,
                 tracking_id: self.tracking_id.clone(),

@@ -76,6 +76,10 @@ pub enum Error {
     Limited {
         /// When Zoom wants to be asked again.
         retry_after: Option<Duration>,
+        /// Zoom's own code, where it gave one.
+        code: Option<i64>,
+        /// Zoom's id of the call, for its support.
+        tracking_id: Option<String>,
     },
     /// No connection was made: Zoom has seen nothing.
     #[error("Zoom cannot be reached")]
@@ -97,16 +101,27 @@ pub enum Error {
 impl Error {
     /// What Zoom's support asks for: its reason, where it gave one, and the call's tracking id.
     pub fn details(&self) -> Option<String> {
-        let Self::Failed {
-            source,
-            tracking_id,
-        } = self
-        else {
-            return None;
-        };
-        let reason = match source {
-            Fault::Refused(reason) => Some(reason.clone()),
-            Fault::Broken(_) | Fault::Status(_) | Fault::TooLong | Fault::Malformed => None,
+        let with_code = |code: &Option<i64>| code.map(|code| format!("code {code}"));
+        let (reason, tracking_id) = match self {
+            Self::Limited {
+                code, tracking_id, ..
+            } => (with_code(code), tracking_id),
+            Self::Failed {
+                source,
+                tracking_id,
+            } => match source {
+                Fault::Refused(reason) => (Some(reason.clone()), tracking_id),
+                Fault::Status { code, .. } => (with_code(code), tracking_id),
+                Fault::Broken(_) | Fault::TooLong | Fault::Malformed => (None, tracking_id),
+            },
+            Self::App { .. }
+            | Self::Grant { .. }
+            | Self::DeadAccess
+            | Self::NoUser { .. }
+            | Self::Request { .. }
+            | Self::MissingScope { .. }
+            | Self::Unreachable(_)
+            | Self::Silent => return None,
         };
         match (reason, tracking_id.clone()) {
             (Some(reason), Some(id)) => Some(format!("{reason} (tracking id {id})")),
@@ -136,8 +151,13 @@ pub enum Fault {
     #[error("the connection broke")]
     Broken(#[source] reqwest::Error),
     /// A status that says nothing about the request.
-    #[error("status {0}")]
-    Status(u16),
+    #[error("status {status}{}", code.map_or_else(String::new, |code| format!(", code {code}")))]
+    Status {
+        /// Of HTTP.
+        status: u16,
+        /// Zoom's own, where it gave one.
+        code: Option<i64>,
+    },
     /// A refusal of a kind that says neither app nor grant is to blame.
     #[error("refused: {0}")]
     Refused(String),
@@ -578,7 +598,10 @@ async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<Result<T, 
         tracking_id: tracking_id.clone(),
     };
     if status.is_redirection() {
-        return Err(fault(Fault::Status(status.as_u16())));
+        return Err(fault(Fault::Status {
+            status: status.as_u16(),
+            code: None,
+        }));
     }
     let failure = Failure::from_head(&answer, tracking_id.clone());
     let body = match answer::body(answer).await {

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Secrets, key};
@@ -18,7 +19,7 @@ use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
 use crate::stores::transaction::Write;
-use crate::stores::{Error, Item, Part, failed, from_item, number, text};
+use crate::stores::{Error, Item, LAST_TRY, Part, failed, from_item, number, text};
 use crate::timestamp::Timestamp;
 
 /// What the stashed pair's attributes begin with.
@@ -280,7 +281,12 @@ impl Secrets {
             .when_equal("generation", number(&generation))
             .when_equal("state", text("active"))
             .when_absent_or_less("lease_until", number(&now.as_millis()));
-        let older = |row: &StoredGrant| row.attempt.is_some_and(|attempt| attempt.id != me);
+        // Also one of ours, where we were here before and never heard what came of it.
+        let written = (me, now.as_millis());
+        let older = |row: &StoredGrant| {
+            let attempt = row.attempt.map(|attempt| (attempt.id, attempt.at));
+            attempt.is_some_and(|attempt| attempt != written)
+        };
         match self.update(id, update).await? {
             Ok(before) => Ok(Acquired::Ours {
                 after_another: older(&before),
@@ -426,7 +432,8 @@ impl Secrets {
         }
     }
 
-    /// The write that says that the user has to authorize again: if the grant is as it was `seen`, stash included.
+    /// The write that says that the user has to authorize again: if the grant is as it was `seen`, stash included. Zoom
+    /// has refused the stashed pair too.
     pub fn declare(
         &self,
         id: GrantId,
@@ -441,10 +448,13 @@ impl Secrets {
             .when_equal("state", text("active"));
         let update = match &seen.stash {
             None => update.when_absent("alt_sealed"),
-            // Its key may have been wrapped anew since.
+            // Refused as well: it makes room for one that comes late. Its key may have been wrapped anew since.
             Some(stash) => {
                 let (_, _, bytes) = stash.parts();
-                update.when_equal("alt_sealed", AttributeValue::B(Blob::new(bytes)))
+                STASHED
+                    .into_iter()
+                    .fold(update, Update::remove)
+                    .when_equal("alt_sealed", AttributeValue::B(Blob::new(bytes)))
             }
         };
         Write::update(
@@ -535,7 +545,8 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// As [`Self::update`], again and again until `until`: the pair at hand exists nowhere else.
+    /// As [`Self::update`], again and again until `until` and not a moment longer: the pair at hand exists nowhere else,
+    /// and whoever holds it must still have time to write it down elsewhere.
     async fn insist(
         &self,
         id: GrantId,
@@ -544,10 +555,15 @@ impl Secrets {
     ) -> Result<Result<StoredGrant, StoredGrant>, Error> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let error = match self.update(id, update.clone()).await {
-                Ok(outcome) => return Ok(outcome),
-                Err(error @ Error::NotFound) => return Err(error),
-                Err(error) => error,
+            let left = Timestamp::now().until(until).max(LAST_TRY);
+            let error = match timeout(left, self.update(id, update.clone())).await {
+                Ok(Err(Error::NotFound)) => return Err(Error::NotFound),
+                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Err(error)) => error,
+                Err(silent) => Error::Unavailable {
+                    operation: "UpdateItem",
+                    source: silent.into(),
+                },
             };
             if Timestamp::now().plus(pause) >= until {
                 return Err(error);

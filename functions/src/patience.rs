@@ -1,0 +1,28 @@
+//! What a caller cannot wait for any longer.
+
+use std::future::Future;
+use std::time::Duration;
+
+use shared::timestamp::Timestamp;
+use tokio::time::timeout;
+
+use crate::error::{ApiError, Down, RETRY_AFTER};
+
+/// A read or a call to KMS is given so long in any case: it mostly takes a hundredth of it.
+const LEAST: Duration = Duration::from_millis(500);
+
+/// Does what spends nothing, and so can be dropped, until `by`. Then it is a 503.
+pub(crate) async fn until<T, E: Into<ApiError>>(
+    by: Timestamp,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, ApiError> {
+    let left = Timestamp::now().until(by).max(LEAST);
+    // On the heap: as a part of this future it would be in it twice.
+    match timeout(left, Box::pin(work)).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(ApiError::Unavailable {
+            retry_after: RETRY_AFTER,
+            source: Down::Silent,
+        }),
+    }
+}
