@@ -283,10 +283,13 @@ async fn sweep(destroy: bool, yes: bool, stores: &Stores, output: Output) -> Res
             What::Secret(SecretId::Grant(grant)) => {
                 let holders = stores.credentials.with_grant(&orphan.team, grant).await?;
                 if holders.live.is_empty() && holders.deleted.is_empty() {
-                    stores.secrets.purge(SecretId::Grant(grant)).await?;
+                    stores
+                        .secrets
+                        .purge(&orphan.team, SecretId::Grant(grant))
+                        .await?;
                 }
             }
-            What::Secret(id) => stores.secrets.purge(id).await?,
+            What::Secret(id) => stores.secrets.purge(&orphan.team, id).await?,
             What::TokenUrls(credential) => stores.token_urls.purge(credential).await?,
         }
     }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use shared::cause::chain;
 use shared::credential::Reconnect;
 use shared::event::{By, Event, Happened, Outcome};
-use shared::stores::{self, Due, GrantState, Keys, Stored, due_shards};
+use shared::stores::{self, Due, GrantState, Keys, Stored, StoredGrant, due_shards};
 use shared::timestamp::Timestamp;
 use shared::zoom;
 use uuid::Uuid;
@@ -198,7 +198,7 @@ impl Run<'_> {
         if let Some(error) = refused {
             return Err(error);
         }
-        self.leave(due, row.generation(), holders.deleted).await
+        self.leave(due, &row, holders.deleted).await
     }
 
     /// Lets go of a grant that nobody mints with. Those in `deleted` may be restored, and mint with it then; unless it
@@ -206,7 +206,7 @@ impl Run<'_> {
     async fn leave(
         &self,
         due: &Due,
-        generation: u64,
+        row: &StoredGrant,
         deleted: Vec<Stored>,
     ) -> Result<Became, ApiError> {
         let secrets = &self.grants.secrets;
@@ -215,7 +215,7 @@ impl Run<'_> {
             return Ok(Became::Unwanted);
         }
         if !self.keys.revokes_on_delete(&due.team).await? {
-            secrets.rest(due.grant, generation).await?;
+            secrets.rest(due.grant, row).await?;
             return Ok(Became::Unwanted);
         }
         let mut outcome = Ok(Became::Left);

@@ -124,9 +124,10 @@ pub async fn destroy(
             .deleted
             .retain(|other| other.credential.credential_id != remains.credential);
         if holders.live.is_empty() && holders.deleted.is_empty() {
-            secrets.purge(SecretId::Grant(grant)).await?;
+            secrets.purge(&remains.team, SecretId::Grant(grant)).await?;
         }
     }
-    secrets.purge(SecretId::App(remains.credential)).await?;
+    let app = SecretId::App(remains.credential);
+    secrets.purge(&remains.team, app).await?;
     token_urls.purge(remains.credential).await
 }

@@ -1,7 +1,9 @@
 //! The life of a credential after its deletion: restored, or purged; and its grant revoked, where the team wants that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use functions::keep_alive::Report;
 use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, Kind, Reply};
@@ -9,12 +11,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::config::KEEP_ALIVE_AFTER;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::deleting::expect_gone;
 use crate::minting::mint_onbehalf;
-use crate::proxy::{Fault, Service};
-use crate::world::{Answer, World, attribute};
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{Answer, CLIENT_ID, REDIRECT_URI, World, attribute};
 
 /// Longer than grants are left alone.
 const LONG: Duration = Duration::from_hours(30 * 24);
@@ -163,7 +166,7 @@ async fn what_cannot_be_restored_is_not_found_whatever_it_is() {
 
     // Past its time, though the TTL has not come for it yet.
     let mut row = world.row(&deleted).await;
-    let past = aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned());
+    let past = AttributeValue::N("1".to_owned());
     row.insert("purge_at".to_owned(), past);
     world.put("credentials", row.clone()).await;
     expect_gone(&world.acme.restore(&deleted).await);
@@ -233,7 +236,7 @@ async fn a_restored_credential_says_that_its_grant_was_lost_before() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     world.expire_access().await;
-    world.zoom.remove_app(crate::world::CLIENT_ID, "ada");
+    world.zoom.remove_app(CLIENT_ID, "ada");
     expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
     let before = world.acme.get(&id).await.expect(200);
     world.acme.delete(&id).await.expect(200);
@@ -263,6 +266,29 @@ async fn a_grant_rests_while_its_credential_is_deleted_and_is_kept_alive_again_a
     assert_eq!(world.keep_alive().await.refreshed, 1);
     assert_eq!(world.keep_alive().await, Report::default());
     mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_grant_that_is_laid_to_rest_while_its_credential_is_restored_is_kept_alive() {
+    let world = World::new().await;
+    let id = world.given_deleted("bot").await;
+    assert!(world.follow_stream().await);
+    let bell = Arc::new(Notify::new());
+    // Grant, credential │ whether to revoke: nobody had it then.
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("GetItem"),
+        nth: Some(3),
+        fault: Fault::Hold(bell.clone()),
+    });
+    let run = world.begin_keep_alive();
+    world.wire.stalled().await;
+    world.acme.restore(&id).await.expect(200);
+    bell.notify_one();
+    run.await.unwrap();
+
+    world.idle(LONG).await;
+    assert_eq!(world.keep_alive().await.refreshed, 1);
 }
 
 #[tokio::test]
@@ -338,8 +364,7 @@ async fn the_last_credential_of_a_grant_takes_it_along_where_the_team_wants_that
         assert!(kinds.contains(&"revoke"), "{kinds:?}");
     }
     // And a new authorization mends it.
-    let body =
-        json!({ "authorization_code": world.code(), "redirect_uri": crate::world::REDIRECT_URI });
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&id, body).await.expect(200);
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
@@ -496,7 +521,7 @@ async fn a_grant_that_its_last_credential_left_is_destroyed() {
     world.age_grant(&older).await;
     // One that can be restored has it, too.
     let mut deleted = world.row(&older).await;
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
     deleted.insert(
         "credential_id".to_owned(),
         text(&uuid::Uuid::now_v7().to_string()),
@@ -519,7 +544,8 @@ async fn a_grant_that_its_last_credential_left_is_destroyed() {
     world.acme.delete(&older).await.expect(200);
     world.outlive_the_deleted().await;
     world.given_user_of("bob").await;
-    let body = json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": crate::world::REDIRECT_URI });
+    let body =
+        json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": REDIRECT_URI });
     world.acme.update(&newer, body).await.expect(200);
     assert!(world.sealed().await.contains(&left));
     assert!(world.follow_stream().await);
@@ -540,13 +566,34 @@ async fn a_mint_that_a_re_authorization_overtakes_mints_with_the_new_grant() {
         tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
     };
     world.wire.stalled().await;
-    let body =
-        json!({ "authorization_code": world.code(), "redirect_uri": crate::world::REDIRECT_URI });
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&id, body).await.expect(200);
     assert!(world.follow_stream().await);
     bell.notify_one();
     mint.await.unwrap().expect(200);
     assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+}
+
+/// Whoever can write a row of one team is not to destroy another's with it.
+#[tokio::test]
+async fn a_purge_takes_no_other_teams_grant() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let mut forged = world.row(&id).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    forged.insert("team_id".to_owned(), text("zeta"));
+    forged.insert(
+        "credential_id".to_owned(),
+        text(&uuid::Uuid::now_v7().to_string()),
+    );
+    forged.insert("deleted".to_owned(), AttributeValue::Bool(true));
+    forged.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
+    world.put("credentials", forged).await;
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.sealed().await.len(), 2);
 }
 
 #[tokio::test]

@@ -60,8 +60,8 @@ impl Record {
         &self.dynamodb.sequence_number
     }
 
-    /// How a credential went or what it left, if that is what the record says. A row that was never deleted and is not there any more
-    /// was taken by someone's hand, who may want to put it back: that is none.
+    /// How a credential went or what it left, if that is what the record says. A row that was never deleted and is not
+    /// there any more was taken by someone's hand, who may want to put it back: that is none.
     pub fn passed(self) -> Result<Option<Passed>, Error> {
         let Images {
             old_image,

@@ -536,12 +536,16 @@ impl Secrets {
         )
     }
 
-    /// Takes a grant out of what is kept alive, if it is still of this generation. Whoever restores a credential puts
-    /// its grant back: [`Self::resume`].
-    pub async fn rest(&self, id: GrantId, generation: u64) -> Result<(), Error> {
+    /// Takes a grant out of what is kept alive, if it is as it was `seen`. Whoever restores a credential puts its grant
+    /// back: [`Self::resume`].
+    pub async fn rest(&self, id: GrantId, seen: &StoredGrant) -> Result<(), Error> {
         let update = Update::new()
             .remove("due_shard")
-            .when_equal("generation", number(&generation));
+            .when_equal("generation", number(&seen.generation()));
+        let update = match &seen.refreshed_at {
+            Some(at) => update.when_equal("refreshed_at", text(at)),
+            None => update.when_absent("refreshed_at"),
+        };
         self.update(id, update).await.map(drop)
     }
 
