@@ -26,9 +26,9 @@ const ROUNDS: usize = 3;
 
 /// Restores a deleted credential
 ///
-/// Within 30 days of its deletion, and with everything it had, token URLs included. It mints at once. Where its grant
-/// was revoked or lost meanwhile it comes back `invalid`, and its `last_error_message` begins with the reason: then
-/// the user has to authorize again.
+/// For 30 days after its deletion, unless the operator has set another time, and with all that it had, token URLs
+/// included. It mints at once. Where its grant was revoked or lost meanwhile it comes back `invalid`, and its
+/// `last_error_message` begins with the reason: then the user has to authorize again.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/restore",

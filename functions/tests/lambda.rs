@@ -102,8 +102,9 @@ fn required(binary: &str) -> Vec<&'static str> {
 }
 
 /// What it reads and can do without.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 8] = [
     "EVENTS_RETENTION_DAYS",
+    "RESTORABLE_DAYS",
     "KEEP_ALIVE_AFTER_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",

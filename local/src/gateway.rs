@@ -29,7 +29,7 @@ use lambda_http::{Context, LambdaEvent};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use shared::cause::chain;
-use shared::config::Aws;
+use shared::config::{Aws, RESTORABLE};
 use shared::envelope::Envelope;
 use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
@@ -394,7 +394,7 @@ impl Gateway {
                 envelope,
                 zoom
             ),
-            Function::Delete => run!(delete_credential, keys, requests, credentials),
+            Function::Delete => run!(delete_credential, keys, requests, credentials, RESTORABLE),
             Function::Restore => run!(
                 restore_credential,
                 keys,

@@ -24,6 +24,9 @@ use crate::zoom::{self, ApiUrl, Zoom};
 /// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
 pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
 
+/// How long a deleted credential can be restored, unless it was set.
+pub const RESTORABLE: Duration = Duration::from_hours(30 * 24);
+
 /// What is wrong with the environment.
 #[derive(thiserror::Error)]
 pub enum Error {
@@ -97,6 +100,11 @@ pub fn events_retention() -> Result<Duration, Error> {
 /// After how long without use a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
 pub fn keep_alive_after() -> Result<Duration, Error> {
     days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
+}
+
+/// How long a deleted credential can be restored: `RESTORABLE_DAYS`, or [`RESTORABLE`].
+pub fn restorable() -> Result<Duration, Error> {
+    days("RESTORABLE_DAYS", RESTORABLE)
 }
 
 fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {

@@ -12,6 +12,7 @@ X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 # What a binary may be told, and how it asks.
 SETTINGS = {
     "EVENTS_RETENTION_DAYS": "events_retention()",
+    "RESTORABLE_DAYS": "restorable()",
     "KEEP_ALIVE_AFTER_DAYS": "keep_alive_after()",
     "RECOVERY_CAPSULES": "recovery_capsules()",
     "PUBLIC_BASE_URL": "public_base_url()",
