@@ -3,7 +3,7 @@
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
-use shared::credential::TeamId;
+use shared::credential::{CredentialId, TeamId};
 use shared::{envelope, stores};
 
 use crate::PROGRAM;
@@ -60,7 +60,7 @@ pub(crate) enum Error {
         status: String,
     },
     #[error(
-        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
     )]
     StackDenied { stack: String, why: String },
     #[error("looking at stack {stack} was refused: {why}")]
@@ -77,6 +77,20 @@ pub(crate) enum Error {
         "{failed} capsules are not stored, as the list says; the others are. Replay them again: doing it twice does no harm"
     )]
     CapsulesLeft { failed: u32 },
+    #[error(
+        "team {team} has no deleted credential {id}: it was never deleted, or its time is over; `{PROGRAM} credentials list --team {team} --deleted` lists those that can be restored"
+    )]
+    NotDeleted { team: TeamId, id: CredentialId },
+    #[error(
+        "{0} rows belong to no credential: `{PROGRAM} credentials sweep --destroy` destroys them. What is being purged, or was authorized anew a moment ago, leaves some for a moment"
+    )]
+    Orphans(usize),
+    #[error(
+        "there is nobody to ask, since standard input is no terminal: say --yes if you mean it"
+    )]
+    NobodyToAsk,
+    #[error("not confirmed, and nothing was destroyed")]
+    NotConfirmed,
     #[error("{}", told(.0))]
     Store(#[from] stores::Error),
     #[error(
@@ -150,7 +164,7 @@ fn told(error: &stores::Error) -> String {
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
-            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy) allows it: attach that to whoever runs this",
+            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy) allows it: attach that to whoever runs this",
             chain(error)
         ),
         stores::Error::NoTable { .. }

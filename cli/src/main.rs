@@ -6,6 +6,7 @@
 
 mod aws;
 mod capsule;
+mod credentials;
 mod error;
 mod keys;
 mod output;
@@ -60,6 +61,9 @@ enum Command {
     /// Create, list and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List, restore and purge credentials, and look for what was left behind
+    #[command(subcommand)]
+    Credentials(credentials::Command),
     /// Store tokens that a function refreshed and could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
@@ -109,6 +113,15 @@ async fn run(command: Command, named: Named, output: Output) -> Result<(), Error
             let secrets = Secrets::new(client, name(Part::Secrets)?);
             capsule::run(command, &secrets, output).await
         }
+        Command::Credentials(command) => {
+            let tables = credentials::Tables {
+                credentials: name(Part::Credentials)?,
+                secrets: name(Part::Secrets)?,
+                token_urls: name(Part::TokenUrls)?,
+                events: name(Part::Events)?,
+            };
+            credentials::run(command, &client, tables, output).await
+        }
         Command::Rewrap(command) => {
             let keys = WrappedKeys::new(client, name(Part::Secrets)?);
             let kms = aws_sdk_kms::Client::new(&config);
@@ -125,6 +138,12 @@ impl Command {
         match self {
             Self::Teams(_) | Self::Keys(_) => &[Part::Keys],
             Self::Capsule(_) => &[Part::Secrets],
+            Self::Credentials(_) => &[
+                Part::Credentials,
+                Part::Secrets,
+                Part::TokenUrls,
+                Part::Events,
+            ],
             Self::Rewrap(_) => &[Part::Secrets, Part::EnvelopeKey],
         }
     }

@@ -14,6 +14,12 @@ pub(crate) enum Part {
     Keys,
     /// The table of sealed secrets.
     Secrets,
+    /// The table of credentials.
+    Credentials,
+    /// The table of token URLs.
+    TokenUrls,
+    /// The table of events.
+    Events,
     /// The KMS key that seals.
     EnvelopeKey,
 }
@@ -24,6 +30,9 @@ impl Part {
         match self {
             Self::Keys => "KeysTable",
             Self::Secrets => "SecretsTable",
+            Self::Credentials => "CredentialsTable",
+            Self::TokenUrls => "TokenUrlsTable",
+            Self::Events => "EventsTable",
             Self::EnvelopeKey => "EnvelopeKeyId",
         }
     }
@@ -33,6 +42,9 @@ impl Part {
         match self {
             Self::Keys => "--keys-table",
             Self::Secrets => "--secrets-table",
+            Self::Credentials => "--credentials-table",
+            Self::TokenUrls => "--token-urls-table",
+            Self::Events => "--events-table",
             Self::EnvelopeKey => "--envelope-key",
         }
     }
@@ -42,6 +54,9 @@ impl Part {
         match self {
             Self::Keys => "KEYS_TABLE",
             Self::Secrets => "SECRETS_TABLE",
+            Self::Credentials => "CREDENTIALS_TABLE",
+            Self::TokenUrls => "TOKEN_URLS_TABLE",
+            Self::Events => "EVENTS_TABLE",
             Self::EnvelopeKey => "ENVELOPE_KEY_ID",
         }
     }
@@ -62,6 +77,18 @@ pub(crate) struct Named {
     /// Instead of a stack: the DynamoDB table of sealed secrets
     #[arg(long, global = true, env = "SECRETS_TABLE", value_name = "NAME")]
     secrets_table: Option<String>,
+
+    /// Instead of a stack: the DynamoDB table of credentials
+    #[arg(long, global = true, env = "CREDENTIALS_TABLE", value_name = "NAME")]
+    credentials_table: Option<String>,
+
+    /// Instead of a stack: the DynamoDB table of token URLs
+    #[arg(long, global = true, env = "TOKEN_URLS_TABLE", value_name = "NAME")]
+    token_urls_table: Option<String>,
+
+    /// Instead of a stack: the DynamoDB table of events
+    #[arg(long, global = true, env = "EVENTS_TABLE", value_name = "NAME")]
+    events_table: Option<String>,
 
     /// Instead of a stack: the id, ARN or alias of the KMS key that seals
     #[arg(long, global = true, env = "ENVELOPE_KEY_ID", value_name = "KEY")]
@@ -97,6 +124,9 @@ impl Named {
         let name = match part {
             Part::Keys => &self.keys_table,
             Part::Secrets => &self.secrets_table,
+            Part::Credentials => &self.credentials_table,
+            Part::TokenUrls => &self.token_urls_table,
+            Part::Events => &self.events_table,
             Part::EnvelopeKey => &self.envelope_key,
         };
         name.as_deref().filter(|name| !name.is_empty())
@@ -143,6 +173,8 @@ which .local/env sets, leave one out.",
 fn what(part: Part) -> &'static str {
     match part {
         Part::EnvelopeKey => "a key",
-        Part::Keys | Part::Secrets => "a table",
+        Part::Keys | Part::Secrets | Part::Credentials | Part::TokenUrls | Part::Events => {
+            "a table"
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `teams create`, `teams list`, `teams set`.
 
-use clap::builder::RangedI64ValueParser;
+use clap::builder::{BoolishValueParser, RangedI64ValueParser};
 use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
 use shared::credential::TeamId;
@@ -26,7 +26,7 @@ pub(crate) enum Command {
     },
     /// List all teams
     List,
-    /// Set a team's rates
+    /// Set a team's rates, and what becomes of its grants
     #[command(group = ArgGroup::new("rates").required(true).multiple(true))]
     Set {
         /// The team's name
@@ -37,6 +37,9 @@ pub(crate) enum Command {
         /// Tokens that the team may mint in a second: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
         mint_rate: Option<u32>,
+        /// Whether a grant is revoked at Zoom when the last credential that had it is deleted
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "rates")]
+        revoke_on_delete: Option<bool>,
     },
 }
 
@@ -50,6 +53,7 @@ struct Shown {
     team: TeamId,
     rate: u32,
     mint_rate: u32,
+    revoke_on_delete: bool,
     created_at: Timestamp,
 }
 
@@ -59,6 +63,7 @@ impl From<Team> for Shown {
             team: team.team_id,
             rate: team.rate,
             mint_rate: team.mint_rate,
+            revoke_on_delete: team.revoke_on_delete,
             created_at: team.created_at,
         }
     }
@@ -80,7 +85,8 @@ pub(crate) async fn run(
             team,
             rate,
             mint_rate,
-        } => set(team, rate, mint_rate, operator, output).await,
+            revoke_on_delete,
+        } => set(team, rate, mint_rate, revoke_on_delete, operator, output).await,
     }
 }
 
@@ -124,10 +130,11 @@ async fn set(
     team: TeamId,
     rate: Option<u32>,
     mint_rate: Option<u32>,
+    revoke_on_delete: Option<bool>,
     operator: &Operator,
     output: Output,
 ) -> Result<(), Error> {
-    let set = operator.set_rates(&team, rate, mint_rate).await;
+    let set = operator.set(&team, rate, mint_rate, revoke_on_delete).await;
     let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
 
     output.print(&set, &rows([&set]))?;
@@ -140,8 +147,12 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
             shown.team.to_string(),
             shown.rate.to_string(),
             shown.mint_rate.to_string(),
+            if shown.revoke_on_delete { "on" } else { "off" }.to_owned(),
             shown.created_at.to_string(),
         ]
     });
-    output::table(["TEAM", "RATE", "MINT RATE", "CREATED"], rows.collect())
+    output::table(
+        ["TEAM", "RATE", "MINT RATE", "REVOKE", "CREATED"],
+        rows.collect(),
+    )
 }

@@ -14,9 +14,6 @@ use crate::request::Request;
 /// What the logs call it.
 pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}";
 
-/// How long a deleted credential can be restored.
-const RETENTION: Duration = Duration::from_hours(30 * 24);
-
 /// What became of the credential.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Deleted {
@@ -27,7 +24,8 @@ pub struct Deleted {
 
 /// Deletes a credential
 ///
-/// It is gone from every read at once. Its sealed data stays until the purge.
+/// It is gone from every read at once. Its sealed data stays for as long as it can be restored: 30 days, unless the
+/// operator has set another time.
 #[utoipa::path(
     delete,
     path = "/v2/zoom-credentials/{id}",
@@ -47,6 +45,7 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
+    restorable: Duration,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
@@ -56,7 +55,7 @@ pub async fn handle(
     })
     .await?;
 
-    credentials.delete(key.team(), id, RETENTION).await?;
+    credentials.delete(key.team(), id, restorable).await?;
 
     reply::ok(Deleted {
         message: "Zoom credential deleted successfully",

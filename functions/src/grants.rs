@@ -170,6 +170,7 @@ impl Use<'_> {
                 .plus(WAIT)
                 .min(self.terms.answer_by.minus(LAST_ANSWER)),
             revived: AtomicBool::new(false),
+            sorted_by: None,
             refreshed: AtomicU32::new(0),
         };
         let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
@@ -471,7 +472,8 @@ fn was_taken<T>(outcome: &Result<T, zoom::Error>) -> bool {
 /// What `last_error_message` begins with where only the profile cannot be read: minting does not heal that.
 pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
 
-fn message(reason: Reconnect, words: Option<&str>) -> String {
+/// What `last_error_message` says of a grant that is of no use any more. It begins with the reason's word.
+pub(crate) fn message(reason: Reconnect, words: Option<&str>) -> String {
     let what = match reason {
         Reconnect::Revoked => "Zoom refuses the grant: it was revoked or replaced",
         Reconnect::RefreshOutcomeLost => {

@@ -2,25 +2,30 @@
 //!
 //! It finds them by the index `by-due`, the longest unused of each shard first. Whatever it does with one takes that
 //! one out of what is due: refreshed, it is due again in weeks; refused by Zoom or wanted by nobody, never; and where
-//! it failed, in a day. So each run goes on where the one before ended, and no grant keeps the others waiting.
+//! it failed, in a day. One whose last credential was deleted is revoked at Zoom, where its team wants that. So each run goes on where the one before ended, and no grant keeps the others waiting.
 //!
 //! A grant has months until it idles out, and a refresh whose outcome is lost costs its user a reconnect. So there is
 //! no hurry: where Zoom is in trouble, the run ends.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use shared::cause::chain;
-use shared::event::By;
-use shared::stores::{self, Due, GrantState, Stored, due_shards};
+use shared::credential::Reconnect;
+use shared::event::{By, Event, Happened, Outcome};
+use shared::stores::{self, Due, GrantState, Keys, Stored, StoredGrant, due_shards};
 use shared::timestamp::Timestamp;
+use shared::zoom;
+use uuid::Uuid;
 
+use crate::app::App;
 use crate::error::{ApiError, Down};
 use crate::grants::{Grants, Terms, Use};
 use crate::minting::MARGIN;
-use crate::request::{Event, Request};
+use crate::refresh::{Refresh, Stop};
+use crate::request::{self, Request};
 
 /// What the logs call it.
 pub const NAME: &str = "keep-alive";
@@ -35,6 +40,10 @@ const LEAST: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_secs(90);
 /// When a grant is tried again that could not be refreshed.
 const AGAIN: Duration = Duration::from_hours(24);
+/// How long an access token must still live to revoke with it.
+const LIVES: Duration = Duration::from_mins(1);
+/// How often a revocation is tried that Zoom refuses the access token of.
+const REVOKES: usize = 2;
 /// After so many refreshes whose outcome is unknown, the run ends.
 const TROUBLES: u32 = 3;
 /// What a run did, in grants.
@@ -46,6 +55,8 @@ pub struct Report {
     pub dead: u32,
     /// Wanted by no credential that is left: not looked at any more.
     pub unwanted: u32,
+    /// Of those, revoked at Zoom, or found to be, and their tokens destroyed.
+    pub revoked: u32,
     /// Failed, to be tried again in a day.
     pub failed: u32,
     /// Left for the next run, or found in use.
@@ -58,16 +69,18 @@ enum Became {
     Refreshed,
     Dead,
     Unwanted,
+    Revoked,
     Failed,
     Left,
 }
 
 impl Report {
     fn count(mut self, became: Became) -> Self {
+        self.revoked += u32::from(matches!(became, Became::Revoked));
         let count = match became {
             Became::Refreshed => &mut self.refreshed,
             Became::Dead => &mut self.dead,
-            Became::Unwanted => &mut self.unwanted,
+            Became::Unwanted | Became::Revoked => &mut self.unwanted,
             Became::Failed => &mut self.failed,
             Became::Left => &mut self.left,
         };
@@ -78,12 +91,14 @@ impl Report {
 
 /// Refreshes what has not been used for `unused`, until shortly before `deadline`. `id` names the run in the logs.
 pub async fn handle(
+    keys: &Keys,
     grants: &Grants,
     unused: Duration,
     deadline: Timestamp,
     id: &str,
 ) -> Result<Report, stores::Error> {
     let run = Run {
+        keys,
         grants,
         before: Timestamp::now().minus(unused),
         deadline,
@@ -109,6 +124,7 @@ pub async fn handle(
         kept_alive = report.refreshed,
         keep_alive_dead = report.dead,
         keep_alive_unwanted = report.unwanted,
+        keep_alive_revoked = report.revoked,
         keep_alive_failed = report.failed,
         keep_alive_left = report.left,
         "kept alive"
@@ -118,6 +134,7 @@ pub async fn handle(
 
 /// One run.
 struct Run<'a> {
+    keys: &'a Keys,
     grants: &'a Grants,
     /// What was refreshed since is in use.
     before: Timestamp,
@@ -151,7 +168,7 @@ impl Run<'_> {
             row => row?,
         };
         // The index is a moment behind.
-        let is_used = row.access_expires_at >= self.before.as_millis();
+        let is_used = row.refreshed_at.is_none_or(|at| at >= self.before);
         if row.state != GrantState::Active || is_used {
             return Ok(Became::Left);
         }
@@ -168,7 +185,8 @@ impl Run<'_> {
             Ok(_) | Err(stores::Error::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        for stored in credentials.with_grant(&due.team, due.grant).await? {
+        let holders = credentials.with_grant(&due.team, due.grant).await?;
+        for stored in holders.live {
             if stored.credential.credential_id == owner {
                 continue;
             }
@@ -180,15 +198,115 @@ impl Run<'_> {
         if let Some(error) = refused {
             return Err(error);
         }
-        secrets.rest(due.grant, row.generation()).await?;
-        Ok(Became::Unwanted)
+        self.leave(due, &row, holders.deleted).await
+    }
+
+    /// Lets go of a grant that nobody mints with. Those in `deleted` may be restored, and mint with it then; unless it
+    /// is to be revoked.
+    async fn leave(
+        &self,
+        due: &Due,
+        row: &StoredGrant,
+        deleted: Vec<Stored>,
+    ) -> Result<Became, ApiError> {
+        let secrets = &self.grants.secrets;
+        if deleted.is_empty() {
+            secrets.destroy(due.grant, Reconnect::Revoked).await?;
+            return Ok(Became::Unwanted);
+        }
+        if !self.keys.revokes_on_delete(&due.team).await? {
+            secrets.rest(due.grant, row).await?;
+            return Ok(Became::Unwanted);
+        }
+        let mut outcome = Ok(Became::Left);
+        for stored in &deleted {
+            outcome = self.revoke(due, stored).await;
+            if !matches!(outcome, Err(ApiError::AppMisconfigured { .. })) {
+                break;
+            }
+        }
+        let revoked = match &outcome {
+            Ok(Became::Revoked) => Outcome::Succeeded,
+            Ok(_) => return outcome,
+            Err(error) => Outcome::Failed { code: error.code() },
+        };
+        for stored in &deleted {
+            let (id, event) = (
+                stored.credential.credential_id,
+                Event::new(Happened::Revoke { outcome: revoked }),
+            );
+            if let Err(error) = self.grants.events.record(&due.team, id, &event).await {
+                let cause = chain(&error);
+                tracing::warn!(
+                    request_id = self.id,
+                    cause,
+                    "a revocation is missing among the events"
+                );
+            }
+        }
+        outcome
+    }
+
+    /// Revokes a grant at Zoom with the app of a deleted credential that has it, and destroys its tokens. Zoom wants a
+    /// live access token for that, so the grant may be refreshed first; and where Zoom refuses that, it is dead already.
+    async fn revoke(&self, due: &Due, stored: &Stored) -> Result<Became, ApiError> {
+        let (grants, team) = (self.grants, &due.team);
+        let deadline = self.deadline.min(Timestamp::now().plus(LONGEST));
+        let request = &Request::new(request::Event::default(), self.id.to_owned(), deadline);
+        let refresh = Refresh {
+            grants,
+            request,
+            team,
+            me: Uuid::new_v4(),
+            margin: LIVES,
+            give_up: deadline,
+            refreshed: AtomicU32::new(0),
+            revived: AtomicBool::new(false),
+            // Whatever keeps it from being revoked after that, a crash too: it comes up again.
+            sorted_by: Some(self.before.plus(AGAIN)),
+        };
+        let app = App::new(grants, team, stored, None);
+        let mut refused = None;
+        for _ in 0..REVOKES {
+            let access = match refresh.access(due.grant, None, refused, &app).await {
+                Ok(access) => access,
+                Err(Stop::Dead(dead)) => {
+                    grants.secrets.destroy(due.grant, dead.reason).await?;
+                    return Ok(Became::Revoked);
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+            };
+            // Asked again as late as can be: one that was restored meanwhile keeps it.
+            let holders = grants.credentials.with_grant(team, due.grant).await?;
+            if !holders.live.is_empty() {
+                return Ok(Became::Left);
+            }
+            let time_left = request.time_left(Duration::ZERO);
+            let app = app.open().await?;
+            match grants.zoom.revoke(&app, &access.token, time_left).await {
+                Ok(()) => {
+                    grants.opened.forget(due.grant);
+                    grants
+                        .secrets
+                        .destroy(due.grant, Reconnect::Revoked)
+                        .await?;
+                    return Ok(Became::Revoked);
+                }
+                Err(zoom::Error::Grant { .. }) => {
+                    grants.opened.forget(due.grant);
+                    refused = Some(access.generation);
+                }
+                Err(error) => return Err(ApiError::of_minting(error)),
+            }
+        }
+        Err(ApiError::of_minting(zoom::Error::DeadAccess))
     }
 
     /// Refreshes a grant with this credential's app.
     async fn refresh_for(&self, due: &Due, stored: Stored) -> Result<Became, ApiError> {
         let (grants, team, id) = (self.grants, &due.team, stored.credential.credential_id);
         let deadline = self.deadline.min(Timestamp::now().plus(LONGEST));
-        let request = &Request::new(Event::default(), self.id.to_owned(), deadline);
+        let request = &Request::new(request::Event::default(), self.id.to_owned(), deadline);
         let grant = Use {
             grants,
             request,

@@ -29,7 +29,8 @@ use crate::zoom_app::Shown;
 use crate::{
     check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
     delete_zoom_app, get_credential, get_zoom_app, list_credentials, list_events, list_token_urls,
-    mint_token, put_zoom_app, rotate_secret, token_url, update_credential, zoom_webhook,
+    mint_token, put_zoom_app, restore_credential, rotate_secret, token_url, update_credential,
+    zoom_webhook,
 };
 
 /// The document.
@@ -51,6 +52,7 @@ pub fn document() -> OpenApi {
         get_credential::handle,
         update_credential::handle,
         delete_credential::handle,
+        restore_credential::handle,
         mint_token::handle,
         list_events::handle,
         check_credential::handle,

@@ -83,6 +83,8 @@ pub(crate) struct Refresh<'a> {
     pub(crate) refreshed: AtomicU32,
     /// Whether a grant lives that was declared dead: its credentials have to be told.
     pub(crate) revived: AtomicBool,
+    /// What the schedule is to sort a refreshed grant by, where it is not to be left alone for weeks.
+    pub(crate) sorted_by: Option<Timestamp>,
 }
 
 /// What was had before anything was spent.
@@ -423,7 +425,7 @@ impl Refresh<'_> {
             sealed: next.seal(generation + 1, &Plaintext::try_from(&tokens.pair)?)?,
             access_expires_at: expires_at.as_millis(),
             api_url: tokens.api_url.as_ref().map(|url| url.as_str().to_owned()),
-            refreshed_at: answered,
+            refreshed_at: self.sorted_by.unwrap_or(answered),
             late: false,
         };
         let until = self.request.deadline().minus(LAST_ANSWER);

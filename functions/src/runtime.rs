@@ -11,7 +11,7 @@ use http::{HeaderValue, Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use lambda_http::{Body, Context, LambdaEvent, service_fn};
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use shared::config;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
@@ -66,6 +66,26 @@ where
         let context = event.context;
         let report = handler(deadline(&context), context.request_id);
         async { report.await.map_err(Into::into) }
+    }))
+    .await
+}
+
+/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler is given each batch and the id of the
+/// invocation; what it answers says where the next begins. `warm` is as in [`run`].
+pub async fn run_stream<F, B, T>(
+    warm: impl Future,
+    handler: impl Fn(B, String) -> F,
+) -> Result<(), lambda_http::Error>
+where
+    F: Future<Output = T>,
+    B: DeserializeOwned,
+    T: Serialize,
+{
+    tokio::time::timeout(WARM_UP, warm).await.ok();
+    lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<B>| {
+        // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
+        let report = Box::pin(handler(event.payload, event.context.request_id));
+        async { Ok::<_, Infallible>(report.await) }
     }))
     .await
 }

@@ -44,6 +44,8 @@ const GET_APP: &str = env!("CARGO_BIN_EXE_get-zoom-app");
 const DELETE_APP: &str = env!("CARGO_BIN_EXE_delete-zoom-app");
 const ROTATE: &str = env!("CARGO_BIN_EXE_rotate-secret");
 const WEBHOOK: &str = env!("CARGO_BIN_EXE_zoom-webhook");
+const RESTORE: &str = env!("CARGO_BIN_EXE_restore-credential");
+const PURGE: &str = env!("CARGO_BIN_EXE_purge");
 
 /// What API Gateway invokes.
 const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
@@ -57,7 +59,20 @@ fn required(binary: &str) -> Vec<&'static str> {
         LIST | GET => &["KEYS_TABLE"],
         DELETE => &["KEYS_TABLE", "REQUESTS_TABLE"],
         LIST_EVENTS => &["KEYS_TABLE", "EVENTS_TABLE"],
-        KEEP_ALIVE | WEBHOOK => &["SECRETS_TABLE", "EVENTS_TABLE", "ENVELOPE_KEY_ID"],
+        WEBHOOK => &["SECRETS_TABLE", "EVENTS_TABLE", "ENVELOPE_KEY_ID"],
+        KEEP_ALIVE => &[
+            "KEYS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
+        RESTORE => &[
+            "KEYS_TABLE",
+            "REQUESTS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+        ],
+        PURGE => &["SECRETS_TABLE", "TOKEN_URLS_TABLE"],
         CHECK => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
@@ -102,8 +117,9 @@ fn required(binary: &str) -> Vec<&'static str> {
 }
 
 /// What it reads and can do without.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 8] = [
     "EVENTS_RETENTION_DAYS",
+    "RESTORABLE_DAYS",
     "KEEP_ALIVE_AFTER_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
@@ -654,7 +670,9 @@ async fn the_scheduled_binary_answers_what_it_did_whatever_the_event() {
         json!("now"),
     ] {
         let report = keep_alive.invoke(event).await;
-        let nothing = json!({ "refreshed": 0, "dead": 0, "unwanted": 0, "failed": 0, "left": 0 });
+        let nothing = json!({
+            "refreshed": 0, "dead": 0, "unwanted": 0, "revoked": 0, "failed": 0, "left": 0,
+        });
         assert_eq!(report, nothing);
 
         let mut line = keep_alive.logged().await;
@@ -662,6 +680,44 @@ async fn the_scheduled_binary_answers_what_it_did_whatever_the_event() {
         assert_eq!(metrics["kept_alive"], (0, "Count".to_owned()));
         assert_eq!(line["message"], "kept alive");
     }
+}
+
+/// As AWS documents the records of a stream, a TTL's deletion among them.
+#[tokio::test]
+async fn the_binary_on_the_stream_says_from_which_record_on_it_is_to_be_asked_again() {
+    let world = World::new().await;
+    let mut purge = world.lambda(PURGE).await;
+    let id = world.given_credential().await;
+    let record = |number: &str, image: Value| {
+        json!({
+            "eventID": "1", "eventName": "REMOVE", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+            "awsRegion": "us-east-1", "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/c/stream/t",
+            "userIdentity": { "type": "Service", "principalId": "dynamodb.amazonaws.com" },
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_479_499_740, "SequenceNumber": number, "SizeBytes": 59,
+                "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": { "team_id": { "S": "local" } }, "OldImage": image,
+            },
+        })
+    };
+    let deleted = json!({
+        "team_id": { "S": "local" }, "credential_id": { "S": id }, "deleted": { "BOOL": true },
+        "version": { "N": "2" }, "name": { "S": "bot" },
+    });
+    let unreadable = json!({ "team_id": { "S": "local" } });
+    let records = [
+        record("111", deleted.clone()),
+        record("222", unreadable),
+        record("333", deleted),
+    ];
+
+    let report = purge.invoke(json!({ "Records": records[..1] })).await;
+    assert_eq!(report, json!({ "batchItemFailures": [] }));
+    assert_eq!(purge.logged().await["message"], "purged");
+    let report = purge.invoke(json!({ "Records": records })).await;
+    assert_eq!(
+        report,
+        json!({ "batchItemFailures": [{ "itemIdentifier": "222" }] })
+    );
 }
 
 /// Two to DynamoDB and two to KMS, as many as a request uses at once, and one to Zoom's REST host.
@@ -850,7 +906,9 @@ async fn an_event_without_what_is_needed_is_refused_in_the_envelope() {
 
 #[tokio::test]
 async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
-    let others = [KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL];
+    let others = [
+        KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL, RESTORE, PURGE,
+    ];
     let apps = [PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK];
     for binary in ALL.into_iter().chain(others).chain(apps) {
         let required = required(binary);
@@ -1111,7 +1169,7 @@ async fn no_log_level_makes_a_function_log_what_it_was_sent() {
 
 /// The name of KMS's protocol stands in every binary that can speak it.
 #[test]
-fn the_binaries_that_only_read_hold_no_kms() {
+fn the_binaries_that_seal_and_open_nothing_hold_no_kms() {
     let speaks_kms = |binary: &str| {
         let bytes = std::fs::read(binary).unwrap();
         bytes
@@ -1119,7 +1177,16 @@ fn the_binaries_that_only_read_hold_no_kms() {
             .any(|window| window == b"TrentService")
     };
     assert!(speaks_kms(CREATE) && speaks_kms(UPDATE));
-    for binary in [LIST, GET, DELETE, LIST_EVENTS, GET_APP, DELETE_APP] {
+    for binary in [
+        LIST,
+        GET,
+        DELETE,
+        LIST_EVENTS,
+        GET_APP,
+        DELETE_APP,
+        RESTORE,
+        PURGE,
+    ] {
         assert!(!speaks_kms(binary), "{binary}");
     }
 }

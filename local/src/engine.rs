@@ -1,10 +1,15 @@
 //! The DynamoDB-compatible engine: dynoxide, in this process, over HTTP.
 
+use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use dynoxide::Database;
+pub use dynoxide::Database;
+use dynoxide::actions::get_records::GetRecordsRequest;
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::streams::{shard_id, stream_arn};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// How often rows past their TTL are swept. AWS promises a few days; people watching do not wait so long.
@@ -19,6 +24,9 @@ pub enum Error {
     /// The server ended.
     #[error("the database server ended: {0}")]
     Serve(String),
+    /// The table has no stream, or the engine cannot read it.
+    #[error("cannot read the stream: {0}")]
+    Stream(String),
 }
 
 /// Opens the engine: in a file, or in memory.
@@ -51,4 +59,61 @@ pub async fn serve(
     let served = dynoxide::server::serve_with_shutdown(listener, database, shutdown).await;
     sweeper.abort();
     served.map_err(Error::Serve)
+}
+
+/// The stream of a table, from its beginning.
+pub struct Stream {
+    database: Database,
+    at: String,
+    next: Option<String>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Stream");
+        shown.field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Of a table that was made with one.
+    pub fn open(database: Database, table: &str) -> Result<Self, Error> {
+        let begin = GetShardIteratorRequest {
+            // The engine tells streams apart by their tables, and not by their labels.
+            stream_arn: stream_arn(table, ""),
+            shard_id: shard_id(table),
+            shard_iterator_type: "TRIM_HORIZON".to_owned(),
+            sequence_number: None,
+        };
+        let made = database.get_shard_iterator(begin);
+        let at = made.map_err(unreadable)?.shard_iterator;
+        Ok(Self {
+            database,
+            at: at.ok_or_else(|| unreadable("no iterator"))?,
+            next: None,
+        })
+    }
+
+    /// The records that come next, as Lambda gives them to a function, if there are any. The same again, until
+    /// [`Self::advance`].
+    pub fn batch(&mut self) -> Result<Option<Value>, Error> {
+        let wanted = GetRecordsRequest {
+            shard_iterator: self.at.clone(),
+            limit: Some(100),
+        };
+        let found = self.database.get_records(wanted).map_err(unreadable)?;
+        self.next = found.next_shard_iterator;
+        Ok((!found.records.is_empty()).then(|| json!({ "Records": found.records })))
+    }
+
+    /// Goes past the records that were read last.
+    pub fn advance(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.at = next;
+        }
+    }
+}
+
+fn unreadable(error: impl fmt::Display) -> Error {
+    Error::Stream(error.to_string())
 }

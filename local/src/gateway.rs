@@ -21,8 +21,8 @@ use functions::runtime::invoke;
 use functions::{
     check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
     delete_zoom_app, get_credential, get_zoom_app, keep_alive, list_credentials, list_events,
-    list_token_urls, mint_token, put_zoom_app, rotate_secret, token_url, update_credential,
-    zoom_webhook,
+    list_token_urls, mint_token, purge, put_zoom_app, restore_credential, rotate_secret, token_url,
+    update_credential, zoom_webhook,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -30,7 +30,7 @@ use lambda_http::{Context, LambdaEvent};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use shared::cause::chain;
-use shared::config::Aws;
+use shared::config::{Aws, RESTORABLE};
 use shared::envelope::Envelope;
 use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
@@ -41,6 +41,7 @@ use tokio_util::task::TaskTracker;
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
+use crate::engine::Stream;
 use crate::tables::Names;
 
 /// What API Gateway takes at most.
@@ -49,6 +50,8 @@ const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(29);
 /// How often the schedule keeps grants alive.
 const EVERY: Duration = Duration::from_hours(1);
+/// How often the stream is looked at.
+const POLL: Duration = Duration::from_secs(1);
 /// When a function is stopped that goes on after API Gateway gave up: one that refreshes.
 const LONGEST: Duration = Duration::from_secs(90);
 
@@ -115,6 +118,7 @@ enum Function {
     Get,
     Update,
     Delete,
+    Restore,
     Mint,
     ListEvents,
     Check,
@@ -130,12 +134,13 @@ enum Function {
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 17] = [
+const ROUTES: [(&str, Function); 18] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
     (update_credential::ROUTE, Function::Update),
     (delete_credential::ROUTE, Function::Delete),
+    (restore_credential::ROUTE, Function::Restore),
     (mint_token::ROUTE, Function::Mint),
     (list_events::ROUTE, Function::ListEvents),
     (check_credential::ROUTE, Function::Check),
@@ -160,6 +165,7 @@ impl Function {
             | Self::Get
             | Self::Update
             | Self::Delete
+            | Self::Restore
             | Self::ListEvents
             | Self::CreateTokenUrl
             | Self::ListTokenUrls
@@ -294,7 +300,49 @@ impl Gateway {
     ) -> Result<keep_alive::Report, stores::Error> {
         let deadline = Timestamp::now().plus(time_out);
         let id = Uuid::new_v4().to_string();
-        keep_alive::handle(&self.services.grants, unused, deadline, &id).await
+        let Services { keys, grants, .. } = &*self.services;
+        keep_alive::handle(keys, grants, unused, deadline, &id).await
+    }
+
+    /// What the stream of `credentials` invokes, with a batch as Lambda gives it: whether all of it was seen to.
+    pub async fn purge(&self, batch: Value) -> Result<bool, serde_json::Error> {
+        let batch = serde_json::from_value(batch)?;
+        let Services {
+            credentials,
+            secrets,
+            token_urls,
+            ..
+        } = &*self.services;
+        let id = Uuid::new_v4().to_string();
+        let report = purge::handle(credentials, secrets, token_urls, batch, &id).await;
+        Ok(report.batch_item_failures.is_empty())
+    }
+
+    /// Feeds the stream to the function that sees to what deleted credentials leave behind. Dropping the future ends
+    /// it; what it was at is done again.
+    pub async fn follow(self, mut stream: Stream) {
+        loop {
+            tokio::time::sleep(POLL).await;
+            let seen_to = match stream.batch() {
+                Ok(None) => continue,
+                Ok(Some(batch)) => self.purge(batch).await,
+                Err(error) => {
+                    tracing::error!(cause = chain(&error), "the stream cannot be read");
+                    return;
+                }
+            };
+            match seen_to {
+                Ok(true) => stream.advance(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(
+                        cause = chain(&error),
+                        "a record of the stream is unreadable"
+                    );
+                    stream.advance();
+                }
+            }
+        }
     }
 
     /// The schedule: every hour. Dropping the future ends it, and no run that is under way.
@@ -312,6 +360,10 @@ impl Gateway {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list: which powers each function is given"
+    )]
     async fn invoke(
         &self,
         function: Function,
@@ -365,7 +417,15 @@ impl Gateway {
                 envelope,
                 zoom
             ),
-            Function::Delete => run!(delete_credential, keys, requests, credentials),
+            Function::Delete => run!(delete_credential, keys, requests, credentials, RESTORABLE),
+            Function::Restore => run!(
+                restore_credential,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                events
+            ),
             Function::Mint => run!(mint_token, keys, requests, grants),
             Function::ListEvents => run!(list_events, keys, credentials, events),
             Function::Check => run!(check_credential, keys, requests, grants),

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    TimeToLiveSpecification,
 };
 use shared::cause::chain;
 use shared::config;
@@ -77,6 +78,7 @@ struct Schema {
     sort: Option<&'static str>,
     ttl: Option<&'static str>,
     indexes: Vec<Index>,
+    stream: bool,
 }
 
 struct Index {
@@ -112,9 +114,9 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
             Schema {
                 partition: "team_id",
                 sort: Some("credential_id"),
-                // Not by `purge_at` yet: the row is what points at its sealed data, which a purge must destroy first.
-                ttl: None,
+                ttl: Some("purge_at"),
                 indexes: vec![by_zoom_user],
+                stream: true,
             },
         ),
         (
@@ -124,6 +126,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: None,
                 ttl: None,
                 indexes: vec![by_due, by_webhook_app],
+                stream: false,
             },
         ),
         (
@@ -133,6 +136,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("record"),
                 ttl: None,
                 indexes: Vec::new(),
+                stream: false,
             },
         ),
         (
@@ -142,6 +146,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: None,
                 ttl: Some("expires_at"),
                 indexes: Vec::new(),
+                stream: false,
             },
         ),
         (
@@ -151,6 +156,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("url_id"),
                 ttl: Some("purge_at"),
                 indexes: Vec::new(),
+                stream: false,
             },
         ),
         (
@@ -160,6 +166,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
                 sort: Some("event_id"),
                 ttl: Some("purge_at"),
                 indexes: Vec::new(),
+                stream: false,
             },
         ),
     ];
@@ -210,6 +217,13 @@ async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), Str
             .projection(projection)
             .build();
         request = request.global_secondary_indexes(index.map_err(said)?);
+    }
+    if schema.stream {
+        let stream = StreamSpecification::builder()
+            .stream_enabled(true)
+            .stream_view_type(StreamViewType::NewAndOldImages)
+            .build();
+        request = request.stream_specification(stream.map_err(said)?);
     }
     match request.send().await {
         Ok(_) => {}

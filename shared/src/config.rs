@@ -24,6 +24,9 @@ use crate::zoom::{self, ApiUrl, Zoom, webhook};
 /// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
 pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
 
+/// How long a deleted credential can be restored, unless it was set.
+pub const RESTORABLE: Duration = Duration::from_hours(30 * 24);
+
 /// What is wrong with the environment.
 #[derive(thiserror::Error)]
 pub enum Error {
@@ -109,6 +112,11 @@ pub fn webhook_window() -> Result<Duration, Error> {
         Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of seconds")),
         Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
     }
+}
+
+/// How long a deleted credential can be restored: `RESTORABLE_DAYS`, or [`RESTORABLE`].
+pub fn restorable() -> Result<Duration, Error> {
+    days("RESTORABLE_DAYS", RESTORABLE)
 }
 
 fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {

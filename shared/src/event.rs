@@ -155,6 +155,11 @@ pub enum Happened {
         /// Whether new tokens are stored.
         outcome: Outcome,
     },
+    /// The grant was to be revoked at Zoom, since its last credential was deleted.
+    Revoke {
+        /// Whether it is.
+        outcome: Outcome,
+    },
     /// The credential's state is another.
     StateChange {
         /// What it is now.
@@ -192,16 +197,18 @@ pub enum Kind {
     Mint,
     /// The grant was refreshed at Zoom, or was to be.
     Refresh,
+    /// The grant was revoked at Zoom, or was to be.
+    Revoke,
     /// The credential's state is another.
     StateChange,
 }
 
-/// How a mint or a refresh ended.
+/// How a mint, a refresh or a revocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = EventOutcome)]
 pub enum Ended {
-    /// Well: the token was released, the new grant stored.
+    /// Well: the token was released, the new grant stored, the grant ended.
     Succeeded,
     /// Not so: `code` says why.
     Failed,
@@ -233,7 +240,7 @@ pub struct Record {
     pub at: Timestamp,
     /// What it was.
     pub kind: Kind,
-    /// How a mint or a refresh ended.
+    /// How a mint, a refresh or a revocation ended.
     #[schema(required = true)]
     pub outcome: Option<Ended>,
     /// Why it failed: the `code` of the error that was answered.
@@ -324,6 +331,9 @@ impl From<Event> for Record {
             },
             Happened::Refresh { asked, outcome } => {
                 Self::of(id, Kind::Refresh).ended(asked, outcome)
+            }
+            Happened::Revoke { outcome } => {
+                Self::of(id, Kind::Revoke).ended(By::KeepAlive.into(), outcome)
             }
             Happened::StateChange { state, reason } => Self {
                 state: Some(state),

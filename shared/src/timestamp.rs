@@ -29,6 +29,11 @@ impl Timestamp {
         Self(jiff::Timestamp::from_millisecond(millis.clamp(first, last)).unwrap_or_default())
     }
 
+    /// From seconds since 1970, likewise.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self::from_millis(seconds.saturating_mul(1000))
+    }
+
     /// Milliseconds since 1970.
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()

@@ -32,7 +32,8 @@ pub(crate) fn endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
         (Method::GET, format!("{one}/events"), None),
         (Method::POST, format!("{one}/check"), None),
         (Method::GET, format!("{one}/token-urls"), None),
-        (Method::DELETE, one, None),
+        (Method::DELETE, one.clone(), None),
+        (Method::POST, format!("{one}/restore"), None),
     ]
 }
 

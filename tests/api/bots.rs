@@ -784,7 +784,7 @@ async fn bots_count_against_the_teams_rate_of_mints() {
         .given_url(&id, json!({ "type": "onbehalf", "max_uses": 1 }))
         .await;
     let acme = "acme".parse().unwrap();
-    let limited = world.operator.set_rates(&acme, None, Some(0)).await;
+    let limited = world.operator.set(&acme, None, Some(0), None).await;
     assert_eq!(limited.unwrap().mint_rate, 0);
     world.wire.reset();
 

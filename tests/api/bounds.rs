@@ -131,6 +131,18 @@ async fn a_check_is_six_round_trips_and_as_many_calls_to_zoom_as_it_reports() {
     assert_eq!(check, costs(6, 9, 1, 4));
 }
 
+/// Key │ rate, settings │ row │ grant │ transaction │ row.
+#[tokio::test]
+async fn restoring_is_six_round_trips_without_kms_or_zoom() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    world.acme.delete(&id).await.expect(200);
+
+    let path = format!("{}/restore", at(&id));
+    let restored = cost(&world, Method::POST, &path, Value::Null, 200).await;
+    assert_eq!(restored, costs(6, 7, 0, 0));
+}
+
 /// Beside the queries of the shards: grant │ credential │ grant │ app row │ acquire │ commit │ event.
 #[tokio::test]
 async fn keeping_a_grant_alive_is_seven_round_trips_and_one_call_to_zoom() {

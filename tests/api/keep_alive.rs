@@ -22,6 +22,7 @@ const NOTHING: Report = Report {
     refreshed: 0,
     dead: 0,
     unwanted: 0,
+    revoked: 0,
     failed: 0,
     left: 0,
 };

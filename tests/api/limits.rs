@@ -22,7 +22,7 @@ impl World {
         let caller = self.caller(team, Permission::Full).await;
         let team = team.parse().unwrap();
         self.operator
-            .set_rates(&team, Some(rate), None)
+            .set(&team, Some(rate), None, None)
             .await
             .unwrap();
         caller
@@ -74,7 +74,7 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
     let team = "slow".parse().unwrap();
     world
         .operator
-        .set_rates(&team, Some(0), None)
+        .set(&team, Some(0), None, None)
         .await
         .unwrap();
     let before = caller.get(&id).await.expect(200);

@@ -25,6 +25,7 @@ mod events;
 mod idempotency;
 mod input;
 mod keep_alive;
+mod life;
 mod limits;
 mod minting;
 mod openapi;

@@ -431,7 +431,7 @@ async fn making_and_revoking_need_a_full_key_and_spend_its_rate() {
         }
     }
     let acme = "acme".parse().unwrap();
-    let limited = world.operator.set_rates(&acme, Some(0), None).await;
+    let limited = world.operator.set(&acme, Some(0), None, None).await;
     assert_eq!(limited.unwrap().rate, 0);
     for answer in [
         world.acme.create_url(&id, json!({ "type": "zak" })).await,

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
 use functions::keep_alive::Report;
+use local::engine::Database;
 use local::gateway::{Gateway, Services};
 use local::zoom::{App, Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     /// The functions' own Zoom client.
     pub(crate) zoom_client: Zoom,
+    database: Database,
+    stream: Mutex<engine::Stream>,
 }
 
 /// What can be done with any vault can be done with this one.
@@ -119,7 +122,8 @@ impl World {
         let database = engine::open(None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dynamodb_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(engine::serve(listener, database, std::future::pending()));
+        let served = database.clone();
+        tokio::spawn(engine::serve(listener, served, std::future::pending()));
 
         let kms = kms::Emulator::open(None).unwrap();
         let kms_url = serve(kms.router()).await;
@@ -165,6 +169,8 @@ impl World {
             dynamodb: direct,
             gateway,
             zoom_client,
+            stream: Mutex::new(engine::Stream::open(database.clone(), &names.credentials).unwrap()),
+            database,
         }
     }
 
@@ -332,6 +338,12 @@ impl Caller {
                 .json(&body),
         )
         .await
+    }
+
+    /// `POST /v2/zoom-credentials/{id}/restore`
+    pub(crate) async fn restore(&self, id: &str) -> Answer {
+        let path = format!("/v2/zoom-credentials/{id}/restore");
+        send(self.request(Method::POST, &path)).await
     }
 
     /// `DELETE /v2/zoom-credentials/{id}`
@@ -508,6 +520,35 @@ impl World {
             row.insert("access_expires_at".to_owned(), expires_at);
             self.put("secrets", row).await;
         }
+    }
+
+    /// What Lambda reads of the stream next.
+    pub(crate) fn next_batch(&self) -> Option<Value> {
+        self.stream.lock().unwrap().batch().unwrap()
+    }
+
+    /// Lambda reads the stream up to its end: whether all of it was seen to.
+    pub(crate) async fn follow_stream(&self) -> bool {
+        loop {
+            let Some(batch) = self.next_batch() else {
+                return true;
+            };
+            if !self.gateway.purge(batch).await.unwrap() {
+                return false;
+            }
+            self.stream.lock().unwrap().advance();
+        }
+    }
+
+    /// Time passes: what was deleted is past its TTL, and DynamoDB takes it.
+    pub(crate) async fn outlive_the_deleted(&self) {
+        for mut row in self.items("credentials").await {
+            if row.contains_key("purge_at") {
+                row.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
+                self.put("credentials", row).await;
+            }
+        }
+        self.database.sweep_ttl().unwrap();
     }
 
     /// What the schedule invokes, with five minutes of time.

@@ -29,10 +29,12 @@ def page(template):
     lines += [
         "",
         "A write inside a DynamoDB transaction takes the permission of the write itself. Beyond the table, each function "
-        "may write to its own log group and send trace segments to X-Ray, and no other thing.",
+        "may write to its own log group and send trace segments to X-Ray, and the one that reads a stream tell its queue what it "
+        "could not do, and no other thing.",
         "",
         "The operators' policies, for whoever runs the CLI. Nobody has `RecoveryPolicy` until somebody attaches it: it is for "
-        "`capsule replay`, reads and writes grants as they are sealed, and opens none.",
+        "`capsule replay`, reads and writes grants as they are sealed, and opens none. Nor `RestorePolicy`, for `credentials list` "
+        "and `restore`, and `PurgePolicy`, for `credentials purge` and `sweep`.",
         "",
         "| policy | actions | on |",
         "| --- | --- | --- |",
@@ -54,7 +56,8 @@ def page(template):
 
 
 def called_by(template, function):
-    return "<br>".join(f"`{method} {path}`" for method, path in template.routes(function)) or "a schedule"
+    routes = "<br>".join(f"`{method} {path}`" for method, path in template.routes(function))
+    return routes or ("a stream" if template.streams(function) else "a schedule")
 
 
 def listed(actions):

@@ -99,9 +99,14 @@ class Template:
         return self.properties(function)["Role"].removesuffix(".Arn")
 
     def routes(self, function):
-        """Its routes in the API: one, or several that are handled alike, or none where a schedule calls it."""
+        """Its routes in the API: one, or several that are handled alike, or none where a schedule or a stream calls it."""
         events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "Api"]
         return [(event["Method"], event["Path"]) for event in events]
+
+    def streams(self, function):
+        """The streams that it reads."""
+        events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "DynamoDB"]
+        return [event["Stream"] for event in events]
 
     def environment(self, function):
         everyones = self.document["Globals"]["Function"]["Environment"]["Variables"]
@@ -156,6 +161,8 @@ def _short(resource, statement):
     table, _, index = resource.partition("Table.Arn")
     if table != resource:
         return snake(table) + index.replace("/index/", "/")
+    if resource.endswith("Table.StreamArn"):
+        return f"{snake(resource.removesuffix('Table.StreamArn'))}/stream"
     equals = statement.condition.get("StringEquals", {})
     purposes = many(equals.get("kms:EncryptionContext:purpose", []))
     return ", ".join(purposes)

@@ -88,6 +88,10 @@ MUTATIONS = [
     (powers.test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant, grant("ZoomWebhookRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant, put(("ZoomWebhookSeals", "Properties", "PolicyDocument", "Statement", 0, "Condition", "StringEquals", "kms:EncryptionContext:purpose"), ["webhook", "grant"])),
     (powers.test_the_everyday_operator_touches_keys_and_no_secrets, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
+    (powers.test_the_restore_policy_is_what_listing_and_restoring_take, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
+    (powers.test_the_restore_policy_is_what_listing_and_restoring_take, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
+    (powers.test_the_purge_policy_is_what_purging_and_sweeping_take, change(lambda it: properties(it, "PurgePolicy")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("dynamodb:GetItem"))),
+    (powers.test_whoever_destroys_opens_nothing, grant("PurgeRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
     # 32
     (powers.test_the_table_of_powers_is_what_the_template_says, grant("GetCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),
     # 33
@@ -143,6 +147,9 @@ MUTATIONS = [
     (stack.test_functions_know_the_outcome_before_the_gateway_gives_up, put(("MintToken", "Properties", "Timeout"), 29)),
     (stack.test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once, put(("KeepAlive", "Properties", "Events", "EveryHour", "Type"), "ScheduleV2")),
     (stack.test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once, put(("KeepAlive", "Properties", "ReservedConcurrentExecutions"), 1)),
+    (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, put(("CredentialsTable", "Properties", "StreamSpecification", "StreamViewType"), "NEW_IMAGE")),
+    (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, drop("Purge", "Properties", "Events", "Gone", "Properties", "DestinationConfig")),
+    (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, drop("Purge", "Properties", "Events", "Gone", "Properties", "FilterCriteria", "Filters", 1)),
     (stack.test_a_token_url_is_asked_by_every_method, put(("TokenUrl", "Properties", "Events", "Route", "Properties", "Method"), "GET")),
     # the gateway's own answers
     (stack.test_every_answer_of_the_gateway_wears_the_envelope, drop(*API, "GatewayResponses", "WAF_FILTERED")),

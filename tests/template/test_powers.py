@@ -4,7 +4,7 @@ import re
 
 from calls import calls, follow, follow_from, makers
 from powers import THIS_STACK, page
-from template import ROOT, many, table_of
+from template import ROOT, many, snake, table_of
 
 DOC = ROOT / "docs/powers.md"
 # X-Ray's two writes know no resources.
@@ -12,6 +12,7 @@ X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 # What a binary may be told, and how it asks.
 SETTINGS = {
     "EVENTS_RETENTION_DAYS": "events_retention()",
+    "RESTORABLE_DAYS": "restorable()",
     "KEEP_ALIVE_AFTER_DAYS": "keep_alive_after()",
     "RECOVERY_CAPSULES": "recovery_capsules()",
     "PUBLIC_BASE_URL": "public_base_url()",
@@ -23,6 +24,7 @@ DESTRUCTIVE = re.compile(
     r"|kms:(?!GenerateDataKey$|Decrypt$)"
     r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
 )
+READS_A_STREAM = {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
 CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
 
 
@@ -195,6 +197,44 @@ def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(
     }
 
 
+def allowed_to_operators(template, policy):
+    return {
+        (table_name(resource), action.removeprefix("dynamodb:"))
+        for statement in template.operator_policies()[policy]
+        for action in statement.actions
+        for resource in statement.resources
+        if action.startswith("dynamodb:")
+    }
+
+
+def table_name(resource):
+    return snake(resource.removesuffix("Table.Arn"))
+
+
+def test_the_restore_policy_is_what_listing_and_restoring_take(template):
+    needed = follow_from(("restore_credential", "restore"), ("credentials", "page"))[0]
+    assert allowed_to_operators(template, "RestorePolicy") == needed
+    (secrets,) = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
+    assert secrets.condition == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["grant#*"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def test_the_purge_policy_is_what_purging_and_sweeping_take(template):
+    needed = follow_from(("purge", "destroy"), ("credentials", "page"))[0]
+    # What the CLI alone does: it ends a credential's time, takes its row, and looks through two tables.
+    needed |= {("credentials", "UpdateItem"), ("credentials", "DeleteItem"), ("secrets", "Scan"), ("token_urls", "Scan")}
+    assert allowed_to_operators(template, "PurgePolicy") == needed
+
+
+def test_whoever_destroys_opens_nothing(template):
+    for function in template.functions():
+        actions = template.powers(function, "dynamodb")
+        if "DeleteItem" in actions.get("secrets", set()):
+            assert not template.powers(function, "kms"), function
+
+
 def test_the_everyday_operator_touches_keys_and_no_secrets(template):
     tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
     assert tables == {"KeysTable.Arn"}
@@ -207,6 +247,8 @@ def test_the_table_of_powers_is_what_the_template_says(template):
 def test_a_role_allows_the_calls_that_its_handler_makes_and_no_other(template):
     for function in template.functions():
         made = calls(handler(template, function))
+        # Lambda reads it, in the function's name.
+        made |= {("credentials/stream", action) for _ in template.streams(function) for action in READS_A_STREAM}
         allowed = {
             (table, action) for table, actions in template.powers(function, "dynamodb").items() for action in actions
         } | {

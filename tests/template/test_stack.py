@@ -147,7 +147,7 @@ def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
 
 
 def test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once(template):
-    scheduled = [function for function in template.functions() if not template.routes(function)]
+    scheduled = [it for it in template.functions() if not template.routes(it) and not template.streams(it)]
     assert scheduled == ["KeepAlive"]
     properties = template.properties("KeepAlive")
     (event,) = properties["Events"].values()
@@ -157,6 +157,30 @@ def test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once(template):
     assert properties["Timeout"] < 3600
     # Only where the account lends concurrency at all: small ones have none to reserve, and refuse the stack.
     assert properties["ReservedConcurrentExecutions"] == {"If": ["ReservesConcurrency", 1, "AWS::NoValue"]}
+
+
+def test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue(template):
+    assert [function for function in template.functions() if template.streams(function)] == ["Purge"]
+    (event,) = template.properties("Purge")["Events"].values()
+    mapping = event["Properties"]
+    assert mapping["Stream"] == "CredentialsTable.StreamArn"
+    # What a row that is gone pointed at, only its old image says.
+    assert template.table("CredentialsTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    patterns = [json.loads(it["Pattern"]) for it in mapping["FilterCriteria"]["Filters"]]
+    assert patterns == [
+        # Deleted, or with another grant perhaps: that comes with these.
+        {"eventName": ["MODIFY"], "dynamodb": {"NewImage": {"change": {"S": ["deleted", "updated", "active"]}}}},
+        {"eventName": ["REMOVE"], "dynamodb": {"OldImage": {"deleted": {"BOOL": [True]}}}},
+    ]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRetryAttempts"] >= 10
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": "LostPurges.Arn"}}
+    (tell,) = [it for it in template.statements("PurgeRole") if "sqs:SendMessage" in it.actions]
+    assert tell.resources == ("LostPurges.Arn",)
+    alarm = template.properties("PurgesLost")
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "LostPurges.QueueName"}]
 
 
 def test_a_token_url_is_asked_by_every_method(template):
@@ -341,7 +365,7 @@ def test_a_schedule_that_stands_still_is_noticed(template):
 
 def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template):
     # Which Lambda's own Duration shows, of what answers requests.
-    shown = {"latency_ms": [function for function in template.functions() if function != "KeepAlive"]}
+    shown = {"latency_ms": [function for function in template.functions() if template.routes(function)]}
     for widget in json.loads(template.properties("Dashboard")["DashboardBody"])["widgets"]:
         for namespace, metric, *dimensions in widget["properties"].get("metrics", []):
             if namespace == NAMESPACE:

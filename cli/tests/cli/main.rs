@@ -8,6 +8,7 @@
 )]
 
 mod capsule;
+mod credentials;
 mod rewrap;
 
 use std::path::Path;
@@ -45,14 +46,20 @@ struct Running {
 impl Running {
     /// On what is in a directory.
     async fn start(data: &Path, envelope_key: Option<String>) -> Self {
-        let stack = Stack::start(Options {
-            data_dir: data.to_owned(),
-            port: 0,
-            zoom_port: 0,
-            elsewhere: Elsewhere::default(),
-            envelope_key,
-        });
-        let stack = stack.await.unwrap();
+        let stack = loop {
+            let started = Stack::start(Options {
+                data_dir: data.to_owned(),
+                port: 0,
+                zoom_port: 0,
+                elsewhere: Elsewhere::default(),
+                envelope_key: envelope_key.clone(),
+            });
+            match started.await {
+                // A program that another test is starting holds all that is open here, until it has started.
+                Err(local::stack::Error::DirectoryInUse(_)) => tokio::task::yield_now().await,
+                started => break started.unwrap(),
+            }
+        };
         let api = stack.api().as_str().trim_end_matches('/').to_owned();
         let (stop, stopped) = oneshot::channel();
         let served = stack.serve(async { stopped.await.unwrap_or(()) });
@@ -204,15 +211,16 @@ impl World {
 
     /// Puts a row of the team `acme` into the keys table, past the program.
     async fn put(&self, record: &str, attributes: &[(&str, &str)]) {
-        let mut put = self
-            .aws()
-            .dynamodb()
-            .put_item()
-            .table_name(self.variable("KEYS_TABLE"));
-        for (name, text) in [("team_id", "acme"), ("record", record)]
-            .iter()
-            .chain(attributes)
-        {
+        let mut row = vec![("team_id", "acme"), ("record", record)];
+        row.extend(attributes);
+        self.put_into("KEYS_TABLE", &row).await;
+    }
+
+    /// Puts a row into the table that a variable names, past the program.
+    async fn put_into(&self, table: &str, row: &[(&str, &str)]) {
+        let dynamodb = self.aws().dynamodb();
+        let mut put = dynamodb.put_item().table_name(self.variable(table));
+        for (name, text) in row {
             put = put.item(*name, AttributeValue::S((*text).to_owned()));
         }
         put.send().await.unwrap();

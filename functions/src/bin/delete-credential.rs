@@ -1,7 +1,7 @@
 //! `DELETE /v2/zoom-credentials/{id}`
 
 use functions::{delete_credential, runtime};
-use shared::config::{Aws, required};
+use shared::config::{self, Aws, required};
 use shared::stores::{Credentials, Keys, Requests};
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,8 +11,13 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(delete_credential::ROUTE, keys.warm(), |request| async move {
-        delete_credential::handle(keys, requests, credentials, &request).await
-    })
+    let restorable = config::restorable()?;
+    runtime::run(
+        delete_credential::ROUTE,
+        keys.warm(),
+        |request| async move {
+            delete_credential::handle(keys, requests, credentials, restorable, &request).await
+        },
+    )
     .await
 }

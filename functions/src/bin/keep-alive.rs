@@ -5,7 +5,7 @@ use functions::{keep_alive, runtime};
 use futures_util::future::join;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Events, Secrets};
+use shared::stores::{Credentials, Events, Keys, Secrets};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -17,6 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         required("EVENTS_TABLE")?,
         config::events_retention()?,
     );
+    let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let grants = &Grants::new(
         Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?),
         Secrets::new(dynamodb, required("SECRETS_TABLE")?),
@@ -28,7 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let after = config::keep_alive_after()?;
     let warm = join(grants.envelope.warm(), grants.zoom.warm());
     runtime::run_scheduled(warm, |deadline, id| async move {
-        keep_alive::handle(grants, after, deadline, &id).await
+        keep_alive::handle(keys, grants, after, deadline, &id).await
     })
     .await
 }

@@ -146,6 +146,7 @@ pub struct Stack {
     elsewhere: Vec<(&'static str, String)>,
     data_dir: PathBuf,
     gateway: Gateway,
+    stream: Option<engine::Stream>,
     keep_alive_after: Duration,
     listener: TcpListener,
     parts: JoinSet<()>,
@@ -166,6 +167,7 @@ impl Stack {
         let mut parts = Parts {
             tasks: JoinSet::new(),
             stop: watch::Sender::new(false),
+            database: None,
         };
         let Endpoints {
             dynamodb,
@@ -233,7 +235,8 @@ impl Stack {
         let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
         let services = Services::new(&aws, &tables, &envelope_key, zoom, public);
         let gateway = Gateway::new(services);
-        let Parts { tasks, stop } = parts;
+        let stream = parts.stream(&tables.credentials);
+        let Parts { tasks, stop, .. } = parts;
         let outside = [("DynamoDB", elsewhere.dynamodb), ("KMS", elsewhere.kms)];
         let outside = outside
             .into_iter()
@@ -245,6 +248,7 @@ impl Stack {
             elsewhere: outside.collect(),
             data_dir,
             gateway,
+            stream,
             keep_alive_after: config::keep_alive_after()?,
             listener,
             parts: tasks,
@@ -285,11 +289,16 @@ impl Stack {
     ) -> Result<(), Error> {
         let port = self.api.port().unwrap_or_default();
         let schedule = tokio::spawn(self.gateway.clone().schedule(self.keep_alive_after));
+        let stream = self.stream.take();
+        let follow = stream.map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
         let served = self
             .gateway
             .serve(self.listener, crate::docs::router(), shutdown)
             .await;
         schedule.abort();
+        if let Some(follow) = follow {
+            follow.abort();
+        }
         self.stop.send_replace(true);
         while self.parts.join_next().await.is_some() {}
         served.map_err(|source| Error::Listen { port, source })
@@ -375,6 +384,8 @@ impl Endpoints {
 struct Parts {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// The built-in one.
+    database: Option<engine::Database>,
 }
 
 impl Parts {
@@ -396,6 +407,7 @@ impl Parts {
             source,
         })?;
         let database = engine::open(Some(file))?;
+        self.database = Some(database.clone());
         let listener = listen_again(port).await?;
         let url = bare(&address(&listener)?).to_owned();
         let stopped = self.stopped();
@@ -405,6 +417,17 @@ impl Parts {
             }
         });
         Ok(url)
+    }
+
+    /// The stream of a table of the built-in database. That of one elsewhere is for the functions that are deployed there.
+    fn stream(&self, table: &str) -> Option<engine::Stream> {
+        let opened = engine::Stream::open(self.database.clone()?, table);
+        opened
+            .inspect_err(|error| {
+                // Made by a version whose tables had none.
+                tracing::warn!(%error, "what deleted credentials leave is not purged");
+            })
+            .ok()
     }
 
     async fn kms(

@@ -65,6 +65,9 @@ pub struct Team {
     /// Tokens minted in a second.
     #[serde(default = "default_mint_rate")]
     pub mint_rate: u32,
+    /// Whether a grant is revoked at Zoom when the last credential that had it is deleted.
+    #[serde(default)]
+    pub revoke_on_delete: bool,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -106,6 +109,14 @@ impl Keys {
             Counted::Changes => team.map_or(DEFAULT_RATE, |team| team.rate),
             Counted::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
         })
+    }
+
+    /// Whether the team wants the grants of its deleted credentials revoked at Zoom.
+    pub async fn revokes_on_delete(&self, team: &TeamId) -> Result<bool, Error> {
+        match self.read::<Team>(team, SETTINGS).await {
+            Err(Error::NotFound) => Ok(false),
+            team => Ok(team?.revoke_on_delete),
+        }
     }
 
     /// Opens connections to DynamoDB, by reads of a row that no team can have. Two, since that is how many

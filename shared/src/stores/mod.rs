@@ -8,8 +8,10 @@ mod events;
 mod expression;
 mod keys;
 mod operator;
+mod removal;
 mod requests;
 mod secrets;
+mod stream;
 mod token_urls;
 mod transaction;
 mod wrapped;
@@ -24,16 +26,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Page, Profile, Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Holders, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
+pub use removal::{Belonging, Removal, What};
 pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
     StoredGrant, ZoomApp, due_shards,
 };
+pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
 pub use wrapped::{Slot, WrappedKeys, WrappedPage, WrappedRow};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -71,6 +72,7 @@ impl Operator {
             team_id: team.clone(),
             rate,
             mint_rate,
+            revoke_on_delete: false,
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;
@@ -79,18 +81,23 @@ impl Operator {
         Ok(team)
     }
 
-    /// Sets a team's rates, those that are given; `NotFound` where there is no such team.
-    pub async fn set_rates(
+    /// Sets what is given of a team's rates and of whether grants are revoked at Zoom when the last credential that had
+    /// them is deleted; `NotFound` where there is no such team.
+    pub async fn set(
         &self,
         team: &TeamId,
         rate: Option<u32>,
         mint_rate: Option<u32>,
+        revoke_on_delete: Option<bool>,
     ) -> Result<Team, Error> {
         let mut row = Update::new().when_equal("record", text(SETTINGS));
         for (name, rate) in [("rate", rate), ("mint_rate", mint_rate)] {
             if let Some(rate) = rate {
                 row = row.set(name, number(&rate));
             }
+        }
+        if let Some(revoke) = revoke_on_delete {
+            row = row.set("revoke_on_delete", AttributeValue::Bool(revoke));
         }
         self.update(team, SETTINGS, row).await
     }

@@ -217,6 +217,28 @@ impl TokenUrls {
         update.send().await.map(drop).map_err(missing)
     }
 
+    /// Deletes all of a credential's URLs for good.
+    pub async fn purge(&self, credential: CredentialId) -> Result<(), Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("credential_id = :credential")
+            .expression_attribute_values(":credential", text(&credential))
+            .projection_expression("credential_id, url_id")
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(key) = rows.next().await {
+            let key = key.map_err(|error| failed("Query", error))?;
+            let delete = self.client.delete_item().table_name(&self.table);
+            let sent = delete.set_key(Some(key)).send().await;
+            sent.map_err(|error| failed("DeleteItem", error))?;
+        }
+        Ok(())
+    }
+
     fn update(&self, credential: CredentialId, url: UrlId) -> UpdateItemFluentBuilder {
         let update = self.client.update_item().table_name(&self.table);
         update.set_key(Some(Self::key(credential, url)))

@@ -439,6 +439,28 @@ impl Zoom {
         }
     }
 
+    /// Ends a grant at Zoom, by one of its live access tokens. [`Error::Grant`] where Zoom does not take that token for
+    /// one: the grant may be alive.
+    #[expect(clippy::disallowed_methods, reason = "Zoom wants the access token")]
+    pub async fn revoke(
+        &self,
+        app: &AppCredentials,
+        access: &SecretString,
+        time_left: Duration,
+    ) -> Result<(), Error> {
+        let (secret, access) = (app.client_secret.revealed(), access.expose_secret());
+        let request = self
+            .pooled
+            .post(under(&self.oauth, "/oauth/revoke"))
+            .basic_auth(app.client_id.as_str(), Some(secret))
+            .form(&[("token", access)])
+            .timeout(time_left.min(self.patience));
+        match call::<IgnoredAny>(request).await? {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.at_refresh(&[secret, access])),
+        }
+    }
+
     /// Posts to the token endpoint.
     async fn ask_for_tokens(
         &self,

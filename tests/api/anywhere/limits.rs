@@ -22,7 +22,7 @@ async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
     for rate in [1, 0, u32::MAX] {
         vault
             .operator
-            .set_rates(&team, Some(rate), None)
+            .set(&team, Some(rate), None, None)
             .await
             .unwrap();
         assert_eq!(told(&caller.delete("no-id").await)[0], rate);

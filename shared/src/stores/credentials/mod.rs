@@ -54,6 +54,15 @@ pub struct Page {
     pub next: Option<CredentialId>,
 }
 
+/// The credentials that have a grant.
+#[derive(Debug, Default)]
+pub struct Holders {
+    /// Those that can be used, oldest first.
+    pub live: Vec<Stored>,
+    /// Those that can be restored, oldest first.
+    pub deleted: Vec<Stored>,
+}
+
 /// The table `credentials`.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -76,6 +85,24 @@ impl Credentials {
 
     /// One credential of a team.
     pub async fn get(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
+        let stored = self.read(team, id).await?;
+        match stored.purge_at {
+            None => Ok(stored),
+            Some(_) => Err(Error::NotFound),
+        }
+    }
+
+    /// One credential of a team that was deleted and can be restored.
+    pub async fn deleted(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
+        let stored = self.read(team, id).await?;
+        match stored.purge_at {
+            Some(at) if Timestamp::now() < at => Ok(stored),
+            // Past that it is as good as gone, though the TTL takes its time.
+            Some(_) | None => Err(Error::NotFound),
+        }
+    }
+
+    async fn read(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
         let answer = self
             .client
             .get_item()
@@ -85,12 +112,7 @@ impl Credentials {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        let row: Row = from_item(answer.item.ok_or(Error::NotFound)?)?;
-        if row.deleted {
-            Err(Error::NotFound)
-        } else {
-            row.try_into()
-        }
+        from_item::<Row>(answer.item.ok_or(Error::NotFound)?)?.try_into()
     }
 
     /// Up to `rows` rows of a team, newest first, after `after`; the deleted ones instead, where asked for.
@@ -167,6 +189,7 @@ impl Credentials {
             version: 1,
             change: Change::Created,
             deleted: false,
+            purge_at: None,
         };
         let item = to_item(&row)?;
         let absent = "attribute_not_exists(credential_id)";
@@ -305,27 +328,30 @@ impl Credentials {
         Ok(found)
     }
 
-    /// The team's credentials that have this grant, oldest first. Reads the whole team, for no index knows grants.
-    pub async fn with_grant(&self, team: &TeamId, grant: GrantId) -> Result<Vec<Stored>, Error> {
+    /// The team's credentials that have this grant. Reads the whole team, for no index knows grants.
+    pub async fn with_grant(&self, team: &TeamId, grant: GrantId) -> Result<Holders, Error> {
         let mut rows = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("team_id = :team")
-            .filter_expression("grant_id = :grant AND deleted = :no")
+            .filter_expression("grant_id = :grant")
             .expression_attribute_values(":team", text(team))
             .expression_attribute_values(":grant", text(&grant))
-            .expression_attribute_values(":no", AttributeValue::Bool(false))
             .consistent_read(true)
             .into_paginator()
             .items()
             .send();
-        let mut found = Vec::new();
+        let mut holders = Holders::default();
         while let Some(item) = rows.next().await {
             let item = item.map_err(|error| failed("Query", error))?;
-            found.push(from_item::<Row>(item)?.try_into()?);
+            let stored = Stored::try_from(from_item::<Row>(item)?)?;
+            match stored.purge_at {
+                None => holders.live.push(stored),
+                Some(_) => holders.deleted.push(stored),
+            }
         }
-        Ok(found)
+        Ok(holders)
     }
 
     /// A transaction that begins with the credential turning invalid, if it still has this grant. `message` begins
@@ -447,6 +473,34 @@ impl Credentials {
             .set("deleted_at", text(&now))
             .set("purge_at", number(&now.plus(retention).as_seconds()));
         self.update(team, id, update).await.map(drop)
+    }
+
+    /// A transaction that begins with a deleted credential being there again, as it was `seen`; invalid, where
+    /// `message` says why its grant is of no use any more. It can be restored once, and until its time is over.
+    pub fn restore(
+        &self,
+        team: &TeamId,
+        seen: &Stored,
+        message: Option<&str>,
+    ) -> Result<Transaction<'_>, Error> {
+        let now = Timestamp::now();
+        let mut update = touched(Change::Restored)
+            .set("deleted", AttributeValue::Bool(false))
+            .remove("deleted_at")
+            .remove("purge_at");
+        if let Some(message) = message {
+            update = update
+                .set("state", text("invalid"))
+                .set("last_error_message", text(message))
+                .set("last_error_at", text(&now));
+        }
+        let update = when_seen(update, seen)
+            .when_equal("deleted", AttributeValue::Bool(true))
+            .when_equal("version", number(&seen.version))
+            .when_not_less("purge_at", number(&now.as_seconds()));
+        let key = Self::key(team, seen.credential.credential_id);
+        let write = Write::update(Part::Credential, &self.table, key, update.build())?;
+        Ok(Transaction::new(&self.client, write))
     }
 
     /// Points the team's other credentials of the same Zoom app and user at `authorized`: Zoom has killed

@@ -20,6 +20,7 @@ pub(super) enum Change {
     Active,
     Invalid,
     Deleted,
+    Restored,
     /// Nothing that anyone outside has to hear of.
     Quiet,
 }
@@ -32,6 +33,7 @@ impl Change {
             Self::Active => "active",
             Self::Invalid => "invalid",
             Self::Deleted => "deleted",
+            Self::Restored => "restored",
             Self::Quiet => "quiet",
         })
     }
@@ -63,6 +65,8 @@ pub(super) struct Row {
     pub(super) version: u64,
     pub(super) change: Change,
     pub(super) deleted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) purge_at: Option<i64>,
 }
 
 /// The grant a credential mints with.
@@ -114,6 +118,8 @@ pub struct Stored {
     pub grant: Option<GrantRef>,
     /// Rises with every write.
     pub version: u64,
+    /// Until when it can be restored, where it was deleted; not so long as it can be used.
+    pub purge_at: Option<Timestamp>,
 }
 
 impl TryFrom<Row> for Stored {
@@ -146,6 +152,9 @@ impl TryFrom<Row> for Stored {
             client_id: row.client_id,
             grant: row.grant,
             version: row.version,
+            purge_at: row
+                .deleted
+                .then(|| Timestamp::from_seconds(row.purge_at.unwrap_or_default())),
         })
     }
 }

@@ -70,6 +70,8 @@ pub struct StoredGrant {
     pub access_expires_at: i64,
     /// When the code was sent to Zoom, in milliseconds.
     pub authorize_sent_at: i64,
+    /// What the schedule sorts it by: when Zoom last gave it tokens, or the time that it was put off to.
+    pub refreshed_at: Option<Timestamp>,
     /// The user's REST host, where Zoom named one.
     pub api_url: Option<String>,
     /// Whether it can be used.
@@ -90,6 +92,7 @@ struct Row {
     credential_id: CredentialId,
     access_expires_at: i64,
     authorize_sent_at: i64,
+    refreshed_at: Option<Timestamp>,
     api_url: Option<String>,
     generation: u64,
     state: RowState,
@@ -135,6 +138,7 @@ impl StoredGrant {
             sealed,
             access_expires_at: row.access_expires_at,
             authorize_sent_at: row.authorize_sent_at,
+            refreshed_at: row.refreshed_at,
             api_url: row.api_url,
             stash,
             generation,
@@ -501,12 +505,46 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// Takes a grant out of what is kept alive, if it is still of this generation. Whoever restores a credential must
-    /// put its grant back.
-    pub async fn rest(&self, id: GrantId, generation: u64) -> Result<(), Error> {
+    /// Has an active grant come up first in the schedule's next run: nobody mints with it any more.
+    pub async fn hasten(&self, id: GrantId) -> Result<(), Error> {
+        let update = Update::new()
+            .set("refreshed_at", text(&Timestamp::from_millis(0)))
+            .when_equal("state", text("active"))
+            .when_present("due_shard");
+        match self.update(id, update).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The write that puts an active grant back into what is kept alive, as long idle as it is: its credential is
+    /// restored.
+    pub fn resume(&self, id: GrantId, seen: &StoredGrant) -> Result<Write, Error> {
+        // An access token lives an hour: that is near enough to when it was given.
+        let idle_since = Timestamp::from_millis(seen.access_expires_at);
+        let update = Update::new()
+            .set("refreshed_at", text(&idle_since))
+            .set("due_shard", text(&due_shard(id)))
+            .when_equal("state", text("active"))
+            .when_equal("generation", number(&seen.generation()));
+        Write::update(
+            Part::Grant,
+            &self.table,
+            key(SecretId::Grant(id)),
+            update.build(),
+        )
+    }
+
+    /// Takes a grant out of what is kept alive, if it is as it was `seen`. Whoever restores a credential puts its grant
+    /// back: [`Self::resume`].
+    pub async fn rest(&self, id: GrantId, seen: &StoredGrant) -> Result<(), Error> {
         let update = Update::new()
             .remove("due_shard")
-            .when_equal("generation", number(&generation));
+            .when_equal("generation", number(&seen.generation()));
+        let update = match &seen.refreshed_at {
+            Some(at) => update.when_equal("refreshed_at", text(at)),
+            None => update.when_absent("refreshed_at"),
+        };
         self.update(id, update).await.map(drop)
     }
 

@@ -6,6 +6,7 @@ mod grants;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,25 @@ impl Secrets {
             &grant,
             Some("attribute_not_exists(secret_id)"),
         )
+    }
+
+    /// Deletes a row of a team for good, if it is there. One of another team's stays: whoever wrote into a credential
+    /// that it has a grant of theirs is not to have that destroyed with it.
+    pub async fn purge(&self, team: &TeamId, id: SecretId) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let sent = delete
+            .set_key(Some(key(id)))
+            .condition_expression("team_id = :team")
+            .expression_attribute_values(":team", text(team))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(failed("DeleteItem", error)),
+            },
+        }
     }
 
     fn put<T: Serialize>(
