@@ -161,7 +161,7 @@ pub async fn handle(
         }
     })
     .await?;
-    let origin = origin(public, request)?;
+    let origin = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate());
     let token = UrlToken::generate(id, url.url_id);
@@ -169,15 +169,4 @@ pub async fn handle(
     token_urls.insert(team, &token, &url).await?;
 
     reply::created(CreatedTokenUrl::new(url, &origin, &token.into_text()))
-}
-
-/// What token URLs begin with: as it was configured, or as this request came.
-fn origin(public: Option<&Url>, request: &Request) -> Result<String, ApiError> {
-    let origin = match public {
-        Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
-        None => request.origin("/v2/zoom-credentials/"),
-    };
-    origin.ok_or_else(|| {
-        ApiError::Internal("the event does not say where the API is: set PUBLIC_BASE_URL".into())
-    })
 }

@@ -4,10 +4,14 @@
 //! domain, the store and the answer. Its parameters are the powers it holds, and its Lambda's role the same.
 
 pub mod check_credential;
+pub mod connect;
+pub mod connect_callback;
+pub mod create_connect_session;
 pub mod create_credential;
 pub mod create_token_url;
 pub mod delete_credential;
 pub mod delete_token_url;
+pub mod get_connect_session;
 pub mod get_credential;
 pub mod keep_alive;
 pub mod list_credentials;
@@ -36,4 +40,5 @@ mod filter;
 mod idempotency;
 mod minting;
 mod opened;
+mod pages;
 mod refresh;

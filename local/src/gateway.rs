@@ -19,8 +19,8 @@ use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    get_credential, keep_alive, list_credentials, list_events, list_token_urls, mint_token,
+    check_credential, connect, connect_callback, create_connect_session, create_credential,
+    create_token_url, delete_credential, delete_token_url, get_connect_session, get_credential, keep_alive, list_credentials, list_events, list_token_urls, mint_token,
     token_url, update_credential,
 };
 use futures_util::StreamExt;
@@ -119,10 +119,14 @@ enum Function {
     ListTokenUrls,
     DeleteTokenUrl,
     TokenUrl,
+    CreateConnectSession,
+    GetConnectSession,
+    Connect,
+    ConnectCallback,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 12] = [
+const ROUTES: [(&str, Function); 16] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
@@ -135,6 +139,13 @@ const ROUTES: [(&str, Function); 12] = [
     (list_token_urls::ROUTE, Function::ListTokenUrls),
     (delete_token_url::ROUTE, Function::DeleteTokenUrl),
     (token_url::ROUTE, Function::TokenUrl),
+    (
+        create_connect_session::ROUTE,
+        Function::CreateConnectSession,
+    ),
+    (get_connect_session::ROUTE, Function::GetConnectSession),
+    (connect::ROUTE, Function::Connect),
+    (connect_callback::ROUTE, Function::ConnectCallback),
 ];
 
 impl Function {
@@ -150,7 +161,11 @@ impl Function {
             | Self::ListEvents
             | Self::CreateTokenUrl
             | Self::ListTokenUrls
-            | Self::DeleteTokenUrl => PATIENCE,
+            | Self::DeleteTokenUrl
+            | Self::CreateConnectSession
+            | Self::GetConnectSession
+            | Self::Connect
+            | Self::ConnectCallback => PATIENCE,
         }
     }
 }
@@ -361,6 +376,25 @@ impl Gateway {
             Function::ListTokenUrls => run!(list_token_urls, keys, credentials, token_urls),
             Function::DeleteTokenUrl => run!(delete_token_url, keys, requests, token_urls),
             Function::TokenUrl => run!(token_url, keys, requests, token_urls, grants),
+            Function::CreateConnectSession => run!(
+                create_connect_session,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                Some(public)
+            ),
+            Function::GetConnectSession => run!(get_connect_session, keys, requests),
+            Function::Connect => run!(connect, requests, &zoom.consent_page()),
+            Function::ConnectCallback => run!(
+                connect_callback,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom
+            ),
         }
     }
 }

@@ -116,7 +116,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
             Schema {
                 partition: "secret_id",
                 sort: None,
-                ttl: None,
+                ttl: Some("purge_at"),
                 index: Some(by_due),
             },
         ),

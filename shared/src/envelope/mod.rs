@@ -21,6 +21,7 @@ use aws_sdk_kms::types::DataKeySpec;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::connect::SessionId;
 use crate::credential::{CredentialId, GrantId, TeamId};
 use crate::secret::Plaintext;
 
@@ -54,6 +55,8 @@ pub enum Purpose {
     App,
     /// The tokens of one authorization.
     Grant,
+    /// What a connect session needs until the user is back.
+    Session,
 }
 
 impl Purpose {
@@ -62,6 +65,7 @@ impl Purpose {
         match self {
             Self::App => "app",
             Self::Grant => "grant",
+            Self::Session => "session",
         }
     }
 }
@@ -73,6 +77,8 @@ pub enum SecretId {
     App(CredentialId),
     /// The tokens of one authorization.
     Grant(GrantId),
+    /// The secrets of one connect session.
+    Session(SessionId),
 }
 
 impl SecretId {
@@ -81,6 +87,7 @@ impl SecretId {
         match self {
             Self::App(_) => Purpose::App,
             Self::Grant(_) => Purpose::Grant,
+            Self::Session(_) => Purpose::Session,
         }
     }
 }
@@ -90,6 +97,7 @@ impl fmt::Display for SecretId {
         match self {
             Self::App(id) => write!(f, "app#{id}"),
             Self::Grant(id) => write!(f, "grant#{id}"),
+            Self::Session(id) => write!(f, "session#{id}"),
         }
     }
 }

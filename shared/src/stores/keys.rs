@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Item, failed, from_item, text};
 use crate::api_key::{ApiKey, KeyHash, Permission};
+use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::timestamp::Timestamp;
 
@@ -65,6 +66,9 @@ pub struct Team {
     /// Tokens minted in a second.
     #[serde(default = "default_mint_rate")]
     pub mint_rate: u32,
+    /// Where its users may be sent back to after they connected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub return_origins: Vec<ReturnOrigin>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -106,6 +110,14 @@ impl Keys {
             Counted::Changes => team.map_or(DEFAULT_RATE, |team| team.rate),
             Counted::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
         })
+    }
+
+    /// Where a team may have its users sent back to after they connected.
+    pub async fn return_origins(&self, team: &TeamId) -> Result<Vec<ReturnOrigin>, Error> {
+        match self.read::<Team>(team, SETTINGS).await {
+            Err(Error::NotFound) => Ok(Vec::new()),
+            team => team.map(|team| team.return_origins),
+        }
     }
 
     /// Opens connections to DynamoDB, by reads of a row that no team can have. Two, since that is how many

@@ -27,10 +27,12 @@ pub use credentials::{
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator};
-pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
+pub use requests::{
+    Admission, Before, Claim, Claimed, Held, NewSession, Requests, Session, SessionApp, Taken,
+};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    StoredGrant, due_shards,
+    SessionRow, StoredGrant, due_shards,
 };
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};

@@ -12,6 +12,7 @@ use super::expression::Update;
 use super::keys::{KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, KeyId, Permission};
+use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::timestamp::Timestamp;
 
@@ -71,6 +72,7 @@ impl Operator {
             team_id: team.clone(),
             rate,
             mint_rate,
+            return_origins: Vec::new(),
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;
@@ -92,6 +94,19 @@ impl Operator {
                 row = row.set(name, number(&rate));
             }
         }
+        self.update(team, SETTINGS, row).await
+    }
+
+    /// Sets where a team may have its users sent back to, in place of what it was; `NotFound` where there is no such team.
+    pub async fn set_return_origins(
+        &self,
+        team: &TeamId,
+        origins: &[ReturnOrigin],
+    ) -> Result<Team, Error> {
+        let origins = serde_dynamo::to_attribute_value(origins).map_err(Error::Shape)?;
+        let row = Update::new()
+            .set("return_origins", origins)
+            .when_equal("record", text(SETTINGS));
         self.update(team, SETTINGS, row).await
     }
 

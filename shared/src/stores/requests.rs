@@ -1,6 +1,8 @@
 //! The table `requests`: what is counted and remembered for a while. Partition key `request_id`, TTL
 //! `expires_at`, nothing secret: keys, codes and bodies are in it as SHA-256 only.
 
+mod sessions;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::sessions::{NewSession, Session, SessionApp, Taken};
 use super::expression::Update;
 use super::transaction::{Outcome, Write};
 use super::{Counted, Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
@@ -250,7 +253,7 @@ impl Requests {
         // A row that is done keeps answering repeats: only what is in progress is let go.
         let mine = "holder = :me AND attribute_exists(in_progress_until)";
         let values = HashMap::from([(":me".to_owned(), text(&holder))]);
-        Write::delete(part, &self.table, key(id), mine, values)
+        Write::delete(part, &self.table, key(id), Some(mine), values)
     }
 }
 

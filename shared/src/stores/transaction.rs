@@ -28,6 +28,10 @@ pub enum Part {
     Idempotency,
     /// The lock that makes re-authorizing one credential serial.
     ReauthorizationLock,
+    /// How a connect session stands.
+    ConnectSession,
+    /// The sealed secrets of a connect session.
+    SessionSecret,
 }
 
 /// One write of one store.
@@ -96,14 +100,14 @@ impl Write {
         part: Part,
         table: &str,
         key: Item,
-        condition: &str,
+        condition: Option<&str>,
         values: Item,
     ) -> Result<Self, Error> {
         let delete = Delete::builder()
             .table_name(table)
             .set_key(Some(key))
-            .condition_expression(condition)
-            .set_expression_attribute_values(Some(values))
+            .set_condition_expression(condition.map(str::to_owned))
+            .set_expression_attribute_values((!values.is_empty()).then_some(values))
             .build()
             .map_err(malformed)?;
         Ok(Self {
@@ -155,6 +159,13 @@ impl<'a> Transaction<'a> {
     #[must_use]
     pub fn and_maybe(mut self, write: Option<Write>) -> Self {
         self.writes.extend(write);
+        self
+    }
+
+    /// Adds writes.
+    #[must_use]
+    pub fn and_all(mut self, writes: impl IntoIterator<Item = Write>) -> Self {
+        self.writes.extend(writes);
         self
     }
 

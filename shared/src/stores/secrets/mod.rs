@@ -1,10 +1,12 @@
-//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
+//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`, TTL `purge_at`, which
+//! connect sessions alone have.
 
 mod grants;
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::grants::{
@@ -12,6 +14,7 @@ pub use self::grants::{
 };
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
+use crate::connect::SessionId;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::timestamp::Timestamp;
@@ -45,6 +48,18 @@ pub struct GrantSecret {
     /// The user's REST host, where Zoom named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
+}
+
+/// The sealed secrets of one connect session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Whose it is: part of what the ciphertext is bound to.
+    pub team_id: TeamId,
+    /// The secrets.
+    #[serde(flatten)]
+    pub sealed: Sealed,
+    /// When the row may go, in seconds.
+    pub purge_at: i64,
 }
 
 #[derive(Serialize)]
@@ -82,6 +97,15 @@ impl Secrets {
 
     /// The sealed client secret of a credential.
     pub async fn app(&self, id: SecretId) -> Result<AppSecret, Error> {
+        self.read(id).await
+    }
+
+    /// The sealed secrets of a connect session; `NotFound` once it has ended well.
+    pub async fn session(&self, id: SecretId) -> Result<SessionRow, Error> {
+        self.read(id).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, id: SecretId) -> Result<T, Error> {
         let answer = self
             .client
             .get_item()
@@ -114,6 +138,22 @@ impl Secrets {
             &grant,
             Some("attribute_not_exists(secret_id)"),
         )
+    }
+
+    /// The write of a new connect session's secrets.
+    pub fn insert_session(&self, id: SessionId, session: &SessionRow) -> Result<Write, Error> {
+        self.put(
+            Part::SessionSecret,
+            SecretId::Session(id),
+            session,
+            Some("attribute_not_exists(secret_id)"),
+        )
+    }
+
+    /// The write that destroys a connect session's secrets.
+    pub fn delete_session(&self, id: SessionId) -> Result<Write, Error> {
+        let key = key(SecretId::Session(id));
+        Write::delete(Part::SessionSecret, &self.table, key, None, HashMap::new())
     }
 
     fn put<T: Serialize>(
