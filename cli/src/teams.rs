@@ -3,6 +3,7 @@
 use clap::builder::RangedI64ValueParser;
 use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
+use shared::connect::ReturnOrigin;
 use shared::credential::TeamId;
 use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Operator, Team};
 use shared::timestamp::Timestamp;
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     },
     /// List all teams
     List,
-    /// Set a team's rates
+    /// Set a team's rates, and where its users may be sent back to
     #[command(group = ArgGroup::new("rates").required(true).multiple(true))]
     Set {
         /// The team's name
@@ -37,6 +38,13 @@ pub(crate) enum Command {
         /// Tokens that the team may mint in a second: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
         mint_rate: Option<u32>,
+        /// An origin that users may be sent back to after they connected, as https://app.example.com. Give it once for each;
+        /// they replace those of before
+        #[arg(long, value_name = "ORIGIN", group = "rates")]
+        return_origin: Vec<ReturnOrigin>,
+        /// Users may not be sent back anywhere
+        #[arg(long, group = "rates", conflicts_with = "return_origin")]
+        no_return_origins: bool,
     },
 }
 
@@ -50,6 +58,7 @@ struct Shown {
     team: TeamId,
     rate: u32,
     mint_rate: u32,
+    return_origins: Vec<ReturnOrigin>,
     created_at: Timestamp,
 }
 
@@ -59,6 +68,7 @@ impl From<Team> for Shown {
             team: team.team_id,
             rate: team.rate,
             mint_rate: team.mint_rate,
+            return_origins: team.return_origins,
             created_at: team.created_at,
         }
     }
@@ -80,7 +90,13 @@ pub(crate) async fn run(
             team,
             rate,
             mint_rate,
-        } => set(team, rate, mint_rate, operator, output).await,
+            return_origin,
+            no_return_origins,
+        } => {
+            let origins = no_return_origins || !return_origin.is_empty();
+            let origins = origins.then_some(return_origin);
+            set(team, rate, mint_rate, origins, operator, output).await
+        }
     }
 }
 
@@ -124,11 +140,21 @@ async fn set(
     team: TeamId,
     rate: Option<u32>,
     mint_rate: Option<u32>,
+    origins: Option<Vec<ReturnOrigin>>,
     operator: &Operator,
     output: Output,
 ) -> Result<(), Error> {
-    let set = operator.set_rates(&team, rate, mint_rate).await;
-    let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
+    let absent = |error| Error::absent(error, Error::NoTeam(team.clone()));
+    let mut set = operator.team(&team).await.map_err(absent)?;
+    if rate.is_some() || mint_rate.is_some() {
+        let changed = operator.set_rates(&team, rate, mint_rate).await;
+        set = changed.map_err(absent)?;
+    }
+    if let Some(origins) = origins {
+        let changed = operator.set_return_origins(&team, &origins).await;
+        set = changed.map_err(absent)?;
+    }
+    let set = Shown::from(set);
 
     output.print(&set, &rows([&set]))?;
     Ok(())
@@ -141,7 +167,14 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
             shown.rate.to_string(),
             shown.mint_rate.to_string(),
             shown.created_at.to_string(),
+            shown
+                .return_origins
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
         ]
     });
-    output::table(["TEAM", "RATE", "MINT RATE", "CREATED"], rows.collect())
+    let head = ["TEAM", "RATE", "MINT RATE", "CREATED", "RETURN ORIGINS"];
+    output::table(head, rows.collect())
 }

@@ -14,8 +14,8 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
-    self, AppSecret, Authorized, Changes, Credentials, GrantRef, GrantSecret, Part, Profile, Secrets,
-    Stored, Transaction, Write,
+    self, AppSecret, Authorized, Changes, Credentials, GrantRef, GrantSecret, Part, Profile,
+    Secrets, Stored, Transaction, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};

@@ -174,7 +174,8 @@ impl Plan {
             SessionApp::Of(id) => Some(id),
             SessionApp::Own => session.reconnects(),
         };
-        let named = named.map(|id| async move { Ok::<_, ApiError>(credentials.get(team, id).await?) });
+        let named =
+            named.map(|id| async move { Ok::<_, ApiError>(credentials.get(team, id).await?) });
         let (named, opened) = tokio::try_join!(
             authorization::maybe(named),
             open(secrets, envelope, session)
@@ -357,7 +358,11 @@ fn failure(error: &ApiError) -> Failure {
 async fn fail(requests: &Requests, request: &Request, taken: Taken, failure: Failure) {
     if let Err(error) = requests.fail_session(taken, failure).await {
         let (request_id, cause) = (request.id(), chain(&error));
-        tracing::warn!(request_id, cause, "a connect session does not say yet why it failed");
+        tracing::warn!(
+            request_id,
+            cause,
+            "a connect session does not say yet why it failed"
+        );
     }
 }
 

@@ -145,7 +145,13 @@ impl CreatedConnectSession {
         clippy::disallowed_methods,
         reason = "whoever made the session is shown its URL, once"
     )]
-    fn new(id: SessionId, base: &str, link: &SecretString, redirect: String, end: Timestamp) -> Self {
+    fn new(
+        id: SessionId,
+        base: &str,
+        link: &SecretString,
+        redirect: String,
+        end: Timestamp,
+    ) -> Self {
         Self {
             session_id: id,
             connect_url: format!("{base}/connect/{}", link.expose_secret()),
@@ -275,11 +281,7 @@ async fn allow(keys: &Keys, team: &TeamId, url: Option<&ReturnUrl>) -> Result<()
     }
 }
 
-async fn data_key(
-    envelope: &Envelope,
-    team: &TeamId,
-    id: SessionId,
-) -> Result<DataKey, ApiError> {
+async fn data_key(envelope: &Envelope, team: &TeamId, id: SessionId) -> Result<DataKey, ApiError> {
     let binding = Binding {
         team: team.clone(),
         secret: SecretId::Session(id),

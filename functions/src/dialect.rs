@@ -37,10 +37,7 @@ impl Dialect {
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         match request.method() {
             "GET" => {
-                request
-                    .trail()
-                    .reader
-                    .get_or_init(|| Reader::PlainText);
+                request.trail().reader.get_or_init(|| Reader::PlainText);
                 Ok(Self::Text)
             }
             "POST" => Ok(Self::Json),

@@ -383,9 +383,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
             ),
-            Self::ConnectRefused(refused) => {
-                (refused.status(), "FST_ERR_ZOOM_CONNECT_REFUSED")
-            }
+            Self::ConnectRefused(refused) => (refused.status(), "FST_ERR_ZOOM_CONNECT_REFUSED"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "FST_ERR_METHOD_NOT_ALLOWED")
             }

@@ -26,9 +26,9 @@ use crate::error::ErrorBody;
 use crate::get_connect_session::ConnectSession;
 use crate::mint_token::Handed;
 use crate::{
-    check_credential, create_connect_session, create_credential, create_token_url, delete_credential,
-    delete_token_url, get_connect_session, get_credential, list_credentials, list_events, list_token_urls, mint_token, token_url,
-    update_credential,
+    check_credential, create_connect_session, create_credential, create_token_url,
+    delete_credential, delete_token_url, get_connect_session, get_credential, list_credentials,
+    list_events, list_token_urls, mint_token, token_url, update_credential,
 };
 
 /// The document.

@@ -137,7 +137,11 @@ impl Notice {
                 "It is unknown, incomplete or too old.",
                 SENDER,
             ),
-            Refused::Over => Self::new("The link has expired", "The time to connect is over.", SENDER),
+            Refused::Over => Self::new(
+                "The link has expired",
+                "The time to connect is over.",
+                SENDER,
+            ),
             Refused::Done => Self::new(
                 "Already connected",
                 "This link was used, and the account is connected.",
@@ -196,7 +200,10 @@ pub(crate) fn ok(page: &impl Template) -> Reply {
 }
 
 /// 200 with a page that leads to Zoom.
-#[expect(clippy::disallowed_methods, reason = "the browser takes the state to Zoom")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the browser takes the state to Zoom"
+)]
 pub(crate) fn going(address: &SecretString) -> Reply {
     ok(&Going {
         address: address.expose_secret(),

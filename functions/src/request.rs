@@ -286,13 +286,18 @@ impl Request {
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
         let all = self.event.multi_value_headers.iter().flatten();
         let all = all.filter(|(sent, _)| sent.eq_ignore_ascii_case("cookie"));
-        let mut lines: Vec<&str> = all.flat_map(|(_, lines)| lines).map(String::as_str).collect();
+        let mut lines: Vec<&str> = all
+            .flat_map(|(_, lines)| lines)
+            .map(String::as_str)
+            .collect();
         if lines.is_empty() {
             lines.extend(self.header("cookie"));
         }
         let pairs = lines.into_iter().flat_map(|line| line.split(';'));
         let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
-        let mut values = pairs.filter(|(sent, _)| *sent == name).map(|(_, value)| value);
+        let mut values = pairs
+            .filter(|(sent, _)| *sent == name)
+            .map(|(_, value)| value);
         let value = values.next();
         value.filter(|_| values.next().is_none())
     }

@@ -4,9 +4,7 @@ use shared::credential::{CredentialType, GrantId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
-use shared::stores::{
-    Changes, Claim, Credentials, ExtraChange, Keys, Requests, Secrets, Stored,
-};
+use shared::stores::{Changes, Claim, Credentials, ExtraChange, Keys, Requests, Secrets, Stored};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::access;
@@ -309,7 +307,9 @@ impl Writing<'_> {
         };
         idempotency::holding(self.requests, &held, async {
             let client_id = new.app.client_id.clone();
-            let secret = self.secrets.put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
+            let secret = self
+                .secrets
+                .put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
             let transaction = self
                 .credentials
                 .change_app(self.team, &seen, &client_id, changes)?

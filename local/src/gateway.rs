@@ -20,8 +20,9 @@ use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
     check_credential, connect, connect_callback, create_connect_session, create_credential,
-    create_token_url, delete_credential, delete_token_url, get_connect_session, get_credential, keep_alive, list_credentials, list_events, list_token_urls, mint_token,
-    token_url, update_credential,
+    create_token_url, delete_credential, delete_token_url, get_connect_session, get_credential,
+    keep_alive, list_credentials, list_events, list_token_urls, mint_token, token_url,
+    update_credential,
 };
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;

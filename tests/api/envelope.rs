@@ -110,6 +110,7 @@ fn context(binding: &Binding) -> HashMap<String, String> {
     let purpose = match binding.secret.purpose() {
         Purpose::App => "app",
         Purpose::Grant => "grant",
+        Purpose::Session => "session",
     };
     let pairs = [
         ("app", "zoom-credentials".to_owned()),

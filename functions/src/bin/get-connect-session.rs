@@ -10,8 +10,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb, required("REQUESTS_TABLE")?);
-    runtime::run(get_connect_session::ROUTE, keys.warm(), |request| async move {
-        get_connect_session::handle(keys, requests, &request).await
-    })
+    runtime::run(
+        get_connect_session::ROUTE,
+        keys.warm(),
+        |request| async move { get_connect_session::handle(keys, requests, &request).await },
+    )
     .await
 }

@@ -130,8 +130,10 @@ impl Sandbox {
         self.settings().origin = Some(origin);
     }
 
-    /// Where the vault is and which file its API key is in: the callback page shows a command for it.
-    pub fn set_vault(&self, api: Url, api_key_file: PathBuf) {
+    /// Where the vault is, where browsers reach it, and which file its API key is in: the demo app may be called back
+    /// there, and the sandbox's own callback page shows a command for it.
+    pub fn set_vault(&self, api: Url, public: &Url, api_key_file: PathBuf) {
+        self.arrange(|state| demo::register_vault(state, public));
         self.settings().vault = Some((api, api_key_file));
     }
 

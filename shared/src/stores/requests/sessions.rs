@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Requests, key};
-use crate::connect::{
-    BrowserKey, Failure, LinkToken, ReturnUrl, SessionId, State, Status,
-};
+use crate::connect::{BrowserKey, Failure, LinkToken, ReturnUrl, SessionId, State, Status};
 use crate::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use crate::extra::Extra;
 use crate::stores::expression::{Built, Update};
 use crate::stores::transaction::Write;
-use crate::stores::{Error, ExtraChange, Part, Transaction, failed, from_item, number, text, to_item};
+use crate::stores::{
+    Error, ExtraChange, Part, Transaction, failed, from_item, number, text, to_item,
+};
 use crate::timestamp::Timestamp;
 
 /// How long the outcome of a session can be read after its end.
@@ -198,7 +198,10 @@ impl Session {
 
     /// How long somebody may still be exchanging its code.
     pub fn is_taken(&self, now: Timestamp) -> Option<Duration> {
-        let until = self.row.taken_until.filter(|_| self.row.stage == Stage::Taken)?;
+        let until = self
+            .row
+            .taken_until
+            .filter(|_| self.row.stage == Stage::Taken)?;
         let left = now.until(Timestamp::from_millis(until));
         (!left.is_zero()).then_some(left)
     }
@@ -238,9 +241,7 @@ impl Session {
 }
 
 fn is_same(known: Option<&String>, sent: &str) -> bool {
-    known.is_some_and(|known| {
-        verify_slices_are_equal(known.as_bytes(), sent.as_bytes()).is_ok()
-    })
+    known.is_some_and(|known| verify_slices_are_equal(known.as_bytes(), sent.as_bytes()).is_ok())
 }
 
 impl Requests {
@@ -475,4 +476,3 @@ fn stage(of: Stage) -> AttributeValue {
 fn row_id(id: SessionId) -> String {
     format!("connect#{id}")
 }
-
