@@ -2,7 +2,7 @@
 //!
 //! State and cookie must be those that belong together, before anything is read of what Zoom says. Keys are made and
 //! secrets opened before the state is consumed; it is consumed once, before the code is sent; and that the session ended
-//! well is written in the transaction that stores the credential. So a crash leaves a session that can be reloaded, one
+//! well is written in the transaction that stores the credential. What was sealed for it goes after that. So a crash leaves a session that can be reloaded, one
 //! that is `interrupted` and can be started again, or one that is done.
 
 use shared::cause::chain;
@@ -49,6 +49,7 @@ pub async fn handle(
     let team = session.team();
     request.trail().team.get_or_init(|| team.clone());
     if let Some(id) = session.credential() {
+        forget(secrets, request, &session).await;
         return match credentials.get(team, id).await {
             Ok(stored) => connected(&session, id, Some(&stored)),
             Err(stores::Error::NotFound) => connected(&session, id, None),
@@ -81,11 +82,7 @@ pub async fn handle(
     let stored = idempotency::holding(requests, &held, async {
         let taken = requests.take_session(session.id, &state, &browser, request.deadline());
         let taken = taken.await.map_err(lost)?;
-        let writes = [
-            Some(requests.finish_session(taken, id)?),
-            Some(secrets.delete_session(session.id)?),
-            requests.unlock(&held)?,
-        ];
+        let finished = requests.finish_session(taken, id)?;
         let authorizing = Authorizing {
             credentials,
             secrets,
@@ -93,7 +90,8 @@ pub async fn handle(
             request,
             team,
         };
-        let along = writes.into_iter().flatten().collect();
+        let mut along = vec![finished];
+        along.extend(requests.unlock(&held)?);
         let stored = plan.carry_out(authorizing, along).await;
         if let Err(error) = &stored {
             let failure = failure(error);
@@ -103,6 +101,7 @@ pub async fn handle(
         stored
     })
     .await?;
+    forget(secrets, request, &session).await;
     connected(&session, id, Some(&stored))
 }
 
@@ -362,6 +361,18 @@ async fn fail(requests: &Requests, request: &Request, taken: Taken, failure: Fai
             request_id,
             cause,
             "a connect session does not say yet why it failed"
+        );
+    }
+}
+
+/// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.
+async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
+    if let Err(error) = secrets.delete_session(session.id).await {
+        let (request_id, cause) = (request.id(), chain(&error));
+        tracing::warn!(
+            request_id,
+            cause,
+            "a connect session's secrets are left to DynamoDB's TTL"
         );
     }
 }

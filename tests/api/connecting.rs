@@ -1197,12 +1197,12 @@ fn after(status: &str, error: Value, sent: bool) -> After {
 async fn a_crash_anywhere_in_the_callback_leaves_a_link_that_still_ends_well() {
     let untouched = after("pending", Value::Null, false);
     let done = after("connected", Value::Null, true);
-    // Session │ its secrets │ opened │ two data keys │ taken │ code │ commit │ profile │ update, siblings.
+    // Session │ its secrets │ opened │ two data keys │ taken │ code │ commit │ profile │ update, siblings │ its secrets.
     let expected = [
         vec![untouched.clone(); 5],
         vec![after("failed", json!("interrupted"), false)],
         vec![after("failed", json!("interrupted"), true)],
-        vec![done; 4],
+        vec![done; 5],
     ];
     assert_eq!(crash_everywhere(false).await, expected.concat());
 }
@@ -1212,12 +1212,12 @@ async fn a_crash_anywhere_in_reconnecting_leaves_a_link_that_still_ends_well() {
     let untouched = after("pending", Value::Null, false);
     let done = after("connected", Value::Null, true);
     // Session │ credential ‖ its secrets │ opened │ app row ‖ data key │ opened │ lock │ taken │ code │ commit │ profile │
-    // update, siblings.
+    // update, siblings │ the session's secrets.
     let expected = [
         vec![untouched.clone(); 8],
         vec![after("failed", json!("interrupted"), false)],
         vec![after("failed", json!("interrupted"), true)],
-        vec![done; 4],
+        vec![done; 5],
     ];
     assert_eq!(crash_everywhere(true).await, expected.concat());
 }

@@ -18,7 +18,8 @@ OWN = None  # the module that the call is in
 RECEIVERS = {name: [name] for name in (*STORES, "envelope", "grants", "refresh", "app")} | {
     "grant": ["authorization", "grants"],
     "unread": ["authorization"],
-    **{name: [OWN] for name in ("writing", "mint", "check", "run")},
+    "authorizing": ["authorization"],
+    **{name: [OWN] for name in ("writing", "mint", "check", "run", "plan")},
 }
 TYPES = {
     "Grant": ["authorization"],

@@ -171,6 +171,25 @@ def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(
     assert (look.actions, look.resources) == (("cloudformation:DescribeStacks",), (THIS_STACK,))
 
 
+def test_what_anyone_can_call_is_limited_to_the_rows_of_sessions(template):
+    """Where a call is no part of a transaction, whose keys IAM may look at as one."""
+
+    def only(rows):
+        return {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [rows]},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        }
+
+    def conditions(function, table, *actions):
+        statements = template.statements(template.role(function))
+        return [it.condition for it in statements if it.resources == (f"{table}.Arn",) and {*actions} & {*it.actions}]
+
+    for function in ("Connect", "GetConnectSession"):
+        assert conditions(function, "RequestsTable", "dynamodb:GetItem", "dynamodb:UpdateItem") == [only("connect#*")]
+    # A grant or a client secret that is lost is lost.
+    assert conditions("ConnectCallback", "SecretsTable", "dynamodb:DeleteItem") == [only("session#*")]
+
+
 def test_the_everyday_operator_touches_keys_and_no_secrets(template):
     tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
     assert tables == {"KeysTable.Arn"}
@@ -228,6 +247,7 @@ def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
         services = {"AWS_ENDPOINT_URL_DYNAMODB"}
         services |= {"AWS_ENDPOINT_URL_KMS"} if "aws.kms()" in main else set()
         services |= {"ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"} if "config::zoom()" in main else set()
+        services |= {"ZOOM_OAUTH_BASE_URL"} if "consent_page()" in main else set()
         assert {name for name, value in template.environment(function).items() if not value} == services, function
 
 

@@ -253,7 +253,7 @@ impl Requests {
         // A row that is done keeps answering repeats: only what is in progress is let go.
         let mine = "holder = :me AND attribute_exists(in_progress_until)";
         let values = HashMap::from([(":me".to_owned(), text(&holder))]);
-        Write::delete(part, &self.table, key(id), Some(mine), values)
+        Write::delete(part, &self.table, key(id), mine, values)
     }
 }
 

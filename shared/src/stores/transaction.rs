@@ -100,14 +100,14 @@ impl Write {
         part: Part,
         table: &str,
         key: Item,
-        condition: Option<&str>,
+        condition: &str,
         values: Item,
     ) -> Result<Self, Error> {
         let delete = Delete::builder()
             .table_name(table)
             .set_key(Some(key))
-            .set_condition_expression(condition.map(str::to_owned))
-            .set_expression_attribute_values((!values.is_empty()).then_some(values))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
             .build()
             .map_err(malformed)?;
         Ok(Self {

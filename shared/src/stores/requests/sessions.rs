@@ -404,12 +404,12 @@ impl Requests {
         Write::update(Part::ConnectSession, &self.table, key, update)
     }
 
-    /// Opens connections to DynamoDB, by reads of a row that there cannot be: two, as many as a request makes at once.
+    /// Opens connections to DynamoDB, by reads of a session that there cannot be: two, as many as a request makes at once.
     pub async fn warm(&self) {
         let read = async || {
             let get = self.client.get_item().table_name(&self.table);
             // Whatever comes back, it comes over a connection that then is open.
-            get.set_key(Some(key("~"))).send().await.ok();
+            get.set_key(Some(key("connect#~"))).send().await.ok();
         };
         tokio::join!(read(), read());
     }

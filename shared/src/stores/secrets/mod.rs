@@ -150,10 +150,15 @@ impl Secrets {
         )
     }
 
-    /// The write that destroys a connect session's secrets.
-    pub fn delete_session(&self, id: SessionId) -> Result<Write, Error> {
-        let key = key(SecretId::Session(id));
-        Write::delete(Part::SessionSecret, &self.table, key, None, HashMap::new())
+    /// Destroys a connect session's secrets, if they are there. In no transaction, so that a role can be limited to rows
+    /// of sessions.
+    pub async fn delete_session(&self, id: SessionId) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let deleted = delete.set_key(Some(key(SecretId::Session(id))));
+        let deleted = deleted.send().await;
+        deleted
+            .map(drop)
+            .map_err(|error| failed("DeleteItem", error))
     }
 
     fn put<T: Serialize>(
