@@ -38,8 +38,8 @@ pub(crate) enum Command {
         /// Tokens that the team may mint in a second: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
         mint_rate: Option<u32>,
-        /// An origin that users may be sent back to after they connected, as https://app.example.com. Give it once for each;
-        /// they replace those of before
+        /// Where users may be sent back to after they connected: scheme, host and port of a site, and no more. Give it
+        /// once for each; they replace those of before
         #[arg(long, value_name = "ORIGIN", group = "rates")]
         return_origin: Vec<ReturnOrigin>,
         /// Users may not be sent back anywhere

@@ -66,14 +66,11 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
         Some(Ok(browser)) => browser,
         Some(Err(_)) | None => BrowserKey::generate().map_err(failed)?,
     };
-    requests
-        .start_session(&session, &state, &browser)
-        .await
-        .map_err(|error| match error {
-            // Somebody was quicker; the page, opened again, says who.
-            stores::Error::Conflict => refused(Refused::Busy { wait: SOON }),
-            error => error.into(),
-        })?;
+    match requests.start_session(&session, &state, &browser).await {
+        // Somebody was quicker; the page, opened again, says who.
+        Err(stores::Error::Conflict) => return Err(refused(Refused::Busy { wait: SOON })),
+        started => started?,
+    }
 
     let address = consent.address(
         session.client_id(),

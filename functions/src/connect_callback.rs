@@ -61,7 +61,7 @@ pub async fn handle(
         Outcome::Known(failure) => return Err(turned(request, &session, failure)),
         Outcome::Refusal(failure) => {
             let away = requests.turn_away(session.id, &state, &browser, failure);
-            away.await.map_err(lost)?;
+            first(away.await)?;
             return Err(turned(request, &session, failure));
         }
     };
@@ -70,7 +70,7 @@ pub async fn handle(
         Err(ApiError::CredentialNotFound) => {
             let failure = Failure::CredentialChanged;
             let away = requests.turn_away(session.id, &state, &browser, failure);
-            away.await.map_err(lost)?;
+            first(away.await)?;
             return Err(turned(request, &session, failure));
         }
         plan => plan?,
@@ -81,7 +81,7 @@ pub async fn handle(
     let held = idempotency::standing(claimed.await?)?.map_err(|_| ApiError::Conflict)?;
     let stored = idempotency::holding(requests, &held, async {
         let taken = requests.take_session(session.id, &state, &browser, request.deadline());
-        let taken = taken.await.map_err(lost)?;
+        let taken = first(taken.await)?;
         let finished = requests.finish_session(taken, id)?;
         let authorizing = Authorizing {
             credentials,
@@ -321,9 +321,10 @@ fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
         to: url.map(|url| url.with(session.id, "error", failure.as_str())),
         again_until: session.ends_at(),
     });
-    refused(match failure {
-        Failure::Expired => Refused::Over,
-        failure => Refused::NoCode(failure),
+    refused(if failure == Failure::Expired {
+        Refused::Over
+    } else {
+        Refused::NoCode(failure)
     })
 }
 
@@ -377,11 +378,11 @@ async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
     }
 }
 
-/// Someone else consumed the state first, and is the one who finishes.
-fn lost(error: stores::Error) -> ApiError {
-    match error {
-        stores::Error::Conflict => refused(Refused::Busy { wait: SOON }),
-        error => error.into(),
+/// The state was ours to consume, or someone else did it first and is the one who finishes.
+fn first<T>(consumed: Result<T, stores::Error>) -> Result<T, ApiError> {
+    match consumed {
+        Err(stores::Error::Conflict) => Err(refused(Refused::Busy { wait: SOON })),
+        consumed => Ok(consumed?),
     }
 }
 

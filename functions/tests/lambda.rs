@@ -39,6 +39,10 @@ const CREATE_URL: &str = env!("CARGO_BIN_EXE_create-token-url");
 const LIST_URLS: &str = env!("CARGO_BIN_EXE_list-token-urls");
 const DELETE_URL: &str = env!("CARGO_BIN_EXE_delete-token-url");
 const TOKEN_URL: &str = env!("CARGO_BIN_EXE_token-url");
+const CREATE_SESSION: &str = env!("CARGO_BIN_EXE_create-connect-session");
+const GET_SESSION: &str = env!("CARGO_BIN_EXE_get-connect-session");
+const CONNECT: &str = env!("CARGO_BIN_EXE_connect");
+const CALLBACK: &str = env!("CARGO_BIN_EXE_connect-callback");
 
 /// What API Gateway invokes.
 const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
@@ -69,6 +73,9 @@ fn required(binary: &str) -> Vec<&'static str> {
             ]
             .concat();
         }
+        GET_SESSION => return [&EVERYWHERE, &["KEYS_TABLE", "REQUESTS_TABLE"][..]].concat(),
+        CONNECT => return [&EVERYWHERE, &["REQUESTS_TABLE"][..]].concat(),
+        CALLBACK => &["REQUESTS_TABLE", "SECRETS_TABLE", "ENVELOPE_KEY_ID"],
         TOKEN_URL => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
@@ -836,7 +843,8 @@ async fn an_event_without_what_is_needed_is_refused_in_the_envelope() {
 #[tokio::test]
 async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
     let others = [KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL];
-    for binary in ALL.into_iter().chain(others) {
+    let connecting = [CREATE_SESSION, GET_SESSION, CONNECT, CALLBACK];
+    for binary in ALL.into_iter().chain(others).chain(connecting) {
         let required = required(binary);
         for missing in &required {
             for set in [None, Some("")] {
@@ -1103,7 +1111,7 @@ fn the_binaries_that_only_read_hold_no_kms() {
             .any(|window| window == b"TrentService")
     };
     assert!(speaks_kms(CREATE) && speaks_kms(UPDATE));
-    for binary in [LIST, GET, DELETE, LIST_EVENTS] {
+    for binary in [LIST, GET, DELETE, LIST_EVENTS, GET_SESSION, CONNECT] {
         assert!(!speaks_kms(binary), "{binary}");
     }
 }
