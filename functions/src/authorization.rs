@@ -156,27 +156,27 @@ impl Authorizing<'_> {
         along: Vec<Write>,
     ) -> Result<Stored, ApiError> {
         let (id, client_id) = (new.id, new.app.app.client_id.clone());
-        let (grant, grant_key) = match grant {
-            Some(new_grant) => {
-                let NewGrant {
-                    authorization,
-                    id,
-                    key,
-                } = new_grant;
-                let grant =
-                    Grant::obtain(self.zoom, self.request, id, &new.app.app, &authorization);
-                (Some(grant.await?), Some(key))
+        let grant = match grant {
+            Some(NewGrant {
+                authorization,
+                id,
+                key,
+            }) => {
+                let app = &new.app.app;
+                let grant = Grant::obtain(self.zoom, self.request, id, app, &authorization);
+                Some((grant.await?, key))
             }
-            None => (None, None),
+            None => None,
         };
 
         let app = new.app.sealed(self.team, 1)?;
-        let tokens = match (&grant, grant_key) {
-            (Some(grant), Some(key)) => {
+        let (grant, tokens) = match grant {
+            Some((grant, key)) => {
                 let sealed = grant.seal(self.team, id, key)?;
-                Some(self.secrets.insert_grant(grant.id, &sealed)?)
+                let tokens = self.secrets.insert_grant(grant.id, &sealed)?;
+                (Some(grant), Some(tokens))
             }
-            _ => None,
+            None => (None, None),
         };
         let authorized = grant.as_ref().map(Grant::authorized);
         let (stored, transaction) = self.credentials.insert(

@@ -44,16 +44,16 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
     if !session.is_opened_by(&link) {
         return Err(refused(Refused::UnknownLink));
     }
-    let team = session.team().clone();
+    let team = session.made_for.team.clone();
     request.trail().team.get_or_init(|| team);
     may_start(&session)?;
 
     if !starts {
         return pages::ok(&Ask {
-            label: session.label(),
-            is_reconnect: session.reconnects().is_some(),
-            return_host: session.return_url().map(ReturnUrl::host),
-            until: pages::clock(session.ends_at()),
+            label: session.made_for.label.as_str(),
+            is_reconnect: session.made_for.reconnects.is_some(),
+            return_host: session.made_for.return_url.as_ref().map(ReturnUrl::host),
+            until: pages::clock(session.made_for.ends_at),
         });
     }
     if !is_of_our_page(request) {
@@ -73,9 +73,9 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
     }
 
     let address = consent.address(
-        session.client_id(),
-        session.redirect_uri(),
-        session.code_challenge(),
+        &session.made_for.client_id,
+        &session.made_for.redirect_uri,
+        &session.made_for.code_challenge,
         &state.into_text(),
     );
     let mut response = pages::going(&address)?;
@@ -87,7 +87,7 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
 /// Refuses where the session has ended, well or by time, and while somebody is back from Zoom and being connected.
 fn may_start(session: &Session) -> Result<(), ApiError> {
     let now = Timestamp::now();
-    if session.credential().is_some() {
+    if session.credential.is_some() {
         Err(refused(Refused::Done))
     } else if let Some(wait) = session.is_taken(now) {
         Err(refused(Refused::Busy { wait }))

@@ -2,8 +2,8 @@
 //!
 //! State and cookie must be those that belong together, before anything is read of what Zoom says. Keys are made and
 //! secrets opened before the state is consumed; it is consumed once, before the code is sent; and that the session ended
-//! well is written in the transaction that stores the credential. What was sealed for it goes after that. So a crash leaves a session that can be reloaded, one
-//! that is `interrupted` and can be started again, or one that is done.
+//! well is written in the transaction that stores the credential. What was sealed for it goes after that. So a crash
+//! leaves a session that can be reloaded, one that is `interrupted` and can be started again, or one that is done.
 
 use shared::cause::chain;
 use shared::connect::{BrowserKey, Failure, State};
@@ -46,9 +46,9 @@ pub async fn handle(
     if !session.was_started_with(&state, &browser) {
         return Err(refused(Refused::AnotherBrowser));
     }
-    let team = session.team();
+    let team = &session.made_for.team;
     request.trail().team.get_or_init(|| team.clone());
-    if let Some(id) = session.credential() {
+    if let Some(id) = session.credential {
         forget(secrets, request, &session).await;
         return match credentials.get(team, id).await {
             Ok(stored) => connected(&session, id, Some(&stored)),
@@ -77,7 +77,7 @@ pub async fn handle(
     };
     let id = plan.target();
     request.trail().credential.get_or_init(|| id);
-    let claimed = requests.claim(team, None, session.reconnects(), request.deadline());
+    let claimed = requests.claim(team, None, session.made_for.reconnects, request.deadline());
     let held = idempotency::standing(claimed.await?)?.map_err(|_| ApiError::Conflict)?;
     let stored = idempotency::holding(requests, &held, async {
         let taken = requests.take_session(session.id, &state, &browser, request.deadline());
@@ -168,10 +168,10 @@ impl Plan {
         session: &Session,
         code: AuthorizationCode,
     ) -> Result<Self, ApiError> {
-        let team = session.team();
-        let named = match session.app() {
+        let team = &session.made_for.team;
+        let named = match session.made_for.app {
             SessionApp::Of(id) => Some(id),
-            SessionApp::Own => session.reconnects(),
+            SessionApp::Own => session.made_for.reconnects,
         };
         let named =
             named.map(|id| async move { Ok::<_, ApiError>(credentials.get(team, id).await?) });
@@ -179,25 +179,28 @@ impl Plan {
             authorization::maybe(named),
             open(secrets, envelope, session)
         )?;
-        let new_app = match (opened.client_secret, session.app()) {
+        let new_app = match (opened.client_secret, session.made_for.app) {
             (Some(client_secret), SessionApp::Own) => Some(AppCredentials {
-                client_id: session.client_id().clone(),
+                client_id: session.made_for.client_id.clone(),
                 client_secret,
             }),
             _ => None,
         };
         let stored_app = match (&new_app, &named) {
             // The code is for the app that the user consented to.
-            (None, Some(of)) if of.client_id == *session.client_id() => {
+            (None, Some(of)) if of.client_id == session.made_for.client_id => {
                 Some(authorization::stored_app(secrets, envelope, team, of))
             }
             (None, _) => return Err(ApiError::CredentialNotFound),
             (Some(_), _) => None,
         };
-        let id = session.reconnects().unwrap_or_else(CredentialId::generate);
+        let id = session
+            .made_for
+            .reconnects
+            .unwrap_or_else(CredentialId::generate);
         let grant_id = GrantId::generate();
         // A credential that keeps its app keeps its sealed secret.
-        let seals_app = new_app.is_some() || session.reconnects().is_none();
+        let seals_app = new_app.is_some() || session.made_for.reconnects.is_none();
         let (stored_app, grant_key, app_key) = tokio::try_join!(
             authorization::maybe(stored_app),
             grant_key(envelope, team, grant_id),
@@ -206,7 +209,7 @@ impl Plan {
         let grant = NewGrant {
             authorization: Authorization {
                 code,
-                redirect_uri: session.redirect_uri().clone(),
+                redirect_uri: session.made_for.redirect_uri.clone(),
                 code_verifier: Some(opened.code_verifier),
             },
             id: grant_id,
@@ -217,8 +220,11 @@ impl Plan {
             (Some(app), None) => AppToUse::Stored(app),
             (None, _) => return Err(ApiError::CredentialNotFound),
         };
-        let (name, extra) = (session.name().cloned(), session.extra()?);
-        match (session.reconnects(), named, app, name) {
+        let (name, extra) = (
+            session.made_for.name.clone(),
+            session.made_for.extra.clone(),
+        );
+        match (session.made_for.reconnects, named, app, name) {
             (None, _, AppToUse::New(app), Some(name)) => {
                 let extra = extra.and_then(ExtraChange::into_extra);
                 let new = NewCredential {
@@ -268,7 +274,7 @@ async fn open(
     session: &Session,
 ) -> Result<SessionSecret, ApiError> {
     let binding = Binding {
-        team: session.team().clone(),
+        team: session.made_for.team.clone(),
         secret: SecretId::Session(session.id),
     };
     let row = match secrets.session(binding.secret).await {
@@ -301,13 +307,13 @@ async fn app_key(
 
 /// Back to the team's site with the credential's id, or to a page that says who is connected.
 fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Reply {
-    if let Some(url) = session.return_url() {
+    if let Some(url) = session.made_for.return_url.as_ref() {
         return pages::see_other(&url.with(session.id, "credential_id", &id.to_string()));
     }
     let credential = stored.map(|stored| &stored.credential);
     let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
     pages::ok(&Connected {
-        label: session.label(),
+        label: session.made_for.label.as_str(),
         user: name.map(String::as_str),
         note: credential.and_then(|it| it.last_error_message.as_deref()),
     })
@@ -315,11 +321,11 @@ fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Re
 
 /// Has the browser told how the session ended.
 fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
-    let url = session.return_url();
+    let url = session.made_for.return_url.as_ref();
     request.trail().turned_away.get_or_init(|| TurnedAway {
         failure,
         to: url.map(|url| url.with(session.id, "error", failure.as_str())),
-        again_until: session.ends_at(),
+        again_until: session.made_for.ends_at,
     });
     refused(if failure == Failure::Expired {
         Refused::Over

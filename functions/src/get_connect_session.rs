@@ -47,11 +47,11 @@ impl From<Session> for ConnectSession {
         Self {
             session_id: session.id,
             status: session.status(now),
-            credential_id: session.credential(),
+            credential_id: session.credential,
             error: session.failure(now),
             created_at: session.id.created_at(),
-            expires_at: session.ends_at(),
-            finished_at: session.finished_at(),
+            expires_at: session.made_for.ends_at,
+            finished_at: session.finished_at,
         }
     }
 }
@@ -84,7 +84,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, request: &Request) -> Repl
         Err(stores::Error::NotFound) => return Err(ApiError::ConnectSessionNotFound),
         session => session?,
     };
-    if session.team() != key.team() {
+    if session.made_for.team != *key.team() {
         return Err(ApiError::ConnectSessionNotFound);
     }
     reply::ok(ConnectSession::from(session))

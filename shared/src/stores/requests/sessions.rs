@@ -4,6 +4,7 @@
 //! `stage` says how far it came: `waiting`, `started` (the user was sent to Zoom), `taken` (the user is back and the code
 //! is being exchanged), `connected`, `failed`. From `failed`, and from `taken` when its time is over, it can be started again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -16,7 +17,6 @@ use uuid::Uuid;
 use super::{Requests, key};
 use crate::connect::{BrowserKey, Failure, LinkToken, ReturnUrl, SessionId, State, Status};
 use crate::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
-use crate::extra::Extra;
 use crate::stores::expression::{Built, Update};
 use crate::stores::transaction::Write;
 use crate::stores::{
@@ -40,9 +40,10 @@ pub enum SessionApp {
 }
 
 /// What a session is made for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewSession {
     /// Whose.
+    #[serde(rename = "team_id")]
     pub team: TeamId,
     /// What the credential is called, or is to be called from then on.
     pub name: Option<Name>,
@@ -53,6 +54,7 @@ pub struct NewSession {
     /// The Zoom app.
     pub client_id: ClientId,
     /// Where its secret is.
+    #[serde(flatten)]
     pub app: SessionApp,
     /// The credential to connect anew; none for a new one.
     pub reconnects: Option<CredentialId>,
@@ -80,20 +82,9 @@ enum Stage {
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     request_id: String,
-    team_id: TeamId,
     link_hash: String,
-    name: Option<Name>,
-    label: Name,
-    /// JSON; `null` where it is to be taken away.
-    extra: Option<String>,
-    client_id: ClientId,
     #[serde(flatten)]
-    app: SessionApp,
-    reconnects: Option<CredentialId>,
-    redirect_uri: RedirectUri,
-    return_url: Option<ReturnUrl>,
-    code_challenge: String,
-    ends_at: Timestamp,
+    made_for: NewSession,
     stage: Stage,
     state_hash: Option<String>,
     browser_hash: Option<String>,
@@ -110,7 +101,19 @@ struct Row {
 pub struct Session {
     /// Which.
     pub id: SessionId,
-    row: Row,
+    /// What for.
+    pub made_for: NewSession,
+    /// The credential that it connected.
+    pub credential: Option<CredentialId>,
+    /// When it was finished, well or not.
+    pub finished_at: Option<Timestamp>,
+    link_hash: String,
+    stage: Stage,
+    state_hash: Option<String>,
+    browser_hash: Option<String>,
+    taker: Option<Uuid>,
+    taken_until: Option<i64>,
+    error: Option<Failure>,
 }
 
 /// The right to finish a session: whoever has it consumed its state.
@@ -121,94 +124,21 @@ pub struct Taken {
 }
 
 impl Session {
-    /// Whose.
-    pub fn team(&self) -> &TeamId {
-        &self.row.team_id
-    }
-
-    /// What the credential is called, or is to be called from then on.
-    pub fn name(&self) -> Option<&Name> {
-        self.row.name.as_ref()
-    }
-
-    /// What the page calls it.
-    pub fn label(&self) -> &str {
-        self.row.label.as_str()
-    }
-
-    /// What becomes of the credential's `extra`.
-    pub fn extra(&self) -> Result<Option<ExtraChange>, Error> {
-        let extra = self.row.extra.clone().map(|json| match json.as_str() {
-            "null" => Ok(ExtraChange::Clear),
-            _ => Extra::try_from(json).map(ExtraChange::Replace),
-        });
-        let extra = extra.transpose().map_err(serde::de::Error::custom);
-        extra.map_err(Error::Shape)
-    }
-
-    /// The Zoom app.
-    pub fn client_id(&self) -> &ClientId {
-        &self.row.client_id
-    }
-
-    /// Where its secret is.
-    pub fn app(&self) -> SessionApp {
-        self.row.app
-    }
-
-    /// The credential to connect anew; none for a new one.
-    pub fn reconnects(&self) -> Option<CredentialId> {
-        self.row.reconnects
-    }
-
-    /// Where Zoom sends the user.
-    pub fn redirect_uri(&self) -> &RedirectUri {
-        &self.row.redirect_uri
-    }
-
-    /// Where the user goes in the end.
-    pub fn return_url(&self) -> Option<&ReturnUrl> {
-        self.row.return_url.as_ref()
-    }
-
-    /// Of the sealed verifier.
-    pub fn code_challenge(&self) -> &str {
-        &self.row.code_challenge
-    }
-
-    /// When it ends, or ended.
-    pub fn ends_at(&self) -> Timestamp {
-        self.row.ends_at
-    }
-
-    /// The credential that it connected.
-    pub fn credential(&self) -> Option<CredentialId> {
-        self.row.credential_id
-    }
-
-    /// When it was finished, well or not.
-    pub fn finished_at(&self) -> Option<Timestamp> {
-        self.row.finished_at
-    }
-
     /// Whether its time is over.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.row.ends_at <= now
+        self.made_for.ends_at <= now
     }
 
     /// How long somebody may still be exchanging its code.
     pub fn is_taken(&self, now: Timestamp) -> Option<Duration> {
-        let until = self
-            .row
-            .taken_until
-            .filter(|_| self.row.stage == Stage::Taken)?;
+        let until = self.taken_until.filter(|_| self.stage == Stage::Taken)?;
         let left = now.until(Timestamp::from_millis(until));
         (!left.is_zero()).then_some(left)
     }
 
     /// How it stands.
     pub fn status(&self, now: Timestamp) -> Status {
-        match (self.row.stage, self.failure(now)) {
+        match (self.stage, self.failure(now)) {
             (Stage::Connected, _) => Status::Connected,
             (_, Some(Failure::Expired)) => Status::Expired,
             (_, Some(_)) => Status::Failed,
@@ -218,9 +148,9 @@ impl Session {
 
     /// Why it has not ended well, if it is known by now that it has not.
     pub fn failure(&self, now: Timestamp) -> Option<Failure> {
-        match self.row.stage {
+        match self.stage {
             Stage::Connected => None,
-            Stage::Failed => Some(self.row.error.unwrap_or(Failure::Internal)),
+            Stage::Failed => Some(self.error.unwrap_or(Failure::Internal)),
             Stage::Taken if self.is_taken(now).is_some() => None,
             Stage::Taken => Some(Failure::Interrupted),
             Stage::Waiting | Stage::Started => self.is_over(now).then_some(Failure::Expired),
@@ -229,13 +159,13 @@ impl Session {
 
     /// Whether this is the link to it.
     pub fn is_opened_by(&self, link: &LinkToken) -> bool {
-        is_same(Some(&self.row.link_hash), &link.hash())
+        is_same(Some(&self.link_hash), &link.hash())
     }
 
     /// Whether Zoom was given this state last, in this browser.
     pub fn was_started_with(&self, state: &State, browser: &BrowserKey) -> bool {
-        let state = is_same(self.row.state_hash.as_ref(), &state.hash());
-        let browser = is_same(self.row.browser_hash.as_ref(), &browser.hash(self.id));
+        let state = is_same(self.state_hash.as_ref(), &state.hash());
+        let browser = is_same(self.browser_hash.as_ref(), &browser.hash(self.id));
         state && browser
     }
 }
@@ -252,24 +182,11 @@ impl Requests {
         link: &LinkToken,
         new: NewSession,
     ) -> Result<Transaction<'_>, Error> {
-        let extra = new.extra.map(|extra| {
-            let json = extra.into_extra();
-            json.map_or_else(|| "null".to_owned(), |extra| extra.as_json().to_owned())
-        });
         let row = Row {
             request_id: row_id(id),
-            team_id: new.team,
             link_hash: link.hash(),
-            name: new.name,
-            label: new.label,
-            extra,
-            client_id: new.client_id,
-            app: new.app,
-            reconnects: new.reconnects,
-            redirect_uri: new.redirect_uri,
-            return_url: new.return_url,
-            code_challenge: new.code_challenge,
-            ends_at: new.ends_at,
+            expires_at: new.ends_at.plus(REMEMBERED).as_seconds(),
+            made_for: new,
             stage: Stage::Waiting,
             state_hash: None,
             browser_hash: None,
@@ -278,14 +195,18 @@ impl Requests {
             credential_id: None,
             error: None,
             finished_at: None,
-            expires_at: new.ends_at.plus(REMEMBERED).as_seconds(),
         };
         let mut item = to_item(row)?;
         // To a condition, an attribute that is null exists.
         item.retain(|_, value| !value.is_null());
         let absent = Some("attribute_not_exists(request_id)");
-        let values = std::collections::HashMap::new();
-        let write = Write::put(Part::ConnectSession, &self.table, item, absent, values)?;
+        let write = Write::put(
+            Part::ConnectSession,
+            &self.table,
+            item,
+            absent,
+            HashMap::new(),
+        )?;
         Ok(Transaction::new(&self.client, write))
     }
 
@@ -304,11 +225,23 @@ impl Requests {
         if row.expires_at <= Timestamp::now().as_seconds() {
             return Err(Error::NotFound);
         }
-        Ok(Session { id, row })
+        Ok(Session {
+            id,
+            made_for: row.made_for,
+            credential: row.credential_id,
+            finished_at: row.finished_at,
+            link_hash: row.link_hash,
+            stage: row.stage,
+            state_hash: row.state_hash,
+            browser_hash: row.browser_hash,
+            taker: row.taker,
+            taken_until: row.taken_until,
+            error: row.error,
+        })
     }
 
     /// Sends the user to Zoom with this state, in this browser: it replaces those of an earlier start. `Conflict` where
-    /// the session is not as it was `seen`, in which it could be started.
+    /// somebody is back from Zoom since the session was `seen`, or it is over.
     pub async fn start_session(
         &self,
         seen: &Session,
@@ -323,13 +256,13 @@ impl Requests {
             .remove("taken_until")
             .remove("error")
             .remove("finished_at")
-            .when_equal("link_hash", text(&seen.row.link_hash))
-            .when_equal("stage", stage(seen.row.stage))
+            .when_equal("link_hash", text(&seen.link_hash))
+            .when_not_equal("stage", stage(Stage::Connected))
             .when_not_less("ends_at", text(&Timestamp::now()));
-        // Who took it once has it no more; who took it since keeps it.
-        let update = match seen.row.taker {
-            Some(taker) => update.when_equal("taker", text(&taker)),
-            None => update.when_absent("taker"),
+        // Who took it once has it no more; who takes it meanwhile keeps it.
+        let update = match (seen.stage, seen.taker) {
+            (Stage::Taken, Some(taker)) => update.when_equal("taker", text(&taker)),
+            _ => update.when_not_equal("stage", stage(Stage::Taken)),
         };
         let hash = state.hash();
         self.update_session(seen.id, update.build(), |row| {
