@@ -321,7 +321,7 @@ impl Owners {
             What::Secret(SecretId::App(id)) | What::TokenUrls(id) => self.credentials.contains(id),
             What::Secret(SecretId::Grant(id)) => self.grants.contains(id),
             // Of a team, and of no credential.
-            What::Secret(SecretId::Webhook(..)) => true,
+            What::Secret(SecretId::Webhook(..) | SecretId::Session(_)) => true,
         }
     }
 }

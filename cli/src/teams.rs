@@ -3,8 +3,9 @@
 use clap::builder::{BoolishValueParser, RangedI64ValueParser};
 use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
+use shared::connect::ReturnOrigin;
 use shared::credential::TeamId;
-use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Operator, Team};
+use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Operator, Settings, Team};
 use shared::timestamp::Timestamp;
 
 use crate::PROGRAM;
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     },
     /// List all teams
     List,
-    /// Set a team's rates, and what becomes of its grants
+    /// Set a team's rates, what becomes of its grants, and where its users may be sent back to
     #[command(group = ArgGroup::new("rates").required(true).multiple(true))]
     Set {
         /// The team's name
@@ -40,6 +41,13 @@ pub(crate) enum Command {
         /// Whether a grant is revoked at Zoom when the last credential that had it is deleted
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "rates")]
         revoke_on_delete: Option<bool>,
+        /// Where users may be sent back to after they connected: scheme, host and port of a site, and no more. Give it
+        /// once for each; they replace those of before
+        #[arg(long, value_name = "ORIGIN", group = "rates")]
+        return_origin: Vec<ReturnOrigin>,
+        /// Users may not be sent back anywhere
+        #[arg(long, group = "rates", conflicts_with = "return_origin")]
+        no_return_origins: bool,
     },
 }
 
@@ -54,6 +62,7 @@ struct Shown {
     rate: u32,
     mint_rate: u32,
     revoke_on_delete: bool,
+    return_origins: Vec<ReturnOrigin>,
     created_at: Timestamp,
 }
 
@@ -64,6 +73,7 @@ impl From<Team> for Shown {
             rate: team.rate,
             mint_rate: team.mint_rate,
             revoke_on_delete: team.revoke_on_delete,
+            return_origins: team.return_origins,
             created_at: team.created_at,
         }
     }
@@ -86,7 +96,18 @@ pub(crate) async fn run(
             rate,
             mint_rate,
             revoke_on_delete,
-        } => set(team, rate, mint_rate, revoke_on_delete, operator, output).await,
+            return_origin,
+            no_return_origins,
+        } => {
+            let origins = no_return_origins || !return_origin.is_empty();
+            let settings = Settings {
+                rate,
+                mint_rate,
+                revoke_on_delete,
+                return_origins: origins.then_some(return_origin),
+            };
+            set(team, settings, operator, output).await
+        }
     }
 }
 
@@ -128,13 +149,11 @@ async fn list(operator: &Operator, output: Output) -> Result<(), Error> {
 
 async fn set(
     team: TeamId,
-    rate: Option<u32>,
-    mint_rate: Option<u32>,
-    revoke_on_delete: Option<bool>,
+    settings: Settings,
     operator: &Operator,
     output: Output,
 ) -> Result<(), Error> {
-    let set = operator.set(&team, rate, mint_rate, revoke_on_delete).await;
+    let set = operator.set(&team, settings).await;
     let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
 
     output.print(&set, &rows([&set]))?;
@@ -149,10 +168,21 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
             shown.mint_rate.to_string(),
             if shown.revoke_on_delete { "on" } else { "off" }.to_owned(),
             shown.created_at.to_string(),
+            shown
+                .return_origins
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
         ]
     });
-    output::table(
-        ["TEAM", "RATE", "MINT RATE", "REVOKE", "CREATED"],
-        rows.collect(),
-    )
+    let head = [
+        "TEAM",
+        "RATE",
+        "MINT RATE",
+        "REVOKE",
+        "CREATED",
+        "RETURN ORIGINS",
+    ];
+    output::table(head, rows.collect())
 }

@@ -66,10 +66,11 @@ pub(crate) async fn admitted<T>(
     permission: Permission,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
-    let work = async {
+    // Boxed: what works with several SDK calls at once is large, and would lie on the stack once for each layer.
+    let work = Box::pin(async {
         Needs::Full.met_by(permission)?;
         work.await
-    };
+    });
     counted(keys, requests, team, request, Counted::Changes, work).await
 }
 

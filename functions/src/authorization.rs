@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::cause::chain;
-use shared::credential::{ClientId, CredentialId, GrantId, TeamId};
-use shared::envelope::DataKey;
-
-use shared::secret::{AppCredentials, Plaintext};
+use shared::credential::{ClientId, CredentialId, GrantId, Name, TeamId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::extra::Extra;
+use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
-    self, Authorized, Credentials, GrantRef, GrantSecret, Part, Profile, Stored, Transaction,
+    self, AppSecret, Authorized, Changes, Credentials, GrantRef, GrantSecret, Part, Profile,
+    Secrets, Stored, Transaction, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};
@@ -63,8 +64,8 @@ pub(crate) fn fingerprint(
 
 /// Commits; with tokens among the writes, for as long as the invocation lasts: their code is spent.
 ///
-/// The rows that remember the request and lock the credential are the writes that may be missing. They are
-/// refused where their time ran out and another has taken them; the tokens are worth more.
+/// The rows that remember the request, lock the credential and say how a connect session stands are the writes that may
+/// be missing. They are refused where their time ran out and another has taken them; the tokens are worth more.
 pub(crate) async fn commit(
     transaction: Transaction<'_>,
     request: &Request,
@@ -76,10 +77,11 @@ pub(crate) async fn commit(
         Timestamp::now().plus(PATIENCE)
     };
     match transaction.clone().commit(until).await? {
-        Err(Part::Idempotency | Part::ReauthorizationLock) => {
+        Err(Part::Idempotency | Part::ReauthorizationLock | Part::ConnectSession) => {
             transaction
                 .without(Part::Idempotency)
                 .without(Part::ReauthorizationLock)
+                .without(Part::ConnectSession)
                 .commit(until)
                 .await
         }
@@ -95,6 +97,204 @@ pub(crate) async fn maybe<T, E>(
         Some(future) => future.await.map(Some),
         None => Ok(None),
     }
+}
+
+/// An app and the key that its secret is to be sealed with.
+pub(crate) struct NewApp {
+    pub(crate) app: AppCredentials,
+    pub(crate) key: DataKey,
+}
+
+impl NewApp {
+    /// The client secret as it is stored. The credential's version numbers its generations.
+    pub(crate) fn sealed(self, team: &TeamId, version: u64) -> Result<AppSecret, ApiError> {
+        let secret = Plaintext::from(&self.app.client_secret);
+        Ok(AppSecret {
+            team_id: team.clone(),
+            sealed: self.key.seal(version, &secret)?,
+        })
+    }
+}
+
+/// The app that a code is exchanged as.
+pub(crate) enum AppToUse {
+    Stored(AppCredentials),
+    New(NewApp),
+}
+
+/// A code, and what its grant is to be sealed with.
+pub(crate) struct NewGrant {
+    pub(crate) authorization: Authorization,
+    pub(crate) id: GrantId,
+    pub(crate) key: DataKey,
+}
+
+/// A credential that is to be.
+pub(crate) struct NewCredential {
+    pub(crate) id: CredentialId,
+    pub(crate) name: Name,
+    pub(crate) extra: Option<Extra>,
+    pub(crate) app: NewApp,
+}
+
+/// What storing an authorization works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Authorizing<'a> {
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) zoom: &'a Zoom,
+    pub(crate) request: &'a Request,
+    pub(crate) team: &'a TeamId,
+}
+
+impl Authorizing<'_> {
+    /// Spends the code, if there is one, and stores a new credential. `along` is written in the same transaction.
+    pub(crate) async fn create(
+        &self,
+        new: NewCredential,
+        grant: Option<NewGrant>,
+        along: Vec<Write>,
+    ) -> Result<Stored, ApiError> {
+        let (id, client_id) = (new.id, new.app.app.client_id.clone());
+        let grant = match grant {
+            Some(NewGrant {
+                authorization,
+                id,
+                key,
+            }) => {
+                let app = &new.app.app;
+                let grant = Grant::obtain(self.zoom, self.request, id, app, &authorization);
+                Some((grant.await?, key))
+            }
+            None => None,
+        };
+
+        let app = new.app.sealed(self.team, 1)?;
+        let (grant, tokens) = match grant {
+            Some((grant, key)) => {
+                let sealed = grant.seal(self.team, id, key)?;
+                let tokens = self.secrets.insert_grant(grant.id, &sealed)?;
+                (Some(grant), Some(tokens))
+            }
+            None => (None, None),
+        };
+        let authorized = grant.as_ref().map(Grant::authorized);
+        let (stored, transaction) = self.credentials.insert(
+            self.team,
+            id,
+            new.name,
+            client_id.clone(),
+            new.extra,
+            authorized,
+        )?;
+        let transaction = transaction
+            .and(self.secrets.put_app(id, &app)?)
+            .and_maybe(tokens)
+            .and_all(along);
+        commit(transaction, self.request, grant.is_some()).await??;
+
+        let completed = match &grant {
+            Some(grant) => {
+                let unread = grant.unread(self.team, &client_id, id);
+                unread
+                    .complete(self.credentials, self.zoom, self.request)
+                    .await
+            }
+            None => None,
+        };
+        Ok(completed.unwrap_or(stored))
+    }
+
+    /// Spends a code and gives a credential the new grant. `along` is written in the same transaction. The caller holds
+    /// the credential's lock.
+    pub(crate) async fn reauthorize(
+        &self,
+        seen: Stored,
+        app: AppToUse,
+        new: NewGrant,
+        changes: Changes,
+        along: Vec<Write>,
+    ) -> Result<Stored, ApiError> {
+        let id = seen.credential.credential_id;
+        let (app, secret) = match app {
+            AppToUse::Stored(app) => (app, None),
+            AppToUse::New(new) => {
+                let app = new.app.clone();
+                let sealed = new.sealed(self.team, seen.version + 1)?;
+                (app, Some(self.secrets.put_app(id, &sealed)?))
+            }
+        };
+        let new_app = secret.is_some().then_some(&app.client_id);
+        let grant = Grant::obtain(self.zoom, self.request, new.id, &app, &new.authorization);
+        let grant = grant.await?;
+
+        let tokens = self
+            .secrets
+            .insert_grant(grant.id, &grant.seal(self.team, id, new.key)?)?;
+        let mut seen = seen;
+        loop {
+            let transaction = self
+                .credentials
+                .reauthorize(
+                    self.team,
+                    &seen,
+                    new_app,
+                    &grant.authorized(),
+                    changes.clone(),
+                )?
+                .and(tokens.clone())
+                .and_maybe(secret.clone())
+                .and_all(along.clone());
+            match commit(transaction, self.request, true).await? {
+                Ok(()) => break,
+                // Pointed at another grant meanwhile, by a sibling's authorization: ours is as new, and the
+                // lock says that no other of this credential runs.
+                Err(Part::Credential) => {
+                    let now = self.credentials.get(self.team, id).await?;
+                    seen = still(&seen, now, new_app)?;
+                }
+                Err(part) => return Err(part.into()),
+            }
+        }
+
+        let (credentials, client_id) = (self.credentials, &app.client_id);
+        let unread = grant.unread(self.team, client_id, id);
+        match unread.complete(credentials, self.zoom, self.request).await {
+            Some(updated) => Ok(updated),
+            None => Ok(credentials.get(self.team, id).await?),
+        }
+    }
+}
+
+/// What is seen now, if the tokens just obtained still fit it: they are of the app that was seen, unless a
+/// new one comes with them.
+fn still(seen: &Stored, now: Stored, new_app: Option<&ClientId>) -> Result<Stored, ApiError> {
+    let moved = now.grant != seen.grant;
+    let fits = new_app.is_some() || now.client_id == seen.client_id;
+    if moved && fits {
+        Ok(now)
+    } else {
+        Err(ApiError::Conflict)
+    }
+}
+
+/// The app of a credential, as it is stored.
+pub(crate) async fn stored_app(
+    secrets: &Secrets,
+    envelope: &Envelope,
+    team: &TeamId,
+    of: &Stored,
+) -> Result<AppCredentials, ApiError> {
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::App(of.credential.credential_id),
+    };
+    let sealed = secrets.app(binding.secret.clone()).await?.sealed;
+    let client_secret = ClientSecret::try_from(envelope.open(&binding, &sealed).await?)?;
+    Ok(AppCredentials {
+        client_id: of.client_id.clone(),
+        client_secret,
+    })
 }
 
 /// What Zoom gave for a code.

@@ -3,12 +3,12 @@
 use shared::credential::{CredentialId, GrantId, Name};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
-use shared::secret::{AppCredentials, Plaintext};
-use shared::stores::{AppSecret, Credentials, ExtraChange, Keys, Requests, Secrets};
+use shared::secret::AppCredentials;
+use shared::stores::{Credentials, ExtraChange, Keys, Requests, Secrets};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::access;
-use crate::authorization::{self, Grant};
+use crate::authorization::{self, Authorizing, NewApp, NewCredential, NewGrant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
@@ -134,47 +134,31 @@ pub async fn handle(
     };
     request.trail().credential.get_or_init(|| id);
 
+    let authorizing = Authorizing {
+        credentials,
+        secrets,
+        zoom,
+        request,
+        team,
+    };
     let stored = idempotency::holding(requests, &held, async {
-        let grant = match &input.authorization {
-            Some(authorization) => {
-                Some(Grant::obtain(zoom, request, grant_id, &input.app, authorization).await?)
-            }
-            None => None,
-        };
-
-        let app = AppSecret {
-            team_id: team.clone(),
-            sealed: app_key.seal(1, &Plaintext::from(&input.app.client_secret))?,
-        };
-        let tokens = match (&grant, grant_key) {
-            (Some(grant), Some(key)) => {
-                Some(secrets.insert_grant(grant.id, &grant.seal(team, id, key)?)?)
-            }
-            _ => None,
-        };
-        let authorized = grant.as_ref().map(Grant::authorized);
-        let (stored, transaction) = credentials.insert(
-            team,
+        let new = NewCredential {
             id,
-            input.name,
-            input.app.client_id.clone(),
-            input.extra,
-            authorized,
-        )?;
-        let transaction = transaction
-            .and(secrets.put_app(id, &app)?)
-            .and_maybe(tokens)
-            .and_maybe(requests.done(&held, id)?);
-        authorization::commit(transaction, request, grant.is_some()).await??;
-
-        let completed = match &grant {
-            Some(grant) => {
-                let unread = grant.unread(team, &input.app.client_id, id);
-                unread.complete(credentials, zoom, request).await
-            }
-            None => None,
+            name: input.name,
+            extra: input.extra,
+            app: NewApp {
+                app: input.app,
+                key: app_key,
+            },
         };
-        Ok(completed.unwrap_or(stored))
+        let grant = input.authorization.zip(grant_key);
+        let grant = grant.map(|(authorization, key)| NewGrant {
+            authorization,
+            id: grant_id,
+            key,
+        });
+        let done = requests.done(&held, id)?;
+        authorizing.create(new, grant, Vec::from_iter(done)).await
     })
     .await?;
 

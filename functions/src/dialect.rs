@@ -12,7 +12,7 @@ use shared::token_url::UrlTokenType;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::reply::{self, Reply};
-use crate::request::Request;
+use crate::request::{Reader, Request};
 
 /// How a vendor wants its answer.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ impl Dialect {
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         match request.method() {
             "GET" => {
-                request.trail().plain_text.get_or_init(|| ());
+                request.trail().reader.get_or_init(|| Reader::PlainText);
                 Ok(Self::Text)
             }
             "POST" => Ok(Self::Json),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 use shared::cause::chain;
+use shared::connect::Failure;
 use shared::credential::{Invalid, Reconnect};
 use shared::stores::{self, Admission};
 use shared::{envelope, secret, zoom};
@@ -129,6 +130,12 @@ pub enum ApiError {
     /// The token URL is for one meeting, and another was named.
     #[error("The token URL is for another meeting")]
     AnotherMeeting,
+    /// No such connect session, or another team's: nobody learns which.
+    #[error("Connect session not found")]
+    ConnectSessionNotFound,
+    /// A browser came that is not let through. Only pages say so.
+    #[error("{0}")]
+    ConnectRefused(Refused),
     /// A token URL was called by another method.
     #[error("Method not allowed: use GET or POST")]
     MethodNotAllowed,
@@ -200,6 +207,47 @@ impl Spent {
                  must authorize again."
             }
             Self::Nothing => ".",
+        }
+    }
+}
+
+/// Why a browser is not let through to Zoom, or back from it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum Refused {
+    /// No such link.
+    #[error("no such link")]
+    UnknownLink,
+    /// The session is over.
+    #[error("the connect session is over")]
+    Over,
+    /// The session ended well before.
+    #[error("the connect session ended well before")]
+    Done,
+    /// Somebody is just connecting.
+    #[error("the code is being exchanged")]
+    Busy {
+        /// How long it may still take.
+        wait: Duration,
+    },
+    /// Another site sent the form.
+    #[error("another site sent the form")]
+    AnotherSite,
+    /// State or cookie are missing, or not those that belong together.
+    #[error("state and browser do not belong together")]
+    AnotherBrowser,
+    /// The user came back without a code.
+    #[error("the user came back without a code: {}", .0.as_str())]
+    NoCode(Failure),
+}
+
+impl Refused {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownLink => StatusCode::NOT_FOUND,
+            Self::Over | Self::Done => StatusCode::GONE,
+            Self::Busy { .. } => StatusCode::CONFLICT,
+            Self::AnotherSite | Self::AnotherBrowser => StatusCode::FORBIDDEN,
+            Self::NoCode(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -302,6 +350,8 @@ impl ApiError {
             | Self::TokenUrlNotFound
             | Self::ZoomAppNotFound
             | Self::AnotherMeeting
+            | Self::ConnectSessionNotFound
+            | Self::ConnectRefused(_)
             | Self::MethodNotAllowed
             | Self::Conflict
             | Self::Running { .. }
@@ -347,6 +397,11 @@ impl ApiError {
             Self::TokenUrlNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND"),
             Self::ZoomAppNotFound => (StatusCode::NOT_FOUND, "FST_ERR_ZOOM_APP_NOT_FOUND"),
             Self::AnotherMeeting => (StatusCode::FORBIDDEN, "FST_ERR_ZOOM_ANOTHER_MEETING"),
+            Self::ConnectSessionNotFound => (
+                StatusCode::NOT_FOUND,
+                "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
+            ),
+            Self::ConnectRefused(refused) => (refused.status(), "FST_ERR_ZOOM_CONNECT_REFUSED"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "FST_ERR_METHOD_NOT_ALLOWED")
             }
@@ -376,6 +431,7 @@ impl ApiError {
             }
             (Self::ReconnectRequired { reason }, _) => Some(reason.as_str().to_owned()),
             (Self::WebhookRefused { why }, _) => Some((*why).to_owned()),
+            (Self::ConnectRefused(refused), _) => Some(refused.to_string()),
             (_, source) => source.map(chain),
         }
     }
@@ -383,7 +439,7 @@ impl ApiError {
     /// The header `retry-after`, in whole seconds, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         let wait = match self {
-            Self::Running { wait } => *wait,
+            Self::Running { wait } | Self::ConnectRefused(Refused::Busy { wait }) => *wait,
             Self::RateLimited(admission) => Duration::from_secs(admission.reset),
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::ZoomUnavailable { .. } | Self::ZoomTimeout { .. } => RETRY_AFTER,
@@ -406,6 +462,8 @@ impl ApiError {
             | Self::ZoomAppNotFound
             | Self::WebhookRefused { .. }
             | Self::AnotherMeeting
+            | Self::ConnectSessionNotFound
+            | Self::ConnectRefused(_)
             | Self::MethodNotAllowed
             | Self::Conflict
             | Self::IdempotencyKeyReused

@@ -4,11 +4,15 @@
 //! domain, the store and the answer. Its parameters are the powers it holds, and its Lambda's role the same.
 
 pub mod check_credential;
+pub mod connect;
+pub mod connect_callback;
+pub mod create_connect_session;
 pub mod create_credential;
 pub mod create_token_url;
 pub mod delete_credential;
 pub mod delete_token_url;
 pub mod delete_zoom_app;
+pub mod get_connect_session;
 pub mod get_credential;
 pub mod get_zoom_app;
 pub mod keep_alive;
@@ -43,6 +47,7 @@ mod filter;
 mod idempotency;
 mod minting;
 mod opened;
+mod pages;
 mod patience;
 mod record;
 mod refresh;

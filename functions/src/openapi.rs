@@ -18,19 +18,21 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use crate::access::API_KEY;
 use crate::check_credential::Health;
+use crate::create_connect_session::CreatedConnectSession;
 use crate::create_token_url::CreatedTokenUrl;
 use crate::delete_credential::Deleted;
 use crate::delete_token_url::Revoked;
 use crate::delete_zoom_app::Forgotten;
 use crate::error::ErrorBody;
+use crate::get_connect_session::ConnectSession;
 use crate::mint_token::Handed;
 use crate::rotate_secret::Rotation;
 use crate::zoom_app::Shown;
 use crate::{
-    check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    delete_zoom_app, get_credential, get_zoom_app, list_credentials, list_events, list_token_urls,
-    mint_token, put_zoom_app, restore_credential, rotate_secret, token_url, update_credential,
-    zoom_webhook,
+    check_credential, create_connect_session, create_credential, create_token_url,
+    delete_credential, delete_token_url, delete_zoom_app, get_connect_session, get_credential,
+    get_zoom_app, list_credentials, list_events, list_token_urls, mint_token, put_zoom_app,
+    restore_credential, rotate_secret, token_url, update_credential, zoom_webhook,
 };
 
 /// The document.
@@ -61,6 +63,8 @@ pub fn document() -> OpenApi {
         delete_token_url::handle,
         token_url::get,
         token_url::post,
+        create_connect_session::handle,
+        get_connect_session::handle,
         put_zoom_app::handle,
         get_zoom_app::handle,
         delete_zoom_app::handle,
@@ -74,6 +78,7 @@ pub fn document() -> OpenApi {
         (name = "Zoom credentials", description = "Stored Zoom apps and users"),
         (name = "Zoom tokens", description = "What bots join with"),
         (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
+        (name = "Connect sessions", description = "A page on which a Zoom user connects"),
         (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]
@@ -95,6 +100,7 @@ impl Modify for Closing {
                     | "MintToken"
                     | "CheckCredential"
                     | "CreateTokenUrl"
+                    | "CreateConnectSession"
                     | "BotRequest"
                     | "PutZoomApp"
                     | "RotateSecret"
@@ -172,6 +178,51 @@ pub(crate) struct RevokedTokenUrl {
     #[schema(schema_with = always_true)]
     success: bool,
     data: Revoked,
+}
+
+/// A new connect session, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct OneConnectSession {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: CreatedConnectSession,
+}
+
+/// How a connect session stands, in the envelope.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the envelope that `reply` writes")]
+pub(crate) struct ShownConnectSession {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: ConnectSession,
+}
+
+/// Who is to be connected, and with which Zoom app.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents what `create_connect_session` reads")]
+pub(crate) struct CreateConnectSession {
+    /// What the credential is called; the page shows it to the user. Required, unless `credential_id` is given.
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// The Zoom app; comes with `client_secret`.
+    #[schema(min_length = 1, max_length = 256)]
+    client_id: Option<String>,
+    /// The app's secret; comes with `client_id`.
+    #[schema(min_length = 1, max_length = 256)]
+    client_secret: Option<String>,
+    /// In place of `client_id` and `client_secret`: a credential of the team whose app is used.
+    #[schema(format = "uuid")]
+    app_credential_id: Option<String>,
+    /// The credential to connect again: it keeps its id, and its app unless another comes along.
+    #[schema(format = "uuid")]
+    credential_id: Option<String>,
+    /// The owner's own JSON object; with `credential_id` it replaces, and null clears.
+    extra: Option<HashMap<String, Value>>,
+    /// Where the user goes in the end, with `session_id` and `credential_id` or `error` in the query. Of an origin that the
+    /// operator has allowed the team; without one, a page says how it ended.
+    #[schema(format = "uri", max_length = 2000)]
+    return_url: Option<String>,
 }
 
 /// What became of a credential, in the envelope.

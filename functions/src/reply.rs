@@ -81,7 +81,7 @@ pub(crate) fn plain_error(error: &ApiError) -> Response<String> {
 }
 
 /// What an error's headers say: when to come again, and how.
-fn with_hints(mut response: Response<String>, error: &ApiError) -> Response<String> {
+pub(crate) fn with_hints(mut response: Response<String>, error: &ApiError) -> Response<String> {
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, seconds.into());

@@ -14,13 +14,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use shared::config::Url;
+use shared::connect::{Failure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, Reconnect, TeamId};
 use shared::meter::Meter;
 use shared::stores::Admission;
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Refused};
 
 /// API Gateway's REST proxy event (payload version 1), as far as it is read.
 #[derive(Default, Deserialize)]
@@ -54,12 +55,33 @@ pub(crate) struct Trail {
     pub(crate) credential: OnceLock<CredentialId>,
     /// How it stands against the team's rate, once counted.
     pub(crate) admission: OnceLock<Admission>,
-    /// Set where whoever calls reads plain text, not JSON.
-    pub(crate) plain_text: OnceLock<()>,
+    /// Who reads the answer, where it is not a program that reads JSON.
+    pub(crate) reader: OnceLock<Reader>,
+    /// How a user's way to Zoom and back ended, where it did not end well.
+    pub(crate) turned_away: OnceLock<TurnedAway>,
     /// The network calls it made.
     pub(crate) meter: Arc<Meter>,
     /// What it did with grants.
     pub(crate) deeds: Deeds,
+}
+
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A program that wants plain text.
+    PlainText,
+    /// A person, with a browser.
+    Browser,
+}
+
+/// The outcome for a user who is not connected, and where the browser goes with it.
+#[derive(Debug)]
+pub(crate) struct TurnedAway {
+    pub(crate) failure: Failure,
+    /// The URL with the outcome in it; none where a page says it.
+    pub(crate) to: Option<String>,
+    /// Until when the link can be opened again.
+    pub(crate) again_until: Timestamp,
 }
 
 /// What became of grants while a request was handled. Each is a metric.
@@ -255,7 +277,7 @@ impl Request {
         Some(format!("https://{domain}{before}"))
     }
 
-    /// What our own URLs begin with: as it was configured, or as this request came on a `route` that begins so.
+    /// Where callers reach the API: as it was configured, or as this request came, whose path holds `route`.
     pub(crate) fn base(&self, public: Option<&Url>, route: &str) -> Result<String, ApiError> {
         let base = match public {
             Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
@@ -266,6 +288,26 @@ impl Request {
                 "the event does not say where the API is: set PUBLIC_BASE_URL".into(),
             )
         })
+    }
+
+    /// A cookie's value, if it came once.
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
+        let all = self.event.multi_value_headers.iter().flatten();
+        let all = all.filter(|(sent, _)| sent.eq_ignore_ascii_case("cookie"));
+        let mut lines: Vec<&str> = all
+            .flat_map(|(_, lines)| lines)
+            .map(String::as_str)
+            .collect();
+        if lines.is_empty() {
+            lines.extend(self.header("cookie"));
+        }
+        let pairs = lines.into_iter().flat_map(|line| line.split(';'));
+        let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs
+            .filter(|(sent, _)| *sent == name)
+            .map(|(_, value)| value);
+        let value = values.next();
+        value.filter(|_| values.next().is_none())
     }
 
     fn parameter(&self, name: &str) -> &str {
@@ -310,6 +352,21 @@ impl Request {
     /// The `{token}` in the path: a secret. One that is none is unknown, and nothing is read to find out.
     pub(crate) fn url_token(&self) -> Result<UrlToken, ApiError> {
         UrlToken::parse(self.parameter("token")).map_err(|_| ApiError::TokenUrlNotFound)
+    }
+
+    /// The `{id}` of a connect session in the path. One that is no UUID is the caller's mistake, not an absence.
+    pub(crate) fn session_id(&self) -> Result<SessionId, ApiError> {
+        let id = self.parameter("id").parse();
+        id.map_err(|rule| ApiError::Validation {
+            at: "params/id",
+            rule,
+        })
+    }
+
+    /// The `{token}` of a connect URL: a secret. One that is none is unknown, and nothing is read to find out.
+    pub(crate) fn link_token(&self) -> Result<LinkToken, ApiError> {
+        let token = LinkToken::parse(self.parameter("token"));
+        token.map_err(|_| ApiError::ConnectRefused(Refused::UnknownLink))
     }
 
     /// The body's bytes, decoded where the gateway encoded them.

@@ -22,8 +22,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::{ApiError, Outcome};
 use crate::metrics::EmbeddedMetrics;
+use crate::pages;
 use crate::reply::{self, Reply};
-use crate::request::{Counts, Event, Request};
+use crate::request::{Counts, Event, Reader, Request};
 
 /// How long a Lambda may open connections before it asks for its first event.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -117,8 +118,9 @@ where
     let error = reply.as_ref().err();
     let outcome = error.and_then(ApiError::outcome);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
-    let mut response = reply.unwrap_or_else(|error| match trail.plain_text.get() {
-        Some(()) => reply::plain_error(&error),
+    let mut response = reply.unwrap_or_else(|error| match trail.reader.get() {
+        Some(Reader::PlainText) => reply::plain_error(&error),
+        Some(Reader::Browser) => pages::error(&error, trail.turned_away.get()),
         None => reply::error(&error),
     });
 

@@ -1,16 +1,14 @@
 //! `PATCH /v2/zoom-credentials/{id}`
 
-use shared::credential::{ClientId, CredentialType, GrantId, TeamId};
-use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::credential::{CredentialType, GrantId, TeamId};
+use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
-use shared::secret::{AppCredentials, ClientSecret, Plaintext};
-use shared::stores::{
-    AppSecret, Changes, Claim, Credentials, ExtraChange, Keys, Part, Requests, Secrets, Stored,
-};
+use shared::secret::AppCredentials;
+use shared::stores::{Changes, Claim, Credentials, ExtraChange, Keys, Requests, Secrets, Stored};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::access;
-use crate::authorization::{self, Grant};
+use crate::authorization::{self, AppToUse, Authorizing, NewApp, NewGrant};
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::idempotency::{self, Fingerprint};
@@ -130,27 +128,13 @@ enum Plan {
     /// Another client secret, or on an app credential another app.
     App(NewApp),
     /// A new grant, and perhaps a new client secret with it.
-    Authorize(NewGrant),
+    Authorize(Reauthorization),
 }
 
-/// An app and the key that its secret is to be sealed with.
-struct NewApp {
-    app: AppCredentials,
-    key: DataKey,
-}
-
-/// What a new grant takes.
-struct NewGrant {
-    authorization: Authorization,
+/// What a new authorization takes.
+struct Reauthorization {
     app: AppToUse,
-    grant_id: GrantId,
-    grant_key: DataKey,
-}
-
-/// The app that a code is exchanged as.
-enum AppToUse {
-    Stored(AppCredentials),
-    New(NewApp),
+    grant: NewGrant,
 }
 
 impl Plan {
@@ -186,47 +170,22 @@ impl Plan {
                     app,
                     key: envelope.data_key(secret).await?,
                 })),
-                None => stored_app(secrets, envelope, &secret, seen)
+                None => authorization::stored_app(secrets, envelope, team, seen)
                     .await
                     .map(AppToUse::Stored),
             }
         };
         let grant_key = async { Ok::<_, ApiError>(envelope.data_key(grant).await?) };
         let (app, grant_key) = tokio::try_join!(app, grant_key)?;
-        Ok(Self::Authorize(NewGrant {
-            authorization,
+        Ok(Self::Authorize(Reauthorization {
             app,
-            grant_id,
-            grant_key,
+            grant: NewGrant {
+                authorization,
+                id: grant_id,
+                key: grant_key,
+            },
         }))
     }
-}
-
-impl NewApp {
-    /// The client secret as it is stored. The credential's version numbers its generations.
-    fn sealed(self, team: &TeamId, seen: &Stored) -> Result<AppSecret, ApiError> {
-        let secret = Plaintext::from(&self.app.client_secret);
-        let sealed = self.key.seal(seen.version + 1, &secret)?;
-        Ok(AppSecret {
-            team_id: team.clone(),
-            sealed,
-        })
-    }
-}
-
-/// The app as it is stored.
-async fn stored_app(
-    secrets: &Secrets,
-    envelope: &Envelope,
-    binding: &Binding,
-    seen: &Stored,
-) -> Result<AppCredentials, ApiError> {
-    let sealed = secrets.app(binding.secret.clone()).await?.sealed;
-    let client_secret = ClientSecret::try_from(envelope.open(binding, &sealed).await?)?;
-    Ok(AppCredentials {
-        client_id: seen.client_id.clone(),
-        client_secret,
-    })
 }
 
 /// Changes a credential
@@ -348,7 +307,9 @@ impl Writing<'_> {
         };
         idempotency::holding(self.requests, &held, async {
             let client_id = new.app.client_id.clone();
-            let secret = self.secrets.put_app(id, &new.sealed(self.team, &seen)?)?;
+            let secret = self
+                .secrets
+                .put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
             let transaction = self
                 .credentials
                 .change_app(self.team, &seen, &client_id, changes)?
@@ -365,7 +326,7 @@ impl Writing<'_> {
     async fn authorize(
         &self,
         seen: Stored,
-        new: NewGrant,
+        new: Reauthorization,
         claim: Option<&Claim>,
         changes: Changes,
     ) -> Result<Stored, ApiError> {
@@ -389,75 +350,18 @@ impl Writing<'_> {
             }
         };
         idempotency::holding(self.requests, &held, async {
-            let (app, secret) = match new.app {
-                AppToUse::Stored(app) => (app, None),
-                AppToUse::New(new) => {
-                    let app = new.app.clone();
-                    (
-                        app,
-                        Some(self.secrets.put_app(id, &new.sealed(self.team, &seen)?)?),
-                    )
-                }
+            let authorizing = Authorizing {
+                credentials: self.credentials,
+                secrets: self.secrets,
+                zoom: self.zoom,
+                request: self.request,
+                team: self.team,
             };
-            let new_app = secret.is_some().then_some(&app.client_id);
-            let grant = Grant::obtain(
-                self.zoom,
-                self.request,
-                new.grant_id,
-                &app,
-                &new.authorization,
-            )
-            .await?;
-
-            let tokens = self
-                .secrets
-                .insert_grant(grant.id, &grant.seal(self.team, id, new.grant_key)?)?;
-            let mut seen = seen;
-            loop {
-                let transaction = self
-                    .credentials
-                    .reauthorize(
-                        self.team,
-                        &seen,
-                        new_app,
-                        &grant.authorized(),
-                        changes.clone(),
-                    )?
-                    .and(tokens.clone())
-                    .and_maybe(secret.clone())
-                    .and_maybe(self.requests.done(&held, id)?)
-                    .and_maybe(self.requests.unlock(&held)?);
-                match authorization::commit(transaction, self.request, true).await? {
-                    Ok(()) => break,
-                    // Pointed at another grant meanwhile, by a sibling's authorization: ours is as new, and the
-                    // lock says that no other of this credential runs.
-                    Err(Part::Credential) => {
-                        let now = self.credentials.get(self.team, id).await?;
-                        seen = still(&seen, now, new_app)?;
-                    }
-                    Err(part) => return Err(part.into()),
-                }
-            }
-
-            let (credentials, client_id) = (self.credentials, &app.client_id);
-            let unread = grant.unread(self.team, client_id, id);
-            match unread.complete(credentials, self.zoom, self.request).await {
-                Some(updated) => Ok(updated),
-                None => Ok(credentials.get(self.team, id).await?),
-            }
+            let along = [self.requests.done(&held, id)?, self.requests.unlock(&held)?];
+            let along = along.into_iter().flatten().collect();
+            let stored = authorizing.reauthorize(seen, new.app, new.grant, changes, along);
+            stored.await
         })
         .await
-    }
-}
-
-/// What is seen now, if the tokens just obtained still fit it: they are of the app that was seen, unless a
-/// new one comes with them.
-fn still(seen: &Stored, now: Stored, new_app: Option<&ClientId>) -> Result<Stored, ApiError> {
-    let moved = now.grant != seen.grant;
-    let fits = new_app.is_some() || now.client_id == seen.client_id;
-    if moved && fits {
-        Ok(now)
-    } else {
-        Err(ApiError::Conflict)
     }
 }

@@ -46,6 +46,10 @@ const ROTATE: &str = env!("CARGO_BIN_EXE_rotate-secret");
 const WEBHOOK: &str = env!("CARGO_BIN_EXE_zoom-webhook");
 const RESTORE: &str = env!("CARGO_BIN_EXE_restore-credential");
 const PURGE: &str = env!("CARGO_BIN_EXE_purge");
+const CREATE_SESSION: &str = env!("CARGO_BIN_EXE_create-connect-session");
+const GET_SESSION: &str = env!("CARGO_BIN_EXE_get-connect-session");
+const CONNECT: &str = env!("CARGO_BIN_EXE_connect");
+const CALLBACK: &str = env!("CARGO_BIN_EXE_connect-callback");
 
 /// What API Gateway invokes.
 const ALL: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
@@ -98,6 +102,9 @@ fn required(binary: &str) -> Vec<&'static str> {
             let tables = ["KEYS_TABLE", "REQUESTS_TABLE", "SECRETS_TABLE"];
             return [&EVERYWHERE, &tables[..], &["ENVELOPE_KEY_ID"]].concat();
         }
+        GET_SESSION => return [&EVERYWHERE, &["KEYS_TABLE", "REQUESTS_TABLE"][..]].concat(),
+        CONNECT => return [&EVERYWHERE, &["REQUESTS_TABLE"][..]].concat(),
+        CALLBACK => &["REQUESTS_TABLE", "SECRETS_TABLE", "ENVELOPE_KEY_ID"],
         TOKEN_URL => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
@@ -910,7 +917,8 @@ async fn each_binary_names_the_variable_that_is_missing_and_does_not_start() {
         KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL, RESTORE, PURGE,
     ];
     let apps = [PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK];
-    for binary in ALL.into_iter().chain(others).chain(apps) {
+    let connecting = [CREATE_SESSION, GET_SESSION, CONNECT, CALLBACK];
+    for binary in ALL.into_iter().chain(others).chain(apps).chain(connecting) {
         let required = required(binary);
         for missing in &required {
             for set in [None, Some("")] {
@@ -1186,6 +1194,8 @@ fn the_binaries_that_seal_and_open_nothing_hold_no_kms() {
         DELETE_APP,
         RESTORE,
         PURGE,
+        GET_SESSION,
+        CONNECT,
     ] {
         assert!(!speaks_kms(binary), "{binary}");
     }

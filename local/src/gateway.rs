@@ -19,9 +19,10 @@ use functions::reply;
 use functions::request::Event;
 use functions::runtime::invoke;
 use functions::{
-    check_credential, create_credential, create_token_url, delete_credential, delete_token_url,
-    delete_zoom_app, get_credential, get_zoom_app, keep_alive, list_credentials, list_events,
-    list_token_urls, mint_token, purge, put_zoom_app, restore_credential, rotate_secret, token_url,
+    check_credential, connect, connect_callback, create_connect_session, create_credential,
+    create_token_url, delete_credential, delete_token_url, delete_zoom_app, get_connect_session,
+    get_credential, get_zoom_app, keep_alive, list_credentials, list_events, list_token_urls,
+    mint_token, purge, put_zoom_app, restore_credential, rotate_secret, token_url,
     update_credential, zoom_webhook,
 };
 use futures_util::StreamExt;
@@ -131,10 +132,14 @@ enum Function {
     DeleteZoomApp,
     RotateSecret,
     ZoomWebhook,
+    CreateConnectSession,
+    GetConnectSession,
+    Connect,
+    ConnectCallback,
 }
 
 /// Every route, and the function behind it.
-const ROUTES: [(&str, Function); 18] = [
+const ROUTES: [(&str, Function); 22] = [
     (create_credential::ROUTE, Function::Create),
     (list_credentials::ROUTE, Function::List),
     (get_credential::ROUTE, Function::Get),
@@ -153,6 +158,13 @@ const ROUTES: [(&str, Function); 18] = [
     (delete_zoom_app::ROUTE, Function::DeleteZoomApp),
     (rotate_secret::ROUTE, Function::RotateSecret),
     (zoom_webhook::ROUTE, Function::ZoomWebhook),
+    (
+        create_connect_session::ROUTE,
+        Function::CreateConnectSession,
+    ),
+    (get_connect_session::ROUTE, Function::GetConnectSession),
+    (connect::ROUTE, Function::Connect),
+    (connect_callback::ROUTE, Function::ConnectCallback),
 ];
 
 impl Function {
@@ -174,7 +186,11 @@ impl Function {
             | Self::GetZoomApp
             | Self::DeleteZoomApp
             | Self::RotateSecret
-            | Self::ZoomWebhook => PATIENCE,
+            | Self::ZoomWebhook
+            | Self::CreateConnectSession
+            | Self::GetConnectSession
+            | Self::Connect
+            | Self::ConnectCallback => PATIENCE,
         }
     }
 }
@@ -454,6 +470,25 @@ impl Gateway {
             Function::RotateSecret => run!(
                 rotate_secret,
                 keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom
+            ),
+            Function::CreateConnectSession => run!(
+                create_connect_session,
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                Some(public)
+            ),
+            Function::GetConnectSession => run!(get_connect_session, keys, requests),
+            Function::Connect => run!(connect, requests, &zoom.consent_page()),
+            Function::ConnectCallback => run!(
+                connect_callback,
                 requests,
                 credentials,
                 secrets,

@@ -124,7 +124,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
             Schema {
                 partition: "secret_id",
                 sort: None,
-                ttl: None,
+                ttl: Some("purge_at"),
                 indexes: vec![by_due, by_webhook_app],
                 stream: false,
             },

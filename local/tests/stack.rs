@@ -588,7 +588,7 @@ async fn walked(page: &str) -> (String, Running, TempDir) {
 async fn the_readme_s_tour_works_as_it_is_printed() {
     let (said, stack, _home) = walked(include_str!("../../README.md")).await;
     assert!(!said.contains("\"success\":false"), "{said}");
-    assert_eq!(said.matches("\"success\":true").count(), 9, "{said}");
+    assert_eq!(said.matches("\"success\":true").count(), 10, "{said}");
     assert!(
         said.contains("\"zoom_display_name\":\"Ada Lovelace\""),
         "{said}"

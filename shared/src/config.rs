@@ -19,7 +19,7 @@ pub use reqwest::Url;
 
 use crate::meter::{Counting, Service};
 use crate::stores;
-use crate::zoom::{self, ApiUrl, Zoom, webhook};
+use crate::zoom::{self, ApiUrl, ConsentPage, Zoom, webhook};
 
 /// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
 pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
@@ -142,6 +142,11 @@ pub fn zoom() -> Result<Zoom, Error> {
     let zoom = Zoom::new(oauth, ApiUrl::configured(api));
     let zoom = zoom.map_err(|error| Error::Client(error.into()))?;
     Ok(zoom.with_patience(zoom_patience()?))
+}
+
+/// Where Zoom's users are asked for their consent: under `ZOOM_OAUTH_BASE_URL`, or Zoom's own host.
+pub fn consent_page() -> Result<ConsentPage, Error> {
+    url("ZOOM_OAUTH_BASE_URL", zoom::OAUTH_BASE_URL).map(ConsentPage::new)
 }
 
 /// Where AWS is and who we are to it. Both SDK clients share one HTTP client.

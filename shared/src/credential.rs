@@ -65,7 +65,8 @@ bounded_text!(
 );
 
 /// Where Zoom sent the user with the code. Zoom compares it as text, so it is kept as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RedirectUri(String);
 
 impl RedirectUri {
@@ -85,6 +86,12 @@ impl TryFrom<String> for RedirectUri {
         } else {
             Err(Invalid("must match format \"uri\""))
         }
+    }
+}
+
+impl From<RedirectUri> for String {
+    fn from(uri: RedirectUri) -> Self {
+        uri.0
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod api_key;
 pub mod cause;
 pub mod config;
+pub mod connect;
 pub mod credential;
 pub mod envelope;
 pub mod event;

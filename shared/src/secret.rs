@@ -4,10 +4,14 @@
 //! every unwrapping is an `#[expect(clippy::disallowed_methods)]` with its reason.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::api_key::NoRandomness;
 use crate::credential::{ClientId, Invalid};
 
 /// A Zoom app's client secret: 1 to 256 characters.
@@ -76,6 +80,46 @@ impl TryFrom<String> for CodeVerifier {
             Err(Invalid("must be 43 to 128 of A-Z, a-z, 0-9 and -._~"))
         }
     }
+}
+
+impl CodeVerifier {
+    /// A new one, of 256 random bits.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        let mut random = Zeroizing::new([0_u8; 32]);
+        SystemRandom::new()
+            .fill(random.as_mut_slice())
+            .map_err(|_| NoRandomness)?;
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
+        Ok(Self(SecretString::from(text.as_str())))
+    }
+
+    /// Its S256 challenge: what Zoom is told ahead, and no secret.
+    pub fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(fingerprint(&self.0))
+    }
+}
+
+/// What a connect session keeps until the user is back.
+#[derive(Clone, Debug)]
+pub struct SessionSecret {
+    /// The client secret that the session was made with; none where a credential's own is used.
+    pub client_secret: Option<ClientSecret>,
+    /// What proves to Zoom that the code came to whom it was asked by.
+    pub code_verifier: CodeVerifier,
+}
+
+/// As it is sealed.
+#[derive(Serialize)]
+struct SealedSession<'a> {
+    client_secret: Option<&'a str>,
+    code_verifier: &'a str,
+}
+
+/// As it is opened: what is unescaped on the way is wiped too.
+#[derive(Deserialize)]
+struct OpenedSession {
+    client_secret: Option<SecretString>,
+    code_verifier: SecretString,
 }
 
 #[expect(
@@ -193,6 +237,35 @@ impl TryFrom<Plaintext> for TokenPair {
         Ok(Self {
             access: pair.access_token,
             refresh: pair.refresh_token,
+        })
+    }
+}
+
+impl TryFrom<&SessionSecret> for Plaintext {
+    type Error = UnknownShape;
+
+    fn try_from(secret: &SessionSecret) -> Result<Self, UnknownShape> {
+        let client_secret = secret.client_secret.as_ref().map(ClientSecret::revealed);
+        let sealed = SealedSession {
+            client_secret,
+            code_verifier: secret.code_verifier.revealed(),
+        };
+        // Sized up front: a buffer that grew would leave copies behind. A character is escaped to six at the most.
+        let size = 256 + 6 * client_secret.map_or(0, str::len);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        serde_json::to_writer(&mut *bytes, &sealed).map_err(|_| UnknownShape)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<Plaintext> for SessionSecret {
+    type Error = UnknownShape;
+
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
+        let opened: OpenedSession = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
+        Ok(Self {
+            client_secret: opened.client_secret.map(ClientSecret),
+            code_verifier: CodeVerifier(opened.code_verifier),
         })
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::credential::CredentialId;
-use shared::stores::{Credentials, Keys, Requests, TokenUrls};
+use shared::stores::{Credentials, Keys, Requests, Settings, TokenUrls};
 use shared::token_url::{UrlId, UrlToken};
 
 use crate::proxy::{Fault, Rule, Service};
@@ -784,7 +784,16 @@ async fn bots_count_against_the_teams_rate_of_mints() {
         .given_url(&id, json!({ "type": "onbehalf", "max_uses": 1 }))
         .await;
     let acme = "acme".parse().unwrap();
-    let limited = world.operator.set(&acme, None, Some(0), None).await;
+    let limited = world
+        .operator
+        .set(
+            &acme,
+            Settings {
+                mint_rate: Some(0),
+                ..Settings::default()
+            },
+        )
+        .await;
     assert_eq!(limited.unwrap().mint_rate, 0);
     world.wire.reset();
 

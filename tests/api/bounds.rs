@@ -341,3 +341,30 @@ async fn nothing_stands_between_zooms_answer_and_the_commit() {
         assert_eq!(calls[exchange + 2], "/v2/users/me");
     }
 }
+
+#[tokio::test]
+async fn a_connect_session_costs_three_round_trips_and_a_look_at_it_one() {
+    let world = World::new().await;
+    let path = "/v2/zoom-connect-sessions";
+    let begun = cost(&world, Method::POST, path, app_body("bot"), 201).await;
+    // Key │ rate, settings, data key │ transaction.
+    assert_eq!(begun, costs(3, 4, 1, 0));
+
+    let begun = send(
+        world
+            .acme
+            .request(Method::POST, path)
+            .json(&app_body("bot")),
+    )
+    .await;
+    let id = begun.expect(201)["session_id"].as_str().unwrap().to_owned();
+    let shown = cost(
+        &world,
+        Method::GET,
+        &format!("{path}/{id}"),
+        Value::Null,
+        200,
+    )
+    .await;
+    assert_eq!(shown, costs(1, 2, 0, 0));
+}

@@ -115,6 +115,7 @@ fn context(binding: &Binding) -> HashMap<String, String> {
         Purpose::App => "app",
         Purpose::Grant => "grant",
         Purpose::Webhook => "webhook",
+        Purpose::Session => "session",
     };
     let pairs = [
         ("app", "zoom-credentials".to_owned()),

@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::config::KEEP_ALIVE_AFTER;
+use shared::stores::Settings;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -34,7 +35,16 @@ impl World {
     /// `acme` wants grants revoked.
     async fn wants_revocation(&self) {
         let acme = self.team("acme");
-        let set = self.operator.set(&acme, None, None, Some(true)).await;
+        let set = self
+            .operator
+            .set(
+                &acme,
+                Settings {
+                    revoke_on_delete: Some(true),
+                    ..Settings::default()
+                },
+            )
+            .await;
         assert!(set.unwrap().revoke_on_delete);
     }
 

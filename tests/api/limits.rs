@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::CredentialId;
+use shared::stores::Settings;
 
 use crate::world::{Answer, Caller, World, an_app, id_of, send, text_of, user_body};
 
@@ -22,7 +23,13 @@ impl World {
         let caller = self.caller(team, Permission::Full).await;
         let team = team.parse().unwrap();
         self.operator
-            .set(&team, Some(rate), None, None)
+            .set(
+                &team,
+                Settings {
+                    rate: Some(rate),
+                    ..Settings::default()
+                },
+            )
             .await
             .unwrap();
         caller
@@ -74,7 +81,13 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
     let team = "slow".parse().unwrap();
     world
         .operator
-        .set(&team, Some(0), None, None)
+        .set(
+            &team,
+            Settings {
+                rate: Some(0),
+                ..Settings::default()
+            },
+        )
         .await
         .unwrap();
     let before = caller.get(&id).await.expect(200);

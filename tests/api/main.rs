@@ -16,6 +16,7 @@ mod bots;
 mod bounds;
 mod checking;
 mod concurrency;
+mod connecting;
 mod contract;
 mod crashes;
 mod creating;

@@ -354,6 +354,102 @@ impl Round {
         }
     }
 
+    /// A user's way to Zoom and back: refused, echoed at by Zoom, and at last connected. The link, the state and the cookie
+    /// are each where they belong once.
+    async fn connects(&mut self) {
+        let callback = self.world.acme.address("/connect/callback");
+        self.world.zoom.register_app(App {
+            client_id: APP.to_owned(),
+            client_secret: CLIENT_SECRET.to_owned(),
+            redirect_uris: vec![REDIRECT_URI.to_owned(), callback.clone()],
+            scopes: SCOPES.iter().map(ToString::to_string).collect(),
+        });
+        let body = json!({ "name": "canary", "client_id": APP, "client_secret": CLIENT_SECRET });
+        let request = self
+            .world
+            .acme
+            .request(Method::POST, "/v2/zoom-connect-sessions");
+        let made = send(request.json(&body)).await.expect(201);
+        self.bots += 1;
+        let link = made["connect_url"].as_str().unwrap().to_owned();
+        let token = link.rsplit('/').next().unwrap();
+        // The session's id stands in it, which is no secret.
+        self.canaries.push(Canary::new(
+            "a link's random part",
+            token.get(26..).unwrap(),
+        ));
+        let http = self.world.acme.http().clone();
+        for last in [false, true] {
+            let page = http.get(&link).send().await.unwrap();
+            assert_absent(
+                &self.canaries,
+                "the page",
+                page.text().await.unwrap().as_bytes(),
+            );
+            let page = http.post(&link).send().await.unwrap();
+            let cookie = page.headers()["set-cookie"].to_str().unwrap();
+            let cookie = cookie.split(';').next().unwrap().to_owned();
+            let page = page.text().await.unwrap();
+            let address = page
+                .split("href=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap();
+            let address: url::Url = address.replace("&#38;", "&").parse().unwrap();
+            let asked = |name: &str| {
+                let found = address.query_pairs().find(|(asked, _)| asked == name);
+                found.unwrap().1.into_owned()
+            };
+            let state = asked("state");
+            let code = self.world.zoom.authorize(Consent {
+                client_id: APP.to_owned(),
+                redirect_uri: callback.clone(),
+                user_id: "ada".to_owned(),
+                scopes: None,
+                code_challenge: Some(asked("code_challenge")),
+            });
+            let code = code.unwrap();
+            self.canaries.push(Canary::new("a code", &code));
+            self.canaries.push(Canary::new(
+                "a state's random part",
+                state.get(26..).unwrap(),
+            ));
+            self.canaries.push(Canary::new(
+                "a browser's key",
+                cookie.split_once('=').unwrap().1,
+            ));
+            if !last {
+                let echo = format!("no such code: {code}, {CLIENT_SECRET}, {cookie}, {state}");
+                self.world.zoom.inject(Fault::once(
+                    Endpoint::Token,
+                    Kind::ReplyBefore(Reply {
+                        status: StatusCode::BAD_REQUEST,
+                        retry_after: None,
+                        body: Some(json!({ "error": "invalid_grant", "reason": echo }).to_string()),
+                    }),
+                ));
+            }
+            let back = format!("{callback}?code={code}&state={state}");
+            let (cut, _) = state.split_at(60);
+            let status = if last { 200 } else { 400 };
+            for (status, url, cookie) in [
+                (403, format!("{callback}?code={code}&state={cut}"), &*cookie),
+                (403, back.clone(), "theme=dark"),
+                (status, back, &cookie),
+            ] {
+                let answer = http.get(url).header("cookie", cookie).send().await.unwrap();
+                assert_eq!(answer.status(), status);
+                let headers = format!("{:?}", answer.headers());
+                assert_absent(&self.canaries, "a header", headers.as_bytes());
+                let text = answer.text().await.unwrap();
+                assert_absent(&self.canaries, "a page", text.as_bytes());
+            }
+            self.bots += 5;
+        }
+    }
+
     async fn refusals(&mut self, id: &str) {
         let path = format!("/v2/zoom-credentials/{id}");
         let body = self.body();
@@ -505,13 +601,14 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let id = round.successes().await;
     round.bots(&id).await;
     round.webhooks().await;
+    round.connects().await;
     round.refusals(&id).await;
     round.echoes().await;
     round.outages().await;
     let answer = round.world.acme.delete(&id).await;
     round.saw(200, answer);
     drop(recording);
-    round.learn_what_is_sealed(5).await;
+    round.learn_what_is_sealed(6).await;
 
     assert!(round.answers.len() > 50);
     for answer in &round.answers {
@@ -538,10 +635,11 @@ async fn no_secret_is_logged_at_any_level() {
     let id = round.successes().await;
     round.bots(&id).await;
     round.webhooks().await;
+    round.connects().await;
     let answer = round.world.acme.delete(&id).await;
     round.saw(200, answer);
     drop(recording);
-    round.learn_what_is_sealed(3).await;
+    round.learn_what_is_sealed(4).await;
     assert!(log.bytes().len() > 10_000);
     assert_absent(&round.canaries, "the log", &log.bytes());
 }
@@ -573,6 +671,11 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         shared::secret::WebhookSecret,
         shared::api_key::ApiKey,
         shared::token_url::UrlToken,
+        shared::connect::LinkToken,
+        shared::connect::State,
+        shared::connect::BrowserKey,
+        shared::secret::CodeVerifier,
+        shared::secret::SessionSecret,
         shared::envelope::DataKey,
         shared::zoom::Tokens,
         functions::request::Request,

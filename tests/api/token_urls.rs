@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
+use shared::stores::Settings;
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 use uuid::Uuid;
@@ -431,7 +432,16 @@ async fn making_and_revoking_need_a_full_key_and_spend_its_rate() {
         }
     }
     let acme = "acme".parse().unwrap();
-    let limited = world.operator.set(&acme, Some(0), None, None).await;
+    let limited = world
+        .operator
+        .set(
+            &acme,
+            Settings {
+                rate: Some(0),
+                ..Settings::default()
+            },
+        )
+        .await;
     assert_eq!(limited.unwrap().rate, 0);
     for answer in [
         world.acme.create_url(&id, json!({ "type": "zak" })).await,

@@ -20,7 +20,8 @@ USE = ["grants", "minting", "record", "check_credential"]
 RECEIVERS = {name: [name] for name in (*STORES, "envelope", "grants", "refresh", "app")} | {
     "grant": ["authorization", *USE],
     "unread": ["authorization"],
-    **{name: [OWN] for name in ("writing", "mint", "check", "run")},
+    "authorizing": ["authorization"],
+    **{name: [OWN] for name in ("writing", "mint", "check", "run", "plan")},
 }
 TYPES = {
     "Grant": ["authorization"],

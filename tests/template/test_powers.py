@@ -229,10 +229,29 @@ def test_the_purge_policy_is_what_purging_and_sweeping_take(template):
 
 
 def test_whoever_destroys_opens_nothing(template):
-    for function in template.functions():
-        actions = template.powers(function, "dynamodb")
-        if "DeleteItem" in actions.get("secrets", set()):
-            assert not template.powers(function, "kms"), function
+    destroyers = {it for it in template.functions() if "DeleteItem" in template.powers(it, "dynamodb").get("secrets", set())}
+    # But for the callback: what it destroys are sessions, which the next test holds it to.
+    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback"}
+    assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback"})
+
+
+def test_what_anyone_can_call_is_limited_to_the_rows_of_sessions(template):
+    """Where a call is no part of a transaction, whose keys IAM may look at as one."""
+
+    def only(rows):
+        return {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [rows]},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        }
+
+    def conditions(function, table, *actions):
+        statements = template.statements(template.role(function))
+        return [it.condition for it in statements if it.resources == (f"{table}.Arn",) and {*actions} & {*it.actions}]
+
+    for function in ("Connect", "GetConnectSession"):
+        assert conditions(function, "RequestsTable", "dynamodb:GetItem", "dynamodb:UpdateItem") == [only("connect#*")]
+    # A grant or a client secret that is lost is lost.
+    assert conditions("ConnectCallback", "SecretsTable", "dynamodb:DeleteItem") == [only("session#*")]
 
 
 def test_the_everyday_operator_touches_keys_and_no_secrets(template):
@@ -294,6 +313,7 @@ def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
         services = {"AWS_ENDPOINT_URL_DYNAMODB"}
         services |= {"AWS_ENDPOINT_URL_KMS"} if "aws.kms()" in main else set()
         services |= {"ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"} if "config::zoom()" in main else set()
+        services |= {"ZOOM_OAUTH_BASE_URL"} if "consent_page()" in main else set()
         assert {name for name, value in template.environment(function).items() if not value} == services, function
 
 

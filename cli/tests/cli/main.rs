@@ -274,6 +274,35 @@ async fn a_new_key_is_printed_alone_and_works_as_permitted() {
 }
 
 #[tokio::test]
+async fn a_team_says_where_its_users_may_be_sent_back_to() {
+    let world = World::new().await;
+    let made = world.document("teams create acme").await;
+    assert_eq!(made["return_origins"], json!([]));
+    let two = "teams set acme --return-origin https://app.example.com --return-origin http://localhost:8080";
+    let expected = json!(["https://app.example.com", "http://localhost:8080"]);
+    assert_eq!(world.document(two).await["return_origins"], expected);
+    let set = world.document("teams set acme --rate 5").await;
+    assert_eq!(
+        (&set["rate"], &set["return_origins"]),
+        (&json!(5), &expected)
+    );
+    let one = "teams set acme --return-origin https://other.example --mint-rate 7";
+    let set = world.document(one).await;
+    assert_eq!(set["return_origins"], json!(["https://other.example"]));
+    assert_eq!(set["mint_rate"], 7);
+    let none = world.document("teams set acme --no-return-origins").await;
+    assert_eq!(none["return_origins"], json!([]));
+
+    for wrong in [
+        "teams set acme --return-origin https://app.example.com/path",
+        "teams set acme --return-origin http://app.example.com",
+        "teams set acme --return-origin https://app.example.com --no-return-origins",
+    ] {
+        assert_eq!(world.cli(wrong).await.code, 2, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn scripts_get_one_document_each() {
     let world = World::new().await;
     let team = world.document("teams create acme --rate 7").await;

@@ -453,7 +453,8 @@ impl Parts {
         let url = address(&listener)?;
         sandbox.set_origin(url.clone());
         let api_key = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        sandbox.set_vault(api.clone(), api_key.join("api-key"));
+        let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
+        sandbox.set_vault(api.clone(), &public, api_key.join("api-key"));
         self.serve(listener, sandbox.router());
         Ok((url, sandbox.demo_authorize_url()))
     }

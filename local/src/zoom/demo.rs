@@ -17,6 +17,8 @@ pub const DEMO_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 /// Where the demo app receives its codes, below the sandbox's origin.
 pub(super) const CALLBACK_PATH: &str = "/sandbox/callback";
+/// Where a vault receives them for its connect sessions, below its own address.
+const VAULT_CALLBACK_PATH: &str = "/connect/callback";
 /// Where a newcomer's own app would receive them.
 const OWN_APP_CALLBACK: &str = "http://localhost:3000/callback";
 const SCOPES: [&str; 4] = [
@@ -50,6 +52,17 @@ pub(super) fn register_callbacks(state: &mut State, origin: &Url) {
             .retain(|uri| !uri.ends_with(CALLBACK_PATH));
         app.redirect_uris.extend(callbacks(origin));
         app.redirect_uris.dedup();
+    }
+}
+
+/// Lets the demo app be called back by a vault at this address, and no longer by one that was elsewhere.
+pub(super) fn register_vault(state: &mut State, vault: &Url) {
+    let base = vault.as_str().trim_end_matches('/');
+    if let Some(app) = state.apps.get_mut(DEMO_CLIENT_ID) {
+        app.redirect_uris
+            .retain(|uri| !uri.ends_with(VAULT_CALLBACK_PATH));
+        app.redirect_uris
+            .push(format!("{base}{VAULT_CALLBACK_PATH}"));
     }
 }
 

@@ -134,9 +134,10 @@ impl Sandbox {
         self.settings().origin = Some(origin);
     }
 
-    /// Where the vault is and which file its API key is in: the callback page shows a command for it. The demo app's
-    /// webhooks go there.
-    pub fn set_vault(&self, api: Url, api_key_file: PathBuf) {
+    /// Where the vault is, where browsers reach it, and which file its API key is in: the demo app may be called back
+    /// there, the sandbox's own callback page shows a command for it, and the demo app's webhooks go there.
+    pub fn set_vault(&self, api: Url, public: &Url, api_key_file: PathBuf) {
+        self.arrange(|state| demo::register_vault(state, public));
         if let Some(webhook) = demo::webhook(&api) {
             self.set_webhook(DEMO_CLIENT_ID, webhook);
         }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::rewrap::{EnvelopeKey, WrappedKey};
+use crate::connect::SessionId;
 use crate::credential::{ClientId, CredentialId, GrantId, TeamId};
 use crate::secret::Plaintext;
 
@@ -59,6 +60,8 @@ pub enum Purpose {
     Grant,
     /// What Zoom signs an app's webhooks with.
     Webhook,
+    /// What a connect session needs until the user is back.
+    Session,
 }
 
 impl Purpose {
@@ -68,6 +71,7 @@ impl Purpose {
             Self::App => "app",
             Self::Grant => "grant",
             Self::Webhook => "webhook",
+            Self::Session => "session",
         }
     }
 }
@@ -81,6 +85,8 @@ pub enum SecretId {
     Grant(GrantId),
     /// What Zoom signs the webhooks of a team's app with.
     Webhook(TeamId, ClientId),
+    /// The secrets of one connect session.
+    Session(SessionId),
 }
 
 impl SecretId {
@@ -90,6 +96,7 @@ impl SecretId {
             Self::App(_) => Purpose::App,
             Self::Grant(_) => Purpose::Grant,
             Self::Webhook(..) => Purpose::Webhook,
+            Self::Session(_) => Purpose::Session,
         }
     }
 }
@@ -107,6 +114,7 @@ impl FromStr for SecretId {
         let read = match kind {
             "app" => id.parse().ok().map(Self::App),
             "grant" => id.parse().ok().map(Self::Grant),
+            "session" => id.parse().ok().map(Self::Session),
             "webhook" => id.split_once('#').and_then(|(team, app)| {
                 let app = ClientId::try_from(app.to_owned()).ok()?;
                 Some(Self::Webhook(team.parse().ok()?, app))
@@ -124,6 +132,7 @@ impl fmt::Display for SecretId {
             Self::Grant(id) => write!(f, "grant#{id}"),
             // No team has a `#` in it, so no two read alike.
             Self::Webhook(team, app) => write!(f, "webhook#{team}#{}", app.as_str()),
+            Self::Session(id) => write!(f, "session#{id}"),
         }
     }
 }

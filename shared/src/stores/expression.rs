@@ -62,6 +62,10 @@ impl Update {
         self.when(name, "=", value)
     }
 
+    pub(super) fn when_not_equal(self, name: &'static str, value: AttributeValue) -> Self {
+        self.when(name, "<>", value)
+    }
+
     pub(super) fn when_less(self, name: &'static str, value: AttributeValue) -> Self {
         self.when(name, "<", value)
     }

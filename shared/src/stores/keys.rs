@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Item, failed, from_item, text};
 use crate::api_key::{ApiKey, KeyHash, Permission};
+use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::timestamp::Timestamp;
 
@@ -68,6 +69,9 @@ pub struct Team {
     /// Whether a grant is revoked at Zoom when the last credential that had it is deleted.
     #[serde(default)]
     pub revoke_on_delete: bool,
+    /// Where its users may be sent back to after they connected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub return_origins: Vec<ReturnOrigin>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -116,6 +120,14 @@ impl Keys {
         match self.read::<Team>(team, SETTINGS).await {
             Err(Error::NotFound) => Ok(false),
             team => Ok(team?.revoke_on_delete),
+        }
+    }
+
+    /// Where a team may have its users sent back to after they connected.
+    pub async fn return_origins(&self, team: &TeamId) -> Result<Vec<ReturnOrigin>, Error> {
+        match self.read::<Team>(team, SETTINGS).await {
+            Err(Error::NotFound) => Ok(Vec::new()),
+            team => team.map(|team| team.return_origins),
         }
     }
 

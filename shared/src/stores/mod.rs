@@ -30,12 +30,14 @@ pub use credentials::{
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
-pub use operator::{KeyListing, Operator};
+pub use operator::{KeyListing, Operator, Settings};
 pub use removal::{Belonging, Removal, What};
-pub use requests::{Admission, Before, Claim, Claimed, Held, Requests};
+pub use requests::{
+    Admission, Before, Claim, Claimed, Held, NewSession, Requests, Session, SessionApp, Taken,
+};
 pub use secrets::{
     Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    StoredGrant, ZoomApp, due_shards,
+    SessionRow, StoredGrant, ZoomApp, due_shards,
 };
 pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};

@@ -13,6 +13,7 @@ use super::expression::Update;
 use super::keys::{KEY, KeyRow, SETTINGS, key};
 use super::{Error, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, KeyId, Permission};
+use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::timestamp::Timestamp;
 
@@ -48,6 +49,19 @@ impl From<KeyRow> for KeyListing {
     }
 }
 
+/// What of a team's settings is to be another.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Mutating calls a second.
+    pub rate: Option<u32>,
+    /// Tokens a second.
+    pub mint_rate: Option<u32>,
+    /// Whether a grant is revoked at Zoom when the last credential that had it is deleted.
+    pub revoke_on_delete: Option<bool>,
+    /// Where users may be sent back to after they connected.
+    pub return_origins: Option<Vec<ReturnOrigin>>,
+}
+
 /// Teams and API keys, with the power to write them.
 #[derive(Clone, Debug)]
 pub struct Operator {
@@ -73,6 +87,7 @@ impl Operator {
             rate,
             mint_rate,
             revoke_on_delete: false,
+            return_origins: Vec::new(),
             created_at: Timestamp::now(),
         };
         let mut item = to_item(&team)?;
@@ -81,23 +96,29 @@ impl Operator {
         Ok(team)
     }
 
-    /// Sets what is given of a team's rates and of whether grants are revoked at Zoom when the last credential that had
-    /// them is deleted; `NotFound` where there is no such team.
-    pub async fn set(
-        &self,
-        team: &TeamId,
-        rate: Option<u32>,
-        mint_rate: Option<u32>,
-        revoke_on_delete: Option<bool>,
-    ) -> Result<Team, Error> {
+    /// Sets what is given of a team's settings, in place of what it was; `NotFound` where there is no such team.
+    pub async fn set(&self, team: &TeamId, settings: Settings) -> Result<Team, Error> {
+        let Settings {
+            rate,
+            mint_rate,
+            revoke_on_delete,
+            return_origins,
+        } = settings;
+        let origins = return_origins.map(serde_dynamo::to_attribute_value);
+        let values = [
+            ("rate", rate.map(|rate| number(&rate))),
+            ("mint_rate", mint_rate.map(|rate| number(&rate))),
+            (
+                "revoke_on_delete",
+                revoke_on_delete.map(AttributeValue::Bool),
+            ),
+            ("return_origins", origins.transpose().map_err(Error::Shape)?),
+        ];
         let mut row = Update::new().when_equal("record", text(SETTINGS));
-        for (name, rate) in [("rate", rate), ("mint_rate", mint_rate)] {
-            if let Some(rate) = rate {
-                row = row.set(name, number(&rate));
+        for (name, value) in values {
+            if let Some(value) = value {
+                row = row.set(name, value);
             }
-        }
-        if let Some(revoke) = revoke_on_delete {
-            row = row.set("revoke_on_delete", AttributeValue::Bool(revoke));
         }
         self.update(team, SETTINGS, row).await
     }

@@ -1,6 +1,8 @@
 //! The table `requests`: what is counted and remembered for a while. Partition key `request_id`, TTL
 //! `expires_at`, nothing secret: keys, codes and bodies are in it as SHA-256 only.
 
+mod sessions;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::sessions::{NewSession, Session, SessionApp, Taken};
 use super::expression::Update;
 use super::transaction::{Outcome, Write};
 use super::{Counted, Error, Item, Part, Transaction, failed, from_item, number, text, to_item};

@@ -29,6 +29,10 @@ pub enum Part {
     Idempotency,
     /// The lock that makes re-authorizing one credential serial.
     ReauthorizationLock,
+    /// How a connect session stands.
+    ConnectSession,
+    /// The sealed secrets of a connect session.
+    SessionSecret,
 }
 
 /// One write of one store.
@@ -156,6 +160,13 @@ impl<'a> Transaction<'a> {
     #[must_use]
     pub fn and_maybe(mut self, write: Option<Write>) -> Self {
         self.writes.extend(write);
+        self
+    }
+
+    /// Adds writes.
+    #[must_use]
+    pub fn and_all(mut self, writes: impl IntoIterator<Item = Write>) -> Self {
+        self.writes.extend(writes);
         self
     }
 

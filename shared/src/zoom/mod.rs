@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny};
 
-use crate::credential::RedirectUri;
+use crate::credential::{ClientId, RedirectUri};
 use crate::meter::{self, Service};
 use crate::secret::{AppCredentials, AuthorizationCode, CodeVerifier, TokenPair};
 use crate::stores::Profile;
@@ -308,6 +308,37 @@ fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::
     }
 }
 
+/// Where Zoom asks its users whether they consent. No call is made: a browser goes there.
+#[derive(Clone, Debug)]
+pub struct ConsentPage(Url);
+
+impl ConsentPage {
+    /// `oauth` is the base URL of Zoom's OAuth host.
+    pub fn new(oauth: Url) -> Self {
+        Self(oauth)
+    }
+
+    /// The page's address for one authorization, which comes back to `redirect_uri` with the `state`.
+    #[expect(clippy::disallowed_methods, reason = "Zoom hands the state back")]
+    pub fn address(
+        &self,
+        client_id: &ClientId,
+        redirect_uri: &RedirectUri,
+        code_challenge: &str,
+        state: &SecretString,
+    ) -> SecretString {
+        let mut url = under(&self.0, "/oauth/authorize");
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", client_id.as_str())
+            .append_pair("redirect_uri", redirect_uri.as_str())
+            .append_pair("code_challenge", code_challenge)
+            .append_pair("code_challenge_method", "S256")
+            .append_pair("state", state.expose_secret());
+        SecretString::from(String::from(url))
+    }
+}
+
 /// Zoom, at its own hosts or wherever the configuration points.
 #[derive(Clone, Debug)]
 pub struct Zoom {
@@ -358,6 +389,11 @@ impl Zoom {
             refresh_patience: patience,
             ..self
         }
+    }
+
+    /// Where its users are asked.
+    pub fn consent_page(&self) -> ConsentPage {
+        ConsentPage::new(self.oauth.clone())
     }
 
     /// Opens a connection to Zoom's REST host, by a request that asks for nothing.

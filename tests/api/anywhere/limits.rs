@@ -1,7 +1,7 @@
 //! The rate limit.
 
 use shared::api_key::{ApiKey, Permission};
-use shared::stores::{DEFAULT_MINT_RATE, DEFAULT_RATE};
+use shared::stores::{DEFAULT_MINT_RATE, DEFAULT_RATE, Settings};
 
 use crate::limits::told;
 use crate::vault::Vault;
@@ -22,7 +22,13 @@ async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
     for rate in [1, 0, u32::MAX] {
         vault
             .operator
-            .set(&team, Some(rate), None, None)
+            .set(
+                &team,
+                Settings {
+                    rate: Some(rate),
+                    ..Settings::default()
+                },
+            )
             .await
             .unwrap();
         assert_eq!(told(&caller.delete("no-id").await)[0], rate);

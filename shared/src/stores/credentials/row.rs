@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{
-    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Invalid, Name, State, TeamId,
 };
 use crate::extra::Extra;
 use crate::stores::expression::Update;
@@ -159,8 +159,9 @@ impl TryFrom<Row> for Stored {
     }
 }
 
-/// What becomes of a credential's `extra`.
-#[derive(Clone, Debug)]
+/// What becomes of a credential's `extra`. Where it is to be remembered, as the JSON that was sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ExtraChange {
     /// It is taken away.
     Clear,
@@ -174,6 +175,26 @@ impl ExtraChange {
         match self {
             Self::Clear => None,
             Self::Replace(extra) => Some(extra),
+        }
+    }
+}
+
+impl TryFrom<String> for ExtraChange {
+    type Error = Invalid;
+
+    fn try_from(json: String) -> Result<Self, Invalid> {
+        match json.as_str() {
+            "null" => Ok(Self::Clear),
+            _ => Extra::try_from(json).map(Self::Replace),
+        }
+    }
+}
+
+impl From<ExtraChange> for String {
+    fn from(change: ExtraChange) -> Self {
+        match change.into_extra() {
+            Some(extra) => extra.as_json().to_owned(),
+            None => "null".to_owned(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`.
+//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`, TTL `purge_at`, which
+//! connect sessions alone have.
 
 mod apps;
 mod grants;
@@ -9,6 +10,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::apps::ZoomApp;
@@ -17,6 +19,7 @@ pub use self::grants::{
 };
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
+use crate::connect::SessionId;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::timestamp::Timestamp;
@@ -50,6 +53,18 @@ pub struct GrantSecret {
     /// The user's REST host, where Zoom named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
+}
+
+/// The sealed secrets of one connect session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Whose it is: part of what the ciphertext is bound to.
+    pub team_id: TeamId,
+    /// The secrets.
+    #[serde(flatten)]
+    pub sealed: Sealed,
+    /// When the row may go, in seconds.
+    pub purge_at: i64,
 }
 
 #[derive(Serialize)]
@@ -87,6 +102,15 @@ impl Secrets {
 
     /// The sealed client secret of a credential.
     pub async fn app(&self, id: SecretId) -> Result<AppSecret, Error> {
+        self.read(id).await
+    }
+
+    /// The sealed secrets of a connect session; `NotFound` once it has ended well.
+    pub async fn session(&self, id: SecretId) -> Result<SessionRow, Error> {
+        self.read(id).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, id: SecretId) -> Result<T, Error> {
         let answer = self
             .client
             .get_item()
@@ -138,6 +162,27 @@ impl Secrets {
                 _ => Err(failed("DeleteItem", error)),
             },
         }
+    }
+
+    /// The write of a new connect session's secrets.
+    pub fn insert_session(&self, id: SessionId, session: &SessionRow) -> Result<Write, Error> {
+        self.put(
+            Part::SessionSecret,
+            SecretId::Session(id),
+            session,
+            Some("attribute_not_exists(secret_id)"),
+        )
+    }
+
+    /// Destroys a connect session's secrets, if they are there. In no transaction, so that a role can be limited to rows
+    /// of sessions.
+    pub async fn delete_session(&self, id: SessionId) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let deleted = delete.set_key(Some(key(SecretId::Session(id))));
+        let deleted = deleted.send().await;
+        deleted
+            .map(drop)
+            .map_err(|error| failed("DeleteItem", error))
     }
 
     fn put<T: Serialize>(

@@ -1,0 +1,397 @@
+//! `GET /connect/callback`: where Zoom sends users back to.
+//!
+//! State and cookie must be those that belong together, before anything is read of what Zoom says. Keys are made and
+//! secrets opened before the state is consumed; it is consumed once, before the code is sent; and that the session ended
+//! well is written in the transaction that stores the credential. What was sealed for it goes after that. So a crash
+//! leaves a session that can be reloaded, one that is `interrupted` and can be started again, or one that is done.
+
+use shared::cause::chain;
+use shared::connect::{BrowserKey, Failure, State};
+use shared::credential::{CredentialId, GrantId, TeamId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::secret::{AppCredentials, AuthorizationCode, SessionSecret};
+use shared::stores::{
+    self, Changes, Credentials, ExtraChange, Requests, Secrets, Session, SessionApp, Stored, Taken,
+    Write,
+};
+use shared::timestamp::Timestamp;
+use shared::zoom::{Authorization, Zoom};
+
+use crate::authorization::{self, AppToUse, Authorizing, NewApp, NewCredential, NewGrant};
+use crate::connect::{COOKIE, SOON};
+use crate::error::{ApiError, Blamed, Down, Refused};
+use crate::idempotency;
+use crate::pages::{self, Connected};
+use crate::reply::Reply;
+use crate::request::{Reader, Request, TurnedAway};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /connect/callback";
+
+/// Stores the user's credential, and says so.
+pub async fn handle(
+    requests: &Requests,
+    credentials: &Credentials,
+    secrets: &Secrets,
+    envelope: &Envelope,
+    zoom: &Zoom,
+    request: &Request,
+) -> Reply {
+    request.trail().reader.get_or_init(|| Reader::Browser);
+    let (state, browser) = brought(request)?;
+    let session = match requests.session(state.session()).await {
+        Err(stores::Error::NotFound) => return Err(refused(Refused::AnotherBrowser)),
+        session => session?,
+    };
+    if !session.was_started_with(&state, &browser) {
+        return Err(refused(Refused::AnotherBrowser));
+    }
+    let team = &session.made_for.team;
+    request.trail().team.get_or_init(|| team.clone());
+    if let Some(id) = session.credential {
+        forget(secrets, request, &session).await;
+        return match credentials.get(team, id).await {
+            Ok(stored) => connected(&session, id, Some(&stored)),
+            Err(stores::Error::NotFound) => connected(&session, id, None),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let code = match outcome(request, &session)? {
+        Outcome::Code(code) => code,
+        Outcome::Known(failure) => return Err(turned(request, &session, failure)),
+        Outcome::Refusal(failure) => {
+            let away = requests.turn_away(session.id, &state, &browser, failure);
+            first(away.await)?;
+            return Err(turned(request, &session, failure));
+        }
+    };
+
+    let plan = match Plan::prepare(credentials, secrets, envelope, &session, code).await {
+        Err(ApiError::CredentialNotFound) => {
+            let failure = Failure::CredentialChanged;
+            let away = requests.turn_away(session.id, &state, &browser, failure);
+            first(away.await)?;
+            return Err(turned(request, &session, failure));
+        }
+        plan => plan?,
+    };
+    let id = plan.target();
+    request.trail().credential.get_or_init(|| id);
+    let claimed = requests.claim(team, None, session.made_for.reconnects, request.deadline());
+    let held = idempotency::standing(claimed.await?)?.map_err(|_| ApiError::Conflict)?;
+    let stored = idempotency::holding(requests, &held, async {
+        let taken = requests.take_session(session.id, &state, &browser, request.deadline());
+        let taken = first(taken.await)?;
+        let finished = requests.finish_session(taken, id)?;
+        let authorizing = Authorizing {
+            credentials,
+            secrets,
+            zoom,
+            request,
+            team,
+        };
+        let mut along = vec![finished];
+        along.extend(requests.unlock(&held)?);
+        let stored = plan.carry_out(authorizing, along).await;
+        if let Err(error) = &stored {
+            let failure = failure(error);
+            fail(requests, request, taken, failure).await;
+            turned(request, &session, failure);
+        }
+        stored
+    })
+    .await?;
+    forget(secrets, request, &session).await;
+    connected(&session, id, Some(&stored))
+}
+
+/// The state and the cookie that the browser brought, if both can be. Reads nothing.
+fn brought(request: &Request) -> Result<(State, BrowserKey), ApiError> {
+    let state = request.query("state").map(State::parse);
+    let browser = request.cookie(COOKIE).map(BrowserKey::parse);
+    match (state, browser) {
+        (Some(Ok(state)), Some(Ok(browser))) => Ok((state, browser)),
+        _ => Err(refused(Refused::AnotherBrowser)),
+    }
+}
+
+/// What there is to do for a user whose state and cookie are right.
+enum Outcome {
+    /// To spend this code.
+    Code(AuthorizationCode),
+    /// To say what is known already.
+    Known(Failure),
+    /// To write down that the user has no code.
+    Refusal(Failure),
+}
+
+fn outcome(request: &Request, session: &Session) -> Result<Outcome, ApiError> {
+    let now = Timestamp::now();
+    if let Some(wait) = session.is_taken(now) {
+        return Err(refused(Refused::Busy { wait }));
+    }
+    if let Some(failure) = session.failure(now) {
+        return Ok(Outcome::Known(failure));
+    }
+    if session.is_over(now) {
+        return Ok(Outcome::Known(Failure::Expired));
+    }
+    let code = || AuthorizationCode::try_from(request.query("code")?.to_owned()).ok();
+    Ok(match request.query("error") {
+        Some("access_denied") => Outcome::Refusal(Failure::AccessDenied),
+        Some("invalid_scope") => Outcome::Refusal(Failure::MissingScope),
+        Some(_) => Outcome::Refusal(Failure::ZoomRefused),
+        None => match code() {
+            Some(code) => Outcome::Code(code),
+            // Not from Zoom, whatever it is: the state is left for what is.
+            None => return Err(refused(Refused::AnotherBrowser)),
+        },
+    })
+}
+
+/// What is to be done with the code, with every key for it at hand: nothing that can fail at KMS is left for later.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them an invocation, and it is not moved about"
+)]
+enum Plan {
+    Create(NewCredential, NewGrant),
+    Reauthorize(Stored, AppToUse, NewGrant, Changes),
+}
+
+impl Plan {
+    /// Not found where what the session was made for is not there any more, or is another app's.
+    async fn prepare(
+        credentials: &Credentials,
+        secrets: &Secrets,
+        envelope: &Envelope,
+        session: &Session,
+        code: AuthorizationCode,
+    ) -> Result<Self, ApiError> {
+        let team = &session.made_for.team;
+        let named = match session.made_for.app {
+            SessionApp::Of(id) => Some(id),
+            SessionApp::Own => session.made_for.reconnects,
+        };
+        let named =
+            named.map(|id| async move { Ok::<_, ApiError>(credentials.get(team, id).await?) });
+        let (named, opened) = tokio::try_join!(
+            authorization::maybe(named),
+            open(secrets, envelope, session)
+        )?;
+        let new_app = match (opened.client_secret, session.made_for.app) {
+            (Some(client_secret), SessionApp::Own) => Some(AppCredentials {
+                client_id: session.made_for.client_id.clone(),
+                client_secret,
+            }),
+            _ => None,
+        };
+        let stored_app = match (&new_app, &named) {
+            // The code is for the app that the user consented to.
+            (None, Some(of)) if of.client_id == session.made_for.client_id => {
+                Some(authorization::stored_app(secrets, envelope, team, of))
+            }
+            (None, _) => return Err(ApiError::CredentialNotFound),
+            (Some(_), _) => None,
+        };
+        let id = session
+            .made_for
+            .reconnects
+            .unwrap_or_else(CredentialId::generate);
+        let grant_id = GrantId::generate();
+        // A credential that keeps its app keeps its sealed secret.
+        let seals_app = new_app.is_some() || session.made_for.reconnects.is_none();
+        let (stored_app, grant_key, app_key) = tokio::try_join!(
+            authorization::maybe(stored_app),
+            grant_key(envelope, team, grant_id),
+            authorization::maybe(seals_app.then(|| app_key(envelope, team, id))),
+        )?;
+        let grant = NewGrant {
+            authorization: Authorization {
+                code,
+                redirect_uri: session.made_for.redirect_uri.clone(),
+                code_verifier: Some(opened.code_verifier),
+            },
+            id: grant_id,
+            key: grant_key,
+        };
+        let app = match (new_app.or(stored_app), app_key) {
+            (Some(app), Some(key)) => AppToUse::New(NewApp { app, key }),
+            (Some(app), None) => AppToUse::Stored(app),
+            (None, _) => return Err(ApiError::CredentialNotFound),
+        };
+        let (name, extra) = (
+            session.made_for.name.clone(),
+            session.made_for.extra.clone(),
+        );
+        match (session.made_for.reconnects, named, app, name) {
+            (None, _, AppToUse::New(app), Some(name)) => {
+                let extra = extra.and_then(ExtraChange::into_extra);
+                let new = NewCredential {
+                    id,
+                    name,
+                    extra,
+                    app,
+                };
+                Ok(Self::Create(new, grant))
+            }
+            (Some(_), Some(seen), app, name) => {
+                let changes = Changes { name, extra };
+                Ok(Self::Reauthorize(seen, app, grant, changes))
+            }
+            _ => Err(ApiError::Internal("a session names no credential".into())),
+        }
+    }
+
+    /// The credential that it makes or changes.
+    fn target(&self) -> CredentialId {
+        match self {
+            Self::Create(new, _) => new.id,
+            Self::Reauthorize(seen, ..) => seen.credential.credential_id,
+        }
+    }
+
+    async fn carry_out(
+        self,
+        authorizing: Authorizing<'_>,
+        along: Vec<Write>,
+    ) -> Result<Stored, ApiError> {
+        match self {
+            Self::Create(new, grant) => authorizing.create(new, Some(grant), along).await,
+            Self::Reauthorize(seen, app, grant, changes) => {
+                authorizing
+                    .reauthorize(seen, app, grant, changes, along)
+                    .await
+            }
+        }
+    }
+}
+
+/// What was sealed for the session.
+async fn open(
+    secrets: &Secrets,
+    envelope: &Envelope,
+    session: &Session,
+) -> Result<SessionSecret, ApiError> {
+    let binding = Binding {
+        team: session.made_for.team.clone(),
+        secret: SecretId::Session(session.id),
+    };
+    let row = match secrets.session(binding.secret.clone()).await {
+        // It goes with the end of the session, which another must have reached just now.
+        Err(stores::Error::NotFound) => return Err(refused(Refused::Busy { wait: SOON })),
+        row => row?,
+    };
+    Ok(envelope.open(&binding, &row.sealed).await?.try_into()?)
+}
+
+async fn grant_key(envelope: &Envelope, team: &TeamId, id: GrantId) -> Result<DataKey, ApiError> {
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::Grant(id),
+    };
+    Ok(envelope.data_key(binding).await?)
+}
+
+async fn app_key(
+    envelope: &Envelope,
+    team: &TeamId,
+    id: CredentialId,
+) -> Result<DataKey, ApiError> {
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::App(id),
+    };
+    Ok(envelope.data_key(binding).await?)
+}
+
+/// Back to the team's site with the credential's id, or to a page that says who is connected.
+fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Reply {
+    if let Some(url) = session.made_for.return_url.as_ref() {
+        return pages::see_other(&url.with(session.id, "credential_id", &id.to_string()));
+    }
+    let credential = stored.map(|stored| &stored.credential);
+    let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
+    pages::ok(&Connected {
+        label: session.made_for.label.as_str(),
+        user: name.map(String::as_str),
+        note: credential.and_then(|it| it.last_error_message.as_deref()),
+    })
+}
+
+/// Has the browser told how the session ended.
+fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
+    let url = session.made_for.return_url.as_ref();
+    request.trail().turned_away.get_or_init(|| TurnedAway {
+        failure,
+        to: url.map(|url| url.with(session.id, "error", failure.as_str())),
+        again_until: session.made_for.ends_at,
+    });
+    refused(if failure == Failure::Expired {
+        Refused::Over
+    } else {
+        Refused::NoCode(failure)
+    })
+}
+
+/// What an authorization that failed is to the session.
+fn failure(error: &ApiError) -> Failure {
+    if let ApiError::CodeExchange { blamed, .. } = error {
+        return match blamed {
+            Blamed::App => Failure::AppMisconfigured,
+            Blamed::Grant => Failure::CodeRefused,
+        };
+    }
+    let zooms = matches!(
+        error,
+        ApiError::ZoomUnavailable { .. }
+            | ApiError::ZoomTimeout { .. }
+            | ApiError::Unavailable {
+                source: Down::Zoom(_),
+                ..
+            }
+    );
+    if zooms {
+        Failure::ZoomUnavailable
+    } else if matches!(error, ApiError::Conflict | ApiError::CredentialNotFound) {
+        Failure::CredentialChanged
+    } else {
+        Failure::Internal
+    }
+}
+
+/// Best effort: a session that is taken and not finished is `interrupted` when its time is over.
+async fn fail(requests: &Requests, request: &Request, taken: Taken, failure: Failure) {
+    if let Err(error) = requests.fail_session(taken, failure).await {
+        let (request_id, cause) = (request.id(), chain(&error));
+        tracing::warn!(
+            request_id,
+            cause,
+            "a connect session does not say yet why it failed"
+        );
+    }
+}
+
+/// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.
+async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
+    if let Err(error) = secrets.delete_session(session.id).await {
+        let (request_id, cause) = (request.id(), chain(&error));
+        tracing::warn!(
+            request_id,
+            cause,
+            "a connect session's secrets are left to DynamoDB's TTL"
+        );
+    }
+}
+
+/// The state was ours to consume, or someone else did it first and is the one who finishes.
+fn first<T>(consumed: Result<T, stores::Error>) -> Result<T, ApiError> {
+    match consumed {
+        Err(stores::Error::Conflict) => Err(refused(Refused::Busy { wait: SOON })),
+        consumed => Ok(consumed?),
+    }
+}
+
+fn refused(refused: Refused) -> ApiError {
+    ApiError::ConnectRefused(refused)
+}

@@ -1,0 +1,91 @@
+//! `GET /v2/zoom-connect-sessions/{id}`
+
+use serde::Serialize;
+use shared::connect::{Failure, SessionId, Status};
+use shared::credential::CredentialId;
+use shared::stores::{self, Keys, Requests, Session};
+use shared::timestamp::Timestamp;
+use utoipa::ToSchema;
+
+use crate::access::{self, Needs};
+use crate::error::ApiError;
+use crate::openapi::{MissingError, ReadErrors, ShownConnectSession};
+use crate::reply::{self, Reply};
+use crate::request::Request;
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
+
+/// How a connect session stands.
+#[derive(Serialize, ToSchema)]
+pub struct ConnectSession {
+    /// Names the session.
+    #[schema(value_type = String, format = "uuid")]
+    session_id: SessionId,
+    /// How it stands.
+    status: Status,
+    /// The credential that was connected.
+    #[schema(value_type = Option<String>, format = "uuid", required = true)]
+    credential_id: Option<CredentialId>,
+    /// Why it failed or expired.
+    #[schema(required = true)]
+    error: Option<Failure>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it ends. A day later it is forgotten.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// When the user came back, with success or without.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    finished_at: Option<Timestamp>,
+}
+
+impl From<Session> for ConnectSession {
+    fn from(session: Session) -> Self {
+        let now = Timestamp::now();
+        Self {
+            session_id: session.id,
+            status: session.status(now),
+            credential_id: session.credential,
+            error: session.failure(now),
+            created_at: session.id.created_at(),
+            expires_at: session.made_for.ends_at,
+            finished_at: session.finished_at,
+        }
+    }
+}
+
+/// Tells how a connect session stands
+///
+/// `failed` is not the end: until the session expires, the user can open the same URL again.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-connect-sessions/{id}",
+    operation_id = "getZoomConnectSession",
+    tag = "Connect sessions",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The session's id"),
+    ),
+    responses(
+        (status = 200, description = "The session as it is now", body = ShownConnectSession),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(keys: &Keys, requests: &Requests, request: &Request) -> Reply {
+    let key = access::api_key(request)?;
+    let id = request.session_id();
+    let (verified, session) = tokio::join!(access::verify(keys, &key, request), async {
+        Ok::<_, ApiError>(requests.session(id?).await)
+    });
+    Needs::Read.met_by(verified?)?;
+    let session = match session? {
+        Err(stores::Error::NotFound) => return Err(ApiError::ConnectSessionNotFound),
+        session => session?,
+    };
+    if session.made_for.team != *key.team() {
+        return Err(ApiError::ConnectSessionNotFound);
+    }
+    reply::ok(ConnectSession::from(session))
+}

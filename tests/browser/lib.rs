@@ -1,0 +1,1 @@
+//! Nothing: the browser is in the tests.
