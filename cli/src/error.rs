@@ -102,6 +102,8 @@ pub(crate) enum Error {
         "key {arn} is in state {state} and cannot wrap anything: enable it, or cancel its deletion (`aws kms enable-key`, `aws kms cancel-key-deletion`)"
     )]
     KeyUnusable { arn: String, state: String },
+    #[error("{count} findings need something done, as the list says")]
+    Unwell { count: usize },
     #[error(
         "rewrapping stopped: {why}. What was moved stays moved; run it again, and it goes on where it stopped"
     )]

@@ -7,6 +7,7 @@
 mod aws;
 mod capsule;
 mod credentials;
+mod doctor;
 mod error;
 mod keys;
 mod output;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
-use shared::stores::{Operator, Secrets, WrappedKeys};
+use shared::stores::{Inspection, Operator, Secrets, WrappedKeys};
 
 use error::Error;
 use output::Output;
@@ -69,6 +70,8 @@ enum Command {
     Capsule(capsule::Command),
     /// Have the current KMS key wrap what another one wrapped, while traffic runs
     Rewrap(rewrap::Rewrap),
+    /// Look for what is wrong, and say what to do about it
+    Doctor(doctor::Doctor),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -95,7 +98,7 @@ async fn run(command: Command, named: Named, output: Output) -> Result<(), Error
     let tables: Vec<String> = command
         .parts()
         .iter()
-        .filter(|part| **part != Part::EnvelopeKey)
+        .filter(|part| !matches!(part, Part::EnvelopeKey | Part::Api))
         .map(|part| name(*part))
         .collect::<Result<_, Error>>()?;
 
@@ -128,9 +131,39 @@ async fn run(command: Command, named: Named, output: Output) -> Result<(), Error
             let envelope = Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME);
             rewrap::run(command, &keys, &envelope, output).await
         }
+        Command::Doctor(doctor::Doctor {}) => {
+            let kms = aws_sdk_kms::Client::new(&config);
+            let vault = doctor::Vault {
+                tables: TABLES
+                    .into_iter()
+                    .map(|part| Ok((part, name(part)?)))
+                    .collect::<Result<_, Error>>()?,
+                api: name(Part::Api)?,
+                is_deployed: place.is_deployed(),
+                inspection: Inspection::new(client.clone()),
+                secrets: Secrets::new(client, name(Part::Secrets)?),
+                envelope: Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME),
+            };
+            doctor::run(&vault, output).await
+        }
     }
     .map_err(|error| error.locate(&tables, region))
 }
+
+/// Every table.
+const TABLES: [Part; 6] = [
+    Part::Credentials,
+    Part::Secrets,
+    Part::Keys,
+    Part::Requests,
+    Part::TokenUrls,
+    Part::Events,
+];
+/// Every part there is.
+const EVERYTHING: [Part; 8] = {
+    let [a, b, c, d, e, f] = TABLES;
+    [a, b, c, d, e, f, Part::EnvelopeKey, Part::Api]
+};
 
 impl Command {
     /// What this works on.
@@ -145,6 +178,7 @@ impl Command {
                 Part::Events,
             ],
             Self::Rewrap(_) => &[Part::Secrets, Part::EnvelopeKey],
+            Self::Doctor(_) => &EVERYTHING,
         }
     }
 }

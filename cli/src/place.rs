@@ -20,8 +20,12 @@ pub(crate) enum Part {
     TokenUrls,
     /// The table of events.
     Events,
+    /// The table of rate windows, idempotency and connect sessions.
+    Requests,
     /// The KMS key that seals.
     EnvelopeKey,
+    /// Where the API answers.
+    Api,
 }
 
 impl Part {
@@ -33,6 +37,8 @@ impl Part {
             Self::Credentials => "CredentialsTable",
             Self::TokenUrls => "TokenUrlsTable",
             Self::Events => "EventsTable",
+            Self::Requests => "RequestsTable",
+            Self::Api => "ApiUrl",
             Self::EnvelopeKey => "EnvelopeKeyId",
         }
     }
@@ -45,6 +51,8 @@ impl Part {
             Self::Credentials => "--credentials-table",
             Self::TokenUrls => "--token-urls-table",
             Self::Events => "--events-table",
+            Self::Requests => "--requests-table",
+            Self::Api => "--api-url",
             Self::EnvelopeKey => "--envelope-key",
         }
     }
@@ -57,6 +65,8 @@ impl Part {
             Self::Credentials => "CREDENTIALS_TABLE",
             Self::TokenUrls => "TOKEN_URLS_TABLE",
             Self::Events => "EVENTS_TABLE",
+            Self::Requests => "REQUESTS_TABLE",
+            Self::Api => "API_URL",
             Self::EnvelopeKey => "ENVELOPE_KEY_ID",
         }
     }
@@ -90,9 +100,17 @@ pub(crate) struct Named {
     #[arg(long, global = true, env = "EVENTS_TABLE", value_name = "NAME")]
     events_table: Option<String>,
 
+    /// Instead of a stack: the DynamoDB table of rate windows, idempotency and connect sessions
+    #[arg(long, global = true, env = "REQUESTS_TABLE", value_name = "NAME")]
+    requests_table: Option<String>,
+
     /// Instead of a stack: the id, ARN or alias of the KMS key that seals
     #[arg(long, global = true, env = "ENVELOPE_KEY_ID", value_name = "KEY")]
     envelope_key: Option<String>,
+
+    /// Instead of a stack: where the API answers
+    #[arg(long, global = true, env = "API_URL", value_name = "URL")]
+    api_url: Option<String>,
 }
 
 impl Named {
@@ -127,7 +145,9 @@ impl Named {
             Part::Credentials => &self.credentials_table,
             Part::TokenUrls => &self.token_urls_table,
             Part::Events => &self.events_table,
+            Part::Requests => &self.requests_table,
             Part::EnvelopeKey => &self.envelope_key,
+            Part::Api => &self.api_url,
         };
         name.as_deref().filter(|name| !name.is_empty())
     }
@@ -143,6 +163,11 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Whether AWS runs it.
+    pub(crate) fn is_deployed(&self) -> bool {
+        matches!(self, Self::Stack(_))
+    }
+
     /// What a part is called.
     pub(crate) fn name(&self, part: Part) -> Result<String, Error> {
         match self {
@@ -173,8 +198,12 @@ which .local/env sets, leave one out.",
 fn what(part: Part) -> &'static str {
     match part {
         Part::EnvelopeKey => "a key",
-        Part::Keys | Part::Secrets | Part::Credentials | Part::TokenUrls | Part::Events => {
-            "a table"
-        }
+        Part::Api => "an API",
+        Part::Keys
+        | Part::Secrets
+        | Part::Credentials
+        | Part::TokenUrls
+        | Part::Events
+        | Part::Requests => "a table",
     }
 }

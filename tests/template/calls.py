@@ -12,7 +12,7 @@ import re
 from template import ROOT
 
 # One file or folder each, but for what they share and what only the CLI uses.
-STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator", "removal", "wrapped"})
+STORES = sorted({path.stem for path in (ROOT / "shared/src/stores").iterdir()} - {"mod", "expression", "transaction", "operator", "inspection", "removal", "wrapped"})
 OWN = None  # the module that the call is in
 # What a receiver's name, or a type's, stands for: a module, or several of which one has the function.
 # One type, whose methods are where they are needed: what uses grants calls them as its own.

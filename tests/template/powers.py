@@ -34,7 +34,10 @@ def page(template):
         "",
         "The operators' policies, for whoever runs the CLI. Nobody has `RecoveryPolicy` until somebody attaches it: it is for "
         "`capsule replay`, reads and writes grants as they are sealed, and opens none. Nor `RestorePolicy`, for `credentials list` "
-        "and `restore`, and `PurgePolicy`, for `credentials purge` and `sweep`.",
+        "and `restore`, and `PurgePolicy`, for `credentials purge` and `sweep`. `DoctorPolicy` is for `doctor`, which looks and "
+        "changes nothing. `rewrap` has no policy but a role to assume, `RewrapRole`, since whoever may move a key to one of their own "
+        "could open what it wraps: it scans and replaces the wrapped keys of *secrets*, cannot read ciphertext, moves keys between "
+        "the envelope keys by `ReEncrypt`, and can decrypt nothing.",
         "",
         "| policy | actions | on |",
         "| --- | --- | --- |",
@@ -48,7 +51,7 @@ def page(template):
     lines += [
         "",
         "KMS asks the envelope key's own policy too, and both must agree. It lets the account's administrators manage "
-        f"the key and not use it, lets the roles of {users} use it and denies every use that does not name the row in the "
+        f"the key and not use it, lets the roles of {users} use it, lets `RewrapRole` move keys from and to it, and denies every use that does not name the row in the "
         "encryption context. The key that encrypts the tables at rest is opened through DynamoDB for whoever may use a "
         "table, so no role names it.",
     ]

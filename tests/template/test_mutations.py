@@ -92,6 +92,9 @@ MUTATIONS = [
     (powers.test_the_restore_policy_is_what_listing_and_restoring_take, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_the_purge_policy_is_what_purging_and_sweeping_take, change(lambda it: properties(it, "PurgePolicy")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("dynamodb:GetItem"))),
     (powers.test_whoever_destroys_opens_nothing, grant("PurgeRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
+    (powers.test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext, change(lambda it: properties(it, "RewrapPowers")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("kms:Decrypt"))),
+    (powers.test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext, change(lambda it: key(it, "EnvelopeKey", "RewrapMoves"), lambda it: it["Condition"].pop("ArnEquals"))),
+    (powers.test_the_doctor_looks_and_touches_nothing, change(lambda it: properties(it, "DoctorPolicy")["PolicyDocument"]["Statement"][2]["Action"], lambda it: it.append("dynamodb:PutItem"))),
     # 32
     (powers.test_the_table_of_powers_is_what_the_template_says, grant("GetCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),
     # 33

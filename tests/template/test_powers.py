@@ -20,8 +20,8 @@ SETTINGS = {
 }
 # What would take data, or the key that opens it, away or into other hands.
 DESTRUCTIVE = re.compile(
-    r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|\w*Backup)"
-    r"|kms:(?!GenerateDataKey$|Decrypt$)"
+    r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|(?!Describe)\w*Backup)"
+    r"|kms:(?!GenerateDataKey$|Decrypt$|DescribeKey$)"
     r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
 )
 READS_A_STREAM = {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
@@ -100,7 +100,9 @@ def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
             if any(action.startswith("kms:") for action in statement.actions):
                 found += 1
                 equals = statement.condition["StringEquals"]
-                assert statement.resources == ("EnvelopeKey.Arn",), statement
+                # One key seals; where the key is being changed, several open.
+                key = "SealingKey" if "kms:GenerateDataKey" in statement.actions else "EnvelopeKeys"
+                assert statement.resources == (key,), statement
                 assert equals["kms:EncryptionContext:app"] == "zoom-credentials", statement
                 assert many(equals["kms:EncryptionContext:purpose"]), statement
     assert found
@@ -136,10 +138,47 @@ def test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else(tem
         for statement in template.key_statements("EnvelopeKey")
         if statement.effect == "Allow" and any(CRYPTOGRAPHIC.match(it) or "*" in it for it in statement.actions)
     ]
-    (use,) = uses
+    use, rewrap = uses
     assert set(many(use.condition["ArnEquals"]["aws:PrincipalArn"])) == users
     allowed = {action for it in template.functions() for actions in template.powers(it, "kms").values() for action in actions}
     assert set(use.actions) == {f"kms:{action}" for action in allowed}
+
+
+def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template):
+    (moves,) = [it for it in template.key_statements("EnvelopeKey") if it.sid == "RewrapMoves"]
+    assert set(moves.actions) == {"kms:ReEncryptFrom", "kms:ReEncryptTo"}
+    assert moves.condition["ArnEquals"] == {"aws:PrincipalArn": "RewrapRole.Arn"}
+    (use,) = [it for it in template.key_statements("EnvelopeKey") if it.sid == "FunctionsUse"]
+    assert moves.condition["StringEquals"] == use.condition["StringEquals"]
+
+    rows, move, look, find = template.statements("RewrapRole")
+    assert (rows.actions, rows.resources) == (("dynamodb:Scan", "dynamodb:UpdateItem"), ("SecretsTable.Arn",))
+    assert rows.condition == {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["secret_id", "team_id", "dek", "kid", "alt_dek", "alt_kid"]},
+        "StringEqualsIfExists": {"dynamodb:Select": ["SPECIFIC_ATTRIBUTES", "COUNT"], "dynamodb:ReturnValues": "NONE"},
+        "Null": {"dynamodb:Attributes": "false"},
+    }
+    # And what the program asks for is no more.
+    wrapped = (ROOT / "shared/src/stores/wrapped.rs").read_text()
+    (asked,) = re.findall(r'projection_expression\("([^"]+)"\)', wrapped)
+    assert asked.split(", ") == rows.condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+    assert (move.actions, move.resources) == (moves.actions, ("EnvelopeKeys",))
+    assert move.condition == {"StringEquals": moves.condition["StringEquals"]}
+    assert (look.actions, look.resources) == (("kms:DescribeKey",), ("SealingKey",))
+    assert find.actions == ("cloudformation:DescribeStacks",)
+
+
+def test_the_doctor_looks_and_touches_nothing(template):
+    actions = {action for statement in template.operator_policies()["DoctorPolicy"] for action in statement.actions}
+    assert actions == {
+        "cloudformation:DescribeStacks",
+        "dynamodb:DescribeContinuousBackups",
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:GetItem",
+        "dynamodb:Scan",
+        "kms:DescribeKey",
+    }
 
 
 def test_administrators_keep_both_keys(template):
@@ -176,7 +215,7 @@ def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(
 
 def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(template):
     rows = {}
-    for function in ("PutZoomApp", "DeleteZoomApp", "RotateSecret", "ZoomWebhook"):
+    for function in ("PutZoomApp", "DeleteZoomApp", "ZoomWebhook"):
         for statement in template.statements(template.role(function)):
             if statement.resources == ("SecretsTable.Arn",):
                 assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}, statement
@@ -185,10 +224,9 @@ def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(
     assert rows == {
         "PutZoomApp": {("webhook#*",): ("dynamodb:UpdateItem",)},
         "DeleteZoomApp": {("webhook#*",): ("dynamodb:DeleteItem",)},
-        "RotateSecret": {("app#*",): ("dynamodb:PutItem",)},
         "ZoomWebhook": {("webhook#*",): ("dynamodb:GetItem",), ("grant#*",): ("dynamodb:GetItem", "dynamodb:UpdateItem")},
     }
-    kms = {function: template.powers(function, "kms") for function in rows}
+    kms = {function: template.powers(function, "kms") for function in (*rows, "RotateSecret")}
     assert kms == {
         "PutZoomApp": {"webhook": {"GenerateDataKey"}},
         "DeleteZoomApp": {},
@@ -214,8 +252,9 @@ def table_name(resource):
 def test_the_restore_policy_is_what_listing_and_restoring_take(template):
     needed = follow_from(("restore_credential", "restore"), ("credentials", "page"))[0]
     assert allowed_to_operators(template, "RestorePolicy") == needed
-    (secrets,) = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
-    assert secrets.condition == {
+    reads, writes = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
+    assert (reads.actions, writes.actions) == (("dynamodb:GetItem",), ("dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"))
+    assert reads.condition == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["grant#*"]},
         "Null": {"dynamodb:LeadingKeys": "false"},
     }
@@ -322,7 +361,7 @@ def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(t
         tables = {table.partition("/")[0] for table in template.powers(function, "dynamodb")}
         for name, value in template.environment(function).items():
             if name == "ENVELOPE_KEY_ID":
-                assert value == "EnvelopeKey.Arn"
+                assert value == "SealingKey"
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)

@@ -3,12 +3,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "test harness: a broken assumption is a failed test"
 )]
 
 mod capsule;
 mod credentials;
+mod doctor;
 mod rewrap;
 
 use std::path::Path;

@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Seals so many client secrets of a team that has no credentials, past the API.
-    async fn fill(&self, rows: usize) -> Vec<Binding> {
+    pub(crate) async fn fill(&self, rows: usize) -> Vec<Binding> {
         let (envelope, dynamodb) = (self.envelope(), self.aws().dynamodb());
         let table = self.variable("SECRETS_TABLE");
         let bindings = (0..rows).map(|_| Binding {
@@ -143,7 +143,7 @@ fn secret() -> ClientSecret {
 
 impl World {
     /// Makes another KMS key, and starts the stack anew with it. What was sealed stays under the first.
-    async fn change_key(mut self) -> Self {
+    pub(crate) async fn change_key(mut self) -> Self {
         let made = self.aws().kms().create_key().send().await.unwrap();
         let new = made.key_metadata.and_then(|key| key.arn).unwrap();
         self.running.stop.send(()).unwrap();

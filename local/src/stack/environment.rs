@@ -84,6 +84,7 @@ pub(super) struct Environment<'a> {
     pub(super) zoom_oauth: &'a Url,
     pub(super) zoom_api: &'a Url,
     pub(super) tables: &'a tables::Names,
+    pub(super) api: &'a Url,
 }
 
 impl fmt::Display for Environment<'_> {
@@ -116,6 +117,7 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
         writeln!(f, "TOKEN_URLS_TABLE={}", self.tables.token_urls)?;
         writeln!(f, "EVENTS_TABLE={}", self.tables.events)?;
+        writeln!(f, "API_URL={}", bare(self.api))?;
         writeln!(
             f,
             "{ZOOM_OAUTH}={}\n{ZOOM_API}={}",

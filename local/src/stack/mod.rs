@@ -227,6 +227,7 @@ impl Stack {
             zoom_oauth: &zoom_oauth,
             zoom_api: &zoom_api,
             tables: &tables,
+            api: &api,
         };
         write_private(&data_dir.join("env"), &env.to_string())?;
         let zoom = Zoom::new(zoom_oauth.clone(), ApiUrl::configured(zoom_api))

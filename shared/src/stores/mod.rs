@@ -6,6 +6,7 @@
 mod credentials;
 mod events;
 mod expression;
+mod inspection;
 mod keys;
 mod operator;
 mod removal;
@@ -29,6 +30,7 @@ pub use credentials::{
     Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Holders, Page, Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
+pub use inspection::{Holding, Inspection, SealedRow, TableHealth};
 pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
 pub use operator::{KeyListing, Operator, Settings};
 pub use removal::{Belonging, Removal, What};

@@ -300,10 +300,7 @@ fn parse_retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
-    let instant = Timestamp::try_from(text.to_owned()).ok().or_else(|| {
-        jiff::fmt::rfc2822::parse(text)
-            .ok()
-            .map(|zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond()))
-    })?;
+    let instant = Timestamp::try_from(text.to_owned()).ok();
+    let instant = instant.or_else(|| Timestamp::from_http_date(text))?;
     Some(Timestamp::now().until(instant).min(LONGEST_WAIT))
 }
