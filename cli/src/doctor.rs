@@ -406,7 +406,7 @@ fn clock(answer: &reqwest::Response, findings: &mut Findings) {
         .headers()
         .get("date")
         .and_then(|date| date.to_str().ok());
-    let Some(date) = date.and_then(|date| Timestamp::from_http_date(date)) else {
+    let Some(date) = date.and_then(Timestamp::from_http_date) else {
         return findings.note("clock", "the API names no time to compare with");
     };
     let apart = now.until(date).max(date.until(now));
