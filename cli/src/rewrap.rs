@@ -12,7 +12,7 @@ use serde::Serialize;
 use shared::envelope::{self, Binding, Envelope};
 use shared::stores::{WrappedKeys, WrappedRow};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Interval;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::error::Error;
 use crate::output::Output;
@@ -85,6 +85,8 @@ pub(crate) async fn run(
     if !command.dry_run {
         let bar = progress(rows, output);
         let mut beat = tokio::time::interval(Duration::from_secs(1) / command.rate);
+        // What a slow page held up is not made up for.
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for _ in 0..PASSES {
             if left == 0 {
                 break;

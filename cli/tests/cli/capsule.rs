@@ -13,7 +13,7 @@ use super::{Said, World};
 
 impl World {
     /// The capsule of a pair that Zoom never gave, for the only grant there is, as this generation.
-    async fn capsule(&self, generation: u64) -> String {
+    pub(crate) async fn capsule(&self, generation: u64) -> String {
         let rows = self.rows().await.into_iter();
         let mut ids = rows.map(|row| row["secret_id"].as_s().unwrap().clone());
         let grant = ids.find_map(|id| id.strip_prefix("grant#").map(str::to_owned));

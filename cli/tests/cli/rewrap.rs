@@ -11,12 +11,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
+use functions::capsule::Capsule;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::credential::CredentialId;
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::secret::{ClientSecret, Plaintext};
-use shared::stores::{AppSecret, Secrets};
+use shared::stores::{AppSecret, Kept, Secrets};
+use shared::timestamp::Timestamp;
 use tokio::net::TcpListener;
 
 use super::{Running, World, env};
@@ -398,4 +400,59 @@ async fn a_key_that_cannot_wrap_is_refused_before_anything_moves() {
             "error: key {new} is in state Disabled and cannot wrap anything: enable it, or cancel its deletion (`aws kms enable-key`, `aws kms cancel-key-deletion`)\n"
         )
     );
+}
+
+/// Every kind of row, and both keys of one that has two.
+#[tokio::test]
+async fn stashed_pairs_webhook_secrets_and_connect_sessions_move_too() {
+    let world = World::new().await;
+    world.ok("teams create acme").await;
+    let key = world.key("acme", "full").await;
+    world.connect(&key, "ada-sandbox-user").await;
+    let stashed: Capsule = world.capsule(1).await.parse().unwrap();
+    let secrets = world.secrets();
+    let stash = secrets.stash(stashed.grant, &stashed.pair.sealed, Timestamp::now());
+    assert!(matches!(stash.await.unwrap(), Kept::Stored { .. }));
+    let app = json!({ "client_secret": "sandbox-secret", "webhook_secret_token": "made-up-token" });
+    let put = world
+        .http
+        .put(format!("{}/v2/zoom-apps/sandbox-app", world.api));
+    let put = put.header("x-meeting-baas-api-key", &key).json(&app);
+    assert_eq!(put.send().await.unwrap().status(), 200);
+    let session = json!({ "name": "n", "client_id": "c", "client_secret": "s" });
+    let (status, _) = world
+        .post("/v2/zoom-connect-sessions", &key, &session)
+        .await;
+    assert_eq!(status, 201);
+    let world = world.change_key().await;
+
+    let (code, document, _) = world
+        .rewrap(world.variable("AWS_ENDPOINT_URL_KMS"), "")
+        .await;
+
+    assert_eq!(
+        (code, &document["moved"], &document["left"]),
+        (0, &json!(4), &json!(0))
+    );
+    let new = world.variable("ENVELOPE_KEY_ID");
+    let (mut kinds, mut stashes) = (BTreeSet::new(), 0);
+    for row in world.rows().await {
+        let id = row["secret_id"].as_s().unwrap().clone();
+        kinds.insert(id.split('#').next().unwrap().to_owned());
+        assert_eq!(row["kid"].as_s().unwrap(), new, "{id}");
+        if let Some(kid) = row.get("alt_kid") {
+            assert_eq!(kid.as_s().unwrap(), new, "{id}");
+            stashes += 1;
+        }
+    }
+    assert_eq!((kinds.len(), stashes), (4, 1));
+    // What is under the keys is what it was, each in its own place.
+    let row = world.secrets().grant(stashed.grant).await.unwrap();
+    let binding = Binding {
+        team: "acme".parse().unwrap(),
+        secret: SecretId::Grant(stashed.grant),
+    };
+    for sealed in [row.sealed.unwrap(), row.stash.unwrap()] {
+        world.envelope().open(&binding, &sealed).await.unwrap();
+    }
 }
