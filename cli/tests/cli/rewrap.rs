@@ -435,17 +435,17 @@ async fn stashed_pairs_webhook_secrets_and_connect_sessions_move_too() {
         (0, &json!(4), &json!(0))
     );
     let new = world.variable("ENVELOPE_KEY_ID");
-    let (mut kinds, mut stashes) = (BTreeSet::new(), 0);
+    let (mut kinds, mut seconds) = (BTreeSet::new(), 0);
     for row in world.rows().await {
         let id = row["secret_id"].as_s().unwrap().clone();
         kinds.insert(id.split('#').next().unwrap().to_owned());
         assert_eq!(row["kid"].as_s().unwrap(), new, "{id}");
         if let Some(kid) = row.get("alt_kid") {
             assert_eq!(kid.as_s().unwrap(), new, "{id}");
-            stashes += 1;
+            seconds += 1;
         }
     }
-    assert_eq!((kinds.len(), stashes), (4, 1));
+    assert_eq!((kinds.len(), seconds), (4, 1));
     // What is under the keys is what it was, each in its own place.
     let row = world.secrets().grant(stashed.grant).await.unwrap();
     let binding = Binding {
