@@ -24,7 +24,7 @@ const PASSES: usize = 5;
 
 /// Have the current KMS key wrap what another one wrapped, while traffic runs
 ///
-/// First deploy with the new key (parameter `EnvelopeKeyArns`), so that nothing new is wrapped by the old one. Stopped
+/// First deploy with the new key (parameters `EnvelopeKeyArn`, `PreviousEnvelopeKeyArn`), so that nothing new is wrapped by the old one. Stopped
 /// at any moment, run it again: it goes on where it stopped. It is done when it says that 0 rows are left.
 #[derive(Debug, Args)]
 pub(crate) struct Rewrap {

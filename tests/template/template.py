@@ -28,9 +28,11 @@ def _intrinsic(loader, tag, node):
     match tag:
         case "Ref" | "GetAtt":
             return value
-        # The key that seals, or all that open: the stack's own, or those that a parameter names.
-        case "If" if value[0] == "HasEnvelopeKeys":
-            return "EnvelopeKeys" if value[1] == "EnvelopeKeyArns" else "SealingKey"
+        # The key that seals, the stack's own or another; and while it is being changed, the one before.
+        case "If" if value[0] == "HasEnvelopeKey":
+            return "SealingKey"
+        case "If" if value[0] == "HasPreviousEnvelopeKey":
+            return "PreviousKey"
         case "Sub":
             return re.sub(r"\$\{([^}]+)\}", r"\1", value)
         case _:

@@ -100,9 +100,9 @@ def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
             if any(action.startswith("kms:") for action in statement.actions):
                 found += 1
                 equals = statement.condition["StringEquals"]
-                # One key seals; where the key is being changed, several open.
-                key = "SealingKey" if "kms:GenerateDataKey" in statement.actions else "EnvelopeKeys"
-                assert statement.resources == (key,), statement
+                # One key seals; while the key is being changed, the one before it still opens.
+                keys = ("SealingKey",) if "kms:GenerateDataKey" in statement.actions else ("SealingKey", "PreviousKey")
+                assert statement.resources == keys, statement
                 assert equals["kms:EncryptionContext:app"] == "zoom-credentials", statement
                 assert many(equals["kms:EncryptionContext:purpose"]), statement
     assert found
@@ -162,7 +162,7 @@ def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template
     wrapped = (ROOT / "shared/src/stores/wrapped.rs").read_text()
     (asked,) = re.findall(r'projection_expression\("([^"]+)"\)', wrapped)
     assert asked.split(", ") == rows.condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
-    assert (move.actions, move.resources) == (moves.actions, ("EnvelopeKeys",))
+    assert (move.actions, move.resources) == (moves.actions, ("SealingKey", "PreviousKey"))
     assert move.condition == {"StringEquals": moves.condition["StringEquals"]}
     assert (look.actions, look.resources) == (("kms:DescribeKey",), ("SealingKey",))
     assert find.actions == ("cloudformation:DescribeStacks",)
