@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::connect::{BrowserKey, LinkToken, ReturnOrigin, ReturnUrl, SessionId, State};
 use shared::stores::Settings;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
-use crate::proxy::{Fault, Service};
+use crate::proxy::{Fault, Rule, Service};
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, Caller, Item, REDIRECT_URI, World, ada, an_app, attribute,
     id_of, send, test_app, with,
@@ -1131,6 +1132,57 @@ async fn what_was_deleted_or_changed_meanwhile_is_not_connected() {
         );
     }
     assert_eq!(world.exchanges(), 0);
+}
+
+/// Once a commit is held back: Zoom tells no profile any more, and no table can be read. Then lets the commit be heard.
+pub(crate) async fn nothing_after_the_commit(world: &World, bell: &Notify) {
+    world.wire.stalled().await;
+    let down = |status| Fault::Answer(status, "{}".to_owned());
+    for (service, operation, status) in [
+        (Service::Zoom, "/v2/users/me", StatusCode::BAD_GATEWAY),
+        (
+            Service::DynamoDb,
+            "GetItem",
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ),
+    ] {
+        world.wire.inject(Rule {
+            service: Some(service),
+            operation: Some(operation),
+            nth: None,
+            fault: down(status),
+        });
+    }
+    bell.notify_one();
+}
+
+#[tokio::test]
+async fn what_was_committed_is_said_though_nothing_can_be_read_after_it() {
+    let world = world().await;
+    let id = world.given_user("bot").await;
+    for return_url in [None, Some(format!("{ORIGIN}/"))] {
+        let asked = with(
+            json!({ "credential_id": id }),
+            json!({ "return_url": return_url }),
+        );
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some("ada")).await;
+        let bell = world.wire.hold(Service::DynamoDb, "TransactWriteItems");
+        let (page, ()) = tokio::join!(browser.open(&back), nothing_after_the_commit(&world, &bell));
+        world.wire.heal();
+        match return_url {
+            None => page.expect(200, "Zoom is connected"),
+            Some(url) => assert_eq!(
+                page.location().as_str(),
+                format!("{url}?session_id={}&credential_id={id}", session.id)
+            ),
+        }
+        assert_eq!(
+            standing(&world, &session).await,
+            ("connected".to_owned(), Value::Null, true)
+        );
+    }
 }
 
 // ---- crashes

@@ -122,6 +122,22 @@ pub struct Stored {
     pub purge_at: Option<Timestamp>,
 }
 
+impl Stored {
+    /// As it is after these changes, if nobody else changes it meanwhile.
+    pub(super) fn changed(&self, changes: &Changes, at: Timestamp) -> Self {
+        let mut changed = self.clone();
+        if let Some(name) = &changes.name {
+            changed.credential.name = name.clone();
+        }
+        if let Some(extra) = &changes.extra {
+            changed.credential.extra = extra.clone().into_extra();
+        }
+        changed.credential.updated_at = at;
+        changed.version += 1;
+        changed
+    }
+}
+
 impl TryFrom<Row> for Stored {
     type Error = Error;
 
