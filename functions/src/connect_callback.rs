@@ -307,14 +307,19 @@ async fn app_key(
 
 /// Back to the team's site with the credential's id, or to a page that says who is connected.
 fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Reply {
-    if let Some(url) = session.made_for.return_url.as_ref() {
-        return pages::see_other(&url.with(session.id, "credential_id", &id.to_string()));
-    }
     let credential = stored.map(|stored| &stored.credential);
+    let is_another = credential.and_then(|it| session.user_changed(it)) == Some(true);
+    if let Some(url) = session.made_for.return_url.as_ref() {
+        let id = id.to_string();
+        let mut outcome = vec![("credential_id", id.as_str())];
+        outcome.extend(is_another.then_some(("user_changed", "true")));
+        return pages::see_other(&url.with(session.id, &outcome));
+    }
     let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
     pages::ok(&Connected {
         label: session.made_for.label.as_str(),
         user: name.map(String::as_str),
+        is_another,
         note: credential.and_then(|it| it.last_error_message.as_deref()),
     })
 }
@@ -324,7 +329,7 @@ fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
     let url = session.made_for.return_url.as_ref();
     request.trail().turned_away.get_or_init(|| TurnedAway {
         failure,
-        to: url.map(|url| url.with(session.id, "error", failure.as_str())),
+        to: url.map(|url| url.with(session.id, &[("error", failure.as_str())])),
         again_until: session.made_for.ends_at,
     });
     refused(if failure == Failure::Expired {

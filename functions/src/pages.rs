@@ -34,6 +34,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Connected<'a> {
     pub(crate) label: &'a str,
     pub(crate) user: Option<&'a str>,
+    /// Whether it is not the user whom the credential had.
+    pub(crate) is_another: bool,
     pub(crate) note: Option<&'a str>,
 }
 

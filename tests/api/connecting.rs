@@ -313,7 +313,7 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     };
     let pending = look(&world, &session).await;
     let expected = json!({
-        "session_id": session.id, "status": "pending", "credential_id": null, "error": null,
+        "session_id": session.id, "status": "pending", "credential_id": null, "user_changed": null, "error": null,
         "created_at": pending["created_at"], "expires_at": made["expires_at"], "finished_at": null,
     });
     assert_eq!(pending, expected);
@@ -645,6 +645,109 @@ async fn a_missing_scope_is_said_on_the_page_and_the_grant_is_kept() {
         standing(&world, &session).await,
         ("connected".to_owned(), Value::Null, true)
     );
+}
+
+// ---- who came
+
+/// Whether a session says that another user came than the one whom the credential had.
+async fn user_changed(world: &World, session: &Session) -> Value {
+    look(world, session).await["user_changed"].clone()
+}
+
+const ANOTHER: &str = "This is another Zoom account than before";
+
+#[tokio::test]
+async fn another_user_who_connects_in_place_of_the_first_is_told_of() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    for (user, is_another) in [("ada", false), ("grace", true), ("ada", true)] {
+        let session = begin(&world, &json!({ "credential_id": id })).await;
+        assert_eq!(user_changed(&world, &session).await, Value::Null);
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some(user)).await;
+        // And again, for whoever reloads.
+        for _ in 0..2 {
+            let page = browser.open(&back).await;
+            page.expect(200, "Zoom is connected");
+            assert_eq!(page.text.contains(ANOTHER), is_another, "{user}");
+            let named = ["Ada Lovelace", "grace@example.test"].map(|it| page.text.contains(it));
+            assert_eq!(named, [user == "ada", user == "grace"]);
+        }
+        assert_eq!(user_changed(&world, &session).await, json!(is_another));
+        let credential = world.acme.get(&id).await.expect(200);
+        assert_eq!(credential["zoom_user_id"], user);
+    }
+}
+
+#[tokio::test]
+async fn the_teams_site_is_told_that_another_user_came() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    let asked = json!({ "credential_id": id, "return_url": format!("{ORIGIN}/") });
+    for (user, told) in [("ada", ""), ("grace", "&user_changed=true")] {
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let location = browser.connect(&session, user).await.location();
+        let expected = format!(
+            "{ORIGIN}/?session_id={}&credential_id={id}{told}",
+            session.id
+        );
+        assert_eq!(location.as_str(), expected);
+    }
+}
+
+#[tokio::test]
+async fn whether_the_user_is_another_is_null_as_long_as_one_of_the_two_is_unknown() {
+    let world = world().await;
+    world.register_grace();
+    let user = world.given_user("bot").await;
+    let session = begin(&world, &json!({ "credential_id": user })).await;
+    let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
+    world
+        .wire
+        .inject_once(Service::Zoom, "/v2/users/me", down.clone());
+    let page = Browser::new(&world).connect(&session, "grace").await;
+    page.expect(200, "Zoom is connected");
+    assert!(!page.text.contains(ANOTHER));
+    assert_eq!(user_changed(&world, &session).await, Value::Null);
+    // A session that is made now has nothing to compare with, then or later.
+    let later = begin(&world, &json!({ "credential_id": user })).await;
+    world.acme.check(&user).await.expect(200);
+    assert_eq!(user_changed(&world, &session).await, json!(true));
+    Browser::new(&world)
+        .connect(&later, "ada")
+        .await
+        .expect(200, "Zoom is connected");
+    assert_eq!(user_changed(&world, &later).await, Value::Null);
+    world.acme.delete(&user).await.expect(200);
+    assert_eq!(user_changed(&world, &session).await, Value::Null);
+
+    // Nobody was there before.
+    let app = world.given_app("app").await;
+    for asked in [body(), json!({ "credential_id": app })] {
+        let session = begin(&world, &asked).await;
+        Browser::new(&world)
+            .connect(&session, "ada")
+            .await
+            .expect(200, "Zoom is connected");
+        assert_eq!(user_changed(&world, &session).await, Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn the_row_of_a_session_does_not_name_the_user_whom_it_expects() {
+    let world = world().await;
+    world.zoom.register_user(User {
+        id: "a-zoom-user-id".to_owned(),
+        ..ada()
+    });
+    let id = world.given_user_of("a-zoom-user-id").await;
+    let session = begin(&world, &json!({ "credential_id": id, "name": "bot" })).await;
+    let row = session_row(&world, &session).await;
+    assert_eq!(attribute(&row, "known_user").len(), 64);
+    assert!(!format!("{row:?}").contains("a-zoom-user-id"));
 }
 
 // ---- what is looked at changes nothing
@@ -1460,8 +1563,7 @@ async fn users_are_sent_back_to_allowed_origins_and_nowhere_else() {
     const UNFIT: &str =
         "body/return_url must be an https URL without user and fragment; http only for localhost";
     const NONE: &str = "body/return_url must match format \"uri\"";
-    const OURS: &str =
-        "body/return_url must NOT have session_id, credential_id or error in its query";
+    const OURS: &str = "body/return_url must NOT have session_id, credential_id, user_changed or error in its query";
     let world = world().await;
     let cases = [
         ("https://evil.example", FOREIGN),
@@ -1494,6 +1596,7 @@ async fn users_are_sent_back_to_allowed_origins_and_nowhere_else() {
         ("https://app.example.com/\tx", NONE),
         ("https://app.example.com/?error=none", OURS),
         ("https://app.example.com/?credential%5Fid=1", OURS),
+        ("https://app.example.com/?user_changed=false", OURS),
     ];
     for (url, message) in cases {
         let answer = post(&world.acme, &with(body(), json!({ "return_url": url }))).await;
@@ -1714,7 +1817,7 @@ proptest! {
     #[test]
     fn a_url_that_is_taken_leads_to_the_host_it_was_compared_by(text in "https?://[a-z@:/\\\\.?#%0-9]{0,40}") {
         if let Ok(url) = ReturnUrl::try_from(text) {
-            let sent: Url = url.with(SessionId::generate(), "error", "expired").parse().unwrap();
+            let sent: Url = url.with(SessionId::generate(), &[("error", "expired")]).parse().unwrap();
             prop_assert_eq!(sent.host_str().unwrap(), url.host());
             prop_assert_eq!(sent.fragment(), None);
             prop_assert!(sent.query_pairs().any(|(name, value)| name == "error" && value == "expired"));

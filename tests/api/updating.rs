@@ -64,7 +64,7 @@ impl World {
             .unwrap()
     }
 
-    fn register_grace(&self) {
+    pub(crate) fn register_grace(&self) {
         self.zoom.register_user(User {
             id: "grace".to_owned(),
             email: Some("grace@example.test".to_owned()),

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Requests, key};
-use crate::connect::{BrowserKey, Failure, LinkToken, ReturnUrl, SessionId, State, Status};
-use crate::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
+use crate::connect::{
+    BrowserKey, Failure, KnownUser, LinkToken, ReturnUrl, SessionId, State, Status,
+};
+use crate::credential::{ClientId, Credential, CredentialId, Name, RedirectUri, TeamId};
 use crate::stores::expression::{Built, Update};
 use crate::stores::transaction::Write;
 use crate::stores::{
@@ -58,6 +60,8 @@ pub struct NewSession {
     pub app: SessionApp,
     /// The credential to connect anew; none for a new one.
     pub reconnects: Option<CredentialId>,
+    /// Whose it is, where that is known.
+    pub known_user: Option<KnownUser>,
     /// Where Zoom sends the user.
     pub redirect_uri: RedirectUri,
     /// Where the user goes in the end.
@@ -155,6 +159,14 @@ impl Session {
             Stage::Taken => Some(Failure::Interrupted),
             Stage::Waiting | Stage::Started => self.is_over(now).then_some(Failure::Expired),
         }
+    }
+
+    /// Whether the credential, as it is now, is another Zoom user's than when the session was made. None where there was
+    /// no user, or where one of the two is not known.
+    pub fn user_changed(&self, credential: &Credential) -> Option<bool> {
+        let known = self.made_for.known_user.as_ref()?;
+        let now = credential.zoom_user_id.as_deref()?;
+        Some(*known != KnownUser::of(self.id, now))
     }
 
     /// Whether this is the link to it.
