@@ -317,9 +317,11 @@ fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Re
     }
     let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
     pages::ok(&Connected {
+        team: session.made_for.team.as_str(),
         label: session.made_for.label.as_str(),
         user: name.map(String::as_str),
         is_another,
+        client_id: session.made_for.client_id.as_str(),
         note: credential.and_then(|it| it.last_error_message.as_deref()),
     })
 }

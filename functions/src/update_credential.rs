@@ -310,14 +310,14 @@ impl Writing<'_> {
             let secret = self
                 .secrets
                 .put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
-            let (changed, transaction) = self
+            let (after, transaction) = self
                 .credentials
                 .change_app(self.team, &seen, &client_id, changes)?;
             let transaction = transaction
                 .and(secret)
                 .and_maybe(self.requests.unlock(&held)?);
             match authorization::commit(transaction, self.request, false).await? {
-                Ok(()) => Ok(authorization::as_it_is(self.credentials, self.team, changed).await),
+                Ok(()) => Ok(authorization::as_it_is(self.credentials, self.team, after).await),
                 Err(part) => {
                     // Whoever was first may have deleted it, which is another answer.
                     self.credentials.get(self.team, id).await?;

@@ -322,7 +322,10 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     let page = browser.open(&session.link).await;
     page.expect(200, "Connect your Zoom account");
     assert!(page.text.contains("<html lang=\"en\">"));
-    assert!(page.text.contains("Ada&#39;s bot"));
+    let asks = "The team <strong>acme</strong> asks you to connect a Zoom account for <strong>Ada&#39;s bot</strong>.";
+    assert!(page.text.contains(asks), "{}", page.text);
+    let app = format!("The Zoom app's client ID: {CLIENT_ID}");
+    assert!(page.text.contains(&app));
     let going = browser.press(&session).await;
     going.expect(200, "Going to Zoom");
     let zoom = going.zoom();
@@ -338,7 +341,7 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     page.expect(200, "Zoom is connected");
     assert!(
         page.text.contains(
-            "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong>"
+            "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong> of the team <strong>acme</strong>."
         )
     );
     assert!(!page.text.contains("One thing is missing"));
@@ -404,10 +407,9 @@ async fn a_credential_is_connected_again_in_place() {
 
     let session = begin(&world, &json!({ "credential_id": id })).await;
     let page = Browser::new(&world).open(&session.link).await;
-    assert!(
-        page.text
-            .contains("You were asked to connect <strong>bot</strong> to Zoom again.")
-    );
+    assert!(page.text.contains(
+        "The team <strong>acme</strong> asks you to connect <strong>bot</strong> to Zoom again."
+    ));
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
 
@@ -1698,6 +1700,11 @@ async fn names_are_text_whoever_chose_them() {
         assert!(!page.text.contains("<img"));
     }
     assert_eq!(done.text.matches("&#60;script&#62;").count(), 2);
+
+    let session = begin(&world, &with(body(), json!({ "client_id": evil }))).await;
+    let page = browser.open(&session.link).await;
+    page.expect(200, "Connect your Zoom account");
+    assert_eq!(page.text.matches("&#60;script&#62;").count(), 1);
 }
 
 // ---- secrets

@@ -125,16 +125,16 @@ pub struct Stored {
 impl Stored {
     /// As it is after these changes, if nobody else changes it meanwhile.
     pub(super) fn changed(&self, changes: &Changes, at: Timestamp) -> Self {
-        let mut changed = self.clone();
+        let mut after = self.clone();
         if let Some(name) = &changes.name {
-            changed.credential.name = name.clone();
+            after.credential.name = name.clone();
         }
         if let Some(extra) = &changes.extra {
-            changed.credential.extra = extra.clone().into_extra();
+            after.credential.extra = extra.clone().into_extra();
         }
-        changed.credential.updated_at = at;
-        changed.version += 1;
-        changed
+        after.credential.updated_at = at;
+        after.version += 1;
+        after
     }
 }
 
