@@ -1765,6 +1765,33 @@ async fn the_tables_hold_hashes_of_what_opens_and_seals_the_rest() {
     browser.open(&back).await.expect(200, "Zoom is connected");
 }
 
+#[tokio::test]
+async fn what_only_the_credential_needs_goes_from_the_session_when_it_is_connected() {
+    let world = world().await;
+    let asked = json!({ "extra": { "tenant": "acme" }, "return_url": format!("{ORIGIN}/") });
+    let session = begin(&world, &with(body(), asked)).await;
+    let mut browser = Browser::new(&world);
+    let has = async || {
+        let row = session_row(&world, &session).await;
+        ["name", "extra", "label", "return_url"].map(|it| row.contains_key(it))
+    };
+    // Whoever said no may say yes later.
+    let back = browser.walk(&session, None).await;
+    browser.open(&back).await.location();
+    assert_eq!(has().await, [true; 4]);
+    // Whoever reloads is shown and sent where the first visit was.
+    let back = browser.walk(&session, Some("ada")).await;
+    let location = browser.open(&back).await.location();
+    assert_eq!(has().await, [false, false, true, true]);
+    assert_eq!(browser.open(&back).await.location(), location);
+    let id = look(&world, &session).await["credential_id"].clone();
+    let credential = world.acme.get(id.as_str().unwrap()).await.expect(200);
+    assert_eq!(
+        (&credential["name"], &credential["extra"]),
+        (&json!("Ada's bot"), &json!({ "tenant": "acme" }))
+    );
+}
+
 #[test]
 fn what_is_debugged_tells_no_secret() {
     let id = SessionId::generate();

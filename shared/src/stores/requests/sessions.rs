@@ -336,13 +336,16 @@ impl Requests {
         .await
     }
 
-    /// The write that ends a session well, if it is still ours.
+    /// The write that ends a session well, if it is still ours. What the credential has by then goes: no start follows, and
+    /// a visit that is repeated needs the rest.
     pub fn finish_session(&self, taken: Taken, made: CredentialId) -> Result<Write, Error> {
         let update = Update::new()
             .set("stage", stage(Stage::Connected))
             .set("credential_id", text(&made))
             .set("finished_at", text(&Timestamp::now()))
             .remove("taken_until")
+            .remove("name")
+            .remove("extra")
             .when_equal("taker", text(&taken.taker))
             .build();
         let key = key(&row_id(taken.session));
