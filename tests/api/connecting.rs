@@ -739,6 +739,42 @@ async fn whether_the_user_is_another_is_null_as_long_as_one_of_the_two_is_unknow
 }
 
 #[tokio::test]
+async fn the_tokens_of_a_user_in_whose_place_another_connected_are_destroyed() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    let grant = async || format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+    let adas = grant().await;
+    let session = begin(&world, &json!({ "credential_id": id })).await;
+    let page = Browser::new(&world).connect(&session, "grace").await;
+    page.expect(200, "Zoom is connected");
+    let graces = grant().await;
+    let sealed = world.sealed().await;
+    assert!(sealed.contains(&adas), "until the stream is read");
+    assert!(world.follow_stream().await);
+    assert_eq!(world.sealed().await, [format!("app#{id}"), graces]);
+    // What Ada allowed lives on at Zoom, where it is hers to end.
+    assert!(world.zoom.grants().iter().all(|grant| grant.alive));
+
+    let shown = look(&world, &session).await;
+    let outcome = ["status", "credential_id", "user_changed", "error"].map(|it| shown[it].clone());
+    assert_eq!(
+        outcome,
+        [json!("connected"), json!(id), json!(true), Value::Null]
+    );
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(
+        (&credential["state"], &credential["zoom_user_id"]),
+        (&json!("active"), &json!("grace"))
+    );
+    world.expire_access().await;
+    let minted = world.acme.request(Method::POST, "/v2/zoom-tokens");
+    send(minted.json(&json!({ "credential_id": id, "type": "zak" })))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn the_row_of_a_session_does_not_name_the_user_whom_it_expects() {
     let world = world().await;
     world.zoom.register_user(User {
