@@ -92,17 +92,20 @@ pub async fn handle(
         };
         let mut along = vec![finished];
         along.extend(requests.unlock(&held)?);
-        let stored = plan.carry_out(authorizing, along).await;
-        if let Err(error) = &stored {
-            let failure = failure(error);
-            fail(requests, request, taken, failure).await;
-            turned(request, &session, failure);
+        let error = match plan.carry_out(authorizing, along).await {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(error) => error,
+        };
+        let failure = failure(&error);
+        if fail(requests, request, &session, taken, failure).await {
+            return Ok(None);
         }
-        stored
+        turned(request, &session, failure);
+        Err(error)
     })
     .await?;
     forget(secrets, request, &session).await;
-    connected(&session, id, Some(&stored))
+    connected(&session, id, stored.as_ref())
 }
 
 /// The state and the cookie that the browser brought, if both can be. Reads nothing.
@@ -367,16 +370,31 @@ fn failure(error: &ApiError) -> Failure {
     }
 }
 
-/// Best effort: a session that is taken and not finished is `interrupted` when its time is over.
-async fn fail(requests: &Requests, request: &Request, taken: Taken, failure: Failure) {
-    if let Err(error) = requests.fail_session(taken, failure).await {
-        let (request_id, cause) = (request.id(), chain(&error));
-        tracing::warn!(
-            request_id,
-            cause,
-            "a connect session does not say yet why it failed"
-        );
+/// Says why the session has not ended well, or answers that it has: the commit may have been made though its answer was
+/// lost. Best effort: a session that is taken and not finished is `interrupted` when its time is over.
+async fn fail(
+    requests: &Requests,
+    request: &Request,
+    session: &Session,
+    taken: Taken,
+    failure: Failure,
+) -> bool {
+    let Err(error) = requests.fail_session(taken, failure).await else {
+        return false;
+    };
+    if matches!(error, stores::Error::Conflict)
+        && let Ok(now) = requests.session(session.id).await
+        && now.credential.is_some()
+    {
+        return true;
     }
+    let (request_id, cause) = (request.id(), chain(&error));
+    tracing::warn!(
+        request_id,
+        cause,
+        "a connect session does not say yet why it failed"
+    );
+    false
 }
 
 /// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.

@@ -1326,6 +1326,45 @@ async fn what_was_committed_is_said_though_nothing_can_be_read_after_it() {
     }
 }
 
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_for_good_is_said_all_the_same() {
+    for reconnects in [false, true] {
+        let world = world().await;
+        let asked = if reconnects {
+            json!({ "credential_id": world.given_user("bot").await })
+        } else {
+            body()
+        };
+        let asked = with(asked, json!({ "return_url": format!("{ORIGIN}/") }));
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some("ada")).await;
+        let denied = json!({ "__type": "AccessDeniedException" }).to_string();
+        let denied = Fault::Answer(StatusCode::BAD_REQUEST, denied);
+        // The lock of the credential, if there is one │ the commit, and its repeat.
+        let commit = if reconnects { 2 } else { 1 };
+        for (nth, fault) in [(commit, Fault::DropAfter), (commit + 1, denied)] {
+            world.wire.inject(Rule {
+                service: Some(Service::DynamoDb),
+                operation: Some("TransactWriteItems"),
+                nth: Some(nth),
+                fault,
+            });
+        }
+        let location = browser.open(&back).await.location();
+        world.wire.heal();
+        let id = look(&world, &session).await["credential_id"].clone();
+        let expected = format!(
+            "{ORIGIN}/?session_id={}&credential_id={}",
+            session.id,
+            id.as_str().unwrap()
+        );
+        assert_eq!(location.as_str(), expected);
+        assert_eq!(sealed_sessions(&world).await, 0);
+        assert!(!world.is_running().await);
+    }
+}
+
 // ---- crashes
 
 /// A callback as a function that can be killed. What it answers is its status.
