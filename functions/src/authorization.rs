@@ -232,21 +232,20 @@ impl Authorizing<'_> {
             .secrets
             .insert_grant(grant.id, &grant.seal(self.team, id, new.key)?)?;
         let mut seen = seen;
-        loop {
-            let transaction = self
-                .credentials
-                .reauthorize(
-                    self.team,
-                    &seen,
-                    new_app,
-                    &grant.authorized(),
-                    changes.clone(),
-                )?
+        let committed = loop {
+            let (stored, transaction) = self.credentials.reauthorize(
+                self.team,
+                &seen,
+                new_app,
+                &grant.authorized(),
+                changes.clone(),
+            )?;
+            let transaction = transaction
                 .and(tokens.clone())
                 .and_maybe(secret.clone())
                 .and_all(along.clone());
             match commit(transaction, self.request, true).await? {
-                Ok(()) => break,
+                Ok(()) => break stored,
                 // Pointed at another grant meanwhile, by a sibling's authorization: ours is as new, and the
                 // lock says that no other of this credential runs.
                 Err(Part::Credential) => {
@@ -255,15 +254,26 @@ impl Authorizing<'_> {
                 }
                 Err(part) => return Err(part.into()),
             }
-        }
+        };
 
         let (credentials, client_id) = (self.credentials, &app.client_id);
         let unread = grant.unread(self.team, client_id, id);
         match unread.complete(credentials, self.zoom, self.request).await {
             Some(updated) => Ok(updated),
-            None => Ok(credentials.get(self.team, id).await?),
+            None => Ok(as_it_is(credentials, self.team, committed).await),
         }
     }
+}
+
+/// A credential as it is after a commit; as it was `committed`, where that cannot be read: what has happened is no
+/// failure any more.
+pub(crate) async fn as_it_is(
+    credentials: &Credentials,
+    team: &TeamId,
+    committed: Stored,
+) -> Stored {
+    let id = committed.credential.credential_id;
+    credentials.get(team, id).await.unwrap_or(committed)
 }
 
 /// What is seen now, if the tokens just obtained still fit it: they are of the app that was seen, unless a

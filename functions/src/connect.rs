@@ -50,9 +50,11 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
 
     if !starts {
         return pages::ok(&Ask {
+            team: session.made_for.team.as_str(),
             label: session.made_for.label.as_str(),
             is_reconnect: session.made_for.reconnects.is_some(),
             return_host: session.made_for.return_url.as_ref().map(ReturnUrl::host),
+            client_id: session.made_for.client_id.as_str(),
             until: pages::clock(session.made_for.ends_at),
         });
     }

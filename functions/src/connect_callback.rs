@@ -92,17 +92,20 @@ pub async fn handle(
         };
         let mut along = vec![finished];
         along.extend(requests.unlock(&held)?);
-        let stored = plan.carry_out(authorizing, along).await;
-        if let Err(error) = &stored {
-            let failure = failure(error);
-            fail(requests, request, taken, failure).await;
-            turned(request, &session, failure);
+        let error = match plan.carry_out(authorizing, along).await {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(error) => error,
+        };
+        let failure = failure(&error);
+        if fail(requests, request, &session, taken, failure).await {
+            return Ok(None);
         }
-        stored
+        turned(request, &session, failure);
+        Err(error)
     })
     .await?;
     forget(secrets, request, &session).await;
-    connected(&session, id, Some(&stored))
+    connected(&session, id, stored.as_ref())
 }
 
 /// The state and the cookie that the browser brought, if both can be. Reads nothing.
@@ -307,14 +310,21 @@ async fn app_key(
 
 /// Back to the team's site with the credential's id, or to a page that says who is connected.
 fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Reply {
-    if let Some(url) = session.made_for.return_url.as_ref() {
-        return pages::see_other(&url.with(session.id, "credential_id", &id.to_string()));
-    }
     let credential = stored.map(|stored| &stored.credential);
+    let is_another = credential.and_then(|it| session.user_changed(it)) == Some(true);
+    if let Some(url) = session.made_for.return_url.as_ref() {
+        let id = id.to_string();
+        let mut outcome = vec![("credential_id", id.as_str())];
+        outcome.extend(is_another.then_some(("user_changed", "true")));
+        return pages::see_other(&url.with(session.id, &outcome));
+    }
     let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
     pages::ok(&Connected {
+        team: session.made_for.team.as_str(),
         label: session.made_for.label.as_str(),
         user: name.map(String::as_str),
+        is_another,
+        client_id: session.made_for.client_id.as_str(),
         note: credential.and_then(|it| it.last_error_message.as_deref()),
     })
 }
@@ -324,7 +334,7 @@ fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
     let url = session.made_for.return_url.as_ref();
     request.trail().turned_away.get_or_init(|| TurnedAway {
         failure,
-        to: url.map(|url| url.with(session.id, "error", failure.as_str())),
+        to: url.map(|url| url.with(session.id, &[("error", failure.as_str())])),
         again_until: session.made_for.ends_at,
     });
     refused(if failure == Failure::Expired {
@@ -360,16 +370,31 @@ fn failure(error: &ApiError) -> Failure {
     }
 }
 
-/// Best effort: a session that is taken and not finished is `interrupted` when its time is over.
-async fn fail(requests: &Requests, request: &Request, taken: Taken, failure: Failure) {
-    if let Err(error) = requests.fail_session(taken, failure).await {
-        let (request_id, cause) = (request.id(), chain(&error));
-        tracing::warn!(
-            request_id,
-            cause,
-            "a connect session does not say yet why it failed"
-        );
+/// Says why the session has not ended well, or answers that it has: the commit may have been made though its answer was
+/// lost. Best effort: a session that is taken and not finished is `interrupted` when its time is over.
+async fn fail(
+    requests: &Requests,
+    request: &Request,
+    session: &Session,
+    taken: Taken,
+    failure: Failure,
+) -> bool {
+    let Err(error) = requests.fail_session(taken, failure).await else {
+        return false;
+    };
+    if matches!(error, stores::Error::Conflict)
+        && let Ok(now) = requests.session(session.id).await
+        && now.credential.is_some()
+    {
+        return true;
     }
+    let (request_id, cause) = (request.id(), chain(&error));
+    tracing::warn!(
+        request_id,
+        cause,
+        "a connect session does not say yet why it failed"
+    );
+    false
 }
 
 /// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.

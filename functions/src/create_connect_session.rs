@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
-use shared::connect::{LinkToken, ReturnUrl, SessionId};
+use shared::connect::{KnownUser, LinkToken, ReturnUrl, SessionId};
 use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
@@ -217,6 +217,10 @@ pub async fn handle(
         (App::Of(of), Some(stored)) => (SessionApp::Of(of), stored.client_id.clone(), None),
         (App::Of(_), None) => return Err(ApiError::CredentialNotFound),
     };
+    let known = named.as_ref().filter(|_| input.reconnects.is_some());
+    let known_user = known
+        .and_then(|stored| stored.credential.zoom_user_id.as_deref())
+        .map(|user| KnownUser::of(id, user));
     let label = match (&input.name, named) {
         (Some(name), _) => name.clone(),
         (None, Some(stored)) => stored.credential.name,
@@ -230,6 +234,7 @@ pub async fn handle(
         client_id,
         app,
         reconnects: input.reconnects,
+        known_user,
         redirect_uri: RedirectUri::try_from(redirect_uri.clone())
             .map_err(|rule| ApiError::Internal(rule.into()))?,
         return_url: input.return_url,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::connect::{Failure, SessionId, Status};
 use shared::credential::CredentialId;
-use shared::stores::{self, Keys, Requests, Session};
+use shared::stores::{self, Credentials, Keys, Requests, Session};
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
@@ -27,6 +27,10 @@ pub struct ConnectSession {
     /// The credential that was connected.
     #[schema(value_type = Option<String>, format = "uuid", required = true)]
     credential_id: Option<CredentialId>,
+    /// Whether the credential is another Zoom user's now than when the session was made. Null where it was nobody's
+    /// then, and where one of the two is not known.
+    #[schema(required = true)]
+    user_changed: Option<bool>,
     /// Why it failed or expired.
     #[schema(required = true)]
     error: Option<Failure>,
@@ -41,13 +45,14 @@ pub struct ConnectSession {
     finished_at: Option<Timestamp>,
 }
 
-impl From<Session> for ConnectSession {
-    fn from(session: Session) -> Self {
+impl ConnectSession {
+    fn new(session: &Session, user_changed: Option<bool>) -> Self {
         let now = Timestamp::now();
         Self {
             session_id: session.id,
             status: session.status(now),
             credential_id: session.credential,
+            user_changed,
             error: session.failure(now),
             created_at: session.id.created_at(),
             expires_at: session.made_for.ends_at,
@@ -73,7 +78,12 @@ impl From<Session> for ConnectSession {
         MissingError,
     )
 )]
-pub async fn handle(keys: &Keys, requests: &Requests, request: &Request) -> Reply {
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    request: &Request,
+) -> Reply {
     let key = access::api_key(request)?;
     let id = request.session_id();
     let (verified, session) = tokio::join!(access::verify(keys, &key, request), async {
@@ -87,5 +97,22 @@ pub async fn handle(keys: &Keys, requests: &Requests, request: &Request) -> Repl
     if session.made_for.team != *key.team() {
         return Err(ApiError::ConnectSessionNotFound);
     }
-    reply::ok(ConnectSession::from(session))
+    let user_changed = user_changed(credentials, &session).await?;
+    reply::ok(ConnectSession::new(&session, user_changed))
+}
+
+/// Reads whose the credential is, where there is something to compare that with.
+async fn user_changed(
+    credentials: &Credentials,
+    session: &Session,
+) -> Result<Option<bool>, ApiError> {
+    let team = &session.made_for.team;
+    let Some((id, _)) = session.credential.zip(session.made_for.known_user.as_ref()) else {
+        return Ok(None);
+    };
+    match credentials.get(team, id).await {
+        Ok(stored) => Ok(session.user_changed(&stored.credential)),
+        Err(stores::Error::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

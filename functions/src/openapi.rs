@@ -219,8 +219,9 @@ pub(crate) struct CreateConnectSession {
     credential_id: Option<String>,
     /// The owner's own JSON object; with `credential_id` it replaces, and null clears.
     extra: Option<HashMap<String, Value>>,
-    /// Where the user goes in the end, with `session_id` and `credential_id` or `error` in the query. Of an origin that the
-    /// operator has allowed the team; without one, a page says how it ended.
+    /// Where the user goes in the end, with `session_id` and `credential_id` or `error` in the query; with `user_changed`
+    /// beside `credential_id` where another Zoom user came. Of an origin that the operator has allowed the team; without
+    /// one, a page says how it ended.
     #[schema(format = "uri", max_length = 2000)]
     return_url: Option<String>,
 }

@@ -22,9 +22,12 @@ const RELOAD: u32 = 3;
 #[derive(Template)]
 #[template(path = "connect/ask.html")]
 pub(crate) struct Ask<'a> {
+    /// Who asks: the operator named it, and nobody who makes links.
+    pub(crate) team: &'a str,
     pub(crate) label: &'a str,
     pub(crate) is_reconnect: bool,
     pub(crate) return_host: Option<&'a str>,
+    pub(crate) client_id: &'a str,
     pub(crate) until: String,
 }
 
@@ -32,8 +35,12 @@ pub(crate) struct Ask<'a> {
 #[derive(Template)]
 #[template(path = "connect/connected.html")]
 pub(crate) struct Connected<'a> {
+    pub(crate) team: &'a str,
     pub(crate) label: &'a str,
     pub(crate) user: Option<&'a str>,
+    /// Whether it is not the user whom the credential had.
+    pub(crate) is_another: bool,
+    pub(crate) client_id: &'a str,
     pub(crate) note: Option<&'a str>,
 }
 

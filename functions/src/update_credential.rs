@@ -310,14 +310,20 @@ impl Writing<'_> {
             let secret = self
                 .secrets
                 .put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
-            let transaction = self
+            let (after, transaction) = self
                 .credentials
-                .change_app(self.team, &seen, &client_id, changes)?
+                .change_app(self.team, &seen, &client_id, changes)?;
+            let transaction = transaction
                 .and(secret)
                 .and_maybe(self.requests.unlock(&held)?);
-            let committed = authorization::commit(transaction, self.request, false).await?;
-            let updated = self.credentials.get(self.team, id).await?;
-            Ok(committed.map(|()| updated)?)
+            match authorization::commit(transaction, self.request, false).await? {
+                Ok(()) => Ok(authorization::as_it_is(self.credentials, self.team, after).await),
+                Err(part) => {
+                    // Whoever was first may have deleted it, which is another answer.
+                    self.credentials.get(self.team, id).await?;
+                    Err(part.into())
+                }
+            }
         })
         .await
     }

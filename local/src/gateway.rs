@@ -485,7 +485,7 @@ impl Gateway {
                 envelope,
                 Some(public)
             ),
-            Function::GetConnectSession => run!(get_connect_session, keys, requests),
+            Function::GetConnectSession => run!(get_connect_session, keys, requests, credentials),
             Function::Connect => run!(connect, requests, &zoom.consent_page()),
             Function::ConnectCallback => run!(
                 connect_callback,

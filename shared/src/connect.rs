@@ -176,6 +176,20 @@ impl fmt::Debug for BrowserKey {
     }
 }
 
+/// Stands for the Zoom user of a credential in the row of a session that is to connect it again: a hash that no other
+/// session has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnownUser(String);
+
+impl KnownUser {
+    /// The user with Zoom's id `zoom_user_id`.
+    pub fn of(session: SessionId, zoom_user_id: &str) -> Self {
+        let text = format!("{session}{zoom_user_id}");
+        Self(hex(digest(&SHA256, text.as_bytes()).as_ref()))
+    }
+}
+
 fn random() -> Result<Zeroizing<[u8; RANDOM_BYTES]>, NoRandomness> {
     let mut random = Zeroizing::new([0_u8; RANDOM_BYTES]);
     SystemRandom::new()
@@ -293,7 +307,7 @@ pub struct ReturnUrl(Url);
 
 impl ReturnUrl {
     /// What the outcome is told in.
-    const OURS: [&str; 3] = ["session_id", "credential_id", "error"];
+    const OURS: [&str; 4] = ["session_id", "credential_id", "user_changed", "error"];
 
     /// Whether it is of one of these origins.
     pub fn is_of(&self, origins: &[ReturnOrigin]) -> bool {
@@ -312,11 +326,11 @@ impl ReturnUrl {
     }
 
     /// The URL with an outcome in its query.
-    pub fn with(&self, session: SessionId, name: &str, value: &str) -> String {
+    pub fn with(&self, session: SessionId, outcome: &[(&str, &str)]) -> String {
         let mut url = self.0.clone();
         url.query_pairs_mut()
             .append_pair("session_id", &session.to_string())
-            .append_pair(name, value);
+            .extend_pairs(outcome);
         url.into()
     }
 }
@@ -343,7 +357,7 @@ impl TryFrom<String> for ReturnUrl {
             .any(|(name, _)| Self::OURS.contains(&&*name))
         {
             return Err(Invalid(
-                "must NOT have session_id, credential_id or error in its query",
+                "must NOT have session_id, credential_id, user_changed or error in its query",
             ));
         }
         Ok(Self(url))

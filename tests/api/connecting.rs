@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::connect::{BrowserKey, LinkToken, ReturnOrigin, ReturnUrl, SessionId, State};
 use shared::stores::Settings;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
-use crate::proxy::{Fault, Service};
+use crate::proxy::{Fault, Rule, Service};
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, Caller, Item, REDIRECT_URI, World, ada, an_app, attribute,
     id_of, send, test_app, with,
@@ -312,7 +313,7 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     };
     let pending = look(&world, &session).await;
     let expected = json!({
-        "session_id": session.id, "status": "pending", "credential_id": null, "error": null,
+        "session_id": session.id, "status": "pending", "credential_id": null, "user_changed": null, "error": null,
         "created_at": pending["created_at"], "expires_at": made["expires_at"], "finished_at": null,
     });
     assert_eq!(pending, expected);
@@ -321,7 +322,10 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     let page = browser.open(&session.link).await;
     page.expect(200, "Connect your Zoom account");
     assert!(page.text.contains("<html lang=\"en\">"));
-    assert!(page.text.contains("Ada&#39;s bot"));
+    let asks = "The team <strong>acme</strong> asks you to connect a Zoom account for <strong>Ada&#39;s bot</strong>.";
+    assert!(page.text.contains(asks), "{}", page.text);
+    let app = format!("The Zoom app's client ID: {CLIENT_ID}");
+    assert!(page.text.contains(&app));
     let going = browser.press(&session).await;
     going.expect(200, "Going to Zoom");
     let zoom = going.zoom();
@@ -337,7 +341,7 @@ async fn a_user_connects_and_the_team_has_a_credential_that_mints() {
     page.expect(200, "Zoom is connected");
     assert!(
         page.text.contains(
-            "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong>"
+            "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong> of the team <strong>acme</strong>."
         )
     );
     assert!(!page.text.contains("One thing is missing"));
@@ -403,10 +407,9 @@ async fn a_credential_is_connected_again_in_place() {
 
     let session = begin(&world, &json!({ "credential_id": id })).await;
     let page = Browser::new(&world).open(&session.link).await;
-    assert!(
-        page.text
-            .contains("You were asked to connect <strong>bot</strong> to Zoom again.")
-    );
+    assert!(page.text.contains(
+        "The team <strong>acme</strong> asks you to connect <strong>bot</strong> to Zoom again."
+    ));
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
 
@@ -644,6 +647,145 @@ async fn a_missing_scope_is_said_on_the_page_and_the_grant_is_kept() {
         standing(&world, &session).await,
         ("connected".to_owned(), Value::Null, true)
     );
+}
+
+// ---- who came
+
+/// Whether a session says that another user came than the one whom the credential had.
+async fn user_changed(world: &World, session: &Session) -> Value {
+    look(world, session).await["user_changed"].clone()
+}
+
+const ANOTHER: &str = "This is another Zoom account than before";
+
+#[tokio::test]
+async fn another_user_who_connects_in_place_of_the_first_is_told_of() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    for (user, is_another) in [("ada", false), ("grace", true), ("ada", true)] {
+        let session = begin(&world, &json!({ "credential_id": id })).await;
+        assert_eq!(user_changed(&world, &session).await, Value::Null);
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some(user)).await;
+        // And again, for whoever reloads.
+        for _ in 0..2 {
+            let page = browser.open(&back).await;
+            page.expect(200, "Zoom is connected");
+            assert_eq!(page.text.contains(ANOTHER), is_another, "{user}");
+            let named = ["Ada Lovelace", "grace@example.test"].map(|it| page.text.contains(it));
+            assert_eq!(named, [user == "ada", user == "grace"]);
+        }
+        assert_eq!(user_changed(&world, &session).await, json!(is_another));
+        let credential = world.acme.get(&id).await.expect(200);
+        assert_eq!(credential["zoom_user_id"], user);
+    }
+}
+
+#[tokio::test]
+async fn the_teams_site_is_told_that_another_user_came() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    let asked = json!({ "credential_id": id, "return_url": format!("{ORIGIN}/") });
+    for (user, told) in [("ada", ""), ("grace", "&user_changed=true")] {
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let location = browser.connect(&session, user).await.location();
+        let expected = format!(
+            "{ORIGIN}/?session_id={}&credential_id={id}{told}",
+            session.id
+        );
+        assert_eq!(location.as_str(), expected);
+    }
+}
+
+#[tokio::test]
+async fn whether_the_user_is_another_is_null_as_long_as_one_of_the_two_is_unknown() {
+    let world = world().await;
+    world.register_grace();
+    let user = world.given_user("bot").await;
+    let session = begin(&world, &json!({ "credential_id": user })).await;
+    let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
+    world
+        .wire
+        .inject_once(Service::Zoom, "/v2/users/me", down.clone());
+    let page = Browser::new(&world).connect(&session, "grace").await;
+    page.expect(200, "Zoom is connected");
+    assert!(!page.text.contains(ANOTHER));
+    assert_eq!(user_changed(&world, &session).await, Value::Null);
+    // A session that is made now has nothing to compare with, then or later.
+    let later = begin(&world, &json!({ "credential_id": user })).await;
+    world.acme.check(&user).await.expect(200);
+    assert_eq!(user_changed(&world, &session).await, json!(true));
+    Browser::new(&world)
+        .connect(&later, "ada")
+        .await
+        .expect(200, "Zoom is connected");
+    assert_eq!(user_changed(&world, &later).await, Value::Null);
+    world.acme.delete(&user).await.expect(200);
+    assert_eq!(user_changed(&world, &session).await, Value::Null);
+
+    // Nobody was there before.
+    let app = world.given_app("app").await;
+    for asked in [body(), json!({ "credential_id": app })] {
+        let session = begin(&world, &asked).await;
+        Browser::new(&world)
+            .connect(&session, "ada")
+            .await
+            .expect(200, "Zoom is connected");
+        assert_eq!(user_changed(&world, &session).await, Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_user_in_whose_place_another_connected_are_destroyed() {
+    let world = world().await;
+    world.register_grace();
+    let id = world.given_user("bot").await;
+    let grant = async || format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+    let adas = grant().await;
+    let session = begin(&world, &json!({ "credential_id": id })).await;
+    let page = Browser::new(&world).connect(&session, "grace").await;
+    page.expect(200, "Zoom is connected");
+    let graces = grant().await;
+    let sealed = world.sealed().await;
+    assert!(sealed.contains(&adas), "until the stream is read");
+    assert!(world.follow_stream().await);
+    assert_eq!(world.sealed().await, [format!("app#{id}"), graces]);
+    // What Ada allowed lives on at Zoom, where it is hers to end.
+    assert!(world.zoom.grants().iter().all(|grant| grant.alive));
+
+    let shown = look(&world, &session).await;
+    let outcome = ["status", "credential_id", "user_changed", "error"].map(|it| shown[it].clone());
+    assert_eq!(
+        outcome,
+        [json!("connected"), json!(id), json!(true), Value::Null]
+    );
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(
+        (&credential["state"], &credential["zoom_user_id"]),
+        (&json!("active"), &json!("grace"))
+    );
+    world.expire_access().await;
+    let minted = world.acme.request(Method::POST, "/v2/zoom-tokens");
+    send(minted.json(&json!({ "credential_id": id, "type": "zak" })))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn the_row_of_a_session_does_not_name_the_user_whom_it_expects() {
+    let world = world().await;
+    world.zoom.register_user(User {
+        id: "a-zoom-user-id".to_owned(),
+        ..ada()
+    });
+    let id = world.given_user_of("a-zoom-user-id").await;
+    let session = begin(&world, &json!({ "credential_id": id, "name": "bot" })).await;
+    let row = session_row(&world, &session).await;
+    assert_eq!(attribute(&row, "known_user").len(), 64);
+    assert!(!format!("{row:?}").contains("a-zoom-user-id"));
 }
 
 // ---- what is looked at changes nothing
@@ -1133,6 +1275,96 @@ async fn what_was_deleted_or_changed_meanwhile_is_not_connected() {
     assert_eq!(world.exchanges(), 0);
 }
 
+/// Once a commit is held back: Zoom tells no profile any more, and no table can be read. Then lets the commit be heard.
+pub(crate) async fn nothing_after_the_commit(world: &World, bell: &Notify) {
+    world.wire.stalled().await;
+    let down = |status| Fault::Answer(status, "{}".to_owned());
+    for (service, operation, status) in [
+        (Service::Zoom, "/v2/users/me", StatusCode::BAD_GATEWAY),
+        (
+            Service::DynamoDb,
+            "GetItem",
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ),
+    ] {
+        world.wire.inject(Rule {
+            service: Some(service),
+            operation: Some(operation),
+            nth: None,
+            fault: down(status),
+        });
+    }
+    bell.notify_one();
+}
+
+#[tokio::test]
+async fn what_was_committed_is_said_though_nothing_can_be_read_after_it() {
+    let world = world().await;
+    let id = world.given_user("bot").await;
+    for return_url in [None, Some(format!("{ORIGIN}/"))] {
+        let asked = with(
+            json!({ "credential_id": id }),
+            json!({ "return_url": return_url }),
+        );
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some("ada")).await;
+        let bell = world.wire.hold(Service::DynamoDb, "TransactWriteItems");
+        let (page, ()) = tokio::join!(browser.open(&back), nothing_after_the_commit(&world, &bell));
+        world.wire.heal();
+        match return_url {
+            None => page.expect(200, "Zoom is connected"),
+            Some(url) => assert_eq!(
+                page.location().as_str(),
+                format!("{url}?session_id={}&credential_id={id}", session.id)
+            ),
+        }
+        assert_eq!(
+            standing(&world, &session).await,
+            ("connected".to_owned(), Value::Null, true)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_for_good_is_said_all_the_same() {
+    for reconnects in [false, true] {
+        let world = world().await;
+        let asked = if reconnects {
+            json!({ "credential_id": world.given_user("bot").await })
+        } else {
+            body()
+        };
+        let asked = with(asked, json!({ "return_url": format!("{ORIGIN}/") }));
+        let session = begin(&world, &asked).await;
+        let mut browser = Browser::new(&world);
+        let back = browser.walk(&session, Some("ada")).await;
+        let denied = json!({ "__type": "AccessDeniedException" }).to_string();
+        let denied = Fault::Answer(StatusCode::BAD_REQUEST, denied);
+        // The lock of the credential, if there is one │ the commit, and its repeat.
+        let commit = if reconnects { 2 } else { 1 };
+        for (nth, fault) in [(commit, Fault::DropAfter), (commit + 1, denied)] {
+            world.wire.inject(Rule {
+                service: Some(Service::DynamoDb),
+                operation: Some("TransactWriteItems"),
+                nth: Some(nth),
+                fault,
+            });
+        }
+        let location = browser.open(&back).await.location();
+        world.wire.heal();
+        let id = look(&world, &session).await["credential_id"].clone();
+        let expected = format!(
+            "{ORIGIN}/?session_id={}&credential_id={}",
+            session.id,
+            id.as_str().unwrap()
+        );
+        assert_eq!(location.as_str(), expected);
+        assert_eq!(sealed_sessions(&world).await, 0);
+        assert!(!world.is_running().await);
+    }
+}
+
 // ---- crashes
 
 /// A callback as a function that can be killed. What it answers is its status.
@@ -1408,8 +1640,7 @@ async fn users_are_sent_back_to_allowed_origins_and_nowhere_else() {
     const UNFIT: &str =
         "body/return_url must be an https URL without user and fragment; http only for localhost";
     const NONE: &str = "body/return_url must match format \"uri\"";
-    const OURS: &str =
-        "body/return_url must NOT have session_id, credential_id or error in its query";
+    const OURS: &str = "body/return_url must NOT have session_id, credential_id, user_changed or error in its query";
     let world = world().await;
     let cases = [
         ("https://evil.example", FOREIGN),
@@ -1442,6 +1673,7 @@ async fn users_are_sent_back_to_allowed_origins_and_nowhere_else() {
         ("https://app.example.com/\tx", NONE),
         ("https://app.example.com/?error=none", OURS),
         ("https://app.example.com/?credential%5Fid=1", OURS),
+        ("https://app.example.com/?user_changed=false", OURS),
     ];
     for (url, message) in cases {
         let answer = post(&world.acme, &with(body(), json!({ "return_url": url }))).await;
@@ -1543,6 +1775,11 @@ async fn names_are_text_whoever_chose_them() {
         assert!(!page.text.contains("<img"));
     }
     assert_eq!(done.text.matches("&#60;script&#62;").count(), 2);
+
+    let session = begin(&world, &with(body(), json!({ "client_id": evil }))).await;
+    let page = browser.open(&session.link).await;
+    page.expect(200, "Connect your Zoom account");
+    assert_eq!(page.text.matches("&#60;script&#62;").count(), 1);
 }
 
 // ---- secrets
@@ -1601,6 +1838,33 @@ async fn the_tables_hold_hashes_of_what_opens_and_seals_the_rest() {
     };
     assert_eq!(purge - end, 3600);
     browser.open(&back).await.expect(200, "Zoom is connected");
+}
+
+#[tokio::test]
+async fn what_only_the_credential_needs_goes_from_the_session_when_it_is_connected() {
+    let world = world().await;
+    let asked = json!({ "extra": { "tenant": "acme" }, "return_url": format!("{ORIGIN}/") });
+    let session = begin(&world, &with(body(), asked)).await;
+    let mut browser = Browser::new(&world);
+    let has = async || {
+        let row = session_row(&world, &session).await;
+        ["name", "extra", "label", "return_url"].map(|it| row.contains_key(it))
+    };
+    // Whoever said no may say yes later.
+    let back = browser.walk(&session, None).await;
+    browser.open(&back).await.location();
+    assert_eq!(has().await, [true; 4]);
+    // Whoever reloads is shown and sent where the first visit was.
+    let back = browser.walk(&session, Some("ada")).await;
+    let location = browser.open(&back).await.location();
+    assert_eq!(has().await, [false, false, true, true]);
+    assert_eq!(browser.open(&back).await.location(), location);
+    let id = look(&world, &session).await["credential_id"].clone();
+    let credential = world.acme.get(id.as_str().unwrap()).await.expect(200);
+    assert_eq!(
+        (&credential["name"], &credential["extra"]),
+        (&json!("Ada's bot"), &json!({ "tenant": "acme" }))
+    );
 }
 
 #[test]
@@ -1662,7 +1926,7 @@ proptest! {
     #[test]
     fn a_url_that_is_taken_leads_to_the_host_it_was_compared_by(text in "https?://[a-z@:/\\\\.?#%0-9]{0,40}") {
         if let Ok(url) = ReturnUrl::try_from(text) {
-            let sent: Url = url.with(SessionId::generate(), "error", "expired").parse().unwrap();
+            let sent: Url = url.with(SessionId::generate(), &[("error", "expired")]).parse().unwrap();
             prop_assert_eq!(sent.host_str().unwrap(), url.host());
             prop_assert_eq!(sent.fragment(), None);
             prop_assert!(sent.query_pairs().any(|(name, value)| name == "error" && value == "expired"));

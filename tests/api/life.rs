@@ -58,7 +58,7 @@ impl World {
     }
 
     /// The ids of the secrets' rows that hold anything sealed.
-    async fn sealed(&self) -> Vec<String> {
+    pub(crate) async fn sealed(&self) -> Vec<String> {
         let rows = self.items("secrets").await.into_iter();
         let rows = rows.filter(|row| {
             row.keys()

@@ -5,6 +5,7 @@ use local::zoom::{App, Consent, User};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::connecting::nothing_after_the_commit;
 use crate::proxy::{Fault, Rule, Service};
 use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, World, send, with};
 
@@ -63,7 +64,7 @@ impl World {
             .unwrap()
     }
 
-    fn register_grace(&self) {
+    pub(crate) fn register_grace(&self) {
         self.zoom.register_user(User {
             id: "grace".to_owned(),
             email: Some("grace@example.test".to_owned()),
@@ -504,4 +505,28 @@ async fn a_change_that_meets_a_transaction_is_tried_again() {
     });
     let updated = world.acme.update(&id, json!({ "name": "renamed" })).await;
     assert_eq!(updated.expect(200)["name"], "renamed");
+}
+
+#[tokio::test]
+async fn what_was_committed_is_answered_though_nothing_can_be_read_after_it() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let code = world.code();
+    let secret = pair(CLIENT_ID, CLIENT_SECRET);
+    for body in [
+        with(
+            with(authorization(&code), secret.clone()),
+            json!({ "name": "new", "extra": { "a": 1 } }),
+        ),
+        with(secret, json!({ "name": "newer", "extra": null })),
+    ] {
+        let bell = world.wire.hold(Service::DynamoDb, "TransactWriteItems");
+        let (answer, ()) = tokio::join!(
+            world.acme.update(&id, body),
+            nothing_after_the_commit(&world, &bell)
+        );
+        world.wire.heal();
+        let answered = answer.expect(200);
+        assert_eq!(answered, world.acme.get(&id).await.expect(200));
+    }
 }

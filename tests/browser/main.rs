@@ -128,6 +128,13 @@ impl World {
 
     /// Status and error of a session, as the team is told.
     fn standing(&self, session: &Session) -> (String, Value) {
+        let shown = self.look(session);
+        let status = shown["status"].as_str().unwrap().to_owned();
+        (status, shown["error"].clone())
+    }
+
+    /// A session, as the team is told of it.
+    fn look(&self, session: &Session) -> Value {
         let shown = self.runtime.block_on(async {
             let url = format!("{}/v2/zoom-connect-sessions/{}", self.api, session.id);
             let request = reqwest::Client::new().get(url);
@@ -136,8 +143,7 @@ impl World {
                 .send();
             answer.await.unwrap().json::<Value>().await.unwrap()
         });
-        let status = shown["data"]["status"].as_str().unwrap().to_owned();
-        (status, shown["data"]["error"].clone())
+        shown["data"].clone()
     }
 
     /// Time passes: the session is over.
@@ -336,9 +342,14 @@ impl Visitor {
 
     /// On Zoom's page: picks Ada and decides.
     fn decides(&self, decision: &str) {
+        self.decides_as("ada-sandbox-user", decision);
+    }
+
+    /// On Zoom's page: picks a user and decides.
+    fn decides_as(&self, user: &str, decision: &str) {
         self.waits_for(&format!("Allow {DEMO_CLIENT_ID} to use your Zoom account?"));
         assert_eq!(self.eval("document.referrer"), "");
-        self.clicks("input[value=ada-sandbox-user]");
+        self.clicks(&format!("input[value={user}]"));
         self.clicks(&format!("button[value={decision}]"));
     }
 
@@ -447,6 +458,31 @@ fn a_user_says_no_and_then_yes() {
     visitor.clicks("button");
     visitor.decides("allow");
     visitor.sees("Zoom is connected");
+    visitor.complains_of_nothing();
+}
+
+#[test]
+fn another_user_connects_in_place_of_the_first() {
+    let Some(world) = World::new() else { return };
+    let visitor = world.visitor();
+    let first = world.begin(json!({}));
+    visitor.open(&first.link);
+    visitor.clicks("button");
+    visitor.decides("allow");
+    visitor.sees("Zoom is connected");
+    let id = world.look(&first)["credential_id"].clone();
+
+    let again = world.begin(json!({ "credential_id": id }));
+    visitor.open(&again.link);
+    visitor.clicks("button");
+    visitor.decides_as("grace-sandbox-user", "allow");
+    visitor.sees("Zoom is connected");
+    assert_eq!(
+        visitor.eval("document.querySelector('h2').textContent"),
+        "This is another Zoom account than before"
+    );
+    visitor.shows("connect-another");
+    assert_eq!(world.look(&again)["user_changed"], json!(true));
     visitor.complains_of_nothing();
 }
 

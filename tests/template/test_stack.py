@@ -94,13 +94,36 @@ def test_every_log_is_kept_for_a_time_and_every_function_has_one(template):
 
 
 def test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles(template):
-    (settings,) = template.properties("Api")["MethodSettings"]
+    settings, *_ = template.properties("Api")["MethodSettings"]
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["LoggingLevel"] == "ERROR"
     assert settings["DataTraceEnabled"] is False
     assert settings["CachingEnabled"] is False
     assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == ("ThrottleRate", "ThrottleBurst")
     assert not {"CacheClusterEnabled", "CacheClusterSize"} & set(template.properties("Api"))
+
+
+def test_what_strangers_reach_is_throttled_by_itself(template):
+    every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    expected = set()
+    for function in template.functions():
+        for method, path in template.routes(function):
+            # Token URLs are called by bots, as often as those need tokens.
+            if not path.startswith(("/v2/", "/t/")):
+                escaped = "/" + path.replace("/", "~1")
+                expected |= {(escaped, it) for it in (every if method == "ANY" else [method])}
+    assert ("/~1webhooks~1zoom~1{client_id}", "POST") in expected
+    assert ("/~1connect~1{token}", "DELETE") in expected
+    general, *settings = template.properties("Api")["MethodSettings"]
+    assert {(it["ResourcePath"], it["HttpMethod"]) for it in settings} == expected
+    assert len(settings) == len(expected)
+    differing = {"ResourcePath", "HttpMethod", "ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    for it in settings:
+        assert {name: it[name] for name in it.keys() - differing} == {name: general[name] for name in general.keys() - differing}
+        assert (it["ThrottlingRateLimit"], it["ThrottlingBurstLimit"]) == ("StrangerThrottleRate", "StrangerThrottleBurst")
+    parameters = template.document["Parameters"]
+    for limit in ("ThrottleRate", "ThrottleBurst"):
+        assert parameters[f"Stranger{limit}"]["Default"] < parameters[limit]["Default"]
 
 
 def test_the_access_log_holds_no_path_and_no_query(template):

@@ -2,18 +2,21 @@
 
 use functions::{get_connect_session, runtime};
 use shared::config::{Aws, required};
-use shared::stores::{Keys, Requests};
+use shared::stores::{Credentials, Keys, Requests};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     runtime::init_logging();
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
-    let requests = &Requests::new(dynamodb, required("REQUESTS_TABLE")?);
+    let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
+    let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
     runtime::run(
         get_connect_session::ROUTE,
         keys.warm(),
-        |request| async move { get_connect_session::handle(keys, requests, &request).await },
+        |request| async move {
+            get_connect_session::handle(keys, requests, credentials, &request).await
+        },
     )
     .await
 }

@@ -27,7 +27,7 @@ use super::expression::Update;
 use super::transaction::Write;
 use super::{Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
 use crate::credential::{
-    ClientId, CredentialId, CredentialType, GrantId, Name, Reconnect, State, TeamId,
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, Reconnect, State, TeamId,
 };
 use crate::extra::Extra;
 use crate::timestamp::Timestamp;
@@ -215,26 +215,34 @@ impl Credentials {
     }
 
     /// A transaction that begins with a new client id, if the credential still has the app and the grant
-    /// that were `seen`. On an active credential the errors go too: they were the old secret's.
+    /// that were `seen`; and what it makes of the credential. On an active credential the errors go too: they were the
+    /// old secret's.
     pub fn change_app(
         &self,
         team: &TeamId,
         seen: &Stored,
         client_id: &ClientId,
         changes: Changes,
-    ) -> Result<Transaction<'_>, Error> {
+    ) -> Result<(Stored, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let mut stored = seen.changed(&changes, now);
+        stored.client_id = client_id.clone();
         let mut update = changes
-            .apply(touched(Change::Updated))
+            .apply(touched_at(Change::Updated, now))
             .set("client_id", text(client_id.as_str()));
         if seen.credential.state == State::Active {
             update = update.remove("last_error_message").remove("last_error_at");
+            stored.credential.last_error_message = None;
+            stored.credential.last_error_at = None;
         }
         let update = when_seen(update, seen).when_equal("client_id", text(seen.client_id.as_str()));
-        self.begin(team, seen.credential.credential_id, update)
+        let transaction = self.begin(team, seen.credential.credential_id, update)?;
+        Ok((stored, transaction))
     }
 
     /// A transaction that begins with a new authorization, if the credential still has the grant that was
-    /// `seen`; and its app, where that is to stay. The profile is emptied: it may be another Zoom user.
+    /// `seen`, and its app, where that is to stay; and what it makes of the credential. The profile is emptied: it may
+    /// be another Zoom user.
     pub fn reauthorize(
         &self,
         team: &TeamId,
@@ -242,12 +250,28 @@ impl Credentials {
         new_app: Option<&ClientId>,
         authorized: &Authorized,
         changes: Changes,
-    ) -> Result<Transaction<'_>, Error> {
+    ) -> Result<(Stored, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let mut stored = seen.changed(&changes, now);
+        stored.grant = Some(authorized.grant);
+        stored.client_id = new_app.unwrap_or(&seen.client_id).clone();
+        stored.credential = Credential {
+            credential_type: CredentialType::User,
+            zoom_user_id: None,
+            zoom_account_id: None,
+            zoom_email: None,
+            zoom_display_name: None,
+            scopes: authorized.scopes.clone(),
+            state: State::Active,
+            last_error_message: None,
+            last_error_at: None,
+            ..stored.credential
+        };
         let change = match seen.credential.state {
             State::Active => Change::Updated,
             State::Invalid => Change::Active,
         };
-        let update = authorize(changes.apply(touched(change)), authorized)
+        let update = authorize(changes.apply(touched_at(change, now)), authorized)
             .set("credential_type", text("user"))
             .remove("zoom_user_id")
             .remove("zoom_account_id")
@@ -257,7 +281,9 @@ impl Credentials {
             Some(client_id) => update.set("client_id", text(client_id.as_str())),
             None => update.when_equal("client_id", text(seen.client_id.as_str())),
         };
-        self.begin(team, seen.credential.credential_id, when_seen(update, seen))
+        let update = when_seen(update, seen);
+        let transaction = self.begin(team, seen.credential.credential_id, update)?;
+        Ok((stored, transaction))
     }
 
     /// Writes what Zoom said of the user, or why it could not be read, if the credential still has this grant: and not
@@ -643,8 +669,13 @@ struct Sibling {
 
 /// What every update writes.
 fn touched(change: Change) -> Update {
+    touched_at(change, Timestamp::now())
+}
+
+/// As [`touched`], at a time.
+fn touched_at(change: Change, at: Timestamp) -> Update {
     Update::new()
-        .set("updated_at", text(&Timestamp::now()))
+        .set("updated_at", text(&at))
         .set("change", change.attribute())
         .increment("version", 1)
 }

@@ -122,6 +122,22 @@ pub struct Stored {
     pub purge_at: Option<Timestamp>,
 }
 
+impl Stored {
+    /// As it is after these changes, if nobody else changes it meanwhile.
+    pub(super) fn changed(&self, changes: &Changes, at: Timestamp) -> Self {
+        let mut after = self.clone();
+        if let Some(name) = &changes.name {
+            after.credential.name = name.clone();
+        }
+        if let Some(extra) = &changes.extra {
+            after.credential.extra = extra.clone().into_extra();
+        }
+        after.credential.updated_at = at;
+        after.version += 1;
+        after
+    }
+}
+
 impl TryFrom<Row> for Stored {
     type Error = Error;
 

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Requests, key};
-use crate::connect::{BrowserKey, Failure, LinkToken, ReturnUrl, SessionId, State, Status};
-use crate::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
+use crate::connect::{
+    BrowserKey, Failure, KnownUser, LinkToken, ReturnUrl, SessionId, State, Status,
+};
+use crate::credential::{ClientId, Credential, CredentialId, Name, RedirectUri, TeamId};
 use crate::stores::expression::{Built, Update};
 use crate::stores::transaction::Write;
 use crate::stores::{
@@ -58,6 +60,8 @@ pub struct NewSession {
     pub app: SessionApp,
     /// The credential to connect anew; none for a new one.
     pub reconnects: Option<CredentialId>,
+    /// Whose it is, where that is known.
+    pub known_user: Option<KnownUser>,
     /// Where Zoom sends the user.
     pub redirect_uri: RedirectUri,
     /// Where the user goes in the end.
@@ -155,6 +159,14 @@ impl Session {
             Stage::Taken => Some(Failure::Interrupted),
             Stage::Waiting | Stage::Started => self.is_over(now).then_some(Failure::Expired),
         }
+    }
+
+    /// Whether the credential, as it is now, is another Zoom user's than when the session was made. None where there was
+    /// no user, or where one of the two is not known.
+    pub fn user_changed(&self, credential: &Credential) -> Option<bool> {
+        let known = self.made_for.known_user.as_ref()?;
+        let now = credential.zoom_user_id.as_deref()?;
+        Some(*known != KnownUser::of(self.id, now))
     }
 
     /// Whether this is the link to it.
@@ -324,13 +336,16 @@ impl Requests {
         .await
     }
 
-    /// The write that ends a session well, if it is still ours.
+    /// The write that ends a session well, if it is still ours. What the credential has by then goes: no start follows, and
+    /// a visit that is repeated needs the rest.
     pub fn finish_session(&self, taken: Taken, made: CredentialId) -> Result<Write, Error> {
         let update = Update::new()
             .set("stage", stage(Stage::Connected))
             .set("credential_id", text(&made))
             .set("finished_at", text(&Timestamp::now()))
             .remove("taken_until")
+            .remove("name")
+            .remove("extra")
             .when_equal("taker", text(&taken.taker))
             .build();
         let key = key(&row_id(taken.session));
