@@ -257,7 +257,8 @@ impl Use<'_> {
     }
 
     /// Tries the other grants of the same Zoom app and user, the newest first, and points the credential at the one
-    /// that Zoom takes.
+    /// that Zoom takes. Those of deleted credentials last: one that was not told of a newer authorization finds it
+    /// there, though the credential that came with it is gone.
     async fn search<T, F>(
         &self,
         refresh: &Refresh<'_>,
@@ -275,75 +276,116 @@ impl Use<'_> {
             ..
         } = self.grants;
         let by = self.terms.answer_by;
-        let mut others = patience::until(by, credentials.pair_of(self.team, stored)).await?;
-        others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
-        for other in others {
-            let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
-                continue;
-            };
-            if tried.contains(&grant.id) {
-                continue;
-            }
-            tried.push(grant.id);
-            let row = async {
-                match secrets.grant(grant.id).await {
-                    Err(stores::Error::NotFound) => Ok(None),
-                    row => row.map(Some),
-                }
-            };
-            let Some(row) = patience::until(by, row).await? else {
-                continue;
-            };
-            if row.state != GrantState::Active {
-                continue;
-            }
-            let tried = self
-                .try_grant(refresh, grant.id, Some(row), app, call)
-                .await;
-            let (access, outcome) = match tried {
-                Ok(taken) => taken,
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Dead(dead)) => {
-                    // Refused as mine was, and declared as mine would be; where it moved, somebody else sees to it.
-                    self.declare(&other, grant.id, &dead).await?;
+        for deleted in [false, true] {
+            let others = credentials.pair_of(self.team, stored, deleted);
+            let mut others = patience::until(by, others).await?;
+            others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
+            for other in others {
+                let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
+                    continue;
+                };
+                if tried.contains(&grant.id) {
                     continue;
                 }
-            };
-            let stored = if was_taken(&outcome) {
-                self.adopt(stored, grant, &other).await
-            } else {
-                stored.clone()
-            };
-            return Ok(Some(Used {
-                outcome,
-                stored,
-                access,
-            }));
+                tried.push(grant.id);
+                let row = async {
+                    match secrets.grant(grant.id).await {
+                        Err(stores::Error::NotFound) => Ok(None),
+                        row => row.map(Some),
+                    }
+                };
+                let Some(row) = patience::until(by, row).await? else {
+                    continue;
+                };
+                if row.state != GrantState::Active {
+                    continue;
+                }
+                let tried = self
+                    .try_grant(refresh, grant.id, Some(row), app, call)
+                    .await;
+                let (access, outcome) = match tried {
+                    Ok(taken) => taken,
+                    Err(Stop::Failed(error)) => return Err(error),
+                    Err(Stop::Dead(dead)) if deleted => {
+                        self.declare_unused(grant.id, &dead).await;
+                        continue;
+                    }
+                    Err(Stop::Dead(dead)) => {
+                        // Refused as mine was, and declared as mine would be; where it moved, somebody else sees to
+                        // it.
+                        self.declare(&other, grant.id, &dead).await?;
+                        continue;
+                    }
+                };
+                let stored = if was_taken(&outcome) {
+                    self.adopt(stored, grant, &other, &access).await
+                } else {
+                    stored.clone()
+                };
+                return Ok(Some(Used {
+                    outcome,
+                    stored,
+                    access,
+                }));
+            }
         }
         Ok(None)
     }
 
     /// Points the credential at the grant of `other`, which Zoom has just taken a token of; the credential as it is
     /// then.
-    async fn adopt(&self, stored: &Stored, grant: GrantRef, other: &Stored) -> Stored {
+    async fn adopt(
+        &self,
+        stored: &Stored,
+        grant: GrantRef,
+        other: &Stored,
+        access: &Access,
+    ) -> Stored {
+        let Grants {
+            credentials,
+            secrets,
+            ..
+        } = self.grants;
+        let id = stored.credential.credential_id;
         let authorized = Authorized {
             grant,
             scopes: other.credential.scopes.clone(),
         };
-        let adopted = self
-            .grants
-            .credentials
-            .adopt(self.team, stored, &authorized);
+        let adopted = async {
+            let adopt = credentials.adopt(self.team, stored, &authorized)?;
+            let adopt = adopt.and(secrets.join(grant.id, access.expires_at)?);
+            let until = Timestamp::now().plus(PATIENCE);
+            match adopt.commit(until).await? {
+                Ok(()) => credentials.get(self.team, id).await,
+                Err(_) => Err(stores::Error::Conflict),
+            }
+        };
         let adopted = self.best_effort("a working grant is not adopted yet", adopted);
         // Where it is not, the token works all the same; the next mint finds the credential as it is by then.
         let Some(adopted) = adopted.await else {
             return stored.clone();
         };
         if stored.credential.state == State::Invalid {
-            self.note_change(adopted.credential.credential_id, None)
-                .await;
+            self.note_change(id, None).await;
         }
         adopted
+    }
+
+    /// Says of a grant that Zoom refuses, and that deleted credentials alone have, that it is of no use. Best effort:
+    /// they are told when they are restored, and whoever finds it first says it again.
+    async fn declare_unused(&self, id: GrantId, dead: &Dead) {
+        let GrantState::Active = dead.row.state else {
+            return;
+        };
+        let declared = async {
+            let secrets = &self.grants.secrets;
+            let declare = secrets.declare_unused(id, &dead.row, dead.reason)?;
+            // Where it has moved meanwhile, it is not dead.
+            let until = Timestamp::now().plus(PATIENCE);
+            declare.commit(until).await
+        };
+        let what = "the grant of a deleted credential is not declared dead yet";
+        self.best_effort(what, declared).await;
     }
 
     /// Says that the user has to authorize again, if that is still so: of grant and credential in one transaction.
@@ -417,7 +459,7 @@ impl Use<'_> {
 
     /// Gives the other credentials of a grant its state. Any mint mends what it finds.
     async fn tell_others(&self, stored: &Stored, id: GrantId, news: &News) {
-        let others = self.grants.credentials.pair_of(self.team, stored);
+        let others = self.grants.credentials.pair_of(self.team, stored, false);
         let others = self.best_effort("other credentials of a grant are not told", others);
         let others = others.await.unwrap_or_default().into_iter();
         let others = others.filter(|other| other.grant.is_some_and(|grant| grant.id == id));

@@ -468,6 +468,82 @@ async fn a_revocation_that_fails_is_on_record_and_tried_again_a_day_later() {
     }
 }
 
+/// Two authorizations moments apart: which of them killed the other at Zoom is not known, so nobody is re-pointed.
+#[tokio::test]
+async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
+    let world = World::new().await;
+    world.wants_revocation().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    let grant = attribute(&world.row(&newer).await, "grant_id").to_owned();
+    assert_ne!(attribute(&world.row(&older).await, "grant_id"), grant);
+    world.acme.delete(&newer).await.expect(200);
+    assert!(world.follow_stream().await);
+    let left = Report {
+        unwanted: 1,
+        ..Report::default()
+    };
+    assert_eq!(world.keep_alive().await, left);
+    assert_eq!(world.revocations(), 0);
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(attribute(&world.row(&older).await, "grant_id"), grant);
+    // It is kept alive again, and revoked when the last goes.
+    let mut secrets = world.items("secrets").await.into_iter();
+    let row = secrets.find(|row| attribute(row, "secret_id") == format!("grant#{grant}"));
+    assert!(row.unwrap().contains_key("due_shard"));
+    world.acme.delete(&older).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!(world.revocations(), 1);
+}
+
+#[tokio::test]
+async fn the_grant_of_a_deleted_credential_heals_one_of_the_same_user() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    world.acme.delete(&newer).await.expect(200);
+    assert!(world.follow_stream().await);
+    world.expire_access().await;
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+    // It is its own now, whatever becomes of the other.
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_dead_grant_of_a_deleted_credential_is_tried_once() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    world.acme.delete(&newer).await.expect(200);
+    world.expire_access().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+
+    for _ in 0..2 {
+        expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
+        assert_eq!(world.refreshes(), 2);
+    }
+    expect_invalid(&world.acme.restore(&newer).await.expect(200), "revoked");
+}
+
+/// Past its time it is as good as gone, though the TTL has not come for it yet.
+#[tokio::test]
+async fn the_grant_of_a_credential_that_cannot_be_restored_heals_nobody() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_deleted("newer").await;
+    let mut row = world.row(&newer).await;
+    row.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
+    world.put("credentials", row).await;
+    expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
+}
+
 // ---- purge
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::{Secrets, attributes, key};
 use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
-use crate::stores::transaction::Write;
+use crate::stores::transaction::{Transaction, Write};
 use crate::stores::{Error, Item, LAST_TRY, Part, failed, from_item, number, text};
 use crate::timestamp::Timestamp;
 
@@ -464,6 +464,17 @@ impl Secrets {
         )
     }
 
+    /// As [`Self::declare`], of a grant that deleted credentials alone have: they are told when they are restored.
+    pub fn declare_unused(
+        &self,
+        id: GrantId,
+        seen: &StoredGrant,
+        reason: Reconnect,
+    ) -> Result<Transaction<'_>, Error> {
+        let write = self.declare(id, seen, reason)?;
+        Ok(Transaction::new(&self.client, write))
+    }
+
     /// The check that a grant can be used, or that it cannot, when a transaction is made.
     pub fn still(&self, id: GrantId, usable: bool) -> Result<Write, Error> {
         let state = if usable { "active" } else { "reconnect" };
@@ -515,6 +526,21 @@ impl Secrets {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The write that gives an active grant another credential. It is kept alive from then on, though it may have been
+    /// at rest: as one whose access token ends then.
+    pub fn join(&self, id: GrantId, access_expires_at: Timestamp) -> Result<Write, Error> {
+        let update = Update::new()
+            .set("refreshed_at", text(&access_expires_at))
+            .set("due_shard", text(&due_shard(id)))
+            .when_equal("state", text("active"));
+        Write::update(
+            Part::Grant,
+            &self.table,
+            key(SecretId::Grant(id)),
+            update.build(),
+        )
     }
 
     /// The write that puts an active grant back into what is kept alive, as long idle as it is: its credential is
