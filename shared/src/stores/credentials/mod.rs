@@ -63,6 +63,19 @@ pub struct Holders {
     pub deleted: Vec<Stored>,
 }
 
+/// A credential, deleted or not, and what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Owner {
+    /// The credential, whose client secret and token URLs have its id.
+    #[serde(rename = "credential_id")]
+    pub credential: CredentialId,
+    /// The grant it has. Others may have it too.
+    #[serde(rename = "grant_id")]
+    pub grant: Option<GrantId>,
+    /// Whether it was deleted, and can be restored.
+    pub deleted: bool,
+}
+
 /// The table `credentials`.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -391,6 +404,26 @@ impl Credentials {
             }
         }
         Ok(holders)
+    }
+
+    /// All of a team's credentials, deleted or not, oldest first. Reads the whole team.
+    pub async fn owners(&self, team: &TeamId) -> Result<Vec<Owner>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .expression_attribute_values(":team", text(team))
+            .projection_expression("credential_id, grant_id, deleted")
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut owners = Vec::new();
+        while let Some(item) = rows.next().await {
+            owners.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(owners)
     }
 
     /// A transaction that begins with the credential turning invalid, if it still has this grant. `message` begins
