@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use shared::credential::{GrantId, Reconnect, State, TeamId};
+use shared::credential::{CredentialId, GrantId, Reconnect, State, TeamId};
 use shared::envelope::{Envelope, SecretId};
 use shared::event::Asked;
 use shared::stores::{
@@ -41,6 +41,10 @@ const WAIT: Duration = Duration::from_secs(12);
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// How many of a grant's credentials are told of it at a time.
 const AT_ONCE: usize = 8;
+
+/// What is said of an app whose client secret is gone.
+const NO_SECRET: &str =
+    "the client secret is not stored: PATCH the credential with client_id and client_secret";
 
 /// What using users' grants takes.
 #[derive(Debug)]
@@ -91,16 +95,29 @@ impl Grants {
         if is_active && self.opened.get(grant.id, margin).is_some() {
             return Ok(None);
         }
-        let app = SecretId::App(stored.credential.credential_id);
-        let (grant, app) = tokio::try_join!(self.secrets.grant(grant.id), self.secrets.app(app))?;
+        let grant = async { Ok(found(self.secrets.grant(grant.id).await)?) };
+        let app = self.app_secret(stored.credential.credential_id);
+        let (grant, app) = tokio::try_join!(grant, app)?;
         Ok(Some(Rows { grant, app }))
+    }
+
+    /// The sealed client secret of a credential.
+    pub(crate) async fn app_secret(&self, of: CredentialId) -> Result<AppSecret, ApiError> {
+        match self.secrets.app(SecretId::App(of)).await {
+            // The credential is there: somebody took the row, and its owner can put it back.
+            Err(stores::Error::NotFound) => Err(ApiError::AppMisconfigured {
+                reason: NO_SECRET.to_owned(),
+            }),
+            read => Ok(read?),
+        }
     }
 }
 
 /// What is read of `secrets` ahead of its use.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    pub(crate) grant: StoredGrant,
+    /// None where there is none: it is as one that Zoom refuses.
+    pub(crate) grant: Option<StoredGrant>,
     pub(crate) app: AppSecret,
 }
 
@@ -173,7 +190,8 @@ impl Use<'_> {
             sorted_by: None,
             refreshed: AtomicU32::new(0),
         };
-        let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let (grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let mut grant_row = grant_row.flatten();
         let mut app = App::new(self.grants, self.team, &stored, app_row);
         let mut tried: Vec<GrantId> = Vec::new();
         for _ in 0..ROUNDS {
@@ -288,12 +306,7 @@ impl Use<'_> {
                     continue;
                 }
                 tried.push(grant.id);
-                let row = async {
-                    match secrets.grant(grant.id).await {
-                        Err(stores::Error::NotFound) => Ok(None),
-                        row => row.map(Some),
-                    }
-                };
+                let row = async { found(secrets.grant(grant.id).await) };
                 let Some(row) = patience::until(by, row).await? else {
                     continue;
                 };
@@ -374,12 +387,13 @@ impl Use<'_> {
     /// Says of a grant that Zoom refuses, and that deleted credentials alone have, that it is of no use. Best effort:
     /// they are told when they are restored, and whoever finds it first says it again.
     async fn declare_unused(&self, id: GrantId, dead: &Dead) {
-        let GrantState::Active = dead.row.state else {
+        let active = |row: &&StoredGrant| row.state == GrantState::Active;
+        let Some(row) = dead.row.as_ref().filter(active) else {
             return;
         };
         let declared = async {
             let secrets = &self.grants.secrets;
-            let declare = secrets.declare_unused(id, &dead.row, dead.reason)?;
+            let declare = secrets.declare_unused(id, row, dead.reason)?;
             // Where it has moved meanwhile, it is not dead.
             let until = Timestamp::now().plus(PATIENCE);
             declare.commit(until).await
@@ -401,29 +415,34 @@ impl Use<'_> {
             ..
         } = self.grants;
         // Read when all else has failed: what has happened since the refusal counts.
-        let now = match dead.row.state {
-            GrantState::Active => patience::until(self.terms.answer_by, secrets.grant(id)).await?,
-            GrantState::Reconnect(_) => dead.row.clone(),
+        let now = match &dead.row {
+            Some(row) if row.state != GrantState::Active => Some(row.clone()),
+            _ => {
+                let row = async { found(secrets.grant(id).await) };
+                patience::until(self.terms.answer_by, row).await?
+            }
         };
-        let (reason, write) = match now.state {
-            GrantState::Reconnect(reason) => {
-                if stored.credential.state == State::Invalid {
-                    return Ok(Declared::Dead(reason));
+        let is_told = stored.credential.state == State::Invalid;
+        let (reason, write) = match now.as_ref().map(|now| (now, now.state)) {
+            None if is_told => return Ok(Declared::Dead(Reconnect::Revoked)),
+            None => (Reconnect::Revoked, None),
+            Some((_, GrantState::Reconnect(reason))) if is_told => {
+                return Ok(Declared::Dead(reason));
+            }
+            Some((_, GrantState::Reconnect(reason))) => (reason, Some(secrets.still(id, false)?)),
+            Some((now, GrantState::Active)) => match &dead.row {
+                Some(row) if row.generation() == now.generation() && row.stash == now.stash => {
+                    let declare = secrets.declare(id, now, dead.reason)?;
+                    (dead.reason, Some(declare))
                 }
-                (reason, secrets.still(id, false)?)
-            }
-            GrantState::Active
-                if now.generation() != dead.row.generation() || now.stash != dead.row.stash =>
-            {
-                return Ok(Declared::GrantMoved);
-            }
-            GrantState::Active => (dead.reason, secrets.declare(id, &now, dead.reason)?),
+                _ => return Ok(Declared::GrantMoved),
+            },
         };
         let message = message(reason, dead.words.as_deref());
         let credential = stored.credential.credential_id;
         let transaction = credentials.invalidate(self.team, credential, id, &message)?;
         let until = Timestamp::now().plus(PATIENCE).min(self.terms.answer_by);
-        match transaction.and(write).commit(until).await? {
+        match transaction.and_maybe(write).commit(until).await? {
             Ok(()) => {}
             Err(Part::Credential) => return Ok(Declared::CredentialMoved),
             Err(_) => return Ok(Declared::GrantMoved),
@@ -499,6 +518,14 @@ impl Use<'_> {
         let transaction = change?.and(self.grants.secrets.still(id, usable)?);
         let until = Timestamp::now().plus(PATIENCE);
         Ok(transaction.commit(until).await?.is_ok())
+    }
+}
+
+/// What a read found, where a row that is not there is an answer, too.
+pub(crate) fn found<T>(read: Result<T, stores::Error>) -> Result<Option<T>, stores::Error> {
+    match read {
+        Err(stores::Error::NotFound) => Ok(None),
+        read => read.map(Some),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::deleting::expect_gone;
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
-use crate::world::{Answer, CLIENT_ID, REDIRECT_URI, World, attribute};
+use crate::world::{Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, attribute};
 
 /// Longer than grants are left alone.
 const LONG: Duration = Duration::from_hours(30 * 24);
@@ -696,6 +696,55 @@ async fn a_row_that_somebody_takes_by_hand_is_no_purge() {
 
     world.put("credentials", row).await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+// ---- rows that somebody took by hand
+
+impl World {
+    async fn take_secret(&self, id: &str) {
+        let delete = self.dynamodb.delete_item().table_name("secrets");
+        let delete = delete.key("secret_id", AttributeValue::S(id.to_owned()));
+        delete.send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_not_there_is_as_one_that_zoom_refuses() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+    world.take_secret(&grant).await;
+
+    for _ in 0..2 {
+        expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
+        expect_invalid(&world.acme.get(&id).await.expect(200), "revoked");
+    }
+    // One of the same user is looked for first.
+    world.given_user("other").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn a_client_secret_that_is_not_there_is_asked_for() {
+    let world = World::new().await;
+    let (user, app) = (world.given_user("bot").await, world.given_app("app").await);
+    for id in [&user, &app] {
+        world.take_secret(&format!("app#{id}")).await;
+        let token_type = if *id == user { "onbehalf" } else { "sdk_jwt" };
+        let body = json!({ "credential_id": id, "type": token_type });
+        let refused = crate::minting::mint(&world.acme, body.clone()).await;
+        let message = refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+        assert!(
+            message.contains("the client secret is not stored"),
+            "{message}"
+        );
+        assert_eq!(world.acme.get(id).await.expect(200)["state"], "active");
+
+        let secret = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+        world.acme.update(id, secret).await.expect(200);
+        crate::minting::mint(&world.acme, body).await.expect(200);
+    }
 }
 
 // ---- crashes
