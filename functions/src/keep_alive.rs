@@ -211,7 +211,9 @@ impl Run<'_> {
     ) -> Result<Became, ApiError> {
         let secrets = &self.grants.secrets;
         if deleted.is_empty() {
-            secrets.destroy(due.grant, Reconnect::Revoked).await?;
+            secrets
+                .destroy(&due.team, due.grant, Reconnect::Revoked)
+                .await?;
             return Ok(Became::Unwanted);
         }
         if !self.keys.revokes_on_delete(&due.team).await?
@@ -285,7 +287,7 @@ impl Run<'_> {
             let access = match refresh.access(due.grant, None, refused, &app).await {
                 Ok(access) => access,
                 Err(Stop::Dead(dead)) => {
-                    grants.secrets.destroy(due.grant, dead.reason).await?;
+                    grants.secrets.destroy(team, due.grant, dead.reason).await?;
                     return Ok(Became::Revoked);
                 }
                 Err(Stop::Failed(error)) => return Err(error),
@@ -305,7 +307,7 @@ impl Run<'_> {
                     grants.opened.forget(due.grant);
                     grants
                         .secrets
-                        .destroy(due.grant, Reconnect::Revoked)
+                        .destroy(team, due.grant, Reconnect::Revoked)
                         .await?;
                     return Ok(Became::Revoked);
                 }

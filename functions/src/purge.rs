@@ -81,7 +81,7 @@ async fn see_to(
             };
             let holders = credentials.with_grant(&remains.team, grant).await?;
             if holders.live.is_empty() {
-                secrets.hasten(grant).await?;
+                secrets.hasten(&remains.team, grant).await?;
             }
             Ok(())
         }
@@ -92,7 +92,9 @@ async fn see_to(
             let holders = credentials.with_grant(&remains.team, grant).await?;
             if holders.live.is_empty() && holders.deleted.is_empty() {
                 // Whoever is at it with a credential as it was a moment ago finds the row, and looks again.
-                secrets.destroy(grant, Reconnect::Revoked).await?;
+                secrets
+                    .destroy(&remains.team, grant, Reconnect::Revoked)
+                    .await?;
             }
             Ok(())
         }

@@ -281,7 +281,9 @@ impl Run<'_> {
                 match secrets.grant(grant.id).await {
                     Ok(row) if row.authorize_sent_at > at.as_millis() => return Ok(()),
                     Ok(row) if row.sealed.is_some() => {
-                        secrets.destroy(grant.id, Reconnect::Deauthorized).await?;
+                        secrets
+                            .destroy(team, grant.id, Reconnect::Deauthorized)
+                            .await?;
                     }
                     Ok(_) | Err(stores::Error::NotFound) => {}
                     Err(error) => return Err(error),

@@ -683,6 +683,61 @@ async fn a_purge_takes_no_other_teams_grant() {
 }
 
 #[tokio::test]
+async fn what_a_forged_credential_leaves_or_deletes_is_no_other_teams_grant() {
+    let world = World::new().await;
+    world.wants_revocation().await;
+    let (id, own) = (
+        world.given_user("bot").await,
+        world.given_user_of("bob").await,
+    );
+    let mut forged = world.row(&own).await;
+    let mut other = world.row(&id).await;
+    for row in [&mut forged, &mut other] {
+        row.insert("team_id".to_owned(), AttributeValue::S("zeta".to_owned()));
+    }
+    // zeta's credential gets acme's grant, leaves it again, gets it again, and is deleted.
+    let put = async |row: &crate::world::Item, version: u32, deleted: bool| {
+        let mut row = row.clone();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        row.insert("credential_id".to_owned(), text(&own));
+        row.insert("version".to_owned(), AttributeValue::N(version.to_string()));
+        row.insert("deleted".to_owned(), AttributeValue::Bool(deleted));
+        let change = if deleted { "deleted" } else { "active" };
+        row.insert("change".to_owned(), text(change));
+        world.put("credentials", row).await;
+    };
+    put(&other, 5, false).await;
+    put(&forged, 6, false).await;
+    put(&other, 7, false).await;
+    put(&other, 8, true).await;
+    let before = world.contents("secrets").await;
+    assert!(world.follow_stream().await);
+    assert_eq!(world.contents("secrets").await, before);
+    assert_eq!(world.keep_alive().await, Report::default());
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_older_row_that_is_copied_from_a_backup_destroys_nothing() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let backup = world.row(&id).await;
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    assert!(world.follow_stream().await);
+    let live = world.row(&id).await;
+    let grant = format!("grant#{}", attribute(&live, "grant_id"));
+
+    world.put("credentials", backup).await;
+    assert!(world.follow_stream().await);
+    assert!(world.sealed().await.contains(&grant));
+    // And the mistake can be undone.
+    world.put("credentials", live).await;
+    assert!(world.follow_stream().await);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_row_that_somebody_takes_by_hand_is_no_purge() {
     let world = World::new().await;
     let id = world.given_user("bot").await;

@@ -405,12 +405,18 @@ impl Secrets {
     /// `reason`. Where they are destroyed already, or the row is gone, all is as it should be.
     ///
     /// The generation rises, so that whoever refreshes meanwhile commits nothing any more; and nothing is stashed
-    /// beside tokens that are not there.
-    pub async fn destroy(&self, id: GrantId, reason: Reconnect) -> Result<(), Error> {
+    /// beside tokens that are not there. A grant of another team is left alone, as in [`Self::purge`].
+    pub async fn destroy(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+        reason: Reconnect,
+    ) -> Result<(), Error> {
         let mut update = Update::new()
             .set("state", text("reconnect"))
             .set("reason", text(reason.as_str()))
             .increment("generation", 1)
+            .when_equal("team_id", text(team))
             .when_present("sealed");
         for name in ["sealed", "dek", "kid"].into_iter().chain(STASHED) {
             update = update.remove(name);
@@ -516,10 +522,12 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// Has an active grant come up first in the schedule's next run: nobody mints with it any more.
-    pub async fn hasten(&self, id: GrantId) -> Result<(), Error> {
+    /// Has an active grant come up first in the schedule's next run: nobody mints with it any more. A grant of another
+    /// team is left alone, as in [`Self::purge`].
+    pub async fn hasten(&self, team: &TeamId, id: GrantId) -> Result<(), Error> {
         let update = Update::new()
             .set("refreshed_at", text(&Timestamp::from_millis(0)))
+            .when_equal("team_id", text(team))
             .when_equal("state", text("active"))
             .when_present("due_shard");
         match self.update(id, update).await {
