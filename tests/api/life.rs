@@ -639,25 +639,28 @@ async fn a_grant_that_its_last_credential_left_is_destroyed() {
     mint_onbehalf(&world.acme, &newer).await.expect(200);
 }
 
-/// It holds the credential as it was before, and the grant that was destroyed meanwhile.
+/// It holds the credential as it was before, and the grant that was destroyed meanwhile: about to refresh it, or with
+/// Zoom's answer on the way.
 #[tokio::test]
 async fn a_mint_that_a_re_authorization_overtakes_mints_with_the_new_grant() {
-    let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.expire_access().await;
-    // The mint has read the credential and its grant, and is about to refresh it.
-    let bell = world.wire.hold(Service::Kms, "Decrypt");
-    let mint = {
-        let (acme, id) = (world.acme.clone(), id.clone());
-        tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
-    };
-    world.wire.stalled().await;
-    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
-    world.acme.update(&id, body).await.expect(200);
-    assert!(world.follow_stream().await);
-    bell.notify_one();
-    mint.await.unwrap().expect(200);
-    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    for (service, operation) in [(Service::Kms, "Decrypt"), (Service::Zoom, "/oauth/token")] {
+        let world = World::new().await;
+        let id = world.given_user("bot").await;
+        world.expire_access().await;
+        // The mint has read the credential and its grant.
+        let bell = world.wire.hold(service, operation);
+        let mint = {
+            let (acme, id) = (world.acme.clone(), id.clone());
+            tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
+        };
+        world.wire.stalled().await;
+        let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+        world.acme.update(&id, body).await.expect(200);
+        assert!(world.follow_stream().await);
+        bell.notify_one();
+        mint.await.unwrap().expect(200);
+        assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    }
 }
 
 /// Whoever can write a row of one team is not to destroy another's with it.
@@ -918,6 +921,65 @@ async fn a_crash_anywhere_in_a_purge_is_made_good_when_the_record_comes_again() 
     }
     // Who has the grant │ grant │ app │ URLs │ URL.
     assert_eq!(calls, 5);
+}
+
+/// Nothing of it: neither tokens nor the row.
+#[tokio::test]
+async fn a_grant_that_a_re_authorization_left_is_nowhere() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let left = attribute(&world.row(&id).await, "grant_id").to_owned();
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert!(!world.dump().await.contains(&left));
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// Mints read the same rows.
+#[tokio::test]
+async fn a_team_is_read_once_for_all_that_a_batch_says_of_it() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        ids.push(world.given_user_of(&format!("user-{number}")).await);
+    }
+    for id in &ids {
+        world.acme.delete(id).await.expect(200);
+    }
+    world.wire.reset();
+    assert!(world.follow_stream().await);
+    let calls = world.wire.operations(Service::DynamoDb);
+    let count = |name| calls.iter().filter(|call| **call == name).count();
+    assert_eq!(
+        (count("Query"), count("UpdateItem"), calls.len()),
+        (1, 10, 11)
+    );
+
+    world.outlive_the_deleted().await;
+    world.wire.reset();
+    assert!(world.follow_stream().await);
+    // And one for each credential's token URLs.
+    let calls = world.wire.operations(Service::DynamoDb);
+    let count = |name| calls.iter().filter(|call| **call == name).count();
+    assert_eq!((count("Query"), count("DeleteItem")), (11, 20));
+    assert_eq!(world.dump().await, "");
+}
+
+#[tokio::test]
+async fn a_batch_for_which_there_is_no_time_comes_again() {
+    let world = World::new().await;
+    world.given_deleted("bot").await;
+    assert!(world.follow_stream().await);
+    world.outlive_the_deleted().await;
+    let bell = world.wire.hold(Service::DynamoDb, "DeleteItem");
+    let batch = world.next_batch().unwrap();
+    let gateway = &world.gateway;
+    let time_out = Duration::from_millis(2_500);
+    assert!(!gateway.purge_within(batch, time_out).await.unwrap());
+    bell.notify_one();
+    assert!(world.follow_stream().await);
+    assert_eq!(world.dump().await, "");
 }
 
 #[tokio::test]
