@@ -105,6 +105,17 @@ impl Stores {
         }
     }
 
+    /// Whom rows of a team can belong to: in one pass, so that a credential that is deleted or restored meanwhile is in
+    /// it either way.
+    async fn owners(&self, team: &TeamId) -> Result<Owners, stores::Error> {
+        let mut owners = Owners::default();
+        for owner in self.credentials.owners(team).await? {
+            owners.credentials.insert(owner.credential);
+            owners.grants.extend(owner.grant);
+        }
+        Ok(owners)
+    }
+
     /// All of a team's credentials, newest first; or all that are deleted.
     async fn all(&self, team: &TeamId, deleted: bool) -> Result<Vec<Stored>, stores::Error> {
         let (mut all, mut after) = (Vec::new(), None);
@@ -247,11 +258,7 @@ async fn sweep(destroy: bool, yes: bool, stores: &Stores, output: Output) -> Res
     let mut owners: HashMap<&TeamId, Owners> = HashMap::new();
     for belonging in &all {
         if !owners.contains_key(&belonging.team) {
-            let mut known = Owners::default();
-            for deleted in [false, true] {
-                known.extend(stores.all(&belonging.team, deleted).await?);
-            }
-            owners.insert(&belonging.team, known);
+            owners.insert(&belonging.team, stores.owners(&belonging.team).await?);
         }
     }
     let is_orphan = |it: &&Belonging| {
@@ -282,17 +289,13 @@ async fn sweep(destroy: bool, yes: bool, stores: &Stores, output: Output) -> Res
     }
     let question = "Nothing brings them back. Type `destroy` to destroy them: ";
     confirm(yes, "destroy", question)?;
-    for orphan in orphans {
+    for (orphan, shown) in orphans.into_iter().zip(shown) {
+        // A person has thought about it since it was found.
+        if stores.owners(&orphan.team).await?.own(&orphan.what) {
+            output.note(&format!("{} belongs to somebody now", shown.what));
+            continue;
+        }
         match orphan.what.clone() {
-            What::Secret(SecretId::Grant(grant)) => {
-                let holders = stores.credentials.with_grant(&orphan.team, grant).await?;
-                if holders.live.is_empty() && holders.deleted.is_empty() {
-                    stores
-                        .secrets
-                        .purge(&orphan.team, SecretId::Grant(grant))
-                        .await?;
-                }
-            }
             What::Secret(id) => stores.secrets.purge(&orphan.team, id).await?,
             What::TokenUrls(credential) => stores.token_urls.purge(credential).await?,
         }
@@ -309,13 +312,6 @@ struct Owners {
 }
 
 impl Owners {
-    fn extend(&mut self, found: Vec<Stored>) {
-        for stored in found {
-            self.credentials.insert(stored.credential.credential_id);
-            self.grants.extend(stored.grant.map(|grant| grant.id));
-        }
-    }
-
     fn own(&self, what: &What) -> bool {
         match what {
             What::Secret(SecretId::App(id)) | What::TokenUrls(id) => self.credentials.contains(id),

@@ -45,14 +45,13 @@ impl<'a> App<'a> {
     /// One KMS call, the first time.
     pub(crate) async fn open(&self) -> Result<AppCredentials, ApiError> {
         let opened = self.opened.get_or_try_init(|| async {
-            let secret = SecretId::App(self.credential);
             let read = match &self.row {
                 Some(row) => row.clone(),
-                None => self.grants.secrets.app(secret.clone()).await?,
+                None => self.grants.app_secret(self.credential).await?,
             };
             let binding = Binding {
                 team: self.team.clone(),
-                secret,
+                secret: SecretId::App(self.credential),
             };
             let opened = self.grants.envelope.open(&binding, &read.sealed).await?;
             Ok::<_, ApiError>(AppCredentials {

@@ -14,6 +14,7 @@ use shared::stores::{self, NewPair, Secrets};
 use shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+use crate::grants::found;
 use crate::refresh::{Landed, store};
 
 /// A new pair and the grant that it is for.
@@ -92,7 +93,9 @@ impl Capsule {
         secrets: &Secrets,
         until: Timestamp,
     ) -> Result<Replayed, stores::Error> {
-        let row = secrets.grant(self.grant).await?;
+        let Some(row) = found(secrets.grant(self.grant).await)? else {
+            return Ok(Replayed::Refused);
+        };
         let kept = [&row.sealed, &row.stash];
         if kept.contains(&&Some(self.pair.sealed.clone())) {
             return Ok(Replayed::Known);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use shared::credential::{GrantId, Reconnect, State, TeamId};
+use shared::credential::{CredentialId, GrantId, Reconnect, State, TeamId};
 use shared::envelope::{Envelope, SecretId};
 use shared::event::Asked;
 use shared::stores::{
@@ -41,6 +41,10 @@ const WAIT: Duration = Duration::from_secs(12);
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// How many of a grant's credentials are told of it at a time.
 const AT_ONCE: usize = 8;
+
+/// What is said of an app whose client secret is gone.
+const NO_SECRET: &str =
+    "the client secret is not stored: PATCH the credential with client_id and client_secret";
 
 /// What using users' grants takes.
 #[derive(Debug)]
@@ -91,16 +95,29 @@ impl Grants {
         if is_active && self.opened.get(grant.id, margin).is_some() {
             return Ok(None);
         }
-        let app = SecretId::App(stored.credential.credential_id);
-        let (grant, app) = tokio::try_join!(self.secrets.grant(grant.id), self.secrets.app(app))?;
+        let grant = async { Ok(found(self.secrets.grant(grant.id).await)?) };
+        let app = self.app_secret(stored.credential.credential_id);
+        let (grant, app) = tokio::try_join!(grant, app)?;
         Ok(Some(Rows { grant, app }))
+    }
+
+    /// The sealed client secret of a credential.
+    pub(crate) async fn app_secret(&self, of: CredentialId) -> Result<AppSecret, ApiError> {
+        match self.secrets.app(SecretId::App(of)).await {
+            // The credential is there: somebody took the row, and its owner can put it back.
+            Err(stores::Error::NotFound) => Err(ApiError::AppMisconfigured {
+                reason: NO_SECRET.to_owned(),
+            }),
+            read => Ok(read?),
+        }
     }
 }
 
 /// What is read of `secrets` ahead of its use.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    pub(crate) grant: StoredGrant,
+    /// None where there is none: it is as one that Zoom refuses.
+    pub(crate) grant: Option<StoredGrant>,
     pub(crate) app: AppSecret,
 }
 
@@ -173,7 +190,8 @@ impl Use<'_> {
             sorted_by: None,
             refreshed: AtomicU32::new(0),
         };
-        let (mut grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let (grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let mut grant_row = grant_row.flatten();
         let mut app = App::new(self.grants, self.team, &stored, app_row);
         let mut tried: Vec<GrantId> = Vec::new();
         for _ in 0..ROUNDS {
@@ -257,7 +275,8 @@ impl Use<'_> {
     }
 
     /// Tries the other grants of the same Zoom app and user, the newest first, and points the credential at the one
-    /// that Zoom takes.
+    /// that Zoom takes. Those of deleted credentials last: one that was not told of a newer authorization finds it
+    /// there, though the credential that came with it is gone.
     async fn search<T, F>(
         &self,
         refresh: &Refresh<'_>,
@@ -275,75 +294,112 @@ impl Use<'_> {
             ..
         } = self.grants;
         let by = self.terms.answer_by;
-        let mut others = patience::until(by, credentials.pair_of(self.team, stored)).await?;
-        others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
-        for other in others {
-            let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
-                continue;
-            };
-            if tried.contains(&grant.id) {
-                continue;
-            }
-            tried.push(grant.id);
-            let row = async {
-                match secrets.grant(grant.id).await {
-                    Err(stores::Error::NotFound) => Ok(None),
-                    row => row.map(Some),
-                }
-            };
-            let Some(row) = patience::until(by, row).await? else {
-                continue;
-            };
-            if row.state != GrantState::Active {
-                continue;
-            }
-            let tried = self
-                .try_grant(refresh, grant.id, Some(row), app, call)
-                .await;
-            let (access, outcome) = match tried {
-                Ok(taken) => taken,
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Dead(dead)) => {
-                    // Refused as mine was, and declared as mine would be; where it moved, somebody else sees to it.
-                    self.declare(&other, grant.id, &dead).await?;
+        for deleted in [false, true] {
+            let others = credentials.pair_of(self.team, stored, deleted);
+            let mut others = patience::until(by, others).await?;
+            others.sort_by_key(|other| Reverse(other.grant.map(|grant| grant.authorized_at)));
+            for other in others {
+                let Some(grant) = other.grant.filter(|grant| Some(*grant) != stored.grant) else {
+                    continue;
+                };
+                if tried.contains(&grant.id) {
                     continue;
                 }
-            };
-            let stored = if was_taken(&outcome) {
-                self.adopt(stored, grant, &other).await
-            } else {
-                stored.clone()
-            };
-            return Ok(Some(Used {
-                outcome,
-                stored,
-                access,
-            }));
+                tried.push(grant.id);
+                let row = async { found(secrets.grant(grant.id).await) };
+                let Some(row) = patience::until(by, row).await? else {
+                    continue;
+                };
+                if row.state != GrantState::Active {
+                    continue;
+                }
+                let tried = self
+                    .try_grant(refresh, grant.id, Some(row), app, call)
+                    .await;
+                let (access, outcome) = match tried {
+                    Ok(taken) => taken,
+                    Err(Stop::Failed(error)) => return Err(error),
+                    Err(Stop::Dead(dead)) if deleted => {
+                        self.declare_unused(grant.id, &dead).await;
+                        continue;
+                    }
+                    Err(Stop::Dead(dead)) => {
+                        // Refused as mine was, and declared as mine would be; where it moved, somebody else sees to
+                        // it.
+                        self.declare(&other, grant.id, &dead).await?;
+                        continue;
+                    }
+                };
+                let stored = if was_taken(&outcome) {
+                    self.adopt(stored, grant, &other, &access).await
+                } else {
+                    stored.clone()
+                };
+                return Ok(Some(Used {
+                    outcome,
+                    stored,
+                    access,
+                }));
+            }
         }
         Ok(None)
     }
 
     /// Points the credential at the grant of `other`, which Zoom has just taken a token of; the credential as it is
     /// then.
-    async fn adopt(&self, stored: &Stored, grant: GrantRef, other: &Stored) -> Stored {
+    async fn adopt(
+        &self,
+        stored: &Stored,
+        grant: GrantRef,
+        other: &Stored,
+        access: &Access,
+    ) -> Stored {
+        let Grants {
+            credentials,
+            secrets,
+            ..
+        } = self.grants;
+        let id = stored.credential.credential_id;
         let authorized = Authorized {
             grant,
             scopes: other.credential.scopes.clone(),
         };
-        let adopted = self
-            .grants
-            .credentials
-            .adopt(self.team, stored, &authorized);
+        let adopted = async {
+            let adopt = credentials.adopt(self.team, stored, &authorized)?;
+            let adopt = adopt.and(secrets.join(grant.id, access.expires_at)?);
+            let until = Timestamp::now().plus(PATIENCE);
+            match adopt.commit(until).await? {
+                Ok(()) => credentials.get(self.team, id).await,
+                Err(_) => Err(stores::Error::Conflict),
+            }
+        };
         let adopted = self.best_effort("a working grant is not adopted yet", adopted);
         // Where it is not, the token works all the same; the next mint finds the credential as it is by then.
         let Some(adopted) = adopted.await else {
             return stored.clone();
         };
         if stored.credential.state == State::Invalid {
-            self.note_change(adopted.credential.credential_id, None)
-                .await;
+            self.note_change(id, None).await;
         }
         adopted
+    }
+
+    /// Says of a grant that Zoom refuses, and that deleted credentials alone have, that it is of no use. Best effort:
+    /// they are told when they are restored, and whoever finds it first says it again.
+    async fn declare_unused(&self, id: GrantId, dead: &Dead) {
+        let active = |row: &&StoredGrant| row.state == GrantState::Active;
+        let Some(row) = dead.row.as_ref().filter(active) else {
+            return;
+        };
+        let declared = async {
+            let secrets = &self.grants.secrets;
+            let declare = secrets.declare_unused(id, row, dead.reason)?;
+            // Where it has moved meanwhile, it is not dead.
+            let until = Timestamp::now().plus(PATIENCE);
+            declare.commit(until).await
+        };
+        let what = "the grant of a deleted credential is not declared dead yet";
+        self.best_effort(what, declared).await;
     }
 
     /// Says that the user has to authorize again, if that is still so: of grant and credential in one transaction.
@@ -359,29 +415,34 @@ impl Use<'_> {
             ..
         } = self.grants;
         // Read when all else has failed: what has happened since the refusal counts.
-        let now = match dead.row.state {
-            GrantState::Active => patience::until(self.terms.answer_by, secrets.grant(id)).await?,
-            GrantState::Reconnect(_) => dead.row.clone(),
+        let now = match &dead.row {
+            Some(row) if row.state != GrantState::Active => Some(row.clone()),
+            _ => {
+                let row = async { found(secrets.grant(id).await) };
+                patience::until(self.terms.answer_by, row).await?
+            }
         };
-        let (reason, write) = match now.state {
-            GrantState::Reconnect(reason) => {
-                if stored.credential.state == State::Invalid {
-                    return Ok(Declared::Dead(reason));
+        let is_told = stored.credential.state == State::Invalid;
+        let (reason, write) = match now.as_ref().map(|now| (now, now.state)) {
+            None if is_told => return Ok(Declared::Dead(Reconnect::Revoked)),
+            None => (Reconnect::Revoked, None),
+            Some((_, GrantState::Reconnect(reason))) if is_told => {
+                return Ok(Declared::Dead(reason));
+            }
+            Some((_, GrantState::Reconnect(reason))) => (reason, Some(secrets.still(id, false)?)),
+            Some((now, GrantState::Active)) => match &dead.row {
+                Some(row) if row.generation() == now.generation() && row.stash == now.stash => {
+                    let declare = secrets.declare(id, now, dead.reason)?;
+                    (dead.reason, Some(declare))
                 }
-                (reason, secrets.still(id, false)?)
-            }
-            GrantState::Active
-                if now.generation() != dead.row.generation() || now.stash != dead.row.stash =>
-            {
-                return Ok(Declared::GrantMoved);
-            }
-            GrantState::Active => (dead.reason, secrets.declare(id, &now, dead.reason)?),
+                _ => return Ok(Declared::GrantMoved),
+            },
         };
         let message = message(reason, dead.words.as_deref());
         let credential = stored.credential.credential_id;
         let transaction = credentials.invalidate(self.team, credential, id, &message)?;
         let until = Timestamp::now().plus(PATIENCE).min(self.terms.answer_by);
-        match transaction.and(write).commit(until).await? {
+        match transaction.and_maybe(write).commit(until).await? {
             Ok(()) => {}
             Err(Part::Credential) => return Ok(Declared::CredentialMoved),
             Err(_) => return Ok(Declared::GrantMoved),
@@ -417,7 +478,7 @@ impl Use<'_> {
 
     /// Gives the other credentials of a grant its state. Any mint mends what it finds.
     async fn tell_others(&self, stored: &Stored, id: GrantId, news: &News) {
-        let others = self.grants.credentials.pair_of(self.team, stored);
+        let others = self.grants.credentials.pair_of(self.team, stored, false);
         let others = self.best_effort("other credentials of a grant are not told", others);
         let others = others.await.unwrap_or_default().into_iter();
         let others = others.filter(|other| other.grant.is_some_and(|grant| grant.id == id));
@@ -457,6 +518,14 @@ impl Use<'_> {
         let transaction = change?.and(self.grants.secrets.still(id, usable)?);
         let until = Timestamp::now().plus(PATIENCE);
         Ok(transaction.commit(until).await?.is_ok())
+    }
+}
+
+/// What a read found, where a row that is not there is an answer, too.
+pub(crate) fn found<T>(read: Result<T, stores::Error>) -> Result<Option<T>, stores::Error> {
+    match read {
+        Err(stores::Error::NotFound) => Ok(None),
+        read => read.map(Some),
     }
 }
 

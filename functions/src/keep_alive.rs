@@ -211,10 +211,14 @@ impl Run<'_> {
     ) -> Result<Became, ApiError> {
         let secrets = &self.grants.secrets;
         if deleted.is_empty() {
-            secrets.destroy(due.grant, Reconnect::Revoked).await?;
+            secrets
+                .destroy(&due.team, due.grant, Reconnect::Revoked)
+                .await?;
             return Ok(Became::Unwanted);
         }
-        if !self.keys.revokes_on_delete(&due.team).await? {
+        if !self.keys.revokes_on_delete(&due.team).await?
+            || self.may_be_adopted(due, &deleted).await?
+        {
             secrets.rest(due.grant, row).await?;
             return Ok(Became::Unwanted);
         }
@@ -247,6 +251,18 @@ impl Run<'_> {
         outcome
     }
 
+    /// Whether a credential that is left is of the same Zoom app and user as one of the `deleted`. Its own grant may be
+    /// one that this one replaced at Zoom, without its knowing yet: then it will adopt this one.
+    async fn may_be_adopted(&self, due: &Due, deleted: &[Stored]) -> Result<bool, ApiError> {
+        for stored in deleted {
+            let credentials = &self.grants.credentials;
+            if credentials.is_wanted(&due.team, due.grant, stored).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Revokes a grant at Zoom with the app of a deleted credential that has it, and destroys its tokens. Zoom wants a
     /// live access token for that, so the grant may be refreshed first; and where Zoom refuses that, it is dead already.
     async fn revoke(&self, due: &Due, stored: &Stored) -> Result<Became, ApiError> {
@@ -271,14 +287,17 @@ impl Run<'_> {
             let access = match refresh.access(due.grant, None, refused, &app).await {
                 Ok(access) => access,
                 Err(Stop::Dead(dead)) => {
-                    grants.secrets.destroy(due.grant, dead.reason).await?;
+                    grants.secrets.destroy(team, due.grant, dead.reason).await?;
                     return Ok(Became::Revoked);
                 }
                 Err(Stop::Failed(error)) => return Err(error),
             };
             // Asked again as late as can be: one that was restored meanwhile keeps it.
-            let holders = grants.credentials.with_grant(team, due.grant).await?;
-            if !holders.live.is_empty() {
+            if grants
+                .credentials
+                .is_wanted(team, due.grant, stored)
+                .await?
+            {
                 return Ok(Became::Left);
             }
             let time_left = request.time_left(Duration::ZERO);
@@ -288,7 +307,7 @@ impl Run<'_> {
                     grants.opened.forget(due.grant);
                     grants
                         .secrets
-                        .destroy(due.grant, Reconnect::Revoked)
+                        .destroy(team, due.grant, Reconnect::Revoked)
                         .await?;
                     return Ok(Became::Revoked);
                 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::credential::CredentialId;
-use shared::envelope::SecretId;
 use shared::event::{Asked, Event, Happened, Outcome};
 use shared::sdk_jwt::{self, MeetingRole};
 use shared::stores::{self, AppSecret, Stored};
@@ -95,8 +94,7 @@ impl Ready {
                 Ok(Self::Zoom { wanted, rows })
             }
             Wanted::SdkJwt { meeting, ttl } => {
-                let id = SecretId::App(stored.credential.credential_id);
-                let app = grants.secrets.app(id).await?;
+                let app = grants.app_secret(stored.credential.credential_id).await?;
                 Ok(Self::SdkJwt { meeting, ttl, app })
             }
         }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::capsule::Capsule;
 use crate::error::{ApiError, Down, RETRY_AFTER};
-use crate::grants::Grants;
+use crate::grants::{Grants, found};
 use crate::opened::Access;
 use crate::patience;
 use crate::request::Request;
@@ -57,11 +57,23 @@ impl<E: Into<ApiError>> From<E> for Stop {
     }
 }
 
+impl Stop {
+    /// The grant has no row any more.
+    fn gone() -> Self {
+        Self::Dead(Box::new(Dead {
+            row: None,
+            reason: Reconnect::Revoked,
+            words: None,
+        }))
+    }
+}
+
 /// A grant that Zoom refuses.
 #[derive(Debug)]
 pub(crate) struct Dead {
-    /// The row as it was read after the refusal. Its stash, if it has one, was refused too.
-    pub(crate) row: StoredGrant,
+    /// The row as it was read after the refusal. Its stash, if it has one, was refused too. None where there is no row:
+    /// that grant is destroyed, and as dead as one that Zoom refuses.
+    pub(crate) row: Option<StoredGrant>,
     /// Why the user has to authorize again.
     pub(crate) reason: Reconnect,
     /// Zoom's words, where it said any.
@@ -131,7 +143,7 @@ impl Refresh<'_> {
             };
             if let GrantState::Reconnect(reason) = read.state {
                 return Err(Stop::Dead(Box::new(Dead {
-                    row: read,
+                    row: Some(read),
                     reason,
                     words: None,
                 })));
@@ -195,8 +207,10 @@ impl Refresh<'_> {
         access
     }
 
-    async fn read(&self, id: GrantId) -> Result<StoredGrant, ApiError> {
-        patience::until(self.give_up, self.grants.secrets.grant(id)).await
+    async fn read(&self, id: GrantId) -> Result<StoredGrant, Stop> {
+        let row = async { found(self.grants.secrets.grant(id).await) };
+        let row = patience::until(self.give_up, row).await?;
+        row.ok_or_else(Stop::gone)
     }
 
     fn binding(&self, id: GrantId) -> Binding {
@@ -226,7 +240,7 @@ impl Refresh<'_> {
         Ok(Keys { pair, app, next })
     }
 
-    async fn acquire(&self, id: GrantId, row: &StoredGrant) -> Result<Acquired, ApiError> {
+    async fn acquire(&self, id: GrantId, row: &StoredGrant) -> Result<Acquired, Stop> {
         let lease = Lease {
             holder: self.me,
             until: self.request.deadline().plus(CLOCKS).as_millis(),
@@ -245,6 +259,7 @@ impl Refresh<'_> {
                 })
             });
         let ours = match &acquired {
+            Err(stores::Error::NotFound) => return Err(Stop::gone()),
             // It may have been taken and the answer lost; nothing was sent.
             Err(_) => Some(false),
             Ok(Acquired::Ours { after_another, .. }) if began.elapsed() > SLOW_ACQUIRE => {
@@ -255,7 +270,7 @@ impl Refresh<'_> {
         if let Some(after_another) = ours {
             self.release(id, acquired.is_ok() && !after_another).await;
             acquired?;
-            return Err(unavailable(Down::OutOfTime));
+            return Err(unavailable(Down::OutOfTime).into());
         }
         Ok(acquired?)
     }
@@ -273,17 +288,18 @@ impl Refresh<'_> {
     }
 
     /// Waits for another's refresh: the row once it has moved or the lease is free.
-    async fn wait(&self, id: GrantId, held: StoredGrant) -> Result<StoredGrant, ApiError> {
+    async fn wait(&self, id: GrantId, held: StoredGrant) -> Result<StoredGrant, Stop> {
         let mut pause = Duration::from_millis(100);
         let mut row = held;
         while row.state == GrantState::Active && row.is_leased(Timestamp::now()) {
             let until = row.lease.map_or(0, |lease| lease.until);
             let rest = Timestamp::now().until(Timestamp::from_millis(until));
             if Timestamp::now().plus(pause) >= self.give_up {
-                return Err(ApiError::Unavailable {
+                let elsewhere = ApiError::Unavailable {
                     retry_after: rest.clamp(Duration::from_secs(1), Duration::from_secs(5)),
                     source: Down::RefreshElsewhere,
-                });
+                };
+                return Err(elsewhere.into());
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 3 / 2).min(Duration::from_millis(500));
@@ -336,7 +352,7 @@ impl Refresh<'_> {
         self.let_go(&held).await;
         let lost = held.after_another || held.unknown;
         Err(Stop::Dead(Box::new(Dead {
-            row: now,
+            row: Some(now),
             reason: if lost {
                 Reconnect::RefreshOutcomeLost
             } else {
@@ -350,6 +366,7 @@ impl Refresh<'_> {
     async fn read_after(&self, held: &Held) -> Result<StoredGrant, Stop> {
         match self.grants.secrets.grant(held.id).await {
             Ok(now) => Ok(now),
+            Err(stores::Error::NotFound) => Err(Stop::gone()),
             Err(error) => {
                 self.let_go(held).await;
                 Err(error.into())

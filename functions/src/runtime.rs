@@ -71,11 +71,11 @@ where
     .await
 }
 
-/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler is given each batch and the id of the
-/// invocation; what it answers says where the next begins. `warm` is as in [`run`].
+/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler is given each batch, and the deadline and
+/// the id of the invocation; what it answers says where the next begins. `warm` is as in [`run`].
 pub async fn run_stream<F, B, T>(
     warm: impl Future,
-    handler: impl Fn(B, String) -> F,
+    handler: impl Fn(B, Timestamp, String) -> F,
 ) -> Result<(), lambda_http::Error>
 where
     F: Future<Output = T>,
@@ -85,7 +85,9 @@ where
     tokio::time::timeout(WARM_UP, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<B>| {
         // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
-        let report = Box::pin(handler(event.payload, event.context.request_id));
+        let context = event.context;
+        let report = handler(event.payload, deadline(&context), context.request_id);
+        let report = Box::pin(report);
         async { Ok::<_, Infallible>(report.await) }
     }))
     .await

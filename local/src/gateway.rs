@@ -322,6 +322,15 @@ impl Gateway {
 
     /// What the stream of `credentials` invokes, with a batch as Lambda gives it: whether all of it was seen to.
     pub async fn purge(&self, batch: Value) -> Result<bool, serde_json::Error> {
+        self.purge_within(batch, PATIENCE).await
+    }
+
+    /// As [`Self::purge`], in so much time.
+    pub async fn purge_within(
+        &self,
+        batch: Value,
+        time_out: Duration,
+    ) -> Result<bool, serde_json::Error> {
         let batch = serde_json::from_value(batch)?;
         let Services {
             credentials,
@@ -330,7 +339,8 @@ impl Gateway {
             ..
         } = &*self.services;
         let id = Uuid::new_v4().to_string();
-        let report = purge::handle(credentials, secrets, token_urls, batch, &id).await;
+        let deadline = Timestamp::now().plus(time_out);
+        let report = purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await;
         Ok(report.batch_item_failures.is_empty())
     }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::deleting::expect_gone;
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
-use crate::world::{Answer, CLIENT_ID, REDIRECT_URI, World, attribute};
+use crate::world::{Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, attribute};
 
 /// Longer than grants are left alone.
 const LONG: Duration = Duration::from_hours(30 * 24);
@@ -468,6 +468,82 @@ async fn a_revocation_that_fails_is_on_record_and_tried_again_a_day_later() {
     }
 }
 
+/// Two authorizations moments apart: which of them killed the other at Zoom is not known, so nobody is re-pointed.
+#[tokio::test]
+async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
+    let world = World::new().await;
+    world.wants_revocation().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    let grant = attribute(&world.row(&newer).await, "grant_id").to_owned();
+    assert_ne!(attribute(&world.row(&older).await, "grant_id"), grant);
+    world.acme.delete(&newer).await.expect(200);
+    assert!(world.follow_stream().await);
+    let left = Report {
+        unwanted: 1,
+        ..Report::default()
+    };
+    assert_eq!(world.keep_alive().await, left);
+    assert_eq!(world.revocations(), 0);
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(attribute(&world.row(&older).await, "grant_id"), grant);
+    // It is kept alive again, and revoked when the last goes.
+    let mut secrets = world.items("secrets").await.into_iter();
+    let row = secrets.find(|row| attribute(row, "secret_id") == format!("grant#{grant}"));
+    assert!(row.unwrap().contains_key("due_shard"));
+    world.acme.delete(&older).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!(world.revocations(), 1);
+}
+
+#[tokio::test]
+async fn the_grant_of_a_deleted_credential_heals_one_of_the_same_user() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    world.acme.delete(&newer).await.expect(200);
+    assert!(world.follow_stream().await);
+    world.expire_access().await;
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+    // It is its own now, whatever becomes of the other.
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_dead_grant_of_a_deleted_credential_is_tried_once() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    world.acme.delete(&newer).await.expect(200);
+    world.expire_access().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+
+    for _ in 0..2 {
+        expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
+        assert_eq!(world.refreshes(), 2);
+    }
+    expect_invalid(&world.acme.restore(&newer).await.expect(200), "revoked");
+}
+
+/// Past its time it is as good as gone, though the TTL has not come for it yet.
+#[tokio::test]
+async fn the_grant_of_a_credential_that_cannot_be_restored_heals_nobody() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_deleted("newer").await;
+    let mut row = world.row(&newer).await;
+    row.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
+    world.put("credentials", row).await;
+    expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
+}
+
 // ---- purge
 
 #[tokio::test]
@@ -563,25 +639,28 @@ async fn a_grant_that_its_last_credential_left_is_destroyed() {
     mint_onbehalf(&world.acme, &newer).await.expect(200);
 }
 
-/// It holds the credential as it was before, and the grant that was destroyed meanwhile.
+/// It holds the credential as it was before, and the grant that was destroyed meanwhile: about to refresh it, or with
+/// Zoom's answer on the way.
 #[tokio::test]
 async fn a_mint_that_a_re_authorization_overtakes_mints_with_the_new_grant() {
-    let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.expire_access().await;
-    // The mint has read the credential and its grant, and is about to refresh it.
-    let bell = world.wire.hold(Service::Kms, "Decrypt");
-    let mint = {
-        let (acme, id) = (world.acme.clone(), id.clone());
-        tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
-    };
-    world.wire.stalled().await;
-    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
-    world.acme.update(&id, body).await.expect(200);
-    assert!(world.follow_stream().await);
-    bell.notify_one();
-    mint.await.unwrap().expect(200);
-    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    for (service, operation) in [(Service::Kms, "Decrypt"), (Service::Zoom, "/oauth/token")] {
+        let world = World::new().await;
+        let id = world.given_user("bot").await;
+        world.expire_access().await;
+        // The mint has read the credential and its grant.
+        let bell = world.wire.hold(service, operation);
+        let mint = {
+            let (acme, id) = (world.acme.clone(), id.clone());
+            tokio::spawn(async move { mint_onbehalf(&acme, &id).await })
+        };
+        world.wire.stalled().await;
+        let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+        world.acme.update(&id, body).await.expect(200);
+        assert!(world.follow_stream().await);
+        bell.notify_one();
+        mint.await.unwrap().expect(200);
+        assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    }
 }
 
 /// Whoever can write a row of one team is not to destroy another's with it.
@@ -607,6 +686,61 @@ async fn a_purge_takes_no_other_teams_grant() {
 }
 
 #[tokio::test]
+async fn what_a_forged_credential_leaves_or_deletes_is_no_other_teams_grant() {
+    let world = World::new().await;
+    world.wants_revocation().await;
+    let (id, own) = (
+        world.given_user("bot").await,
+        world.given_user_of("bob").await,
+    );
+    let mut forged = world.row(&own).await;
+    let mut other = world.row(&id).await;
+    for row in [&mut forged, &mut other] {
+        row.insert("team_id".to_owned(), AttributeValue::S("zeta".to_owned()));
+    }
+    // zeta's credential gets acme's grant, leaves it again, gets it again, and is deleted.
+    let put = async |row: &crate::world::Item, version: u32, deleted: bool| {
+        let mut row = row.clone();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        row.insert("credential_id".to_owned(), text(&own));
+        row.insert("version".to_owned(), AttributeValue::N(version.to_string()));
+        row.insert("deleted".to_owned(), AttributeValue::Bool(deleted));
+        let change = if deleted { "deleted" } else { "active" };
+        row.insert("change".to_owned(), text(change));
+        world.put("credentials", row).await;
+    };
+    put(&other, 5, false).await;
+    put(&forged, 6, false).await;
+    put(&other, 7, false).await;
+    put(&other, 8, true).await;
+    let before = world.contents("secrets").await;
+    assert!(world.follow_stream().await);
+    assert_eq!(world.contents("secrets").await, before);
+    assert_eq!(world.keep_alive().await, Report::default());
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_older_row_that_is_copied_from_a_backup_destroys_nothing() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let backup = world.row(&id).await;
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    assert!(world.follow_stream().await);
+    let live = world.row(&id).await;
+    let grant = format!("grant#{}", attribute(&live, "grant_id"));
+
+    world.put("credentials", backup).await;
+    assert!(world.follow_stream().await);
+    assert!(world.sealed().await.contains(&grant));
+    // And the mistake can be undone.
+    world.put("credentials", live).await;
+    assert!(world.follow_stream().await);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_row_that_somebody_takes_by_hand_is_no_purge() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
@@ -620,6 +754,55 @@ async fn a_row_that_somebody_takes_by_hand_is_no_purge() {
 
     world.put("credentials", row).await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+// ---- rows that somebody took by hand
+
+impl World {
+    async fn take_secret(&self, id: &str) {
+        let delete = self.dynamodb.delete_item().table_name("secrets");
+        let delete = delete.key("secret_id", AttributeValue::S(id.to_owned()));
+        delete.send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_not_there_is_as_one_that_zoom_refuses() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+    world.take_secret(&grant).await;
+
+    for _ in 0..2 {
+        expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
+        expect_invalid(&world.acme.get(&id).await.expect(200), "revoked");
+    }
+    // One of the same user is looked for first.
+    world.given_user("other").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn a_client_secret_that_is_not_there_is_asked_for() {
+    let world = World::new().await;
+    let (user, app) = (world.given_user("bot").await, world.given_app("app").await);
+    for id in [&user, &app] {
+        world.take_secret(&format!("app#{id}")).await;
+        let token_type = if *id == user { "onbehalf" } else { "sdk_jwt" };
+        let body = json!({ "credential_id": id, "type": token_type });
+        let refused = crate::minting::mint(&world.acme, body.clone()).await;
+        let message = refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+        assert!(
+            message.contains("the client secret is not stored"),
+            "{message}"
+        );
+        assert_eq!(world.acme.get(id).await.expect(200)["state"], "active");
+
+        let secret = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+        world.acme.update(id, secret).await.expect(200);
+        crate::minting::mint(&world.acme, body).await.expect(200);
+    }
 }
 
 // ---- crashes
@@ -738,6 +921,65 @@ async fn a_crash_anywhere_in_a_purge_is_made_good_when_the_record_comes_again() 
     }
     // Who has the grant │ grant │ app │ URLs │ URL.
     assert_eq!(calls, 5);
+}
+
+/// Nothing of it: neither tokens nor the row.
+#[tokio::test]
+async fn a_grant_that_a_re_authorization_left_is_nowhere() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let left = attribute(&world.row(&id).await, "grant_id").to_owned();
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert!(!world.dump().await.contains(&left));
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// Mints read the same rows.
+#[tokio::test]
+async fn a_team_is_read_once_for_all_that_a_batch_says_of_it() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        ids.push(world.given_user_of(&format!("user-{number}")).await);
+    }
+    for id in &ids {
+        world.acme.delete(id).await.expect(200);
+    }
+    world.wire.reset();
+    assert!(world.follow_stream().await);
+    let calls = world.wire.operations(Service::DynamoDb);
+    let count = |name| calls.iter().filter(|call| **call == name).count();
+    assert_eq!(
+        (count("Query"), count("UpdateItem"), calls.len()),
+        (1, 10, 11)
+    );
+
+    world.outlive_the_deleted().await;
+    world.wire.reset();
+    assert!(world.follow_stream().await);
+    // And one for each credential's token URLs.
+    let calls = world.wire.operations(Service::DynamoDb);
+    let count = |name| calls.iter().filter(|call| **call == name).count();
+    assert_eq!((count("Query"), count("DeleteItem")), (11, 20));
+    assert_eq!(world.dump().await, "");
+}
+
+#[tokio::test]
+async fn a_batch_for_which_there_is_no_time_comes_again() {
+    let world = World::new().await;
+    world.given_deleted("bot").await;
+    assert!(world.follow_stream().await);
+    world.outlive_the_deleted().await;
+    let bell = world.wire.hold(Service::DynamoDb, "DeleteItem");
+    let batch = world.next_batch().unwrap();
+    let gateway = &world.gateway;
+    let time_out = Duration::from_millis(2_500);
+    assert!(!gateway.purge_within(batch, time_out).await.unwrap());
+    bell.notify_one();
+    assert!(world.follow_stream().await);
+    assert_eq!(world.dump().await, "");
 }
 
 #[tokio::test]

@@ -574,7 +574,10 @@ async fn no_token_leaves_that_is_not_on_record() {
 
 impl Ghost {
     async fn destroy(&self, reason: Reconnect) {
-        self.secrets.destroy(self.grant, reason).await.unwrap();
+        self.secrets
+            .destroy(&self.binding.team, self.grant, reason)
+            .await
+            .unwrap();
     }
 
     /// Panics where anything is sealed in the grant's row, or could be.
@@ -619,7 +622,10 @@ async fn destroyed_tokens_are_gone_for_good_and_the_mint_says_why_without_openin
     let destroyed = world.contents("secrets").await;
     ghost.destroy(Reconnect::Revoked).await;
     let absent = GrantId::generate();
-    let none = ghost.secrets.destroy(absent, Reconnect::Revoked).await;
+    let none = ghost
+        .secrets
+        .destroy(&ghost.binding.team, absent, Reconnect::Revoked)
+        .await;
     none.unwrap();
     assert_eq!(world.contents("secrets").await, destroyed);
 

@@ -532,6 +532,36 @@ async fn an_event_acts_in_those_teams_alone_whose_own_secret_verifies_it() {
     assert_eq!(states().await, ["invalid", "invalid", "invalid"]);
 }
 
+/// However often Zoom tells it again, that row is not readable; and the others are told.
+#[tokio::test]
+async fn a_teams_row_that_cannot_be_read_is_no_other_teams_trouble() {
+    let world = World::new().await;
+    world.given_webhook().await;
+    let rows = world.items("secrets").await.into_iter();
+    let mut rows = rows.filter(|row| row.contains_key("webhook_app"));
+    let row = rows.next().unwrap();
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let row_of = |team: &str| {
+        let mut row = row.clone();
+        row.insert("team_id".to_owned(), text(team));
+        let id = attribute(&row, "secret_id").replace("acme", team);
+        row.insert("secret_id".to_owned(), text(&id));
+        row
+    };
+    // One that was moved from another team, and one of no known shape.
+    world.put("secrets", row_of("rival")).await;
+    let mut shapeless = row_of("third");
+    shapeless.remove("sealed");
+    world.put("secrets", shapeless).await;
+
+    let id = world.given_user("desk").await;
+    assert_eq!(tell(&world, &removal("ada")).await.status, 204);
+    assert_destroyed(&world, &id).await;
+    // Where nobody believed it, it is ours to mend.
+    let forged = tell_at(&world, PATH, "no-token", &removal("ada")).await;
+    forged.expect_code(500, "FST_ERR_INTERNAL");
+}
+
 #[tokio::test]
 async fn an_app_hears_of_its_own_users_and_of_no_other_app() {
     let world = World::new().await;

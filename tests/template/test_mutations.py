@@ -159,6 +159,7 @@ MUTATIONS = [
     (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, put(("CredentialsTable", "Properties", "StreamSpecification", "StreamViewType"), "NEW_IMAGE")),
     (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, drop("Purge", "Properties", "Events", "Gone", "Properties", "DestinationConfig")),
     (stack.test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue, drop("Purge", "Properties", "Events", "Gone", "Properties", "FilterCriteria", "Filters", 1)),
+    (stack.test_a_grant_that_rests_outlives_the_time_in_which_its_credential_can_be_restored, lambda it: it["Parameters"]["RestorableDays"].update(MaxValue=60)),
     (stack.test_a_token_url_is_asked_by_every_method, put(("TokenUrl", "Properties", "Events", "Route", "Properties", "Method"), "GET")),
     # the gateway's own answers
     (stack.test_every_answer_of_the_gateway_wears_the_envelope, drop(*API, "GatewayResponses", "WAF_FILTERED")),

@@ -436,3 +436,10 @@ def test_every_parameter_is_explained(template):
     page = (ROOT / "docs/deploy.md").read_text()
     table = page[page.index("| parameter |") : page.index("The first build")]
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
+
+
+def test_a_grant_that_rests_outlives_the_time_in_which_its_credential_can_be_restored(template):
+    """It may have idled for all of the one time before the other begins. Zoom ends it after about 90 days."""
+    parameters = [template.document["Parameters"][name] for name in ("KeepAliveAfterDays", "RestorableDays")]
+    assert sum(parameter["MaxValue"] for parameter in parameters) <= 80
+    assert all(parameter["Default"] <= parameter["MaxValue"] for parameter in parameters)

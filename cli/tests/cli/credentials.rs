@@ -108,6 +108,9 @@ async fn a_sweep_finds_what_belongs_to_nobody_and_destroys_it() {
     world.ok("teams create acme").await;
     let key = world.key("acme", "full").await;
     world.credential(&key, "kept").await;
+    // Deleted or not, it owns what is its own.
+    let deleted = world.credential(&key, "deleted").await;
+    world.delete(&key, &deleted).await;
     let lost = "01a20d6c-8830-7053-9037-e291033ddc44";
     for (table, name, id) in [
         ("SECRETS_TABLE", "secret_id", format!("app#{lost}")),
@@ -148,6 +151,11 @@ async fn a_sweep_finds_what_belongs_to_nobody_and_destroys_it() {
     world.failed(2, "credentials sweep --yes").await;
     world.ok("credentials sweep --destroy --yes").await;
     assert_eq!(world.document("credentials sweep").await, json!([]));
+    world
+        .ok(&format!("credentials restore --team acme {deleted}"))
+        .await;
+    let sweep = world.cli("credentials sweep").await;
+    assert_eq!(sweep.err, "2 rows belong to credentials, 0 to nobody\n");
 }
 
 #[tokio::test]

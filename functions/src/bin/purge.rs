@@ -12,8 +12,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secrets = &Secrets::new(dynamodb.clone(), required("SECRETS_TABLE")?);
     let token_urls = &TokenUrls::new(dynamodb, required("TOKEN_URLS_TABLE")?);
     // Nobody waits for it: no connection is opened ahead.
-    runtime::run_stream(async {}, |batch, id| async move {
-        purge::handle(credentials, secrets, token_urls, batch, &id).await
+    runtime::run_stream(async {}, |batch, deadline, id| async move {
+        purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await
     })
     .await
 }

@@ -42,7 +42,8 @@ pub enum Passed {
     Deleted(Remains),
     /// After that: its row is gone for good.
     Purged(Remains),
-    /// It has another grant now, and left this one.
+    /// It has another grant now, and left this one. Not where its row is older than the one it replaced: somebody copied
+    /// that from a backup, and the grant that it does not know of may be the one that lives.
     Left(Remains),
 }
 
@@ -52,6 +53,8 @@ struct Image {
     remains: Remains,
     #[serde(default)]
     deleted: bool,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Record {
@@ -78,7 +81,9 @@ impl Record {
             ("MODIFY", _, Some(new)) if new.deleted && !was_deleted => {
                 Some(Passed::Deleted(new.remains))
             }
-            ("MODIFY", Some(old), Some(new)) if old.remains.grant != new.remains.grant => {
+            ("MODIFY", Some(old), Some(new))
+                if old.remains.grant != new.remains.grant && new.version > old.version =>
+            {
                 Some(Passed::Left(old.remains))
             }
             ("REMOVE", Some(old), None) if old.deleted => Some(Passed::Purged(old.remains)),

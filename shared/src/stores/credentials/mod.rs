@@ -63,6 +63,19 @@ pub struct Holders {
     pub deleted: Vec<Stored>,
 }
 
+/// A credential, deleted or not, and what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Owner {
+    /// The credential, whose client secret and token URLs have its id.
+    #[serde(rename = "credential_id")]
+    pub credential: CredentialId,
+    /// The grant it has. Others may have it too.
+    #[serde(rename = "grant_id")]
+    pub grant: Option<GrantId>,
+    /// Whether it was deleted, and can be restored.
+    pub deleted: bool,
+}
+
 /// The table `credentials`.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -324,9 +337,9 @@ impl Credentials {
         team: &TeamId,
         zoom_user_id: &str,
     ) -> Result<Vec<Stored>, Error> {
-        let query = self.by_zoom_user(team, zoom_user_id);
-        let query = query.filter_expression("deleted = :no AND attribute_exists(grant_id)");
-        let mut found = self.read_all(team, query).await?;
+        let query = self.by_zoom_user(team, zoom_user_id, false);
+        let query = query.filter_expression("deleted = :deleted AND attribute_exists(grant_id)");
+        let mut found = self.read_all(team, query, false).await?;
         found.retain(|stored| stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id));
         found.sort_by_key(|stored| {
             let authorized_at = stored.grant.map(|grant| grant.authorized_at);
@@ -335,16 +348,21 @@ impl Credentials {
         Ok(found)
     }
 
-    /// The team's other credentials of the same Zoom app and user.
-    pub async fn pair_of(&self, team: &TeamId, stored: &Stored) -> Result<Vec<Stored>, Error> {
+    /// The team's other credentials of the same Zoom app and user; those that can be restored instead, where asked for.
+    pub async fn pair_of(
+        &self,
+        team: &TeamId,
+        stored: &Stored,
+        deleted: bool,
+    ) -> Result<Vec<Stored>, Error> {
         let Some(zoom_user_id) = &stored.credential.zoom_user_id else {
             return Ok(Vec::new());
         };
         let query = self
-            .by_zoom_user(team, zoom_user_id)
-            .filter_expression("client_id = :app AND deleted = :no")
+            .by_zoom_user(team, zoom_user_id, deleted)
+            .filter_expression("client_id = :app AND deleted = :deleted")
             .expression_attribute_values(":app", text(stored.client_id.as_str()));
-        let mut found = self.read_all(team, query).await?;
+        let mut found = self.read_all(team, query, deleted).await?;
         let id = stored.credential.credential_id;
         found.retain(|other| {
             other.credential.credential_id != id
@@ -352,6 +370,40 @@ impl Credentials {
                 && other.credential.zoom_user_id.as_ref() == Some(zoom_user_id)
         });
         Ok(found)
+    }
+
+    /// Whether any credential that can be used has this grant, or is of the same Zoom app and user as `of`, and may yet
+    /// find that it needs it. Reads the whole team: the index is a moment behind, and this is asked before what nothing
+    /// brings back.
+    pub async fn is_wanted(
+        &self,
+        team: &TeamId,
+        grant: GrantId,
+        of: &Stored,
+    ) -> Result<bool, Error> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":grant", text(&grant))
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .projection_expression("credential_id")
+            .consistent_read(true);
+        let query = match &of.credential.zoom_user_id {
+            None => query.filter_expression("deleted = :no AND grant_id = :grant"),
+            Some(user) => query
+                .filter_expression(
+                    "deleted = :no AND (grant_id = :grant \
+                     OR (client_id = :app AND zoom_user_id = :user))",
+                )
+                .expression_attribute_values(":app", text(of.client_id.as_str()))
+                .expression_attribute_values(":user", text(user)),
+        };
+        let mut rows = query.into_paginator().items().send();
+        let first = rows.next().await.transpose();
+        Ok(first.map_err(|error| failed("Query", error))?.is_some())
     }
 
     /// The team's credentials that have this grant. Reads the whole team, for no index knows grants.
@@ -378,6 +430,26 @@ impl Credentials {
             }
         }
         Ok(holders)
+    }
+
+    /// All of a team's credentials, deleted or not, oldest first. Reads the whole team.
+    pub async fn owners(&self, team: &TeamId) -> Result<Vec<Owner>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .expression_attribute_values(":team", text(team))
+            .projection_expression("credential_id, grant_id, deleted")
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut owners = Vec::new();
+        while let Some(item) = rows.next().await {
+            owners.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(owners)
     }
 
     /// A transaction that begins with the credential turning invalid, if it still has this grant. `message` begins
@@ -416,17 +488,16 @@ impl Credentials {
         self.begin(team, seen.credential.credential_id, update)
     }
 
-    /// Points the credential at another grant of the same app and user, which Zoom has just accepted: if it still has
-    /// the one that was `seen`.
-    pub async fn adopt(
+    /// A transaction that begins with the credential pointing at another grant of the same app and user, which Zoom has
+    /// just accepted: if it still has the one that was `seen`.
+    pub fn adopt(
         &self,
         team: &TeamId,
         seen: &Stored,
         authorized: &Authorized,
-    ) -> Result<Stored, Error> {
+    ) -> Result<Transaction<'_>, Error> {
         let update = authorize(touched(Change::Active), authorized);
-        self.update(team, seen.credential.credential_id, when_seen(update, seen))
-            .await
+        self.begin(team, seen.credential.credential_id, when_seen(update, seen))
     }
 
     /// Writes down what went wrong, if the credential still has the grant that was `seen`. The state stays, unless
@@ -450,7 +521,7 @@ impl Credentials {
             .await
     }
 
-    fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str) -> QueryFluentBuilder {
+    fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str, deleted: bool) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)
@@ -458,14 +529,15 @@ impl Credentials {
             .key_condition_expression("zoom_user_id = :user AND team_id = :team")
             .expression_attribute_values(":user", text(zoom_user_id))
             .expression_attribute_values(":team", text(team))
-            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted))
     }
 
-    /// The rows that a query of the index finds, as they are now; without those that are deleted by now.
+    /// The rows that a query of the index finds, as they are now; without those that are deleted by now, or not.
     async fn read_all(
         &self,
         team: &TeamId,
         query: QueryFluentBuilder,
+        deleted: bool,
     ) -> Result<Vec<Stored>, Error> {
         let mut pages = query.into_paginator().items().send();
         let mut ids: Vec<CredentialId> = Vec::new();
@@ -473,7 +545,13 @@ impl Credentials {
             let item = item.map_err(|error| failed("Query", error))?;
             ids.push(from_item::<Found>(item)?.credential_id);
         }
-        let reads = ids.into_iter().map(|id| self.get(team, id));
+        let reads = ids.into_iter().map(|id| async move {
+            if deleted {
+                self.deleted(team, id).await
+            } else {
+                self.get(team, id).await
+            }
+        });
         let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
         let mut found = Vec::new();
         while let Some(read) = reads.next().await {
@@ -572,8 +650,8 @@ impl Credentials {
         newest: GrantId,
     ) -> Result<Vec<Sibling>, Error> {
         let mut pages = self
-            .by_zoom_user(team, zoom_user_id)
-            .filter_expression("client_id = :app AND deleted = :no AND grant_id <> :newest")
+            .by_zoom_user(team, zoom_user_id, false)
+            .filter_expression("client_id = :app AND deleted = :deleted AND grant_id <> :newest")
             .expression_attribute_values(":app", text(client_id.as_str()))
             .expression_attribute_values(":newest", text(&newest))
             .into_paginator()

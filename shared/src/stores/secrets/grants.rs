@@ -17,7 +17,7 @@ use super::{Secrets, attributes, key};
 use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::envelope::{Sealed, SecretId};
 use crate::stores::expression::Update;
-use crate::stores::transaction::Write;
+use crate::stores::transaction::{Transaction, Write};
 use crate::stores::{Error, Item, LAST_TRY, Part, failed, from_item, number, text};
 use crate::timestamp::Timestamp;
 
@@ -405,12 +405,18 @@ impl Secrets {
     /// `reason`. Where they are destroyed already, or the row is gone, all is as it should be.
     ///
     /// The generation rises, so that whoever refreshes meanwhile commits nothing any more; and nothing is stashed
-    /// beside tokens that are not there.
-    pub async fn destroy(&self, id: GrantId, reason: Reconnect) -> Result<(), Error> {
+    /// beside tokens that are not there. A grant of another team is left alone, as in [`Self::purge`].
+    pub async fn destroy(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+        reason: Reconnect,
+    ) -> Result<(), Error> {
         let mut update = Update::new()
             .set("state", text("reconnect"))
             .set("reason", text(reason.as_str()))
             .increment("generation", 1)
+            .when_equal("team_id", text(team))
             .when_present("sealed");
         for name in ["sealed", "dek", "kid"].into_iter().chain(STASHED) {
             update = update.remove(name);
@@ -464,6 +470,17 @@ impl Secrets {
         )
     }
 
+    /// As [`Self::declare`], of a grant that deleted credentials alone have: they are told when they are restored.
+    pub fn declare_unused(
+        &self,
+        id: GrantId,
+        seen: &StoredGrant,
+        reason: Reconnect,
+    ) -> Result<Transaction<'_>, Error> {
+        let write = self.declare(id, seen, reason)?;
+        Ok(Transaction::new(&self.client, write))
+    }
+
     /// The check that a grant can be used, or that it cannot, when a transaction is made.
     pub fn still(&self, id: GrantId, usable: bool) -> Result<Write, Error> {
         let state = if usable { "active" } else { "reconnect" };
@@ -505,16 +522,33 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// Has an active grant come up first in the schedule's next run: nobody mints with it any more.
-    pub async fn hasten(&self, id: GrantId) -> Result<(), Error> {
+    /// Has an active grant come up first in the schedule's next run: nobody mints with it any more. A grant of another
+    /// team is left alone, as in [`Self::purge`].
+    pub async fn hasten(&self, team: &TeamId, id: GrantId) -> Result<(), Error> {
         let update = Update::new()
             .set("refreshed_at", text(&Timestamp::from_millis(0)))
+            .when_equal("team_id", text(team))
             .when_equal("state", text("active"))
             .when_present("due_shard");
         match self.update(id, update).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The write that gives an active grant another credential. It is kept alive from then on, though it may have been
+    /// at rest: as one whose access token ends then.
+    pub fn join(&self, id: GrantId, access_expires_at: Timestamp) -> Result<Write, Error> {
+        let update = Update::new()
+            .set("refreshed_at", text(&access_expires_at))
+            .set("due_shard", text(&due_shard(id)))
+            .when_equal("state", text("active"));
+        Write::update(
+            Part::Grant,
+            &self.table,
+            key(SecretId::Grant(id)),
+            update.build(),
+        )
     }
 
     /// The write that puts an active grant back into what is kept alive, as long idle as it is: its credential is
