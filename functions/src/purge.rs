@@ -6,23 +6,28 @@
 //! everything sealed is destroyed, and its token URLs. All of it may be done twice.
 //!
 //! Who has a grant, no index knows: a team is read whole for it, and so once for all of a batch. Else who deletes many
-//! would throttle their own mints, which read the same rows.
+//! would throttle their own mints, which read the same rows. The grants' own rows are read before: one that a credential
+//! joins meanwhile is another by then, and is not destroyed.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
-use shared::credential::{GrantId, TeamId};
+use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::SecretId;
-use shared::stores::{self, Credentials, Owner, Passed, Record, Remains, Secrets, TokenUrls};
+use shared::stores::{
+    self, Credentials, Moment, Owner, Passed, Record, Remains, Secrets, TokenUrls,
+};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
 /// What the logs call it.
 pub const NAME: &str = "purge";
 
+/// Rows that are read at a time.
+const AT_ONCE: usize = 8;
 /// Kept for the report.
 const RESERVE: Duration = Duration::from_secs(2);
 
@@ -59,18 +64,27 @@ pub async fn handle(
     deadline: Timestamp,
     id: &str,
 ) -> Report {
+    let records = batch.records.into_iter();
+    let records: Vec<_> = records
+        .map(|record| (record.sequence_number().to_owned(), record.passed()))
+        .collect();
     let mut run = Run {
         credentials,
         secrets,
         token_urls,
-        owners: HashMap::new(),
+        teams: HashMap::new(),
         id,
     };
+    for (_, passed) in &records {
+        if let Ok(Some(Passed::Left(remains) | Passed::Purged(remains))) = passed {
+            let team = run.teams.entry(remains.team.clone()).or_default();
+            team.grants.extend(remains.grant);
+        }
+    }
     let deadline = deadline.minus(RESERVE);
-    for record in batch.records {
-        let number = record.sequence_number().to_owned();
+    for (number, passed) in records {
         let left = Timestamp::now().until(deadline);
-        let cause = match timeout(left, run.see_to(record)).await {
+        let cause = match timeout(left, run.see_to(passed)).await {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => chain(&error),
             Err(_) => "out of time".to_owned(),
@@ -96,46 +110,105 @@ struct Run<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
     token_urls: &'a TokenUrls,
-    /// The teams that were read, all of them after the batch's records.
-    owners: HashMap<TeamId, Vec<Owner>>,
+    teams: HashMap<TeamId, Team>,
     id: &'a str,
 }
 
-impl Run<'_> {
-    async fn see_to(&mut self, record: Record) -> Result<(), stores::Error> {
-        let Some(passed) = record.passed()? else {
+/// A team of a batch.
+#[derive(Default)]
+struct Team {
+    /// What its records say was left.
+    grants: Vec<GrantId>,
+    /// Read when it is first needed, after the records.
+    holdings: Option<Holdings>,
+}
+
+/// Who of a team has what.
+struct Holdings {
+    owners: Vec<Owner>,
+    /// The grants that may have to go, as they were before.
+    moments: HashMap<GrantId, Moment>,
+}
+
+impl Holdings {
+    async fn read(
+        credentials: &Credentials,
+        secrets: &Secrets,
+        team: &TeamId,
+        grants: &[GrantId],
+    ) -> Result<Self, stores::Error> {
+        let moments = grants.iter().copied().map(|grant| async move {
+            let moment = secrets.moment(grant).await?;
+            Ok::<_, stores::Error>((grant, moment))
+        });
+        let moments = stream::iter(moments).buffer_unordered(AT_ONCE);
+        let moments = moments.try_collect().await?;
+        Ok(Self {
+            owners: credentials.owners(team).await?,
+            moments,
+        })
+    }
+
+    /// Whether a credential that can be used has the grant.
+    fn is_used(&self, grant: GrantId) -> bool {
+        let mut owners = self.owners.iter();
+        owners.any(|it| it.grant == Some(grant) && !it.deleted)
+    }
+
+    /// Destroys a grant that no credential has, deleted or not; but for the one that is `gone`.
+    async fn purge(
+        &self,
+        secrets: &Secrets,
+        team: &TeamId,
+        grant: GrantId,
+        gone: Option<CredentialId>,
+    ) -> Result<(), stores::Error> {
+        let is_left = |it: &&Owner| !(it.deleted && Some(it.credential) == gone);
+        let mut owners = self.owners.iter().filter(is_left);
+        if owners.any(|it| it.grant == Some(grant)) {
             return Ok(());
-        };
-        let (Passed::Deleted(remains) | Passed::Left(remains) | Passed::Purged(remains)) = &passed;
-        let (team, secrets) = (&remains.team, self.secrets);
-        let owners = match (remains.grant, self.owners.entry(team.clone())) {
-            (None, _) => &Vec::new(),
-            (Some(_), Entry::Occupied(known)) => known.into_mut(),
-            (Some(_), Entry::Vacant(unknown)) => {
-                unknown.insert(self.credentials.owners(team).await?)
+        }
+        let moment = self.moments.get(&grant).copied().unwrap_or_default();
+        secrets.purge_grant(team, grant, moment).await
+    }
+}
+
+impl Run<'_> {
+    async fn see_to(
+        &mut self,
+        passed: Result<Option<Passed>, stores::Error>,
+    ) -> Result<(), stores::Error> {
+        let secrets = self.secrets;
+        match passed? {
+            None => Ok(()),
+            Some(Passed::Deleted(remains)) => {
+                let Some(grant) = remains.grant else {
+                    return Ok(());
+                };
+                if self.holdings(&remains.team).await?.is_used(grant) {
+                    return Ok(());
+                }
+                secrets.hasten(&remains.team, grant).await
             }
-        };
-        let grant = remains.grant;
-        match &passed {
-            Passed::Deleted(_) => match grant {
-                Some(grant) if !owners.iter().any(|it| has(it, grant) && !it.deleted) => {
-                    secrets.hasten(team, grant).await
-                }
-                _ => Ok(()),
-            },
-            Passed::Left(_) => match grant {
+            Some(Passed::Left(remains)) => {
+                let Some(grant) = remains.grant else {
+                    return Ok(());
+                };
                 // Whoever is at it with a credential as it was a moment ago finds that it is gone, and looks again.
-                Some(grant) if !owners.iter().any(|it| has(it, grant)) => {
-                    secrets.purge(team, SecretId::Grant(grant)).await
+                let holdings = self.holdings(&remains.team).await?;
+                holdings.purge(secrets, &remains.team, grant, None).await
+            }
+            Some(Passed::Purged(remains)) => {
+                if let Some(grant) = remains.grant {
+                    let (team, gone) = (&remains.team, Some(remains.credential));
+                    let holdings = self.holdings(team).await?;
+                    holdings.purge(secrets, team, grant, gone).await?;
                 }
-                _ => Ok(()),
-            },
-            Passed::Purged(remains) => {
-                purge(secrets, self.token_urls, remains, owners).await?;
+                destroy_own(secrets, self.token_urls, &remains).await?;
                 tracing::info!(
                     request_id = self.id,
                     route = NAME,
-                    team = %team,
+                    team = %remains.team,
                     credential_id = %remains.credential,
                     "purged"
                 );
@@ -143,10 +216,15 @@ impl Run<'_> {
             }
         }
     }
-}
 
-fn has(owner: &Owner, grant: GrantId) -> bool {
-    owner.grant == Some(grant)
+    async fn holdings(&mut self, id: &TeamId) -> Result<&Holdings, stores::Error> {
+        let team = self.teams.entry(id.clone()).or_default();
+        let holdings = match team.holdings.take() {
+            Some(holdings) => holdings,
+            None => Holdings::read(self.credentials, self.secrets, id, &team.grants).await?,
+        };
+        Ok(team.holdings.insert(holdings))
+    }
 }
 
 /// Destroys what a credential that cannot be restored any more leaves behind: its client secret, its token URLs, and
@@ -157,28 +235,21 @@ pub async fn destroy(
     token_urls: &TokenUrls,
     remains: &Remains,
 ) -> Result<(), stores::Error> {
-    let owners = match remains.grant {
-        Some(_) => credentials.owners(&remains.team).await?,
-        None => Vec::new(),
-    };
-    purge(secrets, token_urls, remains, &owners).await
+    if let Some(grant) = remains.grant {
+        let (team, gone) = (&remains.team, Some(remains.credential));
+        let holdings = Holdings::read(credentials, secrets, team, &[grant]).await?;
+        holdings.purge(secrets, team, grant, gone).await?;
+    }
+    destroy_own(secrets, token_urls, remains).await
 }
 
-/// As [`destroy`], where the team's credentials are known.
-async fn purge(
+/// What belongs to nobody else.
+async fn destroy_own(
     secrets: &Secrets,
     token_urls: &TokenUrls,
     remains: &Remains,
-    owners: &[Owner],
 ) -> Result<(), stores::Error> {
-    let team = &remains.team;
-    if let Some(grant) = remains.grant {
-        let is_other = |it: &&Owner| !(it.deleted && it.credential == remains.credential);
-        if !owners.iter().filter(is_other).any(|it| has(it, grant)) {
-            secrets.purge(team, SecretId::Grant(grant)).await?;
-        }
-    }
     let app = SecretId::App(remains.credential);
-    secrets.purge(team, app).await?;
+    secrets.purge(&remains.team, app).await?;
     token_urls.purge(remains.credential).await
 }

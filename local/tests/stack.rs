@@ -253,6 +253,7 @@ async fn key_and_environment_are_written_before_the_port_answers() {
     assert_eq!(
         names,
         [
+            "API_URL",
             "AWS_ACCESS_KEY_ID",
             "AWS_DEFAULT_REGION",
             "AWS_ENDPOINT_URL_DYNAMODB",

@@ -532,6 +532,45 @@ async fn a_dead_grant_of_a_deleted_credential_is_tried_once() {
     expect_invalid(&world.acme.restore(&newer).await.expect(200), "revoked");
 }
 
+/// It has found the other as one that can be restored, and takes its grant over while that is purged: after the purge
+/// has read who has the grant.
+#[tokio::test]
+async fn a_grant_that_is_adopted_while_it_is_purged_stays() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let newer = world.given_deleted("newer").await;
+    let grant = format!("grant#{}", attribute(&world.row(&newer).await, "grant_id"));
+    assert!(world.follow_stream().await);
+    let minting = Arc::new(Notify::new());
+    // Its own access token, its own refresh token │ the other's access token.
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: None,
+        nth: Some(3),
+        fault: Fault::Hold(minting.clone()),
+    });
+    let mint = {
+        let (acme, older) = (world.acme.clone(), older.clone());
+        tokio::spawn(async move { mint_onbehalf(&acme, &older).await })
+    };
+    world.wire.stalled().await;
+
+    world.outlive_the_deleted().await;
+    let purging = world.wire.hold(Service::DynamoDb, "Query");
+    let (gateway, batch) = (world.gateway.clone(), world.next_batch().unwrap());
+    let purge = tokio::spawn(async move { gateway.purge(batch).await.unwrap() });
+    world.wire.stalled().await;
+    minting.notify_one();
+    mint.await.unwrap().expect(200);
+    purging.notify_one();
+    assert!(!purge.await.unwrap(), "to be done again");
+
+    assert!(world.follow_stream().await);
+    assert!(world.sealed().await.contains(&grant));
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+}
+
 /// Past its time it is as good as gone, though the TTL has not come for it yet.
 #[tokio::test]
 async fn the_grant_of_a_credential_that_cannot_be_restored_heals_nobody() {
@@ -919,8 +958,8 @@ async fn a_crash_anywhere_in_a_purge_is_made_good_when_the_record_comes_again() 
         assert_eq!(world.dump().await, "");
         calls = n;
     }
-    // Who has the grant │ grant │ app │ URLs │ URL.
-    assert_eq!(calls, 5);
+    // Grant │ who has it │ grant │ app │ URLs │ URL.
+    assert_eq!(calls, 6);
 }
 
 /// Nothing of it: neither tokens nor the row.
@@ -962,7 +1001,10 @@ async fn a_team_is_read_once_for_all_that_a_batch_says_of_it() {
     // And one for each credential's token URLs.
     let calls = world.wire.operations(Service::DynamoDb);
     let count = |name| calls.iter().filter(|call| **call == name).count();
-    assert_eq!((count("Query"), count("DeleteItem")), (11, 20));
+    assert_eq!(
+        (count("Query"), count("GetItem"), count("DeleteItem")),
+        (11, 10, 20)
+    );
     assert_eq!(world.dump().await, "");
 }
 

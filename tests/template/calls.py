@@ -21,7 +21,7 @@ RECEIVERS = {name: [name] for name in (*STORES, "envelope", "grants", "refresh",
     "grant": ["authorization", *USE],
     "unread": ["authorization"],
     "authorizing": ["authorization"],
-    **{name: [OWN] for name in ("writing", "mint", "check", "run", "plan")},
+    **{name: [OWN] for name in ("writing", "mint", "check", "run", "plan", "holdings")},
 }
 TYPES = {
     "Grant": ["authorization"],
@@ -29,6 +29,7 @@ TYPES = {
     "Ready": ["minting"],
     "App": ["app"],
     "Plan": [OWN],
+    "Holdings": [OWN],
 }
 SDK = {
     r"\.get_item\(\)": "GetItem",

@@ -52,6 +52,19 @@ impl Update {
         self
     }
 
+    /// Counts one more, from none on.
+    pub(super) fn count(mut self, name: &'static str) -> Self {
+        let name = self.name(name);
+        let [none, one] = ["0", "1"].map(|number| AttributeValue::N(number.to_owned()));
+        let sum = format!(
+            "{name} = if_not_exists({name}, {}) + {}",
+            self.value(none),
+            self.value(one)
+        );
+        self.set.push(sum);
+        self
+    }
+
     pub(super) fn remove(mut self, name: &'static str) -> Self {
         let name = self.name(name);
         self.remove.push(name);

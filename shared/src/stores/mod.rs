@@ -39,8 +39,8 @@ pub use requests::{
     Admission, Before, Claim, Claimed, Held, NewSession, Requests, Session, SessionApp, Taken,
 };
 pub use secrets::{
-    Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, NewPair, Secrets,
-    SessionRow, StoredGrant, ZoomApp, due_shards,
+    Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, Moment, NewPair,
+    Secrets, SessionRow, StoredGrant, ZoomApp, due_shards,
 };
 pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,13 @@ impl TryFrom<DueRow> for Due {
             grant,
         })
     }
+}
+
+/// A grant's row at a moment: whoever joins it or refreshes it makes it another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Moment {
+    generation: Option<u64>,
+    adoptions: Option<u64>,
 }
 
 /// What became of an attempt to take the lease.
@@ -522,6 +530,63 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
+    /// How a grant's row is at this moment, for [`Self::purge_grant`]; read before who has the grant.
+    pub async fn moment(&self, id: GrantId) -> Result<Moment, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Grant(id))))
+            .projection_expression("generation, adoptions")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        answer.item.map_or(Ok(Moment::default()), from_item)
+    }
+
+    /// As [`Self::purge`], of a grant that nobody has, if it is as it was at that moment; else `Conflict`: somebody may
+    /// have joined it since, and it is to be found out again who has it.
+    pub async fn purge_grant(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+        moment: Moment,
+    ) -> Result<(), Error> {
+        let as_it_was = |condition: Update, name, value: Option<u64>| match value {
+            Some(value) => condition.when_equal(name, number(&value)),
+            None => condition.when_absent(name),
+        };
+        let condition = Update::new().when_equal("team_id", text(team));
+        let condition = as_it_was(condition, "generation", moment.generation);
+        let condition = as_it_was(condition, "adoptions", moment.adoptions).build();
+        let sent = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Grant(id))))
+            .set_condition_expression(condition.condition)
+            .set_expression_attribute_names(Some(condition.names))
+            .set_expression_attribute_values(Some(condition.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = sent else {
+            return Ok(());
+        };
+        match error.as_service_error() {
+            Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
+                let row = refused.item.as_ref();
+                match row.and_then(|row| row.get("team_id")) {
+                    Some(owner) if *owner == text(team) => Err(Error::Conflict),
+                    // Gone, or another team's.
+                    _ => Ok(()),
+                }
+            }
+            _ => Err(failed("DeleteItem", error)),
+        }
+    }
+
     /// Has an active grant come up first in the schedule's next run: nobody mints with it any more. A grant of another
     /// team is left alone, as in [`Self::purge`].
     pub async fn hasten(&self, team: &TeamId, id: GrantId) -> Result<(), Error> {
@@ -536,12 +601,13 @@ impl Secrets {
         }
     }
 
-    /// The write that gives an active grant another credential. It is kept alive from then on, though it may have been
-    /// at rest: as one whose access token ends then.
+    /// The write that gives an active grant another credential; [`Self::purge_grant`] learns of it. It is kept alive from
+    /// then on, though it may have been at rest: as one whose access token ends then.
     pub fn join(&self, id: GrantId, access_expires_at: Timestamp) -> Result<Write, Error> {
         let update = Update::new()
             .set("refreshed_at", text(&access_expires_at))
             .set("due_shard", text(&due_shard(id)))
+            .count("adoptions")
             .when_equal("state", text("active"));
         Write::update(
             Part::Grant,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::apps::ZoomApp;
 pub use self::grants::{
-    Acquired, Attempt, Due, GrantState, Kept, Lease, NewPair, StoredGrant, due_shards,
+    Acquired, Attempt, Due, GrantState, Kept, Lease, Moment, NewPair, StoredGrant, due_shards,
 };
 use super::transaction::Write;
 use super::{Error, Item, Part, failed, from_item, text, to_item};
