@@ -7,15 +7,17 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
 use shared::cause::chain;
-use shared::credential::{ClientId, CredentialId, GrantId, Name, TeamId};
+use shared::credential::{ClientId, CredentialId, GrantId, Name, State, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::event::{Event, Happened};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
-    self, AppSecret, Authorized, Changes, Credentials, GrantRef, GrantSecret, Part, Profile,
-    Secrets, Stored, Transaction, Write,
+    self, AppSecret, Authorized, Changes, Credentials, Events, GrantRef, GrantSecret, Part,
+    Profile, Secrets, Stored, Transaction, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};
@@ -142,6 +144,7 @@ pub(crate) struct NewCredential {
 pub(crate) struct Authorizing<'a> {
     pub(crate) credentials: &'a Credentials,
     pub(crate) secrets: &'a Secrets,
+    pub(crate) events: &'a Events,
     pub(crate) zoom: &'a Zoom,
     pub(crate) request: &'a Request,
     pub(crate) team: &'a TeamId,
@@ -197,7 +200,7 @@ impl Authorizing<'_> {
             Some(grant) => {
                 let unread = grant.unread(self.team, &client_id, id);
                 unread
-                    .complete(self.credentials, self.zoom, self.request)
+                    .complete(self.credentials, self.events, self.zoom, self.request)
                     .await
             }
             None => None,
@@ -258,9 +261,39 @@ impl Authorizing<'_> {
 
         let (credentials, client_id) = (self.credentials, &app.client_id);
         let unread = grant.unread(self.team, client_id, id);
-        match unread.complete(credentials, self.zoom, self.request).await {
+        let was_invalid = seen.credential.state == State::Invalid;
+        let (completed, ()) = tokio::join!(
+            unread.complete(credentials, self.events, self.zoom, self.request),
+            note_active(
+                self.events,
+                self.request,
+                self.team,
+                was_invalid.then_some(id)
+            ),
+        );
+        match completed {
             Some(updated) => Ok(updated),
             None => Ok(as_it_is(credentials, self.team, committed).await),
+        }
+    }
+}
+
+/// Writes down that credentials are active again. Best effort: it has happened.
+async fn note_active(
+    events: &Events,
+    request: &Request,
+    team: &TeamId,
+    ids: impl IntoIterator<Item = CredentialId>,
+) {
+    let active = Event::new(Happened::StateChange {
+        state: State::Active,
+        reason: None,
+    });
+    let noted = ids.into_iter().map(|id| events.record(team, id, &active));
+    for outcome in join_all(noted).await {
+        if let Err(error) = outcome {
+            let (request_id, cause) = (request.id(), chain(&error));
+            tracing::warn!(request_id, cause, "an event is missing");
         }
     }
 }
@@ -412,18 +445,20 @@ impl Unread<'_> {
     pub(crate) async fn complete(
         &self,
         credentials: &Credentials,
+        events: &Events,
         zoom: &Zoom,
         request: &Request,
     ) -> Option<Stored> {
         let time_left = request.time_left(Duration::from_secs(2)).min(PROFILE);
         let profile = zoom.profile(self.api_url, self.access, time_left).await;
-        self.learn(credentials, request, profile).await
+        self.learn(credentials, events, request, profile).await
     }
 
     /// As [`Self::complete`], where the profile was read already.
     pub(crate) async fn learn(
         &self,
         credentials: &Credentials,
+        events: &Events,
         request: &Request,
         profile: Result<Profile, zoom::Error>,
     ) -> Option<Stored> {
@@ -433,7 +468,7 @@ impl Unread<'_> {
                 let user = profile.zoom_user_id.clone();
                 let (completed, ()) = tokio::join!(
                     credentials.complete_profile(self.team, self.id, grant, Ok(profile)),
-                    self.adopt_siblings(credentials, request, user.as_deref()),
+                    self.adopt_siblings(credentials, events, request, user.as_deref()),
                 );
                 completed.map_err(Into::into)
             }
@@ -461,6 +496,7 @@ impl Unread<'_> {
     async fn adopt_siblings(
         &self,
         credentials: &Credentials,
+        events: &Events,
         request: &Request,
         user: Option<&str>,
     ) {
@@ -476,12 +512,15 @@ impl Unread<'_> {
             )
             .await
         {
-            Ok(0) => {}
-            Ok(moved) => tracing::info!(
-                request_id,
-                moved,
-                "older credentials of the same Zoom user now share the new grant"
-            ),
+            Ok(moved) if moved.count == 0 => {}
+            Ok(moved) => {
+                tracing::info!(
+                    request_id,
+                    moved = moved.count,
+                    "older credentials of the same Zoom user now share the new grant"
+                );
+                note_active(events, request, self.team, moved.revived).await;
+            }
             Err(error) => {
                 let cause = chain(&error);
                 tracing::warn!(

@@ -341,7 +341,12 @@ impl Use<'_> {
         };
         if let Some(unread) = self.unread(&used.stored, &used.access) {
             unread
-                .learn(&self.grants.credentials, self.request, read)
+                .learn(
+                    &self.grants.credentials,
+                    &self.grants.events,
+                    self.request,
+                    read,
+                )
                 .await;
         }
     }

@@ -11,8 +11,8 @@ use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, AuthorizationCode, SessionSecret};
 use shared::stores::{
-    self, Changes, Credentials, ExtraChange, Requests, Secrets, Session, SessionApp, Stored, Taken,
-    Write,
+    self, Changes, Credentials, Events, ExtraChange, Requests, Secrets, Session, SessionApp,
+    Stored, Taken, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{Authorization, Zoom};
@@ -33,6 +33,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     secrets: &Secrets,
+    events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
     request: &Request,
@@ -86,6 +87,7 @@ pub async fn handle(
         let authorizing = Authorizing {
             credentials,
             secrets,
+            events,
             zoom,
             request,
             team,

@@ -4,7 +4,7 @@ use shared::credential::{CredentialId, GrantId, Name};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
-use shared::stores::{Credentials, ExtraChange, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, ExtraChange, Keys, Requests, Secrets};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::access;
@@ -94,6 +94,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     secrets: &Secrets,
+    events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
     request: &Request,
@@ -137,6 +138,7 @@ pub async fn handle(
     let authorizing = Authorizing {
         credentials,
         secrets,
+        events,
         zoom,
         request,
         team,

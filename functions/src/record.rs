@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::authorization::Unread;
 use crate::error::ApiError;
-use crate::grants::{UNREADABLE_PROFILE, Use};
+use crate::grants::{Grants, UNREADABLE_PROFILE, Use};
 use crate::opened::Access;
 
 /// What `last_error_message` begins with where Zoom refuses the app: another client secret may heal it.
@@ -110,9 +110,16 @@ impl Use<'_> {
             return;
         }
         if let Some(unread) = self.unread(stored, access) {
-            let (credentials, zoom) = (&self.grants.credentials, &self.grants.zoom);
+            let Grants {
+                credentials,
+                events,
+                zoom,
+                ..
+            } = self.grants;
             let learnt = async {
-                let completed = unread.complete(credentials, zoom, self.request).await;
+                let completed = unread
+                    .complete(credentials, events, zoom, self.request)
+                    .await;
                 Ok::<_, ApiError>(completed)
             };
             self.best_effort("the profile is not known yet", learnt)

@@ -4,7 +4,9 @@ use shared::credential::{CredentialType, GrantId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
-use shared::stores::{Changes, Claim, Credentials, ExtraChange, Keys, Requests, Secrets, Stored};
+use shared::stores::{
+    Changes, Claim, Credentials, Events, ExtraChange, Keys, Requests, Secrets, Stored,
+};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::access;
@@ -216,6 +218,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     secrets: &Secrets,
+    events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
     request: &Request,
@@ -253,6 +256,7 @@ pub async fn handle(
         requests,
         credentials,
         secrets,
+        events,
         zoom,
         request,
         team,
@@ -279,6 +283,7 @@ struct Writing<'a> {
     requests: &'a Requests,
     credentials: &'a Credentials,
     secrets: &'a Secrets,
+    events: &'a Events,
     zoom: &'a Zoom,
     request: &'a Request,
     team: &'a TeamId,
@@ -359,6 +364,7 @@ impl Writing<'_> {
             let authorizing = Authorizing {
                 credentials: self.credentials,
                 secrets: self.secrets,
+                events: self.events,
                 zoom: self.zoom,
                 request: self.request,
                 team: self.team,

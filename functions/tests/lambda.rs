@@ -77,7 +77,7 @@ fn required(binary: &str) -> Vec<&'static str> {
             "EVENTS_TABLE",
         ],
         PURGE => &["SECRETS_TABLE", "TOKEN_URLS_TABLE"],
-        CHECK => &[
+        CREATE | UPDATE | CHECK => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",
             "SECRETS_TABLE",
@@ -104,7 +104,12 @@ fn required(binary: &str) -> Vec<&'static str> {
         }
         GET_SESSION => return [&EVERYWHERE, &["KEYS_TABLE", "REQUESTS_TABLE"][..]].concat(),
         CONNECT => return [&EVERYWHERE, &["REQUESTS_TABLE"][..]].concat(),
-        CALLBACK => &["REQUESTS_TABLE", "SECRETS_TABLE", "ENVELOPE_KEY_ID"],
+        CALLBACK => &[
+            "REQUESTS_TABLE",
+            "SECRETS_TABLE",
+            "EVENTS_TABLE",
+            "ENVELOPE_KEY_ID",
+        ],
         TOKEN_URL => &[
             "KEYS_TABLE",
             "REQUESTS_TABLE",

@@ -429,6 +429,7 @@ impl Gateway {
                 requests,
                 credentials,
                 secrets,
+                events,
                 envelope,
                 zoom
             ),
@@ -440,6 +441,7 @@ impl Gateway {
                 requests,
                 credentials,
                 secrets,
+                events,
                 envelope,
                 zoom
             ),
@@ -502,6 +504,7 @@ impl Gateway {
                 requests,
                 credentials,
                 secrets,
+                events,
                 envelope,
                 zoom
             ),

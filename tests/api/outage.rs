@@ -489,7 +489,7 @@ async fn an_outage_after_a_re_authorizations_commit_costs_the_profile_and_a_repe
         (&json!("active"), &Value::Null)
     );
     world.wire.heal();
-    world.acme.update(&id, body).await.expect(200);
+    assert_eq!(world.acme.update(&id, body).await.expect(200), data);
     let after = world.row(&id).await;
     assert_ne!(
         attribute(&before, "grant_id"),

@@ -174,7 +174,7 @@ async fn a_user_who_is_gone_is_said_to_be_in_the_state_and_among_the_events() {
 
 impl World {
     /// The changes of a credential's state among its events, newest first.
-    async fn state_changes(&self, id: &str) -> Vec<String> {
+    pub(crate) async fn state_changes(&self, id: &str) -> Vec<String> {
         let events = self.acme.events(id, "").await.expect(200);
         let changes = events.as_array().unwrap().iter();
         let changes = changes.filter(|event| event["kind"] == "state_change");

@@ -95,6 +95,27 @@ async fn an_invalid_sibling_becomes_active_and_its_errors_go() {
     assert_eq!(now["last_error_at"], json!(null));
 }
 
+/// Whoever asks what happened to a credential hears of each change of its state, whoever made it.
+#[tokio::test]
+async fn becoming_active_by_an_authorization_is_among_the_events_of_each_that_was_invalid() {
+    let world = World::new().await;
+    let (a, b) = (world.given_user("a").await, world.given_user("b").await);
+    let active = world.given_user("active").await;
+    for id in [&a, &b, &active] {
+        world.age_grant(id).await;
+    }
+    for id in [&a, &b] {
+        invalidate(&world, id).await;
+    }
+
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&a, body).await.expect(200);
+
+    assert_eq!(world.state_changes(&a).await, ["active"]);
+    assert_eq!(world.state_changes(&b).await, ["active"]);
+    assert_eq!(world.state_changes(&active).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn re_authorizing_an_invalid_credential_makes_it_active_and_its_errors_go() {
     let world = World::new().await;

@@ -4,7 +4,7 @@ use functions::{runtime, update_credential};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -15,7 +15,12 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
-    let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
+    let secrets = &Secrets::new(dynamodb.clone(), required("SECRETS_TABLE")?);
+    let events = &Events::new(
+        dynamodb,
+        required("EVENTS_TABLE")?,
+        config::events_retention()?,
+    );
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
     runtime::run(update_credential::ROUTE, warm, |request| async move {
@@ -24,6 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
             requests,
             credentials,
             secrets,
+            events,
             envelope,
             zoom,
             &request,

@@ -27,8 +27,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Holders, Owner, Page, Profile,
-    Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Holders, Moved, Owner, Page,
+    Profile, Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use inspection::{Holding, Inspection, SealedRow, TableHealth};

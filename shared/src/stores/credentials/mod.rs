@@ -616,30 +616,34 @@ impl Credentials {
         zoom_user_id: &str,
         authorized: &Authorized,
         code_sent_at: Timestamp,
-    ) -> Result<usize, Error> {
+    ) -> Result<Moved, Error> {
         let siblings = self
             .siblings(team, client_id, zoom_user_id, authorized.grant.id)
             .await?;
-        let moves = siblings.into_iter().map(|sibling| {
+        let updates = siblings.into_iter().map(|sibling| {
             let update = authorize(touched(Change::Active), authorized)
                 .when_equal("grant_id", text(&sibling.grant_id))
                 .when_less(
                     "grant_authorized_at",
                     number(&code_sent_at.minus(APART).as_millis()),
                 );
-            self.update(team, sibling.credential_id, update)
+            async move {
+                let moved = self.update(team, sibling.credential_id, update).await;
+                (sibling, moved)
+            }
         });
-        let mut outcomes = stream::iter(moves).buffer_unordered(AT_ONCE);
-        let mut total = Ok(0);
-        while let Some(outcome) = outcomes.next().await {
+        let mut outcomes = stream::iter(updates).buffer_unordered(AT_ONCE);
+        let mut moved = Moved::default();
+        let mut failure = None;
+        while let Some((sibling, outcome)) = outcomes.next().await {
             match outcome {
-                Ok(_) => total = total.map(|count| count + 1),
+                Ok(_) => moved.note(&sibling),
                 // Deleted meanwhile, or authorized meanwhile, or too close to call.
                 Err(Error::NotFound | Error::Conflict) => {}
-                Err(error) => total = Err(error),
+                Err(error) => failure = Some(error),
             }
         }
-        total
+        failure.map_or(Ok(moved), Err)
     }
 
     async fn siblings(
@@ -743,6 +747,25 @@ struct Found {
 struct Sibling {
     credential_id: CredentialId,
     grant_id: GrantId,
+    state: State,
+}
+
+/// What became of a user's other credentials when a new grant was given to them.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// How many have it now.
+    pub count: usize,
+    /// Those of them that were invalid before, as far as the index knew.
+    pub revived: Vec<CredentialId>,
+}
+
+impl Moved {
+    fn note(&mut self, sibling: &Sibling) {
+        self.count += 1;
+        if sibling.state == State::Invalid {
+            self.revived.push(sibling.credential_id);
+        }
+    }
 }
 
 /// What every update writes.
