@@ -94,10 +94,11 @@ async fn post(world: &World, path: &str, headers: &[(&str, String)], body: Vec<u
         headers: response.headers().clone(),
         text: response.text().await.unwrap(),
     };
-    if answer.status == 204 {
-        assert_eq!(answer.text, "");
-    } else {
-        contract::check("POST", path, &answer);
+    match answer.status {
+        204 => assert_eq!(answer.text, ""),
+        // The gateway's own word, where this machine took too long for it.
+        504 => {}
+        _ => contract::check("POST", path, &answer),
     }
     answer
 }
@@ -615,7 +616,7 @@ async fn a_hundred_at_once_are_one_change_and_one_event() {
         told.spawn(async move {
             // Told again, as Zoom does: a hundred at once may be more than this machine answers in time.
             let mut status = tell(&world, &event).await.status;
-            while status == 503 {
+            while matches!(status, 503 | 504) {
                 status = tell(&world, &event).await.status;
             }
             status
