@@ -60,7 +60,7 @@ pub(crate) enum Error {
         status: String,
     },
     #[error(
-        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy; for doctor, DoctorPolicy; for rewrap, the role in RewrapRole), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
     )]
     StackDenied { stack: String, why: String },
     #[error("looking at stack {stack} was refused: {why}")]
@@ -166,7 +166,7 @@ fn told(error: &stores::Error) -> String {
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
-            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy) allows it: attach that to whoever runs this",
+            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy; for doctor, DoctorPolicy; for rewrap, the role in RewrapRole) allows it: attach that to whoever runs this, or assume that role",
             chain(error)
         ),
         stores::Error::NoTable { .. }

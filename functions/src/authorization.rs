@@ -16,8 +16,8 @@ use shared::event::{Event, Happened};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{
-    self, AppSecret, Authorized, Changes, Credentials, Events, GrantRef, GrantSecret, Part,
-    Profile, Secrets, Stored, Transaction, Write,
+    self, AppSecret, Authorized, Changes, Credentials, Events, GrantRef, GrantSecret, PATIENCE,
+    Part, Profile, Secrets, Stored, Transaction, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, ApiUrl, Authorization, Tokens, Zoom};
@@ -33,8 +33,6 @@ const RESERVE: Duration = Duration::from_secs(8);
 const LEAST: Duration = Duration::from_secs(2);
 /// Kept for the answer after a commit that took all the time there was.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
-/// How long a commit is tried that no spent code depends on: a try that hears nothing, and two more.
-const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a profile is waited for, at most.
 const PROFILE: Duration = Duration::from_secs(5);
 
@@ -285,10 +283,7 @@ async fn note_active(
     team: &TeamId,
     ids: impl IntoIterator<Item = CredentialId>,
 ) {
-    let active = Event::new(Happened::StateChange {
-        state: State::Active,
-        reason: None,
-    });
+    let active = Event::new(Happened::StateChange { reason: None });
     let noted = ids.into_iter().map(|id| events.record(team, id, &active));
     for outcome in join_all(noted).await {
         if let Err(error) = outcome {

@@ -96,8 +96,8 @@ impl Capsule {
         let Some(row) = found(secrets.grant(self.grant).await)? else {
             return Ok(Replayed::Refused);
         };
-        let kept = [&row.sealed, &row.stash];
-        if kept.contains(&&Some(self.pair.sealed.clone())) {
+        let mut kept = row.sealed.iter().chain(&row.stash);
+        if kept.any(|sealed| *sealed == self.pair.sealed) {
             return Ok(Replayed::Known);
         }
         let pair = NewPair {

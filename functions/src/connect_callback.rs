@@ -401,7 +401,8 @@ async fn fail(
 
 /// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.
 async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
-    if let Err(error) = secrets.delete_session(session.id).await {
+    let id = SecretId::Session(session.id);
+    if let Err(error) = secrets.purge(&session.made_for.team, id).await {
         let (request_id, cause) = (request.id(), chain(&error));
         tracing::warn!(
             request_id,

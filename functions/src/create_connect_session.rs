@@ -10,7 +10,8 @@ use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
-    Credentials, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp, SessionRow, Stored,
+    Credentials, ExtraChange, Keys, NewSession, PATIENCE, Requests, Secrets, SessionApp,
+    SessionRow, Stored,
 };
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
@@ -33,8 +34,6 @@ pub const ROUTE: &str = "POST /v2/zoom-connect-sessions";
 const LIFETIME: Duration = Duration::from_mins(30);
 /// For how long after that its sealed secrets may lie about: DynamoDB's TTL is no clock.
 const SEALED_AFTER_THE_END: Duration = Duration::from_hours(1);
-/// How long storing it is tried.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the body asks for.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use shared::credential::{CredentialId, GrantId, Reconnect, State, TeamId};
 use shared::envelope::{Envelope, SecretId};
 use shared::event::Asked;
 use shared::stores::{
-    self, AppSecret, Authorized, Credentials, Events, GrantRef, GrantState, Part, Secrets, Stored,
-    StoredGrant, Transaction,
+    self, AppSecret, Authorized, Credentials, Events, GrantRef, GrantState, PATIENCE, Part,
+    Secrets, Stored, StoredGrant, Transaction,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{self, Zoom};
@@ -33,8 +33,6 @@ use crate::request::Request;
 const ROUNDS: usize = 5;
 /// How often a call is tried that Zoom refuses the access token of: with the one at hand, with another's, with ours.
 const CALLS: usize = 3;
-/// How long a change of state is tried: a try that hears nothing, and two more.
-const PATIENCE: Duration = Duration::from_secs(8);
 /// How long another's refresh is waited for, at most.
 const WAIT: Duration = Duration::from_secs(12);
 /// Kept for the answer after a wait that was for nothing.
@@ -56,7 +54,7 @@ pub struct Grants {
     pub envelope: Envelope,
     /// Refreshes and mints.
     pub zoom: Zoom,
-    pub(crate) opened: Opened,
+    pub(crate) opened: Opened<GrantId, Arc<Access>>,
     pub(crate) capsules: bool,
 }
 
@@ -92,13 +90,18 @@ impl Grants {
         };
         // What an invalid credential's grant is, only its row knows.
         let is_active = stored.credential.state == State::Active;
-        if is_active && self.opened.get(grant.id, margin).is_some() {
+        if is_active && self.open(grant.id, margin).is_some() {
             return Ok(None);
         }
         let grant = async { Ok(found(self.secrets.grant(grant.id).await)?) };
         let app = self.app_secret(stored.credential.credential_id);
         let (grant, app) = tokio::try_join!(grant, app)?;
         Ok(Some(Rows { grant, app }))
+    }
+
+    /// The grant's access token, opened not long ago and good for longer than `margin`.
+    fn open(&self, id: GrantId, margin: Duration) -> Option<Arc<Access>> {
+        self.opened.get(&id, |access| access.outlasts(margin))
     }
 
     /// The sealed client secret of a credential.
@@ -252,7 +255,7 @@ impl Use<'_> {
         let mut known = match row {
             // Read ahead, since memory has nothing or is not to be trusted.
             Some(_) => None,
-            None => opened.get(id, self.terms.margin),
+            None => self.grants.open(id, self.terms.margin),
         };
         let before = refresh.refreshed.load(Ordering::Relaxed);
         for _ in 0..CALLS {
@@ -262,7 +265,7 @@ impl Use<'_> {
             };
             match call(access.clone()).await {
                 Err(zoom::Error::DeadAccess) => {
-                    opened.forget(id);
+                    opened.forget(&id);
                     refused = Some(access.generation);
                     if refresh.refreshed.load(Ordering::Relaxed) > before {
                         break;

@@ -304,7 +304,7 @@ impl Run<'_> {
             let app = app.open().await?;
             match grants.zoom.revoke(&app, &access.token, time_left).await {
                 Ok(()) => {
-                    grants.opened.forget(due.grant);
+                    grants.opened.forget(&due.grant);
                     grants
                         .secrets
                         .destroy(team, due.grant, Reconnect::Revoked)
@@ -312,7 +312,7 @@ impl Run<'_> {
                     return Ok(Became::Revoked);
                 }
                 Err(zoom::Error::Grant { .. }) => {
-                    grants.opened.forget(due.grant);
+                    grants.opened.forget(&due.grant);
                     refused = Some(access.generation);
                 }
                 Err(error) => return Err(ApiError::of_minting(error)),

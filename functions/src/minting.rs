@@ -11,7 +11,6 @@ use shared::stores::{self, AppSecret, Stored};
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
 use shared::zoom;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -230,13 +229,9 @@ impl Use<'_> {
         let api_url = access.api_url.as_ref();
         let recorded = async {
             let recorded = grants.events.record(self.team, id, record);
-            let silent = |source: Elapsed| stores::Error::Unavailable {
-                operation: "PutItem",
-                source: source.into(),
-            };
             timeout(time_left, recorded)
                 .await
-                .unwrap_or_else(|source| Err(silent(source)))
+                .unwrap_or_else(|elapsed| Err(stores::Error::silent("PutItem", elapsed)))
         };
         let (minted, recorded, ()) = tokio::join!(
             grants.zoom.mint(api_url, &access.token, wanted, time_left),

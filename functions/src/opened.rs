@@ -1,17 +1,17 @@
-//! Grants that are open in memory: access tokens between one mint and the next.
+//! What is open in memory for a while: access tokens between one mint and the next, secret tokens between webhooks.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use shared::credential::GrantId;
 use shared::timestamp::Timestamp;
 use shared::zoom::ApiUrl;
 
 /// How many are kept.
-const CAPACITY: usize = 64;
+const CAPACITY: usize = 256;
 /// How long one is kept. By the wall clock: a sandbox may be frozen in between.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -36,46 +36,49 @@ impl Access {
 }
 
 /// What one Lambda's memory holds. Wiped when it goes.
-#[derive(Default)]
-pub(crate) struct Opened(Mutex<HashMap<GrantId, (Arc<Access>, Timestamp)>>);
+pub struct Opened<K, V>(Mutex<HashMap<K, (V, Timestamp)>>);
 
-impl fmt::Debug for Opened {
+impl<K, V> Default for Opened<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K, V> fmt::Debug for Opened<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Opened([REDACTED])")
     }
 }
 
-impl Opened {
-    /// The grant's access token, opened not long ago and good for longer than `margin`.
-    pub(crate) fn get(&self, id: GrantId, margin: Duration) -> Option<Arc<Access>> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (access, since) = opened.get(&id)?;
+impl<K: Eq + Hash + Clone, V: Clone> Opened<K, V> {
+    /// What was opened not long ago, and is still `good`.
+    pub(crate) fn get(&self, key: &K, good: impl FnOnce(&V) -> bool) -> Option<V> {
+        let mut opened = self.lock();
         let now = Timestamp::now();
-        // A clock that was set back makes no token younger.
-        let fresh = *since <= now && now < since.plus(KEPT) && access.outlasts(margin);
-        if fresh {
-            Some(access.clone())
-        } else {
-            opened.remove(&id);
-            None
-        }
+        // A clock that was set back makes nothing younger.
+        opened.retain(|_, (_, since)| *since <= now && now < since.plus(KEPT));
+        let (value, _) = opened.get(key)?;
+        good(value).then(|| value.clone())
     }
 
     /// Keeps it, in place of the oldest where there are too many.
-    pub(crate) fn keep(&self, id: GrantId, access: Arc<Access>) {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.len() >= CAPACITY && !opened.contains_key(&id) {
+    pub(crate) fn keep(&self, key: K, value: V) {
+        let mut opened = self.lock();
+        if opened.len() >= CAPACITY && !opened.contains_key(&key) {
             let oldest = opened.iter().min_by_key(|(_, (_, since))| *since);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                 opened.remove(&oldest);
             }
         }
-        opened.insert(id, (access, Timestamp::now()));
+        opened.insert(key, (value, Timestamp::now()));
     }
 
     /// Forgets it: Zoom has refused it.
-    pub(crate) fn forget(&self, id: GrantId) {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.remove(&id);
+    pub(crate) fn forget(&self, key: &K) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,24 +3,21 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::time::Duration;
 
 use shared::cause::chain;
 use shared::credential::{CredentialId, Reconnect, State};
 use shared::event::{Event, Happened, Outcome};
 use shared::stores::{Authorized, Stored};
-use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
 use crate::authorization::Unread;
 use crate::error::ApiError;
 use crate::grants::{Grants, UNREADABLE_PROFILE, Use};
 use crate::opened::Access;
+use crate::patience;
 
 /// What `last_error_message` begins with where Zoom refuses the app: another client secret may heal it.
 pub(crate) const APP_REFUSED: &str = "app refused: ";
-/// Even a caller who waits no longer leaves time for a write that goes well.
-const LEAST: Duration = Duration::from_millis(500);
 
 impl Use<'_> {
     /// Does what nothing depends on, while the caller can wait: what came of it, or a warning that says `what` did not.
@@ -29,7 +26,7 @@ impl Use<'_> {
         what: &'static str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Option<T> {
-        let left = Timestamp::now().until(self.terms.answer_by).max(LEAST);
+        let left = patience::left(self.terms.answer_by);
         // On the heap: as a part of this future it would be in it twice.
         let error: Box<dyn Error> = match timeout(left, Box::pin(work)).await {
             Ok(Ok(done)) => return Some(done),
@@ -64,12 +61,7 @@ impl Use<'_> {
 
     /// Writes down that a credential's state has changed: to active, or for a reason to invalid.
     pub(crate) async fn note_change(&self, id: CredentialId, reason: Option<Reconnect>) {
-        let state = match reason {
-            Some(_) => State::Invalid,
-            None => State::Active,
-        };
-        let reason = reason.map(Reconnect::as_str);
-        let event = Event::new(Happened::StateChange { state, reason });
+        let event = Event::new(Happened::StateChange { reason });
         self.note(id, &event).await;
     }
 

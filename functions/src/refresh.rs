@@ -252,12 +252,7 @@ impl Refresh<'_> {
             .acquire(id, row.generation(), lease, Timestamp::now());
         let acquired = timeout(SLOW_ACQUIRE, acquired)
             .await
-            .unwrap_or_else(|silent| {
-                Err(stores::Error::Unavailable {
-                    operation: "UpdateItem",
-                    source: silent.into(),
-                })
-            });
+            .unwrap_or_else(|elapsed| Err(stores::Error::silent("UpdateItem", elapsed)));
         let ours = match &acquired {
             Err(stores::Error::NotFound) => return Err(Stop::gone()),
             // It may have been taken and the answer lost; nothing was sent.

@@ -1,12 +1,10 @@
 //! `POST /v2/zoom-credentials/{id}/restore`
 
-use std::time::Duration;
-
 use shared::cause::chain;
 use shared::credential::{CredentialId, Reconnect, State, TeamId};
 use shared::event::{Event, Happened};
 use shared::stores::{
-    self, Credentials, Events, GrantState, Keys, Part, Requests, Secrets, Stored,
+    self, Credentials, Events, GrantState, Keys, PATIENCE, Part, Requests, Secrets, Stored,
 };
 use shared::timestamp::Timestamp;
 
@@ -19,8 +17,6 @@ use crate::request::Request;
 /// What the logs call it.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/restore";
 
-/// How long the write is tried.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// How often it starts over because the grant moved under it.
 const ROUNDS: usize = 3;
 
@@ -113,8 +109,7 @@ pub async fn restore(
 /// Writes down that the credential came back without a grant that works.
 async fn note(events: &Events, team: &TeamId, id: CredentialId, reason: Reconnect) {
     let event = Event::new(Happened::StateChange {
-        state: State::Invalid,
-        reason: Some(reason.as_str()),
+        reason: Some(reason),
     });
     if let Err(error) = events.record(team, id, &event).await {
         let cause = chain(&error);

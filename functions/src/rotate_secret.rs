@@ -11,7 +11,7 @@ use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::secret::{AppCredentials, Plaintext};
-use shared::stores::{self, AppSecret, Credentials, Holder, Keys, Requests, Secrets};
+use shared::stores::{self, AppSecret, Credentials, Keys, Requests, Secrets, Stored};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
@@ -41,7 +41,7 @@ const PAGE: i32 = 100;
 const AT_ONCE: usize = 16;
 /// How often one is tried that changes meanwhile.
 const ROUNDS: usize = 5;
-/// How long one transaction is tried.
+/// How long one transaction is tried, and no longer: the next call goes on with the one that failed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a call came to.
@@ -164,7 +164,7 @@ impl Run<'_> {
             };
             let mut failed = None;
             let work = holders.into_iter().map(async |holder| {
-                let id = holder.stored.credential.credential_id;
+                let id = holder.credential.credential_id;
                 (id, self.reseal(holder).await)
             });
             let mut work = pin!(stream::iter(work).buffered(AT_ONCE));
@@ -212,7 +212,7 @@ impl Run<'_> {
     }
 
     /// Seals the secret for one credential, under a data key of its own.
-    async fn reseal(&self, mut holder: Holder) -> Result<Became, ApiError> {
+    async fn reseal(&self, mut holder: Stored) -> Result<Became, ApiError> {
         let Self {
             credentials,
             secrets,
@@ -220,7 +220,7 @@ impl Run<'_> {
             team,
             ..
         } = *self;
-        let id = holder.stored.credential.credential_id;
+        let id = holder.credential.credential_id;
         for _ in 0..ROUNDS {
             if Timestamp::now() >= self.until {
                 return Err(ApiError::Unavailable {
@@ -237,9 +237,9 @@ impl Run<'_> {
             // The credential's version numbers its generations.
             let app = AppSecret {
                 team_id: team.clone(),
-                sealed: data_key.seal(holder.stored.version + 1, &secret)?,
+                sealed: data_key.seal(holder.version + 1, &secret)?,
             };
-            let failed = holder.stored.credential.last_error_message.as_deref();
+            let failed = holder.credential.last_error_message.as_deref();
             let healed = failed.is_some_and(|message| message.starts_with(APP_REFUSED));
             let transaction = credentials.reseal(team, &holder, healed)?;
             let transaction = transaction.and(secrets.put_app(id, &app)?);
@@ -251,8 +251,8 @@ impl Run<'_> {
                 return Ok(Became::Resealed { healed });
             }
             // It has changed meanwhile: as it is now, it may be another app's.
-            holder = match credentials.holder(team, id).await {
-                Ok(now) if now.stored.client_id == self.app.client_id => now,
+            holder = match credentials.read(team, id).await {
+                Ok(now) if now.client_id == self.app.client_id => now,
                 Ok(_) | Err(stores::Error::NotFound) => return Ok(Became::NotOurs),
                 Err(error) => return Err(error.into()),
             };

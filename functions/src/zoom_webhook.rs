@@ -7,10 +7,7 @@
 //! Zoom tells an event again until it hears 2xx within 3 s. So each step says by itself whether it is still to be done:
 //! the tokens first, then the event, which has the same id each time, and last the credential, on its version.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -18,12 +15,13 @@ use shared::credential::{ClientId, Credential, Reconnect, State, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::event::{Event, EventId, Happened};
 use shared::secret::WebhookSecret;
-use shared::stores::{self, Credentials, Events, Holder, Secrets};
+use shared::stores::{self, Credentials, Events, Secrets, Stored};
 use shared::timestamp::Timestamp;
 use shared::zoom::webhook::{Challenged, Notice, Signature, WINDOW};
 
 use crate::error::{ApiError, ErrorBody};
 use crate::openapi::{ChallengeAnswer, ZoomEvent};
+use crate::opened;
 use crate::reply::{self, Reply};
 use crate::request::Request;
 
@@ -38,42 +36,11 @@ const TEAMS: u16 = 100;
 const AT_ONCE: usize = 16;
 /// How often a credential is tried that changes meanwhile.
 const ROUNDS: usize = 5;
-/// How many opened secrets are kept in memory.
-const CAPACITY: usize = 256;
-/// How long one is kept. By the wall clock: a sandbox may be frozen in between.
-const KEPT: Duration = Duration::from_mins(1);
 
 /// Secret tokens that are open in memory, so that a storm of webhooks is none at KMS. Wiped when they go.
 ///
 /// A row is read each time all the same: one that was replaced or deleted is believed no longer.
-#[derive(Default)]
-pub struct Opened(Mutex<HashMap<String, (Sealed, WebhookSecret, Timestamp)>>);
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opened([REDACTED])")
-    }
-}
-
-impl Opened {
-    fn get(&self, id: &str, sealed: &Sealed) -> Option<WebhookSecret> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Timestamp::now();
-        // A clock that was set back makes none younger.
-        opened.retain(|_, (.., since)| *since <= now && now < since.plus(KEPT));
-        let (of, secret, _) = opened.get(id)?;
-        (of == sealed).then(|| secret.clone())
-    }
-
-    /// Keeps it; in place of all where there are too many.
-    fn keep(&self, id: String, sealed: Sealed, secret: WebhookSecret) {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.len() >= CAPACITY {
-            opened.clear();
-        }
-        opened.insert(id, (sealed, secret, Timestamp::now()));
-    }
-}
+pub type Opened = opened::Opened<String, (Sealed, WebhookSecret)>;
 
 /// Hears what Zoom tells an app
 ///
@@ -224,11 +191,11 @@ async fn open(
         secret: SecretId::Webhook(team.clone(), client_id.clone()),
     };
     let id = binding.secret.to_string();
-    if let Some(secret) = opened.get(&id, &sealed) {
+    if let Some((_, secret)) = opened.get(&id, |(of, _)| *of == sealed) {
         return Ok(Some(secret));
     }
     let secret = WebhookSecret::try_from(envelope.open(&binding, &sealed).await?)?;
-    opened.keep(id, sealed, secret.clone());
+    opened.keep(id, (sealed, secret.clone()));
     Ok(Some(secret))
 }
 
@@ -278,7 +245,7 @@ impl Run<'_> {
 
     async fn destroy(
         &self,
-        mut holder: Holder,
+        mut holder: Stored,
         user_id: &str,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
@@ -288,9 +255,9 @@ impl Run<'_> {
             team,
             ..
         } = *self;
-        let id = holder.stored.credential.credential_id;
+        let id = holder.credential.credential_id;
         for _ in 0..ROUNDS {
-            if let Some(grant) = holder.stored.grant {
+            if let Some(grant) = holder.grant {
                 match secrets.grant(grant.id).await {
                     Ok(row) if row.authorize_sent_at > at.as_millis() => return Ok(()),
                     Ok(row) if row.sealed.is_some() => {
@@ -302,7 +269,7 @@ impl Run<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            if is_blank(&holder.stored.credential) {
+            if is_blank(&holder.credential) {
                 return Ok(());
             }
             self.record(&holder, Reconnect::Deauthorized, at).await?;
@@ -315,8 +282,8 @@ impl Run<'_> {
                 Err(stores::Error::Conflict | stores::Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
-            holder = match credentials.holder(team, id).await {
-                Ok(now) if self.is_of(&now, user_id) => now,
+            holder = match credentials.read(team, id).await {
+                Ok(now) if now.is_of(self.client_id, user_id) => now,
                 Ok(_) | Err(stores::Error::NotFound) => return Ok(()),
                 Err(error) => return Err(error),
             };
@@ -342,15 +309,14 @@ impl Run<'_> {
 
     async fn invalidate(
         &self,
-        holder: Holder,
+        holder: Stored,
         message: &str,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
-        let stored = &holder.stored;
-        let authorized_since = stored
+        let authorized_since = holder
             .grant
             .is_some_and(|grant| grant.authorized_at > at.as_millis());
-        if stored.credential.state == State::Invalid || authorized_since {
+        if holder.credential.state == State::Invalid || authorized_since {
             return Ok(());
         }
         self.record(&holder, Reconnect::UserGone, at).await?;
@@ -373,42 +339,38 @@ impl Run<'_> {
         }
     }
 
-    async fn holders(&self, user_id: &str) -> Result<Vec<Holder>, stores::Error> {
+    async fn holders(&self, user_id: &str) -> Result<Vec<Stored>, stores::Error> {
         self.credentials
             .holders(self.team, self.client_id, user_id)
             .await
     }
 
-    fn is_of(&self, holder: &Holder, user_id: &str) -> bool {
-        holder.stored.client_id == *self.client_id
-            && holder.stored.credential.zoom_user_id.as_deref() == Some(user_id)
-    }
-
     /// Writes the event down. However often it is told, it is the same one.
     async fn record(
         &self,
-        holder: &Holder,
+        holder: &Stored,
         reason: Reconnect,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
-        let (credential, grant) = (&holder.stored.credential, holder.stored.grant);
-        let (id, reason) = (credential.credential_id, reason.as_str());
-        let grant = grant.map(|grant| grant.id.to_string()).unwrap_or_default();
+        let (id, word) = (holder.credential.credential_id, reason.as_str());
+        let grant = holder
+            .grant
+            .map(|grant| grant.id.to_string())
+            .unwrap_or_default();
         let event = Event {
-            id: EventId::told(at, &format!("{reason}#{id}#{grant}")),
+            id: EventId::told(at, &format!("{word}#{id}#{grant}")),
             what: Happened::StateChange {
-                state: State::Invalid,
                 reason: Some(reason),
             },
         };
         self.events.record(self.team, id, &event).await
     }
 
-    fn log(&self, holder: &Holder, what: &'static str) {
+    fn log(&self, holder: &Stored, what: &'static str) {
         tracing::info!(
             request_id = self.request.id(),
             team = self.team.as_str(),
-            credential_id = %holder.stored.credential.credential_id,
+            credential_id = %holder.credential.credential_id,
             "{what}"
         );
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
 use crate::api_key::{ApiKey, KeyId};
-use crate::credential::{Invalid, State, created_at};
+use crate::credential::{Invalid, Reconnect, State, created_at};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 
@@ -162,10 +162,8 @@ pub enum Happened {
     },
     /// The credential's state is another.
     StateChange {
-        /// What it is now.
-        state: State,
-        /// Why, in the word that `last_error_message` begins with; none where all is well again.
-        reason: Option<&'static str>,
+        /// Why it is invalid; none where all is well again, and it is active.
+        reason: Option<Reconnect>,
     },
 }
 
@@ -335,9 +333,12 @@ impl From<Event> for Record {
             Happened::Revoke { outcome } => {
                 Self::of(id, Kind::Revoke).ended(By::KeepAlive.into(), outcome)
             }
-            Happened::StateChange { state, reason } => Self {
-                state: Some(state),
-                reason: reason.map(str::to_owned),
+            Happened::StateChange { reason } => Self {
+                state: Some(match reason {
+                    Some(_) => State::Invalid,
+                    None => State::Active,
+                }),
+                reason: reason.map(|reason| reason.as_str().to_owned()),
                 ..Self::of(id, Kind::StateChange)
             },
         }

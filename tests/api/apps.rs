@@ -1,7 +1,5 @@
 //! Zoom apps: registering one for its webhooks, and giving its credentials a new client secret.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,8 +12,8 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
 use crate::webhooks::{TOKEN, registration};
 use crate::world::{
-    Answer, CLIENT_ID, CLIENT_SECRET, Caller, World, app_body, attribute, id_of, send, test_app,
-    with,
+    Answer, CLIENT_ID, CLIENT_SECRET, Caller, World, app_body, attribute, id_of, next_millisecond,
+    send, test_app, with,
 };
 
 const APP: &str = "/v2/zoom-apps/test-app";
@@ -109,7 +107,7 @@ async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never
     let sealed = &envelope::open_all(&world).await[0];
     assert_eq!(sealed.0, "webhook#acme#test-app");
 
-    tokio::time::sleep(Duration::from_millis(2)).await; // the clock numbers the generations
+    next_millisecond().await; // the clock numbers the generations
     let replaced = world
         .acme
         .register(registration("another"))

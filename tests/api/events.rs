@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
-use shared::credential::{CredentialId, State};
+use shared::credential::{CredentialId, Reconnect};
 use shared::event::{Asked, By, Event, EventId, Happened, Outcome};
 use shared::stores::{Events, RETENTION};
 use shared::token::TokenType;
@@ -94,8 +94,7 @@ async fn each_kind_of_event_says_what_happened_and_who_asked() {
             outcome: Outcome::Succeeded,
         }),
         Event::new(Happened::StateChange {
-            state: State::Invalid,
-            reason: Some("revoked"),
+            reason: Some(Reconnect::Revoked),
         }),
     ];
     given(&world, &id, &happened).await;

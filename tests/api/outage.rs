@@ -2,12 +2,13 @@
 
 use hyper::StatusCode;
 use local::kms::Failure;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::proxy::{Fault, Rule, Service};
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, Item, REDIRECT_URI, World, app_body, attribute, retry_after,
-    user_body,
+    send, user_body,
 };
 
 const UNAVAILABLE: &str = "Temporarily unavailable: try again after retry-after";
@@ -505,4 +506,35 @@ async fn a_silent_dynamodb_is_given_up_on() {
     world.wire.break_service(Service::DynamoDb, Fault::Stall);
 
     assert_unavailable(&world.acme.get(&id).await, "get");
+}
+
+/// A packet that is lost costs seconds and no error: the try that hears nothing is made again.
+#[tokio::test]
+async fn a_write_whose_first_try_hears_nothing_is_made_all_the_same() {
+    let lose_the_first = |world: &World| {
+        world.wire.reset();
+        world
+            .wire
+            .inject_once(Service::DynamoDb, "TransactWriteItems", Fault::Stall);
+    };
+    let tries = |world: &World| {
+        let operations = world.wire.operations(Service::DynamoDb).into_iter();
+        operations.filter(|it| it == "TransactWriteItems").count()
+    };
+    let restore = async {
+        let (world, id) = given().await;
+        world.acme.delete(&id).await.expect(200);
+        lose_the_first(&world);
+        world.acme.restore(&id).await.expect(200);
+        assert_eq!(tries(&world), 2);
+    };
+    let connect = async {
+        let (world, _) = given().await;
+        lose_the_first(&world);
+        let path = "/v2/zoom-connect-sessions";
+        let asked = world.acme.request(Method::POST, path);
+        send(asked.json(&app_body("new"))).await.expect(201);
+        assert_eq!(tries(&world), 2);
+    };
+    tokio::join!(restore, connect);
 }

@@ -23,6 +23,16 @@ fn says(status: u16, body: &Value) -> Kind {
     })
 }
 
+/// A user's credential, and a Zoom that answers every mint so.
+async fn given_mints_that_say(status: u16, body: &Value) -> (World, String) {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    world
+        .zoom
+        .inject(ZoomFault::always(Endpoint::Mint, says(status, body)));
+    (world, id)
+}
+
 /// Everything of one kind fails in the same way from now on.
 fn always(world: &World, service: Service, operation: &'static str, fault: Fault) {
     world.wire.inject(Rule {
@@ -88,12 +98,8 @@ async fn each_failure_of_a_refresh_is_told_to_whom_it_concerns() {
 
 #[tokio::test]
 async fn a_token_that_stays_refused_is_refreshed_once_and_no_more() {
-    let world = World::new().await;
-    let id = world.given_user("desk").await;
     let dead = json!({ "code": 124, "message": "Invalid access token." });
-    world
-        .zoom
-        .inject(ZoomFault::always(Endpoint::Mint, says(401, &dead)));
+    let (world, id) = given_mints_that_say(401, &dead).await;
 
     let answer = mint_onbehalf(&world.acme, &id).await;
 
@@ -105,13 +111,9 @@ async fn a_token_that_stays_refused_is_refreshed_once_and_no_more() {
 
 #[tokio::test]
 async fn a_refusal_nobody_has_seen_before_is_zooms_and_blames_nobody() {
-    let world = World::new().await;
-    let id = world.given_user("desk").await;
     let odd =
         json!({ "code": 3161, "message": "Your user account is not allowed meeting hosting." });
-    world
-        .zoom
-        .inject(ZoomFault::always(Endpoint::Mint, says(400, &odd)));
+    let (world, id) = given_mints_that_say(400, &odd).await;
 
     let answer = mint_onbehalf(&world.acme, &id).await;
 
@@ -127,12 +129,8 @@ async fn a_refusal_nobody_has_seen_before_is_zooms_and_blames_nobody() {
 
 #[tokio::test]
 async fn what_zooms_support_asks_for_is_in_the_details_of_a_limit() {
-    let world = World::new().await;
-    let id = world.given_user("desk").await;
     let limited = json!({ "code": 429, "message": "You have exceeded the rate." });
-    world
-        .zoom
-        .inject(ZoomFault::always(Endpoint::Mint, says(429, &limited)));
+    let (world, id) = given_mints_that_say(429, &limited).await;
 
     let answer = mint_onbehalf(&world.acme, &id).await;
 
@@ -144,12 +142,8 @@ async fn what_zooms_support_asks_for_is_in_the_details_of_a_limit() {
 /// `user_gone` is a change of state like others: once, with its event.
 #[tokio::test]
 async fn a_user_who_is_gone_is_said_to_be_in_the_state_and_among_the_events() {
-    let world = World::new().await;
-    let id = world.given_user("desk").await;
     let gone = json!({ "code": 1001, "message": "User does not exist." });
-    world
-        .zoom
-        .inject(ZoomFault::always(Endpoint::Mint, says(404, &gone)));
+    let (world, id) = given_mints_that_say(404, &gone).await;
 
     for _ in 0..2 {
         let answer = mint_onbehalf(&world.acme, &id).await;

@@ -71,6 +71,7 @@ struct Ghost {
     envelope: Envelope,
     grant: GrantId,
     binding: Binding,
+    writer: uuid::Uuid,
 }
 
 impl Ghost {
@@ -89,6 +90,7 @@ impl Ghost {
                 team: world.team("acme"),
                 secret: SecretId::Grant(grant),
             },
+            writer: uuid::Uuid::new_v4(),
         }
     }
 
@@ -140,6 +142,22 @@ impl Ghost {
             refreshed_at: Timestamp::now(),
             late: false,
         }
+    }
+
+    /// Commits a pair on this generation. Twice, it is one whose first answer was lost.
+    async fn commit(&self, generation: u64, pair: &NewPair, drop_stash: bool) -> Kept {
+        let now = Timestamp::now();
+        let kept = self
+            .secrets
+            .commit(self.grant, generation, pair, self.writer, drop_stash, now);
+        kept.await.unwrap()
+    }
+
+    async fn stash(&self, pair: &NewPair) -> Kept {
+        let stashed = self
+            .secrets
+            .stash(self.grant, &pair.sealed, Timestamp::now());
+        stashed.await.unwrap()
     }
 
     /// The line of the log that says what could not be stored.
@@ -233,16 +251,8 @@ async fn a_stashed_pair_is_tried_when_the_rows_own_is_refused() {
     let lives = ghost.refresh(&world).await;
     // Another was first, with a pair that Zoom does not know.
     let first = ghost.made_up().await;
-    let writer = uuid::Uuid::new_v4();
-    let committed = ghost
-        .secrets
-        .commit(ghost.grant, 1, &first, writer, false, Timestamp::now());
-    committed.await.unwrap();
-    ghost
-        .secrets
-        .stash(ghost.grant, &lives.sealed, Timestamp::now())
-        .await
-        .unwrap();
+    ghost.commit(1, &first, false).await;
+    ghost.stash(&lives).await;
 
     mint_onbehalf(&world.acme, &id).await.expect(200);
 
@@ -480,11 +490,7 @@ async fn a_pair_that_is_stashed_during_a_refresh_outlives_its_commit() {
     world.wire.stalled().await;
 
     // What came too late for generation 2, while 3 is on its way.
-    ghost
-        .secrets
-        .stash(ghost.grant, &late.sealed, Timestamp::now())
-        .await
-        .unwrap();
+    ghost.stash(&late).await;
     answered.notify_one();
     assert_eq!(mint.await.unwrap(), 200);
 
@@ -665,27 +671,22 @@ async fn neither_a_lost_commit_nor_a_stash_nor_a_capsule_brings_a_destroyed_toke
     let id = world.given_user("desk").await;
     let ghost = Ghost::of(&world, &id).await;
     let (first, second) = (ghost.made_up().await, ghost.made_up().await);
-    let until = Timestamp::now();
-    let writer = uuid::Uuid::new_v4();
-    let commit = || {
-        ghost
-            .secrets
-            .commit(ghost.grant, 1, &first, writer, false, until)
-    };
-    let stash = || ghost.secrets.stash(ghost.grant, &second.sealed, until);
-    assert!(matches!(commit().await.unwrap(), Kept::Stored { .. }));
-    assert!(matches!(stash().await.unwrap(), Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.commit(1, &first, false).await,
+        Kept::Stored { .. }
+    ));
+    assert!(matches!(ghost.stash(&second).await, Kept::Stored { .. }));
     let (late, later) = (ghost.made_up().await, ghost.capsule(&world, &second));
 
     ghost.destroy(Reconnect::Revoked).await;
 
     // The writer of the last commit, whose answer was lost; it is not told that its tokens are there.
-    assert!(matches!(commit().await.unwrap(), Kept::Moved(_)));
-    assert!(matches!(stash().await.unwrap(), Kept::Moved(_)));
-    let follows = ghost
-        .secrets
-        .commit(ghost.grant, 2, &late, writer, true, until);
-    assert!(matches!(follows.await.unwrap(), Kept::Moved(_)));
+    assert!(matches!(
+        ghost.commit(1, &first, false).await,
+        Kept::Moved(_)
+    ));
+    assert!(matches!(ghost.stash(&second).await, Kept::Moved(_)));
+    assert!(matches!(ghost.commit(2, &late, true).await, Kept::Moved(_)));
     assert_eq!(ghost.replay(&later).await, Replayed::Refused);
     ghost.expect_destroyed(&world, "revoked").await;
 }
@@ -712,14 +713,11 @@ async fn a_stashed_token_is_not_sent_when_too_little_time_is_left_to_hear_of_it(
     let ghost = Ghost::of(&world, &id).await;
     let live = ghost.refresh(&world).await;
     let lost = ghost.made_up().await;
-    let until = Timestamp::now();
-    let writer = uuid::Uuid::new_v4();
-    let committed = ghost
-        .secrets
-        .commit(ghost.grant, 1, &lost, writer, false, until);
-    assert!(matches!(committed.await.unwrap(), Kept::Stored { .. }));
-    let stashed = ghost.secrets.stash(ghost.grant, &live.sealed, until);
-    assert!(matches!(stashed.await.unwrap(), Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.commit(1, &lost, false).await,
+        Kept::Stored { .. }
+    ));
+    assert!(matches!(ghost.stash(&live).await, Kept::Stored { .. }));
     world.wire.reset();
     // The refusal of the row's own token takes three seconds of forty-two.
     let slow = ZoomFault::once(Endpoint::Grant(GrantType::RefreshToken), Kind::Delay);
@@ -778,14 +776,11 @@ async fn a_stash_that_was_refused_blocks_none_that_comes_later() {
     let live = ghost.refresh(&world).await;
     let capsule = ghost.capsule(&world, &live);
     let (lost, dead) = (ghost.made_up().await, ghost.made_up().await);
-    let until = Timestamp::now();
-    let writer = uuid::Uuid::new_v4();
-    let committed = ghost
-        .secrets
-        .commit(ghost.grant, 1, &lost, writer, false, until);
-    assert!(matches!(committed.await.unwrap(), Kept::Stored { .. }));
-    let stashed = ghost.secrets.stash(ghost.grant, &dead.sealed, until);
-    assert!(matches!(stashed.await.unwrap(), Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.commit(1, &lost, false).await,
+        Kept::Stored { .. }
+    ));
+    assert!(matches!(ghost.stash(&dead).await, Kept::Stored { .. }));
     mint_onbehalf(&world.acme, &id)
         .await
         .expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");

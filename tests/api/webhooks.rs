@@ -25,8 +25,8 @@ use crate::contract;
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
 use crate::world::{
-    Answer, CLIENT_ID, CLIENT_SECRET, Caller, REDIRECT_URI, World, ada, attribute, id_of, test_app,
-    user_body, with,
+    Answer, CLIENT_ID, CLIENT_SECRET, Caller, REDIRECT_URI, World, ada, attribute, id_of,
+    next_millisecond, test_app, user_body, with,
 };
 
 /// What the test app's webhooks are signed with.
@@ -700,7 +700,7 @@ async fn what_a_user_authorized_since_is_not_destroyed() {
     world.given_webhook().await;
     let id = world.given_user("desk").await;
     let late = removal("ada");
-    tokio::time::sleep(Duration::from_millis(5)).await; // the clock counts in milliseconds
+    next_millisecond().await;
     let again = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&id, again).await.expect(200);
     let row = world.row(&id).await;

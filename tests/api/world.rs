@@ -109,6 +109,14 @@ async fn serve(router: Router) -> String {
     url
 }
 
+/// When the clock, which counts in milliseconds, has gone on.
+pub(crate) async fn next_millisecond() {
+    let before = Timestamp::now().as_millis();
+    while Timestamp::now().as_millis() == before {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl World {
     /// A world of its own: empty tables, a fresh KMS key, a sandbox with one app and the user `ada`.
     pub(crate) async fn new() -> Self {

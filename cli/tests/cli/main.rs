@@ -485,7 +485,12 @@ async fn a_right_that_the_operator_lacks_is_named_with_the_policy_that_gives_it(
 
     let said = world.failed(1, "teams list").await;
 
-    for words in ["not authorized to perform: dynamodb:Scan", "OperatorPolicy"] {
+    for words in [
+        "not authorized to perform: dynamodb:Scan",
+        "OperatorPolicy",
+        "DoctorPolicy",
+        "RewrapRole",
+    ] {
         assert!(said.contains(words), "{said}");
     }
 }

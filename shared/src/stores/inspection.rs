@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
 use serde::Deserialize;
 
-use super::{Error, Item, failed, from_item};
+use super::{Error, failed, from_item, scanned};
 use crate::credential::{CredentialId, GrantId, Reconnect, TeamId};
 use crate::timestamp::Timestamp;
 
@@ -132,7 +131,7 @@ impl Inspection {
         let scan = self.client.scan().projection_expression(
             "secret_id, team_id, sealed, alt_sealed, kid, alt_kid, reason, due_shard, refreshed_at",
         );
-        let rows = rows(scan.table_name(table)).await?.into_iter();
+        let rows = scanned(scan.table_name(table)).await?.into_iter();
         rows.map(|item| {
             let row: Row = from_item(item)?;
             let format = |sealed: &Vec<u8>| match sealed.as_slice() {
@@ -157,16 +156,7 @@ impl Inspection {
     pub async fn holdings(&self, table: &str) -> Result<Vec<Holding>, Error> {
         let scan = self.client.scan();
         let scan = scan.projection_expression("team_id, credential_id, grant_id");
-        let rows = rows(scan.table_name(table)).await?.into_iter();
+        let rows = scanned(scan.table_name(table)).await?.into_iter();
         rows.map(from_item).collect()
     }
-}
-
-async fn rows(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
-    let mut pages = scan.consistent_read(true).into_paginator().items().send();
-    let mut rows = Vec::new();
-    while let Some(row) = pages.next().await {
-        rows.push(row.map_err(|error| failed("Scan", error))?);
-    }
-    Ok(rows)
 }

@@ -22,13 +22,15 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::error::Elapsed;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holder, Holders, Moved, Owner, Page,
-    Profile, Stored,
+    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holders, Moved, Owner, Page, Profile,
+    Stored,
 };
 pub use events::{EventPage, Events, RETENTION};
 pub use inspection::{Holding, Inspection, SealedRow, TableHealth};
@@ -46,6 +48,9 @@ pub use stream::{Passed, Record, Remains};
 pub use token_urls::{TokenUrls, UrlPage, UrlRow};
 pub use transaction::{Part, Transaction, Write};
 pub use wrapped::{Slot, WrappedKeys, WrappedPage, WrappedRow};
+
+/// How long a transaction is tried that no spent code or token depends on: a try that hears nothing, and two more.
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long the one try may take that is made when the time is over.
 const LAST_TRY: Duration = Duration::from_millis(500);
@@ -106,6 +111,16 @@ pub enum Error {
     Shape(#[source] serde_dynamo::Error),
 }
 
+impl Error {
+    /// A call that was given up, since nothing was heard in time.
+    pub fn silent(operation: &'static str, elapsed: Elapsed) -> Self {
+        Self::Unavailable {
+            operation,
+            source: elapsed.into(),
+        }
+    }
+}
+
 /// Sorts a failed call by what will help.
 fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
 where
@@ -141,6 +156,16 @@ where
             source: error.into(),
         },
     }
+}
+
+/// Every row that a scan finds.
+async fn scanned(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
+    let mut pages = scan.consistent_read(true).into_paginator().items().send();
+    let mut rows = Vec::new();
+    while let Some(row) = pages.next().await {
+        rows.push(row.map_err(|error| failed("Scan", error))?);
+    }
+    Ok(rows)
 }
 
 /// Up to `limit` rows that a query of one partition finds, the last by its sort key first; and the sort key after

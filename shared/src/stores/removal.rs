@@ -1,6 +1,6 @@
 //! What only an operator may do with what was deleted: end it before its time, and look for what was left behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
 use super::expression::Update;
-use super::{Error, Item, Remains, failed, from_item, number, text};
+use super::{Credentials, Error, Remains, failed, from_item, number, scanned, text};
 use crate::credential::{CredentialId, TeamId};
 use crate::envelope::SecretId;
 use crate::timestamp::Timestamp;
@@ -78,7 +78,7 @@ impl Removal {
             .client
             .update_item()
             .table_name(&self.credentials)
-            .set_key(Some(key(team, id)))
+            .set_key(Some(Credentials::key(team, id)))
             .update_expression(update.update)
             .set_condition_expression(update.condition)
             .set_expression_attribute_names(Some(update.names))
@@ -94,7 +94,7 @@ impl Removal {
     pub async fn forget(&self, remains: &Remains) -> Result<(), Error> {
         let delete = self.client.delete_item().table_name(&self.credentials);
         let sent = delete
-            .set_key(Some(key(&remains.team, remains.credential)))
+            .set_key(Some(Credentials::key(&remains.team, remains.credential)))
             .condition_expression(
                 "attribute_not_exists(team_id) OR (deleted = :yes AND purge_at < :now)",
             )
@@ -114,7 +114,7 @@ impl Removal {
             .projection_expression("secret_id, team_id")
             // Where tokens were destroyed, the row says why.
             .filter_expression("attribute_exists(dek)");
-        for item in rows(secrets).await? {
+        for item in scanned(secrets).await? {
             let row: Secret = from_item(item)?;
             // What else is there belongs to no credential.
             if let Ok(id @ (SecretId::App(_) | SecretId::Grant(_))) = row.secret_id.parse() {
@@ -128,7 +128,7 @@ impl Removal {
             .scan(&self.token_urls)
             .projection_expression("credential_id, team_id");
         let mut seen = HashSet::new();
-        for item in rows(urls).await? {
+        for item in scanned(urls).await? {
             let Url {
                 credential_id,
                 team_id,
@@ -144,18 +144,8 @@ impl Removal {
     }
 
     fn scan(&self, table: &str) -> ScanFluentBuilder {
-        let scan = self.client.scan().table_name(table);
-        scan.consistent_read(true)
+        self.client.scan().table_name(table)
     }
-}
-
-async fn rows(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
-    let mut pages = scan.into_paginator().items().send();
-    let mut rows = Vec::new();
-    while let Some(row) = pages.next().await {
-        rows.push(row.map_err(|error| failed("Scan", error))?);
-    }
-    Ok(rows)
 }
 
 /// A condition that did not hold: no such row.
@@ -167,11 +157,4 @@ where
         Some("ConditionalCheckFailedException") => Error::NotFound,
         _ => failed(operation, error),
     }
-}
-
-fn key(team: &TeamId, id: CredentialId) -> Item {
-    HashMap::from([
-        ("team_id".to_owned(), text(team)),
-        ("credential_id".to_owned(), text(&id)),
-    ])
 }

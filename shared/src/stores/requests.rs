@@ -14,7 +14,9 @@ use uuid::Uuid;
 pub use self::sessions::{NewSession, Session, SessionApp, Taken};
 use super::expression::Update;
 use super::transaction::{Outcome, Write};
-use super::{Counted, Error, Item, Part, Transaction, failed, from_item, number, text, to_item};
+use super::{
+    Counted, Error, Item, PATIENCE, Part, Transaction, failed, from_item, number, text, to_item,
+};
 use crate::credential::{CredentialId, TeamId};
 use crate::timestamp::Timestamp;
 
@@ -22,8 +24,6 @@ use crate::timestamp::Timestamp;
 const REMEMBERED: Duration = Duration::from_hours(24);
 /// How long the rows of a rate window are kept.
 const COUNTED: Duration = Duration::from_mins(1);
-/// How long a claim is tried while DynamoDB is contended: nothing is spent yet, so not for long.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How a call stands against its team's rate. Windows are whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

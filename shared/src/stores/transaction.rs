@@ -196,10 +196,7 @@ impl<'a> Transaction<'a> {
             let error = match timeout(left, self.attempt(&token)).await {
                 Ok(Err(error @ Error::Unavailable { .. })) => error,
                 Ok(outcome) => return outcome,
-                Err(silent) => Error::Unavailable {
-                    operation: "TransactWriteItems",
-                    source: silent.into(),
-                },
+                Err(elapsed) => Error::silent("TransactWriteItems", elapsed),
             };
             if Timestamp::now().plus(pause) >= until {
                 return Err(error);

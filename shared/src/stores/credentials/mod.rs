@@ -20,7 +20,6 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use uuid::Uuid;
 
-pub use self::holders::Holder;
 pub use self::row::{Authorized, Changes, ExtraChange, GrantRef, Profile, Stored};
 use self::row::{Change, Row};
 use super::expression::Update;
@@ -89,7 +88,7 @@ impl Credentials {
         Self { client, table }
     }
 
-    fn key(team: &TeamId, id: CredentialId) -> Item {
+    pub(super) fn key(team: &TeamId, id: CredentialId) -> Item {
         HashMap::from([
             ("team_id".to_owned(), text(team)),
             ("credential_id".to_owned(), text(&id)),
@@ -99,23 +98,18 @@ impl Credentials {
     /// One credential of a team.
     pub async fn get(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
         let stored = self.read(team, id).await?;
-        match stored.purge_at {
-            None => Ok(stored),
-            Some(_) => Err(Error::NotFound),
-        }
+        stored.is_live().then_some(stored).ok_or(Error::NotFound)
     }
 
     /// One credential of a team that was deleted and can be restored.
     pub async fn deleted(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
         let stored = self.read(team, id).await?;
-        match stored.purge_at {
-            Some(at) if Timestamp::now() < at => Ok(stored),
-            // Past that it is as good as gone, though the TTL takes its time.
-            Some(_) | None => Err(Error::NotFound),
-        }
+        let restorable = stored.is_restorable();
+        restorable.then_some(stored).ok_or(Error::NotFound)
     }
 
-    async fn read(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
+    /// One credential of a team, deleted or not.
+    pub async fn read(&self, team: &TeamId, id: CredentialId) -> Result<Stored, Error> {
         let answer = self
             .client
             .get_item()
@@ -337,10 +331,14 @@ impl Credentials {
         team: &TeamId,
         zoom_user_id: &str,
     ) -> Result<Vec<Stored>, Error> {
-        let query = self.by_zoom_user(team, zoom_user_id, false);
-        let query = query.filter_expression("deleted = :deleted AND attribute_exists(grant_id)");
-        let mut found = self.read_all(team, query, false).await?;
-        found.retain(|stored| stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id));
+        let query = self
+            .by_zoom_user(team, zoom_user_id)
+            .filter_expression("deleted = :no AND attribute_exists(grant_id)")
+            .expression_attribute_values(":no", AttributeValue::Bool(false));
+        let mut found = self.read_all(team, query).await?;
+        found.retain(|stored| {
+            stored.is_live() && stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
+        });
         found.sort_by_key(|stored| {
             let authorized_at = stored.grant.map(|grant| grant.authorized_at);
             Reverse((stored.credential.state == State::Active, authorized_at))
@@ -359,15 +357,21 @@ impl Credentials {
             return Ok(Vec::new());
         };
         let query = self
-            .by_zoom_user(team, zoom_user_id, deleted)
+            .by_zoom_user(team, zoom_user_id)
             .filter_expression("client_id = :app AND deleted = :deleted")
-            .expression_attribute_values(":app", text(stored.client_id.as_str()));
-        let mut found = self.read_all(team, query, deleted).await?;
+            .expression_attribute_values(":app", text(stored.client_id.as_str()))
+            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted));
+        let mut found = self.read_all(team, query).await?;
         let id = stored.credential.credential_id;
         found.retain(|other| {
-            other.credential.credential_id != id
-                && other.client_id == stored.client_id
-                && other.credential.zoom_user_id.as_ref() == Some(zoom_user_id)
+            let usable = if deleted {
+                other.is_restorable()
+            } else {
+                other.is_live()
+            };
+            usable
+                && other.credential.credential_id != id
+                && other.is_of(&stored.client_id, zoom_user_id)
         });
         Ok(found)
     }
@@ -424,9 +428,10 @@ impl Credentials {
         while let Some(item) = rows.next().await {
             let item = item.map_err(|error| failed("Query", error))?;
             let stored = Stored::try_from(from_item::<Row>(item)?)?;
-            match stored.purge_at {
-                None => holders.live.push(stored),
-                Some(_) => holders.deleted.push(stored),
+            if stored.is_live() {
+                holders.live.push(stored);
+            } else {
+                holders.deleted.push(stored);
             }
         }
         Ok(holders)
@@ -521,7 +526,7 @@ impl Credentials {
             .await
     }
 
-    fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str, deleted: bool) -> QueryFluentBuilder {
+    fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)
@@ -529,15 +534,13 @@ impl Credentials {
             .key_condition_expression("zoom_user_id = :user AND team_id = :team")
             .expression_attribute_values(":user", text(zoom_user_id))
             .expression_attribute_values(":team", text(team))
-            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted))
     }
 
-    /// The rows that a query of the index finds, as they are now; without those that are deleted by now, or not.
+    /// The rows that a query of the index finds, as they are now: the index may be a moment behind, the rows are not.
     async fn read_all(
         &self,
         team: &TeamId,
         query: QueryFluentBuilder,
-        deleted: bool,
     ) -> Result<Vec<Stored>, Error> {
         let mut pages = query.into_paginator().items().send();
         let mut ids: Vec<CredentialId> = Vec::new();
@@ -545,13 +548,7 @@ impl Credentials {
             let item = item.map_err(|error| failed("Query", error))?;
             ids.push(from_item::<Found>(item)?.credential_id);
         }
-        let reads = ids.into_iter().map(|id| async move {
-            if deleted {
-                self.deleted(team, id).await
-            } else {
-                self.get(team, id).await
-            }
-        });
+        let reads = ids.into_iter().map(|id| self.read(team, id));
         let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
         let mut found = Vec::new();
         while let Some(read) = reads.next().await {
@@ -654,8 +651,9 @@ impl Credentials {
         newest: GrantId,
     ) -> Result<Vec<Sibling>, Error> {
         let mut pages = self
-            .by_zoom_user(team, zoom_user_id, false)
-            .filter_expression("client_id = :app AND deleted = :deleted AND grant_id <> :newest")
+            .by_zoom_user(team, zoom_user_id)
+            .filter_expression("client_id = :app AND deleted = :no AND grant_id <> :newest")
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
             .expression_attribute_values(":app", text(client_id.as_str()))
             .expression_attribute_values(":newest", text(&newest))
             .into_paginator()

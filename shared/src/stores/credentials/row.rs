@@ -123,6 +123,22 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Whether it can be used: it is not deleted.
+    pub fn is_live(&self) -> bool {
+        self.purge_at.is_none()
+    }
+
+    /// Whether it is deleted and can be restored. Past that it is as good as gone, though the TTL takes its time.
+    pub fn is_restorable(&self) -> bool {
+        self.purge_at.is_some_and(|at| Timestamp::now() < at)
+    }
+
+    /// Whether it is of this Zoom app and user.
+    pub fn is_of(&self, client_id: &ClientId, zoom_user_id: &str) -> bool {
+        self.client_id == *client_id
+            && self.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
+    }
+
     /// As it is after these changes, if nobody else changes it meanwhile.
     pub(super) fn changed(&self, changes: &Changes, at: Timestamp) -> Self {
         let mut after = self.clone();

@@ -133,18 +133,7 @@ impl Secrets {
 
     /// What Zoom signs the webhooks of a team's app with.
     pub async fn webhook(&self, team: &TeamId, client_id: &ClientId) -> Result<Sealed, Error> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(SecretId::Webhook(
-                team.clone(),
-                client_id.clone(),
-            ))))
-            .consistent_read(true)
-            .send()
+        self.read(SecretId::Webhook(team.clone(), client_id.clone()))
             .await
-            .map_err(|error| failed("GetItem", error))?;
-        from_item(answer.item.ok_or(Error::NotFound)?)
     }
 }

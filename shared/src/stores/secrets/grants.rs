@@ -663,10 +663,7 @@ impl Secrets {
                 Ok(Err(Error::NotFound)) => return Err(Error::NotFound),
                 Ok(Ok(outcome)) => return Ok(outcome),
                 Ok(Err(error)) => error,
-                Err(silent) => Error::Unavailable {
-                    operation: "UpdateItem",
-                    source: silent.into(),
-                },
+                Err(elapsed) => Error::silent("UpdateItem", elapsed),
             };
             if Timestamp::now().plus(pause) >= until {
                 return Err(error);

@@ -146,7 +146,8 @@ impl Secrets {
     }
 
     /// Deletes a row of a team for good, if it is there. One of another team's stays: whoever wrote into a credential
-    /// that it has a grant of theirs is not to have that destroyed with it.
+    /// that it has a grant of theirs is not to have that destroyed with it. In no transaction, so that a role can be limited
+    /// to rows of one kind.
     pub async fn purge(&self, team: &TeamId, id: SecretId) -> Result<(), Error> {
         let delete = self.client.delete_item().table_name(&self.table);
         let sent = delete
@@ -172,17 +173,6 @@ impl Secrets {
             session,
             Some("attribute_not_exists(secret_id)"),
         )
-    }
-
-    /// Destroys a connect session's secrets, if they are there. In no transaction, so that a role can be limited to rows
-    /// of sessions.
-    pub async fn delete_session(&self, id: SessionId) -> Result<(), Error> {
-        let delete = self.client.delete_item().table_name(&self.table);
-        let deleted = delete.set_key(Some(key(SecretId::Session(id))));
-        let deleted = deleted.send().await;
-        deleted
-            .map(drop)
-            .map_err(|error| failed("DeleteItem", error))
     }
 
     fn put<T: Serialize>(
