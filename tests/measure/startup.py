@@ -49,7 +49,7 @@ import zlib
 ROOT = pathlib.Path(__file__).parents[2]
 LIMITS = pathlib.Path(__file__).with_name("limits.json")
 FLOOR = "empty"
-BINARIES = [path.stem for path in sorted((ROOT / "functions/src/bin").glob("*.rs"))]
+BINARIES = [path.stem for path in sorted((ROOT / "events").glob("*.json"))]
 TABLES = ["CREDENTIALS", "SECRETS", "KEYS", "REQUESTS", "EVENTS", "TOKEN_URLS"]
 AWS = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS"]
 ZOOM = ["ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"]
@@ -271,7 +271,8 @@ def zipped(binary):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("binaries", nargs="*", default=BINARIES, metavar="binary")
+    arguments.add_argument("binaries", nargs="*", default=BINARIES, metavar="binary",
+                           help="whose start to measure; otherwise that of each that has an event in events/")
     arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/release")
     arguments.add_argument("--runs", type=int, default=20)
     arguments.add_argument("--tls", action="store_true")
