@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use clap::Subcommand;
-use functions::capsule::{Capsule, Replayed};
 use serde::Serialize;
+use shared::grants::capsule::{Capsule, Replayed};
 use shared::stores::{self, Secrets};
 use shared::timestamp::Timestamp;
 

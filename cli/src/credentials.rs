@@ -5,7 +5,6 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
-use functions::{purge, restore_credential};
 use serde::Serialize;
 use shared::credential::{CredentialId, CredentialType, GrantId, State, TeamId};
 use shared::envelope::SecretId;
@@ -13,6 +12,7 @@ use shared::stores::{
     self, Belonging, Credentials, Events, RETENTION, Removal, Secrets, Stored, TokenUrls, What,
 };
 use shared::timestamp::Timestamp;
+use shared::{purge, restore};
 
 use crate::error::Error;
 use crate::output::{self, Output};
@@ -197,8 +197,8 @@ async fn restore(
         events,
         ..
     } = stores;
-    let restored = restore_credential::restore(credentials, secrets, events, team, id).await;
-    let restored = restored.map_err(|error| Error::absent(error, absent(team, id)))?;
+    let restored = restore::restore(credentials, secrets, events, team, id).await;
+    let restored = restored?.ok_or_else(|| absent(team, id))?;
     let restored = Shown::from(restored);
 
     output.print(&restored, &rows([&restored]))?;

@@ -13,6 +13,7 @@ use lambda_http::{Body, Context, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use shared::config;
+use shared::invocation::ActivityCounts;
 use shared::meter::{self, Service as Called};
 use shared::timestamp::Timestamp;
 use tracing::Level;
@@ -20,11 +21,11 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::{ApiError, Outcome};
+use crate::http::error::{ApiError, ServiceFailure};
+use crate::http::pages;
+use crate::http::reply::{self, Reply};
+use crate::http::request::{Event, Reader, Request};
 use crate::metrics::EmbeddedMetrics;
-use crate::pages;
-use crate::reply::{self, Reply};
-use crate::request::{Counts, Event, Reader, Request};
 
 /// How long a Lambda may open connections before it asks for its first event.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -111,14 +112,14 @@ where
     let deadline = deadline(&event.context);
     let request = Request::new(event.payload, event.context.request_id, deadline);
     let id = request.id().to_owned();
-    let trail = request.trail().clone();
+    let (trail, invocation) = (request.trail().clone(), request.invocation().clone());
 
     // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
     let outcome = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
     let reply = meter::measure(trail.meter.clone(), outcome).await;
-    let reply = reply.unwrap_or_else(|_| Err(ApiError::Internal("the handler panicked".into())));
+    let reply = reply.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")));
     let error = reply.as_ref().err();
-    let outcome = error.and_then(ApiError::outcome);
+    let outcome = error.and_then(ApiError::service_failure);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
     let mut response = reply.unwrap_or_else(|error| match trail.reader.get() {
         Some(Reader::PlainText) => reply::plain_error(&error),
@@ -148,7 +149,7 @@ where
         kms_calls: trail.meter.calls(Called::Kms),
         zoom_calls: trail.meter.calls(Called::Zoom),
         outcome,
-        deeds: trail.deeds.counts(),
+        activity: invocation.activity().counts(),
     };
     line.log(code, cause.as_deref());
     proxied(response)
@@ -175,8 +176,8 @@ struct Line<'a> {
     dynamodb_calls: u32,
     kms_calls: u32,
     zoom_calls: u32,
-    outcome: Option<Outcome>,
-    deeds: Counts,
+    outcome: Option<ServiceFailure>,
+    activity: ActivityCounts,
 }
 
 impl Line<'_> {
@@ -197,18 +198,18 @@ impl Line<'_> {
                     dynamodb_calls = self.dynamodb_calls,
                     kms_calls = self.kms_calls,
                     zoom_calls = self.zoom_calls,
-                    kms_failed = counted(Outcome::KmsFailed),
-                    zoom_failed = counted(Outcome::ZoomFailed),
-                    zoom_silent = counted(Outcome::ZoomSilent),
-                    zoom_limited = counted(Outcome::ZoomLimited),
-                    zoom_app_refused = counted(Outcome::ZoomAppRefused),
-                    zoom_grant_refused = counted(Outcome::ZoomGrantRefused),
-                    minted = self.deeds.minted,
-                    refreshed = self.deeds.refreshed,
-                    turned_invalid = self.deeds.turned_invalid,
-                    refresh_outcome_lost = self.deeds.outcome_lost,
-                    deauthorized = self.deeds.deauthorized,
-                    webhook_refused = counted(Outcome::WebhookRefused),
+                    kms_failed = counted(ServiceFailure::KmsFailed),
+                    zoom_failed = counted(ServiceFailure::ZoomFailed),
+                    zoom_silent = counted(ServiceFailure::ZoomSilent),
+                    zoom_limited = counted(ServiceFailure::ZoomLimited),
+                    zoom_app_refused = counted(ServiceFailure::ZoomAppRefused),
+                    zoom_grant_refused = counted(ServiceFailure::ZoomGrantRefused),
+                    minted = self.activity.minted,
+                    refreshed = self.activity.refreshed,
+                    turned_invalid = self.activity.turned_invalid,
+                    refresh_outcome_lost = self.activity.outcome_lost,
+                    deauthorized = self.activity.deauthorized,
+                    webhook_refused = counted(ServiceFailure::WebhookRefused),
                     $words
                 )
             };

@@ -13,18 +13,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use functions::error::ApiError;
-use functions::grants::Grants;
-use functions::reply;
-use functions::request::Event;
+use functions::http::error::ApiError;
+use functions::http::reply;
+use functions::http::request::Event;
 use functions::runtime::invoke;
-use functions::{
-    check_credential, connect, connect_callback, create_connect_session, create_credential,
-    create_token_url, delete_credential, delete_token_url, delete_zoom_app, get_connect_session,
-    get_credential, get_zoom_app, keep_alive, list_credentials, list_events, list_token_urls,
-    mint_token, purge, put_zoom_app, restore_credential, rotate_secret, token_url,
-    update_credential, zoom_webhook,
-};
+use functions::{background, connect, credentials, token_urls, tokens, zoom_apps};
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use lambda_http::{Context, LambdaEvent};
@@ -33,6 +26,7 @@ use serde_json::{Value, json};
 use shared::cause::chain;
 use shared::config::{Aws, RESTORABLE};
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{self, Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::zoom::{Zoom, webhook};
@@ -68,7 +62,7 @@ pub struct Services {
     envelope: Envelope,
     zoom: Zoom,
     grants: Grants,
-    webhooks: zoom_webhook::Opened,
+    webhooks: zoom_apps::webhook::Opened,
     public: Url,
 }
 
@@ -97,7 +91,7 @@ impl Services {
             events,
             envelope,
             zoom,
-            webhooks: zoom_webhook::Opened::default(),
+            webhooks: zoom_apps::webhook::Opened::default(),
             public,
         }
     }
@@ -140,31 +134,28 @@ enum Function {
 
 /// Every route, and the function behind it.
 const ROUTES: [(&str, Function); 22] = [
-    (create_credential::ROUTE, Function::Create),
-    (list_credentials::ROUTE, Function::List),
-    (get_credential::ROUTE, Function::Get),
-    (update_credential::ROUTE, Function::Update),
-    (delete_credential::ROUTE, Function::Delete),
-    (restore_credential::ROUTE, Function::Restore),
-    (mint_token::ROUTE, Function::Mint),
-    (list_events::ROUTE, Function::ListEvents),
-    (check_credential::ROUTE, Function::Check),
-    (create_token_url::ROUTE, Function::CreateTokenUrl),
-    (list_token_urls::ROUTE, Function::ListTokenUrls),
-    (delete_token_url::ROUTE, Function::DeleteTokenUrl),
-    (token_url::ROUTE, Function::TokenUrl),
-    (put_zoom_app::ROUTE, Function::PutZoomApp),
-    (get_zoom_app::ROUTE, Function::GetZoomApp),
-    (delete_zoom_app::ROUTE, Function::DeleteZoomApp),
-    (rotate_secret::ROUTE, Function::RotateSecret),
-    (zoom_webhook::ROUTE, Function::ZoomWebhook),
-    (
-        create_connect_session::ROUTE,
-        Function::CreateConnectSession,
-    ),
-    (get_connect_session::ROUTE, Function::GetConnectSession),
-    (connect::ROUTE, Function::Connect),
-    (connect_callback::ROUTE, Function::ConnectCallback),
+    (credentials::create::ROUTE, Function::Create),
+    (credentials::list::ROUTE, Function::List),
+    (credentials::get::ROUTE, Function::Get),
+    (credentials::update::ROUTE, Function::Update),
+    (credentials::delete::ROUTE, Function::Delete),
+    (credentials::restore::ROUTE, Function::Restore),
+    (tokens::mint::ROUTE, Function::Mint),
+    (credentials::events::ROUTE, Function::ListEvents),
+    (credentials::check::ROUTE, Function::Check),
+    (token_urls::create::ROUTE, Function::CreateTokenUrl),
+    (token_urls::list::ROUTE, Function::ListTokenUrls),
+    (token_urls::delete::ROUTE, Function::DeleteTokenUrl),
+    (token_urls::call::ROUTE, Function::TokenUrl),
+    (zoom_apps::put::ROUTE, Function::PutZoomApp),
+    (zoom_apps::get::ROUTE, Function::GetZoomApp),
+    (zoom_apps::delete::ROUTE, Function::DeleteZoomApp),
+    (zoom_apps::rotate_secret::ROUTE, Function::RotateSecret),
+    (zoom_apps::webhook::ROUTE, Function::ZoomWebhook),
+    (connect::create::ROUTE, Function::CreateConnectSession),
+    (connect::get::ROUTE, Function::GetConnectSession),
+    (connect::page::ROUTE, Function::Connect),
+    (connect::callback::ROUTE, Function::ConnectCallback),
 ];
 
 impl Function {
@@ -297,7 +288,7 @@ impl Gateway {
         };
         let Ok(event) = serde_json::from_value(event(&parts, &routed, &body, &request_id)) else {
             return own_answer(
-                &ApiError::Internal("an event of our own is unreadable".into()),
+                &ApiError::internal("an event of our own is unreadable"),
                 &request_id,
             );
         };
@@ -313,11 +304,11 @@ impl Gateway {
         &self,
         unused: Duration,
         time_out: Duration,
-    ) -> Result<keep_alive::Report, stores::Error> {
+    ) -> Result<background::keep_alive::Report, stores::Error> {
         let deadline = Timestamp::now().plus(time_out);
         let id = Uuid::new_v4().to_string();
         let Services { keys, grants, .. } = &*self.services;
-        keep_alive::handle(keys, grants, unused, deadline, &id).await
+        background::keep_alive::handle(keys, grants, unused, deadline, &id).await
     }
 
     /// What the stream of `credentials` invokes, with a batch as Lambda gives it: whether all of it was seen to.
@@ -340,7 +331,8 @@ impl Gateway {
         } = &*self.services;
         let id = Uuid::new_v4().to_string();
         let deadline = Timestamp::now().plus(time_out);
-        let report = purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await;
+        let report =
+            background::purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await;
         Ok(report.batch_item_failures.is_empty())
     }
 
@@ -415,16 +407,16 @@ impl Gateway {
             public,
         } = &*self.services;
         macro_rules! run {
-            ($function:ident, $($power:expr),+) => {
-                invoke($function::ROUTE, event, async |request| {
-                    $function::handle($($power,)+ &request).await
+            ($($function:ident)::+, $($power:expr),+) => {
+                invoke($($function)::+::ROUTE, event, async |request| {
+                    $($function)::+::handle($($power,)+ &request).await
                 })
                 .await
             };
         }
         match function {
             Function::Create => run!(
-                create_credential,
+                credentials::create,
                 keys,
                 requests,
                 credentials,
@@ -433,10 +425,10 @@ impl Gateway {
                 envelope,
                 zoom
             ),
-            Function::List => run!(list_credentials, keys, credentials),
-            Function::Get => run!(get_credential, keys, credentials),
+            Function::List => run!(credentials::list, keys, credentials),
+            Function::Get => run!(credentials::get, keys, credentials),
             Function::Update => run!(
-                update_credential,
+                credentials::update,
                 keys,
                 requests,
                 credentials,
@@ -445,31 +437,31 @@ impl Gateway {
                 envelope,
                 zoom
             ),
-            Function::Delete => run!(delete_credential, keys, requests, credentials, RESTORABLE),
+            Function::Delete => run!(credentials::delete, keys, requests, credentials, RESTORABLE),
             Function::Restore => run!(
-                restore_credential,
+                credentials::restore,
                 keys,
                 requests,
                 credentials,
                 secrets,
                 events
             ),
-            Function::Mint => run!(mint_token, keys, requests, grants),
-            Function::ListEvents => run!(list_events, keys, credentials, events),
-            Function::Check => run!(check_credential, keys, requests, grants),
+            Function::Mint => run!(tokens::mint, keys, requests, grants),
+            Function::ListEvents => run!(credentials::events, keys, credentials, events),
+            Function::Check => run!(credentials::check, keys, requests, grants),
             Function::CreateTokenUrl => run!(
-                create_token_url,
+                token_urls::create,
                 keys,
                 requests,
                 credentials,
                 token_urls,
                 Some(public)
             ),
-            Function::ListTokenUrls => run!(list_token_urls, keys, credentials, token_urls),
-            Function::DeleteTokenUrl => run!(delete_token_url, keys, requests, token_urls),
-            Function::TokenUrl => run!(token_url, keys, requests, token_urls, grants),
+            Function::ListTokenUrls => run!(token_urls::list, keys, credentials, token_urls),
+            Function::DeleteTokenUrl => run!(token_urls::delete, keys, requests, token_urls),
+            Function::TokenUrl => run!(token_urls::call, keys, requests, token_urls, grants),
             Function::PutZoomApp => run!(
-                put_zoom_app,
+                zoom_apps::put,
                 keys,
                 requests,
                 secrets,
@@ -477,10 +469,10 @@ impl Gateway {
                 zoom,
                 Some(public)
             ),
-            Function::GetZoomApp => run!(get_zoom_app, keys, secrets, Some(public)),
-            Function::DeleteZoomApp => run!(delete_zoom_app, keys, requests, secrets),
+            Function::GetZoomApp => run!(zoom_apps::get, keys, secrets, Some(public)),
+            Function::DeleteZoomApp => run!(zoom_apps::delete, keys, requests, secrets),
             Function::RotateSecret => run!(
-                rotate_secret,
+                zoom_apps::rotate_secret,
                 keys,
                 requests,
                 credentials,
@@ -489,7 +481,7 @@ impl Gateway {
                 zoom
             ),
             Function::CreateConnectSession => run!(
-                create_connect_session,
+                connect::create,
                 keys,
                 requests,
                 credentials,
@@ -497,10 +489,10 @@ impl Gateway {
                 envelope,
                 Some(public)
             ),
-            Function::GetConnectSession => run!(get_connect_session, keys, requests, credentials),
-            Function::Connect => run!(connect, requests, &zoom.consent_page()),
+            Function::GetConnectSession => run!(connect::get, keys, requests, credentials),
+            Function::Connect => run!(connect::page, requests, &zoom.consent_page()),
             Function::ConnectCallback => run!(
-                connect_callback,
+                connect::callback,
                 requests,
                 credentials,
                 secrets,
@@ -509,7 +501,7 @@ impl Gateway {
                 zoom
             ),
             Function::ZoomWebhook => run!(
-                zoom_webhook,
+                zoom_apps::webhook,
                 credentials,
                 secrets,
                 events,
@@ -534,7 +526,7 @@ async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Respons
     let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });
     match tokio::time::timeout(PATIENCE, invocation).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => of_its_own(ApiError::Internal("the invocation died".into())),
+        Ok(Err(_)) => of_its_own(ApiError::internal("the invocation died")),
         Err(_) => of_its_own(ApiError::FunctionTimeout),
     }
 }

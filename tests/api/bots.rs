@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use functions::{create_token_url, runtime};
+use functions::{runtime, token_urls};
 use lambda_http::{Context, LambdaEvent};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::ExposeSecret;
@@ -268,7 +268,7 @@ async fn other_methods_are_refused_without_a_read() {
         answer.expect_error(
             405,
             "FST_ERR_METHOD_NOT_ALLOWED",
-            "Method not allowed: use GET or POST",
+            "Method not allowed: use GET, POST",
         );
         assert_eq!(answer.header("allow"), Some("GET, POST"));
         expect_private(&answer);
@@ -915,9 +915,9 @@ async fn a_url_begins_as_the_gateway_says_whatever_the_host_header_is() {
         invocation.deadline = u64::MAX;
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), invocation);
         let public = public.map(|url| url.parse().unwrap());
-        let answer = runtime::invoke(create_token_url::ROUTE, event, async |request| {
+        let answer = runtime::invoke(token_urls::create::ROUTE, event, async |request| {
             let public = public.as_ref();
-            create_token_url::handle(keys, requests, credentials, token_urls, public, &request)
+            token_urls::create::handle(keys, requests, credentials, token_urls, public, &request)
                 .await
         })
         .await;

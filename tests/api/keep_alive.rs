@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use functions::keep_alive::Report;
 use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind, Reply};
 use serde_json::{Value, json};
 use shared::config::KEEP_ALIVE_AFTER;
+use shared::keep_alive::Report;
 use uuid::Uuid;
 
 use crate::minting::mint_onbehalf;

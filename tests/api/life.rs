@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use functions::keep_alive::Report;
 use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, Kind, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::config::KEEP_ALIVE_AFTER;
+use shared::keep_alive::Report;
 use shared::stores::Settings;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use functions::capsule::{Capsule, Replayed};
-use functions::grants::Grants;
-use functions::{mint_token, runtime};
+use functions::{runtime, tokens};
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
 use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind};
@@ -15,6 +13,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::credential::{CredentialId, GrantId, Reconnect};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::grants::Grants;
+use shared::grants::capsule::{Capsule, Replayed};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
 use shared::stores::{
     Acquired, Credentials, Events, Kept, Keys, Lease, NewPair, RETENTION, Requests, Secrets,
@@ -58,8 +58,8 @@ impl World {
         let mut context = Context::default();
         context.deadline = Timestamp::now().plus(time).as_millis().try_into().unwrap();
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
-        let answer = runtime::invoke(mint_token::ROUTE, event, async |request| {
-            mint_token::handle(&keys, &requests, &grants, &request).await
+        let answer = runtime::invoke(tokens::mint::ROUTE, event, async |request| {
+            tokens::mint::handle(&keys, &requests, &grants, &request).await
         });
         answer.await.status_code.try_into().unwrap()
     }

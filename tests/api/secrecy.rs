@@ -678,7 +678,7 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         shared::secret::SessionSecret,
         shared::envelope::DataKey,
         shared::zoom::Tokens,
-        functions::request::Request,
+        functions::http::request::Request,
     );
 }
 

@@ -18,7 +18,7 @@ use crate::world::{Answer, Caller, Item, World, attribute, send, with};
 /// What is said of a URL that is not there, or no more.
 pub(crate) const NO_URL: &str = "Token URL not found: it is unknown, revoked, expired or used up";
 
-const APPS: &str = "The credential is the app's alone and has no Zoom user: authorize it with an authorization_code first";
+const APPS: &str = "The credential belongs to an app and has no Zoom user: authorize it with an authorization_code first";
 
 fn path(id: &str) -> String {
     format!("/v2/zoom-credentials/{id}/token-urls")

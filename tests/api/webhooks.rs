@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use functions::{runtime, zoom_webhook};
+use functions::{runtime, zoom_apps};
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
 use local::zoom::{User, Webhook};
@@ -405,12 +405,12 @@ async fn the_signature_is_over_the_bytes_as_they_came() {
         world.kms.default_key(),
         Secrets::NAME,
     );
-    let opened = zoom_webhook::Opened::default();
+    let opened = zoom_apps::webhook::Opened::default();
     let invoke = async |mut event: Value, encoded: bool| {
         event["isBase64Encoded"] = encoded.into();
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
-        let answer = runtime::invoke(zoom_webhook::ROUTE, event, async |request| {
-            zoom_webhook::handle(
+        let answer = runtime::invoke(zoom_apps::webhook::ROUTE, event, async |request| {
+            zoom_apps::webhook::handle(
                 &credentials,
                 &secrets,
                 &events,

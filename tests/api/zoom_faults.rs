@@ -15,10 +15,10 @@ use crate::world::{
 };
 
 const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
-const FAILED: &str = "Zoom failed. It is safe to retry; should the authorization code have been used up by this \
-                      try, the answer will say so and the user must authorize again.";
-const SILENT: &str = "Zoom did not answer in time. It is safe to retry; should the authorization code have been \
-                      used up by this try, the answer will say so and the user must authorize again.";
+const FAILED: &str = "Zoom failed. It is safe to retry; if this try used up the authorization code, the answer to the \
+                      retry will say so, and the user must authorize again.";
+const SILENT: &str = "Zoom did not answer in time. It is safe to retry; if this try used up the authorization code, the \
+                      answer to the retry will say so, and the user must authorize again.";
 
 /// The exchange of a code.
 const EXCHANGE: Endpoint = Endpoint::Grant(GrantType::AuthorizationCode);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
-use functions::capsule::Capsule;
 use local::gateway::{Gateway, Services};
 use local::zoom::{App, Consent, Mood, Sandbox, User};
 use local::{engine, kms, tables};
@@ -17,6 +16,7 @@ use shared::api_key::{ApiKey, Permission};
 use shared::config::Aws;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
+use shared::grants::capsule::Capsule;
 use shared::secret::TokenPair;
 use shared::stores::{
     Credentials, Events, Keys, Operator, RETENTION, Requests, Secrets, StoredGrant,

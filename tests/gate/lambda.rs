@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use functions::grants::Grants;
-use functions::{mint_token, runtime};
+use functions::{runtime, tokens};
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use shared::credential::CredentialId;
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
@@ -132,8 +132,8 @@ impl Lambda {
             self.zoom.clone(),
             true,
         );
-        let answer = runtime::invoke(mint_token::ROUTE, event, async |request| {
-            mint_token::handle(keys, requests, &grants, &request).await
+        let answer = runtime::invoke(tokens::mint::ROUTE, event, async |request| {
+            tokens::mint::handle(keys, requests, &grants, &request).await
         });
         let answer = answer.await;
         let text = answer.body.map_or_else(Vec::new, |body| body.to_vec());

@@ -7,7 +7,7 @@ use shared::secret::{Plaintext, TokenPair};
 use shared::stores::NewPair;
 use shared::timestamp::Timestamp;
 
-use functions::capsule::Capsule;
+use shared::grants::capsule::Capsule;
 
 use super::{Said, World};
 

@@ -1,10 +1,10 @@
 //! `POST /v2/zoom-credentials/{id}/check`
 
-use functions::grants::Grants;
-use functions::{check_credential, runtime};
+use functions::{credentials, runtime};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,8 +28,8 @@ async fn main() -> Result<(), lambda_http::Error> {
         config::recovery_capsules(),
     );
     let warm = join3(keys.warm(), grants.envelope.warm(), grants.zoom.warm());
-    runtime::run(check_credential::ROUTE, warm, |request| async move {
-        check_credential::handle(keys, requests, grants, &request).await
+    runtime::run(credentials::check::ROUTE, warm, |request| async move {
+        credentials::check::handle(keys, requests, grants, &request).await
     })
     .await
 }

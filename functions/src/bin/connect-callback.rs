@@ -1,6 +1,6 @@
 //! `GET /connect/callback`
 
-use functions::{connect_callback, runtime};
+use functions::{connect, runtime};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
@@ -22,8 +22,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     );
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(requests.warm(), envelope.warm(), zoom.warm());
-    runtime::run(connect_callback::ROUTE, warm, |request| async move {
-        connect_callback::handle(
+    runtime::run(connect::callback::ROUTE, warm, |request| async move {
+        connect::callback::handle(
             requests,
             credentials,
             secrets,

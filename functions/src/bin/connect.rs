@@ -10,8 +10,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let consent = &consent_page()?;
     let requests = &Requests::new(dynamodb, required("REQUESTS_TABLE")?);
-    runtime::run(connect::ROUTE, requests.warm(), |request| async move {
-        connect::handle(requests, consent, &request).await
-    })
+    runtime::run(
+        connect::page::ROUTE,
+        requests.warm(),
+        |request| async move { connect::page::handle(requests, consent, &request).await },
+    )
     .await
 }

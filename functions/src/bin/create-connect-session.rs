@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-connect-sessions`
 
-use functions::{create_connect_session, runtime};
+use functions::{connect, runtime};
 use futures_util::future::join;
 use shared::config::{Aws, public_base_url, required};
 use shared::envelope::Envelope;
@@ -18,8 +18,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join(keys.warm(), envelope.warm());
-    runtime::run(create_connect_session::ROUTE, warm, |request| async move {
-        create_connect_session::handle(
+    runtime::run(connect::create::ROUTE, warm, |request| async move {
+        connect::create::handle(
             keys,
             requests,
             credentials,

@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-credentials`
 
-use functions::{create_credential, runtime};
+use functions::{credentials, runtime};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
@@ -23,8 +23,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     );
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
-    runtime::run(create_credential::ROUTE, warm, |request| async move {
-        create_credential::handle(
+    runtime::run(credentials::create::ROUTE, warm, |request| async move {
+        credentials::create::handle(
             keys,
             requests,
             credentials,

@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-credentials/{id}/token-urls`
 
-use functions::{create_token_url, runtime};
+use functions::{runtime, token_urls};
 use shared::config::{Aws, public_base_url, required};
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 
@@ -13,9 +13,14 @@ async fn main() -> Result<(), lambda_http::Error> {
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
     let token_urls = &TokenUrls::new(dynamodb, required("TOKEN_URLS_TABLE")?);
-    runtime::run(create_token_url::ROUTE, keys.warm(), |request| async move {
-        let public = public.as_ref();
-        create_token_url::handle(keys, requests, credentials, token_urls, public, &request).await
-    })
+    runtime::run(
+        token_urls::create::ROUTE,
+        keys.warm(),
+        |request| async move {
+            let public = public.as_ref();
+            token_urls::create::handle(keys, requests, credentials, token_urls, public, &request)
+                .await
+        },
+    )
     .await
 }

@@ -1,6 +1,6 @@
 //! `DELETE /v2/zoom-credentials/{id}`
 
-use functions::{delete_credential, runtime};
+use functions::{credentials, runtime};
 use shared::config::{self, Aws, required};
 use shared::stores::{Credentials, Keys, Requests};
 
@@ -13,10 +13,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
     let restorable = config::restorable()?;
     runtime::run(
-        delete_credential::ROUTE,
+        credentials::delete::ROUTE,
         keys.warm(),
         |request| async move {
-            delete_credential::handle(keys, requests, credentials, restorable, &request).await
+            credentials::delete::handle(keys, requests, credentials, restorable, &request).await
         },
     )
     .await

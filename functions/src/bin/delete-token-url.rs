@@ -1,6 +1,6 @@
 //! `DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}`
 
-use functions::{delete_token_url, runtime};
+use functions::{runtime, token_urls};
 use shared::config::{Aws, required};
 use shared::stores::{Keys, Requests, TokenUrls};
 
@@ -11,8 +11,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let token_urls = &TokenUrls::new(dynamodb, required("TOKEN_URLS_TABLE")?);
-    runtime::run(delete_token_url::ROUTE, keys.warm(), |request| async move {
-        delete_token_url::handle(keys, requests, token_urls, &request).await
+    runtime::run(token_urls::delete::ROUTE, keys.warm(), |request| async move {
+        token_urls::delete::handle(keys, requests, token_urls, &request).await
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! `DELETE /v2/zoom-apps/{client_id}`
 
-use functions::{delete_zoom_app, runtime};
+use functions::{runtime, zoom_apps};
 use shared::config::{Aws, required};
 use shared::stores::{Keys, Requests, Secrets};
 
@@ -11,8 +11,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
-    runtime::run(delete_zoom_app::ROUTE, keys.warm(), |request| async move {
-        delete_zoom_app::handle(keys, requests, secrets, &request).await
-    })
+    runtime::run(
+        zoom_apps::delete::ROUTE,
+        keys.warm(),
+        |request| async move { zoom_apps::delete::handle(keys, requests, secrets, &request).await },
+    )
     .await
 }

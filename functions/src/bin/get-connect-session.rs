@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-connect-sessions/{id}`
 
-use functions::{get_connect_session, runtime};
+use functions::{connect, runtime};
 use shared::config::{Aws, required};
 use shared::stores::{Credentials, Keys, Requests};
 
@@ -11,12 +11,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(
-        get_connect_session::ROUTE,
-        keys.warm(),
-        |request| async move {
-            get_connect_session::handle(keys, requests, credentials, &request).await
-        },
-    )
+    runtime::run(connect::get::ROUTE, keys.warm(), |request| async move {
+        connect::get::handle(keys, requests, credentials, &request).await
+    })
     .await
 }

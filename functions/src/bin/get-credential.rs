@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}`
 
-use functions::{get_credential, runtime};
+use functions::{credentials, runtime};
 use shared::config::{Aws, required};
 use shared::stores::{Credentials, Keys};
 
@@ -10,8 +10,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(get_credential::ROUTE, keys.warm(), |request| async move {
-        get_credential::handle(keys, credentials, &request).await
+    runtime::run(credentials::get::ROUTE, keys.warm(), |request| async move {
+        credentials::get::handle(keys, credentials, &request).await
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-apps/{client_id}`
 
-use functions::{get_zoom_app, runtime};
+use functions::{runtime, zoom_apps};
 use shared::config::{Aws, public_base_url, required};
 use shared::stores::{Keys, Secrets};
 
@@ -11,8 +11,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let public = &public_base_url()?;
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
-    runtime::run(get_zoom_app::ROUTE, keys.warm(), |request| async move {
-        get_zoom_app::handle(keys, secrets, public.as_ref(), &request).await
+    runtime::run(zoom_apps::get::ROUTE, keys.warm(), |request| async move {
+        zoom_apps::get::handle(keys, secrets, public.as_ref(), &request).await
     })
     .await
 }

@@ -1,10 +1,10 @@
 //! Refreshes the grants that nobody has used for a while. On a schedule.
 
-use functions::grants::Grants;
-use functions::{keep_alive, runtime};
+use functions::{background, runtime};
 use futures_util::future::join;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Secrets};
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,7 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let after = config::keep_alive_after()?;
     let warm = join(grants.envelope.warm(), grants.zoom.warm());
     runtime::run_scheduled(warm, |deadline, id| async move {
-        keep_alive::handle(keys, grants, after, deadline, &id).await
+        background::keep_alive::handle(keys, grants, after, deadline, &id).await
     })
     .await
 }

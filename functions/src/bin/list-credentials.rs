@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-credentials`
 
-use functions::{list_credentials, runtime};
+use functions::{credentials, runtime};
 use shared::config::{Aws, required};
 use shared::stores::{Credentials, Keys};
 
@@ -10,8 +10,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let dynamodb = Aws::from_env()?.dynamodb();
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb, required("CREDENTIALS_TABLE")?);
-    runtime::run(list_credentials::ROUTE, keys.warm(), |request| async move {
-        list_credentials::handle(keys, credentials, &request).await
-    })
+    runtime::run(
+        credentials::list::ROUTE,
+        keys.warm(),
+        |request| async move { credentials::list::handle(keys, credentials, &request).await },
+    )
     .await
 }

@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}/events`
 
-use functions::{list_events, runtime};
+use functions::{credentials, runtime};
 use shared::config::{Aws, events_retention, required};
 use shared::stores::{Credentials, Events, Keys};
 
@@ -11,8 +11,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
     let events = &Events::new(dynamodb, required("EVENTS_TABLE")?, events_retention()?);
-    runtime::run(list_events::ROUTE, keys.warm(), |request| async move {
-        list_events::handle(keys, credentials, events, &request).await
+    runtime::run(credentials::events::ROUTE, keys.warm(), |request| async move {
+        credentials::events::handle(keys, credentials, events, &request).await
     })
     .await
 }

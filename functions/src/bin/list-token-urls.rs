@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}/token-urls`
 
-use functions::{list_token_urls, runtime};
+use functions::{runtime, token_urls};
 use shared::config::{Aws, required};
 use shared::stores::{Credentials, Keys, TokenUrls};
 
@@ -11,8 +11,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
     let credentials = &Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?);
     let token_urls = &TokenUrls::new(dynamodb, required("TOKEN_URLS_TABLE")?);
-    runtime::run(list_token_urls::ROUTE, keys.warm(), |request| async move {
-        list_token_urls::handle(keys, credentials, token_urls, &request).await
+    runtime::run(token_urls::list::ROUTE, keys.warm(), |request| async move {
+        token_urls::list::handle(keys, credentials, token_urls, &request).await
     })
     .await
 }

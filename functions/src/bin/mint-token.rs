@@ -1,10 +1,10 @@
 //! `POST /v2/zoom-tokens`
 
-use functions::grants::Grants;
-use functions::{mint_token, runtime};
+use functions::{runtime, tokens};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,8 +28,8 @@ async fn main() -> Result<(), lambda_http::Error> {
         config::recovery_capsules(),
     );
     let warm = join3(keys.warm(), grants.envelope.warm(), grants.zoom.warm());
-    runtime::run(mint_token::ROUTE, warm, |request| async move {
-        mint_token::handle(keys, requests, grants, &request).await
+    runtime::run(tokens::mint::ROUTE, warm, |request| async move {
+        tokens::mint::handle(keys, requests, grants, &request).await
     })
     .await
 }

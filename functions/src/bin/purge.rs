@@ -1,6 +1,6 @@
 //! Sees to what deleted credentials leave behind. On the stream of `credentials`.
 
-use functions::{purge, runtime};
+use functions::{background, runtime};
 use shared::config::{Aws, required};
 use shared::stores::{Credentials, Secrets, TokenUrls};
 
@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let token_urls = &TokenUrls::new(dynamodb, required("TOKEN_URLS_TABLE")?);
     // Nobody waits for it: no connection is opened ahead.
     runtime::run_stream(async {}, |batch, deadline, id| async move {
-        purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await
+        background::purge::handle(credentials, secrets, token_urls, batch, deadline, &id).await
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! `PUT /v2/zoom-apps/{client_id}`
 
-use functions::{put_zoom_app, runtime};
+use functions::{runtime, zoom_apps};
 use futures_util::future::join3;
 use shared::config::{self, Aws, public_base_url, required};
 use shared::envelope::Envelope;
@@ -18,9 +18,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
-    runtime::run(put_zoom_app::ROUTE, warm, |request| async move {
+    runtime::run(zoom_apps::put::ROUTE, warm, |request| async move {
         let public = public.as_ref();
-        put_zoom_app::handle(keys, requests, secrets, envelope, zoom, public, &request).await
+        zoom_apps::put::handle(keys, requests, secrets, envelope, zoom, public, &request).await
     })
     .await
 }

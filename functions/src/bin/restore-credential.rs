@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-credentials/{id}/restore`
 
-use functions::{restore_credential, runtime};
+use functions::{credentials, runtime};
 use shared::config::{self, Aws, required};
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 
@@ -18,10 +18,11 @@ async fn main() -> Result<(), lambda_http::Error> {
         config::events_retention()?,
     );
     runtime::run(
-        restore_credential::ROUTE,
+        credentials::restore::ROUTE,
         keys.warm(),
         |request| async move {
-            restore_credential::handle(keys, requests, credentials, secrets, events, &request).await
+            credentials::restore::handle(keys, requests, credentials, secrets, events, &request)
+                .await
         },
     )
     .await

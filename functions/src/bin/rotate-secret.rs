@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-apps/{client_id}/rotate-secret`
 
-use functions::{rotate_secret, runtime};
+use functions::{runtime, zoom_apps};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
@@ -18,17 +18,21 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
-    runtime::run(rotate_secret::ROUTE, warm, |request| async move {
-        rotate_secret::handle(
-            keys,
-            requests,
-            credentials,
-            secrets,
-            envelope,
-            zoom,
-            &request,
-        )
-        .await
-    })
+    runtime::run(
+        zoom_apps::rotate_secret::ROUTE,
+        warm,
+        |request| async move {
+            zoom_apps::rotate_secret::handle(
+                keys,
+                requests,
+                credentials,
+                secrets,
+                envelope,
+                zoom,
+                &request,
+            )
+            .await
+        },
+    )
     .await
 }

@@ -1,10 +1,10 @@
 //! `ANY /t/{token}`
 
-use functions::grants::Grants;
-use functions::{runtime, token_url};
+use functions::{runtime, token_urls};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
+use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets, TokenUrls};
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,8 +29,8 @@ async fn main() -> Result<(), lambda_http::Error> {
         config::recovery_capsules(),
     );
     let warm = join3(keys.warm(), grants.envelope.warm(), grants.zoom.warm());
-    runtime::run(token_url::ROUTE, warm, |request| async move {
-        token_url::handle(keys, requests, token_urls, grants, &request).await
+    runtime::run(token_urls::call::ROUTE, warm, |request| async move {
+        token_urls::call::handle(keys, requests, token_urls, grants, &request).await
     })
     .await
 }

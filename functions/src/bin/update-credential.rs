@@ -1,6 +1,6 @@
 //! `PATCH /v2/zoom-credentials/{id}`
 
-use functions::{runtime, update_credential};
+use functions::{credentials, runtime};
 use futures_util::future::join3;
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
@@ -23,8 +23,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     );
     let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
     let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
-    runtime::run(update_credential::ROUTE, warm, |request| async move {
-        update_credential::handle(
+    runtime::run(credentials::update::ROUTE, warm, |request| async move {
+        credentials::update::handle(
             keys,
             requests,
             credentials,

@@ -1,7 +1,7 @@
 //! `POST /webhooks/zoom/{client_id}`
 
 use functions::runtime;
-use functions::zoom_webhook::{self, Opened};
+use functions::zoom_apps::webhook::{self as zoom_webhook, Opened};
 use shared::config::{self, Aws, required};
 use shared::envelope::Envelope;
 use shared::stores::{Credentials, Events, Secrets};

@@ -1,0 +1,294 @@
+//! `POST /v2/zoom-connect-sessions`
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use shared::config::Url;
+use shared::connect::{KnownUser, LinkToken, ReturnUrl, SessionId};
+use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
+use shared::stores::{
+    Credentials, ExtraChange, Keys, NewSession, PATIENCE, Requests, Secrets, SessionApp,
+    SessionRow, Stored,
+};
+use shared::timestamp::Timestamp;
+use utoipa::ToSchema;
+
+use crate::http::access;
+use crate::http::body::Fields;
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{
+    CreateConnectSession, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
+};
+use shared::error::{Error, Missing};
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /v2/zoom-connect-sessions";
+
+/// How long a session lasts.
+const LIFETIME: Duration = Duration::from_mins(30);
+/// For how long after that its sealed secrets may lie about: DynamoDB's TTL is no clock.
+const SEALED_AFTER_THE_END: Duration = Duration::from_hours(1);
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Input {
+    name: Option<Name>,
+    extra: Option<ExtraChange>,
+    app: App,
+    reconnects: Option<CredentialId>,
+    return_url: Option<ReturnUrl>,
+}
+
+/// The Zoom app that the user is to consent to.
+#[derive(Debug)]
+enum App {
+    New(AppCredentials),
+    Of(CredentialId),
+}
+
+impl Input {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        let missing = |at| ApiError::validation(at, "is required");
+        let client_id: Option<ClientId> = fields.optional("body/client_id")?;
+        let client_secret: Option<ClientSecret> = fields.optional("body/client_secret")?;
+        let named: Option<CredentialId> = fields.optional("body/app_credential_id")?;
+        let reconnects: Option<CredentialId> = fields.optional("body/credential_id")?;
+        let app = match (client_id, client_secret, named.or(reconnects)) {
+            (Some(client_id), Some(client_secret), _) if named.is_none() => {
+                App::New(AppCredentials {
+                    client_id,
+                    client_secret,
+                })
+            }
+            (Some(_), Some(_), _) => {
+                return Err(ApiError::validation(
+                    "body/app_credential_id",
+                    "must NOT come with client_id",
+                ));
+            }
+            (Some(_), None, _) => {
+                return Err(ApiError::validation(
+                    "body/client_secret",
+                    "is required with client_id",
+                ));
+            }
+            (None, Some(_), _) => {
+                return Err(ApiError::validation(
+                    "body/client_id",
+                    "is required with client_secret",
+                ));
+            }
+            (None, None, Some(of)) => App::Of(of),
+            (None, None, None) => {
+                return Err(ApiError::validation(
+                    "body/client_id",
+                    "is required, unless app_credential_id or credential_id says whose app is used",
+                ));
+            }
+        };
+        if named.is_some() && reconnects.is_some() {
+            return Err(ApiError::validation(
+                "body/app_credential_id",
+                "must NOT come with credential_id",
+            ));
+        }
+        let name: Option<Name> = fields.optional("body/name")?;
+        if name.is_none() && reconnects.is_none() {
+            return Err(missing("body/name"));
+        }
+        Ok(Self {
+            name,
+            extra: fields.extra()?,
+            app,
+            reconnects,
+            return_url: fields.optional("body/return_url")?,
+        })
+    }
+
+    /// The credential that must exist: the one to reconnect, or whose app is used.
+    fn named(&self) -> Option<CredentialId> {
+        let app = match self.app {
+            App::New(_) => None,
+            App::Of(id) => Some(id),
+        };
+        self.reconnects.or(app)
+    }
+}
+
+/// A new connect session, and the only time that its URL is shown.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedConnectSession {
+    /// Names the session: what its outcome is asked by.
+    #[schema(value_type = String, format = "uuid")]
+    session_id: SessionId,
+    /// What the user opens. Whoever has it can connect a Zoom account: it is shown once and stored as a hash.
+    #[schema(format = "uri", example = "https://vault.example.com/connect/zcl_…")]
+    connect_url: String,
+    /// Where Zoom sends the user: the Zoom app must have it among its redirect URLs, to the letter.
+    #[schema(format = "uri", example = "https://vault.example.com/connect/callback")]
+    redirect_uri: String,
+    /// When the session ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+impl CreatedConnectSession {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever made the session is shown its URL, once"
+    )]
+    fn new(
+        id: SessionId,
+        base: &str,
+        link: &SecretString,
+        redirect: String,
+        end: Timestamp,
+    ) -> Self {
+        Self {
+            session_id: id,
+            connect_url: format!("{base}/connect/{}", link.expose_secret()),
+            redirect_uri: redirect,
+            expires_at: end,
+        }
+    }
+}
+
+/// Begins to connect a Zoom user
+///
+/// The answer holds a URL for that user to open. Nothing is sent to Zoom and no credential is made before the user has
+/// allowed it there.
+#[utoipa::path(
+    post,
+    path = "/v2/zoom-connect-sessions",
+    operation_id = "createZoomConnectSession",
+    tag = "Connect sessions",
+    request_body(content = CreateConnectSession, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The new session", body = Success<CreatedConnectSession>),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+        UnreadableBodyErrors,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    secrets: &Secrets,
+    envelope: &Envelope,
+    public: Option<&Url>,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let permission = access::verify(keys, &key, request).await?;
+    let team = key.team();
+    let id = SessionId::generate();
+    let (input, named, data_key) =
+        access::admitted(keys, requests, team, request, permission, async {
+            let input = Input::of(request)?;
+            let named = input.named().map(|id| named(credentials, team, id));
+            let (named, (), data_key) = tokio::try_join!(
+                OptionFuture::from(named).map(Option::transpose),
+                allow(keys, team, input.return_url.as_ref()),
+                data_key(envelope, team, id),
+            )?;
+            Ok((input, named, data_key))
+        })
+        .await?;
+    let base = request.base(public, "/v2/zoom-connect-sessions")?;
+    let redirect_uri = format!("{base}/connect/callback");
+
+    let failed = |error| ApiError::internal(error);
+    let link = LinkToken::generate(id).map_err(failed)?;
+    let code_verifier = CodeVerifier::generate().map_err(failed)?;
+    let code_challenge = code_verifier.challenge();
+    let ends_at = id.created_at().plus(LIFETIME);
+    let (app, client_id, client_secret) = match (input.app, &named) {
+        (App::New(app), _) => (SessionApp::Own, app.client_id, Some(app.client_secret)),
+        (App::Of(of), Some(stored)) => (SessionApp::Of(of), stored.client_id.clone(), None),
+        (App::Of(_), None) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
+    };
+    let known = named.as_ref().filter(|_| input.reconnects.is_some());
+    let known_user = known
+        .and_then(|stored| stored.credential.zoom_user_id.as_deref())
+        .map(|user| KnownUser::of(id, user));
+    let label = match (&input.name, named) {
+        (Some(name), _) => name.clone(),
+        (None, Some(stored)) => stored.credential.name,
+        (None, None) => return Err(ApiError::validation("body/name", "is required")),
+    };
+    let session = NewSession {
+        team: team.clone(),
+        name: input.name,
+        label,
+        extra: input.extra,
+        client_id,
+        app,
+        reconnects: input.reconnects,
+        known_user,
+        redirect_uri: RedirectUri::try_from(redirect_uri.clone()).map_err(ApiError::internal)?,
+        return_url: input.return_url,
+        code_challenge,
+        ends_at,
+    };
+    let secret = SessionSecret {
+        client_secret,
+        code_verifier,
+    };
+    let sealed = SessionRow {
+        team_id: team.clone(),
+        sealed: data_key.seal(1, &Plaintext::try_from(&secret)?)?,
+        purge_at: ends_at.plus(SEALED_AFTER_THE_END).as_seconds(),
+    };
+    requests
+        .insert_session(id, &link, session)?
+        .and(secrets.insert_session(id, &sealed)?)
+        .commit(Timestamp::now().plus(PATIENCE))
+        .await??;
+
+    reply::created(CreatedConnectSession::new(
+        id,
+        &base,
+        &link.into_text(),
+        redirect_uri,
+        ends_at,
+    ))
+}
+
+async fn named(
+    credentials: &Credentials,
+    team: &TeamId,
+    id: CredentialId,
+) -> Result<Stored, ApiError> {
+    Ok(credentials.get(team, id).await?)
+}
+
+/// Refuses to send users where the team has not said that they may be sent.
+async fn allow(keys: &Keys, team: &TeamId, url: Option<&ReturnUrl>) -> Result<(), ApiError> {
+    let Some(url) = url else { return Ok(()) };
+    if url.is_of(&keys.return_origins(team).await?) {
+        Ok(())
+    } else {
+        Err(ApiError::validation(
+            "body/return_url",
+            "must be of an origin that the team has allowed: the operator allows it with teams set --return-origin",
+        ))
+    }
+}
+
+async fn data_key(envelope: &Envelope, team: &TeamId, id: SessionId) -> Result<DataKey, ApiError> {
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::Session(id),
+    };
+    Ok(envelope.data_key(binding).await?)
+}

@@ -1,0 +1,121 @@
+//! `GET /v2/zoom-connect-sessions/{id}`
+
+use serde::Serialize;
+use shared::connect::{Failure, SessionId, Status};
+use shared::credential::CredentialId;
+use shared::stores::{self, Credentials, Keys, Requests, Session};
+use shared::timestamp::Timestamp;
+use utoipa::ToSchema;
+
+use crate::http::access::{self, Needs};
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{MissingError, ReadErrors};
+use shared::error::{Error, Missing};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
+
+/// How a connect session stands.
+#[derive(Serialize, ToSchema)]
+pub struct ConnectSession {
+    /// Names the session.
+    #[schema(value_type = String, format = "uuid")]
+    session_id: SessionId,
+    /// How it stands.
+    status: Status,
+    /// The credential that was connected.
+    #[schema(value_type = Option<String>, format = "uuid", required = true)]
+    credential_id: Option<CredentialId>,
+    /// Whether the credential is another Zoom user's now than when the session was made. Null where it was nobody's
+    /// then, and where one of the two is not known.
+    #[schema(required = true)]
+    user_changed: Option<bool>,
+    /// Why it failed or expired.
+    #[schema(required = true)]
+    error: Option<Failure>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it ends. A day later it is forgotten.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// When the user came back, with success or without.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    finished_at: Option<Timestamp>,
+}
+
+impl ConnectSession {
+    fn new(session: &Session, user_changed: Option<bool>) -> Self {
+        let now = Timestamp::now();
+        Self {
+            session_id: session.id,
+            status: session.status(now),
+            credential_id: session.credential,
+            user_changed,
+            error: session.failure(now),
+            created_at: session.id.created_at(),
+            expires_at: session.made_for.ends_at,
+            finished_at: session.finished_at,
+        }
+    }
+}
+
+/// Tells how a connect session stands
+///
+/// `failed` is not the end: until the session expires, the user can open the same URL again.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-connect-sessions/{id}",
+    operation_id = "getZoomConnectSession",
+    tag = "Connect sessions",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The session's id"),
+    ),
+    responses(
+        (status = 200, description = "The session as it is now", body = Success<ConnectSession>),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let id = request.session_id();
+    let (verified, session) = tokio::join!(access::verify(keys, &key, request), async {
+        Ok::<_, ApiError>(requests.session(id?).await)
+    });
+    Needs::Read.met_by(verified?)?;
+    let session = match session? {
+        Err(stores::Error::NotFound) => {
+            return Err(ApiError::Vault(Error::NotFound(Missing::ConnectSession)));
+        }
+        session => session?,
+    };
+    if session.made_for.team != *key.team() {
+        return Err(ApiError::Vault(Error::NotFound(Missing::ConnectSession)));
+    }
+    let user_changed = user_changed(credentials, &session).await?;
+    reply::ok(ConnectSession::new(&session, user_changed))
+}
+
+/// Reads whose the credential is, where there is something to compare that with.
+async fn user_changed(
+    credentials: &Credentials,
+    session: &Session,
+) -> Result<Option<bool>, ApiError> {
+    let team = &session.made_for.team;
+    let Some((id, _)) = session.credential.zip(session.made_for.known_user.as_ref()) else {
+        return Ok(None);
+    };
+    match credentials.get(team, id).await {
+        Ok(stored) => Ok(session.user_changed(&stored.credential)),
+        Err(stores::Error::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,170 @@
+//! `POST /v2/zoom-credentials`
+
+use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
+use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
+use shared::credential::{Credential, CredentialId, GrantId, Name};
+use shared::envelope::{Binding, Envelope, SecretId};
+use shared::extra::Extra;
+use shared::secret::AppCredentials;
+use shared::stores::{Credentials, Events, ExtraChange, Keys, Requests, Secrets};
+use shared::zoom::{Authorization, Zoom};
+
+use crate::credentials::authorization;
+use crate::http::access;
+use crate::http::body::Fields;
+use crate::http::error::ApiError;
+use crate::http::idempotency::{self, Fingerprint};
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{
+    BodyErrors, CreateCredential, IdempotencyHeader, ReadErrors, WriteErrors, ZoomErrors,
+};
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /v2/zoom-credentials";
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Input {
+    name: Name,
+    app: AppCredentials,
+    authorization: Option<Authorization>,
+    extra: Option<Extra>,
+}
+
+impl Input {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        Ok(Self {
+            name: fields.required("body/name")?,
+            app: AppCredentials {
+                client_id: fields.required("body/client_id")?,
+                client_secret: fields.required("body/client_secret")?,
+            },
+            authorization: authorization::read(&fields)?,
+            extra: fields.extra()?.and_then(ExtraChange::into_extra),
+        })
+    }
+
+    /// What the request is known by where it has no idempotency key.
+    fn code(&self) -> Option<Fingerprint> {
+        let authorization = self.authorization.as_ref()?;
+        Some(authorization::fingerprint(
+            authorization,
+            "new",
+            &self.app.client_id,
+        ))
+    }
+
+    /// What the request is compared by when its idempotency key comes again.
+    fn fingerprint(&self) -> Fingerprint {
+        let authorization = self.authorization.as_ref();
+        Fingerprint::new("create")
+            .and(self.name.as_str().as_bytes())
+            .and(self.app.client_id.as_str().as_bytes())
+            .and(&self.app.client_secret.fingerprint())
+            .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
+            .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
+            .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()))
+    }
+}
+
+/// Creates a credential
+///
+/// With an authorization code it is a user's: the code is spent at Zoom before anything is stored, and the
+/// tokens are stored before anything else is asked of Zoom. Without one it is the app's alone.
+#[utoipa::path(
+    post,
+    path = "/v2/zoom-credentials",
+    operation_id = "createZoomCredential",
+    tag = "Zoom credentials",
+    request_body(content = CreateCredential, content_type = "application/json"),
+    params(
+        IdempotencyHeader,
+    ),
+    responses(
+        (status = 201, description = "The new credential", body = Success<Credential>),
+        ReadErrors,
+        WriteErrors,
+        BodyErrors,
+        ZoomErrors,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    secrets: &Secrets,
+    events: &Events,
+    envelope: &Envelope,
+    zoom: &Zoom,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let permission = access::verify(keys, &key, request).await?;
+    let team = key.team();
+    let (id, grant_id) = (CredentialId::generate(), GrantId::generate());
+    let bound = |secret| Binding {
+        team: team.clone(),
+        secret,
+    };
+    let (input, claim, app_key, grant_key) =
+        access::admitted(keys, requests, team, request, permission, async {
+            let input = Input::of(request)?;
+            let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
+            let grant_key = input
+                .authorization
+                .as_ref()
+                .map(|_| envelope.data_key(bound(SecretId::Grant(grant_id))));
+            let (app_key, grant_key) = tokio::try_join!(
+                envelope.data_key(bound(SecretId::App(id))),
+                OptionFuture::from(grant_key).map(Option::transpose)
+            )?;
+            Ok((input, claim, app_key, grant_key))
+        })
+        .await?;
+
+    let claimed = requests
+        .claim(team, claim.as_ref(), None, request.deadline())
+        .await?;
+    let held = match idempotency::standing(claimed)? {
+        Ok(held) => held,
+        Err(before) => {
+            let made = credentials.get(team, before.made).await?;
+            return reply::created(made.credential);
+        }
+    };
+    request.trail().credential.get_or_init(|| id);
+
+    let authorizer = Authorizer {
+        credentials,
+        secrets,
+        events,
+        zoom,
+        invocation: request.invocation(),
+        team,
+    };
+    let stored = idempotency::holding(requests, &held, async {
+        let new = NewCredential {
+            id,
+            name: input.name,
+            extra: input.extra,
+            app: NewApp {
+                app: input.app,
+                key: app_key,
+            },
+        };
+        let grant = input.authorization.zip(grant_key);
+        let grant = grant.map(|(authorization, key)| NewGrant {
+            authorization,
+            id: grant_id,
+            key,
+        });
+        let done = requests.done(&held, id)?;
+        authorizer.create(new, grant, Vec::from_iter(done)).await
+    })
+    .await?;
+
+    reply::created(stored.credential)
+}

@@ -1,0 +1,63 @@
+//! `DELETE /v2/zoom-credentials/{id}`
+
+use std::time::Duration;
+
+use serde::Serialize;
+use shared::stores::{Credentials, Keys, Requests};
+use utoipa::ToSchema;
+
+use crate::http::access;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
+
+/// What the logs call it.
+pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}";
+
+/// What became of the credential.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// For people.
+    #[schema(example = "Zoom credential deleted successfully")]
+    message: &'static str,
+}
+
+/// Deletes a credential
+///
+/// It is gone from every read at once. Its sealed data stays for as long as it can be restored: 30 days, unless the
+/// operator has set another time.
+#[utoipa::path(
+    delete,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "deleteZoomCredential",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+    ),
+    responses(
+        (status = 200, description = "It is gone from every read", body = Success<Deleted>),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    restorable: Duration,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let permission = access::verify(keys, &key, request).await?;
+    let id = access::admitted(keys, requests, key.team(), request, permission, async {
+        request.credential_id()
+    })
+    .await?;
+
+    credentials.delete(key.team(), id, restorable).await?;
+
+    reply::ok(Deleted {
+        message: "Zoom credential deleted successfully",
+    })
+}

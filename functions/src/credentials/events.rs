@@ -1,0 +1,65 @@
+//! `GET /v2/zoom-credentials/{id}/events`
+
+use shared::event::{EventId, Record};
+use shared::stores::{Credentials, Events, Keys};
+
+use crate::http::access::{self, Needs};
+use crate::http::cursor::List;
+use crate::http::error::ApiError;
+use crate::http::query;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{EventsQuery, MissingError, ReadErrors};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/events";
+
+/// Events on a page whose size was not asked for.
+const DEFAULT_LIMIT: u16 = 100;
+
+/// Lists what happened to a credential
+///
+/// Mints, refreshes and changes of state, newest first, as far back as events are kept. A mint is recorded before
+/// its token is released, so no token is given without an event. A page that is not the last has the cursor of the
+/// next in the header `x-next-cursor`.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials/{id}/events",
+    operation_id = "listZoomCredentialEvents",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        EventsQuery,
+    ),
+    responses(
+        (status = 200, description = "The events", body = Success<Vec<Record>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    credentials: &Credentials,
+    events: &Events,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let team = key.team();
+
+    let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
+        let id = request.credential_id()?;
+        let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
+        let after = query::cursor(request, List::Events)?.map(EventId::from_bytes);
+        credentials.get(team, id).await?;
+        Ok::<_, ApiError>((id, limit, after))
+    });
+    Needs::Read.met_by(verified?)?;
+    let (id, limit, after) = read?;
+    // Only then: of what the id names, all belongs to whoever has the credential, and that may be another team.
+    let page = events.page(team, id, after, limit).await?;
+
+    reply::page(
+        page.events,
+        page.next.map(|id| List::Events.after(id.as_bytes())),
+    )
+}

@@ -1,0 +1,143 @@
+//! The list's query: which credentials, how many, and where to go on.
+
+use shared::credential::{Credential, CredentialId, CredentialType, Invalid, State};
+
+use crate::http::cursor::List;
+use crate::http::error::ApiError;
+use crate::http::query::{cursor, limit, parsed};
+use crate::http::request::Request;
+
+/// Everything the query string asks for. All conditions must hold; an empty parameter asks for nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Query {
+    name: Option<Folded>,
+    zoom_email: Option<Folded>,
+    zoom_display_name: Option<Folded>,
+    zoom_user_id: Option<String>,
+    credential_type: Option<Vec<CredentialType>>,
+    state: Option<Vec<State>>,
+    extra: Vec<(String, String)>,
+    /// The deleted credentials instead of the others.
+    pub(crate) deleted: bool,
+    /// At most this many.
+    pub(crate) limit: Option<u16>,
+    /// After this one.
+    pub(crate) cursor: Option<CredentialId>,
+}
+
+impl Query {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+        let folded = |name| request.query(name).map(Folded::from);
+        Ok(Self {
+            name: folded("name"),
+            zoom_email: folded("zoom_email"),
+            zoom_display_name: folded("zoom_display_name"),
+            zoom_user_id: request.query("zoom_user_id").map(str::to_owned),
+            credential_type: parsed(
+                request,
+                "credential_type",
+                "querystring/credential_type",
+                credential_types,
+            )?,
+            state: parsed(request, "state", "querystring/state", states)?,
+            extra: parsed(request, "extra", "querystring/extra", pairs)?.unwrap_or_default(),
+            deleted: parsed(request, "deleted", "querystring/deleted", boolean)?
+                .unwrap_or_default(),
+            limit: limit(request)?,
+            cursor: cursor(request, List::Credentials)?.map(CredentialId::from_bytes),
+        })
+    }
+
+    /// Whether every row matches, so that a page of rows is a page of matches.
+    pub(crate) fn is_unfiltered(&self) -> bool {
+        self.name.is_none()
+            && self.zoom_email.is_none()
+            && self.zoom_display_name.is_none()
+            && self.zoom_user_id.is_none()
+            && self.credential_type.is_none()
+            && self.state.is_none()
+            && self.extra.is_empty()
+    }
+
+    /// Whether the caller goes through the list page by page.
+    pub(crate) fn is_paginated(&self) -> bool {
+        self.limit.is_some() || self.cursor.is_some()
+    }
+
+    pub(crate) fn matches(&self, credential: &Credential) -> bool {
+        contains(self.name.as_ref(), Some(credential.name.as_str()))
+            && contains(self.zoom_email.as_ref(), credential.zoom_email.as_deref())
+            && contains(
+                self.zoom_display_name.as_ref(),
+                credential.zoom_display_name.as_deref(),
+            )
+            && self
+                .zoom_user_id
+                .as_ref()
+                .is_none_or(|id| credential.zoom_user_id.as_ref() == Some(id))
+            && self
+                .credential_type
+                .as_ref()
+                .is_none_or(|types| types.contains(&credential.credential_type))
+            && self
+                .state
+                .as_ref()
+                .is_none_or(|states| states.contains(&credential.state))
+            && (self.extra.is_empty()
+                || credential
+                    .extra
+                    .as_ref()
+                    .is_some_and(|extra| extra.has_all(&self.extra)))
+    }
+}
+
+/// Text without case. Down, up and down again, character by character: so `ß` meets `SS` and `ẞ`, and a final
+/// sigma any other.
+#[derive(Debug)]
+struct Folded(String);
+
+impl From<&str> for Folded {
+    fn from(text: &str) -> Self {
+        Self(
+            text.chars()
+                .flat_map(char::to_lowercase)
+                .flat_map(char::to_uppercase)
+                .flat_map(char::to_lowercase)
+                .collect(),
+        )
+    }
+}
+
+fn contains(wanted: Option<&Folded>, text: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| text.is_some_and(|text| Folded::from(text).0.contains(&wanted.0)))
+}
+
+fn credential_types(list: &str) -> Result<Vec<CredentialType>, Invalid> {
+    let one = |word: &str| match word.trim() {
+        "app" => Ok(CredentialType::App),
+        "user" => Ok(CredentialType::User),
+        _ => Err(Invalid("must be a comma-separated list of app, user")),
+    };
+    list.split(',').map(one).collect()
+}
+
+fn states(list: &str) -> Result<Vec<State>, Invalid> {
+    let one = |word: &str| match word.trim() {
+        "active" => Ok(State::Active),
+        "invalid" => Ok(State::Invalid),
+        _ => Err(Invalid("must be a comma-separated list of active, invalid")),
+    };
+    list.split(',').map(one).collect()
+}
+
+fn pairs(list: &str) -> Result<Vec<(String, String)>, Invalid> {
+    let one = |pair: &str| match pair.split_once(':') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Invalid("must be key:value pairs, separated by commas")),
+    };
+    list.split(',').map(one).collect()
+}
+
+fn boolean(word: &str) -> Result<bool, Invalid> {
+    word.parse().map_err(|_| Invalid("must be true or false"))
+}

@@ -1,0 +1,44 @@
+//! `GET /v2/zoom-credentials/{id}`
+
+use shared::credential::Credential;
+use shared::stores::{Credentials, Keys};
+
+use crate::http::access::{self, Needs};
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{MissingError, ReadErrors};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
+
+/// Gets a credential
+///
+/// One of the key's own team; a deleted one is not found.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials/{id}",
+    operation_id = "getZoomCredential",
+    tag = "Zoom credentials",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+    ),
+    responses(
+        (status = 200, description = "The credential", body = Success<Credential>),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+    // The team is part of the key, so key and row are read together; nothing is answered before the key is good.
+    let key = access::api_key(request)?;
+    let id = request.credential_id();
+
+    let (verified, found) = tokio::join!(access::verify(keys, &key, request), async {
+        Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
+    });
+    Needs::Read.met_by(verified?)?;
+    let found = found?;
+
+    reply::ok(found.credential)
+}

@@ -1,0 +1,127 @@
+//! `GET /v2/zoom-credentials`
+
+use serde_json::value::{RawValue, to_raw_value};
+use shared::credential::{Credential, CredentialId};
+use shared::stores::{Credentials, Keys};
+
+use crate::credentials::filter::Query;
+use crate::http::access::{self, Needs};
+use crate::http::cursor::List;
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{ListQuery, ReadErrors};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials";
+
+/// Most bytes of list an answer carries, counted as they stand in Lambda's answer, where the body is a JSON
+/// string and every quote in it takes two bytes. Lambda itself ends at 6 MB.
+const MAX_BYTES: usize = 5 * 1024 * 1024;
+/// Matches on a page whose size was not asked for.
+const DEFAULT_LIMIT: u16 = 1000;
+/// Pages of rows (1 MB each) read for one page of matches: a sparse filter must not run into the time-out.
+const MAX_READS: usize = 20;
+
+/// Lists credentials
+///
+/// Newest first. The whole list, unless `limit` or `cursor` ask for a page; a page that is not the last
+/// has the cursor of the next in the header `x-next-cursor`. A page may be short and still have a next.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials",
+    operation_id = "listZoomCredentials",
+    tag = "Zoom credentials",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The credentials", body = Success<Vec<Credential>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        ReadErrors,
+    )
+)]
+pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+    let key = access::api_key(request)?;
+    let team = key.team();
+    let query = Query::of(request);
+
+    let (verified, first) = tokio::join!(access::verify(keys, &key, request), async {
+        let query = query?;
+        let limit = query.limit.filter(|_| query.is_unfiltered());
+        let rows = limit.map(|limit| i32::from(limit) + 1);
+        let page = credentials
+            .page(team, query.cursor, rows, query.deleted)
+            .await?;
+        Ok::<_, ApiError>((query, page))
+    });
+    Needs::Read.met_by(verified?)?;
+    let (query, mut page) = first?;
+
+    let mut listing = Listing::default();
+    let mut reads = 1;
+    let next = loop {
+        for stored in page
+            .stored
+            .iter()
+            .filter(|stored| query.matches(&stored.credential))
+        {
+            if !listing.takes(&stored.credential, &query)? {
+                return listing.reply(listing.last);
+            }
+        }
+        match page.next {
+            Some(next) if query.is_paginated() && reads == MAX_READS => break Some(next),
+            Some(next) => {
+                page = credentials
+                    .page(team, Some(next), None, query.deleted)
+                    .await?;
+            }
+            None => break None,
+        }
+        reads += 1;
+    };
+    listing.reply(next)
+}
+
+/// What the answer holds so far.
+#[derive(Default)]
+struct Listing {
+    items: Vec<Box<RawValue>>,
+    bytes: usize,
+    last: Option<CredentialId>,
+}
+
+impl Listing {
+    /// Adds a match, unless the page is full. A list that was to be whole has no such excuse.
+    fn takes(&mut self, credential: &Credential, query: &Query) -> Result<bool, ApiError> {
+        let item = to_raw_value(credential).map_err(ApiError::internal)?;
+        let bytes = self.bytes + escaped_length(item.get());
+        if query.is_paginated() {
+            let limit = usize::from(query.limit.unwrap_or(DEFAULT_LIMIT));
+            if bytes > MAX_BYTES || self.items.len() == limit {
+                return Ok(false);
+            }
+        } else if bytes > MAX_BYTES {
+            return Err(ApiError::ListTooLarge);
+        }
+        self.items.push(item);
+        self.bytes = bytes;
+        self.last = Some(credential.credential_id);
+        Ok(true)
+    }
+
+    fn reply(&self, next: Option<CredentialId>) -> Reply {
+        let next = next.map(|id| List::Credentials.after(id.as_bytes()));
+        reply::page(&self.items, next)
+    }
+}
+
+/// The length of JSON text inside a JSON string, its comma included.
+fn escaped_length(json: &str) -> usize {
+    let escapes = json.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    1 + json.len() + escapes.sum::<usize>()
+}

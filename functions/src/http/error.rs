@@ -1,0 +1,402 @@
+//! Every failure a caller can see: its status, code and message.
+//!
+//! A failure of the vault itself is a [`shared::error::Error`], and says who must act. Here it gets its HTTP status.
+//! The other variants are about the request alone.
+
+use std::error::Error as StdError;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Serialize;
+use shared::cause::chain;
+use shared::connect::Failure;
+use shared::credential::Invalid;
+use shared::error::{Blamed, Down, Error, RETRY_AFTER};
+use shared::stores::Admission;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{Object, ObjectBuilder};
+
+/// Why a request was not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The vault could not do what the request asks for.
+    #[error(transparent)]
+    Vault(Error),
+    /// A part of the request breaks a rule. Never holds the value.
+    #[error("{at} {rule}")]
+    Validation {
+        /// The part: `body/name`, `querystring/limit`, `params/id`.
+        at: &'static str,
+        /// The rule.
+        rule: Invalid,
+    },
+    /// A part of the request is not a whole number in the allowed range.
+    #[error("{at} must be an integer from {} to {}", .range.start(), .range.end())]
+    Integer {
+        /// The part: `body/ttl`.
+        at: &'static str,
+        /// The allowed range.
+        range: RangeInclusive<u32>,
+    },
+    /// The body is not JSON.
+    #[error("body must be valid JSON (line {line}, column {column})")]
+    Syntax {
+        /// The line of the first character that is not JSON.
+        line: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// A list without pages would not fit into an answer.
+    #[error("The list is larger than 5 MB: ask for pages with limit and cursor")]
+    ListTooLarge,
+    /// The key is missing, malformed, unknown or revoked. The caller cannot tell which.
+    #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]
+    Unauthorized,
+    /// The key is good, but its permission does not cover this operation.
+    #[error("The API key's permission does not cover this operation")]
+    Forbidden,
+    /// No route has this path.
+    #[error("Route not found")]
+    NoRoute,
+    /// A path does not accept this method.
+    #[error("Method not allowed: use {allow}")]
+    MethodNotAllowed {
+        /// The methods that the path accepts, as in the header `allow`.
+        allow: &'static str,
+    },
+    /// The function did not answer in time.
+    #[error("The request took too long. It may have been carried out: look before you repeat it")]
+    FunctionTimeout,
+    /// A webhook is not signed as Zoom signs for an app that is registered here. The caller does not learn why.
+    #[error("The request is not signed by Zoom for an app that is registered here")]
+    WebhookRefused {
+        /// Why, for the log.
+        why: &'static str,
+    },
+    /// The token URL is for one meeting, and the call named another.
+    #[error("The token URL is for another meeting")]
+    AnotherMeeting,
+    /// A browser is not let through to Zoom, or back from it. Only pages say why.
+    #[error("{0}")]
+    Connect(ConnectRefusal),
+    /// The same request, or another authorization of the same credential, is still running.
+    #[error("The same request is still being processed: try again after retry-after")]
+    Running {
+        /// When to ask again.
+        wait: Duration,
+    },
+    /// The idempotency key was used with another body.
+    #[error("The Idempotency-Key was used before with another request body: use a new key")]
+    IdempotencyKeyReused,
+    /// The body is larger than 256 KB.
+    #[error("Request body is too large: at most 262144 bytes")]
+    BodyTooLarge,
+    /// The body is not declared as `application/json`.
+    #[error("Unsupported media type: send application/json")]
+    MediaType,
+    /// The team made more calls than it may.
+    #[error("Rate limit exceeded: try again after retry-after")]
+    RateLimited(Admission),
+}
+
+/// Why a browser is not let through to Zoom, or back from it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum ConnectRefusal {
+    /// The link is unknown.
+    #[error("no such link")]
+    UnknownLink,
+    /// The session has expired.
+    #[error("the connect session is over")]
+    Over,
+    /// The session has ended with a connected user.
+    #[error("the connect session ended well before")]
+    Done,
+    /// Another request is exchanging the code.
+    #[error("the code is being exchanged")]
+    Busy {
+        /// How long that may still take.
+        wait: Duration,
+    },
+    /// Another site sent the form.
+    #[error("another site sent the form")]
+    AnotherSite,
+    /// State or cookie is missing, or the two do not belong together.
+    #[error("state and browser do not belong together")]
+    AnotherBrowser,
+    /// The user came back without a code.
+    #[error("the user came back without a code: {}", .0.as_str())]
+    NoCode(Failure),
+}
+
+impl ConnectRefusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownLink => StatusCode::NOT_FOUND,
+            Self::Over | Self::Done => StatusCode::GONE,
+            Self::Busy { .. } => StatusCode::CONFLICT,
+            Self::AnotherSite | Self::AnotherBrowser => StatusCode::FORBIDDEN,
+            Self::NoCode(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// How a service that a request needed has failed. The log line counts each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceFailure {
+    KmsFailed,
+    ZoomFailed,
+    ZoomSilent,
+    ZoomLimited,
+    ZoomAppRefused,
+    ZoomGrantRefused,
+    WebhookRefused,
+}
+
+impl ApiError {
+    /// The error that one part of the request breaks a rule.
+    pub fn validation(at: &'static str, rule: &'static str) -> Self {
+        Self::Validation {
+            at,
+            rule: Invalid(rule),
+        }
+    }
+
+    /// The error of a fault in the vault itself.
+    pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Vault(Error::Internal(source.into()))
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Vault(error) => vault_status(error),
+            Self::Validation { .. }
+            | Self::Integer { .. }
+            | Self::Syntax { .. }
+            | Self::ListTooLarge => StatusCode::BAD_REQUEST,
+            Self::Unauthorized | Self::WebhookRefused { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::AnotherMeeting => StatusCode::FORBIDDEN,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(refusal) => refusal.status(),
+            Self::Running { .. } => StatusCode::CONFLICT,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// The code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Vault(error) => error.code(),
+            Self::Validation { .. } | Self::Integer { .. } | Self::Syntax { .. } => {
+                "FST_ERR_VALIDATION"
+            }
+            Self::ListTooLarge => "FST_ERR_LIST_TOO_LARGE",
+            Self::Unauthorized | Self::WebhookRefused { .. } => "FST_ERR_UNAUTHORIZED",
+            Self::Forbidden => "FST_ERR_FORBIDDEN",
+            Self::NoRoute => "FST_ERR_NOT_FOUND",
+            Self::MethodNotAllowed { .. } => "FST_ERR_METHOD_NOT_ALLOWED",
+            Self::FunctionTimeout => "FST_ERR_TIMEOUT",
+            Self::AnotherMeeting => "FST_ERR_ZOOM_ANOTHER_MEETING",
+            Self::Connect(_) => "FST_ERR_ZOOM_CONNECT_REFUSED",
+            Self::Running { .. } => "FST_ERR_CONFLICT",
+            Self::IdempotencyKeyReused => "FST_ERR_IDEMPOTENCY_KEY_REUSED",
+            Self::BodyTooLarge => "FST_ERR_CTP_BODY_TOO_LARGE",
+            Self::MediaType => "FST_ERR_CTP_INVALID_MEDIA_TYPE",
+            Self::RateLimited(_) => "FST_ERR_TOO_MANY_REQUESTS",
+        }
+    }
+
+    /// What the log line counts, if KMS, Zoom or a webhook is the reason.
+    pub(crate) fn service_failure(&self) -> Option<ServiceFailure> {
+        if let Self::Vault(error) = self {
+            vault_service_failure(error)
+        } else {
+            matches!(self, Self::WebhookRefused { .. }).then_some(ServiceFailure::WebhookRefused)
+        }
+    }
+
+    /// Why, for the log. `None` if the caller's mistake is the whole story.
+    pub(crate) fn cause(&self) -> Option<String> {
+        if let Self::Vault(error) = self {
+            error.cause()
+        } else if let Self::WebhookRefused { why } = self {
+            Some((*why).to_owned())
+        } else if let Self::Connect(refusal) = self {
+            Some(refusal.to_string())
+        } else {
+            self.source().map(chain)
+        }
+    }
+
+    /// The header `retry-after` in whole seconds, if waiting helps.
+    pub fn retry_after(&self) -> Option<u64> {
+        let wait = if let Self::Running { wait } | Self::Connect(ConnectRefusal::Busy { wait }) =
+            self
+        {
+            *wait
+        } else if let Self::RateLimited(admission) = self {
+            Duration::from_secs(admission.reset)
+        } else if let Self::Vault(Error::Unavailable { retry_after, .. }) = self {
+            *retry_after
+        } else if let Self::Vault(Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }) = self
+        {
+            RETRY_AFTER
+        } else {
+            return None;
+        };
+        let seconds = wait.as_millis().div_ceil(1000);
+        Some(seconds.try_into().unwrap_or(u64::MAX).max(1))
+    }
+
+    /// The body.
+    pub fn body(&self) -> ErrorBody {
+        let status = self.status();
+        ErrorBody {
+            success: false,
+            error: match status {
+                // The published text differs from the status line.
+                StatusCode::TOO_MANY_REQUESTS => "Rate Limited",
+                status => status.canonical_reason().unwrap_or_default(),
+            },
+            code: self.code(),
+            status_code: status.as_u16(),
+            message: self.to_string(),
+            details: self.details(),
+            retry_after: self
+                .retry_after()
+                .filter(|_| status == StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+
+    /// The field `details`. A 400 has it only in the answers of minting, because its published schema has no such
+    /// field.
+    fn details(&self) -> Option<Details> {
+        let details = if let Self::Vault(error) = self {
+            vault_details(error)
+        } else {
+            None
+        };
+        let has_field = details.is_some()
+            || self.status() != StatusCode::BAD_REQUEST
+            || matches!(self, Self::Vault(Error::NotAUserCredential));
+        has_field.then_some(Details(details))
+    }
+}
+
+fn vault_status(error: &Error) -> StatusCode {
+    match error {
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::NotAUserCredential
+        | Error::CodeRefused { .. }
+        | Error::MissingScope { .. }
+        | Error::ZoomRefused { .. } => StatusCode::BAD_REQUEST,
+        Error::Conflict | Error::ReconnectRequired { .. } | Error::AppMisconfigured { .. } => {
+            StatusCode::CONFLICT
+        }
+        Error::ZoomUnavailable { .. } => StatusCode::BAD_GATEWAY,
+        Error::ZoomTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn vault_details(error: &Error) -> Option<String> {
+    if let Error::ReconnectRequired { reason } = error {
+        Some(reason.as_str().to_owned())
+    } else if let Error::AppMisconfigured { reason } = error {
+        Some(reason.clone())
+    } else if let Error::MissingScope { scope } = error {
+        Some(scope.clone())
+    } else if let Error::ZoomUnavailable { source, .. }
+    | Error::Unavailable {
+        source: Down::Zoom(source),
+        ..
+    } = error
+    {
+        source.details()
+    } else {
+        None
+    }
+}
+
+fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
+    match error {
+        Error::CodeRefused {
+            blamed: Blamed::App,
+            ..
+        }
+        | Error::AppMisconfigured { .. } => Some(ServiceFailure::ZoomAppRefused),
+        Error::CodeRefused {
+            blamed: Blamed::Grant,
+            ..
+        }
+        | Error::ReconnectRequired { .. } => Some(ServiceFailure::ZoomGrantRefused),
+        Error::ZoomUnavailable { .. } => Some(ServiceFailure::ZoomFailed),
+        Error::ZoomTimeout { .. } => Some(ServiceFailure::ZoomSilent),
+        Error::Unavailable { source, .. } => match source {
+            Down::Kms(_) => Some(ServiceFailure::KmsFailed),
+            Down::Zoom(_) => Some(ServiceFailure::ZoomLimited),
+            Down::DynamoDb(_) | Down::Silent | Down::OutOfTime | Down::RefreshElsewhere => None,
+        },
+        Error::NotFound(_)
+        | Error::NotAUserCredential
+        | Error::Conflict
+        | Error::MissingScope { .. }
+        | Error::ZoomRefused { .. }
+        | Error::Internal(_) => None,
+    }
+}
+
+/// The field `details`: null if there is nothing to add.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Details(Option<String>);
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    #[schema(schema_with = always_false)]
+    success: bool,
+    /// The status in words.
+    error: &'static str,
+    /// For programs.
+    code: &'static str,
+    /// The HTTP status.
+    status_code: u16,
+    /// For people: what is wrong and what to do.
+    message: String,
+    /// Zoom's tracking id, where Zoom failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    details: Option<Details>,
+    /// Seconds to wait; with a 429 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    retry_after: Option<u64>,
+}
+
+fn always_false() -> Object {
+    only(false)
+}
+
+/// The schema of a boolean that has one value.
+pub(crate) fn only(value: bool) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([value]))
+        .build()
+}
+
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self::Vault(error.into())
+    }
+}

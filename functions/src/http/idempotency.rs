@@ -1,0 +1,116 @@
+//! A request that is sent twice is done once.
+//!
+//! The caller's `Idempotency-Key` names a request; without one, an authorization is named by its code, which
+//! works once at Zoom: a repeat after a lost answer must return the first result, not `invalid_grant`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use shared::cause::chain;
+use shared::stores::{Before, Claim, Claimed, Held, Requests};
+
+use crate::http::error::ApiError;
+use crate::http::request::Request;
+
+/// A running request takes a moment, and only one that crashed the rest of its time: worth asking again soon.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+const AT: &str = "headers/idempotency-key";
+
+/// Parts that are hashed, each with its length, so that no two lists of parts hash alike.
+pub(crate) struct Fingerprint(Context);
+
+impl Fingerprint {
+    pub(crate) fn new(domain: &str) -> Self {
+        Self(Context::new(&SHA256)).and(domain.as_bytes())
+    }
+
+    pub(crate) fn and(mut self, part: &[u8]) -> Self {
+        self.0.update(&part.len().to_be_bytes());
+        self.0.update(part);
+        self
+    }
+
+    /// As [`Self::and`]; no part hashes differently from an empty one.
+    pub(crate) fn and_maybe(self, part: Option<&[u8]>) -> Self {
+        match part {
+            Some(part) => self.and(b"some").and(part),
+            None => self.and(b"none"),
+        }
+    }
+
+    /// In hex.
+    pub(crate) fn finish(self) -> String {
+        use std::fmt::Write;
+
+        self.0
+            .finish()
+            .as_ref()
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                // Writing to a string cannot fail.
+                write!(hex, "{byte:02x}").ok();
+                hex
+            })
+    }
+}
+
+/// What names this request: the caller's key, or else `code`; and `body`, what it asks for.
+pub(crate) fn claim(
+    request: &Request,
+    code: Option<Fingerprint>,
+    body: Fingerprint,
+) -> Result<Option<Claim>, ApiError> {
+    let Some(header) = request.header("idempotency-key") else {
+        return Ok(code.map(|code| Claim {
+            name: code.finish(),
+            request: body.finish(),
+            refuses_another: false,
+        }));
+    };
+    let visible = header.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || !(1..=255).contains(&header.len()) {
+        return Err(ApiError::validation(
+            AT,
+            "must be 1 to 255 visible ASCII characters",
+        ));
+    }
+    let name = Fingerprint::new("idempotency-key")
+        .and(header.as_bytes())
+        .finish();
+    Ok(Some(Claim {
+        name,
+        request: body.and(header.as_bytes()).finish(),
+        refuses_another: true,
+    }))
+}
+
+/// Our hold on the request, or what it did before.
+pub(crate) fn standing(claimed: Claimed) -> Result<Result<Held, Before>, ApiError> {
+    match claimed {
+        Claimed::Ours(held) => Ok(Ok(held)),
+        Claimed::Done(before) => Ok(Err(before)),
+        Claimed::Running { wait } => Err(ApiError::Running {
+            wait: wait.min(ASK_AGAIN),
+        }),
+        Claimed::Reused => Err(ApiError::IdempotencyKeyReused),
+    }
+}
+
+/// Does `work`; where it fails, lets go of the request, so that it can be made again at once.
+pub(crate) async fn holding<T, E>(
+    requests: &Requests,
+    held: &Held,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let done = work.await;
+    if done.is_err()
+        && let Err(error) = requests.release(held).await
+    {
+        tracing::warn!(
+            cause = chain(&error),
+            "an idempotency row was not let go; it ends by itself"
+        );
+    }
+    done
+}

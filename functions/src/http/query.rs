@@ -1,0 +1,40 @@
+//! The parts of the query string that lists share: the size of a page, and where it begins.
+
+use shared::credential::Invalid;
+
+use crate::http::cursor::List;
+use crate::http::error::ApiError;
+use crate::http::request::Request;
+
+/// Reads one parameter. An empty parameter counts as missing.
+pub(crate) fn parsed<T>(
+    request: &Request,
+    name: &str,
+    at: &'static str,
+    parse: impl Fn(&str) -> Result<T, Invalid>,
+) -> Result<Option<T>, ApiError> {
+    request
+        .query(name)
+        .map(parse)
+        .transpose()
+        .map_err(|rule| ApiError::Validation { at, rule })
+}
+
+/// The size of a page, from 1 to 1000.
+pub(crate) fn limit(request: &Request) -> Result<Option<u16>, ApiError> {
+    parsed(request, "limit", "querystring/limit", |digits| {
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits
+            .parse()
+            .ok()
+            .filter(|number| plain && (1..=1000).contains(number));
+        number.ok_or(Invalid("must be an integer from 1 to 1000"))
+    })
+}
+
+/// The id that the page before ended with.
+pub(crate) fn cursor(request: &Request, list: List) -> Result<Option<[u8; 16]>, ApiError> {
+    parsed(request, "cursor", "querystring/cursor", |text| {
+        list.last_id(text)
+    })
+}

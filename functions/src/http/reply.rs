@@ -1,0 +1,124 @@
+//! Answers: a success or an error, in the envelope.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::error::{ApiError, only};
+
+/// What a handler answers.
+pub type Reply = Result<Response<String>, ApiError>;
+
+/// The envelope of every success.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Success<T> {
+    #[schema(schema_with = always_true)]
+    success: bool,
+    data: T,
+}
+
+fn always_true() -> utoipa::openapi::Object {
+    only(true)
+}
+
+/// 200 with `data` in the envelope.
+pub(crate) fn ok(data: impl Serialize) -> Reply {
+    json(
+        StatusCode::OK,
+        &Success {
+            success: true,
+            data,
+        },
+    )
+}
+
+/// 200 with a JSON object as it is, for those who know no envelope.
+pub(crate) fn bare(body: &impl Serialize) -> Reply {
+    json(StatusCode::OK, body)
+}
+
+/// 204, and nothing to say.
+pub(crate) fn empty() -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// 200 with a page of a list, and the cursor of the next one.
+pub(crate) fn page(items: impl Serialize, next: Option<String>) -> Reply {
+    let mut response = ok(items)?;
+    if let Some(next) = next {
+        let next = HeaderValue::try_from(next).map_err(ApiError::internal)?;
+        response.headers_mut().insert("x-next-cursor", next);
+    }
+    Ok(response)
+}
+
+/// 201 with `data` in the envelope.
+pub(crate) fn created(data: impl Serialize) -> Reply {
+    json(
+        StatusCode::CREATED,
+        &Success {
+            success: true,
+            data,
+        },
+    )
+}
+
+/// 200 with a text and nothing around it.
+pub(crate) fn text(text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    let plain = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// An error in the envelope.
+pub fn error(error: &ApiError) -> Response<String> {
+    // The body is a handful of strings and numbers: it always serializes.
+    let response = json(error.status(), &error.body()).unwrap_or_default();
+    with_hints(response, error)
+}
+
+/// An error's words, as plain text.
+pub(crate) fn plain_error(error: &ApiError) -> Response<String> {
+    let mut response = text(error.to_string());
+    *response.status_mut() = error.status();
+    with_hints(response, error)
+}
+
+/// What an error's headers say: when to come again, and how.
+pub(crate) fn with_hints(mut response: Response<String>, error: &ApiError) -> Response<String> {
+    let headers = response.headers_mut();
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if let ApiError::MethodNotAllowed { allow } = error {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+/// What every answer carries, the gateway's own too.
+pub fn security_headers() -> [(HeaderName, HeaderValue); 3] {
+    [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+    ]
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Reply {
+    let body = serde_json::to_string(body).map_err(ApiError::internal)?;
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}

@@ -1,0 +1,65 @@
+//! `GET /v2/zoom-credentials/{id}/token-urls`
+
+use shared::stores::{Credentials, Keys, TokenUrls};
+use shared::token_url::{TokenUrl, UrlId};
+
+use crate::http::access::{self, Needs};
+use crate::http::cursor::List;
+use crate::http::error::ApiError;
+use crate::http::query;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{MissingError, ReadErrors, TokenUrlsQuery};
+
+/// What the logs call it.
+pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/token-urls";
+
+/// URLs on a page whose size was not asked for.
+const DEFAULT_LIMIT: u16 = 100;
+
+/// Lists a credential's token URLs
+///
+/// Those that were not revoked, newest first, the expired and the used up among them; the URLs themselves are shown by
+/// nothing but the answer that made them. A page that is not the last has the cursor of the next in the header
+/// `x-next-cursor`. A page may be short and still have a next.
+#[utoipa::path(
+    get,
+    path = "/v2/zoom-credentials/{id}/token-urls",
+    operation_id = "listTokenUrls",
+    tag = "Token URLs",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        TokenUrlsQuery,
+    ),
+    responses(
+        (status = 200, description = "The URLs", body = Success<Vec<TokenUrl>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        ReadErrors,
+        MissingError,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    credentials: &Credentials,
+    token_urls: &TokenUrls,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let team = key.team();
+
+    let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
+        let id = request.credential_id()?;
+        let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
+        let after = query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes);
+        credentials.get(team, id).await?;
+        Ok::<_, ApiError>((id, limit, after))
+    });
+    Needs::Read.met_by(verified?)?;
+    let (id, limit, after) = read?;
+    // Only then: of what the id names, all belongs to whoever has the credential, and that may be another team.
+    let page = token_urls.page(team, id, after, limit).await?;
+
+    reply::page(
+        page.urls,
+        page.next.map(|id| List::TokenUrls.after(id.as_bytes())),
+    )
+}

@@ -1,0 +1,226 @@
+//! `POST /v2/zoom-tokens`
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use shared::credential::{CredentialId, Invalid};
+use shared::event::Asked;
+use shared::grants::mint::{PreparedMint, TokenRequest, mint};
+use shared::grants::{Context, Grants};
+use shared::sdk_jwt::{self, MeetingRole};
+use shared::stores::{self, Counted, Keys, Requests};
+use shared::timestamp::Timestamp;
+use shared::token::{MeetingId, TokenType};
+use shared::zoom;
+use utoipa::ToSchema;
+
+use crate::http::access::{self, Needs};
+use crate::http::body::Fields;
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{
+    BodyErrors, MintErrors, MintToken, MissingError, ReadErrors, WriteErrors,
+};
+use crate::http::terms;
+
+/// What the logs call it.
+pub const ROUTE: &str = "POST /v2/zoom-tokens";
+
+/// How long a token may be asked to live, in seconds: what Zoom takes at most.
+const TTL: RangeInclusive<u32> = 1..=7_776_000;
+
+/// Whose token is wanted.
+#[derive(Debug)]
+enum Of {
+    Credential(CredentialId),
+    ZoomUser(ZoomUserId),
+}
+
+/// Zoom's id of a user, as far as it is checked.
+#[derive(Debug)]
+struct ZoomUserId(String);
+
+impl TryFrom<String> for ZoomUserId {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        if (1..=256).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(Invalid("must be 1 to 256 bytes long"))
+        }
+    }
+}
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Input {
+    of: Of,
+    wanted: TokenRequest,
+}
+
+impl Input {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        let of = match (
+            fields.optional("body/credential_id")?,
+            fields.optional("body/credential_user_id")?,
+        ) {
+            (Some(id), None) => Of::Credential(id),
+            (None, Some(user)) => Of::ZoomUser(user),
+            (Some(_), Some(_)) => {
+                let rule = "must NOT come with credential_id: name one of the two";
+                return Err(ApiError::validation("body/credential_user_id", rule));
+            }
+            (None, None) => {
+                let rule = "is required, or credential_user_id";
+                return Err(ApiError::validation("body/credential_id", rule));
+            }
+        };
+        let token_type = fields.required("body/type")?;
+        Ok(Self {
+            of,
+            wanted: wanted(&fields, token_type)?,
+        })
+    }
+}
+
+fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, ApiError> {
+    let meeting: Option<MeetingId> = fields.optional("body/meeting_id")?;
+    Ok(match token_type {
+        TokenType::Onbehalf => TokenRequest::Zoom(zoom::Wanted::Onbehalf {
+            meeting,
+            ttl: fields.integer("body/ttl", TTL)?,
+        }),
+        TokenType::Zak => TokenRequest::Zoom(zoom::Wanted::Zak {
+            ttl: fields.integer("body/ttl", TTL)?,
+        }),
+        TokenType::LocalRecording => {
+            let missing = ApiError::validation(
+                "body/meeting_id",
+                "is required with the type local_recording",
+            );
+            TokenRequest::Zoom(zoom::Wanted::LocalRecording {
+                meeting: meeting.ok_or(missing)?,
+            })
+        }
+        TokenType::SdkJwt => {
+            let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
+            let range = seconds(sdk_jwt::SHORTEST)..=seconds(sdk_jwt::LONGEST);
+            let ttl = fields.integer("body/ttl", range)?;
+            let role = fields.integer("body/role", 0..=1)?;
+            let role = role.map(|role| match role {
+                0 => MeetingRole::Attendee,
+                _ => MeetingRole::Host,
+            });
+            let meeting = match (meeting, role) {
+                (Some(meeting), Some(role)) => Some((meeting, role)),
+                (None, None) => None,
+                (Some(_), None) => {
+                    let missing = ApiError::validation("body/role", "is required with meeting_id");
+                    return Err(missing);
+                }
+                (None, Some(_)) => {
+                    let missing = ApiError::validation("body/meeting_id", "is required with role");
+                    return Err(missing);
+                }
+            };
+            TokenRequest::SdkJwt {
+                meeting,
+                ttl: ttl.map_or(Duration::from_hours(2), |ttl| {
+                    Duration::from_secs(ttl.into())
+                }),
+            }
+        }
+    })
+}
+
+/// A token, as it is handed out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct Handed {
+    /// What kind it is.
+    r#type: TokenType,
+    /// The token itself.
+    token: String,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// The credential it was minted from.
+    #[schema(value_type = String, format = "uuid")]
+    credential_id: CredentialId,
+}
+
+/// Mints a token
+///
+/// A bot joins with it. An `onbehalf` token works once: each call mints another. For a Zoom user, the team's most
+/// recently authorized active credential is used.
+#[utoipa::path(
+    post,
+    path = "/v2/zoom-tokens",
+    operation_id = "mintZoomToken",
+    tag = "Zoom tokens",
+    request_body(content = MintToken, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The token", body = Success<Handed>),
+        ReadErrors,
+        MissingError,
+        WriteErrors,
+        BodyErrors,
+        MintErrors,
+    )
+)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the caller asked for the token, and the key lets them"
+)]
+pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: &Request) -> Reply {
+    let key = access::api_key(request)?;
+    let team = key.team();
+    let input = Input::of(request);
+
+    // One row may be read before the key is known to be good; a user's rows are more than one.
+    let (permission, named) = tokio::join!(access::verify(keys, &key, request), async {
+        match input.as_ref().map(|input| &input.of) {
+            Ok(Of::Credential(id)) => Some(grants.credentials().get(team, *id).await),
+            Ok(Of::ZoomUser(_)) | Err(_) => None,
+        }
+    });
+    let permission = permission?;
+    let terms = terms::of_api_caller(Asked::with(&key));
+    let (stored, ready) = access::counted(keys, requests, team, request, Counted::Mints, async {
+        Needs::Mint.met_by(permission)?;
+        let Input { of, wanted } = input?;
+        let stored = match (of, named) {
+            (Of::ZoomUser(ZoomUserId(user)), _) => {
+                let found = grants.credentials().of_zoom_user(team, &user).await?;
+                found.into_iter().next().ok_or(stores::Error::NotFound)?
+            }
+            (Of::Credential(_), Some(named)) => named?,
+            (Of::Credential(id), None) => grants.credentials().get(team, id).await?,
+        };
+        let ready = PreparedMint::read(grants, &stored, wanted, &terms).await?;
+        Ok((stored, ready))
+    })
+    .await?;
+    let credential_id = stored.credential.credential_id;
+    request.trail().credential.get_or_init(|| credential_id);
+
+    let context = Context {
+        grants,
+        invocation: request.invocation(),
+        team,
+        terms: &terms,
+    };
+    let minted = mint(context, stored, ready).await?;
+
+    reply::ok(Handed {
+        r#type: minted.token_type,
+        token: minted.token.expose_secret().to_owned(),
+        expires_at: minted.expires_at,
+        credential_id,
+    })
+}

@@ -1,0 +1,3 @@
+//! `/v2/zoom-tokens`: mints tokens for bots.
+
+pub mod mint;

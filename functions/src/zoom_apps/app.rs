@@ -1,0 +1,58 @@
+//! A team's Zoom app, as it is shown: never with a secret.
+
+use serde::Serialize;
+use shared::credential::{ClientId, Name};
+use shared::stores::{self, ZoomApp};
+use shared::timestamp::Timestamp;
+use utoipa::ToSchema;
+
+use crate::http::error::ApiError;
+use shared::error::{Error, Missing};
+
+/// What the routes of apps begin with: what stands before it in a path is where the API is.
+pub(crate) const ROUTES: &str = "/v2/zoom-apps/";
+
+/// A Zoom app that is registered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ZoomApp)]
+pub(crate) struct Shown {
+    /// The app's client id.
+    #[schema(value_type = String)]
+    client_id: ClientId,
+    /// What the team calls it.
+    #[schema(value_type = Option<String>, required = true)]
+    name: Option<Name>,
+    /// The app's event notification endpoint URL: to be entered at Zoom.
+    #[schema(
+        format = "uri",
+        example = "https://vault.example.com/webhooks/zoom/sandbox-app"
+    )]
+    webhook_url: String,
+    /// When it was first registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last registered.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl Shown {
+    /// `base` is what our URLs begin with.
+    pub(crate) fn new(app: ZoomApp, base: &str) -> Self {
+        Self {
+            webhook_url: format!("{base}/webhooks/zoom/{}", app.client_id.as_str()),
+            client_id: app.client_id,
+            name: app.name,
+            created_at: app.created_at,
+            updated_at: app.updated_at,
+        }
+    }
+}
+
+/// An app that is not there is another absence than a credential's.
+pub(crate) fn found<T>(app: Result<T, stores::Error>) -> Result<T, ApiError> {
+    match app {
+        Err(stores::Error::NotFound) => Err(ApiError::Vault(Error::NotFound(Missing::ZoomApp))),
+        app => Ok(app?),
+    }
+}

@@ -1,0 +1,9 @@
+//! Registered Zoom apps, the rotation of their client secret, and their webhooks.
+
+pub mod delete;
+pub mod get;
+pub mod put;
+pub mod rotate_secret;
+pub mod webhook;
+
+mod app;

@@ -1,0 +1,107 @@
+//! `PUT /v2/zoom-apps/{client_id}`
+
+use shared::config::Url;
+use shared::credential::Name;
+use shared::envelope::{Binding, Envelope, SecretId};
+use shared::secret::{AppCredentials, ClientSecret, Plaintext, WebhookSecret};
+use shared::stores::{Keys, Requests, Secrets};
+use shared::timestamp::Timestamp;
+use shared::zoom::Zoom;
+
+use crate::http::access;
+use crate::http::body::Fields;
+use crate::http::error::ApiError;
+use crate::http::reply::{self, Reply, Success};
+use crate::http::request::Request;
+use crate::http::schema::{
+    AppErrors, PutZoomApp, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
+};
+use crate::zoom_apps::app::{ROUTES, Shown};
+use shared::error::Error;
+use shared::grants::mint::ANSWER_TIME;
+
+/// What the logs call it.
+pub const ROUTE: &str = "PUT /v2/zoom-apps/{client_id}";
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Input {
+    name: Option<Name>,
+    client_secret: ClientSecret,
+    webhook_secret_token: WebhookSecret,
+}
+
+impl Input {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        Ok(Self {
+            name: fields.optional("body/name")?,
+            client_secret: fields.required("body/client_secret")?,
+            webhook_secret_token: fields.required("body/webhook_secret_token")?,
+        })
+    }
+}
+
+/// Registers a Zoom app
+///
+/// Its webhooks are believed from then on, for this team. The client secret proves to Zoom that the app is yours, and
+/// is not kept; the secret token is sealed. What was registered before is replaced as a whole.
+#[utoipa::path(
+    put,
+    path = "/v2/zoom-apps/{client_id}",
+    operation_id = "putZoomApp",
+    tag = "Zoom apps",
+    request_body(content = PutZoomApp, content_type = "application/json"),
+    params(
+        ("client_id" = String, Path, description = "The app's client id"),
+    ),
+    responses(
+        (status = 200, description = "The app, and the URL to enter at Zoom", body = Success<Shown>),
+        ReadErrors,
+        AppErrors,
+        WriteErrors,
+        UnreadableBodyErrors,
+        ZoomErrors,
+    )
+)]
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    secrets: &Secrets,
+    envelope: &Envelope,
+    zoom: &Zoom,
+    public: Option<&Url>,
+    request: &Request,
+) -> Reply {
+    let key = access::api_key(request)?;
+    let permission = access::verify(keys, &key, request).await?;
+    let team = key.team();
+    let (client_id, input) = access::admitted(keys, requests, team, request, permission, async {
+        Ok((request.client_id()?, Input::of(request)?))
+    })
+    .await?;
+    let base = request.base(public, ROUTES)?;
+
+    let app = AppCredentials {
+        client_id,
+        client_secret: input.client_secret,
+    };
+    let binding = Binding {
+        team: team.clone(),
+        secret: SecretId::Webhook(team.clone(), app.client_id.clone()),
+    };
+    let proven = async {
+        let checked = zoom.check_app(&app, request.time_left(ANSWER_TIME)).await;
+        checked.map_err(Error::from_grant_use)
+    };
+    let sealing = async { Ok(envelope.data_key(binding).await?) };
+    let ((), data_key) = tokio::try_join!(proven, sealing)?;
+    // The clock numbers its generations: nothing is read to write this.
+    let generation = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
+    let sealed = data_key.seal(generation, &Plaintext::from(&input.webhook_secret_token))?;
+    let registered = secrets
+        .put_zoom_app(team, &app.client_id, input.name.as_ref(), &sealed)
+        .await?;
+
+    reply::ok(Shown::new(registered, &base))
+}

@@ -1,0 +1,320 @@
+//! Why the vault could not do what it was asked, in its own words.
+//!
+//! The variants say who must act: the caller, the user, the operator of the Zoom app, or us. HTTP statuses are given
+//! in `functions/src/http/error.rs`. What a variant displays is public; its source is for the log only.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use crate::cause::chain;
+use crate::credential::Reconnect;
+use crate::{envelope, secret, stores, zoom};
+
+/// An error that only the log shows.
+pub type Source = Box<dyn StdError + Send + Sync>;
+
+/// How long a caller should wait before it tries again after a failure that is not its fault.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why the vault could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The resource does not exist, is deleted, or belongs to another team. The caller cannot tell which.
+    #[error("{0}")]
+    NotFound(Missing),
+    /// An app credential was asked for a user's token.
+    #[error(
+        "The credential belongs to an app and has no Zoom user: authorize it with an authorization_code first"
+    )]
+    NotAUserCredential,
+    /// A concurrent change won.
+    #[error("The credential was changed at the same time: read it and try again")]
+    Conflict,
+    /// Zoom refused the authorization code.
+    #[error(
+        "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
+         once, for 5 minutes, with the app and the redirect URI it was issued for: if it was used before, send the \
+         user through the authorization again."
+    )]
+    CodeRefused {
+        /// Zoom's own reason.
+        reason: String,
+        /// Whom Zoom blames.
+        blamed: Blamed,
+    },
+    /// The user must authorize again.
+    #[error(
+        "The user must authorize the Zoom app again ({}): reconnect the credential with a new authorization code",
+        .reason.as_str()
+    )]
+    ReconnectRequired {
+        /// Why.
+        reason: Reconnect,
+    },
+    /// Zoom refused the app. The operator must mend the app; the grant is untouched.
+    #[error(
+        "Zoom refused the app: {reason}. Check the app in Zoom's marketplace and this credential's client_id and \
+         client_secret; the user need not authorize again."
+    )]
+    AppMisconfigured {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// The app or the user's consent lacks a scope. The grant is good.
+    #[error(
+        "The Zoom app or the user's consent lacks the scope {scope}: add it to the app, then let the user authorize \
+         again"
+    )]
+    MissingScope {
+        /// The scope.
+        scope: String,
+    },
+    /// Zoom refused the meeting or the lifetime that was asked for.
+    #[error("Zoom refused the request: {reason}. Check meeting_id and ttl.")]
+    ZoomRefused {
+        /// Zoom's reason.
+        reason: String,
+    },
+    /// Zoom failed. It may have acted.
+    #[error("Zoom failed. It is safe to retry{}", .spent.hint())]
+    ZoomUnavailable {
+        /// What went wrong.
+        source: zoom::Error,
+        /// What the failed call may have used up.
+        spent: Spent,
+    },
+    /// Zoom did not answer in time. It may have acted.
+    #[error("Zoom did not answer in time. It is safe to retry{}", .spent.hint())]
+    ZoomTimeout {
+        /// What went wrong.
+        source: zoom::Error,
+        /// What the failed call may have used up.
+        spent: Spent,
+    },
+    /// A service that the vault needs is down or throttles, or Zoom limits our calls.
+    #[error("Temporarily unavailable: try again after retry-after")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// What is down.
+        #[source]
+        source: Down,
+    },
+    /// A fault of the vault itself.
+    #[error("Internal server error")]
+    Internal(#[source] Source),
+}
+
+/// A resource that was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// A credential.
+    #[error("Zoom credential not found")]
+    Credential,
+    /// A token URL: unknown, revoked, expired or used up, or its credential is gone.
+    #[error("Token URL not found: it is unknown, revoked, expired or used up")]
+    TokenUrl,
+    /// A registered Zoom app.
+    #[error("Zoom app not found: register it with PUT first")]
+    ZoomApp,
+    /// A connect session.
+    #[error("Connect session not found")]
+    ConnectSession,
+}
+
+/// Whom Zoom blames for an authorization code that it refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Blamed {
+    /// The app: its id, its secret or its settings.
+    App,
+    /// The code, or what the user consented to.
+    Grant,
+}
+
+/// What a failed call to Zoom may have used up.
+#[derive(Clone, Copy, Debug)]
+pub enum Spent {
+    /// An authorization code.
+    Code,
+    /// Nothing that the caller has to care about.
+    Nothing,
+}
+
+impl Spent {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Code => {
+                "; if this try used up the authorization code, the answer to the retry will say so, and the user \
+                 must authorize again."
+            }
+            Self::Nothing => ".",
+        }
+    }
+}
+
+/// What is unavailable.
+#[derive(Debug, thiserror::Error)]
+pub enum Down {
+    /// DynamoDB.
+    #[error(transparent)]
+    DynamoDb(stores::Error),
+    /// KMS.
+    #[error(transparent)]
+    Kms(envelope::Error),
+    /// Zoom, which limits our calls.
+    #[error(transparent)]
+    Zoom(zoom::Error),
+    /// This invocation has too little time left.
+    #[error("too little time is left to spend a code or a refresh token")]
+    OutOfTime,
+    /// DynamoDB or KMS did not answer before the caller's time was over.
+    #[error("DynamoDB or KMS did not answer before the caller's time was over")]
+    Silent,
+    /// Another invocation refreshes the grant.
+    #[error("another invocation is refreshing the grant")]
+    RefreshElsewhere,
+}
+
+impl Error {
+    /// The code for programs. Events store it, and the API answers it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(Missing::Credential) => "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
+            Self::NotFound(Missing::TokenUrl) => "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
+            Self::NotFound(Missing::ZoomApp) => "FST_ERR_ZOOM_APP_NOT_FOUND",
+            Self::NotFound(Missing::ConnectSession) => "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
+            Self::NotAUserCredential => "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+            Self::Conflict => "FST_ERR_CONFLICT",
+            Self::CodeRefused { .. } => "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED",
+            Self::ReconnectRequired { .. } => "FST_ERR_ZOOM_RECONNECT_REQUIRED",
+            Self::AppMisconfigured { .. } => "FST_ERR_ZOOM_APP_MISCONFIGURED",
+            Self::MissingScope { .. } => "FST_ERR_ZOOM_MISSING_SCOPE",
+            Self::ZoomRefused { .. } => "FST_ERR_VALIDATION",
+            Self::ZoomUnavailable { .. } => "FST_ERR_ZOOM_UNAVAILABLE",
+            Self::ZoomTimeout { .. } => "FST_ERR_ZOOM_TIMEOUT",
+            Self::Unavailable { .. } => "FST_ERR_UNAVAILABLE",
+            Self::Internal(_) => "FST_ERR_INTERNAL",
+        }
+    }
+
+    /// Why, for the log: Zoom's reason or the source. `None` if the message says everything.
+    pub fn cause(&self) -> Option<String> {
+        if let Self::CodeRefused { reason, .. } | Self::AppMisconfigured { reason } = self {
+            Some(reason.clone())
+        } else if let Self::ReconnectRequired { reason } = self {
+            Some(reason.as_str().to_owned())
+        } else {
+            self.source().map(chain)
+        }
+    }
+
+    /// Down, and worth another try after [`RETRY_AFTER`].
+    pub fn unavailable(source: Down) -> Self {
+        Self::Unavailable {
+            retry_after: RETRY_AFTER,
+            source,
+        }
+    }
+
+    /// What a failed code exchange means.
+    pub fn from_code_exchange(error: zoom::Error) -> Self {
+        match error {
+            zoom::Error::App { reason } => Self::CodeRefused {
+                reason,
+                blamed: Blamed::App,
+            },
+            zoom::Error::Grant { reason } => Self::CodeRefused {
+                reason,
+                blamed: Blamed::Grant,
+            },
+            zoom::Error::MissingScope { scope } => Self::CodeRefused {
+                reason: format!("missing scope {scope}"),
+                blamed: Blamed::Grant,
+            },
+            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
+                retry_after: retry_after.unwrap_or(RETRY_AFTER),
+                source: Down::Zoom(error),
+            },
+            zoom::Error::Silent => Self::ZoomTimeout {
+                source: error,
+                spent: Spent::Code,
+            },
+            zoom::Error::Unreachable(_)
+            | zoom::Error::Failed { .. }
+            | zoom::Error::DeadAccess
+            | zoom::Error::NoUser { .. }
+            | zoom::Error::Request { .. } => Self::ZoomUnavailable {
+                source: error,
+                spent: Spent::Code,
+            },
+        }
+    }
+
+    /// What a failed mint, refresh, check or revocation means.
+    pub fn from_grant_use(error: zoom::Error) -> Self {
+        let spent = Spent::Nothing;
+        match error {
+            zoom::Error::App { reason } => Self::AppMisconfigured { reason },
+            zoom::Error::MissingScope { scope } => Self::MissingScope { scope },
+            zoom::Error::Request { reason } => Self::ZoomRefused { reason },
+            zoom::Error::NoUser { .. } => Self::ReconnectRequired {
+                reason: Reconnect::UserGone,
+            },
+            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
+                retry_after: retry_after.unwrap_or(RETRY_AFTER),
+                source: Down::Zoom(error),
+            },
+            zoom::Error::Silent => Self::ZoomTimeout {
+                source: error,
+                spent,
+            },
+            // The refresh handles a refused grant, so `Grant` does not reach a caller from there.
+            zoom::Error::Grant { .. }
+            | zoom::Error::DeadAccess
+            | zoom::Error::Unreachable(_)
+            | zoom::Error::Failed { .. } => Self::ZoomUnavailable {
+                source: error,
+                spent,
+            },
+        }
+    }
+}
+
+impl From<stores::Error> for Error {
+    fn from(error: stores::Error) -> Self {
+        match error {
+            stores::Error::NotFound => Self::NotFound(Missing::Credential),
+            stores::Error::Conflict => Self::Conflict,
+            stores::Error::Unavailable { .. } | stores::Error::Denied { .. } => {
+                Self::unavailable(Down::DynamoDb(error))
+            }
+            stores::Error::NoTable { .. }
+            | stores::Error::Refused { .. }
+            | stores::Error::Shape(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<stores::Part> for Error {
+    /// A transaction was refused because of one row: another request was first.
+    fn from(_: stores::Part) -> Self {
+        Self::Conflict
+    }
+}
+
+impl From<envelope::Error> for Error {
+    fn from(error: envelope::Error) -> Self {
+        match error {
+            envelope::Error::Kms { .. } => Self::unavailable(Down::Kms(error)),
+            envelope::Error::Misplaced
+            | envelope::Error::MalformedKey
+            | envelope::Error::Sealed(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<secret::UnknownShape> for Error {
+    fn from(error: secret::UnknownShape) -> Self {
+        Self::Internal(error.into())
+    }
+}

@@ -1,0 +1,177 @@
+//! From a grant's row to an access token that Zoom accepts: the stored one, or a refreshed one.
+//!
+//! If another invocation holds the lease, this one uses the old access token as long as that lives, or waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::credential::GrantId;
+use crate::error::{Down, Error};
+use crate::grants::app::App;
+use crate::grants::cache::Access;
+use crate::grants::refresh::{
+    DeadGrant, Keys, MIN_REFRESH_TIME, NoAccess, RefreshOutcome, Refresher, api_url, jittered,
+};
+use crate::secret::TokenPair;
+use crate::stores::{Acquired, GrantState, StoredGrant};
+use crate::time_limit;
+use crate::timestamp::Timestamp;
+
+/// How long an access token must still live to be used while another invocation refreshes the grant.
+const MIN_LIFE_DURING_REFRESH: Duration = Duration::from_secs(5);
+/// The first pause between two looks at a lease. Each pause is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two looks at a lease.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The bounds of `retry-after` when another invocation is refreshing.
+const RETRY_AFTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Gets access tokens for one invocation.
+pub(crate) struct AccessTokens<'a> {
+    /// Refreshes a grant whose access token is old or refused.
+    pub(crate) refresher: Refresher<'a>,
+    /// How long an access token must still live to be used.
+    pub(crate) margin: Duration,
+    /// Until when this invocation waits for another one's refresh.
+    pub(crate) give_up_at: Timestamp,
+}
+
+impl AccessTokens<'_> {
+    /// An access token of the grant that Zoom should accept.
+    ///
+    /// `row` is the grant's row, if it was read already. `refused` is the generation whose access token Zoom has just
+    /// refused. `app` is what a refresh needs.
+    pub(crate) async fn get(
+        &self,
+        id: GrantId,
+        mut row: Option<StoredGrant>,
+        refused: Option<u64>,
+        app: &App<'_>,
+    ) -> Result<Arc<Access>, NoAccess> {
+        loop {
+            let read = match row.take() {
+                Some(row) => row,
+                None => self.read(id).await?,
+            };
+            if let GrantState::Reconnect(reason) = read.state {
+                return Err(NoAccess::Dead(Box::new(DeadGrant {
+                    row: Some(read),
+                    reason,
+                    zoom_reason: None,
+                })));
+            }
+            let accepted = refused != Some(read.generation());
+            if accepted && lives_for(&read, self.margin) {
+                let pair = self.open(id, &read).await?;
+                let access = Arc::new(access(&read, pair));
+                self.refresher.grants.cache.insert(id, access.clone());
+                return Ok(access);
+            }
+            // The old access token works until another invocation's refresh ends it.
+            let usable = accepted && lives_for(&read, MIN_LIFE_DURING_REFRESH);
+            if self.is_leased_by_another(&read) {
+                if usable {
+                    return Ok(Arc::new(access(&read, self.open(id, &read).await?)));
+                }
+                row = Some(self.wait(id, read).await?);
+                continue;
+            }
+            if self.refresher.invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
+                if usable {
+                    return Ok(Arc::new(access(&read, self.open(id, &read).await?)));
+                }
+                return Err(Error::unavailable(Down::OutOfTime).into());
+            }
+
+            let keys = self.keys(id, &read, app).await?;
+            match self.refresher.acquire(id, &read).await? {
+                Acquired::Ours {
+                    after_another,
+                    stash,
+                } => {
+                    let refreshed = self
+                        .refresher
+                        .refresh(id, read, after_another, stash, keys)
+                        .await?;
+                    if let RefreshOutcome::Done(access) = refreshed {
+                        return Ok(access);
+                    }
+                }
+                Acquired::Refused(now) if now.generation() == read.generation() => {
+                    // Another invocation took the lease after our read.
+                    if usable {
+                        return Ok(Arc::new(access(&read, keys.pair)));
+                    }
+                    row = Some(self.wait(id, *now).await?);
+                }
+                Acquired::Refused(now) => row = Some(*now),
+            }
+        }
+    }
+
+    fn is_leased_by_another(&self, row: &StoredGrant) -> bool {
+        let holder = self.refresher.holder;
+        row.lease.is_some_and(|lease| lease.holder != holder) && row.is_leased(Timestamp::now())
+    }
+
+    async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
+        let row = self.refresher.grants.grant_row(id);
+        let row = time_limit::until(self.give_up_at, row).await?;
+        row.ok_or_else(NoAccess::destroyed)
+    }
+
+    async fn open(&self, id: GrantId, row: &StoredGrant) -> Result<TokenPair, Error> {
+        let Refresher { grants, team, .. } = self.refresher;
+        time_limit::until(self.give_up_at, grants.open_pair(team, id, row)).await
+    }
+
+    /// Asks KMS for everything that a refresh needs, before the refresh token is spent.
+    async fn keys(&self, id: GrantId, row: &StoredGrant, app: &App<'_>) -> Result<Keys, Error> {
+        let next = self.refresher.next_key(id);
+        let (pair, app, next) = tokio::try_join!(
+            self.open(id, row),
+            time_limit::until(self.give_up_at, app.open()),
+            time_limit::until(self.give_up_at, next),
+        )?;
+        Ok(Keys { pair, app, next })
+    }
+
+    /// Waits while another invocation refreshes. Returns the row once it has changed or the lease is free.
+    async fn wait(&self, id: GrantId, mut row: StoredGrant) -> Result<StoredGrant, NoAccess> {
+        let mut pause = FIRST_PAUSE;
+        while row.state == GrantState::Active && row.is_leased(Timestamp::now()) {
+            let until = row.lease.map_or(0, |lease| lease.until);
+            let rest = Timestamp::now().until(Timestamp::from_millis(until));
+            if Timestamp::now().plus(pause) >= self.give_up_at {
+                let (shortest, longest) = RETRY_AFTER_BOUNDS;
+                return Err(NoAccess::Failed(Error::Unavailable {
+                    retry_after: rest.clamp(shortest, longest),
+                    source: Down::RefreshElsewhere,
+                }));
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            let now = self.read(id).await?;
+            let changed = now.generation() != row.generation();
+            row = now;
+            if changed {
+                break;
+            }
+        }
+        Ok(row)
+    }
+}
+
+fn lives_for(row: &StoredGrant, margin: Duration) -> bool {
+    Timestamp::now().plus(margin).as_millis() < row.access_expires_at
+}
+
+fn access(row: &StoredGrant, pair: TokenPair) -> Access {
+    Access {
+        token: pair.access,
+        generation: row.generation(),
+        expires_at: Timestamp::from_millis(row.access_expires_at),
+        api_url: api_url(row),
+        authorize_sent_at: Timestamp::from_millis(row.authorize_sent_at),
+    }
+}

@@ -1,0 +1,288 @@
+//! A call to Zoom with a live access token of a credential's user.
+//!
+//! Zoom keeps one live grant per app and user, so the credentials of one app and user must end up on the same grant.
+//! When Zoom refuses a credential's grant, the grants of its siblings are tried. Only if none works does the
+//! credential become invalid.
+
+use std::cmp::Reverse;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryFutureExt;
+
+use crate::credential::{GrantId, State};
+use crate::error::{Down, Error};
+use crate::grants::access::AccessTokens;
+use crate::grants::app::App;
+use crate::grants::cache::Access;
+use crate::grants::record::Recorder;
+use crate::grants::refresh::{NoAccess, Refresher};
+use crate::grants::state::{CredentialStates, Declaration};
+use crate::grants::{Context, Grants, Rows};
+use crate::stores::{self, Authorized, GrantRef, GrantState, PATIENCE, Stored, StoredGrant};
+use crate::time_limit;
+use crate::timestamp::Timestamp;
+use crate::zoom;
+
+/// How often a call starts over because the grant or the credential has changed.
+const MAX_ROUNDS: usize = 5;
+/// How often one grant is tried after Zoom refused its access token: the token at hand, another invocation's, our own.
+const MAX_TOKENS: usize = 3;
+/// How long a call waits for another invocation's refresh.
+const MAX_WAIT: Duration = Duration::from_secs(12);
+/// Time kept for the answer to the caller after a wait in vain.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+
+/// Zoom's answer to a call, and what the call was made with.
+pub(crate) struct CallOutcome<T> {
+    /// Zoom accepted the access token. This is what it said about the rest.
+    pub(crate) answer: Result<T, zoom::Error>,
+    /// The credential as it is after the call.
+    pub(crate) stored: Stored,
+    pub(crate) access: Arc<Access>,
+}
+
+/// Makes calls for one invocation.
+pub(crate) struct Caller<'a> {
+    context: Context<'a>,
+    recorder: Recorder<'a>,
+    states: CredentialStates<'a>,
+    tokens: AccessTokens<'a>,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) fn new(context: Context<'a>) -> Self {
+        let Context {
+            grants,
+            invocation,
+            team,
+            terms,
+        } = context;
+        let tokens = AccessTokens {
+            refresher: Refresher::new(grants, invocation, team),
+            margin: terms.margin,
+            give_up_at: Timestamp::now()
+                .plus(MAX_WAIT)
+                .min(terms.answer_by.minus(ANSWER_TIME)),
+        };
+        Self {
+            context,
+            recorder: Recorder(context),
+            states: CredentialStates::new(context),
+            tokens,
+        }
+    }
+
+    /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
+    ///
+    /// `call` may run more than once, each time with another token. The result is `Ok` once Zoom has accepted a token,
+    /// whatever it said about the rest.
+    pub(crate) async fn call<T, F>(
+        &self,
+        mut stored: Stored,
+        rows: Option<Rows>,
+        call: impl Fn(Arc<Access>) -> F,
+    ) -> Result<CallOutcome<T>, Error>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let Context { grants, team, .. } = self.context;
+        let (grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
+        let mut grant_row = grant_row.flatten();
+        let mut app = App::new(grants, team, &stored, app_row);
+        let mut tried: Vec<GrantId> = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let id = stored.grant.ok_or(Error::NotAUserCredential)?.id;
+            let attempt = self.try_grant(id, grant_row.take(), &app, &call).await;
+            let dead = match attempt {
+                Ok((access, answer)) => {
+                    if answer.is_ok() {
+                        let revived = self.tokens.refresher.has_revived();
+                        self.states.after_success(&stored, id, revived).await;
+                    }
+                    return Ok(CallOutcome {
+                        answer,
+                        stored,
+                        access,
+                    });
+                }
+                Err(NoAccess::Failed(error)) => return Err(error),
+                Err(NoAccess::Dead(dead)) => dead,
+            };
+            // Boxed: the search is rare, and its future is large.
+            let search = Box::pin(self.try_siblings(&stored, &mut tried, &app, &call));
+            if let Some(outcome) = search.await? {
+                return Ok(outcome);
+            }
+            match self.states.declare_dead(&stored, id, &dead).await? {
+                Declaration::Dead(reason) => return Err(Error::ReconnectRequired { reason }),
+                Declaration::GrantChanged => {}
+                Declaration::CredentialChanged => {
+                    let id = stored.credential.credential_id;
+                    stored = grants.credentials.get(team, id).await?;
+                    app = App::new(grants, team, &stored, None);
+                }
+            }
+        }
+        Err(Error::unavailable(Down::RefreshElsewhere))
+    }
+
+    /// Makes the call with one grant. If Zoom refuses the access token, the grant is refreshed once. If Zoom refuses
+    /// the token of that refresh too, something else is wrong at Zoom.
+    async fn try_grant<T, F>(
+        &self,
+        id: GrantId,
+        mut row: Option<StoredGrant>,
+        app: &App<'_>,
+        call: &impl Fn(Arc<Access>) -> F,
+    ) -> Result<(Arc<Access>, Result<T, zoom::Error>), NoAccess>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let Context { grants, terms, .. } = self.context;
+        let mut refused = None;
+        let mut cached = match row {
+            // A row was read ahead because the cache has no token that can be trusted.
+            Some(_) => None,
+            None => grants.cached(id, terms.margin),
+        };
+        let stored_before = self.tokens.refresher.stored();
+        for _ in 0..MAX_TOKENS {
+            let access = match cached.take() {
+                Some(access) => access,
+                None => self.tokens.get(id, row.take(), refused, app).await?,
+            };
+            match call(access.clone()).await {
+                Err(zoom::Error::DeadAccess) => {
+                    grants.cache.remove(&id);
+                    refused = Some(access.generation);
+                    if self.tokens.refresher.stored() > stored_before {
+                        break;
+                    }
+                }
+                answer => return Ok((access, answer)),
+            }
+        }
+        let refused = Error::from_grant_use(zoom::Error::DeadAccess);
+        Err(NoAccess::Failed(refused))
+    }
+
+    /// Tries the grants of the credential's siblings, the newest first, and points the credential at the one that Zoom
+    /// accepts.
+    ///
+    /// Deleted siblings come last. A credential that was not told about a newer authorization may find it there, after
+    /// the credential that came with the authorization was deleted.
+    async fn try_siblings<T, F>(
+        &self,
+        stored: &Stored,
+        tried: &mut Vec<GrantId>,
+        app: &App<'_>,
+        call: &impl Fn(Arc<Access>) -> F,
+    ) -> Result<Option<CallOutcome<T>>, Error>
+    where
+        F: Future<Output = Result<T, zoom::Error>>,
+    {
+        let Context {
+            grants,
+            team,
+            terms,
+            ..
+        } = self.context;
+        for deleted in [false, true] {
+            let siblings = grants.credentials.pair_of(team, stored, deleted);
+            let siblings = siblings.map_err(Error::from);
+            let mut siblings = time_limit::until(terms.answer_by, siblings).await?;
+            siblings.sort_by_key(|sibling| Reverse(sibling.grant.map(|it| it.authorized_at)));
+            for sibling in siblings {
+                let Some(grant) = sibling.grant.filter(|grant| Some(*grant) != stored.grant) else {
+                    continue;
+                };
+                if tried.contains(&grant.id) {
+                    continue;
+                }
+                tried.push(grant.id);
+                let row = grants.grant_row(grant.id);
+                let Some(row) = time_limit::until(terms.answer_by, row).await? else {
+                    continue;
+                };
+                if row.state != GrantState::Active {
+                    continue;
+                }
+                let (access, answer) = match self.try_grant(grant.id, Some(row), app, call).await {
+                    Ok(accepted) => accepted,
+                    Err(NoAccess::Failed(error)) => return Err(error),
+                    Err(NoAccess::Dead(dead)) if deleted => {
+                        self.states.declare_unused_dead(grant.id, &dead).await;
+                        continue;
+                    }
+                    Err(NoAccess::Dead(dead)) => {
+                        // This grant is dead too, so mark it. If it changed in the meantime, another request
+                        // handles it.
+                        self.states.declare_dead(&sibling, grant.id, &dead).await?;
+                        continue;
+                    }
+                };
+                let stored = if proves_the_grant(&answer) {
+                    self.adopt(stored, grant, &sibling, &access).await
+                } else {
+                    stored.clone()
+                };
+                return Ok(Some(CallOutcome {
+                    answer,
+                    stored,
+                    access,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Points the credential at the grant of its sibling. Returns the credential as it is then.
+    async fn adopt(
+        &self,
+        stored: &Stored,
+        grant: GrantRef,
+        sibling: &Stored,
+        access: &Access,
+    ) -> Stored {
+        let Context { grants, team, .. } = self.context;
+        let Grants {
+            credentials,
+            secrets,
+            ..
+        } = grants;
+        let id = stored.credential.credential_id;
+        let authorized = Authorized {
+            grant,
+            scopes: sibling.credential.scopes.clone(),
+        };
+        let adopted = async {
+            let adopt = credentials.adopt(team, stored, &authorized)?;
+            let adopt = adopt.and(secrets.join(grant.id, access.expires_at)?);
+            match adopt.commit(Timestamp::now().plus(PATIENCE)).await? {
+                Ok(()) => credentials.get(team, id).await,
+                Err(_) => Err(stores::Error::Conflict),
+            }
+        };
+        let adopted = self
+            .recorder
+            .best_effort("a working grant is not adopted yet", adopted);
+        // Without the adoption the token works all the same, and the next mint finds the grant again.
+        let Some(adopted) = adopted.await else {
+            return stored.clone();
+        };
+        if stored.credential.state == State::Invalid {
+            self.recorder.state_change(id, None).await;
+        }
+        adopted
+    }
+}
+
+/// Whether Zoom's answer proves that the grant works. A failure that says nothing about the token proves nothing.
+fn proves_the_grant<T>(answer: &Result<T, zoom::Error>) -> bool {
+    matches!(
+        answer,
+        Ok(_) | Err(zoom::Error::MissingScope { .. } | zoom::Error::Request { .. })
+    )
+}

@@ -1,0 +1,54 @@
+//! Where a new token pair is stored: as the grant's pair, or stashed beside a newer one.
+
+use uuid::Uuid;
+
+use crate::credential::GrantId;
+use crate::stores::{self, Kept, NewPair, Secrets};
+use crate::timestamp::Timestamp;
+
+/// Where a new token pair is.
+pub(crate) enum StoredPair {
+    /// It is the grant's pair.
+    Current {
+        /// Whether the grant had been declared dead.
+        revived: bool,
+    },
+    /// Another pair was first, so this one is stashed beside it.
+    Stashed {
+        /// Whether the grant had been declared dead.
+        revived: bool,
+    },
+    /// The grant's tokens were destroyed on purpose in the meantime, so this pair is dropped.
+    GrantDestroyed,
+}
+
+/// Commits a pair, or stashes it if another pair was first. The pair may be the only live one, however far the row
+/// has moved since: Zoom may have accepted an old refresh token once more.
+///
+/// `drop_stash` removes the stash that was there before. `writer` names this invocation, so that a commit whose
+/// answer was lost is recognized.
+pub(crate) async fn store(
+    secrets: &Secrets,
+    id: GrantId,
+    pair: &NewPair,
+    writer: Uuid,
+    drop_stash: bool,
+    until: Timestamp,
+) -> Result<StoredPair, stores::Error> {
+    let generation = pair.sealed.generation();
+    let before = generation.saturating_sub(1);
+    let committed = secrets.commit(id, before, pair, writer, drop_stash, until);
+    match committed.await {
+        Ok(Kept::Stored { revived }) => return Ok(StoredPair::Current { revived }),
+        Ok(Kept::Moved(_)) => {}
+        Err(stores::Error::NotFound) => return Ok(StoredPair::GrantDestroyed),
+        Err(error) => return Err(error),
+    }
+    match secrets.stash(id, &pair.sealed, until).await {
+        Ok(Kept::Stored { revived }) => Ok(StoredPair::Stashed { revived }),
+        Ok(Kept::Moved(now)) if now.sealed.is_none() => Ok(StoredPair::GrantDestroyed),
+        Err(stores::Error::NotFound) => Ok(StoredPair::GrantDestroyed),
+        Ok(Kept::Moved(_)) => Err(stores::Error::Conflict),
+        Err(error) => Err(error),
+    }
+}

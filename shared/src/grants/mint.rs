@@ -1,0 +1,272 @@
+//! Mints the token that a bot joins a meeting with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::timeout;
+
+use crate::credential::CredentialId;
+use crate::error::Error;
+use crate::event::{Event, Happened, Outcome};
+use crate::grants::app::App;
+use crate::grants::cache::Access;
+use crate::grants::call::{CallOutcome, Caller};
+use crate::grants::profile::learn_user;
+use crate::grants::record::Recorder;
+use crate::grants::{Context, Grants, Rows, Terms};
+use crate::sdk_jwt::{self, MeetingRole};
+use crate::stores::{self, AppSecret, Stored};
+use crate::timestamp::Timestamp;
+use crate::token::{MeetingId, TokenType};
+use crate::zoom;
+
+/// Time kept for the answer to the caller after Zoom's answer.
+pub const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// How long an access token must still live to mint with it. An older one is refreshed first.
+pub const ACCESS_MARGIN: Duration = Duration::from_mins(10);
+/// Zoom gets at least this long to mint, so that an access token that took long to get is still tried.
+const MIN_MINT_TIME: Duration = Duration::from_secs(2);
+/// How long a token lives if the request to Zoom named no lifetime.
+const DEFAULT_LIFETIME: Duration = Duration::from_hours(2);
+
+/// The token that a caller asks for.
+#[derive(Clone, Debug)]
+pub enum TokenRequest {
+    /// A token that Zoom mints for the user.
+    Zoom(zoom::Wanted),
+    /// A token that the vault signs for the app.
+    SdkJwt {
+        /// The one meeting it is good for, and the bot's role there.
+        meeting: Option<(MeetingId, MeetingRole)>,
+        /// How long it lives.
+        ttl: Duration,
+    },
+}
+
+/// A token for a bot.
+#[derive(Debug)]
+pub struct MintedToken {
+    /// Its type.
+    pub token_type: TokenType,
+    /// The token itself.
+    pub token: SecretString,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// A mint whose rows were read while the call was counted against the team's rate.
+#[derive(Debug)]
+pub struct PreparedMint(Prepared);
+
+#[derive(Debug)]
+enum Prepared {
+    Zoom {
+        wanted: zoom::Wanted,
+        /// `None` if the access token is in memory.
+        rows: Option<Box<Rows>>,
+    },
+    SdkJwt {
+        meeting: Option<(MeetingId, MeetingRole)>,
+        ttl: Duration,
+        app: AppSecret,
+    },
+}
+
+impl PreparedMint {
+    /// Reads what the mint needs. Changes nothing, and asks neither KMS nor Zoom.
+    pub async fn read(
+        grants: &Grants,
+        stored: &Stored,
+        request: TokenRequest,
+        terms: &Terms,
+    ) -> Result<Self, Error> {
+        Ok(Self(match request {
+            TokenRequest::Zoom(wanted) => Prepared::Zoom {
+                wanted,
+                rows: grants.read_ahead(stored, terms.margin).await?.map(Box::new),
+            },
+            TokenRequest::SdkJwt { meeting, ttl } => {
+                let app = grants.app_secret(stored.credential.credential_id).await?;
+                Prepared::SdkJwt { meeting, ttl, app }
+            }
+        }))
+    }
+}
+
+impl Prepared {
+    fn token_type(&self) -> TokenType {
+        match self {
+            Self::Zoom { wanted, .. } => wanted.token_type(),
+            Self::SdkJwt { .. } => TokenType::SdkJwt,
+        }
+    }
+
+    fn meeting(&self) -> Option<&MeetingId> {
+        match self {
+            Self::Zoom { wanted, .. } => wanted.meeting(),
+            Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
+        }
+    }
+}
+
+/// Mints a token. The mint is in the usage record before the token is released. A failed mint is recorded as failed.
+pub async fn mint(
+    context: Context<'_>,
+    stored: Stored,
+    PreparedMint(prepared): PreparedMint,
+) -> Result<MintedToken, Error> {
+    let (token_type, meeting_id) = (prepared.token_type(), prepared.meeting().cloned());
+    let event = |outcome| Happened::Mint {
+        token_type,
+        meeting_id: meeting_id.clone(),
+        asked: context.terms.asked.clone(),
+        outcome,
+    };
+    let record = Event::new(event(Outcome::Succeeded));
+    let id = stored.credential.credential_id;
+    let mint = Mint {
+        context,
+        id,
+        record: &record,
+    };
+    let minted = match prepared {
+        Prepared::SdkJwt { meeting, ttl, app } => {
+            let app = App::new(context.grants, context.team, &stored, Some(app));
+            mint.sign(app, meeting, ttl).await
+        }
+        // Boxed: the future is many kilobytes, and a debug build copies it from frame to frame.
+        Prepared::Zoom { wanted, rows } => {
+            Box::pin(mint.at_zoom(stored, rows.map(|rows| *rows), &wanted)).await
+        }
+    };
+    match &minted {
+        Ok(_) => context.invocation.activity().token_minted(),
+        Err(error) => {
+            let outcome = Outcome::Failed { code: error.code() };
+            let failed = Event {
+                id: record.id,
+                what: event(outcome),
+            };
+            let recorder = Recorder(context);
+            tokio::join!(
+                recorder.event(id, &failed),
+                recorder.refresh(id, Some(error))
+            );
+        }
+    }
+    minted
+}
+
+/// One mint of one credential.
+struct Mint<'a> {
+    context: Context<'a>,
+    id: CredentialId,
+    /// The event of the successful mint.
+    record: &'a Event,
+}
+
+/// What Zoom and the usage record said. A token may be released only if both agree.
+struct ZoomMint {
+    minted: zoom::Minted,
+    usage_record: Result<(), stores::Error>,
+    asked_at: Timestamp,
+}
+
+impl Mint<'_> {
+    async fn sign(
+        &self,
+        app: App<'_>,
+        meeting: Option<(MeetingId, MeetingRole)>,
+        ttl: Duration,
+    ) -> Result<MintedToken, Error> {
+        let Context { grants, team, .. } = self.context;
+        let recorded = grants.events.record(team, self.id, self.record);
+        let (app, recorded) = tokio::join!(app.open(), recorded);
+        let app = app?;
+        recorded?;
+        let (token, expires_at) = sdk_jwt::sign(&app, meeting.as_ref(), ttl);
+        Ok(MintedToken {
+            token_type: TokenType::SdkJwt,
+            token,
+            expires_at,
+        })
+    }
+
+    async fn at_zoom(
+        &self,
+        seen: Stored,
+        rows: Option<Rows>,
+        wanted: &zoom::Wanted,
+    ) -> Result<MintedToken, Error> {
+        let recorder = Recorder(self.context);
+        let outcome = Caller::new(self.context)
+            .call(seen.clone(), rows, |access| self.ask_zoom(access, wanted))
+            .await;
+        let CallOutcome {
+            answer,
+            stored,
+            access,
+        } = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                recorder.failure(&seen, &error).await;
+                return Err(error);
+            }
+        };
+        let ZoomMint {
+            minted,
+            usage_record,
+            asked_at,
+        } = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = Error::from_grant_use(error);
+                recorder.failure(&stored, &error).await;
+                return Err(error);
+            }
+        };
+        usage_record?;
+        learn_user(self.context, &stored, &access).await;
+        Ok(MintedToken {
+            token_type: wanted.token_type(),
+            token: minted.token,
+            expires_at: asked_at.plus(minted.lives.unwrap_or(DEFAULT_LIFETIME)),
+        })
+    }
+
+    /// Asks Zoom and writes the usage record at the same time.
+    async fn ask_zoom(
+        &self,
+        access: Arc<Access>,
+        wanted: &zoom::Wanted,
+    ) -> Result<ZoomMint, zoom::Error> {
+        let Context {
+            grants,
+            invocation,
+            team,
+            terms,
+        } = self.context;
+        let asked_at = Timestamp::now();
+        let caller_time = asked_at.until(terms.answer_by).max(MIN_MINT_TIME);
+        let time_left = invocation.time_left(ANSWER_TIME).min(caller_time);
+        let api_url = access.api_url.as_ref();
+        let usage_record = async {
+            let writing = grants.events.record(team, self.id, self.record);
+            timeout(time_left, writing)
+                .await
+                .unwrap_or_else(|elapsed| Err(stores::Error::silent("PutItem", elapsed)))
+        };
+        let recorder = Recorder(self.context);
+        let (minted, usage_record, ()) = tokio::join!(
+            grants.zoom.mint(api_url, &access.token, wanted, time_left),
+            usage_record,
+            recorder.refresh(self.id, None),
+        );
+        Ok(ZoomMint {
+            minted: minted?,
+            usage_record,
+            asked_at,
+        })
+    }
+}

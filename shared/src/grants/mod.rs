@@ -1,0 +1,177 @@
+//! Everything that is done with a user's tokens.
+//!
+//! - [`call`] makes a call to Zoom with a live access token. If Zoom refuses the grant, it tries the grants of the
+//!   credential's siblings (other credentials of the same app and Zoom user), and otherwise declares the grant dead.
+//! - [`mint`] and [`check`] are the uses.
+//! - [`access`] gets an access token from a grant; [`refresh`] and [`commit`] are the refresh protocol
+//!   (docs/protocol.md); [`capsule`] is what is left when DynamoDB does not store a new pair.
+//! - [`record`] and [`profile`] write down what a use has shown.
+
+pub mod access;
+pub mod app;
+pub mod cache;
+pub mod call;
+pub mod capsule;
+pub mod check;
+pub mod commit;
+pub mod mint;
+pub mod profile;
+pub mod record;
+pub mod refresh;
+pub mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::envelope::{Binding, Envelope, SecretId};
+use crate::error::Error;
+use crate::event::Asked;
+use crate::grants::cache::{Access, Cache};
+use crate::invocation::Invocation;
+use crate::secret::TokenPair;
+use crate::stores::{self, AppSecret, Credentials, Events, Secrets, Stored, StoredGrant};
+use crate::timestamp::Timestamp;
+use crate::zoom::Zoom;
+
+/// The message for a credential whose sealed client secret is missing.
+const NO_CLIENT_SECRET: &str =
+    "the client secret is not stored: PATCH the credential with client_id and client_secret";
+
+/// The powers that using grants takes: three tables, KMS and Zoom.
+#[derive(Debug)]
+pub struct Grants {
+    pub(crate) credentials: Credentials,
+    pub(crate) secrets: Secrets,
+    pub(crate) events: Events,
+    /// Opens grants, and seals their successors.
+    pub envelope: Envelope,
+    /// Refreshes and mints.
+    pub zoom: Zoom,
+    pub(crate) cache: Cache<GrantId, Arc<Access>>,
+    pub(crate) capsules: bool,
+}
+
+impl Grants {
+    /// With `capsules`, a token pair that cannot be stored is logged as a sealed [`capsule`].
+    pub fn new(
+        credentials: Credentials,
+        secrets: Secrets,
+        events: Events,
+        envelope: Envelope,
+        zoom: Zoom,
+        capsules: bool,
+    ) -> Self {
+        Self {
+            credentials,
+            secrets,
+            events,
+            envelope,
+            zoom,
+            cache: Cache::default(),
+            capsules,
+        }
+    }
+
+    /// The table of credentials.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Reads the rows that a call needs, so that the reads run while the caller's rate is counted. `None` if the
+    /// grant's access token is in memory and good for longer than `margin`.
+    pub(crate) async fn read_ahead(
+        &self,
+        stored: &Stored,
+        margin: Duration,
+    ) -> Result<Option<Rows>, Error> {
+        let grant = stored.grant.ok_or(Error::NotAUserCredential)?;
+        // Only the row of an invalid credential's grant tells whether the grant has come back to life.
+        let is_active = stored.credential.state == State::Active;
+        if is_active && self.cached(grant.id, margin).is_some() {
+            return Ok(None);
+        }
+        let (grant, app) = tokio::try_join!(
+            self.grant_row(grant.id),
+            self.app_secret(stored.credential.credential_id)
+        )?;
+        Ok(Some(Rows { grant, app }))
+    }
+
+    /// The grant's access token, if it is in memory and good for longer than `margin`.
+    pub(crate) fn cached(&self, id: GrantId, margin: Duration) -> Option<Arc<Access>> {
+        self.cache.get(&id, |access| access.outlasts(margin))
+    }
+
+    /// The grant's row. `None` if the grant was destroyed.
+    pub(crate) async fn grant_row(&self, id: GrantId) -> Result<Option<StoredGrant>, Error> {
+        match self.secrets.grant(id).await {
+            Err(stores::Error::NotFound) => Ok(None),
+            read => Ok(Some(read?)),
+        }
+    }
+
+    /// The sealed client secret of a credential that exists. A missing row was removed by hand, and a PATCH by the
+    /// credential's owner puts it back.
+    pub(crate) async fn app_secret(&self, id: CredentialId) -> Result<AppSecret, Error> {
+        match self.secrets.app(SecretId::App(id)).await {
+            Err(stores::Error::NotFound) => Err(Error::AppMisconfigured {
+                reason: NO_CLIENT_SECRET.to_owned(),
+            }),
+            read => Ok(read?),
+        }
+    }
+
+    /// Opens the token pair in a row of an active grant. One KMS call.
+    pub(crate) async fn open_pair(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+        row: &StoredGrant,
+    ) -> Result<TokenPair, Error> {
+        let destroyed = || Error::Internal("an active grant has no tokens".into());
+        let sealed = row.sealed.as_ref().ok_or_else(destroyed)?;
+        let opened = self.envelope.open(&grant_binding(team, id), sealed).await?;
+        Ok(opened.try_into()?)
+    }
+}
+
+/// What a grant's tokens are bound to.
+pub(crate) fn grant_binding(team: &TeamId, id: GrantId) -> Binding {
+    Binding {
+        team: team.clone(),
+        secret: SecretId::Grant(id),
+    }
+}
+
+/// Rows of `secrets` that were read before their use.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// `None` if the grant was destroyed. That counts as a grant that Zoom refuses.
+    pub(crate) grant: Option<StoredGrant>,
+    pub(crate) app: AppSecret,
+}
+
+/// For whom a grant is used, and how soon they need an answer.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Who asked.
+    pub asked: Asked,
+    /// How long an access token must still live to be used. An older one is refreshed first.
+    pub margin: Duration,
+    /// When the caller needs an answer. Only a refresh that this invocation has begun takes longer.
+    pub answer_by: Timestamp,
+}
+
+/// What one use of a grant works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The powers.
+    pub grants: &'a Grants,
+    /// The invocation.
+    pub invocation: &'a Invocation,
+    /// The team that owns the grant.
+    pub team: &'a TeamId,
+    /// For whom, and until when.
+    pub terms: &'a Terms,
+}

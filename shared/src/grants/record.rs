@@ -1,0 +1,106 @@
+//! What a use of a grant leaves behind: events, and what went wrong. All of it is best effort: no answer depends on it,
+//! and no caller waits for it longer than the caller has time.
+
+use std::error::Error as StdError;
+use std::future::Future;
+
+use tokio::time::timeout;
+
+use crate::cause::chain;
+use crate::credential::{CredentialId, Reconnect, State};
+use crate::error::Error;
+use crate::event::{Event, Happened, Outcome};
+use crate::grants::Context;
+use crate::stores::Stored;
+use crate::time_limit;
+
+/// The start of `last_error_message` when Zoom refuses the app. A new client secret may heal that.
+pub const APP_REFUSED: &str = "app refused: ";
+
+/// Writes records for one use of a grant.
+#[derive(Clone, Copy)]
+pub struct Recorder<'a>(pub Context<'a>);
+
+impl Recorder<'_> {
+    /// Does `work` while the caller can wait. A failure becomes the warning `what`.
+    pub async fn best_effort<T, E: Into<Box<dyn StdError>>>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Option<T> {
+        let left = time_limit::time_for_call(self.0.terms.answer_by);
+        // Boxed: the future would otherwise hold `work` twice.
+        let error: Box<dyn StdError> = match timeout(left, Box::pin(work)).await {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => error.into(),
+            Err(elapsed) => elapsed.into(),
+        };
+        let cause = chain(&*error);
+        tracing::warn!(request_id = self.0.invocation.id(), cause, "{what}");
+        None
+    }
+
+    /// Writes an event.
+    pub(crate) async fn event(&self, id: CredentialId, event: &Event) {
+        let Context { grants, team, .. } = self.0;
+        let recorded = grants.events.record(team, id, event);
+        self.best_effort("an event is missing", recorded).await;
+    }
+
+    /// Writes the event of a refresh: a success, or a failure with the `error` that was answered. Writes nothing if
+    /// this invocation has sent no refresh.
+    pub(crate) async fn refresh(&self, id: CredentialId, error: Option<&Error>) {
+        let activity = self.0.invocation.activity();
+        let outcome = match error {
+            None if activity.has_refreshed() => Outcome::Succeeded,
+            Some(error) if activity.has_failed_to_refresh() => {
+                Outcome::Failed { code: error.code() }
+            }
+            None | Some(_) => return,
+        };
+        let refresh = Event::new(Happened::Refresh {
+            asked: self.0.terms.asked.clone(),
+            outcome,
+        });
+        self.event(id, &refresh).await;
+    }
+
+    /// Writes the event that a credential became active, or invalid for a reason.
+    pub(crate) async fn state_change(&self, id: CredentialId, reason: Option<Reconnect>) {
+        let event = Event::new(Happened::StateChange { reason });
+        self.event(id, &event).await;
+    }
+
+    /// Stores in the credential what its team has to mend, unless the credential says so already.
+    pub(crate) async fn failure(&self, stored: &Stored, error: &Error) {
+        let gone = Reconnect::UserGone;
+        let message = if let Error::AppMisconfigured { reason } = error {
+            format!("{APP_REFUSED}{reason}")
+        } else if let Error::MissingScope { scope } = error {
+            format!("missing scope {scope}")
+        } else if matches!(error, Error::ReconnectRequired { reason } if *reason == gone) {
+            format!("{}: Zoom does not know the user any more", gone.as_str())
+        } else {
+            return;
+        };
+        let known = &stored.credential;
+        if known.last_error_message.as_ref() == Some(&message) {
+            return;
+        }
+        let is_gone = matches!(error, Error::ReconnectRequired { .. });
+        let Context {
+            grants,
+            invocation,
+            team,
+            ..
+        } = self.0;
+        let noted = grants
+            .credentials
+            .note_failure(team, stored, &message, is_gone);
+        let noted = self.best_effort("a failure is not noted", noted).await;
+        if noted.is_some() && is_gone && known.state == State::Active {
+            invocation.activity().turned_invalid(gone);
+            self.state_change(known.credential_id, Some(gone)).await;
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The refresh protocol: lease, send, commit. See docs/protocol.md.
+//!
+//! Zoom accepts a refresh token once. A lost answer, or two refreshes at once, cost the user a reconnect. So:
+//!
+//! 1. All keys that seal the successor are at hand before the lease is taken.
+//! 2. Nothing is sent without the lease.
+//! 3. No network call stands between Zoom's answer and the commit.
+//! 4. The commit is conditional on the generation alone, so an expired lease cannot drop a pair.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::cause::chain;
+use crate::credential::{GrantId, Reconnect, TeamId};
+use crate::envelope::{DataKey, Sealed};
+use crate::error::{Down, Error};
+use crate::grants::cache::Access;
+use crate::grants::capsule::Capsule;
+use crate::grants::commit::{StoredPair, store};
+use crate::grants::{Grants, grant_binding};
+use crate::invocation::Invocation;
+use crate::secret::{AppCredentials, Plaintext, TokenPair};
+use crate::stores::{self, Acquired, Lease, NewPair, StoredGrant};
+use crate::timestamp::Timestamp;
+use crate::zoom::{self, ApiUrl, Tokens};
+
+/// With less time left, no refresh is begun.
+pub(crate) const MIN_REFRESH_TIME: Duration = Duration::from_secs(40);
+/// Time kept for the commit after Zoom's answer.
+const COMMIT_TIME: Duration = Duration::from_secs(8);
+/// Time kept for the answer to the caller after the commit.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// How much longer than the invocation its lease lasts, because clocks differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(2);
+/// A slower acquire has used up the time that was measured before it, so its lease is given back.
+const MAX_ACQUIRE_TIME: Duration = Duration::from_secs(5);
+/// A refresh is sent a second time only if Zoom has at least this long to answer.
+const MIN_RESEND_TIME: Duration = Duration::from_secs(20);
+
+/// Why there is no access token.
+#[derive(Debug)]
+pub(crate) enum NoAccess {
+    /// Zoom refuses the grant now, or did before.
+    Dead(Box<DeadGrant>),
+    /// Anything else. It says nothing about the grant.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for NoAccess {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl NoAccess {
+    /// The grant has no row any more.
+    pub(crate) fn destroyed() -> Self {
+        Self::Dead(Box::new(DeadGrant {
+            row: None,
+            reason: Reconnect::Revoked,
+            zoom_reason: None,
+        }))
+    }
+}
+
+/// A grant that Zoom refuses.
+#[derive(Debug)]
+pub(crate) struct DeadGrant {
+    /// The row as it was read after the refusal; its stash, if any, was refused too. `None` if the grant was
+    /// destroyed, which counts as a refusal.
+    pub(crate) row: Option<StoredGrant>,
+    /// Why the user has to authorize again.
+    pub(crate) reason: Reconnect,
+    /// Zoom's own reason, if it gave one.
+    pub(crate) zoom_reason: Option<String>,
+}
+
+/// Everything that KMS gives for one refresh. It is at hand before the refresh token is spent.
+pub(crate) struct Keys {
+    pub(crate) pair: TokenPair,
+    pub(crate) app: AppCredentials,
+    /// Seals the successor of `pair`.
+    pub(crate) next: DataKey,
+}
+
+/// A lease that this invocation holds.
+struct HeldLease {
+    id: GrantId,
+    row: StoredGrant,
+    /// Whether another invocation left a refresh of this generation unfinished.
+    after_another: bool,
+    /// Whether a stashed pair was there when the lease was taken, or has been sent since.
+    stash: bool,
+    /// Whether a refresh that this invocation sent has an unknown outcome.
+    outcome_unknown: bool,
+}
+
+/// What a refresh led to.
+pub(crate) enum RefreshOutcome {
+    /// A new pair is stored.
+    Done(Arc<Access>),
+    /// Another invocation has changed the row, so the row must be read again.
+    RowChanged,
+}
+
+/// What Zoom answered to a refresh token.
+enum RefreshAnswer {
+    Tokens(Tokens),
+    /// Zoom refuses the token, with this reason.
+    Refused(String),
+}
+
+/// Refreshes grants in one invocation.
+pub(crate) struct Refresher<'a> {
+    pub(crate) grants: &'a Grants,
+    pub(crate) invocation: &'a Invocation,
+    pub(crate) team: &'a TeamId,
+    /// Names this invocation in leases, attempts and commits.
+    pub(crate) holder: Uuid,
+    /// When keep-alive should count a refreshed grant as refreshed. `None` is the moment of Zoom's answer.
+    pub(crate) refreshed_at: Option<Timestamp>,
+    /// How many new pairs this invocation has stored.
+    stored: AtomicU32,
+    /// Whether a grant that had been declared dead lives again, so that its credentials must become active.
+    revived: AtomicBool,
+}
+
+impl<'a> Refresher<'a> {
+    pub(crate) fn new(grants: &'a Grants, invocation: &'a Invocation, team: &'a TeamId) -> Self {
+        Self {
+            grants,
+            invocation,
+            team,
+            holder: Uuid::new_v4(),
+            refreshed_at: None,
+            stored: AtomicU32::new(0),
+            revived: AtomicBool::new(false),
+        }
+    }
+
+    /// How many new pairs this invocation has stored.
+    pub(crate) fn stored(&self) -> u32 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// Whether a grant that had been declared dead lives again.
+    pub(crate) fn has_revived(&self) -> bool {
+        self.revived.load(Ordering::Relaxed)
+    }
+
+    /// A data key for the next pair of the grant. One KMS call.
+    pub(crate) async fn next_key(&self, id: GrantId) -> Result<DataKey, Error> {
+        let binding = grant_binding(self.team, id);
+        Ok(self.grants.envelope.data_key(binding).await?)
+    }
+
+    /// Takes the lease on the grant, if it is free and the row has not changed since `row`.
+    pub(crate) async fn acquire(
+        &self,
+        id: GrantId,
+        row: &StoredGrant,
+    ) -> Result<Acquired, NoAccess> {
+        let lease = Lease {
+            holder: self.holder,
+            until: self.invocation.deadline().plus(CLOCK_SKEW).as_millis(),
+        };
+        let began = Instant::now();
+        let secrets = &self.grants.secrets;
+        let acquired = secrets.acquire(id, row.generation(), lease, Timestamp::now());
+        let acquired = timeout(MAX_ACQUIRE_TIME, acquired)
+            .await
+            .unwrap_or_else(|elapsed| Err(stores::Error::silent("UpdateItem", elapsed)));
+        let give_back = match &acquired {
+            Err(stores::Error::NotFound) => return Err(NoAccess::destroyed()),
+            // The lease may be ours and only the answer lost. Nothing was sent to Zoom.
+            Err(_) => Some(false),
+            Ok(Acquired::Ours { after_another, .. }) if began.elapsed() > MAX_ACQUIRE_TIME => {
+                Some(*after_another)
+            }
+            Ok(_) => None,
+        };
+        if let Some(after_another) = give_back {
+            self.release(id, acquired.is_ok() && !after_another).await;
+            acquired?;
+            return Err(Error::unavailable(Down::OutOfTime).into());
+        }
+        Ok(acquired?)
+    }
+
+    /// Releases the lease, best effort: a lease that stays ends by itself. `forget` also removes the attempt.
+    async fn release(&self, id: GrantId, forget: bool) {
+        let released = self.grants.secrets.release(id, self.holder, forget).await;
+        if let Err(error) = released {
+            let cause = chain(&error);
+            tracing::warn!(
+                request_id = self.invocation.id(),
+                cause,
+                "a lease is not released and ends by itself"
+            );
+        }
+    }
+
+    /// Releases the lease. Also removes the attempt, if it is ours and every send of ours has a known outcome.
+    async fn let_go(&self, lease: &HeldLease) {
+        let forget = !lease.after_another && !lease.outcome_unknown;
+        self.release(lease.id, forget).await;
+    }
+
+    /// Sends the refresh token under a lease that was just taken. If Zoom refuses it, sends the stashed refresh token,
+    /// if there is one.
+    pub(crate) async fn refresh(
+        &self,
+        id: GrantId,
+        row: StoredGrant,
+        after_another: bool,
+        stash: bool,
+        keys: Keys,
+    ) -> Result<RefreshOutcome, NoAccess> {
+        let mut lease = HeldLease {
+            id,
+            row,
+            after_another,
+            stash,
+            outcome_unknown: false,
+        };
+        let Keys { pair, app, next } = keys;
+        let refused = match self.send(&mut lease, &app, &pair.refresh).await? {
+            RefreshAnswer::Tokens(tokens) => return self.keep(lease, next, tokens).await,
+            RefreshAnswer::Refused(reason) => reason,
+        };
+        drop(pair);
+
+        let now = self.read_after_refusal(&lease).await?;
+        if now.generation() != lease.row.generation() {
+            return Ok(RefreshOutcome::RowChanged);
+        }
+        if let Some(stash) = &now.stash {
+            let stashed = self.open_stash(&lease, stash).await?;
+            lease.stash = true;
+            let answer = self.send(&mut lease, &app, &stashed.refresh).await?;
+            if let RefreshAnswer::Tokens(tokens) = answer {
+                return self.keep(lease, next, tokens).await;
+            }
+        }
+        self.let_go(&lease).await;
+        let lost = lease.after_another || lease.outcome_unknown;
+        Err(NoAccess::Dead(Box::new(DeadGrant {
+            row: Some(now),
+            reason: if lost {
+                Reconnect::RefreshOutcomeLost
+            } else {
+                Reconnect::Revoked
+            },
+            zoom_reason: Some(refused),
+        })))
+    }
+
+    /// The row, read after Zoom refused the refresh token.
+    async fn read_after_refusal(&self, lease: &HeldLease) -> Result<StoredGrant, NoAccess> {
+        match self.grants.grant_row(lease.id).await {
+            Ok(Some(row)) => Ok(row),
+            Ok(None) => Err(NoAccess::destroyed()),
+            Err(error) => {
+                self.let_go(lease).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Opens the stashed pair, if there is time to send it and to wait for the answer.
+    async fn open_stash(&self, lease: &HeldLease, stash: &Sealed) -> Result<TokenPair, NoAccess> {
+        if self.invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
+            self.let_go(lease).await;
+            return Err(Error::unavailable(Down::OutOfTime).into());
+        }
+        let binding = grant_binding(self.team, lease.id);
+        match self.grants.envelope.open(&binding, stash).await {
+            Ok(opened) => Ok(opened.try_into()?),
+            Err(error) => {
+                self.let_go(lease).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Posts a refresh token. An answer that is neither tokens nor a refusal ends the lease.
+    async fn send(
+        &self,
+        lease: &mut HeldLease,
+        app: &AppCredentials,
+        refresh: &SecretString,
+    ) -> Result<RefreshAnswer, NoAccess> {
+        let mut may_resend = true;
+        let error = loop {
+            let time_left = self.invocation.time_left(COMMIT_TIME);
+            self.invocation.activity().refresh_sent();
+            let error = match self.grants.zoom.refresh(app, refresh, time_left).await {
+                Ok(tokens) => return Ok(RefreshAnswer::Tokens(tokens)),
+                Err(zoom::Error::Grant { reason }) => return Ok(RefreshAnswer::Refused(reason)),
+                Err(error) => error,
+            };
+            lease.outcome_unknown |= !error.spends_nothing();
+            let Some(pause) = pause_before_resend(&error) else {
+                break error;
+            };
+            let in_time = |pause| self.invocation.time_left(COMMIT_TIME) >= pause + MIN_RESEND_TIME;
+            if !may_resend || !in_time(pause) {
+                break error;
+            }
+            may_resend = false;
+            tokio::time::sleep(pause).await;
+            // Lambda may have frozen the sandbox during the pause.
+            if !in_time(Duration::ZERO) {
+                break error;
+            }
+        };
+        self.let_go(lease).await;
+        Err(NoAccess::Failed(Error::from_grant_use(error)))
+    }
+
+    fn count_stored(&self, revived: bool) {
+        self.stored.fetch_add(1, Ordering::Relaxed);
+        self.revived.fetch_or(revived, Ordering::Relaxed);
+        self.invocation.activity().refresh_stored();
+    }
+
+    /// Commits the pair that Zoom gave. If DynamoDB does not store it, logs it as a capsule.
+    async fn keep(
+        &self,
+        lease: HeldLease,
+        next: DataKey,
+        tokens: Tokens,
+    ) -> Result<RefreshOutcome, NoAccess> {
+        let answered = Timestamp::now();
+        let generation = lease.row.generation();
+        let expires_at = answered.plus(tokens.expires_in);
+        let pair = NewPair {
+            sealed: next.seal(generation + 1, &Plaintext::try_from(&tokens.pair)?)?,
+            access_expires_at: expires_at.as_millis(),
+            api_url: tokens.api_url.as_ref().map(|url| url.as_str().to_owned()),
+            refreshed_at: self.refreshed_at.unwrap_or(answered),
+            late: false,
+        };
+        let until = self.invocation.deadline().minus(ANSWER_TIME);
+        let secrets = &self.grants.secrets;
+        let stored = store(secrets, lease.id, &pair, self.holder, lease.stash, until);
+        match stored.await {
+            Ok(StoredPair::Current { revived }) => {
+                self.count_stored(revived);
+                let access = Arc::new(Access {
+                    token: tokens.pair.access,
+                    generation: generation + 1,
+                    expires_at,
+                    api_url: tokens.api_url.or_else(|| api_url(&lease.row)),
+                    authorize_sent_at: Timestamp::from_millis(lease.row.authorize_sent_at),
+                });
+                self.grants.cache.insert(lease.id, access.clone());
+                Ok(RefreshOutcome::Done(access))
+            }
+            Ok(StoredPair::Stashed { revived }) => {
+                self.count_stored(revived);
+                Ok(RefreshOutcome::RowChanged)
+            }
+            Ok(StoredPair::GrantDestroyed) => Ok(RefreshOutcome::RowChanged),
+            Err(error) => {
+                let capsule = Capsule::new(self.team, lease.id, pair, self.holder);
+                capsule.log(self.invocation.id(), self.grants.capsules);
+                Err(NoAccess::Failed(Error::Internal(error.into())))
+            }
+        }
+    }
+}
+
+/// How long to wait before the same refresh token is sent again. `None` if it must not be sent again. Silence is not
+/// followed by a second send, since Zoom may still be working on the first.
+fn pause_before_resend(error: &zoom::Error) -> Option<Duration> {
+    match error {
+        zoom::Error::Unreachable(_) => Some(Duration::ZERO),
+        zoom::Error::Failed { .. } => {
+            Some(jittered(Duration::from_secs(1)) + Duration::from_secs(1))
+        }
+        zoom::Error::App { .. }
+        | zoom::Error::Grant { .. }
+        | zoom::Error::DeadAccess
+        | zoom::Error::NoUser { .. }
+        | zoom::Error::Request { .. }
+        | zoom::Error::MissingScope { .. }
+        | zoom::Error::Limited { .. }
+        | zoom::Error::Silent => None,
+    }
+}
+
+/// The user's REST host in a grant's row, if it is one of Zoom's.
+pub(crate) fn api_url(row: &StoredGrant) -> Option<ApiUrl> {
+    row.api_url.as_deref().and_then(ApiUrl::from_zoom)
+}
+
+/// A random duration between half of `pause` and all of it.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    let share = u32::from(Uuid::new_v4().as_bytes()[0]);
+    pause / 2 + pause / 2 * share / 255
+}

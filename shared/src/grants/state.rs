@@ -1,0 +1,224 @@
+//! Keeps the state of a grant and of the credentials that use it in step.
+
+use futures_util::{StreamExt, stream};
+
+use crate::credential::{GrantId, Reconnect, State};
+use crate::error::Error;
+use crate::grants::Context;
+use crate::grants::record::Recorder;
+use crate::grants::refresh::DeadGrant;
+use crate::stores::{self, GrantState, PATIENCE, Part, Stored, StoredGrant, Transaction};
+use crate::time_limit;
+use crate::timestamp::Timestamp;
+
+/// How many credentials of one grant are changed at a time.
+const CONCURRENT_CHANGES: usize = 8;
+
+/// The start of `last_error_message` when only the profile cannot be read. A mint does not heal that.
+pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
+
+/// What came of declaring a grant dead.
+pub(crate) enum Declaration {
+    /// The user has to authorize again.
+    Dead(Reconnect),
+    /// The grant has changed, so it must be tried again.
+    GrantChanged,
+    /// The credential has another grant now, or is gone.
+    CredentialChanged,
+}
+
+/// What the credentials of a grant are told.
+enum GrantHealth {
+    Alive,
+    Dead { reason: Reconnect, message: String },
+}
+
+/// Changes states for one invocation.
+pub(crate) struct CredentialStates<'a> {
+    context: Context<'a>,
+    recorder: Recorder<'a>,
+}
+
+impl<'a> CredentialStates<'a> {
+    pub(crate) fn new(context: Context<'a>) -> Self {
+        Self {
+            context,
+            recorder: Recorder(context),
+        }
+    }
+
+    /// Declares a grant dead that only deleted credentials use. Best effort: a restore reads the grant's state, and the
+    /// next search declares the grant again.
+    pub(crate) async fn declare_unused_dead(&self, id: GrantId, dead: &DeadGrant) {
+        let active = |row: &&StoredGrant| row.state == GrantState::Active;
+        let Some(row) = dead.row.as_ref().filter(active) else {
+            return;
+        };
+        let declared = async {
+            let secrets = &self.context.grants.secrets;
+            let declare = secrets.declare_unused(id, row, dead.reason)?;
+            // Refused if the grant has changed, because then it is not dead.
+            declare.commit(Timestamp::now().plus(PATIENCE)).await
+        };
+        let what = "the grant of a deleted credential is not declared dead yet";
+        self.recorder.best_effort(what, declared).await;
+    }
+
+    /// Declares the grant and the credential dead in one transaction, unless one of them has changed.
+    pub(crate) async fn declare_dead(
+        &self,
+        stored: &Stored,
+        id: GrantId,
+        dead: &DeadGrant,
+    ) -> Result<Declaration, Error> {
+        let Context {
+            grants,
+            invocation,
+            team,
+            terms,
+        } = self.context;
+        let secrets = &grants.secrets;
+        // Read again after everything else has failed: a change since the refusal counts.
+        let now = match &dead.row {
+            Some(row) if row.state != GrantState::Active => Some(row.clone()),
+            _ => time_limit::until(terms.answer_by, grants.grant_row(id)).await?,
+        };
+        let already_invalid = stored.credential.state == State::Invalid;
+        let (reason, write) = match now.as_ref().map(|now| (now, now.state)) {
+            None if already_invalid => return Ok(Declaration::Dead(Reconnect::Revoked)),
+            None => (Reconnect::Revoked, None),
+            Some((_, GrantState::Reconnect(reason))) if already_invalid => {
+                return Ok(Declaration::Dead(reason));
+            }
+            Some((_, GrantState::Reconnect(reason))) => (reason, Some(secrets.still(id, false)?)),
+            Some((now, GrantState::Active)) => match &dead.row {
+                Some(row) if row.generation() == now.generation() && row.stash == now.stash => {
+                    let declare = secrets.declare(id, now, dead.reason)?;
+                    (dead.reason, Some(declare))
+                }
+                _ => return Ok(Declaration::GrantChanged),
+            },
+        };
+        let message = reconnect_message(reason, dead.zoom_reason.as_deref());
+        let credential = stored.credential.credential_id;
+        let transaction = grants
+            .credentials
+            .invalidate(team, credential, id, &message)?;
+        let until = Timestamp::now().plus(PATIENCE).min(terms.answer_by);
+        match transaction.and_maybe(write).commit(until).await? {
+            Ok(()) => {}
+            Err(Part::Credential) => return Ok(Declaration::CredentialChanged),
+            Err(_) => return Ok(Declaration::GrantChanged),
+        }
+        invocation.activity().turned_invalid(reason);
+        self.recorder.state_change(credential, Some(reason)).await;
+        let health = GrantHealth::Dead { reason, message };
+        self.tell_siblings(stored, id, &health).await;
+        Ok(Declaration::Dead(reason))
+    }
+
+    /// Clears a credential's error after a successful call. If the grant had been given up, activates its other
+    /// credentials too.
+    pub(crate) async fn after_success(&self, stored: &Stored, id: GrantId, revived: bool) {
+        let credential = &stored.credential;
+        let invalid = credential.state == State::Invalid;
+        let error = credential.last_error_message.as_deref();
+        let stale = error.is_some_and(|message| !message.starts_with(UNREADABLE_PROFILE));
+        if !(revived || invalid || stale) {
+            return;
+        }
+        let Context { grants, team, .. } = self.context;
+        let activated = grants.credentials.activate(team, stored, id);
+        let activated = self.commit_if_grant_is(activated, id, true);
+        let activated = self
+            .recorder
+            .best_effort("a credential's state is not mended yet", activated);
+        if activated.await == Some(true) && invalid {
+            self.recorder
+                .state_change(credential.credential_id, None)
+                .await;
+        }
+        if revived || invalid {
+            self.tell_siblings(stored, id, &GrantHealth::Alive).await;
+        }
+    }
+
+    /// Gives the other credentials of a grant its state. Best effort: a mint with any of them mends its state.
+    async fn tell_siblings(&self, stored: &Stored, id: GrantId, health: &GrantHealth) {
+        let Context { grants, team, .. } = self.context;
+        let siblings = grants.credentials.pair_of(team, stored, false);
+        let siblings = self
+            .recorder
+            .best_effort("other credentials of a grant are not told", siblings);
+        let siblings = siblings.await.unwrap_or_default().into_iter();
+        let siblings = siblings.filter(|sibling| sibling.grant.is_some_and(|grant| grant.id == id));
+        stream::iter(siblings)
+            .for_each_concurrent(CONCURRENT_CHANGES, |sibling| self.tell(sibling, id, health))
+            .await;
+    }
+
+    async fn tell(&self, sibling: Stored, id: GrantId, health: &GrantHealth) {
+        let Context {
+            grants,
+            invocation,
+            team,
+            ..
+        } = self.context;
+        let credentials = &grants.credentials;
+        let credential = sibling.credential.credential_id;
+        let (change, reason) = match (health, sibling.credential.state) {
+            (GrantHealth::Alive, State::Invalid) => {
+                (credentials.activate(team, &sibling, id), None)
+            }
+            (GrantHealth::Dead { reason, message }, State::Active) => {
+                let change = credentials.invalidate(team, credential, id, message);
+                (change, Some(*reason))
+            }
+            (GrantHealth::Alive, State::Active) | (GrantHealth::Dead { .. }, State::Invalid) => {
+                return;
+            }
+        };
+        let told = self.commit_if_grant_is(change, id, reason.is_none());
+        let told = self
+            .recorder
+            .best_effort("another credential of a grant is not told", told);
+        if told.await == Some(true) {
+            if let Some(reason) = reason {
+                invocation.activity().turned_invalid(reason);
+            }
+            self.recorder.state_change(credential, reason).await;
+        }
+    }
+
+    /// Changes a credential if its grant is (or is not) `usable` at that moment. Returns whether it was.
+    async fn commit_if_grant_is(
+        &self,
+        change: Result<Transaction<'_>, stores::Error>,
+        id: GrantId,
+        usable: bool,
+    ) -> Result<bool, stores::Error> {
+        let secrets = &self.context.grants.secrets;
+        let transaction = change?.and(secrets.still(id, usable)?);
+        let until = Timestamp::now().plus(PATIENCE);
+        Ok(transaction.commit(until).await?.is_ok())
+    }
+}
+
+/// The `last_error_message` of a credential whose grant is dead. It begins with the reason's word.
+pub(crate) fn reconnect_message(reason: Reconnect, zoom_reason: Option<&str>) -> String {
+    let what = match reason {
+        Reconnect::Revoked => "Zoom refuses the grant: it was revoked or replaced",
+        Reconnect::RefreshOutcomeLost => {
+            "Zoom refuses the grant, after a refresh whose outcome may have been lost"
+        }
+        Reconnect::Deauthorized => "the user took the app's authorization back in Zoom",
+        Reconnect::UserGone => "Zoom does not know the user any more",
+    };
+    let word = reason.as_str();
+    match zoom_reason {
+        Some(reason) => {
+            format!("{word}: {what} (Zoom says: {reason}). The user must authorize again.")
+        }
+        None => format!("{word}: {what}. The user must authorize again."),
+    }
+}

@@ -1,0 +1,129 @@
+//! One invocation of the vault: its id, its deadline, and what it has done to grants so far.
+//!
+//! The runtime turns [`Activity`] into fields of the log line, and CloudWatch turns those into metrics.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::credential::Reconnect;
+use crate::timestamp::Timestamp;
+
+/// One invocation: a request, or one grant of a scheduled run.
+#[derive(Debug)]
+pub struct Invocation {
+    id: String,
+    deadline: Timestamp,
+    activity: Activity,
+}
+
+impl Invocation {
+    /// `id` names the invocation in the logs. Lambda stops the invocation at `deadline`.
+    pub fn new(id: String, deadline: Timestamp) -> Self {
+        Self {
+            id,
+            deadline,
+            activity: Activity::default(),
+        }
+    }
+
+    /// Names the invocation in the logs.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When Lambda stops the invocation.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// The time until the deadline, less `reserve`.
+    pub fn time_left(&self, reserve: Duration) -> Duration {
+        Timestamp::now().until(self.deadline.minus(reserve))
+    }
+
+    /// What the invocation has done to grants so far.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
+    }
+}
+
+/// What an invocation did to grants. Each count is a metric.
+#[derive(Debug, Default)]
+pub struct Activity {
+    refresh: AtomicU8,
+    minted: AtomicU32,
+    turned_invalid: AtomicU32,
+    outcome_lost: AtomicU32,
+    deauthorized: AtomicU32,
+}
+
+/// The bits of `Activity::refresh`.
+const REFRESH_SENT: u8 = 1;
+const REFRESH_STORED: u8 = 2;
+
+impl Activity {
+    /// A token was minted.
+    pub fn token_minted(&self) {
+        self.minted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A refresh token is about to be sent to Zoom.
+    pub fn refresh_sent(&self) {
+        self.refresh.fetch_or(REFRESH_SENT, Ordering::Relaxed);
+    }
+
+    /// Zoom gave a new token pair, and it is stored.
+    pub fn refresh_stored(&self) {
+        self.refresh.fetch_or(REFRESH_STORED, Ordering::Relaxed);
+    }
+
+    /// A credential became invalid.
+    pub fn turned_invalid(&self, reason: Reconnect) {
+        self.turned_invalid.fetch_add(1, Ordering::Relaxed);
+        if reason == Reconnect::RefreshOutcomeLost {
+            self.outcome_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A user removed the app at Zoom, and one of the user's credentials became invalid.
+    pub fn deauthorized(&self) {
+        self.deauthorized.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a new token pair is stored.
+    pub fn has_refreshed(&self) -> bool {
+        self.refresh.load(Ordering::Relaxed) & REFRESH_STORED != 0
+    }
+
+    /// Whether a refresh was sent and no new token pair is stored.
+    pub fn has_failed_to_refresh(&self) -> bool {
+        self.refresh.load(Ordering::Relaxed) == REFRESH_SENT
+    }
+
+    /// The counts for the log line. A count of zero is `None`, so that the line stays short.
+    pub fn counts(&self) -> ActivityCounts {
+        let some = |count: u32| (count > 0).then_some(count);
+        ActivityCounts {
+            minted: some(self.minted.load(Ordering::Relaxed)),
+            refreshed: self.has_refreshed().then_some(1),
+            turned_invalid: some(self.turned_invalid.load(Ordering::Relaxed)),
+            outcome_lost: some(self.outcome_lost.load(Ordering::Relaxed)),
+            deauthorized: some(self.deauthorized.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The counts of an [`Activity`] at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct ActivityCounts {
+    /// Tokens minted.
+    pub minted: Option<u32>,
+    /// 1 if a new token pair is stored.
+    pub refreshed: Option<u32>,
+    /// Credentials that became invalid.
+    pub turned_invalid: Option<u32>,
+    /// Those of them that became invalid after a refresh whose outcome is unknown.
+    pub outcome_lost: Option<u32>,
+    /// Credentials whose user removed the app at Zoom.
+    pub deauthorized: Option<u32>,
+}

@@ -1,0 +1,181 @@
+//! Destroys what credentials leave behind, once no other credential needs it. Every step is idempotent.
+//!
+//! - A credential moved to another grant: the old grant is destroyed, unless another credential uses it.
+//! - A credential was deleted: keep-alive sees the grant soon, unless another live credential uses it. Keep-alive then
+//!   lets the grant rest, or revokes it at Zoom if the team wants that.
+//! - A deleted credential can no longer be restored, and DynamoDB has removed its row: its sealed data and its token
+//!   URLs are destroyed, and its grant, unless another credential uses it.
+//!
+//! No index tells which credentials use a grant, so the team is read whole, once per batch. The rows of the grants are
+//! read before that. If a credential joins a grant in the meantime, the grant's row has changed, and the grant is kept.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::envelope::SecretId;
+use crate::stores::{self, Credentials, Moment, Owner, Passed, Remains, Secrets, TokenUrls};
+
+/// How many rows are read at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// Follows the changes of one batch. Each team is read once.
+pub struct Follower<'a> {
+    credentials: &'a Credentials,
+    secrets: &'a Secrets,
+    token_urls: &'a TokenUrls,
+    teams: HashMap<TeamId, TeamOfBatch>,
+}
+
+/// What one batch needs to know of a team.
+#[derive(Default)]
+struct TeamOfBatch {
+    /// The grants that the batch's changes name.
+    grants: Vec<GrantId>,
+    /// Read when it is first needed.
+    owners: Option<GrantOwners>,
+}
+
+/// Which credentials of a team use which grant.
+struct GrantOwners {
+    owners: Vec<Owner>,
+    /// The grants that may be destroyed, as they were before the owners were read.
+    grants: HashMap<GrantId, Moment>,
+}
+
+impl GrantOwners {
+    async fn read(
+        credentials: &Credentials,
+        secrets: &Secrets,
+        team: &TeamId,
+        grants: &[GrantId],
+    ) -> Result<Self, stores::Error> {
+        let grants = grants.iter().copied().map(|grant| async move {
+            let moment = secrets.moment(grant).await?;
+            Ok::<_, stores::Error>((grant, moment))
+        });
+        let grants = stream::iter(grants).buffer_unordered(CONCURRENT_READS);
+        let grants = grants.try_collect().await?;
+        Ok(Self {
+            owners: credentials.owners(team).await?,
+            grants,
+        })
+    }
+
+    /// Whether a credential that is not deleted uses the grant.
+    fn is_used(&self, grant: GrantId) -> bool {
+        let mut owners = self.owners.iter();
+        owners.any(|it| it.grant == Some(grant) && !it.deleted)
+    }
+
+    /// Destroys a grant that no credential uses, deleted or not. The credential `gone` does not count, since its row is
+    /// about to go.
+    async fn purge(
+        &self,
+        secrets: &Secrets,
+        team: &TeamId,
+        grant: GrantId,
+        gone: Option<CredentialId>,
+    ) -> Result<(), stores::Error> {
+        let counts = |it: &&Owner| !(it.deleted && Some(it.credential) == gone);
+        let mut owners = self.owners.iter().filter(counts);
+        if owners.any(|it| it.grant == Some(grant)) {
+            return Ok(());
+        }
+        let moment = self.grants.get(&grant).copied().unwrap_or_default();
+        secrets.purge_grant(team, grant, moment).await
+    }
+}
+
+impl<'a> Follower<'a> {
+    /// Follows `changes`, which come one by one to [`Self::follow`].
+    pub fn new(
+        credentials: &'a Credentials,
+        secrets: &'a Secrets,
+        token_urls: &'a TokenUrls,
+        changes: impl IntoIterator<Item = &'a Passed>,
+    ) -> Self {
+        let mut teams: HashMap<TeamId, TeamOfBatch> = HashMap::new();
+        for change in changes {
+            if let Passed::Left(remains) | Passed::Purged(remains) = change {
+                let team = teams.entry(remains.team.clone()).or_default();
+                team.grants.extend(remains.grant);
+            }
+        }
+        Self {
+            credentials,
+            secrets,
+            token_urls,
+            teams,
+        }
+    }
+
+    /// Does what one change asks for.
+    pub async fn follow(&mut self, change: &Passed) -> Result<(), stores::Error> {
+        let secrets = self.secrets;
+        match change {
+            Passed::Deleted(remains) => {
+                let Some(grant) = remains.grant else {
+                    return Ok(());
+                };
+                if self.owners(&remains.team).await?.is_used(grant) {
+                    return Ok(());
+                }
+                secrets.hasten(&remains.team, grant).await
+            }
+            Passed::Left(remains) => {
+                let Some(grant) = remains.grant else {
+                    return Ok(());
+                };
+                // A request that still works with the old grant finds it destroyed, and reads the credential again.
+                let owners = self.owners(&remains.team).await?;
+                owners.purge(secrets, &remains.team, grant, None).await
+            }
+            Passed::Purged(remains) => {
+                if let Some(grant) = remains.grant {
+                    let (team, gone) = (&remains.team, Some(remains.credential));
+                    let owners = self.owners(team).await?;
+                    owners.purge(secrets, team, grant, gone).await?;
+                }
+                destroy_own(secrets, self.token_urls, remains).await
+            }
+        }
+    }
+
+    async fn owners(&mut self, id: &TeamId) -> Result<&GrantOwners, stores::Error> {
+        let team = self.teams.entry(id.clone()).or_default();
+        let owners = match team.owners.take() {
+            Some(owners) => owners,
+            None => GrantOwners::read(self.credentials, self.secrets, id, &team.grants).await?,
+        };
+        Ok(team.owners.insert(owners))
+    }
+}
+
+/// Destroys what a credential leaves behind that cannot be restored any more: its client secret, its token URLs, and
+/// its grant, unless another credential of the team uses that, deleted or not.
+pub async fn destroy(
+    credentials: &Credentials,
+    secrets: &Secrets,
+    token_urls: &TokenUrls,
+    remains: &Remains,
+) -> Result<(), stores::Error> {
+    if let Some(grant) = remains.grant {
+        let (team, gone) = (&remains.team, Some(remains.credential));
+        let owners = GrantOwners::read(credentials, secrets, team, &[grant]).await?;
+        owners.purge(secrets, team, grant, gone).await?;
+    }
+    destroy_own(secrets, token_urls, remains).await
+}
+
+/// Destroys what belongs to the credential alone.
+async fn destroy_own(
+    secrets: &Secrets,
+    token_urls: &TokenUrls,
+    remains: &Remains,
+) -> Result<(), stores::Error> {
+    let app = SecretId::App(remains.credential);
+    secrets.purge(&remains.team, app).await?;
+    token_urls.purge(remains.credential).await
+}
