@@ -1,5 +1,6 @@
-//! The operator's own way into AWS: the default chain, checked before the first call so that what is
-//! missing can be named.
+//! The operator's AWS configuration, from the SDK's default provider chain.
+//!
+//! The program resolves region and credentials before the first call, so that an error can name what is missing.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use aws_sdk_dynamodb::config::{ProvideCredentials, SharedCredentialsProvider};
 
 use crate::error::{Error, chain};
 
-/// What the clients are made of: with credentials that are there, and the region by its name. Each client calls
-/// what its `AWS_ENDPOINT_URL_…` says, where that is set.
+/// The configuration for all AWS clients, and the name of the region. Each client honours its own
+/// `AWS_ENDPOINT_URL_…` variable.
 pub(crate) async fn config() -> Result<(SdkConfig, String), Error> {
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(timeouts())
@@ -33,7 +34,7 @@ pub(crate) async fn config() -> Result<(SdkConfig, String), Error> {
     Ok((config.build(), region))
 }
 
-/// A person waits, and knows no more than that nothing happens.
+/// Short time-outs: a person is waiting and sees no progress during a call.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))

@@ -1,21 +1,20 @@
-//! `credentials list`, `credentials restore`, `credentials purge`, `credentials sweep`.
+//! `credentials list`, `credentials restore` and `credentials purge`. For `credentials sweep` see [`crate::sweep`].
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
 use serde::Serialize;
-use shared::credential::{CredentialId, CredentialType, GrantId, State, TeamId};
-use shared::envelope::SecretId;
+use shared::credential::{CredentialId, CredentialType, State, TeamId};
 use shared::stores::{
-    self, Belonging, Credentials, Events, RETENTION, Removal, Secrets, Stored, TokenUrls, What,
+    self, Credentials, Events, ManualPurge, RETENTION, Secrets, StoredCredential, TokenUrls,
 };
 use shared::timestamp::Timestamp;
 use shared::{purge, restore};
 
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::sweep;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -24,14 +23,14 @@ pub(crate) enum Command {
         /// The team's name
         #[arg(long)]
         team: TeamId,
-        /// Those that were deleted, and until when they can be restored
+        /// List deleted credentials, and until when each can be restored
         #[arg(long)]
         deleted: bool,
     },
     /// Restore a deleted credential
     ///
-    /// It mints at once. Where its grant was revoked or lost meanwhile it comes back invalid, and its user has to
-    /// authorize again.
+    /// The credential can mint tokens at once. If its grant was revoked or lost since the deletion, the credential is
+    /// `invalid`, and its user must authorize again.
     Restore {
         /// The team's name
         #[arg(long)]
@@ -39,38 +38,38 @@ pub(crate) enum Command {
         /// The credential's id
         credential: CredentialId,
     },
-    /// Destroy what a deleted credential left, before its time
+    /// Destroy the data of a deleted credential now. This cannot be undone
     ///
-    /// Its client secret, its token URLs, and its grant, where no other credential has it: nothing brings them back.
-    /// Nothing is revoked at Zoom: where the team wants that, the schedule does it within an hour of the deletion, and
-    /// cannot after this. Doing it twice does no harm.
+    /// Destroys its client secret, its token URLs, and its grant unless another credential uses the grant. This command
+    /// does not revoke the grant at Zoom. If the team has `revoke_on_delete` on, the vault revokes the grant within an
+    /// hour after the deletion, but not after a purge. A second purge does no harm.
     Purge {
         /// The team's name
         #[arg(long)]
         team: TeamId,
         /// The credential's id
         credential: CredentialId,
-        /// And not when its time to be restored is over
+        /// Purge now, although the credential could still be restored
         #[arg(long, required = true)]
         now: bool,
-        /// Ask nothing
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Look for secrets, grants and token URLs that belong to no credential, deleted or not
+    /// Find secrets, grants and token URLs that belong to no credential, live or deleted
     ///
-    /// Reads both tables to their ends. It fails where it finds any.
+    /// Reads the tables of secrets and token URLs completely. Without --destroy, ends with exit code 1 if it finds any.
     Sweep {
-        /// Destroy what is found
+        /// Destroy these rows
         #[arg(long)]
         destroy: bool,
-        /// Ask nothing
+        /// Do not ask for confirmation
         #[arg(long, requires = "destroy")]
         yes: bool,
     },
 }
 
-/// The tables' names.
+/// Names of tables.
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) credentials: String,
@@ -79,18 +78,17 @@ pub(crate) struct Tables {
     pub(crate) events: String,
 }
 
-/// What the commands work on.
-struct Stores {
-    credentials: Credentials,
-    secrets: Secrets,
-    token_urls: TokenUrls,
+pub(crate) struct Stores {
+    pub(crate) credentials: Credentials,
+    pub(crate) secrets: Secrets,
+    pub(crate) token_urls: TokenUrls,
+    pub(crate) removal: ManualPurge,
     events: Events,
-    removal: Removal,
 }
 
 impl Stores {
     fn new(client: &Client, tables: Tables) -> Self {
-        let removal = Removal::new(
+        let removal = ManualPurge::new(
             client.clone(),
             tables.credentials.clone(),
             tables.secrets.clone(),
@@ -105,23 +103,16 @@ impl Stores {
         }
     }
 
-    /// Whom rows of a team can belong to: in one pass, so that a credential that is deleted or restored meanwhile is in
-    /// it either way.
-    async fn owners(&self, team: &TeamId) -> Result<Owners, stores::Error> {
-        let mut owners = Owners::default();
-        for owner in self.credentials.owners(team).await? {
-            owners.credentials.insert(owner.credential);
-            owners.grants.extend(owner.grant);
-        }
-        Ok(owners)
-    }
-
-    /// All of a team's credentials, newest first; or all that are deleted.
-    async fn all(&self, team: &TeamId, deleted: bool) -> Result<Vec<Stored>, stores::Error> {
+    /// All live or all deleted credentials of a team, newest first.
+    async fn all(
+        &self,
+        team: &TeamId,
+        deleted: bool,
+    ) -> Result<Vec<StoredCredential>, stores::Error> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.credentials.page(team, after, None, deleted).await?;
-            all.extend(page.stored);
+            all.extend(page.credentials);
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(all),
@@ -130,9 +121,9 @@ impl Stores {
     }
 }
 
-/// A credential as it is shown.
+/// A credential in the output.
 #[derive(Serialize)]
-struct Shown {
+struct CredentialView {
     credential_id: CredentialId,
     name: String,
     credential_type: CredentialType,
@@ -141,8 +132,8 @@ struct Shown {
     restorable_until: Option<Timestamp>,
 }
 
-impl From<Stored> for Shown {
-    fn from(stored: Stored) -> Self {
+impl From<StoredCredential> for CredentialView {
+    fn from(stored: StoredCredential) -> Self {
         Self {
             credential_id: stored.credential.credential_id,
             name: stored.credential.name.into(),
@@ -170,17 +161,17 @@ pub(crate) async fn run(
             now: _,
             yes,
         } => purge(&team, credential, yes, &stores, output).await,
-        Command::Sweep { destroy, yes } => sweep(destroy, yes, &stores, output).await,
+        Command::Sweep { destroy, yes } => sweep::run(destroy, yes, &stores, output).await,
     }
 }
 
 async fn list(team: &TeamId, deleted: bool, stores: &Stores, output: Output) -> Result<(), Error> {
     let found = stores.all(team, deleted).await?;
-    let shown: Vec<Shown> = found.into_iter().map(Shown::from).collect();
+    let views: Vec<CredentialView> = found.into_iter().map(CredentialView::from).collect();
 
-    output.print(&shown, &rows(&shown))?;
-    if shown.is_empty() {
-        output.note("none");
+    output.print(&views, &rows(&views))?;
+    if views.is_empty() {
+        output.note("no credentials");
     }
     Ok(())
 }
@@ -198,12 +189,12 @@ async fn restore(
         ..
     } = stores;
     let restored = restore::restore(credentials, secrets, events, team, id).await;
-    let restored = restored?.ok_or_else(|| absent(team, id))?;
-    let restored = Shown::from(restored);
+    let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
+    let restored = CredentialView::from(restored);
 
     output.print(&restored, &rows([&restored]))?;
-    if let (State::Invalid, Some(why)) = (restored.state, &restored.last_error_message) {
-        output.note(&printable(why));
+    if let (State::Invalid, Some(reason)) = (restored.state, &restored.last_error_message) {
+        output.note(&printable(reason));
     }
     Ok(())
 }
@@ -218,7 +209,7 @@ async fn purge(
     confirm(
         yes,
         &id.to_string(),
-        "Nothing brings it back. Type its id to destroy what it left: ",
+        "This cannot be undone. Type the credential's id to destroy its data: ",
     )?;
     let Stores {
         credentials,
@@ -227,119 +218,31 @@ async fn purge(
         removal,
         ..
     } = stores;
-    let expired = removal.expire(team, id).await;
-    let remains = expired.map_err(|error| Error::absent(error, absent(team, id)))?;
-    // The row last: until it is gone, whoever begins again finds what is left.
+    let expired = removal.end_restore_period(team, id).await;
+    let remains = expired.map_err(|error| Error::not_found_as(error, not_deleted(team, id)))?;
+    // Delete the credential's row last. While the row exists, a purge that stopped half way can be repeated.
     purge::destroy(credentials, secrets, token_urls, &remains).await?;
-    removal.forget(&remains).await?;
+    removal.delete_expired(&remains).await?;
 
     output.print(&remains, "")?;
     output.note("purged");
     Ok(())
 }
 
-fn absent(team: &TeamId, id: CredentialId) -> Error {
+fn not_deleted(team: &TeamId, id: CredentialId) -> Error {
     Error::NotDeleted {
         team: team.clone(),
         id,
     }
 }
 
-/// Something that belongs to nobody, as it is shown.
-#[derive(Serialize)]
-struct Orphan {
-    team: TeamId,
-    what: String,
-}
-
-async fn sweep(destroy: bool, yes: bool, stores: &Stores, output: Output) -> Result<(), Error> {
-    // First what belongs, then what it could belong to: a credential that is new since has nothing in the list.
-    let all = stores.removal.belongings().await?;
-    let mut owners: HashMap<&TeamId, Owners> = HashMap::new();
-    for belonging in &all {
-        if !owners.contains_key(&belonging.team) {
-            owners.insert(&belonging.team, stores.owners(&belonging.team).await?);
-        }
-    }
-    let is_orphan = |it: &&Belonging| {
-        owners
-            .get(&it.team)
-            .is_none_or(|known| !known.own(&it.what))
-    };
-    let orphans: Vec<&Belonging> = all.iter().filter(is_orphan).collect();
-
-    let shown: Vec<Orphan> = orphans.iter().map(|orphan| shown(orphan)).collect();
-    let lines = shown
-        .iter()
-        .map(|orphan| [orphan.team.to_string(), orphan.what.clone()]);
-    output.print(
-        &shown,
-        &output::table(["TEAM", "BELONGS TO NOBODY"], lines.collect()),
-    )?;
-    output.note(&format!(
-        "{} rows belong to credentials, {} to nobody",
-        all.len() - orphans.len(),
-        orphans.len()
-    ));
-    if orphans.is_empty() {
-        return Ok(());
-    }
-    if !destroy {
-        return Err(Error::Orphans(orphans.len()));
-    }
-    let question = "Nothing brings them back. Type `destroy` to destroy them: ";
-    confirm(yes, "destroy", question)?;
-    for (orphan, shown) in orphans.into_iter().zip(shown) {
-        // A person has thought about it since it was found.
-        if stores.owners(&orphan.team).await?.own(&orphan.what) {
-            output.note(&format!("{} belongs to somebody now", shown.what));
-            continue;
-        }
-        match orphan.what.clone() {
-            What::Secret(id) => stores.secrets.purge(&orphan.team, id).await?,
-            What::TokenUrls(credential) => stores.token_urls.purge(credential).await?,
-        }
-    }
-    output.note("destroyed");
-    Ok(())
-}
-
-/// Whom rows of a team can belong to.
-#[derive(Default)]
-struct Owners {
-    credentials: HashSet<CredentialId>,
-    grants: HashSet<GrantId>,
-}
-
-impl Owners {
-    fn own(&self, what: &What) -> bool {
-        match what {
-            What::Secret(SecretId::App(id)) | What::TokenUrls(id) => self.credentials.contains(id),
-            What::Secret(SecretId::Grant(id)) => self.grants.contains(id),
-            // Of a team, and of no credential.
-            What::Secret(SecretId::Webhook(..) | SecretId::Session(_)) => true,
-        }
-    }
-}
-
-fn shown(orphan: &Belonging) -> Orphan {
-    let what = match &orphan.what {
-        What::Secret(id) => id.to_string(),
-        What::TokenUrls(id) => format!("token URLs of {id}"),
-    };
-    Orphan {
-        team: orphan.team.clone(),
-        what,
-    }
-}
-
-/// Has a person type `word`, unless they have said `yes` before.
-fn confirm(yes: bool, word: &str, question: &str) -> Result<(), Error> {
+/// Asks a person to type `word`, unless `--yes` was given.
+pub(crate) fn confirm(yes: bool, word: &str, question: &str) -> Result<(), Error> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Error::NobodyToAsk);
+        return Err(Error::NoTerminal);
     }
     write!(io::stderr(), "{question}")?;
     let mut typed = String::new();
@@ -351,16 +254,16 @@ fn confirm(yes: bool, word: &str, question: &str) -> Result<(), Error> {
     }
 }
 
-fn rows<'a>(credentials: impl IntoIterator<Item = &'a Shown>) -> String {
-    let rows = credentials.into_iter().map(|shown| {
+fn rows<'a>(credentials: impl IntoIterator<Item = &'a CredentialView>) -> String {
+    let rows = credentials.into_iter().map(|credential| {
         [
-            shown.credential_id.to_string(),
-            word(shown.credential_type),
-            word(shown.state),
-            shown
+            credential.credential_id.to_string(),
+            api_name(credential.credential_type),
+            api_name(credential.state),
+            credential
                 .restorable_until
                 .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-            printable(&shown.name),
+            printable(&credential.name),
         ]
     });
     output::table(
@@ -369,14 +272,14 @@ fn rows<'a>(credentials: impl IntoIterator<Item = &'a Shown>) -> String {
     )
 }
 
-/// As the API spells it.
-fn word(value: impl Serialize) -> String {
-    let spelled = serde_json::to_value(value).ok();
-    let word = spelled.as_ref().and_then(serde_json::Value::as_str);
-    word.unwrap_or_default().to_owned()
+/// The name of a value in the API.
+fn api_name(value: impl Serialize) -> String {
+    let json = serde_json::to_value(value).ok();
+    let name = json.as_ref().and_then(serde_json::Value::as_str);
+    name.unwrap_or_default().to_owned()
 }
 
-/// What others wrote, without what would tell the terminal to do something.
+/// Replaces control characters: a name comes from a customer, and could contain escape sequences for the terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

@@ -1,4 +1,4 @@
-//! What can go wrong, in words that say what to do.
+//! The errors of this program. Each message says what happened, to which resource, and what to do next.
 
 use std::io;
 
@@ -8,43 +8,47 @@ use shared::{envelope, stores};
 
 use crate::PROGRAM;
 
+/// Which policy allows which commands, for messages about a missing right.
+const POLICIES: &str = "OperatorPolicy (for `capsule`: RecoveryPolicy; for `credentials`: RestorePolicy or \
+                        PurgePolicy; for `doctor`: DoctorPolicy; for `rewrap`: the role in RewrapRole)";
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "no AWS region: set AWS_REGION, or a region in the profile that AWS_PROFILE names. For the local stack, `set -a; . .local/env` sets it"
+        "no AWS region is configured: set AWS_REGION, or set a region in the profile that AWS_PROFILE names. For the local stack, run `set -a; . .local/env`"
     )]
     NoRegion,
     #[error(
-        "no AWS credentials: log in (`aws sso login`), or set AWS_PROFILE. For the local stack, `set -a; . .local/env` sets some. ({0})"
+        "no AWS credentials: log in (`aws sso login`), or set AWS_PROFILE. For the local stack, run `set -a; . .local/env`. ({0})"
     )]
     NoCredentials(String),
-    #[error("team {0} exists already; `{PROGRAM} teams set {0} --rate N` changes its rate")]
+    #[error("team {0} exists already; to change its rate, use `{PROGRAM} teams set {0} --rate N`")]
     TeamExists(TeamId),
     #[error("there is no team {0}; create it first: `{PROGRAM} teams create {0}`")]
     NoTeam(TeamId),
     #[error("team {team} has no key {key_id}; `{PROGRAM} keys list --team {team}` lists its keys")]
     NoKey { team: TeamId, key_id: String },
-    /// Does not repeat what was given: it may be a key.
+    /// Does not repeat the argument: it may be the API key itself.
     #[error(
-        "KEY_ID is not the id of a key: that is 12 hex digits, as `{PROGRAM} keys list --team {0}` shows them"
+        "KEY_ID is not the id of a key: an id has 12 hex digits, as in the output of `{PROGRAM} keys list --team {0}`"
     )]
-    NoKeyId(TeamId),
+    MalformedKeyId(TeamId),
     #[error(
-        "whether the key was stored is not known, and it is not shown: `{PROGRAM} keys list --team {team}` tells; revoke one that you did not see, and try again. ({})",
+        "the request to store the new key failed, but the key may be stored. The key is not shown. Run `{PROGRAM} keys list --team {team}`, revoke any key that you do not know, and try again. ({})",
         chain(source)
     )]
-    Unsure { team: TeamId, source: stores::Error },
+    KeyMayBeStored { team: TeamId, source: stores::Error },
     #[error(
-        "the key was stored but could not be shown, and is lost: revoke it (`{PROGRAM} keys revoke --team {team} {key_id}`) and create another. ({source})"
+        "the new key {key_id} is stored but could not be printed, so nobody knows it: revoke it (`{PROGRAM} keys revoke --team {team} {key_id}`) and create another. ({source})"
     )]
-    Unseen {
+    KeyNotPrinted {
         team: TeamId,
         key_id: String,
         source: io::Error,
     },
     #[error(
-        "there is no table {tables} in {region}: check the name (--stack, or the option that names the table), the region (AWS_REGION) and the account (AWS_PROFILE)"
+        "there is no table {tables} in {region}: check the name (--stack, or the option for this table), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
     NoTable { tables: String, region: String },
     #[error(
@@ -52,7 +56,7 @@ pub(crate) enum Error {
     )]
     NoStack { stack: String, region: String },
     #[error(
-        "stack {stack} ({status}) has no output {output}: it is of another template or version, or was not deployed to its end. Deploy this version's template, or name the part itself (`{PROGRAM} --help` lists the options)"
+        "stack {stack} ({status}) has no output {output}: it comes from another template or version, or its deployment did not complete. Deploy this version's template, or name the resource yourself (`{PROGRAM} --help` lists the options)"
     )]
     NoOutput {
         stack: String,
@@ -60,41 +64,41 @@ pub(crate) enum Error {
         status: String,
     },
     #[error(
-        "looking at stack {stack} was denied: you need the policy in its output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy; for doctor, DoctorPolicy; for rewrap, the role in RewrapRole), and AWS_PROFILE must name whoever has it. Where the name is wrong, the answer is the same. ({why})"
+        "you may not describe stack {stack}, or its name is wrong: AWS gives the same answer. AWS_PROFILE must name a user or role with the policy in the stack's output {POLICIES}. ({reason})"
     )]
-    StackDenied { stack: String, why: String },
-    #[error("looking at stack {stack} was refused: {why}")]
-    StackRefused { stack: String, why: String },
+    StackDenied { stack: String, reason: String },
+    #[error("CloudFormation refused to describe stack {stack}: {reason}")]
+    StackRefused { stack: String, reason: String },
     #[error(
-        "CloudFormation does not answer: {0}. Try again, or name the table itself (`{PROGRAM} --help` lists the options)"
+        "CloudFormation does not answer: {0}. Try again, or name the resources yourself (`{PROGRAM} --help` lists the options)"
     )]
-    NoCloudFormation(String),
+    CloudFormationUnavailable(String),
     #[error(
-        "no line of the input holds a capsule: pipe in the log lines that say \"a refreshed grant could not be stored\""
+        "the input contains no capsule: pipe in the log lines that say \"a refreshed grant could not be stored\""
     )]
     NoCapsule,
     #[error(
-        "{failed} capsules are not stored, as the list says; the others are. Replay them again: doing it twice does no harm"
+        "{failed} capsules are not stored, see the list. All others are stored. Replay the capsules again: a second replay does no harm"
     )]
-    CapsulesLeft { failed: u32 },
+    CapsulesNotStored { failed: u32 },
     #[error(
-        "team {team} has no deleted credential {id}: it was never deleted, or its time is over; `{PROGRAM} credentials list --team {team} --deleted` lists those that can be restored"
+        "team {team} has no deleted credential {id}: it was never deleted, or it is too late to restore it. `{PROGRAM} credentials list --team {team} --deleted` lists the credentials that you can restore"
     )]
     NotDeleted { team: TeamId, id: CredentialId },
     #[error(
-        "{0} rows belong to no credential: `{PROGRAM} credentials sweep --destroy` destroys them. What is being purged, or was authorized anew a moment ago, leaves some for a moment"
+        "{0} rows belong to no credential: to destroy them, use `{PROGRAM} credentials sweep --destroy`. A purge or a new authorization that is in progress can leave such rows for a moment, so run the sweep again first"
     )]
     Orphans(usize),
     #[error(
-        "there is nobody to ask, since standard input is no terminal: say --yes if you mean it"
+        "this command needs a confirmation, but standard input is not a terminal: pass --yes to confirm"
     )]
-    NobodyToAsk,
-    #[error("not confirmed, and nothing was destroyed")]
+    NoTerminal,
+    #[error("not confirmed; nothing was destroyed")]
     NotConfirmed,
-    #[error("{}", told(.0))]
+    #[error("{}", store_message(.0))]
     Store(#[from] stores::Error),
     #[error(
-        "{}. Check the key (--stack or --envelope-key) and that you may use it: the role in the stack's output RewrapRole may",
+        "{}. Check the key (--stack or --envelope-key) and your right to use it: assume the role in the stack's output RewrapRole",
         chain(.0)
     )]
     Envelope(#[from] envelope::Error),
@@ -102,28 +106,28 @@ pub(crate) enum Error {
         "key {arn} is in state {state} and cannot wrap anything: enable it, or cancel its deletion (`aws kms enable-key`, `aws kms cancel-key-deletion`)"
     )]
     KeyUnusable { arn: String, state: String },
-    #[error("{count} findings need something done, as the list says")]
-    Unwell { count: usize },
+    #[error("{count} problems found: the list says what to do about each")]
+    ProblemsFound { count: usize },
     #[error(
-        "rewrapping stopped: {why}. What was moved stays moved; run it again, and it goes on where it stopped"
+        "rewrapping stopped: {cause}. Rows that were moved stay moved. Run the command again to continue"
     )]
-    RewrapStopped { why: Box<Error> },
+    RewrapStopped { cause: Box<Error> },
     #[error(
-        "{left} rows are still wrapped by another key: functions that were deployed with it still seal with it. Deploy with the new key first, then run this again"
+        "{left} rows are still wrapped by another key, because deployed functions still seal with it. Deploy with the new key first, then run this command again"
     )]
-    StillSealing { left: u64 },
+    OldKeyInUse { left: u64 },
     #[error(
-        "{left} rows are still wrapped by another key, and KMS refuses to move {}. Each is a row that was moved or altered: no function can open it either",
-        .broken.join(", ")
+        "{left} rows are still wrapped by another key, and KMS refuses to move {}. These rows were moved or altered, so no function can open them either: restore them from a backup",
+        .rows.join(", ")
     )]
-    Immovable { left: u64, broken: Vec<String> },
+    CorruptRows { left: u64, rows: Vec<String> },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 
 impl Error {
-    /// `missing` where the store found nothing.
-    pub(crate) fn absent(error: stores::Error, missing: Self) -> Self {
+    /// Replaces a store's `NotFound` by `missing`, which names the missing resource.
+    pub(crate) fn not_found_as(error: stores::Error, missing: Self) -> Self {
         if matches!(error, stores::Error::NotFound) {
             missing
         } else {
@@ -131,8 +135,8 @@ impl Error {
         }
     }
 
-    /// Names the table, where it is the table that is missing.
-    pub(crate) fn locate(self, tables: &[String], region: String) -> Self {
+    /// Adds the tables' names if a table is missing: the store's error does not contain them.
+    pub(crate) fn with_table_names(self, tables: &[String], region: String) -> Self {
         if let Self::Store(error) = &self
             && matches!(error, stores::Error::NoTable { .. })
         {
@@ -143,30 +147,30 @@ impl Error {
         }
     }
 
-    /// Whoever read the output has seen enough.
+    /// Whether the reader of stdout closed it, as `head` does. That is no failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-fn told(error: &stores::Error) -> String {
+fn store_message(error: &stores::Error) -> String {
     match error {
         stores::Error::Unavailable { operation, source } => {
-            let why = chain(source.as_ref());
+            let reason = chain(source.as_ref());
             format!(
-                "DynamoDB does not answer ({operation}): {why}. Try again; where AWS_ENDPOINT_URL_DYNAMODB is set, check that the local stack is running (`cargo run`)"
+                "DynamoDB does not answer ({operation}): {reason}. Try again. If AWS_ENDPOINT_URL_DYNAMODB is set, check that the local stack is running (`cargo run`)"
             )
         }
         stores::Error::Shape(_) => format!(
-            "{}: either it is not the table that --stack or the table's own option names, or the row is of another version than this program: use the program of the version that is deployed",
+            "{}: either --stack or the table's option names another table, or another version of the vault wrote the row. Use the program of the version that is deployed",
             chain(error)
         ),
         stores::Error::Refused { .. } if code(error) == Some("ValidationException") => format!(
-            "{}: is it the right table that the option names?",
+            "{}: check that the option names the right table",
             chain(error)
         ),
         stores::Error::Denied { .. } => format!(
-            "{}. The policy in the stack's output OperatorPolicy (for capsules, RecoveryPolicy; for credentials, RestorePolicy or PurgePolicy; for doctor, DoctorPolicy; for rewrap, the role in RewrapRole) allows it: attach that to whoever runs this, or assume that role",
+            "{}. Attach the policy that allows this command to your user or role: the one in the stack's output {POLICIES}",
             chain(error)
         ),
         stores::Error::NoTable { .. }
@@ -176,7 +180,7 @@ fn told(error: &stores::Error) -> String {
     }
 }
 
-/// What DynamoDB calls the error.
+/// DynamoDB's code for the error.
 fn code(error: &stores::Error) -> Option<&str> {
     causes(error).find_map(|cause| cause.downcast_ref::<ErrorMetadata>()?.code())
 }
@@ -186,18 +190,19 @@ fn causes<'a>(
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
-/// An error and its causes, each said once.
+
+/// The messages of an error and of its causes, without repetitions.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error) {
-        // AWS's own sentence, which otherwise shows as a struct.
-        let said = cause
+        // `ErrorMetadata` prints as a struct. Its message is what AWS says.
+        let message = cause
             .downcast_ref::<ErrorMetadata>()
             .and_then(ErrorMetadata::message)
             .map_or_else(|| cause.to_string(), str::to_owned);
-        if !text.ends_with(&said) {
+        if !text.ends_with(&message) {
             text.push_str(": ");
-            text.push_str(&said);
+            text.push_str(&message);
         }
     }
     text

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::api_key::Permission;
 use shared::credential::TeamId;
-use shared::stores::{self, KeyListing, Operator};
+use shared::stores::{self, KeyListing, TeamAdmin};
 use shared::timestamp::Timestamp;
 
 use crate::PROGRAM;
@@ -14,53 +14,53 @@ use crate::output::{self, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create a key and print it, this once: only its hash is stored
+    /// Create a key and print it. It is printed only once: the vault stores only its hash
     Create {
-        /// The team it is for; it must exist
+        /// The team that gets the key; it must exist
         #[arg(long)]
         team: TeamId,
         /// What the key may do
         #[arg(long, value_enum)]
-        permission: Permit,
+        permission: PermissionArg,
     },
-    /// List a team's keys, revoked ones too; the keys themselves are not stored
+    /// List a team's keys by id, including revoked keys. The keys themselves are not stored
     List {
-        /// The team
+        /// The team's name
         #[arg(long)]
         team: TeamId,
     },
-    /// Revoke a key; it stops working with the next request
+    /// Revoke a key. It stops working with the next request
     Revoke {
-        /// The team whose key it is
+        /// The team that owns the key
         #[arg(long)]
         team: TeamId,
-        /// The key's id, as `keys list` shows it; not the key
+        /// The key's id, as `keys list` prints it; not the key itself
         key_id: String,
     },
 }
 
-/// A permission, as it is typed.
+/// A value of `--permission`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Permit {
-    /// Everything: manage credentials, mint tokens
+pub(crate) enum PermissionArg {
+    /// Everything: manage credentials and mint tokens
     Full,
-    /// Look at credentials; change nothing, mint nothing
+    /// Read credentials; no changes, no tokens
     Read,
     /// Mint tokens and nothing else
     Mint,
 }
 
-impl From<Permit> for Permission {
-    fn from(permit: Permit) -> Self {
-        match permit {
-            Permit::Full => Self::Full,
-            Permit::Read => Self::Read,
-            Permit::Mint => Self::Mint,
+impl From<PermissionArg> for Permission {
+    fn from(argument: PermissionArg) -> Self {
+        match argument {
+            PermissionArg::Full => Self::Full,
+            PermissionArg::Read => Self::Read,
+            PermissionArg::Mint => Self::Mint,
         }
     }
 }
 
-/// A key that was just made, for scripts. Holds the key: deliberately not `Debug`.
+/// A new key in JSON output. Deliberately not `Debug`: it contains the API key.
 #[derive(Serialize)]
 struct NewKey<'a> {
     key: &'a str,
@@ -72,7 +72,7 @@ struct NewKey<'a> {
 
 pub(crate) async fn run(
     command: Command,
-    operator: &Operator,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     match command {
@@ -86,24 +86,24 @@ pub(crate) async fn run(
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one time that the operator sees the key"
+    reason = "prints the new key, the only time that the operator can see it"
 )]
 async fn create(
     team: TeamId,
     permission: Permission,
-    operator: &Operator,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     let created = operator.create_key(&team, permission).await;
     let (key, listing) = created.map_err(|error| {
         if may_be_stored(&error) {
             let team = team.clone();
-            Error::Unsure {
+            Error::KeyMayBeStored {
                 team,
                 source: error,
             }
         } else {
-            Error::absent(error, Error::NoTeam(team.clone()))
+            Error::not_found_as(error, Error::NoTeam(team.clone()))
         }
     })?;
 
@@ -117,20 +117,21 @@ async fn create(
     };
     if let Err(source) = output.print(&document, document.key) {
         let key_id = listing.key_id;
-        return Err(Error::Unseen {
+        return Err(Error::KeyNotPrinted {
             team,
             key_id,
             source,
         });
     }
     output.note(&format!(
-        "this is key {} of team {team}; it is shown once, so store it now",
+        "this is key {} of team {team}; it is shown only once, so store it now",
         listing.key_id
     ));
     Ok(())
 }
 
-/// Whether a key that is not known may be in the table: the write had no answer, or its second try met the first.
+/// Whether DynamoDB may have stored the key although the write failed. Without an answer nobody knows. A conflict can
+/// come from the SDK's own retry, which finds the row that its first attempt wrote.
 fn may_be_stored(error: &stores::Error) -> bool {
     match error {
         stores::Error::Conflict => true,
@@ -143,14 +144,14 @@ fn may_be_stored(error: &stores::Error) -> bool {
     }
 }
 
-async fn list(team: TeamId, operator: &Operator, output: Output) -> Result<(), Error> {
+async fn list(team: TeamId, operator: &TeamAdmin, output: Output) -> Result<(), Error> {
     let keys = operator.keys(&team).await;
-    let keys = keys.map_err(|error| Error::absent(error, Error::NoTeam(team.clone())))?;
+    let keys = keys.map_err(|error| Error::not_found_as(error, Error::NoTeam(team.clone())))?;
 
     output.print(&keys, &rows(&keys))?;
     if keys.is_empty() {
         output.note(&format!(
-            "no keys yet; `{PROGRAM} keys create --team {team} --permission full` makes one"
+            "no keys yet; to make one, use `{PROGRAM} keys create --team {team} --permission full`"
         ));
     }
     Ok(())
@@ -159,20 +160,21 @@ async fn list(team: TeamId, operator: &Operator, output: Output) -> Result<(), E
 async fn revoke(
     team: TeamId,
     key_id: String,
-    operator: &Operator,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     if !is_key_id(&key_id) {
-        return Err(Error::NoKeyId(team));
+        return Err(Error::MalformedKeyId(team));
     }
     let revoked = operator.revoke_key(&team, &key_id).await;
-    let revoked = revoked.map_err(|error| Error::absent(error, Error::NoKey { team, key_id }))?;
+    let revoked =
+        revoked.map_err(|error| Error::not_found_as(error, Error::NoKey { team, key_id }))?;
 
     output.print(&revoked, &rows([&revoked]))?;
     Ok(())
 }
 
-/// Checked here and not by clap, which repeats what it refuses: someone will paste the key itself.
+/// clap must not check this: its error repeats the argument, and an operator may paste the API key itself.
 fn is_key_id(text: &str) -> bool {
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.len() == 12 && text.bytes().all(is_digit)
@@ -182,7 +184,7 @@ fn rows<'a>(keys: impl IntoIterator<Item = &'a KeyListing>) -> String {
     let rows = keys.into_iter().map(|key| {
         [
             key.key_id.clone(),
-            word(key.permission).to_owned(),
+            permission_name(key.permission).to_owned(),
             key.created_at.to_string(),
             key.revoked_at
                 .map_or_else(|| "-".to_owned(), |at| at.to_string()),
@@ -194,7 +196,7 @@ fn rows<'a>(keys: impl IntoIterator<Item = &'a KeyListing>) -> String {
     )
 }
 
-fn word(permission: Permission) -> &'static str {
+fn permission_name(permission: Permission) -> &'static str {
     match permission {
         Permission::Full => "full",
         Permission::Read => "read",

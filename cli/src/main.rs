@@ -1,8 +1,8 @@
-//! The operator's program: teams, API keys and what keeps the vault well, in one's own AWS account or on the local
-//! stack.
+//! The operator's command-line program. It manages teams and API keys, and it checks and repairs the vault's tables.
+//! It works on a stack in AWS and on the local stack.
 //!
-//! stdout carries what was asked for and nothing else; notes and errors go to stderr. It ends with 0,
-//! with 1 where something failed, or with 2 where the command line was wrong.
+//! stdout carries the answer and nothing else, so that scripts can read it. Notes and errors go to stderr. The exit
+//! code is 0 for success, 1 for a failure, and 2 for a wrong command line.
 
 mod aws;
 mod capsule;
@@ -11,44 +11,46 @@ mod doctor;
 mod error;
 mod keys;
 mod output;
-mod place;
+mod resources;
 mod rewrap;
 mod stack;
+mod sweep;
 mod teams;
 
 use std::process::ExitCode;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
-use shared::stores::{Inspection, Operator, Secrets, WrappedKeys};
+use shared::stores::{Secrets, TableInspector, TeamAdmin, WrappedDataKeys};
 
 use error::Error;
 use output::Output;
-use place::{Named, Part};
+use resources::{Resource, ResourceOptions, Resources};
 
-/// What one types to get here, for usage lines and hints that can be copied.
+/// The command that starts this program, for usage lines and hints that the operator can copy.
 const PROGRAM: &str = "cargo run -p cli --";
 
 const AFTER_HELP: &str = "\
-AWS: credentials and region are found as the AWS CLI finds them (AWS_PROFILE, SSO, AWS_REGION, ...).
-Local stack: start it with `cargo run`, then `set -a; . .local/env` sets all that is needed here.
+AWS: the program finds credentials and region as the AWS CLI does (AWS_PROFILE, SSO, AWS_REGION, ...).
+Local stack: start it with `cargo run`. Then `set -a; . .local/env` sets every variable that this program needs.
 
 Examples:
   cargo run -p cli -- --stack zoom-credentials teams create acme
   KEY=$(cargo run -q -p cli -- --stack zoom-credentials keys create --team acme --permission full)
   cargo run -q -p cli -- keys list --team acme --json     # with STACK or KEYS_TABLE set";
 
-/// Manages the vault: its teams, their API keys, its keys and rows
+/// Manage the vault: its teams and API keys, its deleted credentials, its encryption keys and its tables
 #[derive(Debug, Parser)]
 #[command(bin_name = PROGRAM, after_help = AFTER_HELP)]
 struct Cli {
-    /// Print one JSON document, for scripts; an error is {"error": ...} on stderr
+    /// Print one JSON document, for scripts. An error is printed to stderr as {"error": ...}
     #[arg(long, global = true)]
     json: bool,
 
     #[command(flatten)]
-    named: Named,
+    resources: ResourceOptions,
 
     #[command(subcommand)]
     command: Command,
@@ -56,21 +58,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create, list and set teams
+    /// Create and list teams, and change their settings
     #[command(subcommand)]
     Teams(teams::Command),
     /// Create, list and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// List, restore and purge credentials, and look for what was left behind
+    /// List, restore and purge credentials, and find rows that belong to no credential
     #[command(subcommand)]
     Credentials(credentials::Command),
-    /// Store tokens that a function refreshed and could not store
+    /// Store refreshed tokens that a function could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
-    /// Have the current KMS key wrap what another one wrapped, while traffic runs
+    // The help of these two commands is the documentation of their types.
     Rewrap(rewrap::Rewrap),
-    /// Look for what is wrong, and say what to do about it
     Doctor(doctor::Doctor),
 }
 
@@ -78,10 +79,10 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return print_usage_error(&error),
     };
     let output = Output::new(cli.json);
-    match run(cli.command, cli.named, output).await {
+    match run(cli.command, cli.resources, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -91,112 +92,106 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, named: Named, output: Output) -> Result<(), Error> {
+async fn run(command: Command, options: ResourceOptions, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
-    let place = named.find(&config, &region).await?;
-    let name = |part| place.name(part);
+    let resources = options.resolve(&config, &region).await?;
     let tables: Vec<String> = command
-        .parts()
+        .resources()
         .iter()
-        .filter(|part| !matches!(part, Part::EnvelopeKey | Part::Api))
-        .map(|part| name(*part))
+        .filter(|resource| resource.is_table())
+        .map(|resource| resources.name(*resource))
         .collect::<Result<_, Error>>()?;
+    execute(command, &config, &resources, output)
+        .await
+        .map_err(|error| error.with_table_names(&tables, region))
+}
 
-    let client = Client::new(&config);
+async fn execute(
+    command: Command,
+    config: &SdkConfig,
+    resources: &Resources,
+    output: Output,
+) -> Result<(), Error> {
+    let client = Client::new(config);
     match command {
         Command::Teams(command) => {
-            let operator = Operator::new(client, name(Part::Keys)?);
+            let operator = TeamAdmin::new(client, resources.name(Resource::Keys)?);
             teams::run(command, &operator, output).await
         }
         Command::Keys(command) => {
-            let operator = Operator::new(client, name(Part::Keys)?);
+            let operator = TeamAdmin::new(client, resources.name(Resource::Keys)?);
             keys::run(command, &operator, output).await
         }
         Command::Capsule(command) => {
-            let secrets = Secrets::new(client, name(Part::Secrets)?);
+            let secrets = Secrets::new(client, resources.name(Resource::Secrets)?);
             capsule::run(command, &secrets, output).await
         }
         Command::Credentials(command) => {
             let tables = credentials::Tables {
-                credentials: name(Part::Credentials)?,
-                secrets: name(Part::Secrets)?,
-                token_urls: name(Part::TokenUrls)?,
-                events: name(Part::Events)?,
+                credentials: resources.name(Resource::Credentials)?,
+                secrets: resources.name(Resource::Secrets)?,
+                token_urls: resources.name(Resource::TokenUrls)?,
+                events: resources.name(Resource::Events)?,
             };
             credentials::run(command, &client, tables, output).await
         }
         Command::Rewrap(command) => {
-            let keys = WrappedKeys::new(client, name(Part::Secrets)?);
-            let kms = aws_sdk_kms::Client::new(&config);
-            let envelope = Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME);
+            let keys = WrappedDataKeys::new(client, resources.name(Resource::Secrets)?);
+            let envelope = envelope(config, resources)?;
             rewrap::run(command, &keys, &envelope, output).await
         }
         Command::Doctor(doctor::Doctor {}) => {
-            let kms = aws_sdk_kms::Client::new(&config);
             let vault = doctor::Vault {
-                tables: TABLES
-                    .into_iter()
-                    .map(|part| Ok((part, name(part)?)))
-                    .collect::<Result<_, Error>>()?,
-                api: name(Part::Api)?,
-                is_deployed: place.is_deployed(),
-                inspection: Inspection::new(client.clone()),
-                secrets: Secrets::new(client, name(Part::Secrets)?),
-                envelope: Envelope::new(kms, name(Part::EnvelopeKey)?, Secrets::NAME),
+                tables: resources.tables()?,
+                api_url: resources.name(Resource::Api)?,
+                is_deployed: resources.is_deployed(),
+                inspection: TableInspector::new(client.clone()),
+                secrets: Secrets::new(client, resources.name(Resource::Secrets)?),
+                envelope: envelope(config, resources)?,
             };
             doctor::run(&vault, output).await
         }
     }
-    .map_err(|error| error.locate(&tables, region))
 }
 
-/// Every table.
-const TABLES: [Part; 6] = [
-    Part::Credentials,
-    Part::Secrets,
-    Part::Keys,
-    Part::Requests,
-    Part::TokenUrls,
-    Part::Events,
-];
-/// Every part there is.
-const EVERYTHING: [Part; 8] = {
-    let [a, b, c, d, e, f] = TABLES;
-    [a, b, c, d, e, f, Part::EnvelopeKey, Part::Api]
-};
+fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error> {
+    let kms = aws_sdk_kms::Client::new(config);
+    let key = resources.name(Resource::EnvelopeKey)?;
+    Ok(Envelope::new(kms, key, Secrets::NAME))
+}
 
 impl Command {
-    /// What this works on.
-    fn parts(&self) -> &'static [Part] {
+    /// The resources that this command uses.
+    fn resources(&self) -> &'static [Resource] {
         match self {
-            Self::Teams(_) | Self::Keys(_) => &[Part::Keys],
-            Self::Capsule(_) => &[Part::Secrets],
+            Self::Teams(_) | Self::Keys(_) => &[Resource::Keys],
+            Self::Capsule(_) => &[Resource::Secrets],
             Self::Credentials(_) => &[
-                Part::Credentials,
-                Part::Secrets,
-                Part::TokenUrls,
-                Part::Events,
+                Resource::Credentials,
+                Resource::Secrets,
+                Resource::TokenUrls,
+                Resource::Events,
             ],
-            Self::Rewrap(_) => &[Part::Secrets, Part::EnvelopeKey],
-            Self::Doctor(_) => &EVERYTHING,
+            Self::Rewrap(_) => &[Resource::Secrets, Resource::EnvelopeKey],
+            Self::Doctor(_) => &Resource::ALL,
         }
     }
 }
 
 fn parse() -> Result<Cli, clap::Error> {
     let cli = Cli::try_parse()?;
-    let checked = cli.named.check(cli.command.parts());
-    checked.map_err(|(kind, why)| Cli::command().error(kind, why))?;
+    let checked = cli.resources.check(cli.command.resources());
+    checked.map_err(|(kind, message)| Cli::command().error(kind, message))?;
     Ok(cli)
 }
 
-/// Says what is wrong with the command line, or what `--help` asked for.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Prints an error in the command line. clap reports the text of `--help` as an error too.
+fn print_usage_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         error.print().ok();
         return ExitCode::SUCCESS;
     }
-    // There is no parsed command line to ask.
+    // The command line could not be parsed, so look for the flag in the raw arguments.
     if std::env::args_os().any(|argument| argument == "--json") {
         let text = error.to_string();
         let text = text.trim();
@@ -211,34 +206,35 @@ fn refuse(error: &clap::Error) -> ExitCode {
 mod tests {
     use super::*;
 
-    fn help(of: &[&str]) -> String {
-        let line = ["cli"].iter().chain(of).chain(&["--help"]);
+    fn help(subcommand: &[&str]) -> String {
+        let line = ["cli"].iter().chain(subcommand).chain(&["--help"]);
         Cli::try_parse_from(line).unwrap_err().to_string()
     }
 
-    fn refusal(line: &[&str]) -> String {
+    fn usage_error(line: &[&str]) -> String {
         let error = Cli::try_parse_from(["cli"].iter().chain(line)).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         error.to_string()
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition_of_all_commands() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn help_names_the_environment_at_every_level() {
-        for of in [&[][..], &["teams", "set"], &["keys", "create"]] {
-            assert!(help(of).contains("KEYS_TABLE"), "{of:?}");
-            assert!(help(of).contains("[env: STACK="), "{of:?}");
+    fn help_of_every_command_names_the_environment_variables() {
+        for subcommand in [&[][..], &["teams", "set"], &["keys", "create"]] {
+            let help = help(subcommand);
+            assert!(help.contains("KEYS_TABLE"), "{subcommand:?}");
+            assert!(help.contains("[env: STACK="), "{subcommand:?}");
         }
         assert!(help(&[]).contains("AWS_PROFILE"));
         assert!(help(&[]).contains("set -a; . .local/env"));
     }
 
     #[test]
-    fn help_says_what_a_permission_permits() {
+    fn help_explains_each_permission() {
         let help = help(&["keys", "create"]);
         for permission in ["full", "read", "mint"] {
             assert!(help.contains(&format!("- {permission}:")), "{help}");
@@ -246,15 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn usage_can_be_copied() {
-        assert!(refusal(&["keys", "list"]).contains("Usage: cargo run -p cli -- keys list --team"));
+    fn usage_line_can_be_copied_into_a_shell() {
+        let error = usage_error(&["keys", "list"]);
+        assert!(error.contains("Usage: cargo run -p cli -- keys list --team"));
     }
 
     #[test]
     fn rates_out_of_range_are_refused() {
         for rate in ["0", "100001", "-1", "1.5", "many"] {
             let line = ["teams", "set", "acme", &format!("--rate={rate}")];
-            assert!(refusal(&line).contains("--rate"), "{rate}");
+            assert!(usage_error(&line).contains("--rate"), "{rate}");
         }
         for rate in ["1", "100000"] {
             assert!(Cli::try_parse_from(["cli", "teams", "set", "acme", "--rate", rate]).is_ok());
@@ -262,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_name_is_checked_before_anything_is_called() {
-        assert!(refusal(&["teams", "create", "Acme"]).contains("1 to 32 of a-z, 0-9 and -"));
+    fn malformed_team_name_is_refused_while_parsing() {
+        assert!(usage_error(&["teams", "create", "Acme"]).contains("1 to 32 of a-z, 0-9 and -"));
     }
 }

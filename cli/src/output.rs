@@ -1,11 +1,11 @@
-//! Where words go: what was asked for to stdout, everything else to stderr.
+//! Writes answers to stdout, and notes and errors to stderr.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
 
-/// For people, or for scripts.
+/// Prints as text for people, or as JSON for scripts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -16,12 +16,11 @@ impl Output {
         Self { json }
     }
 
-    /// Whether a person reads it.
-    pub(crate) fn is_for_people(self) -> bool {
-        !self.json
+    pub(crate) fn is_json(self) -> bool {
+        self.json
     }
 
-    /// Prints the answer: `document` for scripts, `text` for people.
+    /// Prints the answer: `document` as JSON, or `text` for people.
     pub(crate) fn print(self, document: &impl Serialize, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         if self.json {
@@ -33,14 +32,14 @@ impl Output {
         stdout.flush()
     }
 
-    /// Tells a person what the answer does not.
+    /// Prints a note to stderr. Prints nothing in JSON mode: a script reads the document only.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
             to_stderr(text);
         }
     }
 
-    /// Tells why there is no answer.
+    /// Prints an error to stderr.
     pub(crate) fn error(self, text: &str) {
         if self.json {
             to_stderr(&json!({ "error": text }).to_string());
@@ -50,17 +49,17 @@ impl Output {
     }
 }
 
-/// There is nowhere left to say that stderr is closed.
+/// Ignores a closed stderr: there is no other place to report the failure.
 fn to_stderr(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 
-/// Columns under their names; nothing at all where there are no rows.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
+/// Formats rows as aligned columns under their headings. Returns an empty text if there are no rows.
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut lines = vec![head.map(str::to_owned)];
+    let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows);
     let mut widths = [0; N];
     for line in &lines {

@@ -1,7 +1,8 @@
-//! `rewrap`: has the current KMS key wrap the data keys that another one wrapped.
+//! `rewrap`: wraps the data keys with the current KMS key, instead of the KMS key that wrapped them before.
 //!
-//! KMS moves each by `ReEncrypt`: no key leaves it, and whoever runs this can open nothing. A row is written only if
-//! its key is still the one that was moved, so refreshes and changes go on meanwhile, and what they write stands.
+//! KMS moves each data key by `ReEncrypt`, so no plaintext key leaves KMS and the operator cannot open any row. The
+//! command writes a row only if its data key has not changed since the read. Refreshes and updates can therefore go on,
+//! and a rewrap never overwrites them.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -10,115 +11,112 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use shared::envelope::{self, Binding, Envelope};
-use shared::stores::{WrappedKeys, WrappedRow};
+use shared::stores::{WrappedDataKeys, WrappedRow};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::error::Error;
 use crate::output::Output;
 
-/// How many rows are under way at once.
-const AT_ONCE: usize = 32;
-/// How often the table is gone through: each time finds what was written meanwhile.
-const PASSES: usize = 5;
+/// How many rows are moved at the same time.
+const CONCURRENT_ROWS: usize = 32;
+/// How often the command reads the table, at most. A later pass finds rows that changed during an earlier one.
+const MAX_PASSES: usize = 5;
 
-/// Have the current KMS key wrap what another one wrapped, while traffic runs
+/// Wrap all data keys with the current KMS key, while traffic runs
 ///
-/// First deploy with the new key (parameters `EnvelopeKeyArn`, `PreviousEnvelopeKeyArn`), so that nothing new is wrapped by the old one. Stopped
-/// at any moment, run it again: it goes on where it stopped. It is done when it says that 0 rows are left.
+/// First deploy with the new key (parameters `EnvelopeKeyArn` and `PreviousEnvelopeKeyArn`), so that the old key wraps
+/// nothing new. You can stop this command at any time: run it again, and it continues. It is complete when it reports
+/// 0 rows on the old key.
 #[derive(Debug, Args)]
 pub(crate) struct Rewrap {
-    /// Rows a second, at most. All of an account's calls to KMS share one quota
+    /// How many rows a second to move, at most. All calls of an AWS account to KMS share one quota
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     rate: u32,
-    /// Count the rows, and move none
+    /// Count the rows without moving any
     #[arg(long)]
     dry_run: bool,
 }
 
-/// What was done.
+/// The result, in the output.
 #[derive(Serialize)]
-struct Shown {
-    /// The ARN of the key that wraps now.
+struct RewrapView {
+    /// The ARN of the current key.
     key: String,
-    /// Rows that another key wrapped, when it began.
+    /// Rows that another key wrapped at the start.
     rows: u64,
-    /// Rows that were moved.
+    /// Rows that this command moved.
     moved: u64,
-    /// Rows that somebody else wrote first.
+    /// Rows that a request wrote before this command could.
     overtaken: u64,
-    /// Rows that another key wraps, now.
+    /// Rows that another key wraps at the end.
     left: u64,
     seconds: f64,
 }
 
-/// What became of a row.
-enum Outcome {
+/// The result for one row.
+enum RowOutcome {
     Moved,
-    /// Somebody else wrote it first.
+    /// A request wrote the row first.
     Overtaken,
-    /// KMS will not unwrap its key for this row.
-    Immovable,
+    /// KMS refuses to unwrap the row's data key.
+    Corrupt,
 }
 
 #[derive(Default)]
-struct Tally {
+struct Counts {
     moved: u64,
     overtaken: u64,
-    immovable: Vec<String>,
+    /// Ids of corrupt rows.
+    corrupt: Vec<String>,
+    /// Rows that another key still wraps.
+    left: u64,
 }
 
 pub(crate) async fn run(
     command: Rewrap,
-    keys: &WrappedKeys,
+    keys: &WrappedDataKeys,
     envelope: &Envelope,
     output: Output,
 ) -> Result<(), Error> {
-    let began = Instant::now();
+    let start = Instant::now();
     let key = envelope.describe().await?;
     if key.state != "Enabled" {
         let (arn, state) = (key.arn, key.state);
         return Err(Error::KeyUnusable { arn, state });
     }
-    let rows = keys.count_elsewhere(&key.arn).await?;
-    let (mut tally, mut left) = (Tally::default(), rows);
-    if !command.dry_run {
-        let bar = progress(rows, output);
-        let mut beat = tokio::time::interval(Duration::from_secs(1) / command.rate);
-        // What a slow page held up is not made up for.
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for _ in 0..PASSES {
-            if left == 0 {
-                break;
-            }
-            let passed = pass(keys, envelope, &key.arn, &mut beat, &bar).await;
-            let passed = passed.map_err(|why| Error::RewrapStopped { why: Box::new(why) })?;
-            left = keys.count_elsewhere(&key.arn).await?;
-            bar.set_length(bar.position() + left);
-            tally.moved += passed.moved;
-            tally.overtaken += passed.overtaken;
-            tally.immovable = passed.immovable;
+    let rows = keys.count_rows_under_other_keys(&key.arn).await?;
+    let counts = if command.dry_run {
+        let left = rows;
+        Counts {
+            left,
+            ..Counts::default()
         }
+    } else {
+        let bar = progress_bar(rows, output);
+        let counts = move_all(keys, envelope, &key.arn, rows, command.rate, &bar).await?;
         bar.finish_and_clear();
-    }
+        counts
+    };
 
-    let shown = Shown {
+    let left = counts.left;
+    let view = RewrapView {
         key: key.arn,
         rows,
-        moved: tally.moved,
-        overtaken: tally.overtaken,
+        moved: counts.moved,
+        overtaken: counts.overtaken,
         left,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: start.elapsed().as_secs_f64(),
     };
-    output.print(&shown, &shown.text(command.dry_run))?;
-    match tally.immovable {
+    output.print(&view, &view.text(command.dry_run))?;
+    match counts.corrupt {
         _ if left == 0 || command.dry_run => Ok(()),
-        broken if broken.is_empty() => Err(Error::StillSealing { left }),
-        broken => Err(Error::Immovable { left, broken }),
+        rows if rows.is_empty() => Err(Error::OldKeyInUse { left }),
+        rows => Err(Error::CorruptRows { left, rows }),
     }
 }
 
-impl Shown {
+impl RewrapView {
     fn text(&self, dry_run: bool) -> String {
         let (key, rows, left) = (&self.key, self.rows, self.left);
         if dry_run {
@@ -126,27 +124,60 @@ impl Shown {
         }
         let (moved, seconds) = (self.moved, self.seconds);
         format!(
-            "moved {moved} rows to {key} in {seconds:.1} s, {} written by others meanwhile: {left} rows on the old key",
+            "moved {moved} rows to {key} in {seconds:.1} s; {} rows were changed by requests in the meantime; {left} rows on the old key",
             self.overtaken
         )
     }
 }
 
-/// Goes through the table once.
-async fn pass(
-    keys: &WrappedKeys,
+/// Repeats passes over the table until no row is left or `MAX_PASSES` is reached.
+async fn move_all(
+    keys: &WrappedDataKeys,
     envelope: &Envelope,
     kid: &str,
-    beat: &mut Interval,
+    rows: u64,
+    rate: u32,
     bar: &ProgressBar,
-) -> Result<Tally, Error> {
-    let mut tally = Tally::default();
-    let mut note = |done: Result<Result<(String, Outcome), Error>, JoinError>| {
+) -> Result<Counts, Error> {
+    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
+    // After a slow page, do not exceed the rate to catch up.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut total = Counts {
+        left: rows,
+        ..Counts::default()
+    };
+    for _ in 0..MAX_PASSES {
+        if total.left == 0 {
+            break;
+        }
+        let passed = pass(keys, envelope, kid, &mut interval, bar).await;
+        let counts = passed.map_err(|cause| Error::RewrapStopped {
+            cause: Box::new(cause),
+        })?;
+        total.left = keys.count_rows_under_other_keys(kid).await?;
+        bar.set_length(bar.position() + total.left);
+        total.moved += counts.moved;
+        total.overtaken += counts.overtaken;
+        total.corrupt = counts.corrupt;
+    }
+    Ok(total)
+}
+
+/// Reads the table once and moves each row that another key wraps.
+async fn pass(
+    keys: &WrappedDataKeys,
+    envelope: &Envelope,
+    kid: &str,
+    interval: &mut Interval,
+    bar: &ProgressBar,
+) -> Result<Counts, Error> {
+    let mut counts = Counts::default();
+    let mut count = |done: Result<Result<(String, RowOutcome), Error>, JoinError>| {
         let (id, outcome) = done.map_err(std::io::Error::from)??;
         match outcome {
-            Outcome::Moved => tally.moved += 1,
-            Outcome::Overtaken => tally.overtaken += 1,
-            Outcome::Immovable => tally.immovable.push(id),
+            RowOutcome::Moved => counts.moved += 1,
+            RowOutcome::Overtaken => counts.overtaken += 1,
+            RowOutcome::Corrupt => counts.corrupt.push(id),
         }
         bar.inc(1);
         Ok::<_, Error>(())
@@ -154,14 +185,14 @@ async fn pass(
     let mut moving = JoinSet::new();
     let mut after = None;
     loop {
-        let page = keys.elsewhere(kid, after.as_deref()).await?;
+        let page = keys.rows_under_other_keys(kid, after.as_deref()).await?;
         for row in page.rows {
-            if moving.len() >= AT_ONCE
+            if moving.len() >= CONCURRENT_ROWS
                 && let Some(done) = moving.join_next().await
             {
-                note(done)?;
+                count(done)?;
             }
-            beat.tick().await;
+            interval.tick().await;
             moving.spawn(move_row(keys.clone(), envelope.clone(), row));
         }
         after = page.next;
@@ -170,49 +201,48 @@ async fn pass(
         }
     }
     while let Some(done) = moving.join_next().await {
-        note(done)?;
+        count(done)?;
     }
-    Ok(tally)
+    Ok(counts)
 }
 
 async fn move_row(
-    keys: WrappedKeys,
+    keys: WrappedDataKeys,
     envelope: Envelope,
     row: WrappedRow,
-) -> Result<(String, Outcome), Error> {
+) -> Result<(String, RowOutcome), Error> {
     let Ok(secret) = row.secret_id.parse() else {
-        return Ok((row.secret_id, Outcome::Immovable));
+        return Ok((row.secret_id, RowOutcome::Corrupt));
     };
     let binding = Binding {
         team: row.team,
         secret,
     };
-    let mut outcome = Outcome::Moved;
+    let mut outcome = RowOutcome::Moved;
     for (slot, old) in row.keys {
         let new = match envelope.rewrap(&binding, &old).await {
             Ok(new) => new,
-            Err(envelope::Error::Misplaced) => {
-                outcome = Outcome::Immovable;
+            Err(envelope::Error::WrongRow) => {
+                outcome = RowOutcome::Corrupt;
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
         if !keys.replace(&row.secret_id, slot, &old, new).await? {
-            outcome = Outcome::Overtaken;
+            outcome = RowOutcome::Overtaken;
         }
     }
     Ok((row.secret_id, outcome))
 }
 
-/// A bar for people, on stderr.
-fn progress(rows: u64, output: Output) -> ProgressBar {
-    let target = if output.is_for_people() && std::io::stderr().is_terminal() {
+/// A progress bar on stderr; hidden from scripts.
+fn progress_bar(rows: u64, output: Output) -> ProgressBar {
+    let target = if !output.is_json() && std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {per_sec}, {eta} to go");
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {per_sec}, {eta} left");
     ProgressBar::with_draw_target(Some(rows), target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -5,7 +5,7 @@ use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
 use shared::connect::ReturnOrigin;
 use shared::credential::TeamId;
-use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Operator, Settings, Team};
+use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Team, TeamAdmin, TeamSettingsChange};
 use shared::timestamp::Timestamp;
 
 use crate::PROGRAM;
@@ -14,39 +14,39 @@ use crate::output::{self, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create a team; it owns credentials and API keys
+    /// Create a team. A team owns credentials and API keys
     Create {
         /// The team's name: 1 to 32 of a-z, 0-9 and -
         team: TeamId,
-        /// Mutating calls that the team may make in a second: 1 to 100000
+        /// How many mutating calls a second the team may make: 1 to 100000
         #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = rate())]
         rate: u32,
-        /// Tokens that the team may mint in a second: 1 to 100000
+        /// How many tokens a second the team may mint: 1 to 100000
         #[arg(long, value_name = "N", default_value_t = DEFAULT_MINT_RATE, value_parser = rate())]
         mint_rate: u32,
     },
     /// List all teams
     List,
-    /// Set a team's rates, what becomes of its grants, and where its users may be sent back to
-    #[command(group = ArgGroup::new("rates").required(true).multiple(true))]
+    /// Change a team's settings: its rates, the revocation of grants, and its return origins
+    #[command(group = ArgGroup::new("settings").required(true).multiple(true))]
     Set {
         /// The team's name
         team: TeamId,
-        /// Mutating calls that the team may make in a second: 1 to 100000
-        #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
+        /// How many mutating calls a second the team may make: 1 to 100000
+        #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
         rate: Option<u32>,
-        /// Tokens that the team may mint in a second: 1 to 100000
-        #[arg(long, value_name = "N", value_parser = rate(), group = "rates")]
+        /// How many tokens a second the team may mint: 1 to 100000
+        #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
         mint_rate: Option<u32>,
-        /// Whether a grant is revoked at Zoom when the last credential that had it is deleted
-        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "rates")]
+        /// Whether to revoke a grant at Zoom when its last credential is deleted
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
         revoke_on_delete: Option<bool>,
-        /// Where users may be sent back to after they connected: scheme, host and port of a site, and no more. Give it
-        /// once for each; they replace those of before
-        #[arg(long, value_name = "ORIGIN", group = "rates")]
+        /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the
+        /// option for several sites. The sites replace all earlier ones
+        #[arg(long, value_name = "ORIGIN", group = "settings")]
         return_origin: Vec<ReturnOrigin>,
-        /// Users may not be sent back anywhere
-        #[arg(long, group = "rates", conflicts_with = "return_origin")]
+        /// Remove all return origins: the vault sends users to no other site
+        #[arg(long, group = "settings", conflicts_with = "return_origin")]
         no_return_origins: bool,
     },
 }
@@ -55,9 +55,9 @@ fn rate() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=100_000)
 }
 
-/// A team as it is shown.
+/// A team in the output.
 #[derive(Serialize)]
-struct Shown {
+struct TeamView {
     team: TeamId,
     rate: u32,
     mint_rate: u32,
@@ -66,7 +66,7 @@ struct Shown {
     created_at: Timestamp,
 }
 
-impl From<Team> for Shown {
+impl From<Team> for TeamView {
     fn from(team: Team) -> Self {
         Self {
             team: team.team_id,
@@ -81,7 +81,7 @@ impl From<Team> for Shown {
 
 pub(crate) async fn run(
     command: Command,
-    operator: &Operator,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     match command {
@@ -99,12 +99,12 @@ pub(crate) async fn run(
             return_origin,
             no_return_origins,
         } => {
-            let origins = no_return_origins || !return_origin.is_empty();
-            let settings = Settings {
+            let sets_origins = no_return_origins || !return_origin.is_empty();
+            let settings = TeamSettingsChange {
                 rate,
                 mint_rate,
                 revoke_on_delete,
-                return_origins: origins.then_some(return_origin),
+                return_origins: sets_origins.then_some(return_origin),
             };
             set(team, settings, operator, output).await
         }
@@ -115,11 +115,11 @@ async fn create(
     team: TeamId,
     rate: u32,
     mint_rate: u32,
-    operator: &Operator,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     let created = operator.create_team(&team, rate, mint_rate).await;
-    let created = Shown::from(created.map_err(|error| {
+    let created = TeamView::from(created.map_err(|error| {
         if matches!(error, stores::Error::Conflict) {
             Error::TeamExists(team.clone())
         } else {
@@ -129,19 +129,19 @@ async fn create(
 
     output.print(&created, &rows([&created]))?;
     output.note(&format!(
-        "created; `{PROGRAM} keys create --team {team} --permission full` makes its first key"
+        "created; to make its first key, use `{PROGRAM} keys create --team {team} --permission full`"
     ));
     Ok(())
 }
 
-async fn list(operator: &Operator, output: Output) -> Result<(), Error> {
+async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
     let teams = operator.teams().await?;
-    let teams: Vec<Shown> = teams.into_iter().map(Shown::from).collect();
+    let teams: Vec<TeamView> = teams.into_iter().map(TeamView::from).collect();
 
     output.print(&teams, &rows(&teams))?;
     if teams.is_empty() {
         output.note(&format!(
-            "no teams yet; `{PROGRAM} teams create TEAM` creates one"
+            "no teams yet; to create one, use `{PROGRAM} teams create TEAM`"
         ));
     }
     Ok(())
@@ -149,27 +149,26 @@ async fn list(operator: &Operator, output: Output) -> Result<(), Error> {
 
 async fn set(
     team: TeamId,
-    settings: Settings,
-    operator: &Operator,
+    settings: TeamSettingsChange,
+    operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
     let set = operator.set(&team, settings).await;
-    let set = Shown::from(set.map_err(|error| Error::absent(error, Error::NoTeam(team)))?);
+    let set = TeamView::from(set.map_err(|error| Error::not_found_as(error, Error::NoTeam(team)))?);
 
     output.print(&set, &rows([&set]))?;
     Ok(())
 }
 
-fn rows<'a>(teams: impl IntoIterator<Item = &'a Shown>) -> String {
-    let rows = teams.into_iter().map(|shown| {
+fn rows<'a>(teams: impl IntoIterator<Item = &'a TeamView>) -> String {
+    let rows = teams.into_iter().map(|team| {
         [
-            shown.team.to_string(),
-            shown.rate.to_string(),
-            shown.mint_rate.to_string(),
-            if shown.revoke_on_delete { "on" } else { "off" }.to_owned(),
-            shown.created_at.to_string(),
-            shown
-                .return_origins
+            team.team.to_string(),
+            team.rate.to_string(),
+            team.mint_rate.to_string(),
+            if team.revoke_on_delete { "on" } else { "off" }.to_owned(),
+            team.created_at.to_string(),
+            team.return_origins
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()

@@ -10,7 +10,9 @@ pub mod token_urls;
 pub mod tokens;
 pub mod zoom_apps;
 
+pub mod endpoints;
 pub mod http;
 pub mod metrics;
 pub mod openapi;
+pub mod powers;
 pub mod runtime;

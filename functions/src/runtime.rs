@@ -1,5 +1,5 @@
-//! What stands between API Gateway and a handler, in a Lambda as on a laptop: the answer's headers, the
-//! one log line, and the panic that becomes a 500.
+//! Runs a handler between API Gateway's event and its answer: adds the answer's headers, writes one log line a request,
+//! and turns a panic into a 500. The Lambdas and the local gateway share this code.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,39 +21,42 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::endpoints::{Endpoint, Function};
 use crate::http::error::{ApiError, ServiceFailure};
 use crate::http::pages;
 use crate::http::reply::{self, Reply};
 use crate::http::request::{Event, Reader, Request};
 use crate::metrics::EmbeddedMetrics;
+use crate::powers::ProcessEnvironment;
 
-/// How long a Lambda may open connections before it asks for its first event.
+/// How long a Lambda may take to open connections before it asks for its first event.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Runs a Lambda until its sandbox ends. `route` is what the log line calls it.
+/// Starts the log, and builds a function's powers from the process's environment.
+pub fn start<F: Function>() -> Result<F, config::Error> {
+    init_logging();
+    F::new(&ProcessEnvironment::new()?)
+}
+
+/// Runs the Lambda of an endpoint until its sandbox ends. This is all of its `main`.
 ///
-/// `warm` comes first: it opens the connections that requests will use, while Lambda lends a whole CPU. What
-/// fails of it or takes too long is left to the requests.
-pub async fn run<F>(
-    route: &'static str,
-    warm: impl Future,
-    handler: impl Fn(Request) -> F,
-) -> Result<(), lambda_http::Error>
-where
-    F: Future<Output = Reply> + Send,
-{
-    // tests/measure/startup.py weighs what lies between these two lines apart.
+/// The connections that requests will use are opened first, while Lambda lends a whole CPU. Requests open the
+/// connections that fail or take too long.
+pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
+    let endpoint = &start::<E>()?;
+    // tests/measure/startup.py measures the time between these two lines separately.
     tracing::debug!("opening connections");
-    tokio::time::timeout(WARM_UP, warm).await.ok();
+    tokio::time::timeout(WARM_UP, endpoint.warm()).await.ok();
     tracing::debug!("opened connections");
+    let handler = |request: Request| async move { endpoint.handle(&request).await };
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
-        Ok::<_, Infallible>(invoke(route, event, &handler).await)
+        Ok::<_, Infallible>(invoke(E::ROUTE, event, handler).await)
     }))
     .await
 }
 
-/// Runs a Lambda that a schedule invokes, until its sandbox ends. The handler is given the deadline and the id of each
-/// invocation; what it answers is seen by whoever invokes the function by hand. `warm` is as in [`run`].
+/// Runs a Lambda that a schedule invokes, until its sandbox ends. The handler gets the deadline and the id of each
+/// invocation. A person who invokes the function by hand sees its answer. `warm` opens connections, as in [`run`].
 pub async fn run_scheduled<F, T, E>(
     warm: impl Future,
     handler: impl Fn(Timestamp, String) -> F,
@@ -72,8 +75,8 @@ where
     .await
 }
 
-/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler is given each batch, and the deadline and
-/// the id of the invocation; what it answers says where the next begins. `warm` is as in [`run`].
+/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler gets each batch, and the deadline and the id
+/// of the invocation. Its answer tells Lambda from which record to repeat. `warm` opens connections, as in [`run`].
 pub async fn run_stream<F, B, T>(
     warm: impl Future,
     handler: impl Fn(B, Timestamp, String) -> F,
@@ -94,12 +97,12 @@ where
     .await
 }
 
-/// When an invocation is stopped.
+/// When Lambda stops an invocation.
 fn deadline(context: &Context) -> Timestamp {
     Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX))
 }
 
-/// Handles one event: API Gateway's event in, its answer out, never an error.
+/// Handles one event of API Gateway. A failure is an answer too.
 pub async fn invoke<F>(
     route: &'static str,
     event: LambdaEvent<Event>,
@@ -155,7 +158,7 @@ where
     proxied(response)
 }
 
-/// An answer as API Gateway takes it.
+/// An answer in API Gateway's format.
 fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
     let (parts, body) = response.into_parts();
     let mut answer = ApiGatewayProxyResponse::default();
@@ -165,7 +168,7 @@ fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
     answer
 }
 
-/// What is said of every request, once. Its numbers are metrics: see [`mod@crate::metrics`].
+/// The log line of a request. Its numbers are metrics: see [`mod@crate::metrics`].
 struct Line<'a> {
     request_id: &'a str,
     route: &'static str,
@@ -181,7 +184,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// At info, and where the fault is not the caller's at error; with the code and the cause of a failure.
+    /// Logs at the level info, or error where the failure is not the caller's. `code` and `cause` are those of a failure.
     fn log(&self, code: Option<&str>, cause: Option<&str>) {
         let counted = |outcome| (self.outcome == Some(outcome)).then_some(1);
         macro_rules! line {
@@ -222,7 +225,7 @@ impl Line<'_> {
     }
 }
 
-/// Says of a panic where it was, and not what: its words may quote what the code held.
+/// Logs where a panic was, and not its message: the message may quote a secret.
 pub fn hush_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
@@ -230,11 +233,11 @@ pub fn hush_panics() {
     }));
 }
 
-/// Logs on standard output: as JSON lines with the metrics of `AWS_LAMBDA_FUNCTION_NAME` in them, or as text where
-/// `AWS_LAMBDA_LOG_FORMAT` is `Text`; from `AWS_LAMBDA_LOG_LEVEL` (default `INFO`) up.
+/// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain the
+/// metrics of `AWS_LAMBDA_FUNCTION_NAME`. Where `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
 ///
-/// Libraries are heard at `INFO` at the most, whatever the level: below that, Lambda's own runtime logs events
-/// whole, API key, client secret and code included.
+/// Libraries log at `INFO` or above only. Below `INFO`, Lambda's own runtime logs whole events, with API keys, client
+/// secrets and codes.
 pub fn init_logging() {
     hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
@@ -245,7 +248,7 @@ pub fn init_logging() {
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false);
-    // Fails only where a subscriber is installed already, which then is the one to use.
+    // Fails only where a subscriber is installed already. Then that subscriber is used.
     if config::optional("AWS_LAMBDA_LOG_FORMAT")
         .is_some_and(|format| format.eq_ignore_ascii_case("text"))
     {

@@ -19,7 +19,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use local::stack::{Elsewhere, Options, Stack};
+use local::stack::{ExternalEndpoints, Options, Stack};
 use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
@@ -168,7 +168,7 @@ impl World {
             data_dir: data.path().to_owned(),
             port: 0,
             zoom_port: 0,
-            elsewhere: Elsewhere::default(),
+            external: ExternalEndpoints::default(),
             envelope_key: None,
         });
         let stack = stack.await.unwrap();

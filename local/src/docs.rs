@@ -1,4 +1,4 @@
-//! The OpenAPI document, and a reference page that needs no network: Swagger UI, from the binary.
+//! The OpenAPI document and its reference page. The binary contains Swagger UI, so the page needs no network.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use utoipa_swagger_ui::{Config, serve};
 
-const DOCUMENT: &str = "/v2/openapi.json";
+const DOCUMENT_PATH: &str = "/v2/openapi.json";
 
-/// `/v2/openapi.json`, and the page at `/docs`.
+/// Serves `/v2/openapi.json`, and the reference page at `/docs`.
 pub fn router() -> Router {
-    let config = Config::from(DOCUMENT)
+    let config = Config::from(DOCUMENT_PATH)
         .try_it_out_enabled(true)
         .doc_expansion("list");
     Router::new()
-        .route(DOCUMENT, get(document))
+        .route(DOCUMENT_PATH, get(document))
         .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(|State(config)| async { file("", config) }))
@@ -28,7 +28,7 @@ pub fn router() -> Router {
         .with_state(Arc::new(config))
 }
 
-/// As it is committed at `docs/openapi.json`, byte for byte.
+/// The same bytes as the file `docs/openapi.json`.
 async fn document() -> Result<impl IntoResponse, StatusCode> {
     let json = functions::openapi::document().to_pretty_json();
     let json = json.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
@@ -44,7 +44,7 @@ fn file(path: &str, config: Arc<Config<'static>>) -> Response {
             .into_response(),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
-            tracing::error!(error, "the reference page cannot be served");
+            tracing::error!(error, "cannot serve the reference page");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

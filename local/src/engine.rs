@@ -1,4 +1,4 @@
-//! The DynamoDB-compatible engine: dynoxide, in this process, over HTTP.
+//! The DynamoDB-compatible engine: dynoxide, in this process, served over HTTP.
 
 use std::fmt;
 use std::future::Future;
@@ -12,24 +12,26 @@ use dynoxide::streams::{shard_id, stream_arn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// How often rows past their TTL are swept. AWS promises a few days; people watching do not wait so long.
-const SWEEP: Duration = Duration::from_mins(1);
+/// How often the engine deletes rows past their TTL. AWS takes up to a few days; a developer wants to see it happen.
+const TTL_SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// The largest batch of stream records.
+const MAX_BATCH_RECORDS: usize = 100;
 
 /// Why the engine could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be opened, or is none of the engine's.
+    /// The file cannot be opened, or is not a database of this engine.
     #[error("cannot open the database: {0}")]
     Open(String),
-    /// The server ended.
-    #[error("the database server ended: {0}")]
+    /// The HTTP server stopped.
+    #[error("the database server stopped: {0}")]
     Serve(String),
     /// The table has no stream, or the engine cannot read it.
     #[error("cannot read the stream: {0}")]
     Stream(String),
 }
 
-/// Opens the engine: in a file, or in memory.
+/// Opens a database in this file, or in memory.
 pub fn open(file: Option<&Path>) -> Result<Database, Error> {
     let database = match file {
         Some(file) => Database::new(&file.to_string_lossy()),
@@ -38,78 +40,84 @@ pub fn open(file: Option<&Path>) -> Result<Database, Error> {
     database.map_err(|error| Error::Open(error.to_string()))
 }
 
-/// Serves the engine until `shutdown`, and sweeps what is past its TTL meanwhile.
+/// Serves the database until `shutdown`, and deletes rows past their TTL.
 pub async fn serve(
     listener: TcpListener,
     database: Database,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let swept = database.clone();
-    let sweeper = tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(SWEEP);
-        loop {
-            ticks.tick().await;
-            let swept = swept.clone();
-            let done = tokio::task::spawn_blocking(move || swept.sweep_ttl()).await;
-            if let Ok(Err(error)) = done {
-                tracing::warn!(%error, "rows past their TTL were not swept");
-            }
-        }
-    });
+    let sweeper = tokio::spawn(sweep_expired(database.clone()));
     let served = dynoxide::server::serve_with_shutdown(listener, database, shutdown).await;
     sweeper.abort();
     served.map_err(Error::Serve)
 }
 
-/// The stream of a table, from its beginning.
+async fn sweep_expired(database: Database) {
+    let mut ticks = tokio::time::interval(TTL_SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let database = database.clone();
+        let swept = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+        if let Ok(Err(error)) = swept {
+            tracing::warn!(%error, "cannot delete the rows past their TTL");
+        }
+    }
+}
+
+/// Reads the stream of a table, from its beginning.
 pub struct Stream {
     database: Database,
-    at: String,
-    next: Option<String>,
+    /// The iterator of the current batch.
+    iterator: String,
+    /// The iterator after the current batch.
+    next_iterator: Option<String>,
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Stream");
-        shown.field("at", &self.at).finish_non_exhaustive()
+        let mut debug = f.debug_struct("Stream");
+        debug
+            .field("iterator", &self.iterator)
+            .finish_non_exhaustive()
     }
 }
 
 impl Stream {
-    /// Of a table that was made with one.
+    /// Opens the stream of a table. Fails if the table was created without a stream.
     pub fn open(database: Database, table: &str) -> Result<Self, Error> {
-        let begin = GetShardIteratorRequest {
-            // The engine tells streams apart by their tables, and not by their labels.
+        let request = GetShardIteratorRequest {
+            // The engine identifies a stream by its table, and ignores the label in the ARN.
             stream_arn: stream_arn(table, ""),
             shard_id: shard_id(table),
             shard_iterator_type: "TRIM_HORIZON".to_owned(),
             sequence_number: None,
         };
-        let made = database.get_shard_iterator(begin);
-        let at = made.map_err(unreadable)?.shard_iterator;
+        let answer = database.get_shard_iterator(request);
+        let iterator = answer.map_err(unreadable)?.shard_iterator;
         Ok(Self {
             database,
-            at: at.ok_or_else(|| unreadable("no iterator"))?,
-            next: None,
+            iterator: iterator.ok_or_else(|| unreadable("no iterator"))?,
+            next_iterator: None,
         })
     }
 
-    /// The records that come next, as Lambda gives them to a function, if there are any. The same again, until
-    /// [`Self::advance`].
+    /// The next records, in the form in which Lambda passes them to a function; `None` if there are none.
+    ///
+    /// Returns the same records again until [`Self::advance`] is called.
     pub fn batch(&mut self) -> Result<Option<Value>, Error> {
-        let wanted = GetRecordsRequest {
-            shard_iterator: self.at.clone(),
-            limit: Some(100),
+        let request = GetRecordsRequest {
+            shard_iterator: self.iterator.clone(),
+            limit: Some(MAX_BATCH_RECORDS),
         };
-        let found = self.database.get_records(wanted).map_err(unreadable)?;
-        self.next = found.next_shard_iterator;
-        Ok((!found.records.is_empty()).then(|| json!({ "Records": found.records })))
+        let answer = self.database.get_records(request).map_err(unreadable)?;
+        self.next_iterator = answer.next_shard_iterator;
+        Ok((!answer.records.is_empty()).then(|| json!({ "Records": answer.records })))
     }
 
-    /// Goes past the records that were read last.
+    /// Moves past the records of the last batch.
     pub fn advance(&mut self) {
-        if let Some(next) = self.next.take() {
-            self.at = next;
+        if let Some(next) = self.next_iterator.take() {
+            self.iterator = next;
         }
     }
 }

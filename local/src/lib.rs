@@ -1,7 +1,9 @@
-//! The whole system on one machine: a DynamoDB-compatible engine, a KMS emulator, a Zoom sandbox and a
-//! gateway that turns HTTP into API Gateway's events for the very handlers that run in the Lambdas.
+//! The whole system on one machine.
 //!
-//! `cargo run` starts it; the tests run in it.
+//! This crate holds a DynamoDB-compatible engine, a KMS emulator, a Zoom sandbox and a gateway. The gateway turns
+//! HTTP requests into API Gateway events, and calls the same handlers that run in the Lambda functions.
+//!
+//! `cargo run` starts all of it. The tests use the same parts.
 
 pub mod docs;
 pub mod engine;

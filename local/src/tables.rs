@@ -1,4 +1,6 @@
-//! The tables, where no template has made them.
+//! Creates the DynamoDB tables on this machine. On AWS, `template.yaml` creates the same tables.
+//!
+//! A test of the template reads the schemas below as text and compares them with `template.yaml`.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -11,7 +13,7 @@ use aws_sdk_dynamodb::types::{
 use shared::cause::chain;
 use shared::config;
 
-/// A table could not be made.
+/// A table could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot create the table {table}: {reason}")]
 pub struct Error {
@@ -19,27 +21,27 @@ pub struct Error {
     reason: String,
 }
 
-/// What the tables are called.
+/// The names of the tables.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// What may be shown of credentials.
+    /// Credentials, without their secrets.
     pub credentials: String,
-    /// What is sealed.
+    /// Sealed secrets: grants and client secrets.
     pub secrets: String,
-    /// API keys and teams.
+    /// Teams and API keys.
     pub keys: String,
-    /// Rate windows and idempotency.
+    /// Rate limits and idempotency keys.
     pub requests: String,
     /// Token URLs.
     pub token_urls: String,
-    /// Usage and history.
+    /// The history of each credential, and its use.
     pub events: String,
 }
 
 impl Names {
-    /// As the functions' environment names them, or by their own names.
+    /// Reads the names from the same environment variables as the functions. A missing variable means the default.
     pub fn from_env() -> Self {
-        let named = |variable, name| config::optional(variable).unwrap_or(name);
+        let name = |variable, default| config::optional(variable).unwrap_or(default);
         let Self {
             credentials,
             secrets,
@@ -49,12 +51,12 @@ impl Names {
             events,
         } = Self::default();
         Self {
-            credentials: named("CREDENTIALS_TABLE", credentials),
-            secrets: named("SECRETS_TABLE", secrets),
-            keys: named("KEYS_TABLE", keys),
-            requests: named("REQUESTS_TABLE", requests),
-            token_urls: named("TOKEN_URLS_TABLE", token_urls),
-            events: named("EVENTS_TABLE", events),
+            credentials: name("CREDENTIALS_TABLE", credentials),
+            secrets: name("SECRETS_TABLE", secrets),
+            keys: name("KEYS_TABLE", keys),
+            requests: name("REQUESTS_TABLE", requests),
+            token_urls: name("TOKEN_URLS_TABLE", token_urls),
+            events: name("EVENTS_TABLE", events),
         }
     }
 }
@@ -72,7 +74,8 @@ impl Default for Names {
     }
 }
 
-/// A table's keys, all of them strings.
+/// The schema of a table. All key attributes are strings.
+#[derive(Default)]
 struct Schema {
     partition: &'static str,
     sort: Option<&'static str>,
@@ -88,8 +91,20 @@ struct Index {
     projected: &'static [&'static str],
 }
 
-/// Creates the tables that are missing.
+/// Creates the missing tables.
 pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error> {
+    for (table, schema) in schemas(names) {
+        create(client, table, &schema)
+            .await
+            .map_err(|reason| Error {
+                table: table.clone(),
+                reason,
+            })?;
+    }
+    Ok(())
+}
+
+fn schemas(names: &Names) -> [(&String, Schema); 6] {
     let by_zoom_user = Index {
         name: "by-zoom-user",
         partition: "zoom_user_id",
@@ -108,145 +123,138 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
         sort: "team_id",
         projected: &["name", "created_at", "updated_at"],
     };
-    let tables = [
-        (
-            &names.credentials,
-            Schema {
-                partition: "team_id",
-                sort: Some("credential_id"),
-                ttl: Some("purge_at"),
-                indexes: vec![by_zoom_user],
-                stream: true,
-            },
-        ),
-        (
-            &names.secrets,
-            Schema {
-                partition: "secret_id",
-                sort: None,
-                ttl: Some("purge_at"),
-                indexes: vec![by_due, by_webhook_app],
-                stream: false,
-            },
-        ),
-        (
-            &names.keys,
-            Schema {
-                partition: "team_id",
-                sort: Some("record"),
-                ttl: None,
-                indexes: Vec::new(),
-                stream: false,
-            },
-        ),
-        (
-            &names.requests,
-            Schema {
-                partition: "request_id",
-                sort: None,
-                ttl: Some("expires_at"),
-                indexes: Vec::new(),
-                stream: false,
-            },
-        ),
-        (
-            &names.token_urls,
-            Schema {
-                partition: "credential_id",
-                sort: Some("url_id"),
-                ttl: Some("purge_at"),
-                indexes: Vec::new(),
-                stream: false,
-            },
-        ),
-        (
-            &names.events,
-            Schema {
-                partition: "credential_id",
-                sort: Some("event_id"),
-                ttl: Some("purge_at"),
-                indexes: Vec::new(),
-                stream: false,
-            },
-        ),
-    ];
-    for (table, schema) in tables {
-        create(client, table, &schema)
-            .await
-            .map_err(|reason| Error {
-                table: table.clone(),
-                reason,
-            })?;
-    }
-    Ok(())
+    let credentials = (
+        &names.credentials,
+        Schema {
+            partition: "team_id",
+            sort: Some("credential_id"),
+            ttl: Some("purge_at"),
+            indexes: vec![by_zoom_user],
+            stream: true,
+        },
+    );
+    let secrets = (
+        &names.secrets,
+        Schema {
+            partition: "secret_id",
+            ttl: Some("purge_at"),
+            indexes: vec![by_due, by_webhook_app],
+            ..Schema::default()
+        },
+    );
+    let keys = (
+        &names.keys,
+        Schema {
+            partition: "team_id",
+            sort: Some("record"),
+            ..Schema::default()
+        },
+    );
+    let requests = (
+        &names.requests,
+        Schema {
+            partition: "request_id",
+            ttl: Some("expires_at"),
+            ..Schema::default()
+        },
+    );
+    let token_urls = (
+        &names.token_urls,
+        Schema {
+            partition: "credential_id",
+            sort: Some("url_id"),
+            ttl: Some("purge_at"),
+            ..Schema::default()
+        },
+    );
+    let events = (
+        &names.events,
+        Schema {
+            partition: "credential_id",
+            sort: Some("event_id"),
+            ttl: Some("purge_at"),
+            ..Schema::default()
+        },
+    );
+    [credentials, secrets, keys, requests, token_urls, events]
 }
 
+/// Creates a table, unless it exists already.
 async fn create(client: &Client, table: &str, schema: &Schema) -> Result<(), String> {
     let mut request = client
         .create_table()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
-        .set_key_schema(Some(key_schema(schema.partition, schema.sort)?));
-    let mut attributes = vec![schema.partition];
-    attributes.extend(schema.sort);
-    let indexes = &schema.indexes;
-    attributes.extend(
-        indexes
-            .iter()
-            .flat_map(|index| [index.partition, index.sort]),
-    );
-    attributes.sort_unstable();
-    attributes.dedup();
-    for attribute in attributes {
-        let definition = AttributeDefinition::builder()
-            .attribute_name(attribute)
-            .attribute_type(ScalarAttributeType::S)
-            .build();
-        request = request.attribute_definitions(definition.map_err(said)?);
-    }
-    for index in indexes {
-        let projection = Projection::builder()
-            .projection_type(ProjectionType::Include)
-            .set_non_key_attributes(Some(
-                index.projected.iter().map(ToString::to_string).collect(),
-            ))
-            .build();
-        let index = GlobalSecondaryIndex::builder()
-            .index_name(index.name)
-            .set_key_schema(Some(key_schema(index.partition, Some(index.sort))?))
-            .projection(projection)
-            .build();
-        request = request.global_secondary_indexes(index.map_err(said)?);
+        .set_key_schema(Some(key_schema(schema.partition, schema.sort)?))
+        .set_attribute_definitions(Some(attribute_definitions(schema)?));
+    for index in &schema.indexes {
+        request = request.global_secondary_indexes(secondary_index(index)?);
     }
     if schema.stream {
         let stream = StreamSpecification::builder()
             .stream_enabled(true)
             .stream_view_type(StreamViewType::NewAndOldImages)
             .build();
-        request = request.stream_specification(stream.map_err(said)?);
+        request = request.stream_specification(stream.map_err(message)?);
     }
     match request.send().await {
         Ok(_) => {}
-        Err(SdkError::ServiceError(refused))
-            if matches!(refused.err(), CreateTableError::ResourceInUseException(_)) =>
+        Err(SdkError::ServiceError(error))
+            if matches!(error.err(), CreateTableError::ResourceInUseException(_)) =>
         {
             return Ok(());
         }
-        Err(error) => return Err(said(error)),
+        Err(error) => return Err(message(error)),
     }
-    let Some(ttl) = schema.ttl else { return Ok(()) };
+    match schema.ttl {
+        Some(attribute) => enable_ttl(client, table, attribute).await,
+        None => Ok(()),
+    }
+}
+
+async fn enable_ttl(client: &Client, table: &str, attribute: &str) -> Result<(), String> {
     let ttl = TimeToLiveSpecification::builder()
-        .attribute_name(ttl)
+        .attribute_name(attribute)
         .enabled(true)
         .build()
-        .map_err(said)?;
-    let enabled = client
+        .map_err(message)?;
+    let request = client
         .update_time_to_live()
         .table_name(table)
-        .time_to_live_specification(ttl)
-        .send()
-        .await;
-    enabled.map(drop).map_err(said)
+        .time_to_live_specification(ttl);
+    request.send().await.map(drop).map_err(message)
+}
+
+/// The key attributes of the table and its indexes, each once.
+fn attribute_definitions(schema: &Schema) -> Result<Vec<AttributeDefinition>, String> {
+    let mut names = vec![schema.partition];
+    names.extend(schema.sort);
+    let of_indexes = schema.indexes.iter();
+    names.extend(of_indexes.flat_map(|index| [index.partition, index.sort]));
+    names.sort_unstable();
+    names.dedup();
+    let definition = |name| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .map_err(message)
+    };
+    names.into_iter().map(definition).collect()
+}
+
+fn secondary_index(index: &Index) -> Result<GlobalSecondaryIndex, String> {
+    let attributes = index.projected.iter().map(ToString::to_string).collect();
+    let projection = Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .set_non_key_attributes(Some(attributes))
+        .build();
+    GlobalSecondaryIndex::builder()
+        .index_name(index.name)
+        .set_key_schema(Some(key_schema(index.partition, Some(index.sort))?))
+        .projection(projection)
+        .build()
+        .map_err(message)
 }
 
 fn key_schema(partition: &str, sort: Option<&str>) -> Result<Vec<KeySchemaElement>, String> {
@@ -258,11 +266,11 @@ fn key_schema(partition: &str, sort: Option<&str>) -> Result<Vec<KeySchemaElemen
                 .attribute_name(name)
                 .key_type(kind)
                 .build()
-                .map_err(said)
+                .map_err(message)
         })
         .collect()
 }
 
-fn said(error: impl std::error::Error + 'static) -> String {
+fn message(error: impl std::error::Error + 'static) -> String {
     chain(&error)
 }

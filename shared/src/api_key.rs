@@ -1,13 +1,11 @@
 //! API keys: `zcv_<team>_<43 base64url characters><6 checksum characters>`.
 //!
-//! The 43 characters carry 256 random bits. The checksum (CRC-32 of everything before it, in base 62)
-//! lets a mistyped key, and a secret scanner, be answered without a read. Cut from the right by fixed
-//! lengths, because base64url itself may contain `_`.
+//! The 43 characters carry 256 random bits. The parts are cut off from the right by their fixed lengths, because
+//! base64url text may itself contain `_`.
 
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,35 +13,29 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::credential::TeamId;
+use crate::encoding::{checksum, hex, strip_checksum};
+use crate::random::{RandomError, random_bytes};
 
 const PREFIX: &str = "zcv_";
 const RANDOM_BYTES: usize = 32;
+/// `RANDOM_BYTES` in base64url without padding.
 const RANDOM_CHARACTERS: usize = 43;
-const CHECKSUM_CHARACTERS: usize = 6;
 
-/// A well-formed API key: its checksum holds. Whether it is known is the store's to say.
+/// A well-formed API key: its checksum matches. Only the store knows whether the key exists.
 pub struct ApiKey {
     team: TeamId,
     text: SecretString,
 }
 
-/// Not an API key at all: wrong prefix, length, alphabet or checksum.
+/// The text is not an API key: wrong prefix, length, alphabet or checksum.
 #[derive(Debug, thiserror::Error)]
 #[error("malformed API key")]
-pub struct Malformed;
-
-/// The system's random source failed.
-#[derive(Debug, thiserror::Error)]
-#[error("no randomness to be had")]
-pub struct NoRandomness;
+pub struct MalformedApiKey;
 
 impl ApiKey {
-    /// A new key for `team`.
-    pub fn generate(team: TeamId) -> Result<Self, NoRandomness> {
-        let mut random = Zeroizing::new([0_u8; RANDOM_BYTES]);
-        SystemRandom::new()
-            .fill(random.as_mut_slice())
-            .map_err(|_| NoRandomness)?;
+    /// Makes a new key for `team`.
+    pub fn generate(team: TeamId) -> Result<Self, RandomError> {
+        let random = random_bytes::<RANDOM_BYTES>()?;
         let mut text = Zeroizing::new(format!("{PREFIX}{team}_"));
         URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);
         let checksum = checksum(&text);
@@ -54,39 +46,42 @@ impl ApiKey {
         })
     }
 
-    /// Reads the key a caller sent.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let body = checked(text).ok_or(Malformed)?;
-        let end = body.len().checked_sub(RANDOM_CHARACTERS).ok_or(Malformed)?;
-        let (head, random) = body.split_at_checked(end).ok_or(Malformed)?;
+    /// Reads the key that a caller sent.
+    pub fn parse(text: &str) -> Result<Self, MalformedApiKey> {
+        let body = strip_checksum(text).ok_or(MalformedApiKey)?;
+        let end = body
+            .len()
+            .checked_sub(RANDOM_CHARACTERS)
+            .ok_or(MalformedApiKey)?;
+        let (head, random) = body.split_at_checked(end).ok_or(MalformedApiKey)?;
         if !random
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         {
-            return Err(Malformed);
+            return Err(MalformedApiKey);
         }
         let team = head
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.strip_suffix('_'))
-            .ok_or(Malformed)?;
+            .ok_or(MalformedApiKey)?;
         Ok(Self {
-            team: team.parse().map_err(|_| Malformed)?,
+            team: team.parse().map_err(|_| MalformedApiKey)?,
             text: SecretString::from(text),
         })
     }
 
-    /// The team the key claims to be of.
+    /// The team that the key names. The store decides whether that team owns the key.
     pub fn team(&self) -> &TeamId {
         &self.team
     }
 
-    /// What is stored instead of the key.
+    /// The hash that is stored instead of the key.
     #[expect(clippy::disallowed_methods, reason = "hashing needs the key's text")]
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(self.text.expose_secret())
     }
 
-    /// Hands the text out, once: to the operator who just made the key.
+    /// The key's text, for the operator who just made the key. Nobody can read it again later.
     pub fn into_text(self) -> SecretString {
         self.text
     }
@@ -100,7 +95,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The SHA-256 of an API key, in hex. Enough to recognise the key and useless to forge it.
+/// The SHA-256 of an API key, in hex. It identifies the key but cannot be used as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHash(String);
 
@@ -114,13 +109,13 @@ impl KeyHash {
         &self.0
     }
 
-    /// What names the key where people read it.
+    /// The short id of the key, for listings and events.
     pub fn id(&self) -> KeyId {
         KeyId(self.0.chars().take(KeyId::CHARACTERS).collect())
     }
 }
 
-/// The beginning of a key's hash, which names the key: its 48 bits tell a team's keys apart.
+/// The first 48 bits of a key's hash, in hex. They are enough to tell the keys of one team apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyId(String);
 
@@ -141,35 +136,8 @@ impl From<KeyId> for String {
 pub enum Permission {
     /// Everything.
     Full,
-    /// Look, but change nothing and mint nothing.
+    /// Read, but change nothing and mint nothing.
     Read,
     /// Mint tokens, and nothing else.
     Mint,
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0x0f])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
-}
-
-/// What stands before the checksum that text ends with, where it holds.
-pub(crate) fn checked(text: &str) -> Option<&str> {
-    let end = text.len().checked_sub(CHECKSUM_CHARACTERS)?;
-    let (body, sum) = text.split_at_checked(end)?;
-    (checksum(body) == sum).then_some(body)
-}
-
-pub(crate) fn checksum(text: &str) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut rest = usize::try_from(crc32fast::hash(text.as_bytes())).unwrap_or_default();
-    let mut digits = [b'0'; CHECKSUM_CHARACTERS];
-    for digit in digits.iter_mut().rev() {
-        *digit = DIGITS.get(rest % DIGITS.len()).copied().unwrap_or(b'0');
-        rest /= DIGITS.len();
-    }
-    digits.iter().copied().map(char::from).collect()
 }

@@ -13,8 +13,9 @@ use crate::grants::profile::{UnknownUser, record_active};
 use crate::invocation::Invocation;
 use crate::secret::{AppCredentials, ClientSecret, Plaintext};
 use crate::stores::{
-    self, AppSecret, Authorized, Changes, Credentials, Events, GrantRef, GrantSecret, PATIENCE,
-    Part, Secrets, Stored, Transaction, Write,
+    self, AppSecret, AuthorizedGrant, CommitOutcome, CredentialChanges, Credentials, Events,
+    GrantRef, GrantSecret, RowKind, Secrets, StoredCredential, TRANSACTION_TIMEOUT, Transaction,
+    Write,
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::{Authorization, Tokens, Zoom};
@@ -99,7 +100,7 @@ impl Authorizer<'_> {
         new: NewCredential,
         grant: Option<NewGrant>,
         along: Vec<Write>,
-    ) -> Result<Stored, Error> {
+    ) -> Result<StoredCredential, Error> {
         let (id, client_id) = (new.id, new.app.app.client_id.clone());
         let grant = match grant {
             Some(NewGrant {
@@ -132,10 +133,12 @@ impl Authorizer<'_> {
             authorized,
         )?;
         let transaction = transaction
-            .and(self.secrets.put_app(id, &app)?)
+            .and(self.secrets.put_app_secret(id, &app)?)
             .and_maybe(tokens)
             .and_all(along);
-        commit(transaction, self.invocation, grant.is_some()).await??;
+        commit(transaction, self.invocation, grant.is_some())
+            .await?
+            .or_conflict()?;
 
         let completed = match &grant {
             Some(grant) => self.complete(grant, &client_id, id).await,
@@ -148,19 +151,19 @@ impl Authorizer<'_> {
     /// caller holds the credential's re-authorization lock.
     pub async fn reauthorize(
         &self,
-        mut seen: Stored,
+        mut seen: StoredCredential,
         app: AppToUse,
         new: NewGrant,
-        changes: Changes,
+        changes: CredentialChanges,
         along: Vec<Write>,
-    ) -> Result<Stored, Error> {
+    ) -> Result<StoredCredential, Error> {
         let id = seen.credential.credential_id;
         let (app, secret) = match app {
             AppToUse::Stored(app) => (app, None),
             AppToUse::New(new) => {
                 let app = new.app.clone();
                 let sealed = new.sealed(self.team, seen.version + 1)?;
-                (app, Some(self.secrets.put_app(id, &sealed)?))
+                (app, Some(self.secrets.put_app_secret(id, &sealed)?))
             }
         };
         let new_app = secret.is_some().then_some(&app.client_id);
@@ -181,22 +184,23 @@ impl Authorizer<'_> {
                 .and_maybe(secret.clone())
                 .and_all(along.clone());
             match commit(transaction, self.invocation, true).await? {
-                Ok(()) => break stored,
+                CommitOutcome::Committed => break stored,
                 // A sibling's authorization has pointed the credential at another grant. Ours is as new, and the lock
                 // keeps other authorizations of this credential out.
-                Err(Part::Credential) => {
+                CommitOutcome::Refused(RowKind::Credential) => {
                     let now = self.credentials.get(self.team, id).await?;
+                    let now = now.ok_or(Missing::Credential)?;
                     seen = still_fits(&seen, now, new_app)?;
                 }
-                Err(part) => return Err(part.into()),
+                CommitOutcome::Refused(_) => return Err(Error::Conflict),
             }
         };
 
         let was_invalid = seen.credential.state == State::Invalid;
-        let revived = was_invalid.then_some(id);
+        let reactivated = was_invalid.then_some(id);
         let (completed, ()) = tokio::join!(
             self.complete(&grant, &app.client_id, id),
-            record_active(self.events, self.invocation, self.team, revived),
+            record_active(self.events, self.invocation, self.team, reactivated),
         );
         match completed {
             Some(updated) => Ok(updated),
@@ -231,7 +235,7 @@ impl Authorizer<'_> {
         grant: &Grant,
         client_id: &ClientId,
         id: CredentialId,
-    ) -> Option<Stored> {
+    ) -> Option<StoredCredential> {
         let unknown = UnknownUser {
             team: self.team,
             client_id,
@@ -255,22 +259,24 @@ pub async fn commit(
     transaction: Transaction<'_>,
     invocation: &Invocation,
     with_tokens: bool,
-) -> Result<Result<(), Part>, stores::Error> {
+) -> Result<CommitOutcome, stores::Error> {
     let until = if with_tokens {
         invocation.deadline().minus(ANSWER_TIME)
     } else {
-        Timestamp::now().plus(PATIENCE)
+        Timestamp::now().plus(TRANSACTION_TIMEOUT)
     };
     match transaction.clone().commit(until).await? {
-        Err(Part::Idempotency | Part::ReauthorizationLock | Part::ConnectSession) => {
+        CommitOutcome::Refused(
+            RowKind::Idempotency | RowKind::ReauthorizationLock | RowKind::ConnectSession,
+        ) => {
             transaction
-                .without(Part::Idempotency)
-                .without(Part::ReauthorizationLock)
-                .without(Part::ConnectSession)
+                .without(RowKind::Idempotency)
+                .without(RowKind::ReauthorizationLock)
+                .without(RowKind::ConnectSession)
                 .commit(until)
                 .await
         }
-        outcome => Ok(outcome),
+        outcome @ (CommitOutcome::Committed | CommitOutcome::Refused(_)) => Ok(outcome),
     }
 }
 
@@ -279,15 +285,20 @@ pub async fn commit(
 pub async fn read_after_commit(
     credentials: &Credentials,
     team: &TeamId,
-    committed: Stored,
-) -> Stored {
+    committed: StoredCredential,
+) -> StoredCredential {
     let id = committed.credential.credential_id;
-    credentials.get(team, id).await.unwrap_or(committed)
+    let now = credentials.get(team, id).await.ok().flatten();
+    now.unwrap_or(committed)
 }
 
 /// The credential as it is `now`, if the new tokens still fit it: they belong to the app that was seen, or a new app
 /// comes with them.
-fn still_fits(seen: &Stored, now: Stored, new_app: Option<&ClientId>) -> Result<Stored, Error> {
+fn still_fits(
+    seen: &StoredCredential,
+    now: StoredCredential,
+    new_app: Option<&ClientId>,
+) -> Result<StoredCredential, Error> {
     let moved = now.grant != seen.grant;
     let fits = new_app.is_some() || now.client_id == seen.client_id;
     if moved && fits {
@@ -302,16 +313,14 @@ pub async fn stored_app(
     secrets: &Secrets,
     envelope: &Envelope,
     team: &TeamId,
-    stored: &Stored,
+    stored: &StoredCredential,
 ) -> Result<AppCredentials, Error> {
     let binding = Binding {
         team: team.clone(),
         secret: SecretId::App(stored.credential.credential_id),
     };
-    let sealed = match secrets.app(binding.secret.clone()).await {
-        Err(stores::Error::NotFound) => return Err(Error::NotFound(Missing::Credential)),
-        app => app?.sealed,
-    };
+    let row = secrets.app_secret(binding.secret.clone()).await?;
+    let sealed = row.ok_or(Missing::Credential)?.sealed;
     let client_secret = ClientSecret::try_from(envelope.open(&binding, &sealed).await?)?;
     Ok(AppCredentials {
         client_id: stored.client_id.clone(),
@@ -329,8 +338,8 @@ struct Grant {
 
 impl Grant {
     /// What the credential's row says about the grant.
-    fn authorized(&self) -> Authorized {
-        Authorized {
+    fn authorized(&self) -> AuthorizedGrant {
+        AuthorizedGrant {
             grant: GrantRef {
                 id: self.id,
                 authorized_at: self.answered_at.as_millis(),

@@ -1,8 +1,8 @@
-//! Why something failed, in one line.
+//! An error and its causes as one line of text.
 
 use std::error::Error;
 
-/// An error's words and those of everything under it.
+/// The messages of an error and of all its sources, joined by `: `.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let causes: Vec<String> = std::iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)

@@ -1,62 +1,63 @@
-//! The environment, and the AWS clients it describes. Nothing else reads it.
+//! The environment variables, and the AWS and Zoom clients that they describe. No other module reads the environment.
 //!
-//! Read once, at start: region and credentials come from variables alone, so no file is opened and no
-//! metadata service asked. A missing variable is named.
+//! The environment is read once, at start. Region and credentials come from variables alone: the AWS SDK opens no
+//! profile file and calls no metadata service. An error names the variable that is missing or wrong.
 
 use std::fmt;
 use std::time::Duration;
 
+pub use aws_sdk_dynamodb::Client as DynamoDbClient;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, HttpClient, Region, RuntimeComponents, SharedCredentialsProvider,
-    SharedHttpClient, SharedInterceptor,
+    AppName, BehaviorVersion, Credentials, HttpClient, Region, RuntimeComponents,
+    SharedCredentialsProvider, SharedHttpClient, SharedInterceptor,
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
-pub use reqwest::Url;
+pub use url::Url;
 
-use crate::meter::{Counting, Service};
+use crate::meter::{CallCounter, Service};
 use crate::stores;
 use crate::zoom::{self, ApiUrl, ConsentPage, Zoom, webhook};
 
-/// After how long without use a grant is refreshed, unless it was set. Zoom ends one that idles for about 90 days.
+/// The default time without use after which a grant is refreshed. Zoom ends a grant after about 90 days without use.
 pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
 
-/// How long a deleted credential can be restored, unless it was set.
-pub const RESTORABLE: Duration = Duration::from_hours(30 * 24);
+/// The default time in which a deleted credential can be restored.
+pub const RESTORE_WINDOW: Duration = Duration::from_hours(30 * 24);
 
-/// What is wrong with the environment.
+/// The environment is incomplete or wrong.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// A variable that has no default is not set, or is empty.
+    /// A variable without a default is not set or empty.
     #[error("environment variable {0} is not set")]
     Missing(&'static str),
-    /// A variable's value cannot be used.
+    /// A variable has an unusable value. The second field says why.
     #[error("environment variable {0} {1}")]
     Invalid(&'static str, &'static str),
-    /// A client could not be built.
+    /// The TLS set-up of an HTTP client failed.
     #[error("cannot build the HTTP client")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What a `main` that ends with this error prints: the sentence.
+/// Prints the message, because Rust prints the `Debug` form of an error that `main` returns.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// A variable that must be set.
+/// Reads a variable that must be set.
 pub fn required(name: &'static str) -> Result<String, Error> {
     optional(name).ok_or(Error::Missing(name))
 }
 
-/// A variable that may be missing; an empty one is as good as missing.
+/// Reads a variable that may be missing. An empty variable counts as missing.
 #[expect(
     clippy::disallowed_methods,
-    reason = "this module is where the environment is read"
+    reason = "this module reads the environment"
 )]
 pub fn optional(name: &'static str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -72,13 +73,15 @@ fn url(name: &'static str, default: &str) -> Result<Url, Error> {
     }
 }
 
-/// How long Zoom's answers are waited for: `ZOOM_TIMEOUT_MS`, or [`zoom::PATIENCE`].
-pub fn zoom_patience() -> Result<Duration, Error> {
-    milliseconds("ZOOM_TIMEOUT_MS", zoom::PATIENCE)
+/// The time-out for answers of Zoom: `ZOOM_TIMEOUT_MS`, or [`zoom::ANSWER_TIMEOUT`].
+pub fn zoom_answer_timeout() -> Result<Duration, Error> {
+    milliseconds("ZOOM_TIMEOUT_MS", zoom::ANSWER_TIMEOUT)
 }
 
-/// Whether a pair of tokens that cannot be stored is logged, sealed: unless `RECOVERY_CAPSULES` is `off`.
-pub fn recovery_capsules() -> bool {
+/// Whether a token pair that cannot be stored is logged in sealed form, as a recovery capsule.
+///
+/// `RECOVERY_CAPSULES=off` turns the capsules off.
+pub fn recovery_capsules_enabled() -> bool {
     optional("RECOVERY_CAPSULES").is_none_or(|text| text != "off")
 }
 
@@ -92,21 +95,22 @@ fn milliseconds(name: &'static str, default: Duration) -> Result<Duration, Error
     }
 }
 
-/// How long events are kept: `EVENTS_RETENTION_DAYS`, or [`stores::RETENTION`].
+/// The time for which events are kept: `EVENTS_RETENTION_DAYS`, or [`stores::RETENTION`].
 pub fn events_retention() -> Result<Duration, Error> {
     days("EVENTS_RETENTION_DAYS", stores::RETENTION)
 }
 
-/// After how long without use a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
+/// The time without use after which a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
 pub fn keep_alive_after() -> Result<Duration, Error> {
     days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
 }
 
-/// How far from now a webhook may have been signed: `WEBHOOK_WINDOW_SECONDS`, or [`webhook::WINDOW`].
+/// The largest accepted difference between the clock and the time of a webhook's signature:
+/// `WEBHOOK_WINDOW_SECONDS`, or [`webhook::SIGNATURE_WINDOW`].
 pub fn webhook_window() -> Result<Duration, Error> {
     const NAME: &str = "WEBHOOK_WINDOW_SECONDS";
     let Some(text) = optional(NAME) else {
-        return Ok(webhook::WINDOW);
+        return Ok(webhook::SIGNATURE_WINDOW);
     };
     match text.parse::<u16>() {
         Ok(0) | Err(_) => Err(Error::Invalid(NAME, "is not a number of seconds")),
@@ -114,9 +118,9 @@ pub fn webhook_window() -> Result<Duration, Error> {
     }
 }
 
-/// How long a deleted credential can be restored: `RESTORABLE_DAYS`, or [`RESTORABLE`].
-pub fn restorable() -> Result<Duration, Error> {
-    days("RESTORABLE_DAYS", RESTORABLE)
+/// The time in which a deleted credential can be restored: `RESTORABLE_DAYS`, or [`RESTORE_WINDOW`].
+pub fn restore_window() -> Result<Duration, Error> {
+    days("RESTORABLE_DAYS", RESTORE_WINDOW)
 }
 
 fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
@@ -129,27 +133,29 @@ fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
     }
 }
 
-/// Where callers reach the API, if `PUBLIC_BASE_URL` says so: a domain of one's own that the gateway does not know of.
+/// The base URL of the API for callers: `PUBLIC_BASE_URL`, or `None` to use the address of the gateway.
+///
+/// The variable is for a custom domain that the gateway does not know.
 pub fn public_base_url() -> Result<Option<Url>, Error> {
     const NAME: &str = "PUBLIC_BASE_URL";
     optional(NAME).map(|_| url(NAME, "")).transpose()
 }
 
-/// Zoom where `ZOOM_OAUTH_BASE_URL` and `ZOOM_API_BASE_URL` say; Zoom's own hosts by default.
+/// The Zoom client for `ZOOM_OAUTH_BASE_URL` and `ZOOM_API_BASE_URL`. The defaults are Zoom's own hosts.
 pub fn zoom() -> Result<Zoom, Error> {
     let oauth = url("ZOOM_OAUTH_BASE_URL", zoom::OAUTH_BASE_URL)?;
     let api = url("ZOOM_API_BASE_URL", zoom::API_BASE_URL)?;
     let zoom = Zoom::new(oauth, ApiUrl::configured(api));
     let zoom = zoom.map_err(|error| Error::Client(error.into()))?;
-    Ok(zoom.with_patience(zoom_patience()?))
+    Ok(zoom.with_answer_timeout(zoom_answer_timeout()?))
 }
 
-/// Where Zoom's users are asked for their consent: under `ZOOM_OAUTH_BASE_URL`, or Zoom's own host.
+/// Zoom's consent page under `ZOOM_OAUTH_BASE_URL`. The default is Zoom's own host.
 pub fn consent_page() -> Result<ConsentPage, Error> {
     url("ZOOM_OAUTH_BASE_URL", zoom::OAUTH_BASE_URL).map(ConsentPage::new)
 }
 
-/// Where AWS is and who we are to it. Both SDK clients share one HTTP client.
+/// Region, credentials and endpoints of AWS. All SDK clients share one HTTP client.
 #[derive(Clone, Debug)]
 pub struct Aws {
     region: String,
@@ -157,11 +163,12 @@ pub struct Aws {
     http: SharedHttpClient,
     dynamodb_endpoint: Option<String>,
     kms_endpoint: Option<String>,
+    app_name: Option<AppName>,
 }
 
 impl Aws {
-    /// From `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-    /// `AWS_ENDPOINT_URL_DYNAMODB` and `AWS_ENDPOINT_URL_KMS`, as Lambda and `.local/env` set them.
+    /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
+    /// `AWS_ENDPOINT_URL_DYNAMODB` and `AWS_ENDPOINT_URL_KMS`. Lambda and `.local/env` set them.
     pub fn from_env() -> Result<Self, Error> {
         let credentials = Credentials::new(
             required("AWS_ACCESS_KEY_ID")?,
@@ -170,19 +177,15 @@ impl Aws {
             None,
             "environment",
         );
-        let endpoints = (
-            optional("AWS_ENDPOINT_URL_DYNAMODB"),
-            optional("AWS_ENDPOINT_URL_KMS"),
-        );
         Self::new(
             required("AWS_REGION")?,
             credentials,
-            endpoints.0,
-            endpoints.1,
+            optional("AWS_ENDPOINT_URL_DYNAMODB"),
+            optional("AWS_ENDPOINT_URL_KMS"),
         )
     }
 
-    /// With everything given; an endpoint left out is AWS's own.
+    /// Uses the given values. `None` as an endpoint stands for AWS's own endpoint.
     pub fn new(
         region: String,
         credentials: Credentials,
@@ -195,19 +198,31 @@ impl Aws {
             http: http_client()?,
             dynamodb_endpoint,
             kms_endpoint,
+            app_name: None,
         })
     }
 
-    /// A DynamoDB client.
+    /// The same AWS for clients that send `app/<name>` in their User-Agent. CloudTrail and the tests tell by it which
+    /// function made a call. A name with characters other than letters, digits and `-` is left out.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self {
+            app_name: AppName::new(name.to_owned()).ok(),
+            ..self.clone()
+        }
+    }
+
+    /// Makes a DynamoDB client.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let config = aws_sdk_dynamodb::Config::builder()
+        let mut config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
             .http_client(self.http.clone())
-            .retry_config(retries())
-            .timeout_config(timeouts())
-            .interceptor(SharedInterceptor::new(Counting(Service::DynamoDb)));
+            .retry_config(retry_config())
+            .timeout_config(timeout_config())
+            .interceptor(SharedInterceptor::new(CallCounter(Service::DynamoDb)));
+        config.set_app_name(self.app_name.clone());
         let config = match &self.dynamodb_endpoint {
             Some(endpoint) => config.endpoint_url(endpoint),
             None => config,
@@ -215,16 +230,17 @@ impl Aws {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// A KMS client.
+    /// Makes a KMS client.
     pub fn kms(&self) -> aws_sdk_kms::Client {
-        let config = aws_sdk_kms::Config::builder()
+        let mut config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
             .http_client(self.http.clone())
-            .retry_config(retries())
-            .timeout_config(timeouts())
-            .interceptor(SharedInterceptor::new(Counting(Service::Kms)));
+            .retry_config(retry_config())
+            .timeout_config(timeout_config())
+            .interceptor(SharedInterceptor::new(CallCounter(Service::Kms)));
+        config.set_app_name(self.app_name.clone());
         let config = match &self.kms_endpoint {
             Some(endpoint) => config.endpoint_url(endpoint),
             None => config,
@@ -233,15 +249,15 @@ impl Aws {
     }
 }
 
-/// Three tries, quickly: a caller waits, and past that a 503 with a hint is worth more than patience.
-fn retries() -> RetryConfig {
+/// Three attempts with short pauses, because a caller waits. After that, the caller gets a 503 with a retry hint.
+fn retry_config() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(500))
 }
 
-fn timeouts() -> TimeoutConfig {
+fn timeout_config() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(3))
@@ -249,8 +265,10 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// One client for both services, trusting the roots that AWS's certificates chain to and no others: the
-/// system's store costs more CPU to parse than all the rest of a start. `AWS_TRUST_NATIVE_ROOTS=1` goes back to it.
+/// One HTTP client for all services. It trusts only the root certificates of AWS.
+///
+/// Parsing the system's certificate store would take more CPU time than the rest of a start.
+/// `AWS_TRUST_NATIVE_ROOTS=1` uses the system's store instead.
 fn http_client() -> Result<SharedHttpClient, Error> {
     let trust = if optional("AWS_TRUST_NATIVE_ROOTS").is_some() {
         TrustStore::default()
@@ -265,15 +283,17 @@ fn http_client() -> Result<SharedHttpClient, Error> {
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
         .build_https();
-    Ok(SharedHttpClient::new(Untried(client)))
+    Ok(SharedHttpClient::new(NoValidation(client)))
 }
 
-/// A client whose connector is made once, when it is first used. Otherwise each SDK client that is built makes
-/// one too, parses the roots for it and throws it away: to fail early, as the first use here does anyway.
+/// An HTTP client without the validation that the SDK runs whenever it builds a service client.
+///
+/// The validation makes a connector only to see errors early, and parses the root certificates for it. Without the
+/// validation, the first call makes the connector, and an error appears there.
 #[derive(Debug)]
-struct Untried(SharedHttpClient);
+struct NoValidation(SharedHttpClient);
 
-impl HttpClient for Untried {
+impl HttpClient for NoValidation {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,

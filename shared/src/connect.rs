@@ -1,15 +1,17 @@
-//! Connect sessions: one user's way to Zoom and back, begun by the API and walked by a browser.
+//! Connect sessions: the API creates a session, and a user's browser goes to Zoom and back with it.
 //!
-//! Three secrets guard it, of which only hashes are stored. The *link token* opens the page; the *state* goes to Zoom
-//! and comes back with the code; the *browser key* is a cookie and says that whoever comes back is who left. Link token
-//! and state are `<prefix>_<64 base64url characters><6 checksum characters>`: 16 bytes of the session's id, which names
-//! the row, and 256 random bits. The checksum is that of API keys, so that nonsense costs no read.
+//! Three secrets guard a session. Only their hashes are stored:
+//! - The *link token* is the last part of the connect URL. It opens the page that sends the user to Zoom.
+//! - The *state* goes to Zoom and comes back with the authorization code.
+//! - The *browser key* is a cookie. It proves that the browser that comes back is the browser that left.
+//!
+//! Link token and state are `<prefix>_<64 base64url characters><6 checksum characters>`. The 64 characters carry the
+//! 16 bytes of the session's id, which is the key of the session's row, and 256 random bits.
 
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,26 +21,28 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::api_key::{NoRandomness, checked, checksum, hex};
-use crate::credential::{Invalid, created_at, uuid};
+use crate::credential::{created_at, uuid};
+use crate::encoding::{checksum, hex, strip_checksum};
+use crate::invalid::Invalid;
+use crate::random::{RandomError, random_bytes};
 use crate::timestamp::Timestamp;
 
 const RANDOM_BYTES: usize = 32;
-/// Longest URL that a user is sent back to.
+/// Longest return URL.
 const MAX_URL_CHARACTERS: usize = 2000;
 
-/// Names a connect session: a UUIDv7, and no secret.
+/// The id of a connect session: a UUIDv7. The id is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(Uuid);
 
 impl SessionId {
-    /// A new id.
+    /// Makes a new id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// When a generated id was made.
+    /// The time at which [`SessionId::generate`] made the id.
     pub fn created_at(self) -> Timestamp {
         created_at(self.0)
     }
@@ -47,7 +51,7 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = Invalid;
 
-    /// As a credential's id is read.
+    /// Accepts the same spellings as the id of a credential.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         uuid(text).map(Self)
     }
@@ -59,10 +63,10 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// Not a secret of a connect session at all: wrong prefix, length, alphabet or checksum.
+/// The text is not a secret of a connect session: wrong prefix, length, alphabet or checksum.
 #[derive(Debug, thiserror::Error)]
 #[error("malformed secret of a connect session")]
-pub struct Malformed;
+pub struct MalformedSessionSecret;
 
 macro_rules! session_secret {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -73,11 +77,11 @@ macro_rules! session_secret {
         }
 
         impl $name {
-            /// A new one, for `session`.
-            pub fn generate(session: SessionId) -> Result<Self, NoRandomness> {
-                let random = random()?;
+            /// Makes a new secret for `session`.
+            pub fn generate(session: SessionId) -> Result<Self, RandomError> {
+                let random = random_bytes::<RANDOM_BYTES>()?;
                 let bytes = Zeroizing::new([session.0.as_bytes().as_slice(), random.as_slice()].concat());
-                // Sized up front: text that grew would leave copies behind.
+                // The capacity is large enough: a string that grows leaves copies of the secret in memory.
                 let mut text = Zeroizing::new(String::with_capacity(128));
                 text.push_str($prefix);
                 URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
@@ -87,14 +91,14 @@ macro_rules! session_secret {
                 Ok(Self { session, text })
             }
 
-            /// Reads what a browser brought.
-            pub fn parse(text: &str) -> Result<Self, Malformed> {
-                let body = checked(text).and_then(|body| body.strip_prefix($prefix));
-                let bytes = URL_SAFE_NO_PAD.decode(body.ok_or(Malformed)?);
-                let bytes = Zeroizing::new(bytes.map_err(|_| Malformed)?);
-                let (session, random) = bytes.split_first_chunk().ok_or(Malformed)?;
+            /// Reads the secret that a browser sent.
+            pub fn parse(text: &str) -> Result<Self, MalformedSessionSecret> {
+                let body = strip_checksum(text).and_then(|body| body.strip_prefix($prefix));
+                let bytes = URL_SAFE_NO_PAD.decode(body.ok_or(MalformedSessionSecret)?);
+                let bytes = Zeroizing::new(bytes.map_err(|_| MalformedSessionSecret)?);
+                let (session, random) = bytes.split_first_chunk().ok_or(MalformedSessionSecret)?;
                 if random.len() != RANDOM_BYTES {
-                    return Err(Malformed);
+                    return Err(MalformedSessionSecret);
                 }
                 Ok(Self {
                     session: SessionId(Uuid::from_bytes(*session)),
@@ -102,18 +106,18 @@ macro_rules! session_secret {
                 })
             }
 
-            /// The session it claims to be of.
+            /// The session that the secret names. The store decides whether the secret belongs to that session.
             pub fn session(&self) -> SessionId {
                 self.session
             }
 
-            /// The SHA-256, in hex: what is stored instead.
+            /// The SHA-256, in hex, which is stored instead of the secret.
             #[expect(clippy::disallowed_methods, reason = "hashing needs the text")]
             pub(crate) fn hash(&self) -> String {
                 hex(digest(&SHA256, self.text.expose_secret().as_bytes()).as_ref())
             }
 
-            /// Hands the text out, once: to whom it was made for.
+            /// The secret's text, for the URL that it was made for. Nobody can read it again later.
             pub fn into_text(self) -> SecretString {
                 self.text
             }
@@ -128,43 +132,47 @@ macro_rules! session_secret {
 }
 
 session_secret!(
-    /// The last part of a connect URL: whoever has it may begin.
+    /// The last part of a connect URL. Anyone who has the token can start the session.
     LinkToken, "zcl_"
 );
 session_secret!(
-    /// The `state` that Zoom hands back: works once, in the browser that it was made for.
-    State, "zcs_"
+    /// The `state` parameter that Zoom returns unchanged. A state works once, in the browser that it was made for.
+    OAuthState, "zcs_"
 );
 
-/// What a browser is known by: 256 random bits in a cookie, the same for every session that it walks.
+/// The cookie that recognises a browser: 256 random bits. A browser keeps one key for all its sessions.
 pub struct BrowserKey(SecretString);
 
 impl BrowserKey {
-    /// A new one.
-    pub fn generate() -> Result<Self, NoRandomness> {
-        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random()?.as_slice()));
+    /// Makes a new key.
+    pub fn generate() -> Result<Self, RandomError> {
+        let random = random_bytes::<RANDOM_BYTES>()?;
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
         Ok(Self(SecretString::from(text.as_str())))
     }
 
-    /// Reads a cookie's value.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?;
+    /// Reads the value of the cookie.
+    pub fn parse(text: &str) -> Result<Self, MalformedSessionSecret> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| MalformedSessionSecret)?;
         if Zeroizing::new(bytes).len() == RANDOM_BYTES {
             Ok(Self(SecretString::from(text)))
         } else {
-            Err(Malformed)
+            Err(MalformedSessionSecret)
         }
     }
 
-    /// The SHA-256, in hex, of the key and the session: what is stored instead. No two sessions' rows show that one
-    /// browser walked both.
+    /// The SHA-256, in hex, of the session's id and the key, which is stored instead of the key.
+    ///
+    /// The session's id is part of the hash, so that two rows do not show that one browser used both sessions.
     #[expect(clippy::disallowed_methods, reason = "hashing needs the text")]
     pub(crate) fn hash(&self, session: SessionId) -> String {
         let text = Zeroizing::new(format!("{session}{}", self.0.expose_secret()));
         hex(digest(&SHA256, text.as_bytes()).as_ref())
     }
 
-    /// The text, for the cookie.
+    /// The value for the cookie.
     pub fn text(&self) -> &SecretString {
         &self.0
     }
@@ -176,69 +184,63 @@ impl fmt::Debug for BrowserKey {
     }
 }
 
-/// Stands for the Zoom user of a credential in the row of a session that is to connect it again: a hash that no other
-/// session has.
+/// A hash of a Zoom user's id, stored with a session that reconnects a credential. It shows whether the user who
+/// authorized is the same as before. The session's id is part of the hash, so that no two rows can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct KnownUser(String);
+pub struct ZoomUserHash(String);
 
-impl KnownUser {
-    /// The user with Zoom's id `zoom_user_id`.
+impl ZoomUserHash {
+    /// Hashes Zoom's id of a user for one session.
     pub fn of(session: SessionId, zoom_user_id: &str) -> Self {
         let text = format!("{session}{zoom_user_id}");
         Self(hex(digest(&SHA256, text.as_bytes()).as_ref()))
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; RANDOM_BYTES]>, NoRandomness> {
-    let mut random = Zeroizing::new([0_u8; RANDOM_BYTES]);
-    SystemRandom::new()
-        .fill(random.as_mut_slice())
-        .map_err(|_| NoRandomness)?;
-    Ok(random)
-}
-
-/// How a connect session stands.
+/// The status of a connect session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// The user has not been to Zoom and back yet.
+#[schema(as = Status)]
+pub enum SessionStatus {
+    /// The user has not come back from Zoom yet.
     Pending,
     /// The credential is stored.
     Connected,
-    /// It did not work. Until the session expires, the same URL can be opened again.
+    /// The session failed. The user can open the same URL again until the session expires.
     Failed,
-    /// Nobody came in time.
+    /// The session expired before the user came back.
     Expired,
 }
 
-/// Why a session did not end with a credential.
+/// Why a session ended without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
-    /// The user said no.
+#[schema(as = Failure)]
+pub enum ConnectFailure {
+    /// The user refused the consent.
     AccessDenied,
     /// Zoom sent the user back with another error.
     ZoomRefused,
-    /// Zoom refuses the app's id, secret or settings. The team must mend them.
+    /// Zoom refuses the app's id, secret or settings. The team must correct them.
     AppMisconfigured,
-    /// Zoom refused the code: it was used or too old.
+    /// Zoom refused the code: it was used before or is too old.
     CodeRefused,
     /// The Zoom app lacks a scope.
     MissingScope,
     /// Zoom failed, or did not answer in time.
     ZoomUnavailable,
-    /// The credential that was to be connected, or whose app was to be used, is gone or is another app's by now.
+    /// The credential that the session names was deleted in the meantime, or belongs to another app now.
     CredentialChanged,
-    /// The vault was stopped after the code had been taken, and before the credential was stored.
+    /// The vault was stopped after it took the code, and before it stored the credential.
     Interrupted,
     /// The vault failed.
     Internal,
-    /// The session ended before the user came back.
+    /// The session expired before the user came back.
     Expired,
 }
 
-impl Failure {
+impl ConnectFailure {
     /// The word in answers, rows and URLs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -256,7 +258,9 @@ impl Failure {
     }
 }
 
-/// Where a team may have users sent back to: a scheme, a host and a port. `https`, or `http` on this very machine.
+/// An origin to which a team allows its users to be sent back: scheme, host and port.
+///
+/// The scheme is `https`, or `http` if the host is the user's own machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReturnOrigin(String);
@@ -278,8 +282,9 @@ impl FromStr for ReturnOrigin {
         );
         let url = Url::parse(text).map_err(|_| RULE)?;
         let origin = url.origin().ascii_serialization();
-        // As browsers write it: a path, a user or a default port would be something that is not compared.
-        if is_fit(&url) && origin == text {
+        // Only the spelling of browsers is accepted. A path, a user or a default port would look as if it were
+        // compared too.
+        if is_safe_destination(&url) && origin == text {
             Ok(Self(origin))
         } else {
             Err(RULE)
@@ -299,23 +304,25 @@ impl fmt::Display for ReturnOrigin {
     }
 }
 
-/// Where the user is sent back to, with the outcome in the query. Kept as it was parsed, so that no browser can read
-/// it otherwise than it was compared.
+/// The URL to which the user is sent back, with the outcome in the query.
+///
+/// The parsed URL is stored, not the text. Otherwise a browser could read the text differently than the check of
+/// its origin did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReturnUrl(Url);
 
 impl ReturnUrl {
-    /// What the outcome is told in.
-    const OURS: [&str; 4] = ["session_id", "credential_id", "user_changed", "error"];
+    /// The query parameters in which the vault reports the outcome.
+    const OUTCOME_PARAMETERS: [&str; 4] = ["session_id", "credential_id", "user_changed", "error"];
 
-    /// Whether it is of one of these origins.
-    pub fn is_of(&self, origins: &[ReturnOrigin]) -> bool {
+    /// Whether the URL has one of the origins.
+    pub fn has_origin_in(&self, origins: &[ReturnOrigin]) -> bool {
         let origin = self.0.origin().ascii_serialization();
         origins.iter().any(|allowed| allowed.0 == origin)
     }
 
-    /// The host, for people.
+    /// The host, to show to the user.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
@@ -325,8 +332,8 @@ impl ReturnUrl {
         self.0.as_str()
     }
 
-    /// The URL with an outcome in its query.
-    pub fn with(&self, session: SessionId, outcome: &[(&str, &str)]) -> String {
+    /// The URL with the outcome of a session in its query.
+    pub fn with_outcome(&self, session: SessionId, outcome: &[(&str, &str)]) -> String {
         let mut url = self.0.clone();
         url.query_pairs_mut()
             .append_pair("session_id", &session.to_string())
@@ -342,19 +349,19 @@ impl TryFrom<String> for ReturnUrl {
         if text.chars().count() > MAX_URL_CHARACTERS {
             return Err(Invalid("must NOT have more than 2000 characters"));
         }
-        // A parser drops tabs and line breaks without a word.
+        // The parser would drop tabs and line breaks silently.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Invalid("must match format \"uri\""));
         }
         let url = Url::parse(&text).map_err(|_| Invalid("must match format \"uri\""))?;
-        if !is_fit(&url) {
+        if !is_safe_destination(&url) {
             return Err(Invalid(
                 "must be an https URL without user and fragment; http only for localhost",
             ));
         }
         if url
             .query_pairs()
-            .any(|(name, _)| Self::OURS.contains(&&*name))
+            .any(|(name, _)| Self::OUTCOME_PARAMETERS.contains(&&*name))
         {
             return Err(Invalid(
                 "must NOT have session_id, credential_id, user_changed or error in its query",
@@ -370,8 +377,8 @@ impl From<ReturnUrl> for String {
     }
 }
 
-/// `https`, or `http` where nobody else listens; no user, no fragment.
-fn is_fit(url: &Url) -> bool {
+/// Whether a user can be sent to the URL: `https`, or `http` on the user's own machine; no user and no fragment.
+fn is_safe_destination(url: &Url) -> bool {
     let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let scheme = url.scheme() == "https" || (url.scheme() == "http" && local);
     scheme

@@ -1,7 +1,7 @@
-//! The domain: what a Zoom credential is, and which values its parts may take.
+//! A Zoom credential, and the values that its fields can have.
 //!
-//! Every type here is checked on the way in (`TryFrom<String>`), so nothing past the edge validates
-//! again. An `Invalid` names the rule that was broken and never the value that broke it.
+//! Every type here checks its value when it is made (`TryFrom<String>`). Code that receives such a type does not
+//! validate again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,10 @@ use utoipa::ToSchema;
 use uuid::{Uuid, Variant};
 
 use crate::extra::Extra;
+use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 
-/// The rule a value broke, worded to follow the name of its field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(pub &'static str);
-
-/// Text whose length, counted in characters as JSON Schema counts, lies within bounds.
+/// Defines a text type with a minimum and a maximum length. Lengths count characters, as JSON Schema does.
 macro_rules! bounded_text {
     ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $short:literal, $long:literal) => {
         $(#[$doc])*
@@ -54,17 +50,19 @@ macro_rules! bounded_text {
 }
 
 bounded_text!(
-    /// What the owner calls a credential or a token URL; need not be unique.
+    /// The owner's name for a credential or a token URL. Names need not be unique.
     Name, 1..=100,
     "must NOT have fewer than 1 characters", "must NOT have more than 100 characters"
 );
 bounded_text!(
-    /// A Zoom app's client id. Public: it stands in every authorize URL.
+    /// The client id of a Zoom app. It is public: every consent URL contains it.
     ClientId, 1..=256,
     "must NOT have fewer than 1 characters", "must NOT have more than 256 characters"
 );
 
-/// Where Zoom sent the user with the code. Zoom compares it as text, so it is kept as it was sent.
+/// The redirect URI to which Zoom sent the user with the code.
+///
+/// Zoom compares redirect URIs as text. The text is therefore kept exactly as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RedirectUri(String);
@@ -95,18 +93,18 @@ impl From<RedirectUri> for String {
     }
 }
 
-/// The id in a credential's URL. New ones are UUIDv7, so that they sort by age.
+/// The id of a credential. New ids are UUIDv7, so that credentials sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CredentialId(Uuid);
 
 impl CredentialId {
-    /// A new id, greater than every one this process has made before.
+    /// Makes a new id. Every id sorts after those that this process made before.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// When a generated id was made.
+    /// The time at which [`CredentialId::generate`] made the id.
     pub fn created_at(self) -> Timestamp {
         created_at(self.0)
     }
@@ -116,13 +114,13 @@ impl CredentialId {
         self.0.as_bytes()
     }
 
-    /// Back from a cursor's 16 bytes.
+    /// The id from the 16 bytes of a cursor.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 }
 
-/// When a UUIDv7 was made, to the millisecond.
+/// The time in a UUIDv7, to the millisecond.
 pub(crate) fn created_at(id: Uuid) -> Timestamp {
     let millis = id.get_timestamp().map_or(0, |timestamp| {
         let (seconds, nanos) = timestamp.to_unix();
@@ -141,8 +139,9 @@ impl FromStr for CredentialId {
     }
 }
 
-/// Takes the hyphenated form in either case: versions 1 to 8, the nil and the max UUID, as the published
-/// pattern does.
+/// Parses a hyphenated UUID in upper or lower case: versions 1 to 8, the nil UUID and the max UUID.
+///
+/// This is what the pattern in the published API accepts.
 pub(crate) fn uuid(text: &str) -> Result<Uuid, Invalid> {
     const RULE: Invalid = Invalid("must match format \"uuid\"");
     let uuid = Uuid::try_parse(text).map_err(|_| RULE)?;
@@ -223,14 +222,15 @@ impl fmt::Display for TeamId {
     }
 }
 
-/// One authorization by one Zoom user of one Zoom app. Chosen before the code is spent, so that the
-/// data key can be bound to it.
+/// The id of a grant: one authorization of one Zoom app by one Zoom user.
+///
+/// The id is chosen before the code is spent, because the data key that seals the tokens is bound to the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GrantId(Uuid);
 
 impl GrantId {
-    /// A new, random id.
+    /// Makes a new, random id.
     pub fn generate() -> Self {
         Self(Uuid::new_v4())
     }
@@ -252,7 +252,7 @@ impl fmt::Display for GrantId {
     }
 }
 
-/// Whose name a credential can act in.
+/// On whose behalf a credential can act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialType {
@@ -262,31 +262,33 @@ pub enum CredentialType {
     User,
 }
 
-/// Whether the credential can be used.
+/// Whether the credential works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It works, as far as anyone knows.
+    /// The credential works, as far as the vault knows.
     Active,
     /// The user has to authorize again.
     Invalid,
 }
 
-/// Why a user has to authorize again.
+/// Why the user has to authorize the app again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reconnect {
-    /// Zoom refuses the grant, and nothing of ours explains why: the user or an administrator ended it.
+pub enum ReconnectReason {
+    /// Zoom refuses the refresh token, and nothing that the vault did explains it. The user or an administrator ended
+    /// the grant.
     Revoked,
-    /// A refresh was sent whose outcome nobody knows, and Zoom refuses the token now: its successor may have been lost.
+    /// Zoom refuses the refresh token after a refresh whose answer was lost. The lost answer may have contained the
+    /// next refresh token.
     RefreshOutcomeLost,
-    /// The user took the app's authorization back, and Zoom told us.
+    /// The user removed the app, and Zoom reported it by webhook.
     Deauthorized,
-    /// Zoom does not know the user any more.
+    /// The user was deleted or deactivated at Zoom.
     UserGone,
 }
 
-impl Reconnect {
+impl ReconnectReason {
     /// The word in answers, rows and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -298,47 +300,47 @@ impl Reconnect {
     }
 }
 
-/// What anyone of the team may see of a credential: the 14 keys of the contract and nothing else.
+/// A credential as its team sees it: the 14 fields of the published API and nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Credential {
-    /// The id in the credential's URL.
+    /// The id of the credential.
     #[schema(value_type = String, format = "uuid", pattern = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$")]
     pub credential_id: CredentialId,
-    /// What the owner calls it.
+    /// The owner's name for the credential.
     #[schema(value_type = String, min_length = 1, max_length = 100)]
     pub name: Name,
     /// `app`, or `user` once a Zoom user has authorized.
     pub credential_type: CredentialType,
-    /// The Zoom user who authorized.
+    /// Zoom's id of the user who authorized.
     #[schema(required = true)]
     pub zoom_user_id: Option<String>,
-    /// That user's Zoom account.
+    /// Zoom's id of the user's account.
     #[schema(required = true)]
     pub zoom_account_id: Option<String>,
-    /// That user's email address.
+    /// The user's email address.
     #[schema(required = true)]
     pub zoom_email: Option<String>,
-    /// That user's display name.
+    /// The user's display name.
     #[schema(required = true)]
     pub zoom_display_name: Option<String>,
-    /// What the user consented to, comma-separated.
+    /// The scopes that the user consented to, comma-separated.
     #[schema(required = true, example = "user:read:user,user:read:token")]
     pub scopes: Option<String>,
-    /// `invalid` when the user has to authorize again.
+    /// `invalid` if the user has to authorize again.
     pub state: State,
-    /// What went wrong last, until something goes right.
+    /// The last error. A later success clears it.
     #[schema(required = true)]
     pub last_error_message: Option<String>,
-    /// When it went wrong.
+    /// When the last error happened.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     pub last_error_at: Option<Timestamp>,
     /// When the credential was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When the credential was last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The owner's own JSON object, as it was sent.
+    /// The owner's own JSON object, exactly as it was sent.
     #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>, required = true)]
     pub extra: Option<Extra>,
 }

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use crate::cause::chain;
-use crate::credential::Reconnect;
+use crate::credential::ReconnectReason;
 use crate::{envelope, secret, stores, zoom};
 
 /// An error that only the log shows.
@@ -49,7 +49,7 @@ pub enum Error {
     )]
     ReconnectRequired {
         /// Why.
-        reason: Reconnect,
+        reason: ReconnectReason,
     },
     /// Zoom refused the app. The operator must mend the app; the grant is untouched.
     #[error(
@@ -219,11 +219,11 @@ impl Error {
     /// What a failed code exchange means.
     pub fn from_code_exchange(error: zoom::Error) -> Self {
         match error {
-            zoom::Error::App { reason } => Self::CodeRefused {
+            zoom::Error::AppRefused { reason } => Self::CodeRefused {
                 reason,
                 blamed: Blamed::App,
             },
-            zoom::Error::Grant { reason } => Self::CodeRefused {
+            zoom::Error::GrantRefused { reason } => Self::CodeRefused {
                 reason,
                 blamed: Blamed::Grant,
             },
@@ -231,19 +231,19 @@ impl Error {
                 reason: format!("missing scope {scope}"),
                 blamed: Blamed::Grant,
             },
-            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
+            zoom::Error::RateLimited { retry_after, .. } => Self::Unavailable {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
                 source: Down::Zoom(error),
             },
-            zoom::Error::Silent => Self::ZoomTimeout {
+            zoom::Error::Timeout => Self::ZoomTimeout {
                 source: error,
                 spent: Spent::Code,
             },
             zoom::Error::Unreachable(_)
             | zoom::Error::Failed { .. }
-            | zoom::Error::DeadAccess
-            | zoom::Error::NoUser { .. }
-            | zoom::Error::Request { .. } => Self::ZoomUnavailable {
+            | zoom::Error::AccessTokenRefused
+            | zoom::Error::UserNotFound { .. }
+            | zoom::Error::RequestRefused { .. } => Self::ZoomUnavailable {
                 source: error,
                 spent: Spent::Code,
             },
@@ -254,23 +254,23 @@ impl Error {
     pub fn from_grant_use(error: zoom::Error) -> Self {
         let spent = Spent::Nothing;
         match error {
-            zoom::Error::App { reason } => Self::AppMisconfigured { reason },
+            zoom::Error::AppRefused { reason } => Self::AppMisconfigured { reason },
             zoom::Error::MissingScope { scope } => Self::MissingScope { scope },
-            zoom::Error::Request { reason } => Self::ZoomRefused { reason },
-            zoom::Error::NoUser { .. } => Self::ReconnectRequired {
-                reason: Reconnect::UserGone,
+            zoom::Error::RequestRefused { reason } => Self::ZoomRefused { reason },
+            zoom::Error::UserNotFound { .. } => Self::ReconnectRequired {
+                reason: ReconnectReason::UserGone,
             },
-            zoom::Error::Limited { retry_after, .. } => Self::Unavailable {
+            zoom::Error::RateLimited { retry_after, .. } => Self::Unavailable {
                 retry_after: retry_after.unwrap_or(RETRY_AFTER),
                 source: Down::Zoom(error),
             },
-            zoom::Error::Silent => Self::ZoomTimeout {
+            zoom::Error::Timeout => Self::ZoomTimeout {
                 source: error,
                 spent,
             },
             // The refresh handles a refused grant, so `Grant` does not reach a caller from there.
-            zoom::Error::Grant { .. }
-            | zoom::Error::DeadAccess
+            zoom::Error::GrantRefused { .. }
+            | zoom::Error::AccessTokenRefused
             | zoom::Error::Unreachable(_)
             | zoom::Error::Failed { .. } => Self::ZoomUnavailable {
                 source: error,
@@ -283,8 +283,8 @@ impl Error {
 impl From<stores::Error> for Error {
     fn from(error: stores::Error) -> Self {
         match error {
-            stores::Error::NotFound => Self::NotFound(Missing::Credential),
-            stores::Error::Conflict => Self::Conflict,
+            // A write found no row: another request has deleted it.
+            stores::Error::NotFound | stores::Error::Conflict => Self::Conflict,
             stores::Error::Unavailable { .. } | stores::Error::Denied { .. } => {
                 Self::unavailable(Down::DynamoDb(error))
             }
@@ -295,10 +295,9 @@ impl From<stores::Error> for Error {
     }
 }
 
-impl From<stores::Part> for Error {
-    /// A transaction was refused because of one row: another request was first.
-    fn from(_: stores::Part) -> Self {
-        Self::Conflict
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Self {
+        Self::NotFound(missing)
     }
 }
 
@@ -306,15 +305,15 @@ impl From<envelope::Error> for Error {
     fn from(error: envelope::Error) -> Self {
         match error {
             envelope::Error::Kms { .. } => Self::unavailable(Down::Kms(error)),
-            envelope::Error::Misplaced
+            envelope::Error::WrongRow
             | envelope::Error::MalformedKey
             | envelope::Error::Sealed(_) => Self::Internal(error.into()),
         }
     }
 }
 
-impl From<secret::UnknownShape> for Error {
-    fn from(error: secret::UnknownShape) -> Self {
+impl From<secret::UnknownFormat> for Error {
+    fn from(error: secret::UnknownFormat) -> Self {
         Self::Internal(error.into())
     }
 }

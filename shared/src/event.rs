@@ -1,6 +1,8 @@
-//! What happens to a credential, as it is kept for its owner: who had which token, and what went wrong.
+//! The events of a credential, kept for its owner: who received which token, and what went wrong.
 //!
 //! No type here can hold a token or another secret.
+//!
+//! [`Event`] is what the vault's code writes. [`EventRecord`] is the flat form in which an event is stored and shown.
 
 use std::fmt;
 
@@ -10,31 +12,34 @@ use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
 use crate::api_key::{ApiKey, KeyId};
-use crate::credential::{Invalid, Reconnect, State, created_at};
+use crate::credential::{ReconnectReason, State, created_at};
+use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 
-/// Names an event. A UUIDv7, so that the ids of a credential's events sort by age.
+/// The id of an event: a UUIDv7, so that the events of a credential sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// A new id, greater than every one this process has made before.
+    /// Makes a new id. Every id sorts after those that this process made before.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// The id of what happened `at` that time and has this `name`: the same, however often one is told of it.
-    pub fn told(at: Timestamp, name: &str) -> Self {
+    /// The id of the event `name` that happened `at` a given time.
+    ///
+    /// The same input gives the same id. A webhook that Zoom sends twice therefore writes one event.
+    pub fn derived(at: Timestamp, name: &str) -> Self {
         let millis = u64::try_from(at.as_millis()).unwrap_or(0);
         let hash = digest(&SHA256, name.as_bytes());
-        // A SHA-256 has them.
+        // A SHA-256 has 32 bytes, more than the chunk needs.
         let bytes = hash.as_ref().first_chunk().copied().unwrap_or_default();
         Self(Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
     }
 
-    /// When the event was begun.
+    /// When the event happened.
     pub fn at(self) -> Timestamp {
         created_at(self.0)
     }
@@ -44,7 +49,7 @@ impl EventId {
         self.0.as_bytes()
     }
 
-    /// Back from a cursor's 16 bytes.
+    /// The id from the 16 bytes of a cursor.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -56,7 +61,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// What a vendor calls the bot that asked: 1 to 128 visible ASCII characters.
+/// The bot vendor's own id of the bot that a token is for: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BotId(String);
@@ -86,102 +91,104 @@ impl From<BotId> for String {
     }
 }
 
-/// On whose behalf the vault acted.
+/// Who caused an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The holder of an API key.
+pub enum Actor {
+    /// A caller of the API, by the id of the API key.
     ApiKey(KeyId),
-    /// Whoever called a token URL, by the URL's id: never by its token.
+    /// A caller of a token URL, by the id of the URL. The URL's secret is never recorded.
     TokenUrl(String),
     /// The schedule that keeps grants alive.
     KeepAlive,
-    /// A health check.
+    /// A caller of the health check, by the id of the API key.
     Check(KeyId),
 }
 
-/// Who asked, and for which bot where they said.
+/// Who requested a token or caused a refresh, and for which bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Who.
-    pub by: By,
-    /// For which bot.
+pub struct Requester {
+    /// The caller.
+    pub actor: Actor,
+    /// The bot, if the caller named one.
     pub bot: Option<BotId>,
 }
 
-impl Asked {
-    /// The holder of `key`, for no bot in particular.
-    pub fn with(key: &ApiKey) -> Self {
-        By::ApiKey(key.hash().id()).into()
+impl Requester {
+    /// The holder of `key`, for no particular bot.
+    pub fn from_key(key: &ApiKey) -> Self {
+        Actor::ApiKey(key.hash().id()).into()
     }
 }
 
-impl From<By> for Asked {
-    fn from(by: By) -> Self {
-        Self { by, bot: None }
+impl From<Actor> for Requester {
+    fn from(actor: Actor) -> Self {
+        Self { actor, bot: None }
     }
 }
 
-/// How something ended.
+/// The outcome of a mint, a refresh or a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Well. A mint is recorded so before its token is released: a crash may leave a record of a token that
-    /// nobody got, but no token without a record.
+pub enum EventOutcome {
+    /// The action succeeded.
+    ///
+    /// A successful mint is recorded before its token is released. After a crash there may be a record of a token
+    /// that nobody received, but never a token without a record.
     Succeeded,
-    /// With this code, of those that the API answers.
+    /// The action failed.
     Failed {
-        /// The code.
+        /// The error code that the API answered.
         code: &'static str,
     },
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// A token was asked for.
+pub enum EventDetails {
+    /// A token was requested.
     Mint {
-        /// Of which type.
+        /// The type of the token.
         token_type: TokenType,
-        /// For which meeting, where that was said.
+        /// The meeting, if the caller named one.
         meeting_id: Option<MeetingId>,
-        /// Who asked.
-        asked: Asked,
-        /// Whether they had it.
-        outcome: Outcome,
+        /// Who requested the token.
+        requester: Requester,
+        /// Whether the caller received the token.
+        outcome: EventOutcome,
     },
-    /// The grant was refreshed at Zoom, or was to be.
+    /// The vault tried to refresh the grant at Zoom.
     Refresh {
-        /// Who needed it.
-        asked: Asked,
+        /// Whose request made the refresh necessary.
+        requester: Requester,
         /// Whether new tokens are stored.
-        outcome: Outcome,
+        outcome: EventOutcome,
     },
-    /// The grant was to be revoked at Zoom, since its last credential was deleted.
+    /// The vault tried to revoke the grant at Zoom, because its last credential was deleted.
     Revoke {
-        /// Whether it is.
-        outcome: Outcome,
+        /// Whether the grant is revoked.
+        outcome: EventOutcome,
     },
-    /// The credential's state is another.
+    /// The state of the credential changed.
     StateChange {
-        /// Why it is invalid; none where all is well again, and it is active.
-        reason: Option<Reconnect>,
+        /// Why the credential became invalid, or `None` if it became active again.
+        reason: Option<ReconnectReason>,
     },
 }
 
-/// Something that happened, and its name.
+/// An event before it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its name.
+    /// The id of the event.
     pub id: EventId,
-    /// What it was.
-    pub what: Happened,
+    /// What happened.
+    pub details: EventDetails,
 }
 
 impl Event {
-    /// It happens now.
-    pub fn new(what: Happened) -> Self {
+    /// An event that happens now.
+    pub fn new(details: EventDetails) -> Self {
         Self {
             id: EventId::generate(),
-            what,
+            details,
         }
     }
 }
@@ -189,91 +196,91 @@ impl Event {
 /// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = EventKind)]
-pub enum Kind {
-    /// A token was asked for.
+pub enum EventKind {
+    /// A token was requested.
     Mint,
-    /// The grant was refreshed at Zoom, or was to be.
+    /// The vault tried to refresh the grant at Zoom.
     Refresh,
-    /// The grant was revoked at Zoom, or was to be.
+    /// The vault tried to revoke the grant at Zoom.
     Revoke,
-    /// The credential's state is another.
+    /// The state of the credential changed.
     StateChange,
 }
 
-/// How a mint, a refresh or a revocation ended.
+/// The outcome of a mint, a refresh or a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = EventOutcome)]
-pub enum Ended {
-    /// Well: the token was released, the new grant stored, the grant ended.
+pub enum RecordedOutcome {
+    /// The token was released, the new tokens were stored, or the grant was revoked.
     Succeeded,
-    /// Not so: `code` says why.
+    /// The action failed. `code` says why.
     Failed,
 }
 
-/// On whose behalf the vault acted.
+/// Who caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum AskedBy {
-    /// The holder of an API key, `key_id`.
+#[schema(as = AskedBy)]
+pub enum ActorKind {
+    /// A caller of the API, with the API key `key_id`.
     ApiKey,
-    /// Whoever called a token URL, `url_id`.
+    /// A caller of the token URL `url_id`.
     TokenUrl,
     /// The schedule that keeps grants alive.
     KeepAlive,
-    /// A health check, with the API key `key_id`.
+    /// A caller of the health check, with the API key `key_id`.
     Check,
 }
 
-/// An event as it is stored and shown: one shape for all kinds, null where a kind has no such thing.
+/// An event as it is stored and shown. All kinds have the same fields; a field is null if the kind does not use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Event)]
-pub struct Record {
-    /// Names the event. Ids sort by age.
+pub struct EventRecord {
+    /// The id of the event. Ids sort by age.
     #[schema(value_type = String, format = "uuid")]
     pub event_id: EventId,
-    /// When it happened.
+    /// When the event happened.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// What it was.
-    pub kind: Kind,
-    /// How a mint, a refresh or a revocation ended.
+    /// What happened.
+    pub kind: EventKind,
+    /// The outcome of a mint, a refresh or a revocation.
     #[schema(required = true)]
-    pub outcome: Option<Ended>,
-    /// Why it failed: the `code` of the error that was answered.
+    pub outcome: Option<RecordedOutcome>,
+    /// Why the action failed: the `code` of the error that the API answered.
     #[schema(required = true, example = "FST_ERR_ZOOM_RECONNECT_REQUIRED")]
     pub code: Option<String>,
-    /// Which type of token was minted.
+    /// The type of the minted token.
     #[serde(rename = "type")]
     #[schema(required = true)]
     pub token_type: Option<TokenType>,
-    /// For which meeting.
+    /// The meeting that the token is for.
     #[schema(value_type = Option<String>, required = true)]
     pub meeting_id: Option<MeetingId>,
-    /// Who asked for the mint or needed the refresh.
+    /// Who requested the token, or whose request made the refresh necessary.
     #[schema(required = true)]
-    pub asked_by: Option<AskedBy>,
-    /// With which API key: its id, as the operator lists it.
+    pub asked_by: Option<ActorKind>,
+    /// The id of the API key, as the operator lists it.
     #[schema(required = true)]
     pub key_id: Option<String>,
-    /// With which token URL.
+    /// The id of the token URL.
     #[schema(required = true)]
     pub url_id: Option<String>,
-    /// For which bot, as its vendor named it.
+    /// The bot vendor's own id of the bot.
     #[schema(value_type = Option<String>, required = true, max_length = 128)]
     pub bot_id: Option<BotId>,
-    /// What the credential's state became.
+    /// The new state of the credential.
     #[schema(required = true)]
     pub state: Option<State>,
-    /// Why it became so.
+    /// Why the state changed.
     #[schema(required = true, example = "revoked")]
     pub reason: Option<String>,
 }
 
-impl Record {
-    /// An event of `kind` of which nothing else is known.
-    fn of(id: EventId, kind: Kind) -> Self {
+impl EventRecord {
+    /// An event of `kind` with all other fields empty.
+    fn empty(id: EventId, kind: EventKind) -> Self {
         Self {
             event_id: id,
             at: id.at(),
@@ -291,55 +298,55 @@ impl Record {
         }
     }
 
-    fn ended(self, asked: Asked, outcome: Outcome) -> Self {
+    fn with_outcome(self, requester: Requester, outcome: EventOutcome) -> Self {
         let (outcome, code) = match outcome {
-            Outcome::Succeeded => (Ended::Succeeded, None),
-            Outcome::Failed { code } => (Ended::Failed, Some(code.to_owned())),
+            EventOutcome::Succeeded => (RecordedOutcome::Succeeded, None),
+            EventOutcome::Failed { code } => (RecordedOutcome::Failed, Some(code.to_owned())),
         };
-        let (by, key, url) = match asked.by {
-            By::ApiKey(key) => (AskedBy::ApiKey, Some(key), None),
-            By::TokenUrl(url) => (AskedBy::TokenUrl, None, Some(url)),
-            By::KeepAlive => (AskedBy::KeepAlive, None, None),
-            By::Check(key) => (AskedBy::Check, Some(key), None),
+        let (actor, key, url) = match requester.actor {
+            Actor::ApiKey(key) => (ActorKind::ApiKey, Some(key), None),
+            Actor::TokenUrl(url) => (ActorKind::TokenUrl, None, Some(url)),
+            Actor::KeepAlive => (ActorKind::KeepAlive, None, None),
+            Actor::Check(key) => (ActorKind::Check, Some(key), None),
         };
         Self {
             outcome: Some(outcome),
             code,
-            asked_by: Some(by),
+            asked_by: Some(actor),
             key_id: key.map(String::from),
             url_id: url,
-            bot_id: asked.bot,
+            bot_id: requester.bot,
             ..self
         }
     }
 }
 
-impl From<Event> for Record {
-    fn from(Event { id, what }: Event) -> Self {
-        match what {
-            Happened::Mint {
+impl From<Event> for EventRecord {
+    fn from(Event { id, details }: Event) -> Self {
+        match details {
+            EventDetails::Mint {
                 token_type,
                 meeting_id,
-                asked,
+                requester,
                 outcome,
             } => Self {
                 token_type: Some(token_type),
                 meeting_id,
-                ..Self::of(id, Kind::Mint).ended(asked, outcome)
+                ..Self::empty(id, EventKind::Mint).with_outcome(requester, outcome)
             },
-            Happened::Refresh { asked, outcome } => {
-                Self::of(id, Kind::Refresh).ended(asked, outcome)
+            EventDetails::Refresh { requester, outcome } => {
+                Self::empty(id, EventKind::Refresh).with_outcome(requester, outcome)
             }
-            Happened::Revoke { outcome } => {
-                Self::of(id, Kind::Revoke).ended(By::KeepAlive.into(), outcome)
+            EventDetails::Revoke { outcome } => {
+                Self::empty(id, EventKind::Revoke).with_outcome(Actor::KeepAlive.into(), outcome)
             }
-            Happened::StateChange { reason } => Self {
+            EventDetails::StateChange { reason } => Self {
                 state: Some(match reason {
                     Some(_) => State::Invalid,
                     None => State::Active,
                 }),
                 reason: reason.map(|reason| reason.as_str().to_owned()),
-                ..Self::of(id, Kind::StateChange)
+                ..Self::empty(id, EventKind::StateChange)
             },
         }
     }

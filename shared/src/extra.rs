@@ -1,4 +1,4 @@
-//! The owner's free-form JSON object: kept and returned as the text that was sent.
+//! The owner's free-form JSON object. It is stored and returned exactly as it was sent.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -8,11 +8,11 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::credential::Invalid;
+use crate::invalid::Invalid;
 
-/// Most bytes of JSON text an `extra` may have.
+/// Longest JSON text of an `extra`, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
-/// Deepest nesting of objects and arrays in an `extra`, the outermost counted.
+/// Deepest nesting of objects and arrays in an `extra`. The outermost object counts as one level.
 pub const MAX_DEPTH: usize = 32;
 
 /// A JSON object of at most 16 KB and 32 levels, without duplicate keys, NUL characters or lone surrogates.
@@ -27,8 +27,10 @@ impl Extra {
         &self.0
     }
 
-    /// Whether each key has its value: a string by its text, a number or boolean by its JSON spelling. Null, arrays
-    /// and objects equal nothing.
+    /// Whether the object has each of the keys with the given value.
+    ///
+    /// A string is compared by its text, a number or a boolean by its JSON spelling. Null, arrays and objects never
+    /// match.
     pub fn has_all(&self, pairs: &[(String, String)]) -> bool {
         let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(&self.0) else {
             return false;
@@ -65,21 +67,22 @@ impl TryFrom<String> for Extra {
         if !json.starts_with('{') {
             return Err(Invalid("must be object"));
         }
-        let mut broken = Invalid("must be JSON with valid Unicode and representable numbers");
+        // The visitor replaces this rule if it finds a more exact one.
+        let mut broken_rule = Invalid("must be JSON with valid Unicode and representable numbers");
         let mut parser = serde_json::Deserializer::from_str(&json);
-        let object = Strict {
+        let object = StrictJson {
             levels_left: MAX_DEPTH,
-            broken: &mut broken,
+            broken_rule: &mut broken_rule,
         };
-        // To the end: what follows the object would be no JSON when it is shown.
+        // Text after the object would make the answer that contains it invalid JSON.
         match object.deserialize(&mut parser).and_then(|()| parser.end()) {
             Ok(()) => Ok(Self(json)),
-            Err(_) => Err(broken),
+            Err(_) => Err(broken_rule),
         }
     }
 }
 
-/// Shows nothing of the content: it is the owner's, and logs are not the place for it.
+/// Hides the content, because it belongs to the owner and must not appear in logs.
 impl fmt::Debug for Extra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Extra({} bytes)", self.0.len())
@@ -93,15 +96,15 @@ impl Serialize for Extra {
     }
 }
 
-/// Walks a JSON value and refuses what would not survive a round trip through other people's parsers.
-struct Strict<'a> {
+/// Checks a JSON value without building it. Refuses JSON that other parsers may read differently or not at all.
+struct StrictJson<'a> {
     levels_left: usize,
-    broken: &'a mut Invalid,
+    broken_rule: &'a mut Invalid,
 }
 
-impl Strict<'_> {
+impl StrictJson<'_> {
     fn refuse<E: de::Error>(self, rule: &'static str) -> E {
-        *self.broken = Invalid(rule);
+        *self.broken_rule = Invalid(rule);
         E::custom(rule)
     }
 
@@ -123,15 +126,15 @@ impl Strict<'_> {
         }
     }
 
-    fn inner(&mut self) -> Strict<'_> {
-        Strict {
+    fn inner(&mut self) -> StrictJson<'_> {
+        StrictJson {
             levels_left: self.levels_left,
-            broken: self.broken,
+            broken_rule: self.broken_rule,
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
+impl<'de> DeserializeSeed<'de> for StrictJson<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -139,7 +142,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
+impl<'de> Visitor<'de> for StrictJson<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::credential::Reconnect;
+use crate::credential::ReconnectReason;
 use crate::timestamp::Timestamp;
 
 /// One invocation: a request, or one grant of a scheduled run.
@@ -78,9 +78,9 @@ impl Activity {
     }
 
     /// A credential became invalid.
-    pub fn turned_invalid(&self, reason: Reconnect) {
+    pub fn turned_invalid(&self, reason: ReconnectReason) {
         self.turned_invalid.fetch_add(1, Ordering::Relaxed);
-        if reason == Reconnect::RefreshOutcomeLost {
+        if reason == ReconnectReason::RefreshOutcomeLost {
             self.outcome_lost.fetch_add(1, Ordering::Relaxed);
         }
     }

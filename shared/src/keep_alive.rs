@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use crate::cause::chain;
 use crate::error::{Down, Error};
-use crate::event::By;
+use crate::event::Actor;
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::mint::ACCESS_MARGIN;
 use crate::grants::profile::learn_user;
 use crate::grants::record::Recorder;
 use crate::grants::{Context, Grants, Terms};
 use crate::invocation::Invocation;
-use crate::revoke::{self, UnusedGrant};
-use crate::stores::{self, Due, GrantState, Keys, Stored, due_shards};
+use crate::revoke::{UnusedGrant, UnusedGrantOutcome};
+use crate::stores::{self, DueGrant, GrantState, Keys, StoredCredential, due_shards};
 use crate::timestamp::Timestamp;
 
 /// The name of the function in the logs.
@@ -116,11 +116,11 @@ pub async fn run(
         troubles: AtomicU32::new(0),
     };
     let shards = stream::iter(due_shards().collect::<Vec<_>>());
-    let due: Vec<Vec<Due>> = shards
+    let due: Vec<Vec<DueGrant>> = shards
         .map(|shard| {
             grants
                 .secrets
-                .due(shard, run.unused_since, GRANTS_PER_SHARD)
+                .due_grants(shard, run.unused_since, GRANTS_PER_SHARD)
         })
         .buffer_unordered(CONCURRENT_GRANTS)
         .try_collect()
@@ -150,20 +150,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn handle(&self, due: Due) -> GrantOutcome {
+    async fn handle(&self, due: DueGrant) -> GrantOutcome {
         let in_trouble = self.troubles.load(Ordering::Relaxed) >= MAX_TROUBLES;
         if in_trouble || Timestamp::now().until(self.deadline) < MIN_TIME_FOR_GRANT {
             return GrantOutcome::Left;
         }
         match self.refresh(&due).await {
             Ok(outcome) => outcome,
-            Err(error) => self.put_off(&due, &error).await,
+            Err(error) => self.postpone_refresh(&due, &error).await,
         }
     }
 
     /// Refreshes a grant with the app of a credential that uses it. If Zoom refuses the app, tries the next
     /// credential's app.
-    async fn refresh(&self, due: &Due) -> Result<GrantOutcome, Error> {
+    async fn refresh(&self, due: &DueGrant) -> Result<GrantOutcome, Error> {
         let credentials = &self.grants.credentials;
         let Some(row) = self.grants.grant_row(due.grant).await? else {
             return Ok(GrantOutcome::Left);
@@ -176,15 +176,12 @@ impl Run<'_> {
 
         let owner = row.credential_id;
         let mut refused = None;
-        match credentials.get(&due.team, owner).await {
-            Ok(stored) if stored.grant.is_some_and(|grant| grant.id == due.grant) => {
-                match self.refresh_for(due, stored).await {
-                    Err(error @ Error::AppMisconfigured { .. }) => refused = Some(error),
-                    outcome => return outcome,
-                }
+        let first = credentials.get(&due.team, owner).await?;
+        if let Some(stored) = first.filter(|stored| stored.has_grant(due.grant)) {
+            match self.refresh_for(due, stored).await {
+                Err(error @ Error::AppMisconfigured { .. }) => refused = Some(error),
+                outcome => return outcome,
             }
-            Ok(_) | Err(stores::Error::NotFound) => {}
-            Err(error) => return Err(error.into()),
         }
         let holders = credentials.with_grant(&due.team, due.grant).await?;
         for stored in holders.live {
@@ -208,9 +205,9 @@ impl Run<'_> {
             refreshed_at: self.unused_since.plus(RETRY_AFTER),
         };
         Ok(match unused.settle(&row, holders.deleted).await? {
-            revoke::Outcome::Rests => GrantOutcome::Unwanted,
-            revoke::Outcome::Revoked => GrantOutcome::Revoked,
-            revoke::Outcome::InUse => GrantOutcome::Left,
+            UnusedGrantOutcome::Rests => GrantOutcome::Unwanted,
+            UnusedGrantOutcome::Revoked => GrantOutcome::Revoked,
+            UnusedGrantOutcome::InUse => GrantOutcome::Left,
         })
     }
 
@@ -219,7 +216,11 @@ impl Run<'_> {
     }
 
     /// Refreshes a grant with this credential's app.
-    async fn refresh_for(&self, due: &Due, stored: Stored) -> Result<GrantOutcome, Error> {
+    async fn refresh_for(
+        &self,
+        due: &DueGrant,
+        stored: StoredCredential,
+    ) -> Result<GrantOutcome, Error> {
         let id = stored.credential.credential_id;
         let deadline = self.deadline_of_grant();
         let invocation = &Invocation::new(self.id.to_owned(), deadline);
@@ -228,7 +229,7 @@ impl Run<'_> {
             invocation,
             team: &due.team,
             terms: &Terms {
-                asked: By::KeepAlive.into(),
+                requester: Actor::KeepAlive.into(),
                 margin: ACCESS_MARGIN,
                 answer_by: deadline,
             },
@@ -272,7 +273,7 @@ impl Run<'_> {
     }
 
     /// Puts a failed grant off by a day. Ends the run if more grants would fail.
-    async fn put_off(&self, due: &Due, error: &Error) -> GrantOutcome {
+    async fn postpone_refresh(&self, due: &DueGrant, error: &Error) -> GrantOutcome {
         tracing::warn!(
             request_id = self.id,
             route = NAME,
@@ -299,7 +300,11 @@ impl Run<'_> {
             self.count_trouble();
         }
         let due_again = self.unused_since.plus(RETRY_AFTER);
-        let put_off = self.grants.secrets.put_off(due.grant, due_again).await;
+        let put_off = self
+            .grants
+            .secrets
+            .postpone_refresh(due.grant, due_again)
+            .await;
         if let Err(error) = put_off {
             tracing::warn!(
                 request_id = self.id,

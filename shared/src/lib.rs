@@ -1,10 +1,22 @@
 //! The vault without HTTP: the domain, and the tables, keys and hosts that it calls.
 //!
-//! Imports point downwards:
+//! No module here knows HTTP servers, API Gateway or status codes. Imports point downwards:
 //!
-//! 1. use cases: [`authorize`], [`grants`], [`keep_alive`], [`purge`], [`restore`]
-//! 2. the outside: [`stores`] (DynamoDB), [`envelope`] (KMS), [`zoom`]
-//! 3. the domain types and small foundations
+//! | modules | job |
+//! | --- | --- |
+//! | `keep_alive`, `restore`, `purge`, `authorize` | use cases that more than one entry point needs |
+//! | `grants` | everything that is done with a user's tokens: refresh, mint, check |
+//! | `error`, `invocation`, `time_limit` | what the use cases share |
+//! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |
+//! | `stores` | the DynamoDB tables. The only module that calls DynamoDB |
+//! | `zoom` | the client for Zoom. The only module that makes HTTP calls itself |
+//! | `config` | the environment, and the clients that it describes |
+//! | `credential`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt` | the domain: values that are checked when they are made |
+//! | `secret`, `timestamp`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
+//!
+//! `envelope`, `stores` and `zoom` do not import each other, with one exception: `stores` reads and writes the types of
+//! `envelope::sealed`, the part of a row that `envelope` makes. Only `envelope` can build a `Sealed`, so the type
+//! cannot live elsewhere.
 
 pub mod authorize;
 pub mod grants;
@@ -12,10 +24,10 @@ pub mod keep_alive;
 pub mod purge;
 pub mod restore;
 mod revoke;
-pub mod time_limit;
 
 pub mod error;
 pub mod invocation;
+pub mod time_limit;
 
 pub mod envelope;
 pub mod stores;
@@ -26,9 +38,13 @@ pub mod cause;
 pub mod config;
 pub mod connect;
 pub mod credential;
+mod encoding;
 pub mod event;
 pub mod extra;
+pub mod invalid;
 pub mod meter;
+pub mod profile;
+pub mod random;
 pub mod sdk_jwt;
 pub mod secret;
 pub mod timestamp;

@@ -1,7 +1,7 @@
-//! How many network calls an invocation made, by service.
+//! Counts the network calls of an invocation, by service.
 //!
-//! The clients count into the task's own meter, so concurrent invocations in one process (tests, the
-//! local stack) do not mix. Outside an invocation nothing is counted.
+//! Each invocation has its own meter in its task. Concurrent invocations in one process (tests, the local stack)
+//! therefore do not mix. Calls outside an invocation are not counted.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ tokio::task_local! {
     static METER: Arc<Meter>;
 }
 
-/// A service that invocations call over the network.
+/// A service that the functions call over the network.
 #[derive(Clone, Copy, Debug)]
 pub enum Service {
     /// Amazon DynamoDB.
@@ -26,7 +26,7 @@ pub enum Service {
     Zoom,
 }
 
-/// The counts of one invocation. Retries count: they are what was sent.
+/// The call counts of one invocation. Each retry counts as a call.
 #[derive(Debug, Default)]
 pub struct Meter {
     dynamodb: AtomicU32,
@@ -43,32 +43,32 @@ impl Meter {
         }
     }
 
-    /// Calls sent to `service` so far.
+    /// The number of calls sent to `service` so far.
     pub fn calls(&self, service: Service) -> u32 {
         self.counter(service).load(Ordering::Relaxed)
     }
 }
 
-/// Runs `invocation` with `meter` as the one its calls are counted in.
+/// Runs `invocation` and counts its calls in `meter`.
 pub async fn measure<T>(meter: Arc<Meter>, invocation: impl Future<Output = T>) -> T {
     METER.scope(meter, invocation).await
 }
 
 /// Counts one call to `service`.
 pub fn count(service: Service) {
-    // Outside an invocation (start-up, the CLI) there is no meter, and nothing to count.
+    // Outside an invocation (start-up, the CLI) there is no meter.
     METER
         .try_with(|meter| meter.counter(service).fetch_add(1, Ordering::Relaxed))
         .ok();
 }
 
-/// Counts what an AWS client sends.
+/// Counts each call that an AWS client sends.
 #[derive(Debug)]
-pub(crate) struct Counting(pub(crate) Service);
+pub(crate) struct CallCounter(pub(crate) Service);
 
-impl Intercept for Counting {
+impl Intercept for CallCounter {
     fn name(&self) -> &'static str {
-        "Counting"
+        "CallCounter"
     }
 
     fn read_before_transmit(

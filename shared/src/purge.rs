@@ -14,8 +14,10 @@ use std::collections::HashMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::credential::{CredentialId, GrantId, TeamId};
-use crate::envelope::SecretId;
-use crate::stores::{self, Credentials, Moment, Owner, Passed, Remains, Secrets, TokenUrls};
+use crate::envelope::sealed::SecretId;
+use crate::stores::{
+    self, CleanupTrigger, CredentialIds, Credentials, GrantVersion, SecretOwner, Secrets, TokenUrls,
+};
 
 /// How many rows are read at a time.
 const CONCURRENT_READS: usize = 8;
@@ -39,9 +41,9 @@ struct TeamOfBatch {
 
 /// Which credentials of a team use which grant.
 struct GrantOwners {
-    owners: Vec<Owner>,
+    owners: Vec<SecretOwner>,
     /// The grants that may be destroyed, as they were before the owners were read.
-    grants: HashMap<GrantId, Moment>,
+    grants: HashMap<GrantId, GrantVersion>,
 }
 
 impl GrantOwners {
@@ -52,13 +54,13 @@ impl GrantOwners {
         grants: &[GrantId],
     ) -> Result<Self, stores::Error> {
         let grants = grants.iter().copied().map(|grant| async move {
-            let moment = secrets.moment(grant).await?;
+            let moment = secrets.grant_version(grant).await?;
             Ok::<_, stores::Error>((grant, moment))
         });
         let grants = stream::iter(grants).buffer_unordered(CONCURRENT_READS);
         let grants = grants.try_collect().await?;
         Ok(Self {
-            owners: credentials.owners(team).await?,
+            owners: credentials.secret_owners(team).await?,
             grants,
         })
     }
@@ -78,7 +80,7 @@ impl GrantOwners {
         grant: GrantId,
         gone: Option<CredentialId>,
     ) -> Result<(), stores::Error> {
-        let counts = |it: &&Owner| !(it.deleted && Some(it.credential) == gone);
+        let counts = |it: &&SecretOwner| !(it.deleted && Some(it.credential) == gone);
         let mut owners = self.owners.iter().filter(counts);
         if owners.any(|it| it.grant == Some(grant)) {
             return Ok(());
@@ -94,11 +96,12 @@ impl<'a> Follower<'a> {
         credentials: &'a Credentials,
         secrets: &'a Secrets,
         token_urls: &'a TokenUrls,
-        changes: impl IntoIterator<Item = &'a Passed>,
+        changes: impl IntoIterator<Item = &'a CleanupTrigger>,
     ) -> Self {
         let mut teams: HashMap<TeamId, TeamOfBatch> = HashMap::new();
         for change in changes {
-            if let Passed::Left(remains) | Passed::Purged(remains) = change {
+            if let CleanupTrigger::GrantReplaced(remains) | CleanupTrigger::Purged(remains) = change
+            {
                 let team = teams.entry(remains.team.clone()).or_default();
                 team.grants.extend(remains.grant);
             }
@@ -112,19 +115,19 @@ impl<'a> Follower<'a> {
     }
 
     /// Does what one change asks for.
-    pub async fn follow(&mut self, change: &Passed) -> Result<(), stores::Error> {
+    pub async fn follow(&mut self, change: &CleanupTrigger) -> Result<(), stores::Error> {
         let secrets = self.secrets;
         match change {
-            Passed::Deleted(remains) => {
+            CleanupTrigger::SoftDeleted(remains) => {
                 let Some(grant) = remains.grant else {
                     return Ok(());
                 };
                 if self.owners(&remains.team).await?.is_used(grant) {
                     return Ok(());
                 }
-                secrets.hasten(&remains.team, grant).await
+                secrets.schedule_first(&remains.team, grant).await
             }
-            Passed::Left(remains) => {
+            CleanupTrigger::GrantReplaced(remains) => {
                 let Some(grant) = remains.grant else {
                     return Ok(());
                 };
@@ -132,7 +135,7 @@ impl<'a> Follower<'a> {
                 let owners = self.owners(&remains.team).await?;
                 owners.purge(secrets, &remains.team, grant, None).await
             }
-            Passed::Purged(remains) => {
+            CleanupTrigger::Purged(remains) => {
                 if let Some(grant) = remains.grant {
                     let (team, gone) = (&remains.team, Some(remains.credential));
                     let owners = self.owners(team).await?;
@@ -159,7 +162,7 @@ pub async fn destroy(
     credentials: &Credentials,
     secrets: &Secrets,
     token_urls: &TokenUrls,
-    remains: &Remains,
+    remains: &CredentialIds,
 ) -> Result<(), stores::Error> {
     if let Some(grant) = remains.grant {
         let (team, gone) = (&remains.team, Some(remains.credential));
@@ -173,7 +176,7 @@ pub async fn destroy(
 async fn destroy_own(
     secrets: &Secrets,
     token_urls: &TokenUrls,
-    remains: &Remains,
+    remains: &CredentialIds,
 ) -> Result<(), stores::Error> {
     let app = SecretId::App(remains.credential);
     secrets.purge(&remains.team, app).await?;

@@ -1,11 +1,12 @@
 //! Restores a deleted credential.
 
 use crate::cause::chain;
-use crate::credential::{CredentialId, Reconnect, State, TeamId};
-use crate::event::{Event, Happened};
+use crate::credential::{CredentialId, ReconnectReason, State, TeamId};
+use crate::event::{Event, EventDetails};
 use crate::grants::state::reconnect_message;
 use crate::stores::{
-    self, Credentials, Events, GrantState, PATIENCE, Part, Secrets, Stored, Write,
+    self, CommitOutcome, Credentials, Events, GrantState, RowKind, Secrets, StoredCredential,
+    TRANSACTION_TIMEOUT, Write,
 };
 use crate::timestamp::Timestamp;
 
@@ -23,29 +24,28 @@ pub async fn restore(
     events: &Events,
     team: &TeamId,
     id: CredentialId,
-) -> Result<Option<Stored>, stores::Error> {
+) -> Result<Option<StoredCredential>, stores::Error> {
     for _ in 0..MAX_ROUNDS {
-        let seen = match credentials.deleted(team, id).await {
-            Err(stores::Error::NotFound) => return Ok(None),
-            seen => seen?,
+        let Some(seen) = credentials.get_deleted(team, id).await? else {
+            return Ok(None);
         };
         let (dead, write) = grant_state(secrets, &seen).await?;
         // An invalid credential has a message already, which may say more than the reason.
         let dead = dead.filter(|_| seen.credential.state == State::Active);
         let message = dead.map(|reason| reconnect_message(reason, None));
         let restored = credentials.restore(team, &seen, message.as_deref())?;
-        let until = Timestamp::now().plus(PATIENCE);
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         match restored.and_maybe(write).commit(until).await? {
-            Ok(()) => {
+            CommitOutcome::Committed => {
                 if let Some(reason) = dead {
                     record_invalid(events, team, id, reason).await;
                 }
-                return credentials.get(team, id).await.map(Some);
+                return credentials.get(team, id).await;
             }
             // Another request has restored it, or its time is over.
-            Err(Part::Credential) => return Ok(None),
+            CommitOutcome::Refused(RowKind::Credential) => return Ok(None),
             // The grant was refreshed or declared dead in the meantime.
-            Err(_) => {}
+            CommitOutcome::Refused(_) => {}
         }
     }
     Err(stores::Error::Conflict)
@@ -54,24 +54,25 @@ pub async fn restore(
 /// Why the credential's grant is dead, if it is; and the write that holds only while the grant stays as it is.
 async fn grant_state(
     secrets: &Secrets,
-    seen: &Stored,
-) -> Result<(Option<Reconnect>, Option<Write>), stores::Error> {
+    seen: &StoredCredential,
+) -> Result<(Option<ReconnectReason>, Option<Write>), stores::Error> {
     let Some(grant) = seen.grant else {
         return Ok((None, None));
     };
-    let row = match secrets.grant(grant.id).await {
-        Err(stores::Error::NotFound) => return Ok((Some(Reconnect::Revoked), None)),
-        row => row?,
+    let Some(row) = secrets.grant(grant.id).await? else {
+        return Ok((Some(ReconnectReason::Revoked), None));
     };
     Ok(match row.state {
-        GrantState::Active => (None, Some(secrets.resume(grant.id, &row)?)),
-        GrantState::Reconnect(reason) => (Some(reason), Some(secrets.still(grant.id, false)?)),
+        GrantState::Active => (None, Some(secrets.resume_keep_alive(grant.id, &row)?)),
+        GrantState::Reconnect(reason) => {
+            (Some(reason), Some(secrets.check_state(grant.id, false)?))
+        }
     })
 }
 
 /// Writes the event that the credential came back without a working grant. Best effort.
-async fn record_invalid(events: &Events, team: &TeamId, id: CredentialId, reason: Reconnect) {
-    let event = Event::new(Happened::StateChange {
+async fn record_invalid(events: &Events, team: &TeamId, id: CredentialId, reason: ReconnectReason) {
+    let event = Event::new(EventDetails::StateChange {
         reason: Some(reason),
     });
     if let Err(error) = events.record(team, id, &event).await {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::cause::chain;
-use crate::credential::Reconnect;
+use crate::credential::ReconnectReason;
 use crate::error::Error;
-use crate::event::{Event, Happened, Outcome as EventOutcome};
+use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::Grants;
 use crate::grants::access::AccessTokens;
 use crate::grants::app::App;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::invocation::Invocation;
-use crate::stores::{Due, Keys, Stored, StoredGrant};
+use crate::stores::{DueGrant, Keys, StoredCredential, StoredGrant};
 use crate::timestamp::Timestamp;
 use crate::zoom;
 
@@ -21,7 +21,7 @@ const MIN_LIFE_TO_REVOKE: Duration = Duration::from_mins(1);
 const MAX_TOKENS: usize = 2;
 
 /// What became of the grant.
-pub(crate) enum Outcome {
+pub(crate) enum UnusedGrantOutcome {
     /// It rests: keep-alive does not look at it again.
     Rests,
     /// It was revoked at Zoom, or found revoked, and its tokens are destroyed.
@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
 pub(crate) struct UnusedGrant<'a> {
     pub(crate) keys: &'a Keys,
     pub(crate) grants: &'a Grants,
-    pub(crate) due: &'a Due,
+    pub(crate) due: &'a DueGrant,
     /// Names the run in the logs.
     pub(crate) run_id: &'a str,
     /// When the work on this grant must end.
@@ -50,20 +50,20 @@ impl UnusedGrant<'_> {
     pub(crate) async fn settle(
         &self,
         row: &StoredGrant,
-        deleted: Vec<Stored>,
-    ) -> Result<Outcome, Error> {
+        deleted: Vec<StoredCredential>,
+    ) -> Result<UnusedGrantOutcome, Error> {
         let (secrets, due) = (&self.grants.secrets, self.due);
         if deleted.is_empty() {
             secrets
-                .destroy(&due.team, due.grant, Reconnect::Revoked)
+                .destroy(&due.team, due.grant, ReconnectReason::Revoked)
                 .await?;
-            return Ok(Outcome::Rests);
+            return Ok(UnusedGrantOutcome::Rests);
         }
         if !self.keys.revokes_on_delete(&due.team).await? || self.may_be_adopted(&deleted).await? {
-            secrets.rest(due.grant, row).await?;
-            return Ok(Outcome::Rests);
+            secrets.stop_keep_alive(due.grant, row).await?;
+            return Ok(UnusedGrantOutcome::Rests);
         }
-        let mut outcome = Ok(Outcome::InUse);
+        let mut outcome = Ok(UnusedGrantOutcome::InUse);
         for stored in &deleted {
             outcome = self.revoke(stored).await;
             if !matches!(outcome, Err(Error::AppMisconfigured { .. })) {
@@ -71,7 +71,7 @@ impl UnusedGrant<'_> {
             }
         }
         let recorded = match &outcome {
-            Ok(Outcome::Revoked) => EventOutcome::Succeeded,
+            Ok(UnusedGrantOutcome::Revoked) => EventOutcome::Succeeded,
             Ok(_) => return outcome,
             Err(error) => EventOutcome::Failed { code: error.code() },
         };
@@ -82,8 +82,8 @@ impl UnusedGrant<'_> {
     }
 
     /// Writes the event of the revocation. Best effort.
-    async fn record(&self, stored: &Stored, outcome: EventOutcome) {
-        let event = Event::new(Happened::Revoke { outcome });
+    async fn record(&self, stored: &StoredCredential, outcome: EventOutcome) {
+        let event = Event::new(EventDetails::Revoke { outcome });
         let id = stored.credential.credential_id;
         let recorded = self.grants.events.record(&self.due.team, id, &event).await;
         if let Err(error) = recorded {
@@ -98,10 +98,13 @@ impl UnusedGrant<'_> {
 
     /// Whether a live credential has the same Zoom app and user as one of the `deleted`. Zoom may have ended its grant
     /// in favour of this one without the credential knowing. Then it will adopt this grant.
-    async fn may_be_adopted(&self, deleted: &[Stored]) -> Result<bool, Error> {
+    async fn may_be_adopted(&self, deleted: &[StoredCredential]) -> Result<bool, Error> {
         let (credentials, due) = (&self.grants.credentials, self.due);
         for stored in deleted {
-            if credentials.is_wanted(&due.team, due.grant, stored).await? {
+            if credentials
+                .is_grant_needed(&due.team, due.grant, stored)
+                .await?
+            {
                 return Ok(true);
             }
         }
@@ -110,7 +113,7 @@ impl UnusedGrant<'_> {
 
     /// Revokes the grant at Zoom with the app of a deleted credential, and destroys its tokens. Zoom wants a live access
     /// token for that, so the grant may be refreshed first. If Zoom refuses the refresh, the grant is dead already.
-    async fn revoke(&self, stored: &Stored) -> Result<Outcome, Error> {
+    async fn revoke(&self, stored: &StoredCredential) -> Result<UnusedGrantOutcome, Error> {
         let (grants, team, id) = (self.grants, &self.due.team, self.due.grant);
         let invocation = &Invocation::new(self.run_id.to_owned(), self.deadline);
         let mut refresher = Refresher::new(grants, invocation, team);
@@ -127,29 +130,32 @@ impl UnusedGrant<'_> {
                 Ok(access) => access,
                 Err(NoAccess::Dead(dead)) => {
                     grants.secrets.destroy(team, id, dead.reason).await?;
-                    return Ok(Outcome::Revoked);
+                    return Ok(UnusedGrantOutcome::Revoked);
                 }
                 Err(NoAccess::Failed(error)) => return Err(error),
             };
             // Asked again as late as possible: a credential that was restored in the meantime keeps the grant.
-            if grants.credentials.is_wanted(team, id, stored).await? {
-                return Ok(Outcome::InUse);
+            if grants.credentials.is_grant_needed(team, id, stored).await? {
+                return Ok(UnusedGrantOutcome::InUse);
             }
             let time_left = invocation.time_left(Duration::ZERO);
             let app = app.open().await?;
             match grants.zoom.revoke(&app, &access.token, time_left).await {
                 Ok(()) => {
                     grants.cache.remove(&id);
-                    grants.secrets.destroy(team, id, Reconnect::Revoked).await?;
-                    return Ok(Outcome::Revoked);
+                    grants
+                        .secrets
+                        .destroy(team, id, ReconnectReason::Revoked)
+                        .await?;
+                    return Ok(UnusedGrantOutcome::Revoked);
                 }
-                Err(zoom::Error::Grant { .. }) => {
+                Err(zoom::Error::GrantRefused { .. }) => {
                     grants.cache.remove(&id);
                     refused = Some(access.generation);
                 }
                 Err(error) => return Err(Error::from_grant_use(error)),
             }
         }
-        Err(Error::from_grant_use(zoom::Error::DeadAccess))
+        Err(Error::from_grant_use(zoom::Error::AccessTokenRefused))
     }
 }

@@ -1,6 +1,6 @@
-//! The Meeting SDK JWT, with which a bot joins as the app: signed here, without Zoom.
+//! The Meeting SDK JWT, with which a bot joins as the app. The vault signs it without a call to Zoom.
 //!
-//! HS256 with the client secret; the claims are those of Zoom's documentation of SDK authorization.
+//! The signature is HS256 with the client secret. The claims follow Zoom's documentation of SDK authorization.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::secret::AppCredentials;
 use crate::timestamp::Timestamp;
 use crate::token::MeetingId;
 
-/// How far in the past the token begins: Zoom's clock may be behind.
-const SKEW: Duration = Duration::from_secs(30);
-/// The shortest life that Zoom takes.
-pub const SHORTEST: Duration = Duration::from_mins(30);
-/// The longest.
-pub const LONGEST: Duration = Duration::from_hours(48);
+/// How far in the past the token's life begins, because Zoom's clock may be behind.
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// The shortest lifetime that Zoom accepts.
+pub const MIN_LIFETIME: Duration = Duration::from_mins(30);
+/// The longest lifetime that Zoom accepts.
+pub const MAX_LIFETIME: Duration = Duration::from_hours(48);
 
-/// What a bot may be in the meeting.
+/// The role of a bot in the meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MeetingRole {
-    /// 0: it joins.
+    /// Role 0: the bot joins the meeting.
     Attendee,
-    /// 1: it may start the meeting.
+    /// Role 1: the bot may also start the meeting.
     Host,
 }
 
@@ -46,15 +46,17 @@ struct Claims<'a> {
     role: Option<u8>,
 }
 
-/// The token and when it ends. `ttl` lies between [`SHORTEST`] and [`LONGEST`]; with a meeting it is good for that
-/// one only.
+/// Signs a token. Returns the token and its expiry.
+///
+/// `ttl` is moved into the range from [`MIN_LIFETIME`] to [`MAX_LIFETIME`]. With a `meeting`, the token works for
+/// that meeting only.
 pub fn sign(
     app: &AppCredentials,
     meeting: Option<&(MeetingId, MeetingRole)>,
     ttl: Duration,
 ) -> (SecretString, Timestamp) {
-    let issued = Timestamp::now().minus(SKEW);
-    let ends = issued.plus(ttl.clamp(SHORTEST, LONGEST));
+    let issued = Timestamp::now().minus(CLOCK_SKEW);
+    let ends = issued.plus(ttl.clamp(MIN_LIFETIME, MAX_LIFETIME));
     let client_id = app.client_id.as_str();
     let claims = Claims {
         app_key: client_id,
@@ -68,7 +70,7 @@ pub fn sign(
             MeetingRole::Host => 1,
         }),
     };
-    // Text and numbers: it cannot fail.
+    // Claims of text and numbers always serialize.
     let claims = serde_json::to_vec(&claims).unwrap_or_default();
     let head = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
     let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims));

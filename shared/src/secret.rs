@@ -1,18 +1,18 @@
-//! What must never be shown. None of these types is `Serialize` or `Display`; their `Debug` redacts.
+//! Secret values. None of these types implements `Serialize` or `Display`, and `Debug` hides the value.
 //!
-//! A secret is wrapped on arrival and unwrapped here (to be sealed) and in `zoom` (to be sent to Zoom);
-//! every unwrapping is an `#[expect(clippy::disallowed_methods)]` with its reason.
+//! A secret is wrapped as soon as it arrives. It is unwrapped in two places: here, to be sealed, and in `zoom`, to be
+//! sent to Zoom. Each unwrapping is marked with `#[expect(clippy::disallowed_methods)]` and its reason.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::api_key::NoRandomness;
-use crate::credential::{ClientId, Invalid};
+use crate::credential::ClientId;
+use crate::invalid::Invalid;
+use crate::random::{RandomError, random_bytes};
 
 /// A Zoom app's client secret: 1 to 256 characters.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl TryFrom<String> for ClientSecret {
     }
 }
 
-/// What Zoom signs an app's webhooks with, its "secret token": 1 to 256 characters.
+/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters.
 #[derive(Clone, Debug)]
 pub struct WebhookSecret(SecretString);
 
@@ -44,7 +44,7 @@ impl TryFrom<String> for WebhookSecret {
     }
 }
 
-/// An OAuth authorization code, at most 2000 characters. Works once at Zoom, within 5 minutes.
+/// An OAuth authorization code, at most 2000 characters. Zoom accepts a code once, within 5 minutes.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode(SecretString);
 
@@ -54,8 +54,8 @@ impl TryFrom<String> for AuthorizationCode {
     fn try_from(text: String) -> Result<Self, Invalid> {
         let secret = SecretString::from(text);
         match characters(&secret) {
-            // The published schema has no lower bound, but an empty code can mean nothing: refused, so that
-            // a form's empty field never quietly makes an app credential out of a user's.
+            // The published schema has no minimum length. An empty code is refused anyway: otherwise an empty form
+            // field would create an app credential where the caller wanted a user credential.
             0 => Err(Invalid("must NOT have fewer than 1 characters")),
             1..=2000 => Ok(Self(secret)),
             _ => Err(Invalid("must NOT have more than 2000 characters")),
@@ -63,7 +63,7 @@ impl TryFrom<String> for AuthorizationCode {
     }
 }
 
-/// The secret behind a PKCE challenge: 43 to 128 unreserved characters (RFC 7636, 4.1).
+/// The secret of a PKCE challenge: 43 to 128 unreserved characters (RFC 7636, 4.1).
 #[derive(Clone, Debug)]
 pub struct CodeVerifier(SecretString);
 
@@ -83,39 +83,36 @@ impl TryFrom<String> for CodeVerifier {
 }
 
 impl CodeVerifier {
-    /// A new one, of 256 random bits.
-    pub fn generate() -> Result<Self, NoRandomness> {
-        let mut random = Zeroizing::new([0_u8; 32]);
-        SystemRandom::new()
-            .fill(random.as_mut_slice())
-            .map_err(|_| NoRandomness)?;
+    /// Makes a new verifier of 256 random bits.
+    pub fn generate() -> Result<Self, RandomError> {
+        let random = random_bytes::<32>()?;
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
         Ok(Self(SecretString::from(text.as_str())))
     }
 
-    /// Its S256 challenge: what Zoom is told ahead, and no secret.
+    /// The S256 challenge of the verifier. It is no secret: it is sent to Zoom before the code is issued.
     pub fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(fingerprint(&self.0))
     }
 }
 
-/// What a connect session keeps until the user is back.
+/// The secrets that a connect session needs when the user comes back.
 #[derive(Clone, Debug)]
 pub struct SessionSecret {
-    /// The client secret that the session was made with; none where a credential's own is used.
+    /// The client secret that the session was created with, or `None` if the session uses a stored app.
     pub client_secret: Option<ClientSecret>,
-    /// What proves to Zoom that the code came to whom it was asked by.
+    /// Proves to Zoom that the code is spent by the party that started the authorization.
     pub code_verifier: CodeVerifier,
 }
 
-/// As it is sealed.
+/// The JSON form of a [`SessionSecret`], to be sealed.
 #[derive(Serialize)]
-struct SealedSession<'a> {
+struct SessionToSeal<'a> {
     client_secret: Option<&'a str>,
     code_verifier: &'a str,
 }
 
-/// As it is opened: what is unescaped on the way is wiped too.
+/// The JSON form of a [`SessionSecret`], opened. `SecretString` also wipes the copies that unescaping makes.
 #[derive(Deserialize)]
 struct OpenedSession {
     client_secret: Option<SecretString>,
@@ -124,45 +121,45 @@ struct OpenedSession {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a length is checked where the secret is wrapped"
+    reason = "the length is checked where the secret is wrapped"
 )]
 fn characters(secret: &SecretString) -> usize {
     secret.expose_secret().chars().count()
 }
 
-/// What one authorization gave: both tokens of a grant, kept and sealed together.
+/// The access token and the refresh token of a grant. They are always sealed together.
 #[derive(Clone, Debug)]
 pub struct TokenPair {
-    /// Opens Zoom's REST API for about an hour.
+    /// The access token. Zoom's REST API accepts it for about an hour.
     pub access: SecretString,
-    /// Buys the next pair, once.
+    /// The refresh token. Zoom exchanges it once for the next pair.
     pub refresh: SecretString,
 }
 
-/// The pair as it is sealed.
+/// The JSON form of a [`TokenPair`], to be sealed.
 #[derive(Serialize)]
-struct SealedPair<'a> {
+struct PairToSeal<'a> {
     access_token: &'a str,
     refresh_token: &'a str,
 }
 
-/// The same, opened. Owned: a token may have characters that JSON escapes.
+/// The JSON form of a [`TokenPair`], opened. The tokens are owned, because JSON may escape characters of a token.
 #[derive(Deserialize)]
 struct OpenedPair {
     access_token: SecretString,
     refresh_token: SecretString,
 }
 
-/// Bytes that were, or are about to be, sealed. Wiped when dropped.
+/// Secret bytes before they are sealed or after they are opened. They are wiped when dropped.
 pub struct Plaintext(Zeroizing<Vec<u8>>);
 
-/// The opened bytes are not what this version of the vault seals there.
+/// The bytes in a sealed value do not have the format that this version of the vault expects.
 #[derive(Debug, thiserror::Error)]
-#[error("opened bytes have an unknown shape")]
-pub struct UnknownShape;
+#[error("the opened secret has an unknown format")]
+pub struct UnknownFormat;
 
 impl Plaintext {
-    /// Wraps opened bytes; the allocation is taken over, not copied.
+    /// Wraps secret bytes without a copy.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -187,10 +184,10 @@ impl From<&ClientSecret> for Plaintext {
 }
 
 impl TryFrom<Plaintext> for ClientSecret {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
-    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
-        let text = str::from_utf8(&opened.0).map_err(|_| UnknownShape)?;
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownFormat> {
+        let text = str::from_utf8(&opened.0).map_err(|_| UnknownFormat)?;
         Ok(Self(SecretString::from(text)))
     }
 }
@@ -203,37 +200,37 @@ impl From<&WebhookSecret> for Plaintext {
 }
 
 impl TryFrom<Plaintext> for WebhookSecret {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
-    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
-        let text = str::from_utf8(&opened.0).map_err(|_| UnknownShape)?;
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownFormat> {
+        let text = str::from_utf8(&opened.0).map_err(|_| UnknownFormat)?;
         Ok(Self(SecretString::from(text)))
     }
 }
 
 impl TryFrom<&TokenPair> for Plaintext {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
     #[expect(clippy::disallowed_methods, reason = "sealing needs the plaintext")]
-    fn try_from(pair: &TokenPair) -> Result<Self, UnknownShape> {
-        let pair = SealedPair {
+    fn try_from(pair: &TokenPair) -> Result<Self, UnknownFormat> {
+        let pair = PairToSeal {
             access_token: pair.access.expose_secret(),
             refresh_token: pair.refresh.expose_secret(),
         };
-        // Sized up front: a buffer that grew would leave copies of the tokens behind.
+        // The capacity is large enough: a buffer that grows leaves copies of the tokens in memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(
             64 + 2 * (pair.access_token.len() + pair.refresh_token.len()),
         ));
-        serde_json::to_writer(&mut *bytes, &pair).map_err(|_| UnknownShape)?;
+        serde_json::to_writer(&mut *bytes, &pair).map_err(|_| UnknownFormat)?;
         Ok(Self(bytes))
     }
 }
 
 impl TryFrom<Plaintext> for TokenPair {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
-    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
-        let pair: OpenedPair = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownFormat> {
+        let pair: OpenedPair = serde_json::from_slice(&opened.0).map_err(|_| UnknownFormat)?;
         Ok(Self {
             access: pair.access_token,
             refresh: pair.refresh_token,
@@ -242,27 +239,28 @@ impl TryFrom<Plaintext> for TokenPair {
 }
 
 impl TryFrom<&SessionSecret> for Plaintext {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
-    fn try_from(secret: &SessionSecret) -> Result<Self, UnknownShape> {
+    fn try_from(secret: &SessionSecret) -> Result<Self, UnknownFormat> {
         let client_secret = secret.client_secret.as_ref().map(ClientSecret::revealed);
-        let sealed = SealedSession {
+        let session = SessionToSeal {
             client_secret,
             code_verifier: secret.code_verifier.revealed(),
         };
-        // Sized up front: a buffer that grew would leave copies behind. A character is escaped to six at the most.
+        // The capacity is large enough, because JSON escapes a byte to six characters at most. A buffer that grows
+        // leaves copies of the secrets in memory.
         let size = 256 + 6 * client_secret.map_or(0, str::len);
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
-        serde_json::to_writer(&mut *bytes, &sealed).map_err(|_| UnknownShape)?;
+        serde_json::to_writer(&mut *bytes, &session).map_err(|_| UnknownFormat)?;
         Ok(Self(bytes))
     }
 }
 
 impl TryFrom<Plaintext> for SessionSecret {
-    type Error = UnknownShape;
+    type Error = UnknownFormat;
 
-    fn try_from(opened: Plaintext) -> Result<Self, UnknownShape> {
-        let opened: OpenedSession = serde_json::from_slice(&opened.0).map_err(|_| UnknownShape)?;
+    fn try_from(opened: Plaintext) -> Result<Self, UnknownFormat> {
+        let opened: OpenedSession = serde_json::from_slice(&opened.0).map_err(|_| UnknownFormat)?;
         Ok(Self {
             client_secret: opened.client_secret.map(ClientSecret),
             code_verifier: CodeVerifier(opened.code_verifier),
@@ -270,48 +268,54 @@ impl TryFrom<Plaintext> for SessionSecret {
     }
 }
 
-/// A Zoom app's own credentials, as its token endpoint wants them.
+/// The client id and client secret of a Zoom app, for Zoom's token endpoint.
 #[derive(Clone, Debug)]
 pub struct AppCredentials {
-    /// Names the app.
+    /// Identifies the app.
     pub client_id: ClientId,
-    /// Proves it.
+    /// Authenticates the app.
     pub client_secret: ClientSecret,
 }
 
 impl ClientSecret {
-    /// SHA-256, to recognise a repeated request by.
+    /// The SHA-256 of the secret. It recognises a request that is sent again.
     pub fn fingerprint(&self) -> Vec<u8> {
         fingerprint(&self.0)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "Zoom wants the client secret")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the client secret is sent to Zoom"
+    )]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl WebhookSecret {
-    #[expect(clippy::disallowed_methods, reason = "a signature is made with it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the secret is the key of the signature"
+    )]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl AuthorizationCode {
-    /// SHA-256, to recognise a repeated request by.
+    /// The SHA-256 of the secret. It recognises a request that is sent again.
     pub fn fingerprint(&self) -> Vec<u8> {
         fingerprint(&self.0)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "Zoom wants the code")]
+    #[expect(clippy::disallowed_methods, reason = "the code is sent to Zoom")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl CodeVerifier {
-    #[expect(clippy::disallowed_methods, reason = "Zoom wants the verifier")]
+    #[expect(clippy::disallowed_methods, reason = "the verifier is sent to Zoom")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()
     }

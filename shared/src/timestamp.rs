@@ -1,11 +1,11 @@
-//! Instants as the API shows them: RFC 3339, UTC, milliseconds, `Z`.
+//! Instants in the format of the API: RFC 3339 in UTC with milliseconds and `Z`.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant with millisecond precision, so that what is stored, shown and compared is one value.
+/// An instant with millisecond precision. Stored, shown and compared values are therefore always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(jiff::Timestamp);
@@ -16,25 +16,25 @@ pub struct Timestamp(jiff::Timestamp);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The wall clock, cut to the millisecond.
+    /// The current time of the wall clock, rounded down to the millisecond.
     pub fn now() -> Self {
         Self::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// From milliseconds since 1970; beyond one of the calendar's ends it is that end.
+    /// The instant `millis` milliseconds after 1970. A value outside the calendar becomes the nearest end of it.
     pub fn from_millis(millis: i64) -> Self {
         let first = jiff::Timestamp::MIN.as_millisecond();
         let last = jiff::Timestamp::MAX.as_millisecond();
-        // What is within the calendar cannot fail.
+        // A clamped value cannot fail.
         Self(jiff::Timestamp::from_millisecond(millis.clamp(first, last)).unwrap_or_default())
     }
 
-    /// From seconds since 1970, likewise.
+    /// The instant `seconds` seconds after 1970. A value outside the calendar becomes the nearest end of it.
     pub fn from_seconds(seconds: i64) -> Self {
         Self::from_millis(seconds.saturating_mul(1000))
     }
 
-    /// From a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Parses an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub fn from_http_date(text: &str) -> Option<Self> {
         let instant = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
         Some(Self::from_millis(instant.as_millisecond()))
@@ -45,7 +45,7 @@ impl Timestamp {
         self.0.as_millisecond()
     }
 
-    /// Seconds since 1970, rounded down: the unit of DynamoDB's TTL.
+    /// Seconds since 1970, rounded down. DynamoDB's TTL uses this unit.
     pub fn as_seconds(self) -> i64 {
         self.0.as_second()
     }
@@ -62,7 +62,7 @@ impl Timestamp {
         Self::from_millis(self.as_millis().saturating_sub_unsigned(millis(by)))
     }
 
-    /// How long from `self` until `later`; zero when it has passed.
+    /// The time from `self` until `later`, or zero if `later` is earlier.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(
             u64::try_from(later.as_millis().saturating_sub(self.as_millis())).unwrap_or(0),

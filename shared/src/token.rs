@@ -1,22 +1,22 @@
-//! What a bot joins with, and what it joins.
+//! The tokens with which a bot joins a meeting, and the number of the meeting.
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use crate::credential::Invalid;
+use crate::invalid::Invalid;
 
-/// What kind of token a bot needs.
+/// The type of token that a bot needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenType {
-    /// Lets a bot join on behalf of the user (OBF). Works once, so each is minted anew.
+    /// Lets a bot join on behalf of the user (OBF). A token works once, so the vault mints a new one for each request.
     Onbehalf,
-    /// The user's access key (ZAK): a bot joins or starts meetings as the user.
+    /// The user's access key (ZAK), with which a bot joins or starts meetings as the user.
     Zak,
     /// Lets a bot record one meeting locally without asking its host.
     LocalRecording,
-    /// A Meeting SDK JWT: the bot joins as the app. Signed here; Zoom is not asked.
+    /// A Meeting SDK JWT, with which a bot joins as the app. The vault signs it without a call to Zoom.
     SdkJwt,
 }
 
@@ -50,7 +50,7 @@ impl TryFrom<String> for TokenType {
     }
 }
 
-/// A Zoom meeting's number: 1 to 20 digits. Spaces and dashes, as people write it, are dropped.
+/// The number of a Zoom meeting: 1 to 20 digits. Spaces and dashes between the digits are removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MeetingId(String);
@@ -61,9 +61,11 @@ impl MeetingId {
         &self.0
     }
 
-    /// The meeting that a Zoom link leads to: `/j/…`, `/s/…`, `/w/…`, `/wc/…/join` or `/wc/join/…` on `zoom.us` or below.
-    /// Nothing in any other link, a personal one (`/my/…`) for one.
-    pub fn in_link(text: &str) -> Option<Self> {
+    /// The meeting number in a Zoom link, or `None` if the link contains no number.
+    ///
+    /// The link has one of the paths `/j/…`, `/s/…`, `/w/…`, `/wc/…/join` and `/wc/join/…`, on `zoom.us` or a
+    /// subdomain. A personal link (`/my/…`) contains no number.
+    pub fn from_link(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let Some(Host::Domain(host)) = url.host() else {
             return None;

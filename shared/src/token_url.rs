@@ -1,14 +1,13 @@
-//! Token URLs: addresses that give a bot its token, for vendors that send no key.
+//! Token URLs: secret URLs that return a token for a bot. They are for bot vendors that cannot send an API key.
 //!
-//! The URL's last part is the key to it: `ztu_<86 base64url characters><6 checksum characters>`. The 86 characters
-//! carry the credential's id, the URL's id and 256 random bits. The ids are no secret; they let the row be read,
-//! listed and revoked by its own key, so that no index lags behind a revocation. The checksum is that of API keys.
+//! The last part of the URL is the secret: `ztu_<86 base64url characters><6 checksum characters>`. The 86 characters
+//! carry the credential's id, the URL's id and 256 random bits. The ids are no secret. They are the key of the URL's
+//! row, so that a call needs no index. An index would lag behind a revocation.
 
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,26 +16,28 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::api_key::{NoRandomness, checked, checksum, hex};
-use crate::credential::{CredentialId, Invalid, Name, created_at, uuid};
+use crate::credential::{CredentialId, Name, created_at, uuid};
+use crate::encoding::{checksum, hex, strip_checksum};
+use crate::invalid::Invalid;
+use crate::random::{RandomError, random_bytes};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 
 const PREFIX: &str = "ztu_";
 const RANDOM_BYTES: usize = 32;
 
-/// Names a token URL; not its token. A UUIDv7, so that the ids of a credential's URLs sort by age.
+/// The id of a token URL. It does not open the URL. It is a UUIDv7, so that a credential's URLs sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UrlId(Uuid);
 
 impl UrlId {
-    /// A new id, greater than every one this process has made before.
+    /// Makes a new id. Every id sorts after those that this process made before.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// When a generated id was made.
+    /// The time at which [`UrlId::generate`] made the id.
     pub fn created_at(self) -> Timestamp {
         created_at(self.0)
     }
@@ -46,7 +47,7 @@ impl UrlId {
         self.0.as_bytes()
     }
 
-    /// Back from a cursor's 16 bytes.
+    /// The id from the 16 bytes of a cursor.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -55,7 +56,7 @@ impl UrlId {
 impl FromStr for UrlId {
     type Err = Invalid;
 
-    /// As a credential's id is read.
+    /// Accepts the same spellings as the id of a credential.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         uuid(text).map(Self)
     }
@@ -67,28 +68,25 @@ impl fmt::Display for UrlId {
     }
 }
 
-/// What a URL is called by: a well-formed secret, whose checksum holds. Whether it is known is the store's to say.
+/// The secret part of a token URL, well-formed: its checksum matches. Only the store knows whether the URL exists.
 pub struct UrlToken {
     credential: CredentialId,
     url: UrlId,
     text: SecretString,
 }
 
-/// Not a URL's token at all: wrong prefix, length, alphabet or checksum.
+/// The text is not the secret of a token URL: wrong prefix, length, alphabet or checksum.
 #[derive(Debug, thiserror::Error)]
-#[error("malformed token of a URL")]
-pub struct Malformed;
+#[error("malformed secret of a token URL")]
+pub struct MalformedUrlToken;
 
 impl UrlToken {
-    /// The token of a new URL for `credential`.
-    pub fn generate(credential: CredentialId, url: UrlId) -> Result<Self, NoRandomness> {
-        let mut random = Zeroizing::new([0_u8; RANDOM_BYTES]);
-        SystemRandom::new()
-            .fill(random.as_mut_slice())
-            .map_err(|_| NoRandomness)?;
+    /// Makes the secret of a new URL for `credential`.
+    pub fn generate(credential: CredentialId, url: UrlId) -> Result<Self, RandomError> {
+        let random = random_bytes::<RANDOM_BYTES>()?;
         let ids = [credential.as_bytes().as_slice(), url.as_bytes()].concat();
         let bytes = Zeroizing::new([ids.as_slice(), random.as_slice()].concat());
-        // Sized up front: text that grew would leave copies behind.
+        // The capacity is large enough: a string that grows leaves copies of the secret in memory.
         let mut text = Zeroizing::new(String::with_capacity(128));
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
@@ -101,15 +99,15 @@ impl UrlToken {
         })
     }
 
-    /// Reads the token a caller sent.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let body = checked(text).and_then(|body| body.strip_prefix(PREFIX));
-        let bytes = URL_SAFE_NO_PAD.decode(body.ok_or(Malformed)?);
-        let bytes = Zeroizing::new(bytes.map_err(|_| Malformed)?);
-        let (credential, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
-        let (url, random) = rest.split_first_chunk().ok_or(Malformed)?;
+    /// Reads the secret that a caller sent.
+    pub fn parse(text: &str) -> Result<Self, MalformedUrlToken> {
+        let body = strip_checksum(text).and_then(|body| body.strip_prefix(PREFIX));
+        let bytes = URL_SAFE_NO_PAD.decode(body.ok_or(MalformedUrlToken)?);
+        let bytes = Zeroizing::new(bytes.map_err(|_| MalformedUrlToken)?);
+        let (credential, rest) = bytes.split_first_chunk().ok_or(MalformedUrlToken)?;
+        let (url, random) = rest.split_first_chunk().ok_or(MalformedUrlToken)?;
         if random.len() != RANDOM_BYTES {
-            return Err(Malformed);
+            return Err(MalformedUrlToken);
         }
         Ok(Self {
             credential: CredentialId::from_bytes(*credential),
@@ -118,23 +116,23 @@ impl UrlToken {
         })
     }
 
-    /// The credential the token claims to be for.
+    /// The credential that the secret names. The store decides whether the secret is valid for it.
     pub fn credential(&self) -> CredentialId {
         self.credential
     }
 
-    /// The URL the token claims to be of.
+    /// The id of the URL that the secret names.
     pub fn url(&self) -> UrlId {
         self.url
     }
 
-    /// The SHA-256, in hex: what is stored instead.
+    /// The SHA-256, in hex, which is stored instead of the secret.
     #[expect(clippy::disallowed_methods, reason = "hashing needs the token's text")]
     pub(crate) fn hash(&self) -> String {
         hex(digest(&SHA256, self.text.expose_secret().as_bytes()).as_ref())
     }
 
-    /// Hands the text out, once: to whoever just made the URL.
+    /// The secret's text, for the caller who just made the URL. Nobody can read it again later.
     pub fn into_text(self) -> SecretString {
         self.text
     }
@@ -149,13 +147,13 @@ impl fmt::Debug for UrlToken {
     }
 }
 
-/// What kinds of tokens a URL can give: those of a user. A bot that joins as the app needs more than a URL says.
+/// The types of tokens that a token URL can return: those of a user. An SDK JWT needs parameters that a URL lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UrlTokenType {
     /// Lets a bot join on behalf of the user (OBF).
     Onbehalf,
-    /// The user's access key (ZAK).
+    /// The user's access key (ZAK), with which a bot joins or starts meetings as the user.
     Zak,
     /// Lets a bot record one meeting locally.
     LocalRecording,
@@ -182,30 +180,30 @@ impl From<UrlTokenType> for TokenType {
     }
 }
 
-/// What the team may see of a token URL. Holds no secret.
+/// A token URL as its team sees it. It contains no secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TokenUrl {
-    /// Names the URL: what it is revoked by.
+    /// The id of the URL. It is needed to revoke the URL.
     #[schema(value_type = String, format = "uuid")]
     pub url_id: UrlId,
-    /// What kind of token it gives.
+    /// The type of token that the URL returns.
     #[serde(rename = "type")]
     pub token_type: UrlTokenType,
-    /// What its owner calls it.
+    /// The owner's name for the URL.
     #[schema(value_type = Option<String>, required = true, min_length = 1, max_length = 100)]
     pub label: Option<Name>,
-    /// The one meeting it is for; null where it is for any.
+    /// The only meeting that the URL works for; null if it works for any meeting.
     #[schema(value_type = Option<String>, required = true, example = "98765432101")]
     pub meeting_id: Option<MeetingId>,
-    /// How many tokens it gives at most.
+    /// How many tokens the URL returns at most; null if there is no limit.
     #[schema(required = true)]
     pub max_uses: Option<u32>,
-    /// How many it gave. A crash may count one that nobody got.
+    /// How many tokens the URL returned. A crash may count a token that nobody received.
     pub uses: u32,
-    /// When it was made.
+    /// When the URL was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the URL expires; null if it never does.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     pub expires_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Zoom apps: registering one for its webhooks, and giving its credentials a new client secret.
+//! Zoom apps: registering an app for its webhooks, and rotating the client secret of its credentials.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, StatusCode};
@@ -8,16 +8,17 @@ use shared::credential::CredentialId;
 use shared::secret::ClientSecret;
 
 use crate::envelope;
+use crate::life::crash_at_call;
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
-use crate::webhooks::{TOKEN, registration};
+use crate::webhooks::{SECRET_TOKEN, register_app, registration};
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, Caller, World, app_body, attribute, id_of, next_millisecond,
     send, test_app, with,
 };
 
-const APP: &str = "/v2/zoom-apps/test-app";
-const ROTATE: &str = "/v2/zoom-apps/test-app/rotate-secret";
+const APP_PATH: &str = "/v2/zoom-apps/test-app";
+const ROTATE_PATH: &str = "/v2/zoom-apps/test-app/rotate-secret";
 const NEW_SECRET: &str = "the-new-client-secret";
 
 impl Caller {
@@ -34,31 +35,31 @@ impl Caller {
 
     /// `DELETE /v2/zoom-apps/{client_id}` of the test app.
     pub(crate) async fn forget(&self) -> Answer {
-        send(self.request(Method::DELETE, APP)).await
+        send(self.request(Method::DELETE, APP_PATH)).await
     }
 
     async fn app(&self) -> Answer {
-        send(self.request(Method::GET, APP)).await
+        send(self.request(Method::GET, APP_PATH)).await
     }
 
     async fn rotate(&self, secret: &str, query: &str) -> Answer {
-        let request = self.request(Method::POST, &format!("{ROTATE}{query}"));
+        let request = self.request(Method::POST, &format!("{ROTATE_PATH}{query}"));
         send(request.json(&json!({ "client_secret": secret }))).await
     }
 }
 
-/// The client secret of each credential, as it is sealed.
-async fn secrets(world: &World) -> Vec<(String, String)> {
+/// The id and the client secret of each credential. A client secret that the tests do not know is `?`.
+async fn client_secrets(world: &World) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     for (id, _, text) in envelope::open_all(world).await {
         if let Some(id) = id.strip_prefix("app#") {
             let secret = ClientSecret::try_from(text).unwrap();
-            let shown = secret.fingerprint();
+            let fingerprint = secret.fingerprint();
             let known = [CLIENT_SECRET, NEW_SECRET].into_iter().find(|known| {
                 ClientSecret::try_from((*known).to_owned())
                     .unwrap()
                     .fingerprint()
-                    == shown
+                    == fingerprint
             });
             secrets.push((id.to_owned(), known.unwrap_or("?").to_owned()));
         }
@@ -68,7 +69,7 @@ async fn secrets(world: &World) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never_shown() {
+async fn an_app_can_be_registered_read_replaced_and_deleted_and_no_answer_has_its_secrets() {
     let world = World::new().await;
     let absent = "Zoom app not found: register it with PUT first";
     world
@@ -83,7 +84,7 @@ async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never
         .expect_error(404, "FST_ERR_ZOOM_APP_NOT_FOUND", absent);
 
     let body = with(
-        registration(TOKEN),
+        registration(SECRET_TOKEN),
         json!({ "name": "Our bot", "unknown": 1 }),
     );
     let answer = world.acme.register(body).await;
@@ -100,14 +101,15 @@ async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never
         })
     );
     assert_eq!(world.acme.app().await.expect(200), app);
-    // The client secret proved the app, and is kept nowhere.
+    // The vault tried the client secret at Zoom, but does not store it.
     let rows = world.items("secrets").await;
     assert_eq!(rows.len(), 1);
     assert_eq!(attribute(&rows[0], "secret_id"), "webhook#acme#test-app");
     let sealed = &envelope::open_all(&world).await[0];
     assert_eq!(sealed.0, "webhook#acme#test-app");
 
-    next_millisecond().await; // the clock numbers the generations
+    // The generation of a secret is a time in milliseconds.
+    next_millisecond().await;
     let replaced = world
         .acme
         .register(registration("another"))
@@ -130,9 +132,12 @@ async fn an_app_is_registered_shown_replaced_and_forgotten_and_its_secrets_never
 }
 
 #[tokio::test]
-async fn an_app_that_zoom_does_not_take_is_not_registered() {
+async fn an_app_that_zoom_refuses_is_not_registered() {
     let world = World::new().await;
-    let wrong = with(registration(TOKEN), json!({ "client_secret": "guessed" }));
+    let wrong = with(
+        registration(SECRET_TOKEN),
+        json!({ "client_secret": "guessed" }),
+    );
     let refused = world.acme.register(wrong).await;
     refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
     assert!(
@@ -143,19 +148,19 @@ async fn an_app_that_zoom_does_not_take_is_not_registered() {
     );
     let unknown = world
         .acme
-        .register_app("nobodys-app", registration(TOKEN))
+        .register_app("nobodys-app", registration(SECRET_TOKEN))
         .await;
     unknown.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
 
     let down = Fault::Answer(StatusCode::BAD_GATEWAY, String::new());
     world.wire.break_service(Service::Zoom, down);
-    let answer = world.acme.register(registration(TOKEN)).await;
+    let answer = world.acme.register(registration(SECRET_TOKEN)).await;
     answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
     assert_eq!(world.count("secrets").await, 0);
 }
 
 #[tokio::test]
-async fn what_an_app_needs_is_named() {
+async fn an_invalid_app_body_is_refused_with_the_field_and_the_rule() {
     let world = World::new().await;
     for (changes, message) in [
         (
@@ -182,19 +187,25 @@ async fn what_an_app_needs_is_named() {
     ] {
         let answer = world
             .acme
-            .register(with(registration(TOKEN), changes))
+            .register(with(registration(SECRET_TOKEN), changes))
             .await;
         answer.expect_error(400, "FST_ERR_VALIDATION", message);
     }
     for client_id in ["a%20b", "a%2Fb", "a%23b", "%C3%A9", "a.b", &"x".repeat(129)] {
         let answer = world
             .acme
-            .register_app(client_id, registration(TOKEN))
+            .register_app(client_id, registration(SECRET_TOKEN))
             .await;
         let message = "params/client_id must be 1 to 128 of A-Z, a-z, 0-9, - and _";
         answer.expect_error(400, "FST_ERR_VALIDATION", message);
     }
-    let rotation = send(world.acme.request(Method::POST, ROTATE).json(&json!({}))).await;
+    let rotation = send(
+        world
+            .acme
+            .request(Method::POST, ROTATE_PATH)
+            .json(&json!({})),
+    )
+    .await;
     rotation.expect_error(400, "FST_ERR_VALIDATION", "body/client_secret is required");
     let cursor = world.acme.rotate(CLIENT_SECRET, "?cursor=nonsense").await;
     cursor.expect_code(400, "FST_ERR_VALIDATION");
@@ -202,10 +213,10 @@ async fn what_an_app_needs_is_named() {
 }
 
 #[tokio::test]
-async fn an_app_is_its_teams_and_takes_a_full_key() {
+async fn an_app_belongs_to_one_team_and_changing_it_needs_a_full_key() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
-    world.given_webhook().await;
+    register_app(&world).await;
     rival
         .app()
         .await
@@ -223,7 +234,7 @@ async fn an_app_is_its_teams_and_takes_a_full_key() {
     for permission in [Permission::Read, Permission::Mint] {
         let caller = world.caller("acme", permission).await;
         caller
-            .register(registration(TOKEN))
+            .register(registration(SECRET_TOKEN))
             .await
             .expect_code(403, "FST_ERR_FORBIDDEN");
         caller.forget().await.expect_code(403, "FST_ERR_FORBIDDEN");
@@ -244,15 +255,17 @@ async fn an_app_is_its_teams_and_takes_a_full_key() {
         .await
         .expect_code(401, "FST_ERR_UNAUTHORIZED");
     stranger
-        .register(registration(TOKEN))
+        .register(registration(SECRET_TOKEN))
         .await
         .expect_code(401, "FST_ERR_UNAUTHORIZED");
-    assert_eq!(secrets(&world).await, [(id, CLIENT_SECRET.to_owned())]);
+    assert_eq!(
+        client_secrets(&world).await,
+        [(id, CLIENT_SECRET.to_owned())]
+    );
 }
 
 #[tokio::test]
-async fn a_new_client_secret_reaches_every_credential_of_the_app_and_heals_what_the_old_one_broke()
-{
+async fn a_rotation_reaches_every_credential_of_the_app_and_clears_the_error_of_the_old_secret() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
     world.zoom.register_app(local::zoom::App {
@@ -270,7 +283,7 @@ async fn a_new_client_secret_reaches_every_credential_of_the_app_and_heals_what_
     world.expire_access().await;
     let failed = mint_onbehalf(&world.acme, &broken).await;
     failed.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
-    let (row, gone) = (world.row(&broken).await, world.row(&deleted).await);
+    let (row, deleted_row) = (world.row(&broken).await, world.row(&deleted).await);
     assert!(attribute(&row, "last_error_message").starts_with("app refused: "));
 
     let answer = world.acme.rotate(NEW_SECRET, "").await;
@@ -288,28 +301,28 @@ async fn a_new_client_secret_reaches_every_credential_of_the_app_and_heals_what_
         (rivals, CLIENT_SECRET.to_owned()),
     ];
     expected.sort();
-    assert_eq!(secrets(&world).await, expected);
-    let shown = world.acme.get(&broken).await.expect(200);
+    assert_eq!(client_secrets(&world).await, expected);
+    let credential = world.acme.get(&broken).await.expect(200);
     assert_eq!(
         json!([
-            shown["state"],
-            shown["last_error_message"],
-            shown["last_error_at"]
+            credential["state"],
+            credential["last_error_message"],
+            credential["last_error_at"]
         ]),
         json!(["active", null, null])
     );
-    let now = world.row(&deleted).await;
+    let resealed = world.row(&deleted).await;
     assert_eq!(
-        (&now["deleted"], &now["purge_at"]),
-        (&gone["deleted"], &gone["purge_at"])
+        (&resealed["deleted"], &resealed["purge_at"]),
+        (&deleted_row["deleted"], &deleted_row["purge_at"])
     );
-    // Nobody has to be told of a secret that works as the one before.
-    assert_eq!(now["change"], AttributeValue::S("quiet".to_owned()));
+    // A new secret does not change the credential for the customer, so it causes no notification.
+    assert_eq!(resealed["change"], AttributeValue::S("quiet".to_owned()));
     mint_onbehalf(&world.acme, &broken).await.expect(200);
 }
 
 #[tokio::test]
-async fn what_else_went_wrong_is_not_healed_by_a_secret() {
+async fn a_rotation_does_not_clear_other_errors() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
     for (state, message) in [
@@ -323,28 +336,31 @@ async fn what_else_went_wrong_is_not_healed_by_a_secret() {
             world.acme.rotate(CLIENT_SECRET, "").await.expect(200)["healed"],
             0
         );
-        let shown = world.acme.get(&id).await.expect(200);
+        let credential = world.acme.get(&id).await.expect(200);
         assert_eq!(
-            (&shown["state"], &shown["last_error_message"]),
+            (&credential["state"], &credential["last_error_message"]),
             (&json!(state), &json!(message))
         );
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_zoom_refuses_is_given_to_nobody() {
+async fn a_client_secret_that_zoom_refuses_is_not_stored() {
     let world = World::new().await;
     let id = world.given_app("app").await;
     let refused = world.acme.rotate("guessed", "").await;
     refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
-    assert_eq!(secrets(&world).await, [(id, CLIENT_SECRET.to_owned())]);
+    assert_eq!(
+        client_secrets(&world).await,
+        [(id, CLIENT_SECRET.to_owned())]
+    );
 }
 
-/// As many app credentials of `acme` as that, all of them copies of one.
-async fn given_many(world: &World, many: usize) {
+/// Creates this many app credentials of `acme`, as copies of the first.
+async fn given_app_credentials(world: &World, count: usize) {
     let id = world.given_app("first").await;
     let row = world.stored_row(&id).await;
-    let copies = (1..many).map(|_| {
+    let copies = (1..count).map(|_| {
         let mut row = row.clone();
         let id = CredentialId::generate().to_string();
         row.insert("credential_id".to_owned(), AttributeValue::S(id));
@@ -354,28 +370,28 @@ async fn given_many(world: &World, many: usize) {
 }
 
 #[tokio::test]
-async fn a_rotation_that_fails_half_way_says_how_far_it_is_and_goes_on_from_there() {
+async fn a_rotation_that_fails_half_way_continues_with_its_cursor() {
     let world = World::new().await;
-    given_many(&world, 130).await;
+    given_app_credentials(&world, 130).await;
     world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
     let body = json!({ "__type": "KMSInvalidStateException", "message": "as ordered" });
-    let broken = |nth| Rule {
+    let kms_fails = |nth| Rule {
         service: Some(Service::Kms),
         operation: Some("GenerateDataKey"),
         nth: Some(nth),
         fault: Fault::Answer(StatusCode::BAD_REQUEST, body.to_string()),
     };
 
-    // Nothing came of it: an error, and it is repeated as it was.
+    // All keys of the first page fail, so the rotation is an error and can be repeated.
     for _ in 0..100 {
-        world.wire.inject(broken(1));
+        world.wire.inject(kms_fails(1));
     }
     let answer = world.acme.rotate(NEW_SECRET, "").await;
     answer.expect_code(503, "FST_ERR_UNAVAILABLE");
     world.wire.heal();
 
-    // The page is seen through, and what follows is left.
-    world.wire.inject(broken(115));
+    // One key of the second page fails. The rotation finishes this page and stops.
+    world.wire.inject(kms_fails(115));
     let answer = world.acme.rotate(NEW_SECRET, "").await;
     assert_eq!(
         answer.expect(200),
@@ -384,7 +400,7 @@ async fn a_rotation_that_fails_half_way_says_how_far_it_is_and_goes_on_from_ther
     let cursor = answer.header("x-next-cursor").unwrap().to_owned();
     world.wire.heal();
 
-    // The next call begins with the one that failed: after those before it, which are not done again.
+    // The next call begins with the credential that failed, and skips those before it.
     let answer = world
         .acme
         .rotate(NEW_SECRET, &format!("?cursor={cursor}"))
@@ -396,37 +412,26 @@ async fn a_rotation_that_fails_half_way_says_how_far_it_is_and_goes_on_from_ther
         (1..=30).contains(&data["resealed"].as_u64().unwrap()),
         "{data}"
     );
-    let sealed = secrets(&world).await;
+    let sealed = client_secrets(&world).await;
     assert_eq!(sealed.len(), 130);
     assert!(sealed.iter().all(|(_, secret)| secret == NEW_SECRET));
 }
 
 #[tokio::test]
-async fn a_crash_anywhere_in_a_rotation_leaves_every_credential_whole_and_a_repeat_ends_well() {
+async fn after_a_crash_at_any_call_of_a_rotation_a_retry_finishes_it() {
     for n in 1.. {
         let world = World::new().await;
         let ids = [world.given_user("user").await, world.given_app("app").await];
         world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
-        world.wire.reset();
-        world.wire.inject_nth(n, Fault::Stall);
         let body = json!({ "client_secret": NEW_SECRET });
-        let mut invocation = world.invoke(Method::POST, ROTATE, &body);
-        let crashed = tokio::select! {
-            () = world.wire.stalled() => true,
-            status = &mut invocation => {
-                assert_eq!(status.unwrap(), 200);
-                false
-            }
-        };
-        world.wire.heal();
-        if !crashed {
+        let begin = || world.invoke(Method::POST, ROTATE_PATH, &body);
+        if let Some(status) = crash_at_call(&world, n, begin).await {
+            assert_eq!(status, 200);
             assert!(n > 8, "{n}");
             break;
         }
-        invocation.abort();
-        assert!(invocation.await.unwrap_err().is_cancelled());
-        // Each has the old one or the new one, and opens.
-        let sealed = secrets(&world).await;
+        // Each credential has the old client secret or the new one, and the vault can decrypt it.
+        let sealed = client_secrets(&world).await;
         assert_eq!(sealed.len(), ids.len());
         assert!(sealed.iter().all(|(_, secret)| secret != "?"), "{sealed:?}");
 
@@ -435,7 +440,7 @@ async fn a_crash_anywhere_in_a_rotation_leaves_every_credential_whole_and_a_repe
             (&answer["resealed"], &answer["done"]),
             (&json!(2), &json!(true))
         );
-        let sealed = secrets(&world).await;
+        let sealed = client_secrets(&world).await;
         assert!(
             sealed.iter().all(|(_, secret)| secret == NEW_SECRET),
             "{sealed:?}"
@@ -446,7 +451,7 @@ async fn a_crash_anywhere_in_a_rotation_leaves_every_credential_whole_and_a_repe
 }
 
 #[tokio::test]
-async fn a_credential_that_moves_to_another_app_meanwhile_keeps_that_apps_secret() {
+async fn a_credential_that_moves_to_another_app_during_a_rotation_keeps_the_secret_of_that_app() {
     let world = World::new().await;
     world.zoom.register_app(local::zoom::App {
         client_id: "other-app".to_owned(),
@@ -454,10 +459,10 @@ async fn a_credential_that_moves_to_another_app_meanwhile_keeps_that_apps_secret
         ..test_app()
     });
     let id = world.given_app("app").await;
-    // The rotation has read the row, and has the key to seal with.
+    // The rotation has read the row, and waits for the data key.
     let held = world.wire.hold(Service::Kms, "GenerateDataKey");
     let body = json!({ "client_secret": CLIENT_SECRET });
-    let rotation = world.invoke(Method::POST, ROTATE, &body);
+    let rotation = world.invoke(Method::POST, ROTATE_PATH, &body);
     world.wire.stalled().await;
     let moved = json!({ "client_id": "other-app", "client_secret": NEW_SECRET });
     world.acme.update(&id, moved).await.expect(200);
@@ -465,15 +470,18 @@ async fn a_credential_that_moves_to_another_app_meanwhile_keeps_that_apps_secret
 
     assert_eq!(rotation.await.unwrap(), 200);
 
-    assert_eq!(secrets(&world).await, [(id.clone(), NEW_SECRET.to_owned())]);
+    assert_eq!(
+        client_secrets(&world).await,
+        [(id.clone(), NEW_SECRET.to_owned())]
+    );
     assert_eq!(attribute(&world.row(&id).await, "client_id"), "other-app");
 }
 
 #[tokio::test]
-async fn mints_and_refreshes_go_on_while_the_secret_is_rotated() {
+async fn mints_and_refreshes_succeed_during_a_rotation() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
-    given_many(&world, 40).await;
+    given_app_credentials(&world, 40).await;
     world.expire_access().await;
 
     let (rotation, minted) = tokio::join!(

@@ -1,7 +1,7 @@
-//! `POST /v2/zoom-credentials/{id}/check`: what a credential is good for, without a bot.
+//! `POST /v2/zoom-credentials/{id}/check`: which tokens a credential can mint.
 
 use hyper::StatusCode;
-use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind, Reply, User};
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply, User};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
@@ -38,16 +38,17 @@ fn failing(code: &str, reason: &str) -> Value {
     json!({ "status": "failing", "scope": null, "code": code, "reason": reason })
 }
 
-/// A user's capabilities that all are alike, but for `but`.
-fn all(alike: &Value, but: Value) -> Value {
+/// The capabilities of a user credential: all of them `common`, except for the `exceptions`.
+fn of_user(common: &Value, exceptions: Value) -> Value {
     let capabilities = json!({
-        "onbehalf": alike, "zak": alike, "local_recording": alike, "profile": alike,
+        "onbehalf": common, "zak": common, "local_recording": common, "profile": common,
     });
-    let mut capabilities = with(capabilities, but);
+    let mut capabilities = with(capabilities, exceptions);
     capabilities["app"] = Value::Null;
     capabilities
 }
 
+/// The capabilities of an app credential.
 fn of_app(app: &Value) -> Value {
     json!({ "app": app, "onbehalf": null, "zak": null, "local_recording": null, "profile": null })
 }
@@ -58,15 +59,15 @@ async fn given_scopes(world: &World, scopes: &[&str]) -> String {
     id_of(&world.acme.create(user_body("bot", &code)).await.expect(201))
 }
 
-/// The paths that were asked for at Zoom, tokens of apps and users included.
-fn asked(world: &World) -> Vec<String> {
-    let mut asked = world.wire.operations(Service::Zoom);
-    asked.sort();
-    asked
+/// The paths of all calls to Zoom, sorted.
+fn zoom_paths(world: &World) -> Vec<String> {
+    let mut paths = world.wire.operations(Service::Zoom);
+    paths.sort();
+    paths
 }
 
 #[tokio::test]
-async fn a_good_credential_is_good_for_everything_and_stays_as_it_is() {
+async fn a_check_of_a_working_credential_grants_every_capability_and_changes_nothing() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let before = (world.row(&id).await, world.contents("secrets").await);
@@ -79,11 +80,11 @@ async fn a_good_credential_is_good_for_everything_and_stays_as_it_is() {
         "credential_id": id,
         "checked_at": checked["checked_at"],
         "state": "active",
-        "capabilities": all(&granted(), json!({})),
+        "capabilities": of_user(&granted(), json!({})),
     });
     assert_eq!(checked, expected);
     assert_eq!(
-        asked(&world),
+        zoom_paths(&world),
         [
             "/v2/meetings/12345678901/jointoken/local_recording",
             "/v2/users/me",
@@ -96,7 +97,7 @@ async fn a_good_credential_is_good_for_everything_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn each_token_that_was_thrown_away_is_among_the_events() {
+async fn each_token_that_a_check_mints_has_an_event() {
     let world = World::new().await;
     let id = given_scopes(&world, &["user:read:user", "user:read:token"]).await;
     world
@@ -136,38 +137,39 @@ async fn each_token_that_was_thrown_away_is_among_the_events() {
 }
 
 #[tokio::test]
-async fn each_missing_scope_is_named_where_it_is_missing() {
+async fn each_capability_names_its_missing_scope() {
     let world = World::new().await;
-    for (position, (missed, name)) in SCOPES
-        .iter()
-        .zip(["profile", "onbehalf", "zak", "local_recording"])
-        .enumerate()
+    for (missing_scope, capability) in
+        SCOPES
+            .iter()
+            .zip(["profile", "onbehalf", "zak", "local_recording"])
     {
-        let consented: Vec<&str> = SCOPES.into_iter().filter(|scope| scope != missed).collect();
+        let mut consented = SCOPES.to_vec();
+        consented.retain(|scope| scope != missing_scope);
         let id = given_scopes(&world, &consented).await;
         let body = json!({ "meeting_id": MEETING });
         let checked = world.acme.check_with(&id, body).await.expect(200);
         assert_eq!(
             checked["capabilities"],
-            all(&granted(), json!({ name: missing(missed) })),
-            "{position}"
+            of_user(&granted(), json!({ capability: missing(missing_scope) })),
+            "{missing_scope}"
         );
         assert_eq!(checked["state"], "active");
     }
 }
 
 #[tokio::test]
-async fn a_check_notes_no_missing_scope_that_nobody_asked_for() {
+async fn a_check_does_not_store_a_missing_scope_as_an_error() {
     let world = World::new().await;
     let id = given_scopes(&world, &["user:read:user", "user:read:token"]).await;
     world.acme.check(&id).await.expect(200);
 
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["last_error_message"], Value::Null);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], Value::Null);
 }
 
 #[tokio::test]
-async fn without_a_meeting_the_consent_says_whether_a_bot_may_record() {
+async fn without_a_meeting_local_recording_is_judged_by_the_scopes() {
     let world = World::new().await;
     let recording = "meeting:read:local_recording_token";
     for (scopes, expected) in [
@@ -178,9 +180,13 @@ async fn without_a_meeting_the_consent_says_whether_a_bot_may_record() {
         world.wire.reset();
         let checked = world.acme.check(&id).await.expect(200);
         assert_eq!(checked["capabilities"]["local_recording"], expected);
-        assert!(!asked(&world).iter().any(|path| path.contains("meetings")));
+        assert!(
+            !zoom_paths(&world)
+                .iter()
+                .any(|path| path.contains("meetings"))
+        );
     }
-    // An older app's scope does as well; and of a consent that Zoom did not name, nothing is known.
+    // The scope of an older app counts, too. Without a list of scopes the vault cannot know the answer.
     let id = world.given_user("bot").await;
     for (scopes, expected) in [
         (
@@ -201,14 +207,14 @@ async fn without_a_meeting_the_consent_says_whether_a_bot_may_record() {
 }
 
 #[tokio::test]
-async fn a_grant_that_is_due_is_refreshed_once() {
+async fn a_check_refreshes_an_expired_grant_once() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     world.expire_access().await;
 
     let checked = world.acme.check(&id).await.expect(200);
 
-    assert_eq!(checked["capabilities"], all(&granted(), json!({})));
+    assert_eq!(checked["capabilities"], of_user(&granted(), json!({})));
     assert_eq!(world.refreshes(), 1);
     let events = world.acme.events(&id, "").await.expect(200);
     let mut kinds: Vec<&str> = events
@@ -222,7 +228,7 @@ async fn a_grant_that_is_due_is_refreshed_once() {
 }
 
 #[tokio::test]
-async fn a_grant_that_zoom_refuses_fails_everything_and_turns_invalid() {
+async fn a_check_of_a_revoked_grant_fails_every_capability_and_makes_the_credential_invalid() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     world.expire_access().await;
@@ -232,17 +238,17 @@ async fn a_grant_that_zoom_refuses_fails_everything_and_turns_invalid() {
         "FST_ERR_ZOOM_RECONNECT_REQUIRED",
         "The user must authorize the Zoom app again (revoked): reconnect the credential with a new authorization code",
     );
-    // The second time it is known.
+    // The second check finds the credential invalid, and does not refresh again.
     for _ in 0..2 {
         let checked = world.acme.check(&id).await.expect(200);
-        assert_eq!(checked["capabilities"], all(&lost, json!({})));
+        assert_eq!(checked["capabilities"], of_user(&lost, json!({})));
         assert_eq!(checked["state"], "invalid");
     }
     assert_eq!(world.refreshes(), 1);
 }
 
 #[tokio::test]
-async fn an_invalid_credential_whose_grant_works_is_mended() {
+async fn a_check_of_an_invalid_credential_whose_grant_works_makes_it_active() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let invalid = [
@@ -255,9 +261,9 @@ async fn an_invalid_credential_whose_grant_works_is_mended() {
     let checked = world.acme.check(&id).await.expect(200);
 
     assert_eq!(checked["state"], "active");
-    assert_eq!(checked["capabilities"], all(&granted(), json!({})));
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["last_error_message"], Value::Null);
+    assert_eq!(checked["capabilities"], of_user(&granted(), json!({})));
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], Value::Null);
     let events = world.acme.events(&id, "").await.expect(200);
     let changes = events.as_array().unwrap().iter();
     let changes = changes.filter(|event| event["kind"] == "state_change");
@@ -265,27 +271,27 @@ async fn an_invalid_credential_whose_grant_works_is_mended() {
 }
 
 #[tokio::test]
-async fn a_profile_that_could_not_be_read_is_completed_and_older_siblings_follow() {
+async fn a_check_completes_a_missing_profile_and_older_siblings_move_to_the_grant() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
-    let fault = Kind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
     let id = world.given_user("bot").await;
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["zoom_user_id"], Value::Null);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["zoom_user_id"], Value::Null);
 
     let checked = world.acme.check(&id).await.expect(200);
 
     assert_eq!(checked["capabilities"]["profile"], granted());
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["zoom_user_id"], "ada");
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["zoom_user_id"], "ada");
     let (row, older) = (world.row(&id).await, world.row(&older).await);
     assert_eq!(attribute(&older, "grant_id"), attribute(&row, "grant_id"));
 }
 
 #[tokio::test]
-async fn a_profile_that_has_changed_is_stored() {
+async fn a_check_stores_a_changed_profile() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     world.zoom.register_user(User {
@@ -295,16 +301,16 @@ async fn a_profile_that_has_changed_is_stored() {
 
     world.acme.check(&id).await.expect(200);
 
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["zoom_email"], "countess@example.test");
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["zoom_email"], "countess@example.test");
 }
 
 #[tokio::test]
-async fn a_failing_zoom_is_reported_and_changes_no_state() {
+async fn a_failure_of_zoom_is_reported_and_changes_no_state() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let before = world.row(&id).await;
-    let fault = Kind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     let down = failing(
         "FST_ERR_ZOOM_UNAVAILABLE",
         "Zoom failed. It is safe to retry.",
@@ -313,14 +319,14 @@ async fn a_failing_zoom_is_reported_and_changes_no_state() {
     for (endpoint, expected) in [
         (
             Endpoint::Mint,
-            all(
+            of_user(
                 &down,
                 json!({ "local_recording": granted(), "profile": granted() }),
             ),
         ),
         (
             Endpoint::Profile,
-            all(&granted(), json!({ "profile": down })),
+            of_user(&granted(), json!({ "profile": down })),
         ),
     ] {
         world
@@ -335,7 +341,7 @@ async fn a_failing_zoom_is_reported_and_changes_no_state() {
 }
 
 #[tokio::test]
-async fn a_refused_app_is_the_operators_to_mend() {
+async fn a_wrong_client_secret_fails_every_capability_and_keeps_the_credential_active() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
@@ -347,12 +353,12 @@ async fn a_refused_app_is_the_operators_to_mend() {
     let profile = &checked["capabilities"]["profile"];
     assert_eq!(profile["status"], "failing");
     assert_eq!(profile["code"], "FST_ERR_ZOOM_APP_MISCONFIGURED");
-    assert_eq!(checked["capabilities"], all(profile, json!({})));
+    assert_eq!(checked["capabilities"], of_user(profile, json!({})));
     assert_eq!(checked["state"], "active");
 }
 
 #[tokio::test]
-async fn an_app_credentials_secret_is_tried() {
+async fn a_check_of_an_app_credential_tries_its_client_secret() {
     let world = World::new().await;
     let good = world.given_app("good").await;
     let wrong = with(an_app("wrong"), json!({ "client_secret": "wrong" }));
@@ -374,21 +380,21 @@ async fn an_app_credentials_secret_is_tried() {
     assert_eq!(checked["capabilities"], of_app(app));
     assert!(!checked.to_string().contains(CLIENT_SECRET));
 
-    // Where Zoom does not take this way to ask, nothing is known.
+    // If Zoom does not support the grant type that the check uses, the vault cannot know the answer.
     let refusal = Reply {
         body: Some(json!({ "error": "unsupported_grant_type" }).to_string()),
         ..Reply::status(StatusCode::BAD_REQUEST)
     };
     world.zoom.inject(ZoomFault::once(
         Endpoint::Grant(GrantType::ClientCredentials),
-        Kind::ReplyBefore(refusal),
+        FaultKind::ReplyBefore(refusal),
     ));
     let checked = world.acme.check(&good).await.expect(200);
     assert_eq!(checked["capabilities"], of_app(&unknown()));
 }
 
 #[tokio::test]
-async fn where_our_own_services_are_down_there_is_no_verdict() {
+async fn a_check_is_unavailable_while_kms_is_down() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let down = Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned());
@@ -398,7 +404,7 @@ async fn where_our_own_services_are_down_there_is_no_verdict() {
 }
 
 #[tokio::test]
-async fn only_a_full_key_checks_and_what_is_not_its_teams_is_not_found() {
+async fn a_check_needs_a_full_key_and_finds_only_credentials_of_its_team() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let deleted = world.given_app("deleted").await;
@@ -427,7 +433,7 @@ async fn only_a_full_key_checks_and_what_is_not_its_teams_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_body_is_an_object_with_a_meeting_or_nothing_at_all() {
+async fn the_body_of_a_check_is_optional_and_its_meeting_id_is_validated() {
     let world = World::new().await;
     let id = world.given_app("bot").await;
     let meeting = "body/meeting_id must be a Zoom meeting number: 1 to 20 digits";

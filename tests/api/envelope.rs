@@ -60,7 +60,12 @@ async fn put(world: &World, row: Row) {
 
 async fn stored(world: &World, secret: &SecretId) -> Sealed {
     let secrets = Secrets::new(world.dynamodb.clone(), TABLE.to_owned());
-    secrets.app(secret.clone()).await.unwrap().sealed
+    secrets
+        .app_secret(secret.clone())
+        .await
+        .unwrap()
+        .unwrap()
+        .sealed
 }
 
 /// The one grant there is.
@@ -137,7 +142,7 @@ enum Lock {
 #[track_caller]
 fn shut(opened: Result<Plaintext, Error>) -> Lock {
     match opened {
-        Err(Error::Misplaced) => Lock::Kms,
+        Err(Error::WrongRow) => Lock::Kms,
         Err(Error::Sealed(format::Error::WrongKey)) => Lock::Key,
         Err(Error::Sealed(format::Error::Tampered)) => Lock::Gcm,
         other => panic!("{other:?}"),

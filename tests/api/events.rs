@@ -1,4 +1,4 @@
-//! What happened to a credential: how it is kept, and who may read it.
+//! `GET /v2/zoom-credentials/{id}/events`: how the events of a credential are stored, and who may read them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
-use shared::credential::{CredentialId, Reconnect};
-use shared::event::{Asked, By, Event, EventId, Happened, Outcome};
+use shared::credential::{CredentialId, ReconnectReason};
+use shared::event::{Actor, Event, EventDetails, EventId, EventOutcome, Requester};
 use shared::stores::{Events, RETENTION};
 use shared::token::TokenType;
 
@@ -20,33 +20,33 @@ fn events(world: &World) -> Events {
     Events::new(world.dynamodb.clone(), "events".to_owned(), RETENTION)
 }
 
-fn with_key(caller: &Caller) -> Asked {
-    Asked::with(&ApiKey::parse(caller.key()).unwrap())
+fn with_key(caller: &Caller) -> Requester {
+    Requester::from_key(&ApiKey::parse(caller.key()).unwrap())
 }
 
-/// A token that was released.
-fn mint(asked: Asked) -> Event {
-    Event::new(Happened::Mint {
+/// The event of a successful mint.
+fn mint(requester: Requester) -> Event {
+    Event::new(EventDetails::Mint {
         token_type: TokenType::Onbehalf,
         meeting_id: None,
-        asked,
-        outcome: Outcome::Succeeded,
+        requester,
+        outcome: EventOutcome::Succeeded,
     })
 }
 
-/// Things happen to a credential of `acme`.
-async fn given(world: &World, id: &str, happened: &[Event]) {
+/// Stores events of a credential of `acme`.
+async fn given_events(world: &World, id: &str, stored: &[Event]) {
     let acme = "acme".parse().unwrap();
     let id = id.parse().unwrap();
-    for event in happened {
+    for event in stored {
         events(world).record(&acme, id, event).await.unwrap();
     }
 }
 
-/// `count` mints, oldest first.
+/// Stores the events of `count` mints. Answers their ids, oldest first.
 async fn given_mints(world: &World, id: &str, count: usize) -> Vec<EventId> {
-    let mints: Vec<Event> = (0..count).map(|_| mint(By::KeepAlive.into())).collect();
-    given(world, id, &mints).await;
+    let mints: Vec<Event> = (0..count).map(|_| mint(Actor::KeepAlive.into())).collect();
+    given_events(world, id, &mints).await;
     mints.iter().map(|mint| mint.id).collect()
 }
 
@@ -64,7 +64,7 @@ fn newest_first(ids: &[EventId]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_credential_without_a_past_has_no_events() {
+async fn a_new_credential_has_no_events() {
     let world = World::new().await;
     let id = world.given_app("bot").await;
 
@@ -74,66 +74,66 @@ async fn a_credential_without_a_past_has_no_events() {
 }
 
 #[tokio::test]
-async fn each_kind_of_event_says_what_happened_and_who_asked() {
+async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    let by_url = Asked {
-        by: By::TokenUrl("0195d1f2-url".to_owned()),
+    let by_url = Requester {
+        actor: Actor::TokenUrl("0195d1f2-url".to_owned()),
         bot: Some("bot-7".to_owned().try_into().unwrap()),
     };
-    let happened = [
+    let stored = [
         mint(with_key(&world.acme)),
-        Event::new(Happened::Mint {
+        Event::new(EventDetails::Mint {
             token_type: TokenType::LocalRecording,
             meeting_id: Some("123 4567 8901".to_owned().try_into().unwrap()),
-            asked: by_url.clone(),
-            outcome: Outcome::Failed { code: UNAVAILABLE },
+            requester: by_url.clone(),
+            outcome: EventOutcome::Failed { code: UNAVAILABLE },
         }),
-        Event::new(Happened::Refresh {
-            asked: By::KeepAlive.into(),
-            outcome: Outcome::Succeeded,
+        Event::new(EventDetails::Refresh {
+            requester: Actor::KeepAlive.into(),
+            outcome: EventOutcome::Succeeded,
         }),
-        Event::new(Happened::StateChange {
-            reason: Some(Reconnect::Revoked),
+        Event::new(EventDetails::StateChange {
+            reason: Some(ReconnectReason::Revoked),
         }),
     ];
-    given(&world, &id, &happened).await;
+    given_events(&world, &id, &stored).await;
 
     let acme = "acme".parse().unwrap();
     let listed = world.operator.keys(&acme).await.unwrap();
-    let nothing = json!({
+    let empty = json!({
         "event_id": null, "at": null, "kind": null, "outcome": null, "code": null, "type": null,
         "meeting_id": null, "asked_by": null, "key_id": null, "url_id": null, "bot_id": null,
         "state": null, "reason": null,
     });
-    let shown = |event: &Event, says: Value| {
-        let mut shown = nothing.clone();
-        shown["event_id"] = json!(event.id.to_string());
-        shown["at"] = json!(event.id.at().to_string());
-        for (name, value) in says.as_object().unwrap() {
-            shown[name] = value.clone();
+    let expected_event = |event: &Event, fields: Value| {
+        let mut expected = empty.clone();
+        expected["event_id"] = json!(event.id.to_string());
+        expected["at"] = json!(event.id.at().to_string());
+        for (name, value) in fields.as_object().unwrap() {
+            expected[name] = value.clone();
         }
-        shown
+        expected
     };
     let expected = json!([
-        shown(
-            &happened[3],
+        expected_event(
+            &stored[3],
             json!({ "kind": "state_change", "state": "invalid", "reason": "revoked" })
         ),
-        shown(
-            &happened[2],
+        expected_event(
+            &stored[2],
             json!({ "kind": "refresh", "outcome": "succeeded", "asked_by": "keep_alive" })
         ),
-        shown(
-            &happened[1],
+        expected_event(
+            &stored[1],
             json!({
                 "kind": "mint", "outcome": "failed", "code": UNAVAILABLE, "type": "local_recording",
                 "meeting_id": "12345678901", "asked_by": "token_url", "url_id": "0195d1f2-url",
                 "bot_id": "bot-7",
             })
         ),
-        shown(
-            &happened[0],
+        expected_event(
+            &stored[0],
             json!({
                 "kind": "mint", "outcome": "succeeded", "type": "onbehalf", "asked_by": "api_key",
                 "key_id": listed[0].key_id,
@@ -149,11 +149,11 @@ async fn each_kind_of_event_says_what_happened_and_who_asked() {
 }
 
 #[tokio::test]
-async fn an_event_is_kept_for_as_long_as_was_asked() {
+async fn an_event_is_kept_for_90_days() {
     let world = World::new().await;
     let id = world.given_app("bot").await;
-    let event = mint(By::KeepAlive.into());
-    given(&world, &id, std::slice::from_ref(&event)).await;
+    let event = mint(Actor::KeepAlive.into());
+    given_events(&world, &id, std::slice::from_ref(&event)).await;
 
     let rows = world.items("events").await;
     let purged: i64 = attribute(&rows[0], "purge_at").parse().unwrap();
@@ -161,24 +161,24 @@ async fn an_event_is_kept_for_as_long_as_was_asked() {
 }
 
 #[tokio::test]
-async fn a_mint_that_was_recorded_and_then_failed_is_put_right() {
+async fn the_event_of_a_mint_that_failed_later_is_corrected() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let event = mint(with_key(&world.acme));
     let other = mint(with_key(&world.acme));
-    given(&world, &id, &[event.clone(), other]).await;
+    given_events(&world, &id, &[event.clone(), other]).await;
     let mut expected = world.acme.events(&id, "").await.expect(200);
 
     let failed = Event {
         id: event.id,
-        what: Happened::Mint {
+        details: EventDetails::Mint {
             token_type: TokenType::Onbehalf,
             meeting_id: None,
-            asked: with_key(&world.acme),
-            outcome: Outcome::Failed { code: UNAVAILABLE },
+            requester: with_key(&world.acme),
+            outcome: EventOutcome::Failed { code: UNAVAILABLE },
         },
     };
-    given(&world, &id, &[failed]).await;
+    given_events(&world, &id, &[failed]).await;
 
     expected[1]["outcome"] = json!("failed");
     expected[1]["code"] = json!(UNAVAILABLE);
@@ -186,7 +186,7 @@ async fn a_mint_that_was_recorded_and_then_failed_is_put_right() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_to_the_end_and_no_further() {
+async fn the_pages_contain_every_event_once_and_the_last_page_has_no_cursor() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let all = newest_first(&given_mints(&world, &id, 6).await);
@@ -216,7 +216,7 @@ async fn pages_follow_each_other_to_the_end_and_no_further() {
 }
 
 #[tokio::test]
-async fn a_page_whose_size_is_not_asked_for_has_a_hundred() {
+async fn a_page_without_a_limit_has_a_hundred_events() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let all = newest_first(&given_mints(&world, &id, 101).await);
@@ -230,7 +230,7 @@ async fn a_page_whose_size_is_not_asked_for_has_a_hundred() {
 }
 
 #[tokio::test]
-async fn a_page_that_new_events_come_before_goes_on_where_it_ended() {
+async fn a_cursor_continues_where_its_page_ended_although_new_events_were_stored() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let all = newest_first(&given_mints(&world, &id, 3).await);
@@ -243,7 +243,7 @@ async fn a_page_that_new_events_come_before_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn a_page_is_of_the_one_credential() {
+async fn a_page_has_only_events_of_its_credential() {
     let world = World::new().await;
     let (one, other) = (world.given_app("one").await, world.given_app("other").await);
     let of_one = newest_first(&given_mints(&world, &one, 2).await);
@@ -257,7 +257,7 @@ async fn a_page_is_of_the_one_credential() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_is_refused() {
+async fn an_invalid_limit_or_cursor_is_refused() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     given_mints(&world, &id, 2).await;
@@ -284,7 +284,7 @@ async fn a_page_that_cannot_be_is_refused() {
         "FST_ERR_VALIDATION",
         "params/id must match format \"uuid\"",
     );
-    // Nor does the list of credentials take a cursor of these.
+    // The list of credentials refuses a cursor of the list of events.
     let page = world.acme.events(&id, "?limit=1").await;
     let next = page.header("x-next-cursor").unwrap();
     let list = world.acme.list(&format!("?cursor={next}")).await;
@@ -292,7 +292,7 @@ async fn a_page_that_cannot_be_is_refused() {
 }
 
 #[tokio::test]
-async fn events_of_an_absent_a_deleted_and_a_foreign_credential_are_not_found_alike() {
+async fn the_events_of_an_absent_a_deleted_and_a_foreign_credential_get_the_same_404() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
     let (foreign, deleted) = (
@@ -324,7 +324,7 @@ async fn events_of_an_absent_a_deleted_and_a_foreign_credential_are_not_found_al
     assert_eq!(bodies.len(), 1, "{bodies:?}");
 }
 
-/// Which cannot be by any handler: this is for the one that is wrong some day.
+/// No handler writes such a row today. The test protects against a future bug.
 #[tokio::test]
 async fn an_event_of_another_team_is_not_shown() {
     let world = World::new().await;
@@ -343,7 +343,7 @@ async fn an_event_of_another_team_is_not_shown() {
 }
 
 #[tokio::test]
-async fn only_a_get_reads_events() {
+async fn only_get_is_a_method_of_the_events() {
     let world = World::new().await;
     let id = world.given_app("bot").await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {

@@ -1,10 +1,10 @@
-//! The schedule: grants that nobody uses are refreshed before Zoom ends them.
+//! The keep-alive schedule: it refreshes grants that nobody uses before Zoom ends them.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use hyper::StatusCode;
-use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind, Reply};
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply};
 use serde_json::{Value, json};
 use shared::config::KEEP_ALIVE_AFTER;
 use shared::keep_alive::Report;
@@ -14,8 +14,8 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
 use crate::world::{CLIENT_ID, CLIENT_SECRET, Item, World, attribute};
 
-/// Longer than grants are left alone, and shorter than Zoom lets them idle.
-const LONG: Duration = Duration::from_hours(60 * 24);
+/// Longer than the schedule leaves an unused grant alone, and shorter than Zoom's idle limit.
+const IDLE_TIME: Duration = Duration::from_hours(60 * 24);
 const DAY: Duration = Duration::from_hours(24);
 
 const NOTHING: Report = Report {
@@ -27,22 +27,22 @@ const NOTHING: Report = Report {
     left: 0,
 };
 
-/// The rows of grants.
+/// The rows of all grants.
 async fn grants(world: &World) -> Vec<Item> {
     let mut rows = world.items("secrets").await;
     rows.retain(|row| attribute(row, "secret_id").starts_with("grant#"));
     rows
 }
 
-/// How many grants the index has.
-async fn indexed(world: &World) -> usize {
+/// How many grants are in the index that the schedule queries.
+async fn count_indexed(world: &World) -> usize {
     let rows = grants(world).await;
     rows.iter()
         .filter(|row| row.contains_key("due_shard"))
         .count()
 }
 
-/// Two credentials of `acme` that have one grant: that which was authorized for it, and another.
+/// Two credentials of `acme` that share one grant. The first of them was authorized last.
 async fn given_shared_grant(world: &World) -> (String, String) {
     let other = world.given_user("other").await;
     world.age_grant(&other).await;
@@ -53,10 +53,10 @@ async fn given_shared_grant(world: &World) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_grant_that_nobody_uses_is_kept_alive() {
+async fn an_unused_grant_is_refreshed() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     let refreshed = Report {
         refreshed: 1,
@@ -66,24 +66,24 @@ async fn a_grant_that_nobody_uses_is_kept_alive() {
     assert_eq!(world.keep_alive().await, NOTHING);
     assert_eq!(world.refreshes(), 1);
 
-    // Past what Zoom lets a grant idle, had there been no run.
-    world.idle(LONG).await;
+    // Without the run the grant would now be past Zoom's idle limit.
+    world.idle(IDLE_TIME).await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
 
-/// What the test above would be without the schedule.
+/// The control for the test above: without a run of the schedule, Zoom ends the grant.
 #[tokio::test]
-async fn a_grant_that_is_not_kept_alive_idles_out() {
+async fn a_grant_that_is_not_refreshed_ends_at_zoom() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    world.idle(LONG).await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
+    world.idle(IDLE_TIME).await;
     let refused = mint_onbehalf(&world.acme, &id).await;
     refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
 }
 
 #[tokio::test]
-async fn what_was_used_lately_is_left_alone_and_costs_sixteen_queries() {
+async fn a_run_with_nothing_to_do_takes_sixteen_queries_and_changes_nothing() {
     let world = World::new().await;
     world.given_user("bot").await;
     world.given_app("app").await;
@@ -96,7 +96,7 @@ async fn what_was_used_lately_is_left_alone_and_costs_sixteen_queries() {
     assert_eq!(
         world.wire.operations(Service::DynamoDb),
         vec!["Query"; 16],
-        "an index, and no scan"
+        "the run queries an index and scans nothing"
     );
     assert_eq!(world.wire.count(Service::Kms), 0);
     assert_eq!(world.wire.count(Service::Zoom), 0);
@@ -104,10 +104,10 @@ async fn what_was_used_lately_is_left_alone_and_costs_sixteen_queries() {
 }
 
 #[tokio::test]
-async fn each_refresh_is_among_the_events() {
+async fn each_refresh_has_an_event() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     world.keep_alive().await;
 
     let events = world.acme.events(&id, "").await.expect(200);
@@ -120,57 +120,57 @@ async fn each_refresh_is_among_the_events() {
 }
 
 #[tokio::test]
-async fn a_grant_that_zoom_refuses_turns_invalid_and_is_not_looked_at_again() {
+async fn a_revoked_grant_makes_the_credential_invalid_and_leaves_the_index() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     world.zoom.remove_app(CLIENT_ID, "ada");
 
     assert_eq!(world.keep_alive().await, Report { dead: 1, ..NOTHING });
 
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["state"], "invalid");
-    let message = shown["last_error_message"].as_str().unwrap();
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "invalid");
+    let message = credential["last_error_message"].as_str().unwrap();
     assert!(message.starts_with("revoked: "), "{message}");
     let events = world.acme.events(&id, "").await.expect(200);
     let kinds: Vec<&Value> = events
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| &it["kind"])
+        .map(|event| &event["kind"])
         .collect();
     assert_eq!(kinds, ["refresh", "state_change"]);
     assert_eq!(events[0]["code"], "FST_ERR_ZOOM_RECONNECT_REQUIRED");
-    assert_eq!(indexed(&world).await, 0);
+    assert_eq!(count_indexed(&world).await, 0);
 
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await, NOTHING);
     assert_eq!(world.refreshes(), 1);
 }
 
 #[tokio::test]
-async fn a_grant_that_no_credential_has_any_more_is_taken_out_unspent() {
+async fn a_grant_without_a_credential_leaves_the_index_and_is_not_refreshed() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     world.acme.delete(&id).await.expect(200);
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     let unwanted = Report {
         unwanted: 1,
         ..NOTHING
     };
     assert_eq!(world.keep_alive().await, unwanted);
-    assert_eq!(indexed(&world).await, 0);
+    assert_eq!(count_indexed(&world).await, 0);
     assert_eq!(world.keep_alive().await, NOTHING);
     assert_eq!(world.refreshes(), 0);
 }
 
 #[tokio::test]
-async fn a_grant_that_a_new_authorization_replaced_is_taken_out() {
+async fn a_grant_that_a_new_authorization_replaced_leaves_the_index() {
     let world = World::new().await;
     given_shared_grant(&world).await;
-    assert_eq!(indexed(&world).await, 2);
-    world.idle(LONG).await;
+    assert_eq!(count_indexed(&world).await, 2);
+    world.idle(IDLE_TIME).await;
 
     let expected = Report {
         refreshed: 1,
@@ -178,27 +178,27 @@ async fn a_grant_that_a_new_authorization_replaced_is_taken_out() {
         ..NOTHING
     };
     assert_eq!(world.keep_alive().await, expected);
-    assert_eq!(indexed(&world).await, 1);
+    assert_eq!(count_indexed(&world).await, 1);
 }
 
 #[tokio::test]
-async fn a_shared_grant_is_kept_with_the_app_of_a_credential_that_is_left() {
+async fn a_shared_grant_is_refreshed_with_the_app_of_a_remaining_credential() {
     let world = World::new().await;
     let (owner, other) = given_shared_grant(&world).await;
     world.acme.delete(&owner).await.expect(200);
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
     mint_onbehalf(&world.acme, &other).await.expect(200);
 }
 
 #[tokio::test]
-async fn where_zoom_refuses_the_app_the_next_credentials_app_is_used() {
+async fn if_zoom_refuses_the_app_of_one_credential_the_app_of_the_next_is_used() {
     let world = World::new().await;
     let (owner, other) = given_shared_grant(&world).await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
     world.acme.update(&owner, wrong).await.expect(200);
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
     assert_eq!(world.refreshes(), 2);
@@ -210,45 +210,45 @@ async fn where_zoom_refuses_the_app_the_next_credentials_app_is_used() {
 }
 
 #[tokio::test]
-async fn a_refused_app_costs_no_grant_and_is_tried_again_a_day_later() {
+async fn a_refused_app_does_not_make_the_credential_invalid_and_is_retried_a_day_later() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
-    world.idle(LONG).await;
-    world.zoom.refuse_app(CLIENT_ID, true);
+    world.idle(IDLE_TIME).await;
+    world.zoom.set_app_disabled(CLIENT_ID, true);
 
     let failed = Report {
         failed: 1,
         ..NOTHING
     };
     assert_eq!(world.keep_alive().await, failed);
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["state"], "active");
-    // The next run has other things to do.
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "active");
+    // The next run does not retry before a day has passed.
     assert_eq!(world.keep_alive().await, NOTHING);
     assert_eq!(world.refreshes(), 1);
 
-    world.zoom.refuse_app(CLIENT_ID, false);
+    world.zoom.set_app_disabled(CLIENT_ID, false);
     world.idle(DAY).await;
     assert_eq!(world.keep_alive().await.refreshed, 1);
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["last_error_message"], Value::Null);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], Value::Null);
 }
 
 #[tokio::test]
-async fn where_zoom_is_in_trouble_the_run_ends_and_nothing_is_declared() {
+async fn a_run_stops_while_zoom_is_unavailable_and_no_credential_becomes_invalid() {
     let world = World::new().await;
     let mut ids = Vec::new();
     for number in 0..12 {
         ids.push(world.given_user_of(&format!("user-{number}")).await);
     }
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     world.zoom.inject(ZoomFault::always(
         Endpoint::Grant(GrantType::RefreshToken),
-        Kind::ReplyBefore(Reply::status(StatusCode::SERVICE_UNAVAILABLE)),
+        FaultKind::ReplyBefore(Reply::status(StatusCode::SERVICE_UNAVAILABLE)),
     ));
 
     let report = world.keep_alive().await;
-    // Those that were under way when the third failed end as they end.
+    // The run stops after the third failure. Refreshes that have started by then may fail, too.
     assert!((3..=6).contains(&report.failed), "{report:?}");
     assert_eq!(report.failed + report.left, 12, "{report:?}");
     for id in &ids {
@@ -262,10 +262,10 @@ async fn where_zoom_is_in_trouble_the_run_ends_and_nothing_is_declared() {
 }
 
 #[tokio::test]
-async fn where_kms_is_down_nothing_is_spent_and_the_next_run_does_it() {
+async fn while_kms_is_down_no_refresh_token_is_sent_and_the_next_run_refreshes() {
     let world = World::new().await;
     world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     let down = Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned());
     world.wire.break_service(Service::Kms, down);
 
@@ -277,10 +277,10 @@ async fn where_kms_is_down_nothing_is_spent_and_the_next_run_does_it() {
 }
 
 #[tokio::test]
-async fn a_run_begins_nothing_that_it_may_not_end() {
+async fn a_run_starts_no_refresh_that_its_time_out_may_interrupt() {
     let world = World::new().await;
     world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     let short = world
         .gateway
@@ -291,12 +291,12 @@ async fn a_run_begins_nothing_that_it_may_not_end() {
 }
 
 #[tokio::test]
-async fn two_runs_at_once_refresh_each_grant_once() {
+async fn two_parallel_runs_refresh_each_grant_once() {
     let world = World::new().await;
     for number in 0..6 {
         world.given_user_of(&format!("user-{number}")).await;
     }
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     let (one, other) = tokio::join!(world.keep_alive(), world.keep_alive());
     assert_eq!(one.refreshed + other.refreshed, 6, "{one:?} {other:?}");
@@ -305,12 +305,12 @@ async fn two_runs_at_once_refresh_each_grant_once() {
 }
 
 #[tokio::test]
-async fn a_run_is_bounded_and_the_next_goes_on() {
+async fn a_run_processes_a_limited_number_of_grants_and_the_next_run_continues() {
     let world = World::new().await;
     world.given_user("bot").await;
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     let row = grants(&world).await.remove(0);
-    // Rows that no credential points at, all in one shard.
+    // Grants that no credential uses, all in one shard of the index.
     for _ in 0..40 {
         let mut copy = row.clone();
         for (name, value) in [
@@ -332,28 +332,28 @@ async fn a_run_is_bounded_and_the_next_goes_on() {
 }
 
 #[tokio::test]
-async fn a_profile_that_could_not_be_read_is_completed() {
+async fn a_refresh_completes_a_missing_profile() {
     let world = World::new().await;
-    let fault = Kind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
     let id = world.given_user("bot").await;
     assert_eq!(
         world.acme.get(&id).await.expect(200)["zoom_user_id"],
         Value::Null
     );
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
     assert_eq!(world.acme.get(&id).await.expect(200)["zoom_user_id"], "ada");
 }
 
 #[tokio::test]
-async fn a_secret_that_was_mended_heals_what_the_schedule_found() {
+async fn after_the_client_secret_is_corrected_a_run_refreshes_the_grant() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
     world.acme.update(&id, wrong).await.expect(200);
-    world.idle(LONG).await;
+    world.idle(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await.failed, 1);
 
     let right = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });

@@ -1,38 +1,37 @@
-//! The rate limit: who spends it, what every answer says of it, and that windows end.
+//! The rate limit of a team: which calls count, and the headers of every answer.
 //!
-//! Windows are seconds of the wall clock, so no test counts on two calls falling into one: the table of
-//! windows says afterwards how they fell.
+//! A window is a second of the wall clock, so no test assumes that two calls are in one window. Instead the tests read
+//! from the table afterwards how many calls each window has counted.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::CredentialId;
-use shared::stores::Settings;
+use shared::stores::TeamSettingsChange;
 
 use crate::world::{Answer, Caller, World, an_app, id_of, send, text_of, user_body};
 
-const NAMES: [&str; 3] = [
+const HEADERS: [&str; 3] = [
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
 ];
 
 impl World {
-    /// A caller of a team of its own, with this rate.
-    async fn limited(&self, team: &str, rate: u32) -> Caller {
+    /// A caller of a new team that has this rate.
+    async fn caller_with_rate(&self, team: &str, rate: u32) -> Caller {
         let caller = self.caller(team, Permission::Full).await;
-        let team = team.parse().unwrap();
-        self.operator
-            .set(
-                &team,
-                Settings {
-                    rate: Some(rate),
-                    ..Settings::default()
-                },
-            )
-            .await
-            .unwrap();
+        self.set_rate(team, rate).await;
         caller
+    }
+
+    async fn set_rate(&self, team: &str, rate: u32) {
+        let settings = TeamSettingsChange {
+            rate: Some(rate),
+            ..TeamSettingsChange::default()
+        };
+        let team = team.parse().unwrap();
+        self.operator.set(&team, settings).await.unwrap();
     }
 
     /// How many calls each window of a team has counted.
@@ -46,10 +45,10 @@ impl World {
     }
 }
 
-/// The three headers, as numbers.
+/// The limit, the remaining calls and the seconds until the reset, from the headers of an answer.
 #[track_caller]
 pub(crate) fn told(answer: &Answer) -> [u32; 3] {
-    NAMES.map(|name| answer.header(name).unwrap().parse().unwrap())
+    HEADERS.map(|name| answer.header(name).unwrap().parse().unwrap())
 }
 
 #[track_caller]
@@ -73,23 +72,12 @@ fn expect_limited(answer: &Answer, limit: u32) {
 }
 
 #[tokio::test]
-async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
+async fn a_call_above_the_rate_is_refused_with_retry_after_and_changes_nothing() {
     let world = World::new().await;
-    let caller = world.limited("slow", 1_000_000).await;
+    let caller = world.caller_with_rate("slow", 1_000_000).await;
     let id = id_of(&caller.create(an_app("bot")).await.expect(201));
     let secrets = world.contents("secrets").await;
-    let team = "slow".parse().unwrap();
-    world
-        .operator
-        .set(
-            &team,
-            Settings {
-                rate: Some(0),
-                ..Settings::default()
-            },
-        )
-        .await
-        .unwrap();
+    world.set_rate("slow", 0).await;
     let before = caller.get(&id).await.expect(200);
 
     expect_limited(&caller.create(an_app("more")).await, 0);
@@ -98,7 +86,7 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
     let app = json!({ "client_id": "other", "client_secret": "x" });
     expect_limited(&caller.update(&id, app).await, 0);
     expect_limited(&caller.delete(&id).await, 0);
-    // A limited team hears that first, whatever else is wrong.
+    // The rate is checked before the rest of the request.
     expect_limited(&caller.create(json!([])).await, 0);
     expect_limited(&caller.delete("no-id").await, 0);
     expect_limited(
@@ -107,7 +95,7 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
     );
     expect_limited(&caller.update(&id, json!({ "name": 1 })).await, 0);
 
-    // Reading is free.
+    // Reads do not count against the rate.
     assert_eq!(caller.get(&id).await.expect(200), before);
     assert_eq!(caller.list("").await.expect(200), json!([before]));
     assert_eq!(world.contents("secrets").await, secrets);
@@ -117,9 +105,9 @@ async fn a_call_too_many_is_told_when_to_come_back_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn every_mutating_answer_says_how_the_team_stands_and_no_other_does() {
+async fn the_answers_of_mutating_calls_have_rate_limit_headers_and_no_other_answers_do() {
     let world = World::new().await;
-    let caller = world.limited("busy", 5_000).await;
+    let caller = world.caller_with_rate("busy", 5_000).await;
     let id = id_of(&caller.create(an_app("bot")).await.expect(201));
     let path = format!("/v2/zoom-credentials/{id}");
     let all = "/v2/zoom-credentials";
@@ -170,7 +158,7 @@ async fn every_mutating_answer_says_how_the_team_stands_and_no_other_does() {
         unknown.delete(&id).await,
         world.stranger("x").create(an_app("bot")).await,
     ] {
-        for name in NAMES {
+        for name in HEADERS {
             assert_eq!(answer.header(name), None, "{}", answer.text);
         }
     }
@@ -178,9 +166,9 @@ async fn every_mutating_answer_says_how_the_team_stands_and_no_other_does() {
 }
 
 #[tokio::test]
-async fn what_remains_counts_down_within_each_window() {
+async fn the_remaining_calls_count_down_within_each_window() {
     let world = World::new().await;
-    let caller = world.limited("busy", 1_000).await;
+    let caller = world.caller_with_rate("busy", 1_000).await;
     let mut remaining = Vec::new();
     for _ in 0..20 {
         let [_, left, _] = told(&caller.delete("no-id").await);
@@ -188,24 +176,24 @@ async fn what_remains_counts_down_within_each_window() {
     }
     let windows = world.windows("busy").await;
     assert_eq!(windows.iter().sum::<u32>(), 20);
-    // Of every window: 999, 998, … as far as it counted.
+    // Each window counts down from 999 by one for each of its calls.
     let mut expected: Vec<u32> = windows
         .iter()
         .flat_map(|hits| (1..=*hits).map(|hit| 1_000 - hit))
         .collect();
-    let falls = remaining
+    let steps = remaining
         .windows(2)
         .filter(|pair| pair[1] == pair[0].wrapping_sub(1));
-    assert_eq!(falls.count(), 20 - windows.len());
+    assert_eq!(steps.count(), 20 - windows.len());
     remaining.sort_unstable();
     expected.sort_unstable();
     assert_eq!(remaining, expected);
 }
 
 #[tokio::test]
-async fn of_calls_at_once_each_window_admits_its_rate_and_no_more() {
+async fn of_parallel_calls_each_window_admits_at_most_its_rate() {
     let world = World::new().await;
-    let caller = world.limited("busy", 3).await;
+    let caller = world.caller_with_rate("busy", 3).await;
     let calls: Vec<_> = (0..24)
         .map(|_| {
             let caller = caller.clone();
@@ -225,31 +213,31 @@ async fn of_calls_at_once_each_window_admits_its_rate_and_no_more() {
     assert_eq!(windows.iter().sum::<u32>(), 24);
     let allowed: u32 = windows.iter().map(|hits| (*hits).min(3)).sum();
     assert_eq!(admitted, allowed);
-    let made = caller.list("").await.expect(200);
+    let created = caller.list("").await.expect(200);
     assert_eq!(
-        u32::try_from(made.as_array().unwrap().len()).unwrap(),
+        u32::try_from(created.as_array().unwrap().len()).unwrap(),
         admitted
     );
 }
 
 #[tokio::test]
-async fn a_window_ends_and_the_team_goes_on() {
+async fn after_the_end_of_a_window_calls_are_admitted_again() {
     let world = World::new().await;
-    let caller = world.limited("slow", 1).await;
-    for wanted in [429, 404, 429, 404] {
-        // Two calls fall into one second sooner or later, and every second ends.
+    let caller = world.caller_with_rate("slow", 1).await;
+    for status in [429, 404, 429, 404] {
+        // At some time two calls are in one window, and every window ends.
         let absent = CredentialId::generate().to_string();
-        while caller.delete(&absent).await.status != wanted {}
+        while caller.delete(&absent).await.status != status {}
     }
     assert!(world.windows("slow").await.len() > 1);
 }
 
 #[tokio::test]
-async fn each_team_has_a_rate_of_its_own_shared_by_its_keys() {
+async fn each_team_has_its_own_rate_and_its_keys_share_it() {
     let world = World::new().await;
-    let slow = world.limited("slow", 0).await;
+    let slow = world.caller_with_rate("slow", 0).await;
     let slow_too = world.caller("slow", Permission::Full).await;
-    let fast = world.limited("slo", 7).await;
+    let fast = world.caller_with_rate("slo", 7).await;
 
     for _ in 0..3 {
         expect_limited(&slow.create(an_app("bot")).await, 0);
@@ -263,9 +251,9 @@ async fn each_team_has_a_rate_of_its_own_shared_by_its_keys() {
 }
 
 #[tokio::test]
-async fn strangers_never_spend_a_teams_rate() {
+async fn calls_with_an_unknown_key_do_not_count_against_the_rate() {
     let world = World::new().await;
-    let caller = world.limited("busy", 1).await;
+    let caller = world.caller_with_rate("busy", 1).await;
     let id = CredentialId::generate().to_string();
     let stranger = world.stranger(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
     for _ in 0..10 {

@@ -1,18 +1,18 @@
-//! `POST /v2/zoom-tokens`: what a bot joins with.
+//! `POST /v2/zoom-tokens`: minting the tokens that a bot joins a meeting with.
 
 use std::collections::HashSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, CLIENT_ID, Caller, World, an_app, id_of, send};
+use crate::world::{Answer, CLIENT_ID, Caller, World, send};
 
 /// `POST /v2/zoom-tokens`
 pub(crate) async fn mint(caller: &Caller, body: Value) -> Answer {
     send(caller.request(Method::POST, "/v2/zoom-tokens").json(&body)).await
 }
 
-/// An `onbehalf` token of a credential.
+/// Mints an `onbehalf` token of a credential.
 pub(crate) async fn mint_onbehalf(caller: &Caller, id: &str) -> Answer {
     mint(caller, json!({ "credential_id": id, "type": "onbehalf" })).await
 }
@@ -21,16 +21,16 @@ pub(crate) async fn mint_onbehalf(caller: &Caller, id: &str) -> Answer {
 async fn a_user_credential_mints_every_type_of_token() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
-    for (wanted, meeting) in [
+    for (token_type, meeting) in [
         ("onbehalf", None),
         ("onbehalf", Some("123 4567 8901")),
         ("zak", None),
         ("local_recording", Some("123-4567-8901")),
         ("sdk_jwt", None),
     ] {
-        let body = json!({ "credential_id": id, "type": wanted, "meeting_id": meeting });
+        let body = json!({ "credential_id": id, "type": token_type, "meeting_id": meeting });
         let data = mint(&world.acme, without_nulls(body)).await.expect(200);
-        assert_eq!(data["type"], wanted);
+        assert_eq!(data["type"], token_type);
         assert_eq!(data["credential_id"], id.as_str());
         assert!(data["token"].as_str().unwrap().len() > 20);
         assert!(data["expires_at"].as_str().unwrap().ends_with('Z'));
@@ -40,7 +40,7 @@ async fn a_user_credential_mints_every_type_of_token() {
 }
 
 #[tokio::test]
-async fn no_onbehalf_token_is_given_twice() {
+async fn every_mint_returns_another_onbehalf_token() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
     let mut tokens = HashSet::new();
@@ -52,17 +52,11 @@ async fn no_onbehalf_token_is_given_twice() {
 }
 
 #[tokio::test]
-async fn an_app_credential_has_no_users_tokens() {
+async fn an_app_credential_mints_an_sdk_jwt() {
     let world = World::new().await;
-    let id = id_of(&world.acme.create(an_app("app")).await.expect(201));
-    let refused = mint_onbehalf(&world.acme, &id).await;
-    refused.expect_code(400, "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL");
-    assert_eq!(refused.json()["details"], Value::Null);
-    let jwt = mint(
-        &world.acme,
-        json!({ "credential_id": id, "type": "sdk_jwt" }),
-    )
-    .await;
+    let id = world.given_app("app").await;
+    let body = json!({ "credential_id": id, "type": "sdk_jwt" });
+    let jwt = mint(&world.acme, body).await;
     assert_eq!(jwt.expect(200)["type"], "sdk_jwt");
 }
 
@@ -79,7 +73,7 @@ async fn an_expired_grant_is_refreshed_once_and_then_mints() {
 }
 
 #[tokio::test]
-async fn a_revoked_grant_turns_the_credential_invalid_and_says_why() {
+async fn a_mint_with_a_revoked_grant_makes_the_credential_invalid_with_a_reason() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
     world.expire_access().await;
@@ -87,14 +81,14 @@ async fn a_revoked_grant_turns_the_credential_invalid_and_says_why() {
     let refused = mint_onbehalf(&world.acme, &id).await;
     refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
     assert_eq!(refused.json()["details"], "revoked");
-    let shown = world.acme.get(&id).await.expect(200);
-    assert_eq!(shown["state"], "invalid");
-    let message = shown["last_error_message"].as_str().unwrap();
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "invalid");
+    let message = credential["last_error_message"].as_str().unwrap();
     assert!(message.starts_with("revoked: "), "{message}");
-    // And again, without asking Zoom.
+    // The next mint is refused without a call to Zoom.
     let posts = world.zoom.grants()[0].posts.clone();
-    let again = mint_onbehalf(&world.acme, &id).await;
-    again.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    let second = mint_onbehalf(&world.acme, &id).await;
+    second.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
     assert_eq!(world.zoom.grants()[0].posts, posts);
 }
 

@@ -1,4 +1,4 @@
-//! The OpenAPI document is current, and promises what MeetingBaas publishes.
+//! The committed OpenAPI document is current, and matches the document that MeetingBaas publishes.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ fn the_committed_document_is_current() {
     );
 }
 
-/// A schema with its references followed, down to what binds a program: shapes, limits, patterns, words.
-fn binding(schema: &Value, root: &Value) -> Value {
+/// A schema with its references resolved, reduced to what a client depends on: types, limits, enumerations and fields.
+fn contract_of(schema: &Value, root: &Value) -> Value {
     if let Some(reference) = schema["$ref"].as_str() {
-        return binding(
+        return contract_of(
             root.pointer(reference.trim_start_matches('#')).unwrap(),
             root,
         );
@@ -32,17 +32,17 @@ fn binding(schema: &Value, root: &Value) -> Value {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|it| binding(it, root))
+        .map(|schema| contract_of(schema, root))
         .collect();
     if let [value, null] = any.as_slice()
         && null["type"] == "null"
     {
-        // `anyOf: [T, null]` and `type: [T, null]` say the same.
+        // `anyOf: [T, null]` and `type: [T, null]` mean the same.
         let mut value = value.clone();
         value["type"] = json!([value["type"], "null"]);
         return value;
     }
-    let mut bound = json!({ "type": schema["type"] });
+    let mut contract = json!({ "type": schema["type"] });
     for key in [
         "minLength",
         "maxLength",
@@ -51,58 +51,61 @@ fn binding(schema: &Value, root: &Value) -> Value {
         "additionalProperties",
     ] {
         if let Some(value) = schema.get(key) {
-            bound[key] = value.clone();
+            contract[key] = value.clone();
         }
     }
-    if bound["required"].is_array() {
-        bound["required"]
+    if contract["required"].is_array() {
+        contract["required"]
             .as_array_mut()
             .unwrap()
             .sort_by_key(Value::to_string);
     }
     if let Some(properties) = schema["properties"].as_object() {
-        bound["properties"] = properties
+        contract["properties"] = properties
             .iter()
-            .map(|(name, it)| (name.clone(), binding(it, root)))
+            .map(|(name, schema)| (name.clone(), contract_of(schema, root)))
             .collect();
     }
     if !schema["items"].is_null() {
-        bound["items"] = binding(&schema["items"], root);
+        contract["items"] = contract_of(&schema["items"], root);
     }
-    bound
+    contract
 }
 
-/// Every operation's success and body, as they bind a program.
-fn promises(root: &Value) -> BTreeMap<String, Value> {
-    let mut promises = BTreeMap::new();
+/// The contract of each operation's request body and of its successful answers.
+fn contracts(root: &Value) -> BTreeMap<String, Value> {
+    let mut contracts = BTreeMap::new();
     for (path, operations) in root["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let body = &operation["requestBody"]["content"]["application/json"]["schema"];
             if !body.is_null() {
-                promises.insert(format!("{method} {path} body"), binding(body, root));
+                contracts.insert(format!("{method} {path} body"), contract_of(body, root));
             }
             for status in ["200", "201"] {
                 let answer =
                     &operation["responses"][status]["content"]["application/json"]["schema"];
                 if !answer.is_null() {
-                    promises.insert(format!("{method} {path} {status}"), binding(answer, root));
+                    contracts.insert(
+                        format!("{method} {path} {status}"),
+                        contract_of(answer, root),
+                    );
                 }
             }
         }
     }
-    promises
+    contracts
 }
 
 #[test]
-fn bodies_and_answers_are_those_of_meetingbaas() {
-    let (ours, published) = (promises(&document()), promises(&PUBLISHED));
-    for (name, promise) in &published {
-        assert_eq!(ours.get(name), Some(promise), "{name}");
+fn bodies_and_answers_match_the_published_document() {
+    let (ours, published) = (contracts(&document()), contracts(&PUBLISHED));
+    for (name, contract) in &published {
+        assert_eq!(ours.get(name), Some(contract), "{name}");
     }
 }
 
 #[test]
-fn every_filter_of_meetingbaas_is_there() {
+fn the_list_of_credentials_has_every_published_parameter() {
     let names = |root: &Value| -> Vec<String> {
         let parameters = root["paths"]["/v2/zoom-credentials"]["get"]["parameters"]
             .as_array()

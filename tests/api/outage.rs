@@ -347,7 +347,7 @@ async fn while_kms_fails_nothing_is_sealed_stored_or_spent() {
     assert_eq!(stored(&world).await, before);
     assert_eq!(world.wire.count(Service::Zoom), 0);
 
-    world.kms.heal();
+    world.kms.stop_failing();
     CreateUser.of(&world, &id, &code).await.expect(201);
 }
 

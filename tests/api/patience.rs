@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use hyper::StatusCode;
-use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind, Reply};
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::timestamp::Timestamp;
@@ -16,8 +16,8 @@ use crate::world::{World, attribute};
 const REFRESH: Endpoint = Endpoint::Grant(GrantType::RefreshToken);
 
 /// Zoom's answer to every call to an endpoint.
-fn says(status: u16, body: &Value) -> Kind {
-    Kind::ReplyBefore(Reply {
+fn says(status: u16, body: &Value) -> FaultKind {
+    FaultKind::ReplyBefore(Reply {
         body: Some(body.to_string()),
         ..Reply::status(StatusCode::from_u16(status).unwrap())
     })
@@ -217,7 +217,7 @@ async fn whoever_waits_for_anothers_refresh_asks_kms_for_no_more_than_it_uses() 
     let soon = AttributeValue::N(soon.to_string());
     world.alter_grant(&id, "access_expires_at", soon).await;
     world.wire.reset();
-    let slow = ZoomFault::once(REFRESH, Kind::Delay);
+    let slow = ZoomFault::once(REFRESH, FaultKind::Delay);
     world.zoom.inject(slow.delayed(Duration::from_mins(5)));
     let body = json!({ "credential_id": id, "type": "onbehalf" });
     let holder = world.invoke(Method::POST, "/v2/zoom-tokens", &body);
@@ -271,7 +271,7 @@ async fn a_bot_is_answered_within_15_seconds_though_events_and_profile_are_silen
         world.zoom.clear_faults();
         assert!(!world.row(&id).await.contains_key("zoom_user_id"));
         let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
-        let late = ZoomFault::always(Endpoint::Mint, Kind::Delay);
+        let late = ZoomFault::always(Endpoint::Mint, FaultKind::Delay);
         world.zoom.inject(late.delayed(Duration::from_secs(11)));
         always(&world, Service::Zoom, "/v2/users/me", Fault::Stall);
         let started = Instant::now();

@@ -1,11 +1,11 @@
-//! The exchange of a code that began with a PKCE challenge, as the Zoom client offers it.
+//! Exchanging a code of an authorization that began with a PKCE challenge.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local::zoom::Consent;
 use shared::secret::{AppCredentials, CodeVerifier};
-use shared::zoom::{Authorization, Error, PATIENCE};
+use shared::zoom::{ANSWER_TIMEOUT, Authorization, Error};
 
 use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World};
 
@@ -16,7 +16,7 @@ fn app() -> AppCredentials {
     }
 }
 
-/// The user allows what began with the challenge of `verifier`; the code comes with `sent`.
+/// The user allows an authorization with the challenge of `verifier`. The exchange then sends the verifier `sent`.
 fn authorization(world: &World, verifier: &str, sent: Option<&str>) -> Authorization {
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     let consent = Consent {
@@ -34,25 +34,31 @@ fn authorization(world: &World, verifier: &str, sent: Option<&str>) -> Authoriza
 }
 
 #[tokio::test]
-async fn a_challenged_code_is_exchanged_with_its_verifier_and_with_no_other() {
+async fn a_code_with_a_challenge_is_exchanged_only_with_its_verifier() {
     let world = World::new().await;
     let (right, wrong) = ("r".repeat(43), "w".repeat(128));
 
     for sent in [None, Some(wrong.as_str())] {
-        let refused = authorization(&world, &right, sent);
-        let refused = world.zoom_client.exchange(&app(), &refused, PATIENCE).await;
-        assert!(matches!(refused, Err(Error::Grant { .. })), "{refused:?}");
+        let authorization = authorization(&world, &right, sent);
+        let refused = world
+            .zoom_client
+            .exchange(&app(), &authorization, ANSWER_TIMEOUT)
+            .await;
+        assert!(
+            matches!(refused, Err(Error::GrantRefused { .. })),
+            "{refused:?}"
+        );
     }
-    let taken = authorization(&world, &right, Some(&right));
+    let authorization = authorization(&world, &right, Some(&right));
     world
         .zoom_client
-        .exchange(&app(), &taken, PATIENCE)
+        .exchange(&app(), &authorization, ANSWER_TIMEOUT)
         .await
         .unwrap();
 }
 
 #[test]
-fn a_verifier_is_43_to_128_unreserved_characters() {
+fn a_verifier_has_43_to_128_unreserved_characters() {
     let verifier = |text: &str| CodeVerifier::try_from(text.to_owned());
 
     for good in ["a".repeat(43), "Z9-._~".repeat(21), "0".repeat(128)] {

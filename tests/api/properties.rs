@@ -290,14 +290,14 @@ proptest! {
         // Labels that begin or end with a hyphen are nobody's, and the parser of URLs says so.
         let host = host.replace("-.", ".").replace("..", ".").trim_start_matches(['-', '.']).to_owned();
         for link in links(&format!("{host}zoom.us")) {
-            if let Some(found) = MeetingId::in_link(&link) {
+            if let Some(found) = MeetingId::from_link(&link) {
                 prop_assert_eq!(found, meeting.clone());
             } else {
                 prop_assert!(url::Url::parse(&link).is_err(), "{}", link);
             }
         }
         for link in links(&format!("{host}zoom.us.evil.example")).into_iter().chain(links("evilzoom.us")) {
-            prop_assert_eq!(MeetingId::in_link(&link), None);
+            prop_assert_eq!(MeetingId::from_link(&link), None);
         }
     }
 
@@ -307,7 +307,7 @@ proptest! {
         "https://zoom.us/my/jane".into(), "zoommtg://zoom.us/join?confno=98765432101".into(),
         "https://user:pw@zoom.us/j/1".into(), "https://[::1]/j/1".into(), "https://zoom.us".into(),
     ])) {
-        if let Some(meeting) = MeetingId::in_link(&text) {
+        if let Some(meeting) = MeetingId::from_link(&text) {
             prop_assert!((1..=20).contains(&meeting.as_str().len()));
             prop_assert!(meeting.as_str().bytes().all(|it| it.is_ascii_digit()));
         }

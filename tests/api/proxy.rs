@@ -15,6 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::record;
+
 /// Who is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -252,6 +254,7 @@ async fn relay(
         Some(target) => target.rsplit('.').next().unwrap().to_owned(),
         None => parts.uri.path().to_owned(),
     };
+    record::record(service, &operation, &parts.headers, &body);
     let index = wire.begin(service, operation.clone(), target.clone(), body.clone());
     let fault = wire.met(service, &operation);
     match &fault {

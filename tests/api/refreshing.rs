@@ -7,18 +7,18 @@ use std::time::Duration;
 use functions::{runtime, tokens};
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
-use local::zoom::{Endpoint, Fault as ZoomFault, GrantType, Kind};
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType};
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::json;
-use shared::credential::{CredentialId, GrantId, Reconnect};
+use shared::credential::{CredentialId, GrantId, ReconnectReason};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::grants::Grants;
 use shared::grants::capsule::{Capsule, Replayed};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
 use shared::stores::{
-    Acquired, Credentials, Events, Kept, Keys, Lease, NewPair, RETENTION, Requests, Secrets,
-    StoredGrant,
+    AcquireOutcome, Credentials, Events, Keys, Lease, NewPair, PairWrite, RETENTION, Requests,
+    Secrets, StoredGrant,
 };
 use shared::timestamp::Timestamp;
 
@@ -95,7 +95,7 @@ impl Ghost {
     }
 
     async fn row(&self) -> StoredGrant {
-        self.secrets.grant(self.grant).await.unwrap()
+        self.secrets.grant(self.grant).await.unwrap().unwrap()
     }
 
     async fn key(&self) -> DataKey {
@@ -145,7 +145,7 @@ impl Ghost {
     }
 
     /// Commits a pair on this generation. Twice, it is one whose first answer was lost.
-    async fn commit(&self, generation: u64, pair: &NewPair, drop_stash: bool) -> Kept {
+    async fn commit(&self, generation: u64, pair: &NewPair, drop_stash: bool) -> PairWrite {
         let now = Timestamp::now();
         let kept = self
             .secrets
@@ -153,7 +153,7 @@ impl Ghost {
         kept.await.unwrap()
     }
 
-    async fn stash(&self, pair: &NewPair) -> Kept {
+    async fn stash(&self, pair: &NewPair) -> PairWrite {
         let stashed = self
             .secrets
             .stash(self.grant, &pair.sealed, Timestamp::now());
@@ -543,7 +543,7 @@ async fn while_kms_fails_no_refresh_token_is_spent_and_nothing_changes() {
     assert_eq!(stored().await, before);
     assert_eq!(world.wire.count(Service::Zoom), 0);
 
-    world.kms.heal();
+    world.kms.stop_failing();
     mint_onbehalf(&world.acme, &id).await.expect(200);
     assert_eq!(world.zoom.grants()[0].posts, [1, 0]);
 }
@@ -579,7 +579,7 @@ async fn no_token_leaves_that_is_not_on_record() {
 }
 
 impl Ghost {
-    async fn destroy(&self, reason: Reconnect) {
+    async fn destroy(&self, reason: ReconnectReason) {
         self.secrets
             .destroy(&self.binding.team, self.grant, reason)
             .await
@@ -622,15 +622,15 @@ async fn destroyed_tokens_are_gone_for_good_and_the_mint_says_why_without_openin
     let id = world.given_user("desk").await;
     let ghost = Ghost::of(&world, &id).await;
 
-    ghost.destroy(Reconnect::Deauthorized).await;
+    ghost.destroy(ReconnectReason::Deauthorized).await;
     ghost.expect_destroyed(&world, "deauthorized").await;
     // Once more changes nothing, not even the reason; and where there is no row, none is made.
     let destroyed = world.contents("secrets").await;
-    ghost.destroy(Reconnect::Revoked).await;
+    ghost.destroy(ReconnectReason::Revoked).await;
     let absent = GrantId::generate();
     let none = ghost
         .secrets
-        .destroy(&ghost.binding.team, absent, Reconnect::Revoked)
+        .destroy(&ghost.binding.team, absent, ReconnectReason::Revoked)
         .await;
     none.unwrap();
     assert_eq!(world.contents("secrets").await, destroyed);
@@ -658,7 +658,7 @@ async fn a_refresh_that_was_under_way_brings_no_destroyed_token_back() {
     };
     world.wire.stalled().await;
 
-    ghost.destroy(Reconnect::Deauthorized).await;
+    ghost.destroy(ReconnectReason::Deauthorized).await;
     answers.notify_one();
 
     expect_reconnect(&mint.await.unwrap(), "deauthorized");
@@ -673,20 +673,26 @@ async fn neither_a_lost_commit_nor_a_stash_nor_a_capsule_brings_a_destroyed_toke
     let (first, second) = (ghost.made_up().await, ghost.made_up().await);
     assert!(matches!(
         ghost.commit(1, &first, false).await,
-        Kept::Stored { .. }
+        PairWrite::Written { .. }
     ));
-    assert!(matches!(ghost.stash(&second).await, Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.stash(&second).await,
+        PairWrite::Written { .. }
+    ));
     let (late, later) = (ghost.made_up().await, ghost.capsule(&world, &second));
 
-    ghost.destroy(Reconnect::Revoked).await;
+    ghost.destroy(ReconnectReason::Revoked).await;
 
     // The writer of the last commit, whose answer was lost; it is not told that its tokens are there.
     assert!(matches!(
         ghost.commit(1, &first, false).await,
-        Kept::Moved(_)
+        PairWrite::Stale(_)
     ));
-    assert!(matches!(ghost.stash(&second).await, Kept::Moved(_)));
-    assert!(matches!(ghost.commit(2, &late, true).await, Kept::Moved(_)));
+    assert!(matches!(ghost.stash(&second).await, PairWrite::Stale(_)));
+    assert!(matches!(
+        ghost.commit(2, &late, true).await,
+        PairWrite::Stale(_)
+    ));
     assert_eq!(ghost.replay(&later).await, Replayed::Refused);
     ghost.expect_destroyed(&world, "revoked").await;
 }
@@ -696,7 +702,7 @@ async fn where_the_tokens_are_destroyed_the_pairs_other_grant_is_found() {
     let world = World::new().await;
     let id = world.given_user("desk").await;
     let ghost = Ghost::of(&world, &id).await;
-    ghost.destroy(Reconnect::Revoked).await;
+    ghost.destroy(ReconnectReason::Revoked).await;
     let newer = world.given_user("newer").await;
 
     mint_onbehalf(&world.acme, &id).await.expect(200);
@@ -715,12 +721,15 @@ async fn a_stashed_token_is_not_sent_when_too_little_time_is_left_to_hear_of_it(
     let lost = ghost.made_up().await;
     assert!(matches!(
         ghost.commit(1, &lost, false).await,
-        Kept::Stored { .. }
+        PairWrite::Written { .. }
     ));
-    assert!(matches!(ghost.stash(&live).await, Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.stash(&live).await,
+        PairWrite::Written { .. }
+    ));
     world.wire.reset();
     // The refusal of the row's own token takes three seconds of forty-two.
-    let slow = ZoomFault::once(Endpoint::Grant(GrantType::RefreshToken), Kind::Delay);
+    let slow = ZoomFault::once(Endpoint::Grant(GrantType::RefreshToken), FaultKind::Delay);
     world.zoom.inject(slow.delayed(Duration::from_secs(3)));
 
     let refused = world.mint_within(&id, Duration::from_secs(42)).await;
@@ -748,17 +757,20 @@ async fn an_attempt_of_ones_own_that_ended_unknown_is_remembered() {
     for (at, expected) in [(now, false), (now, false), (later, true)] {
         let acquired = ghost
             .secrets
-            .acquire(ghost.grant, 1, lease, at)
+            .acquire_lease(ghost.grant, 1, lease, at)
             .await
             .unwrap();
-        let Acquired::Ours { after_another, .. } = acquired else {
+        let AcquireOutcome::Acquired {
+            earlier_attempt, ..
+        } = acquired
+        else {
             panic!("{acquired:?}")
         };
-        assert_eq!(after_another, expected);
+        assert_eq!(earlier_attempt, expected);
         if at == later {
             ghost
                 .secrets
-                .release(ghost.grant, lease.holder, false)
+                .release_lease(ghost.grant, lease.holder, false)
                 .await
                 .unwrap();
         }
@@ -778,9 +790,12 @@ async fn a_stash_that_was_refused_blocks_none_that_comes_later() {
     let (lost, dead) = (ghost.made_up().await, ghost.made_up().await);
     assert!(matches!(
         ghost.commit(1, &lost, false).await,
-        Kept::Stored { .. }
+        PairWrite::Written { .. }
     ));
-    assert!(matches!(ghost.stash(&dead).await, Kept::Stored { .. }));
+    assert!(matches!(
+        ghost.stash(&dead).await,
+        PairWrite::Written { .. }
+    ));
     mint_onbehalf(&world.acme, &id)
         .await
         .expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");

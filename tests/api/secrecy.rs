@@ -12,7 +12,7 @@ use functions::metrics::EmbeddedMetrics;
 use functions::runtime;
 use lambda_http::{Context, LambdaEvent};
 use local::kms::Failure;
-use local::zoom::{App, Consent, Endpoint, Fault, Kind, Reply};
+use local::zoom::{App, Consent, Endpoint, Fault, FaultKind, Reply};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -424,7 +424,7 @@ impl Round {
                 let echo = format!("no such code: {code}, {CLIENT_SECRET}, {cookie}, {state}");
                 self.world.zoom.inject(Fault::once(
                     Endpoint::Token,
-                    Kind::ReplyBefore(Reply {
+                    FaultKind::ReplyBefore(Reply {
                         status: StatusCode::BAD_REQUEST,
                         retry_after: None,
                         body: Some(json!({ "error": "invalid_grant", "reason": echo }).to_string()),
@@ -518,7 +518,7 @@ impl Round {
             ] {
                 self.world.zoom.inject(Fault::once(
                     Endpoint::Token,
-                    Kind::ReplyBefore(Reply {
+                    FaultKind::ReplyBefore(Reply {
                         status: StatusCode::BAD_REQUEST,
                         retry_after: None,
                         body: Some(reply.to_string()),
@@ -533,16 +533,16 @@ impl Round {
     /// The vault's own surroundings fail; each cause is logged.
     async fn outages(&mut self) {
         let zoom = [
-            (Kind::Garbage, 502),
-            (Kind::Truncate, 502),
-            (Kind::DropAfter, 502),
-            (Kind::Huge { megabytes: 1 }, 502),
+            (FaultKind::Garbage, 502),
+            (FaultKind::Truncate, 502),
+            (FaultKind::DropAfter, 502),
+            (FaultKind::Huge { megabytes: 1 }, 502),
             (
-                Kind::ReplyAfter(Reply::status(StatusCode::BAD_GATEWAY)),
+                FaultKind::ReplyAfter(Reply::status(StatusCode::BAD_GATEWAY)),
                 502,
             ),
             (
-                Kind::ReplyAfter(Reply::status(StatusCode::TOO_MANY_REQUESTS)),
+                FaultKind::ReplyAfter(Reply::status(StatusCode::TOO_MANY_REQUESTS)),
                 503,
             ),
         ];
@@ -552,7 +552,7 @@ impl Round {
             self.create(status, body).await;
         }
         // The code is good, and the profile is not to be had.
-        for kind in [Kind::Garbage, Kind::DropAfter] {
+        for kind in [FaultKind::Garbage, FaultKind::DropAfter] {
             self.world.zoom.inject(Fault::once(Endpoint::Profile, kind));
             let body = self.body();
             self.create(201, body).await;
@@ -560,7 +560,7 @@ impl Round {
         self.world.kms.fail_next(usize::MAX, Failure::Throttling);
         let body = self.body();
         self.create(503, body).await;
-        self.world.kms.heal();
+        self.world.kms.stop_failing();
 
         let down = proxy::Fault::Answer(StatusCode::BAD_REQUEST, "{}".to_owned());
         self.world.wire.break_service(Service::DynamoDb, down);
@@ -672,7 +672,7 @@ fn secret_types_can_be_neither_serialized_nor_displayed_nor_compared() {
         shared::api_key::ApiKey,
         shared::token_url::UrlToken,
         shared::connect::LinkToken,
-        shared::connect::State,
+        shared::connect::OAuthState,
         shared::connect::BrowserKey,
         shared::secret::CodeVerifier,
         shared::secret::SessionSecret,

@@ -1,13 +1,15 @@
-//! Credentials of one Zoom user and app: Zoom keeps the newest grant alive, so all of them move to it.
+//! Siblings: credentials of one app and Zoom user. Zoom keeps only the newest grant alive, so all siblings move to it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::{App, Consent, User};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::api_key::Permission;
 use uuid::Uuid;
 
-use crate::proxy::{Fault, Service};
-use crate::world::{Caller, Item, REDIRECT_URI, SCOPES, World, ada, attribute, user_body};
+use hyper::StatusCode;
+
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{Caller, Item, REDIRECT_URI, SCOPES, World, ada, attribute, id_of, user_body};
 
 const OTHER_APP: &str = "other-app";
 const OTHER_SECRET: &str = "other-app-secret";
@@ -20,15 +22,12 @@ fn version(row: &Item) -> u64 {
     attribute(row, "version").parse().unwrap()
 }
 
-/// A user credential of somebody; its id.
-async fn created(caller: &Caller, body: serde_json::Value) -> String {
-    caller.create(body).await.expect(201)["credential_id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+/// Creates a credential. Answers its id.
+async fn create(caller: &Caller, body: Value) -> String {
+    id_of(&caller.create(body).await.expect(201))
 }
 
-/// As the next mint leaves it when Zoom refuses the grant.
+/// Makes a credential invalid, as a mint does when Zoom refuses the grant.
 async fn invalidate(world: &World, id: &str) {
     let mut row = world.row(id).await;
     for (name, value) in [
@@ -44,8 +43,21 @@ async fn invalidate(world: &World, id: &str) {
     world.put("credentials", row).await;
 }
 
+#[track_caller]
+fn expect_active_without_error(credential: &Value) {
+    assert_eq!(credential["state"], "active");
+    assert_eq!(credential["last_error_message"], Value::Null);
+    assert_eq!(credential["last_error_at"], Value::Null);
+}
+
+/// A DynamoDB that refuses a call, and that the SDK does not retry.
+fn validation_error() -> Fault {
+    let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
+    Fault::Answer(StatusCode::BAD_REQUEST, body.to_owned())
+}
+
 #[tokio::test]
-async fn a_new_credential_takes_its_older_siblings_along() {
+async fn older_siblings_move_to_the_grant_of_a_new_credential() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
@@ -62,14 +74,14 @@ async fn a_new_credential_takes_its_older_siblings_along() {
     assert_eq!(attribute(&after, "change"), "active");
     assert_eq!(version(&after), version(&before) + 1);
 
-    let mut now = world.acme.get(&older).await.expect(200);
-    assert!(now["updated_at"].as_str() >= shown["updated_at"].as_str());
-    now["updated_at"] = shown["updated_at"].clone();
-    assert_eq!(now, shown, "nothing else of it changes");
+    let mut moved = world.acme.get(&older).await.expect(200);
+    assert!(moved["updated_at"].as_str() >= shown["updated_at"].as_str());
+    moved["updated_at"] = shown["updated_at"].clone();
+    assert_eq!(moved, shown, "no other field changes");
 }
 
 #[tokio::test]
-async fn a_re_authorization_takes_older_siblings_along() {
+async fn older_siblings_move_to_the_grant_of_a_re_authorization() {
     let world = World::new().await;
     let (a, b) = (world.given_user("a").await, world.given_user("b").await);
     world.age_grant(&a).await;
@@ -81,7 +93,7 @@ async fn a_re_authorization_takes_older_siblings_along() {
 }
 
 #[tokio::test]
-async fn an_invalid_sibling_becomes_active_and_its_errors_go() {
+async fn an_invalid_sibling_becomes_active_and_its_error_is_cleared() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
@@ -89,15 +101,12 @@ async fn an_invalid_sibling_becomes_active_and_its_errors_go() {
     assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
 
     world.given_user("newest").await;
-    let now = world.acme.get(&older).await.expect(200);
-    assert_eq!(now["state"], "active");
-    assert_eq!(now["last_error_message"], json!(null));
-    assert_eq!(now["last_error_at"], json!(null));
+    expect_active_without_error(&world.acme.get(&older).await.expect(200));
 }
 
-/// Whoever asks what happened to a credential hears of each change of its state, whoever made it.
+/// The events of a credential must contain every change of its state, whichever request caused the change.
 #[tokio::test]
-async fn becoming_active_by_an_authorization_is_among_the_events_of_each_that_was_invalid() {
+async fn each_invalid_credential_that_an_authorization_makes_active_gets_an_event() {
     let world = World::new().await;
     let (a, b) = (world.given_user("a").await, world.given_user("b").await);
     let active = world.given_user("active").await;
@@ -117,33 +126,30 @@ async fn becoming_active_by_an_authorization_is_among_the_events_of_each_that_wa
 }
 
 #[tokio::test]
-async fn re_authorizing_an_invalid_credential_makes_it_active_and_its_errors_go() {
+async fn re_authorizing_an_invalid_credential_makes_it_active_and_clears_its_error() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     invalidate(&world, &id).await;
 
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
-    let now = world.acme.update(&id, body).await.expect(200);
-    assert_eq!(now["state"], "active");
-    assert_eq!(now["last_error_message"], json!(null));
-    assert_eq!(now["last_error_at"], json!(null));
+    expect_active_without_error(&world.acme.update(&id, body).await.expect(200));
 }
 
 #[tokio::test]
-async fn a_siblings_scopes_are_those_of_the_grant_it_moved_to() {
+async fn a_sibling_gets_the_scopes_of_the_grant_that_it_moved_to() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
 
     let fewer = world.code_of("ada", Some(&["user:read:user", "user:read:zak"]));
-    created(&world.acme, user_body("newest", &fewer)).await;
+    create(&world.acme, user_body("newest", &fewer)).await;
     let scopes = world.acme.get(&older).await.expect(200)["scopes"].clone();
     assert_eq!(scopes, "user:read:user,user:read:zak");
 }
 
-/// No clock knows the order in which Zoom took them.
+/// The vault cannot know in which order Zoom processed two overlapping authorizations.
 #[tokio::test]
-async fn overlapping_authorizations_are_left_alone() {
+async fn the_sibling_of_an_overlapping_authorization_does_not_move() {
     let world = World::new().await;
     let (old, recent) = (
         world.given_user("old").await,
@@ -159,7 +165,7 @@ async fn overlapping_authorizations_are_left_alone() {
 }
 
 #[tokio::test]
-async fn credentials_of_another_user_app_or_team_and_deleted_ones_are_left_alone() {
+async fn credentials_of_another_user_app_or_team_and_deleted_credentials_do_not_move() {
     let world = World::new().await;
     world.zoom.register_app(App {
         client_id: OTHER_APP.to_owned(),
@@ -174,7 +180,7 @@ async fn credentials_of_another_user_app_or_team_and_deleted_ones_are_left_alone
     let zeta = world.caller("zeta", Permission::Full).await;
 
     let other_user = user_body("user", &world.code_of("bob", None));
-    let other_user = created(&world.acme, other_user).await;
+    let other_user = create(&world.acme, other_user).await;
     let code = world.zoom.authorize(Consent {
         client_id: OTHER_APP.to_owned(),
         redirect_uri: REDIRECT_URI.to_owned(),
@@ -185,8 +191,8 @@ async fn credentials_of_another_user_app_or_team_and_deleted_ones_are_left_alone
     let mut other_app = user_body("app", &code.unwrap());
     other_app["client_id"] = json!(OTHER_APP);
     other_app["client_secret"] = json!(OTHER_SECRET);
-    let other_app = created(&world.acme, other_app).await;
-    let other_team = created(&zeta, user_body("team", &world.code())).await;
+    let other_app = create(&world.acme, other_app).await;
+    let other_team = create(&zeta, user_body("team", &world.code())).await;
     let deleted = world.given_user("deleted").await;
     world.acme.delete(&deleted).await.expect(200);
     let alone = world.given_app("app only").await;
@@ -206,7 +212,7 @@ async fn credentials_of_another_user_app_or_team_and_deleted_ones_are_left_alone
     }
 }
 
-/// Clones of a credential's row, as that many authorizations would have left them.
+/// Copies the row of a credential, with new ids and new grants. Answers the ids of the copies.
 async fn given_siblings(world: &World, of: &str, count: usize) -> Vec<String> {
     let row = world.row(of).await;
     let mut ids = Vec::new();
@@ -223,7 +229,7 @@ async fn given_siblings(world: &World, of: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn forty_siblings_move_together() {
+async fn forty_siblings_move_to_the_new_grant() {
     let world = World::new().await;
     let first = world.given_user("first").await;
     world.age_grant(&first).await;
@@ -239,27 +245,26 @@ async fn forty_siblings_move_together() {
     }
 }
 
-/// Best effort is each sibling's own: one that cannot be written keeps no other from being.
+/// Each sibling is moved independently.
 #[tokio::test]
-async fn a_sibling_that_cannot_be_written_does_not_keep_the_others() {
+async fn a_sibling_whose_row_cannot_be_written_does_not_stop_the_others() {
     let world = World::new().await;
     let first = world.given_user("first").await;
     world.age_grant(&first).await;
     given_siblings(&world, &first, 39).await;
     let body = user_body("newest", &world.code());
     world.wire.reset();
-    let refused = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
     for nth in [3, 4] {
-        // The first two updates are the rate and the profile, in whichever order.
-        world.wire.inject(crate::proxy::Rule {
+        // The first two updates count the rate and store the profile.
+        world.wire.inject(Rule {
             service: Some(Service::DynamoDb),
             operation: Some("UpdateItem"),
             nth: Some(nth),
-            fault: Fault::Answer(hyper::StatusCode::BAD_REQUEST, refused.to_owned()),
+            fault: validation_error(),
         });
     }
 
-    let newest = created(&world.acme, body).await;
+    let newest = create(&world.acme, body).await;
     let newest = world.row(&newest).await;
     let rows = world.items("credentials").await;
     let moved = rows.iter().filter(|row| grant(row) == grant(&newest));
@@ -267,19 +272,16 @@ async fn a_sibling_that_cannot_be_written_does_not_keep_the_others() {
 }
 
 #[tokio::test]
-async fn siblings_that_cannot_be_found_do_not_spoil_the_authorization() {
+async fn an_authorization_succeeds_although_its_siblings_cannot_be_queried() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
     let before = world.row(&older).await;
     let body = user_body("newest", &world.code());
     world.wire.reset();
-    let refused = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
-    world.wire.inject_once(
-        Service::DynamoDb,
-        "Query",
-        Fault::Answer(hyper::StatusCode::BAD_REQUEST, refused.to_owned()),
-    );
+    world
+        .wire
+        .inject_once(Service::DynamoDb, "Query", validation_error());
 
     let newest = world.acme.create(body).await.expect(201);
     assert_eq!(newest["zoom_user_id"], "ada");
@@ -287,13 +289,13 @@ async fn siblings_that_cannot_be_found_do_not_spoil_the_authorization() {
 }
 
 #[tokio::test]
-async fn a_profile_that_could_not_be_read_moves_nobody() {
+async fn an_authorization_without_a_profile_moves_no_sibling() {
     let world = World::new().await;
     let older = world.given_user("older").await;
     world.age_grant(&older).await;
     let before = world.row(&older).await;
 
-    let blind = world.code_of("ada", Some(&["user:read:zak"]));
-    created(&world.acme, user_body("blind", &blind)).await;
+    let code = world.code_of("ada", Some(&["user:read:zak"]));
+    create(&world.acme, user_body("without a profile", &code)).await;
     assert_eq!(world.row(&older).await, before);
 }

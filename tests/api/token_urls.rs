@@ -1,4 +1,4 @@
-//! Token URLs as their owner sees them: making, listing, revoking.
+//! Token URLs: creating, listing and revoking them.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::Permission;
-use shared::stores::Settings;
+use shared::stores::TeamSettingsChange;
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 use uuid::Uuid;
 
 use crate::deleting::expect_gone;
-use crate::proxy::{Fault, Service};
+use crate::proxy::{Fault, Rule, Service};
 use crate::world::{Answer, Caller, Item, World, attribute, send, with};
 
-/// What is said of a URL that is not there, or no more.
+/// The message of every answer that does not find a URL.
 pub(crate) const NO_URL: &str = "Token URL not found: it is unknown, revoked, expired or used up";
 
-const APPS: &str = "The credential belongs to an app and has no Zoom user: authorize it with an authorization_code first";
+/// The message for a token URL of an app credential.
+const NOT_A_USER_CREDENTIAL: &str = "The credential belongs to an app and has no Zoom user: authorize it with an authorization_code first";
 
 fn path(id: &str) -> String {
     format!("/v2/zoom-credentials/{id}/token-urls")
@@ -41,7 +42,7 @@ impl Caller {
     }
 }
 
-/// A token URL as its owner has it.
+/// A token URL, as the answer to its creation has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Url {
     pub(crate) id: String,
@@ -49,30 +50,30 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// The secret in it.
+    /// The secret token in the URL.
     pub(crate) fn token(&self) -> &str {
         self.url.rsplit_once("/t/").unwrap().1
     }
 }
 
 impl World {
-    /// A URL of `acme`'s credential.
+    /// Creates a token URL of a credential of `acme`.
     pub(crate) async fn given_url(&self, id: &str, body: Value) -> Url {
-        let made = self.acme.create_url(id, body).await.expect(201);
-        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        let created = self.acme.create_url(id, body).await.expect(201);
+        let text = |name: &str| created[name].as_str().unwrap().to_owned();
         Url {
             id: text("url_id"),
             url: text("url"),
         }
     }
 
-    /// The row of a URL.
+    /// The row of a token URL.
     pub(crate) async fn url_row(&self, url: &str) -> Item {
         let mut rows = self.items("token-urls").await.into_iter();
         rows.find(|row| attribute(row, "url_id") == url).unwrap()
     }
 
-    /// Time passes: the URL ended a moment ago.
+    /// Moves the end of a token URL into the past.
     pub(crate) async fn expire_url(&self, url: &str) {
         let mut row = self.url_row(url).await;
         let past = Timestamp::now().to_string();
@@ -80,7 +81,7 @@ impl World {
         self.put("token-urls", row).await;
     }
 
-    /// How many uses of a URL are taken.
+    /// How many uses of a token URL are taken.
     pub(crate) async fn uses(&self, url: &str) -> String {
         attribute(&self.url_row(url).await, "uses").to_owned()
     }
@@ -92,7 +93,7 @@ fn expect_no_url(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_url_is_made_with_all_it_may_have_and_shown_once() {
+async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_token() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let body = json!({
@@ -104,66 +105,68 @@ async fn a_url_is_made_with_all_it_may_have_and_shown_once() {
         "unknown": { "is": "ignored" },
     });
 
-    let answer = world.acme.create_url(&id, body).await;
-    let mut made = answer.expect(201);
+    let before = Timestamp::now();
+    let mut created = world.acme.create_url(&id, body).await.expect(201);
+    let after = Timestamp::now();
 
-    let url_id: Uuid = made["url_id"].as_str().unwrap().parse().unwrap();
+    let url_id: Uuid = created["url_id"].as_str().unwrap().parse().unwrap();
     assert_eq!(url_id.get_version_num(), 7);
-    let created = Timestamp::try_from(made["created_at"].as_str().unwrap().to_owned()).unwrap();
-    let ends = created.plus(Duration::from_hours(10 * 365 * 24));
+    let created_at = created["created_at"].as_str().unwrap().to_owned();
+    let created_at = Timestamp::try_from(created_at).unwrap();
+    assert!((before..=after).contains(&created_at));
+    let expires_at = created_at.plus(Duration::from_hours(10 * 365 * 24));
     let base = world.acme.request(Method::GET, "/t/").build().unwrap();
-    let url = made.as_object_mut().unwrap().remove("url").unwrap();
+    let url = created.as_object_mut().unwrap().remove("url").unwrap();
     let token = url.as_str().unwrap().strip_prefix(base.url().as_str());
     let token = token.unwrap().to_owned();
     assert_eq!(token.len(), 4 + 86 + 6);
     assert_eq!(
         UrlToken::parse(&token).unwrap().url().to_string(),
-        made["url_id"]
+        created["url_id"]
     );
     assert_eq!(
         UrlToken::parse(&token).unwrap().credential().to_string(),
         id
     );
-    let shown = json!({
+    let expected = json!({
         "url_id": url_id.to_string(),
         "type": "local_recording",
         "label": "Recall.ai, sales ✨",
         "meeting_id": "98765432101",
         "max_uses": 1_000_000,
         "uses": 0,
-        "created_at": created.to_string(),
-        "expires_at": ends.to_string(),
+        "created_at": created_at.to_string(),
+        "expires_at": expires_at.to_string(),
     });
-    assert_eq!(made, shown);
-    assert!((Timestamp::now().minus(Duration::from_mins(1))..=Timestamp::now()).contains(&created));
+    assert_eq!(created, expected);
 
     let listed = world.acme.urls(&id, "").await;
-    assert_eq!(listed.expect(200), json!([shown]));
+    assert_eq!(listed.expect(200), json!([expected]));
     assert!(!listed.text.contains(&token));
     for row in world.rows("token-urls").await {
         assert!(!row.contains(&token));
     }
-    // Its row goes by itself, a month after the URL's end.
+    // DynamoDB's TTL deletes the row a month after the URL has expired.
     let row = world.url_row(&url_id.to_string()).await;
-    let purge = ends.plus(Duration::from_hours(30 * 24)).as_seconds();
+    let purge = expires_at.plus(Duration::from_hours(30 * 24)).as_seconds();
     assert_eq!(attribute(&row, "purge_at"), purge.to_string());
 }
 
 #[tokio::test]
-async fn a_url_needs_no_more_than_a_type() {
+async fn a_url_can_be_created_with_only_a_type() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     for kind in ["onbehalf", "zak", "local_recording"] {
-        let made = world.acme.create_url(&id, json!({ "type": kind })).await;
-        let mut made = made.expect(201);
-        let fields = made.as_object_mut().unwrap();
+        let created = world.acme.create_url(&id, json!({ "type": kind })).await;
+        let mut created = created.expect(201);
+        let fields = created.as_object_mut().unwrap();
         for name in ["url_id", "url", "created_at"] {
             fields.remove(name).unwrap();
         }
-        let nothing = json!({
+        let expected = json!({
             "type": kind, "label": null, "meeting_id": null, "max_uses": null, "uses": 0, "expires_at": null,
         });
-        assert_eq!(made, nothing);
+        assert_eq!(created, expected);
     }
     for row in world.items("token-urls").await {
         assert!(!row.contains_key("purge_at"));
@@ -171,7 +174,7 @@ async fn a_url_needs_no_more_than_a_type() {
 }
 
 #[tokio::test]
-async fn each_field_is_held_to_its_rule_and_nothing_is_stored_where_one_is_broken() {
+async fn an_invalid_field_is_refused_with_its_rule_and_no_url_is_stored() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let good =
@@ -255,17 +258,21 @@ async fn each_field_is_held_to_its_rule_and_nothing_is_stored_where_one_is_broke
 }
 
 #[tokio::test]
-async fn an_app_credential_has_no_urls_until_a_user_authorizes_it() {
+async fn an_app_credential_cannot_have_token_urls() {
     let world = World::new().await;
     let id = world.given_app("bot").await;
     let answer = world.acme.create_url(&id, json!({ "type": "zak" })).await;
-    answer.expect_error(400, "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL", APPS);
+    answer.expect_error(
+        400,
+        "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+        NOT_A_USER_CREDENTIAL,
+    );
     assert_eq!(world.acme.urls(&id, "").await.expect(200), json!([]));
     assert_eq!(world.count("token-urls").await, 0);
 }
 
 #[tokio::test]
-async fn urls_are_listed_newest_first_page_by_page() {
+async fn urls_are_listed_newest_first_and_in_pages() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let other = world.given_user("other").await;
@@ -275,7 +282,7 @@ async fn urls_are_listed_newest_first_page_by_page() {
         let body = json!({ "type": "onbehalf", "max_uses": count });
         ids.insert(0, world.given_url(&id, body).await.id);
     }
-    let listed = |answer: &Answer| -> Vec<String> {
+    let ids_on_page = |answer: &Answer| -> Vec<String> {
         let urls = answer.expect(200);
         let urls = urls.as_array().unwrap().iter();
         urls.map(|url| url["url_id"].as_str().unwrap().to_owned())
@@ -283,15 +290,15 @@ async fn urls_are_listed_newest_first_page_by_page() {
     };
 
     let all = world.acme.urls(&id, "").await;
-    assert_eq!(listed(&all), ids);
+    assert_eq!(ids_on_page(&all), ids);
     assert_eq!(all.header("x-next-cursor"), None);
 
-    // One in the middle is revoked: a page loses it, and none is lost with it.
+    // A revoked URL is missing from its page, and no other URL is missing.
     world.acme.delete_url(&id, &ids.remove(2)).await.expect(200);
     let (mut found, mut query) = (Vec::new(), "?limit=2".to_owned());
     loop {
         let page = world.acme.urls(&id, &query).await;
-        found.extend(listed(&page));
+        found.extend(ids_on_page(&page));
         let Some(cursor) = page.header("x-next-cursor") else {
             break;
         };
@@ -319,7 +326,7 @@ async fn urls_are_listed_newest_first_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_revoked_url_is_gone_at_once_and_cannot_be_revoked_twice() {
+async fn a_revoked_url_is_not_listed_and_cannot_be_revoked_twice() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
@@ -332,7 +339,7 @@ async fn a_revoked_url_is_gone_at_once_and_cannot_be_revoked_twice() {
     assert_eq!(world.acme.urls(&id, "").await.expect(200), json!([]));
     expect_no_url(&world.acme.delete_url(&id, &url.id).await);
 
-    // What is left of it goes a month later.
+    // DynamoDB's TTL deletes the row a month after the revocation.
     let row = world.url_row(&url.id).await;
     let at = Timestamp::try_from(attribute(&row, "revoked_at").to_owned()).unwrap();
     let purge = at.plus(Duration::from_hours(30 * 24)).as_seconds();
@@ -340,13 +347,13 @@ async fn a_revoked_url_is_gone_at_once_and_cannot_be_revoked_twice() {
 }
 
 #[tokio::test]
-async fn a_revocation_whose_answer_was_lost_is_recognised() {
+async fn a_revocation_whose_answer_was_lost_succeeds_on_the_retry_of_the_sdk() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     world.wire.reset();
-    // The first update counts the rate, the second revokes.
-    world.wire.inject(crate::proxy::Rule {
+    // The first update counts the rate, the second revokes the URL.
+    world.wire.inject(Rule {
         service: Some(Service::DynamoDb),
         operation: Some("UpdateItem"),
         nth: Some(2),
@@ -355,11 +362,17 @@ async fn a_revocation_whose_answer_was_lost_is_recognised() {
 
     world.acme.delete_url(&id, &url.id).await.expect(200);
     let updates = world.wire.operations(Service::DynamoDb);
-    assert_eq!(updates.iter().filter(|it| *it == "UpdateItem").count(), 3);
+    assert_eq!(
+        updates
+            .iter()
+            .filter(|operation| *operation == "UpdateItem")
+            .count(),
+        3
+    );
 }
 
 #[tokio::test]
-async fn urls_of_a_deleted_credential_are_not_listed_and_can_be_revoked() {
+async fn urls_of_a_deleted_credential_are_not_listed_but_can_be_revoked() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
@@ -371,7 +384,7 @@ async fn urls_of_a_deleted_credential_are_not_listed_and_can_be_revoked() {
 }
 
 #[tokio::test]
-async fn another_teams_urls_are_answered_like_none_at_all() {
+async fn the_urls_of_another_team_are_answered_as_not_found() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
     let id = world.given_user("bot").await;
@@ -379,10 +392,10 @@ async fn another_teams_urls_are_answered_like_none_at_all() {
 
     expect_gone(&rival.create_url(&id, json!({ "type": "zak" })).await);
     expect_gone(&rival.urls(&id, "").await);
-    let theirs = rival.delete_url(&id, &url.id).await;
-    let nobodys = rival.delete_url(&id, &UrlId::generate().to_string()).await;
-    expect_no_url(&theirs);
-    assert_eq!(theirs.text, nobodys.text);
+    let of_acme = rival.delete_url(&id, &url.id).await;
+    let unknown = rival.delete_url(&id, &UrlId::generate().to_string()).await;
+    expect_no_url(&of_acme);
+    assert_eq!(of_acme.text, unknown.text);
     assert_eq!(
         world.acme.urls(&id, "").await.expect(200)[0]["url_id"],
         url.id
@@ -390,7 +403,7 @@ async fn another_teams_urls_are_answered_like_none_at_all() {
 }
 
 #[tokio::test]
-async fn ids_that_are_none_are_named() {
+async fn a_malformed_id_is_refused_with_the_name_of_the_parameter() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let bad = world.acme.delete_url(&id, "no-id").await;
@@ -411,7 +424,7 @@ async fn ids_that_are_none_are_named() {
 }
 
 #[tokio::test]
-async fn making_and_revoking_need_a_full_key_and_spend_its_rate() {
+async fn creating_and_revoking_a_url_need_a_full_key_and_count_against_the_rate() {
     let world = World::new().await;
     let id = world.given_user("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
@@ -432,17 +445,12 @@ async fn making_and_revoking_need_a_full_key_and_spend_its_rate() {
         }
     }
     let acme = "acme".parse().unwrap();
-    let limited = world
-        .operator
-        .set(
-            &acme,
-            Settings {
-                rate: Some(0),
-                ..Settings::default()
-            },
-        )
-        .await;
-    assert_eq!(limited.unwrap().rate, 0);
+    let settings = TeamSettingsChange {
+        rate: Some(0),
+        ..TeamSettingsChange::default()
+    };
+    let settings = world.operator.set(&acme, settings).await.unwrap();
+    assert_eq!(settings.rate, 0);
     for answer in [
         world.acme.create_url(&id, json!({ "type": "zak" })).await,
         world.acme.delete_url(&id, &url.id).await,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::config::{self, Aws};
 use shared::credential::TeamId;
-use shared::stores::Operator;
+use shared::stores::TeamAdmin;
 use uuid::Uuid;
 
 use crate::world::{
@@ -20,7 +20,7 @@ pub(crate) struct Vault {
     /// A caller with a full key of the team `acme`, whose rate is out of the way.
     pub(crate) acme: Caller,
     /// Teams and keys.
-    pub(crate) operator: Operator,
+    pub(crate) operator: TeamAdmin,
     url: String,
     zoom_url: String,
     suffix: String,
@@ -39,7 +39,7 @@ impl Vault {
     async fn deployed(url: String) -> Self {
         let required = |name| config::required(name).unwrap();
         let dynamodb = Aws::from_env().unwrap().dynamodb();
-        let operator = Operator::new(dynamodb, required("KEYS_TABLE"));
+        let operator = TeamAdmin::new(dynamodb, required("KEYS_TABLE"));
         let suffix = Uuid::new_v4().simple().to_string();
         let suffix = format!("-{}", suffix.split_at(12).0);
         let vault = Self::at(url, required("ZOOM_OAUTH_BASE_URL"), operator, suffix).await;
@@ -64,7 +64,7 @@ impl Vault {
     pub(crate) async fn at(
         url: String,
         zoom_url: String,
-        operator: Operator,
+        operator: TeamAdmin,
         suffix: String,
     ) -> Self {
         let acme = Caller::new(url.clone(), String::new(), http_client());

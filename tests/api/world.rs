@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use shared::api_key::ApiKey;
 use shared::config::{Aws, KEEP_ALIVE_AFTER};
 use shared::keep_alive::Report;
-use shared::stores::Operator;
+use shared::stores::TeamAdmin;
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     /// The gateway, to invoke functions without HTTP.
     pub(crate) gateway: Gateway,
+    /// What the gateway builds each function's clients from. They call through the wire.
+    pub(crate) services: Services,
     /// The functions' own Zoom client.
     pub(crate) zoom_client: Zoom,
     database: Database,
@@ -120,7 +122,7 @@ pub(crate) async fn next_millisecond() {
 impl World {
     /// A world of its own: empty tables, a fresh KMS key, a sandbox with one app and the user `ada`.
     pub(crate) async fn new() -> Self {
-        Self::with_patience(shared::zoom::PATIENCE).await
+        Self::with_patience(shared::zoom::ANSWER_TIMEOUT).await
     }
 
     /// A world that waits this long for Zoom's answers.
@@ -144,7 +146,7 @@ impl World {
         let direct = aws(&dynamodb_url, &kms_url).dynamodb();
         let names = tables::Names::default();
         tables::create_missing(&direct, &names).await.unwrap();
-        let operator = Operator::new(direct.clone(), names.keys.clone());
+        let operator = TeamAdmin::new(direct.clone(), names.keys.clone());
 
         let wired = aws(
             &proxy::start(wire.clone(), Service::DynamoDb, dynamodb_url).await,
@@ -154,13 +156,14 @@ impl World {
         zoom.set_origin(zoom_proxy.parse().unwrap());
         let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
         let client = Zoom::new(zoom_proxy.parse().unwrap(), api).unwrap();
-        let client = client.with_patience(patience);
+        let client = client.with_answer_timeout(patience);
         let zoom_client = client.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let public = url.parse().unwrap();
         let key = kms.default_key();
-        let gateway = Gateway::new(Services::new(&wired, &names, &key, client, public));
+        let services = Services::new(&wired, &names, &key, client, public);
+        let gateway = Gateway::new(services.clone());
         tokio::spawn(
             gateway
                 .clone()
@@ -176,6 +179,7 @@ impl World {
             zoom,
             dynamodb: direct,
             gateway,
+            services,
             zoom_client,
             stream: Mutex::new(engine::Stream::open(database.clone(), &names.credentials).unwrap()),
             database,
@@ -261,7 +265,7 @@ pub(crate) fn text_of(key: ApiKey) -> String {
     key.into_text().expose_secret().to_owned()
 }
 
-fn aws(dynamodb: &str, kms: &str) -> Aws {
+pub(crate) fn aws(dynamodb: &str, kms: &str) -> Aws {
     let credentials = AwsCredentials::new("test", "test", None, None, "test");
     let endpoints = (Some(dynamodb.to_owned()), Some(kms.to_owned()));
     Aws::new(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use local::zoom::{Endpoint, Fault, GrantType, Kind, Reply, User};
+use local::zoom::{Endpoint, Fault, FaultKind, GrantType, Reply, User};
 use serde_json::{Map, Value, json};
 use shared::timestamp::Timestamp;
 use shared::zoom::ApiUrl;
@@ -29,35 +29,35 @@ async fn assert_nothing_stored(world: &World) {
     assert!(!world.is_running().await);
 }
 
-fn reply(status: u16, body: &(impl ToString + ?Sized)) -> Kind {
-    Kind::ReplyBefore(Reply {
+fn reply(status: u16, body: &(impl ToString + ?Sized)) -> FaultKind {
+    FaultKind::ReplyBefore(Reply {
         body: Some(body.to_string()),
         ..Reply::status(StatusCode::from_u16(status).unwrap())
     })
 }
 
-fn set(field: &str, value: Value) -> Kind {
-    Kind::Override {
+fn set(field: &str, value: Value) -> FaultKind {
+    FaultKind::Override {
         set: Map::from_iter([(field.to_owned(), value)]),
         remove: Vec::new(),
     }
 }
 
-fn without(fields: &[&str]) -> Kind {
-    Kind::Override {
+fn without(fields: &[&str]) -> FaultKind {
+    FaultKind::Override {
         set: Map::new(),
         remove: fields.iter().map(ToString::to_string).collect(),
     }
 }
 
 /// Creates a user credential where the exchange meets a fault.
-async fn exchange_meeting(world: &World, kind: Kind) -> Answer {
+async fn exchange_meeting(world: &World, kind: FaultKind) -> Answer {
     world.zoom.inject(Fault::once(EXCHANGE, kind));
     world.acme.create(user_body("bot", &world.code())).await
 }
 
 /// Creates a user credential where the profile meets a fault; its data.
-async fn profile_meeting(world: &World, kind: Kind) -> Value {
+async fn profile_meeting(world: &World, kind: FaultKind) -> Value {
     world.zoom.inject(Fault::once(Endpoint::Profile, kind));
     let answer = world.acme.create(user_body("bot", &world.code())).await;
     answer.expect(201)
@@ -147,11 +147,11 @@ async fn zooms_reason_for_refusing_a_code_is_passed_on() {
     let answer = world.acme.create_as("key", again).await;
     answer.expect_error(400, REFUSED, &refused_code(SPENT));
 
-    world.zoom.refuse_app(CLIENT_ID, true);
+    world.zoom.set_app_disabled(CLIENT_ID, true);
     let answer = world.acme.create(user_body("bot", "any")).await;
     let reason = "invalid_client: The app has been disabled (4717)";
     answer.expect_error(400, REFUSED, &refused_code(reason));
-    world.zoom.refuse_app(CLIENT_ID, false);
+    world.zoom.set_app_disabled(CLIENT_ID, false);
 
     let late = user_body("bot", code().as_str().unwrap());
     world.zoom.advance(Duration::from_mins(5));
@@ -284,7 +284,8 @@ async fn a_reason_that_echoes_a_secret_is_dropped() {
 #[tokio::test]
 async fn a_failing_zoom_is_zooms_fault_and_the_code_is_kept() {
     let world = World::new().await;
-    let bare = |status| Kind::ReplyBefore(Reply::status(StatusCode::from_u16(status).unwrap()));
+    let bare =
+        |status| FaultKind::ReplyBefore(Reply::status(StatusCode::from_u16(status).unwrap()));
     let faults = [
         bare(500),
         bare(502),
@@ -294,15 +295,15 @@ async fn a_failing_zoom_is_zooms_fault_and_the_code_is_kept() {
         bare(204),
         reply(400, &json!({ "code": 4732, "message": "busy" })),
         reply(400, &json!({ "errorCode": 4700 })),
-        Kind::DropBefore,
-        Kind::Redirect("https://zoom.us/elsewhere".parse().unwrap()),
+        FaultKind::DropBefore,
+        FaultKind::Redirect("https://zoom.us/elsewhere".parse().unwrap()),
     ];
     for fault in faults {
         let body = user_body("bot", &world.code());
         world.zoom.inject(Fault::once(EXCHANGE, fault.clone()));
         let answer = world.acme.create(body.clone()).await;
         answer.expect_error(502, "FST_ERR_ZOOM_UNAVAILABLE", FAILED);
-        if !matches!(fault, Kind::DropBefore) {
+        if !matches!(fault, FaultKind::DropBefore) {
             let ledger = world.zoom.ledger();
             let tracked = &ledger[ledger.len() - 1].tracking_id;
             let details = answer.json()["details"].as_str().unwrap().to_owned();
@@ -345,11 +346,11 @@ async fn clear(world: &World, table: &str) {
 async fn an_answer_that_cannot_be_used_stores_nothing_and_a_retry_says_that_the_code_is_used() {
     let world = World::new().await;
     let faults = [
-        Kind::DropAfter,
-        Kind::Truncate,
-        Kind::Garbage,
-        Kind::Huge { megabytes: 10 },
-        Kind::ReplyAfter(Reply::status(StatusCode::BAD_GATEWAY)),
+        FaultKind::DropAfter,
+        FaultKind::Truncate,
+        FaultKind::Garbage,
+        FaultKind::Huge { megabytes: 10 },
+        FaultKind::ReplyAfter(Reply::status(StatusCode::BAD_GATEWAY)),
         without(&["access_token"]),
         without(&["refresh_token"]),
         set("access_token", Value::Null),
@@ -384,7 +385,7 @@ async fn an_answer_with_both_tokens_is_used_however_odd_the_rest_is() {
         set("api_url", Value::Null),
         set("scope", json!(["user:read:user"])),
         set("unknown", json!({ "a": [1] })),
-        Kind::Nested { depth: 100_000 },
+        FaultKind::Nested { depth: 100_000 },
     ];
     for fault in faults {
         let answer = exchange_meeting(&world, fault.clone()).await;
@@ -428,9 +429,9 @@ async fn a_redirect_is_never_followed() {
         .parse()
         .unwrap();
 
-    let answer = exchange_meeting(&world, Kind::Redirect(there.clone())).await;
+    let answer = exchange_meeting(&world, FaultKind::Redirect(there.clone())).await;
     answer.expect_error(502, "FST_ERR_ZOOM_UNAVAILABLE", FAILED);
-    let data = profile_meeting(&world, Kind::Redirect(there)).await;
+    let data = profile_meeting(&world, FaultKind::Redirect(there)).await;
     assert_eq!(data["zoom_user_id"], Value::Null);
 
     let nobody = trap.accept().unwrap_err().kind();
@@ -458,7 +459,7 @@ async fn a_zoom_that_limits_us_says_when_to_come_back() {
     ];
     for (retry, expected) in cases {
         let body = user_body("bot", &world.code());
-        let limited = Kind::ReplyBefore(Reply {
+        let limited = FaultKind::ReplyBefore(Reply {
             retry_after: retry.clone(),
             ..Reply::status(StatusCode::TOO_MANY_REQUESTS)
         });
@@ -481,7 +482,7 @@ const FOR_EVER: Duration = Duration::from_mins(10);
 async fn a_silent_zoom_is_given_up_on_and_a_retry_says_whether_the_code_is_used() {
     let world = World::with_patience(SHORT).await;
     let body = user_body("bot", &world.code());
-    let silence = Kind::DelayAnswer(FOR_EVER);
+    let silence = FaultKind::DelayAnswer(FOR_EVER);
     world.zoom.inject(Fault::once(EXCHANGE, silence));
     let answer = world.acme.create(body.clone()).await;
     answer.expect_error(504, "FST_ERR_ZOOM_TIMEOUT", SILENT);
@@ -494,7 +495,7 @@ async fn a_silent_zoom_is_given_up_on_and_a_retry_says_whether_the_code_is_used(
 #[tokio::test]
 async fn a_silent_profile_keeps_the_grant() {
     let world = World::with_patience(SHORT).await;
-    let data = profile_meeting(&world, Kind::DelayAnswer(FOR_EVER)).await;
+    let data = profile_meeting(&world, FaultKind::DelayAnswer(FOR_EVER)).await;
     assert_grant_without_profile(&world, &data).await;
 }
 
@@ -537,11 +538,11 @@ async fn a_profile_that_cannot_be_read_keeps_the_grant() {
         ),
         reply(429, "{}"),
         reply(204, ""),
-        Kind::Garbage,
-        Kind::Truncate,
-        Kind::DropBefore,
-        Kind::DropAfter,
-        Kind::Huge { megabytes: 10 },
+        FaultKind::Garbage,
+        FaultKind::Truncate,
+        FaultKind::DropBefore,
+        FaultKind::DropAfter,
+        FaultKind::Huge { megabytes: 10 },
         reply(200, "[]"),
         reply(200, "null"),
         reply(200, "{}"),
@@ -643,7 +644,7 @@ async fn a_profiles_odd_fields_do_not_cost_the_others() {
         ("account_id", "zoom_account_id"),
         ("display_name", "zoom_display_name"),
     ] {
-        let odd = Kind::Override {
+        let odd = FaultKind::Override {
             set: Map::from_iter([(field.to_owned(), json!({ "a": 1 }))]),
             remove: vec!["first_name".to_owned(), "last_name".to_owned()],
         };

@@ -1,1 +1,1 @@
-//! Nothing: the browser is in the tests.
+//! This library is empty: the package contains only tests.

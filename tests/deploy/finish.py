@@ -1,7 +1,7 @@
-"""Does what the emulator leaves undone, and prints what the tests need as shell variables: `finish.py STACK`.
+"""Completes the deployment to the emulator, and prints shell variables for the tests: `finish.py STACK`.
 
-The emulator does not read gateway responses out of an API's definition, where SAM puts them: they are put one by one,
-as the template has them, and deployed. And it needs an operator to be somebody.
+The emulator ignores the gateway responses in an API's definition, where SAM writes them. This program therefore reads
+them from the template and adds them one by one. It also creates an IAM user with the operator's policy.
 """
 
 import json
@@ -21,14 +21,14 @@ def main():
 
     gateway = boto3.client("apigateway")
     (api,) = [api["id"] for api in gateway.get_rest_apis()["items"] if api["name"] == stack]
-    for kind, answer in Template().properties("Api")["GatewayResponses"].items():
-        headers = answer["ResponseParameters"]["Headers"]
+    for kind, response in Template().properties("Api")["GatewayResponses"].items():
+        headers = response["ResponseParameters"]["Headers"]
         gateway.put_gateway_response(
             restApiId=api,
             responseType=kind,
-            statusCode=str(answer["StatusCode"]),
+            statusCode=str(response["StatusCode"]),
             responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
-            responseTemplates=answer["ResponseTemplates"],
+            responseTemplates=response["ResponseTemplates"],
         )
     gateway.create_deployment(restApiId=api, stageName="live")
 
@@ -39,7 +39,7 @@ def main():
 
     resources = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
 
-    def names(kind):
+    def physical_ids(kind):
         return json.dumps({it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources if it["ResourceType"] == kind})
 
     endpoint = gateway.meta.endpoint_url
@@ -48,8 +48,8 @@ def main():
         "KEYS_TABLE": outputs["KeysTable"],
         "OPERATOR_KEY_ID": key["AccessKeyId"],
         "OPERATOR_SECRET": key["SecretAccessKey"],
-        "ROLES": names("AWS::IAM::Role"),
-        "LOGS": names("AWS::Logs::LogGroup"),
+        "ROLES": physical_ids("AWS::IAM::Role"),
+        "LOGS": physical_ids("AWS::Logs::LogGroup"),
     }
     for name, value in environment.items():
         print(f"{name}='{value}'")

@@ -1,4 +1,4 @@
-"""What the Rust tests of the API cannot see: what the roles are worth, and what was logged. Runs after them."""
+"""Tests the deployed roles and the logs, which the Rust tests of the API cannot see. Runs after those tests."""
 
 import json
 import os
@@ -17,61 +17,62 @@ CREDENTIALS = "/v2/zoom-credentials"
 SECRET = "a-client-secret-that-nobody-logs"
 
 
-class Answer:
-    def __init__(self, answer):
-        self.status, self.headers, self.body = answer.status, answer.headers, json.load(answer)
+class Response:
+    def __init__(self, response):
+        self.status, self.headers, self.body = response.status, response.headers, json.load(response)
 
 
 def call(method, path, body=None):
     headers = {"x-meeting-baas-api-key": KEY, "content-type": "application/json"}
     request = urllib.request.Request(API + path, body and json.dumps(body).encode(), headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return Answer(answer)
-    except urllib.error.HTTPError as answer:
-        return Answer(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return Response(response)
+    except urllib.error.HTTPError as response:
+        return Response(response)
 
 
-def create():
+def create_credential():
     return call("POST", CREDENTIALS, {"name": "My bot", "client_id": "my-app", "client_secret": SECRET})
 
 
-def logged(group):
-    """Every line in a log group of the stack."""
+def log_lines(group):
+    """All lines in a log group of the stack."""
     pages = boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=LOGS[group])
     return [event["message"] for page in pages for event in page["events"]]
 
 
 @pytest.mark.parametrize(
-    "function, policy, action, attempt",
+    "function, policy, action, send",
     [
         ("GetCredential", "powers", "dynamodb:GetItem", lambda: call("GET", f"{CREDENTIALS}/{uuid.uuid4()}")),
-        ("CreateCredential", "envelope", "kms:GenerateDataKey", create),
+        ("CreateCredential", "envelope", "kms:GenerateDataKey", create_credential),
     ],
 )
-def test_a_function_without_its_powers_is_unavailable_and_logs_what_was_denied(function, policy, action, attempt):
-    """And so the tests of the API show that the powers suffice."""
+def test_function_without_a_policy_answers_503_and_logs_the_denied_action(function, policy, action, send):
+    """Proves that the emulator enforces policies. So if the API tests pass, each role has enough rights."""
     iam = boto3.client("iam")
     role = ROLES[f"{function}Role"]
     document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-    expected = attempt().status
+    expected = send().status
     iam.delete_role_policy(RoleName=role, PolicyName=policy)
     try:
-        answer = attempt()
+        response = send()
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
-    assert (answer.status, answer.body["code"]) == (503, "FST_ERR_UNAVAILABLE"), answer.body
-    assert answer.headers["retry-after"]
-    (line,) = [line for line in logged(f"{function}Logs") if answer.headers["x-request-id"] in line and "cause" in line]
+    assert (response.status, response.body["code"]) == (503, "FST_ERR_UNAVAILABLE"), response.body
+    assert response.headers["retry-after"]
+    request_id = response.headers["x-request-id"]
+    (line,) = [line for line in log_lines(f"{function}Logs") if request_id in line and "cause" in line]
     line = json.loads(line)
     assert action in line["cause"]
     assert line.get("kms_failed") == (1 if action.startswith("kms:") else None)
-    assert attempt().status == expected
+    assert send().status == expected
 
 
-def test_a_request_is_one_line_in_its_functions_own_log():
-    answer = call("GET", CREDENTIALS)
-    lines = [json.loads(line) for line in logged("ListCredentialsLogs") if answer.headers["x-request-id"] in line]
+def test_request_is_one_line_in_the_log_of_its_function():
+    request_id = call("GET", CREDENTIALS).headers["x-request-id"]
+    lines = [json.loads(line) for line in log_lines("ListCredentialsLogs") if request_id in line]
     (line,) = [line for line in lines if line.get("message") == "request"]
     assert (line["route"], line["team"], line["status"]) == (f"GET {CREDENTIALS}", "acme", 200)
     assert (line["dynamodb_calls"], line["kms_calls"], line["zoom_calls"]) == (2, 0, 0)
@@ -81,15 +82,15 @@ def test_a_request_is_one_line_in_its_functions_own_log():
     assert "ListCredentials" in line["function"]
 
 
-def test_every_test_of_the_api_went_through_the_deployed_functions():
-    """Each has teams of its own, told apart by a suffix of twelve characters."""
-    requests = [json.loads(line) for group in LOGS for line in logged(group) if '"message":"request"' in line]
+def test_every_api_test_reached_the_deployed_functions():
+    """Each API test has its own teams. The last twelve characters of a team's name identify the test."""
+    requests = [json.loads(line) for group in LOGS for line in log_lines(group) if '"message":"request"' in line]
     teams = [line["team"] for line in requests if line.get("team")]
     assert len({team[-12:] for team in teams if team != "acme"}) == int(os.environ["TESTS_RUN"])
 
 
-def test_nothing_secret_was_logged():
-    lines = [line for group in LOGS for line in logged(group)]
+def test_logs_contain_no_secret():
+    lines = [line for group in LOGS for line in log_lines(group)]
     assert len(lines) > 100
     for secret in ("zcv_", SECRET, "test-app-secret", "no-such-code", "eyJ"):
         assert not any(secret in line for line in lines), secret

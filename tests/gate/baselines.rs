@@ -1,4 +1,4 @@
-//! Two ways to refresh that others use, over the same tables, keys and wires: the gate must fail them.
+//! Two common but unsafe refresh methods, on the same tables, keys and wires. The gate must reject both.
 
 use std::time::Duration;
 
@@ -9,52 +9,57 @@ use secrecy::ExposeSecret;
 use shared::credential::{CredentialId, GrantId};
 use shared::envelope::{Binding, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
-use shared::stores::{GrantState, Secrets, Stored, StoredGrant};
+use shared::stores::{GrantState, Secrets, StoredCredential, StoredGrant};
 use shared::timestamp::Timestamp;
-use shared::zoom::{self, Wanted};
+use shared::zoom::{self, MintRequest};
 use uuid::Uuid;
 
-use crate::earth::Team;
-use crate::lambda::{Answer, Lambda};
+use crate::backend::Team;
+use crate::lambda::{Lambda, MintAnswer};
 
-/// How long the lock lasts.
-const TTL: Duration = Duration::from_secs(10);
-/// How long it is waited for.
-const WAIT: Duration = Duration::from_secs(12);
-const LIMIT: Duration = Duration::from_secs(8);
+/// How long the lock is valid.
+const LOCK_DURATION: Duration = Duration::from_secs(10);
+/// How long a mint waits for the lock.
+const LOCK_WAIT: Duration = Duration::from_secs(12);
+/// How long a mint waits for an answer from Zoom.
+const ZOOM_TIME_OUT: Duration = Duration::from_secs(8);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Reads the tokens; where they have ended, refreshes and writes them.
-pub(crate) async fn naive(lambda: &Lambda, team: &Team, id: CredentialId) -> Answer {
+/// Reads the token pair. If the pair has expired, refreshes and writes it without any lock.
+pub(crate) async fn mint_naive(lambda: &Lambda, team: &Team, id: CredentialId) -> MintAnswer {
     let minted = async {
         let (stored, grant, row) = read(lambda, team, id).await?;
-        let pair = if lasts(&row) {
+        let pair = if is_fresh(&row) {
             open(lambda, team, grant, &row).await?
         } else {
             match refresh(lambda, team, &stored, grant, &row).await? {
                 Ok(pair) => pair,
-                Err(refused) => return Ok(refused),
+                Err(answer) => return Ok(answer),
             }
         };
         mint(lambda, &pair).await
     };
-    answered(minted.await)
+    or_server_error(minted.await)
 }
 
-/// The same under a lock, which ends by itself after [`TTL`].
-pub(crate) async fn ttl_lock(lambda: &Lambda, team: &Team, id: CredentialId) -> Answer {
+/// Like [`mint_naive`], but holds a lock that expires after [`LOCK_DURATION`].
+pub(crate) async fn mint_with_ttl_lock(
+    lambda: &Lambda,
+    team: &Team,
+    id: CredentialId,
+) -> MintAnswer {
     let minted = async {
         let (stored, grant, mut row) = read(lambda, team, id).await?;
         let me = Uuid::new_v4();
-        let give_up = Timestamp::now().plus(WAIT);
+        let give_up = Timestamp::now().plus(LOCK_WAIT);
         let pair = loop {
-            if lasts(&row) {
+            if is_fresh(&row) {
                 break open(lambda, team, grant, &row).await?;
             }
             if lock(lambda, grant, me).await? {
-                row = lambda.secrets.grant(grant).await?;
-                if lasts(&row) {
+                row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
+                if is_fresh(&row) {
                     unlock(lambda, grant, me).await?;
                     continue;
                 }
@@ -62,32 +67,32 @@ pub(crate) async fn ttl_lock(lambda: &Lambda, team: &Team, id: CredentialId) -> 
                 unlock(lambda, grant, me).await?;
                 match refreshed {
                     Ok(pair) => break pair,
-                    Err(refused) => return Ok(refused),
+                    Err(answer) => return Ok(answer),
                 }
             }
             if Timestamp::now() >= give_up {
                 return Ok(status(503));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
-            row = lambda.secrets.grant(grant).await?;
+            row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
         };
         mint(lambda, &pair).await
     };
-    answered(minted.await)
+    or_server_error(minted.await)
 }
 
-fn status(status: u16) -> Answer {
-    Answer {
+fn status(status: u16) -> MintAnswer {
+    MintAnswer {
         status,
-        ..Answer::default()
+        ..MintAnswer::default()
     }
 }
 
-fn answered(minted: Result<Answer, Failure>) -> Answer {
+fn or_server_error(minted: Result<MintAnswer, Failure>) -> MintAnswer {
     minted.unwrap_or_else(|_| status(500))
 }
 
-fn lasts(row: &StoredGrant) -> bool {
+fn is_fresh(row: &StoredGrant) -> bool {
     Timestamp::now().as_millis() < row.access_expires_at
 }
 
@@ -95,10 +100,11 @@ async fn read(
     lambda: &Lambda,
     team: &Team,
     id: CredentialId,
-) -> Result<(Stored, GrantId, StoredGrant), Failure> {
+) -> Result<(StoredCredential, GrantId, StoredGrant), Failure> {
     let stored = lambda.credentials.get(&team.id, id).await?;
+    let stored = stored.ok_or("no credential")?;
     let grant = stored.grant.ok_or("no grant")?.id;
-    let row = lambda.secrets.grant(grant).await?;
+    let row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
     Ok((stored, grant, row))
 }
 
@@ -123,21 +129,22 @@ async fn open(
     Ok(opened.try_into()?)
 }
 
-/// Spends the refresh token and writes its successor; an answer where Zoom refuses it.
+/// Spends the refresh token and writes the new pair. Returns the mint's answer if Zoom refuses the refresh token.
 async fn refresh(
     lambda: &Lambda,
     team: &Team,
-    stored: &Stored,
+    stored: &StoredCredential,
     grant: GrantId,
     row: &StoredGrant,
-) -> Result<Result<TokenPair, Answer>, Failure> {
+) -> Result<Result<TokenPair, MintAnswer>, Failure> {
     let id = stored.credential.credential_id;
     if let GrantState::Reconnect(reason) = row.state {
         return Ok(Err(reconnect(reason.as_str())));
     }
     let pair = open(lambda, team, grant, row).await?;
     let secret = SecretId::App(id);
-    let app = lambda.secrets.app(secret.clone()).await?;
+    let app = lambda.secrets.app_secret(secret.clone()).await?;
+    let app = app.ok_or("no client secret")?;
     let app = lambda
         .envelope
         .open(&binding(team, secret), &app.sealed)
@@ -146,9 +153,13 @@ async fn refresh(
         client_id: stored.client_id.clone(),
         client_secret: app.try_into()?,
     };
-    let tokens = match lambda.zoom.refresh(&app, &pair.refresh, LIMIT).await {
+    let tokens = match lambda
+        .zoom
+        .refresh(&app, &pair.refresh, ZOOM_TIME_OUT)
+        .await
+    {
         Ok(tokens) => tokens,
-        Err(zoom::Error::Grant { .. }) => {
+        Err(zoom::Error::GrantRefused { .. }) => {
             let reason = AttributeValue::S("revoked".to_owned());
             set(
                 lambda,
@@ -194,21 +205,27 @@ async fn refresh(
     Ok(Ok(tokens.pair))
 }
 
-fn reconnect(reason: &str) -> Answer {
-    Answer {
+fn reconnect(reason: &str) -> MintAnswer {
+    MintAnswer {
         details: Some(reason.to_owned()),
         ..status(409)
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the token is what was asked for")]
-async fn mint(lambda: &Lambda, pair: &TokenPair) -> Result<Answer, Failure> {
-    let wanted = Wanted::Onbehalf {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the answer carries the minted token"
+)]
+async fn mint(lambda: &Lambda, pair: &TokenPair) -> Result<MintAnswer, Failure> {
+    let wanted = MintRequest::Onbehalf {
         meeting: None,
         ttl: None,
     };
-    let minted = lambda.zoom.mint(None, &pair.access, &wanted, LIMIT).await?;
-    Ok(Answer {
+    let minted = lambda
+        .zoom
+        .mint(None, &pair.access, &wanted, ZOOM_TIME_OUT)
+        .await?;
+    Ok(MintAnswer {
         token: Some(minted.token.expose_secret().to_owned()),
         ..status(200)
     })
@@ -244,7 +261,7 @@ async fn lock(lambda: &Lambda, grant: GrantId, me: Uuid) -> Result<bool, Failure
         .update_expression("SET lock_id = :me, lock_until = :until")
         .condition_expression("attribute_not_exists(lock_until) OR lock_until < :now")
         .expression_attribute_values(":me", AttributeValue::S(me.to_string()))
-        .expression_attribute_values(":until", number(Timestamp::now().plus(TTL)))
+        .expression_attribute_values(":until", number(Timestamp::now().plus(LOCK_DURATION)))
         .expression_attribute_values(":now", number(Timestamp::now()));
     match update.send().await {
         Ok(_) => Ok(true),
@@ -266,7 +283,7 @@ async fn unlock(lambda: &Lambda, grant: GrantId, me: Uuid) -> Result<(), Failure
         .update_expression("REMOVE lock_id, lock_until")
         .condition_expression("lock_id = :me")
         .expression_attribute_values(":me", AttributeValue::S(me.to_string()));
-    // Refused where it has ended and another has it.
+    // Fails if the lock has expired and another mint has taken it.
     update.send().await.ok();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One Lambda: a vault with clients and a wire of its own, as each sandbox of AWS's has.
+//! One Lambda sandbox: the vault's clients, connected through a wire of their own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,22 +14,22 @@ use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::task::JoinSet;
 
+use crate::backend::Team;
 use crate::baselines;
-use crate::earth::Team;
-use crate::wire::{Wire, tick};
+use crate::wire::{Wire, next_tick};
 
-/// How tokens are refreshed.
+/// How a mint refreshes an expired access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// The vault's: what this repository ships.
+pub(crate) enum RefreshMethod {
+    /// The production code of this repository.
     Vault,
-    /// Read, refresh, write.
+    /// Baseline: read, refresh and write, without a lock.
     Naive,
-    /// A lock that lasts ten seconds, and an unconditional write.
+    /// Baseline: a lock that expires after ten seconds, and an unconditional write.
     TtlLock,
 }
 
-/// One Lambda.
+/// One Lambda sandbox.
 pub(crate) struct Lambda {
     pub(crate) wire: Arc<Wire>,
     pub(crate) keys: Keys,
@@ -43,87 +43,87 @@ pub(crate) struct Lambda {
     pub(crate) _proxies: JoinSet<()>,
 }
 
-/// How a mint ended.
+/// The result of a mint.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct MintAnswer {
     pub(crate) status: u16,
-    /// The token that was handed out.
+    /// The minted token.
     pub(crate) token: Option<String>,
-    /// Zoom's reason or the vault's, of a failure.
+    /// The `details` of an error answer.
     pub(crate) details: Option<String>,
-    pub(crate) took: Duration,
-    /// Whether its invocation was killed.
-    pub(crate) crashed: bool,
-    /// Whether it was killed for not ending in time.
-    pub(crate) overran: bool,
-    /// When its invocation ended.
-    pub(crate) ended: u64,
+    pub(crate) duration: Duration,
+    /// Whether the invocation was killed, by a fault or by its time-out.
+    pub(crate) killed: bool,
+    /// Whether the invocation was killed by its time-out.
+    pub(crate) timed_out: bool,
+    /// The tick at which the invocation ended.
+    pub(crate) ended_at: u64,
 }
 
 impl Lambda {
-    /// Mints an `onbehalf` token, within `limit`.
+    /// Mints an `onbehalf` token. The invocation has `time_out` left.
     pub(crate) async fn mint(
         &self,
-        manner: Manner,
+        method: RefreshMethod,
         team: &Team,
         id: CredentialId,
-        limit: Duration,
-    ) -> Answer {
-        let began = Instant::now();
-        let answer = match manner {
-            Manner::Vault => self.invoke(team, id, limit).await,
-            Manner::Naive => baselines::naive(self, team, id).await,
-            Manner::TtlLock => baselines::ttl_lock(self, team, id).await,
+        time_out: Duration,
+    ) -> MintAnswer {
+        let start = Instant::now();
+        let answer = match method {
+            RefreshMethod::Vault => self.invoke_vault(team, id, time_out).await,
+            RefreshMethod::Naive => baselines::mint_naive(self, team, id).await,
+            RefreshMethod::TtlLock => baselines::mint_with_ttl_lock(self, team, id).await,
         };
-        Answer {
-            took: began.elapsed(),
+        MintAnswer {
+            duration: start.elapsed(),
             ..answer
         }
     }
 
-    /// The same, unless a fault on the wire kills it, or its time is over.
-    pub(crate) async fn mint_or_die(
+    /// Mints like [`Self::mint`]. A crash fault or the time-out kills the invocation.
+    pub(crate) async fn mint_until_killed(
         self: Arc<Self>,
-        manner: Manner,
+        method: RefreshMethod,
         team: Team,
         id: CredentialId,
-        limit: Duration,
-    ) -> Answer {
+        time_out: Duration,
+    ) -> MintAnswer {
         let lambda = self.clone();
         let mut invocation =
-            tokio::spawn(async move { lambda.mint(manner, &team, id, limit).await });
+            tokio::spawn(async move { lambda.mint(method, &team, id, time_out).await });
         let answer = tokio::select! {
             answer = &mut invocation => answer.unwrap(),
-            () = self.wire.crashed() => {
+            () = self.wire.wait_for_crash() => {
                 invocation.abort();
                 invocation.await.ok();
-                Answer { crashed: true, ..Answer::default() }
+                MintAnswer { killed: true, ..MintAnswer::default() }
             }
-            // As AWS does.
-            () = tokio::time::sleep(limit) => {
+            // AWS kills an invocation at its time-out, too.
+            () = tokio::time::sleep(time_out) => {
                 invocation.abort();
                 invocation.await.ok();
-                Answer { crashed: true, overran: true, ..Answer::default() }
+                MintAnswer { killed: true, timed_out: true, ..MintAnswer::default() }
             }
         };
-        self.wire.end();
-        Answer {
-            ended: tick(),
+        self.wire.finish();
+        MintAnswer {
+            ended_at: next_tick(),
             ..answer
         }
     }
 
-    async fn invoke(&self, team: &Team, id: CredentialId, limit: Duration) -> Answer {
+    async fn invoke_vault(&self, team: &Team, id: CredentialId, time_out: Duration) -> MintAnswer {
         let body = json!({ "credential_id": id, "type": "onbehalf" }).to_string();
         let headers =
             json!({ "x-meeting-baas-api-key": team.key, "content-type": "application/json" });
         let event = json!({ "headers": headers, "body": body });
         let mut context = Context::default();
-        let deadline = Timestamp::now().plus(limit).as_millis();
+        let deadline = Timestamp::now().plus(time_out).as_millis();
         context.deadline = deadline.try_into().unwrap();
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
         let Self { keys, requests, .. } = self;
-        // It remembers no grant: every mint is a cold one.
+        // New `Grants` have an empty cache of opened grants, so every mint is a cold start.
         let grants = Grants::new(
             self.credentials.clone(),
             self.secrets.clone(),
@@ -139,11 +139,11 @@ impl Lambda {
         let text = answer.body.map_or_else(Vec::new, |body| body.to_vec());
         let body: Value = serde_json::from_slice(&text).unwrap();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        Answer {
+        MintAnswer {
             status: answer.status_code.try_into().unwrap(),
             token: text(&body["data"]["token"]),
             details: text(&body["details"]),
-            ..Answer::default()
+            ..MintAnswer::default()
         }
     }
 }

@@ -1,245 +1,271 @@
-//! Schedules by chance: several mints of one or two credentials, several faults, a crash here and there, a user who
-//! removes the app or authorizes again in the middle. A seed makes the plan; which call of two that are under way at
-//! once comes first is the operating system's choice.
+//! Random schedules: several mints of one or two credentials with several faults. The user may remove the app or
+//! authorize it again while mints run. A seed fixes the plan. The operating system still decides which of two concurrent
+//! calls comes first.
 
 use std::sync::Arc;
 
 use fastrand::Rng;
-use local::zoom::Mood;
 
-use crate::earth::{CLIENT_ID, Earth, Team};
-use crate::lambda::Manner;
-use crate::schedule::{Consent, LIMIT, Mint, SHORT, Stage};
-use crate::tally::Tally;
-use crate::wire::Fault;
-use crate::{MOODS, QUICK};
+use crate::ZOOM_BEHAVIOURS;
+use crate::backend::{Backend, CLIENT_ID, ZoomBehaviour};
+use crate::execution::{Execution, RunningMint, UserConsent};
+use crate::fault::{Fault, SHORT_FAULTS};
+use crate::judge;
+use crate::lambda::RefreshMethod;
+use crate::schedule::{INVOCATION_TIME_OUT, OUTAGE_TIME_OUT};
+use crate::summary::Summary;
+use crate::wire::Wire;
 
-/// As many calls as a mint makes, and a few that are made again.
-const CALLS: usize = 16;
+/// The number of calls in a mint, and some more for retries.
+const MAX_CALLS: usize = 16;
 
-/// What happens, as a seed has it.
+/// A random schedule.
 #[derive(Debug)]
 pub(crate) struct Plan {
     seed: u64,
-    pub(crate) mood: Mood,
+    pub(crate) behaviour: ZoomBehaviour,
     /// Whether a second credential shares the user.
     siblings: bool,
     rounds: [Round; 2],
-    /// Requests of the dead arrive only after another mint.
-    arrives_late: bool,
+    /// Requests of crashed mints reach the service only after another mint.
+    late_arrivals: bool,
     /// Capsules are replayed only after another mint.
-    replays_late: bool,
+    late_replay: bool,
 }
 
-/// Mints that run at once. After them time passes.
+/// Mints that run at the same time. After each round, leases and access tokens expire.
 #[derive(Debug)]
 struct Round {
-    mints: Vec<Planned>,
-    user: Vec<(When, Act)>,
-    /// Those who mint oversleep: their leases have ended then, and a mint more begins.
-    oversleeps: Option<When>,
+    mints: Vec<PlannedMint>,
+    user_actions: Vec<(Moment, UserAction)>,
+    /// At this moment all leases expire although their holders still run, and another mint starts.
+    leases_expire: Option<Moment>,
 }
 
 #[derive(Debug)]
-struct Planned {
+struct PlannedMint {
     sibling: bool,
-    /// It begins then; the first at once.
-    begins: When,
+    /// When the mint starts. The first mint of a round starts immediately.
+    start: Moment,
     faults: Vec<(usize, Fault)>,
-    /// What is held is let go then.
-    releases: When,
+    /// When held requests and answers are released.
+    release: Moment,
 }
 
-/// When a mint has made so many calls or ended.
+/// The moment when a mint of the round has made this many calls, or has ended.
 #[derive(Clone, Copy, Debug)]
-struct When {
+struct Moment {
     mint: usize,
     calls: usize,
 }
 
-/// What a user does.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum UserAction {
     RemoveApp,
     Reauthorize { sibling: bool },
 }
 
 impl Plan {
-    /// The plan of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
+    pub(crate) fn from_seed(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         Self {
             seed,
-            mood: MOODS[rng.usize(..MOODS.len())],
+            behaviour: ZOOM_BEHAVIOURS[rng.usize(..ZOOM_BEHAVIOURS.len())],
             siblings: rng.u8(..3) == 0,
-            rounds: [Round::by(rng), Round::by(rng)],
-            arrives_late: rng.bool(),
-            replays_late: rng.u8(..4) == 0,
+            rounds: [Round::random(rng), Round::random(rng)],
+            late_arrivals: rng.bool(),
+            late_replay: rng.u8(..4) == 0,
         }
     }
 
-    /// Runs it, and judges.
-    pub(crate) async fn run(self, earth: Arc<Earth>) -> Tally {
-        let mut stage = Stage::new(&earth, Manner::Vault).await;
-        stage.late = self.crosses();
-        stage.create().await;
+    /// Runs the plan and judges the result.
+    pub(crate) async fn run(self, backend: Arc<Backend>) -> Summary {
+        let mut execution = Execution::new(&backend, RefreshMethod::Vault).await;
+        execution.late_arrivals = self.may_arrive_late();
+        execution.create_credential().await;
         if self.siblings {
-            stage.create().await;
+            execution.create_credential().await;
         }
         for round in &self.rounds {
-            stage.expire().await;
-            self.play(round, &earth, &mut stage).await;
-            stage.heal().await;
-            if !self.replays_late {
-                stage.replay().await;
+            execution.expire_access_tokens().await;
+            self.run_round(round, &mut execution).await;
+            execution.heal().await;
+            if !self.late_replay {
+                execution.replay_capsules().await;
             }
         }
-        let id = stage.credentials[0];
-        if self.arrives_late {
-            stage.mint(id).await;
+        let id = execution.credentials[0];
+        if self.late_arrivals {
+            execution.mint(id).await;
         }
-        let busy: Vec<_> = stage.busy().collect();
-        for wire in busy {
-            wire.open().await;
+        for wire in execution.busy_wires() {
+            wire.release_and_wait().await;
         }
-        if self.replays_late {
-            stage.mint(id).await;
-            stage.replay_late().await;
+        if self.late_replay {
+            execution.mint(id).await;
+            execution.replay_capsules_late().await;
         }
-        stage
-            .judge(format!("GATE_SEED={}: {self:?}", self.seed))
-            .await
+        judge::judge(execution, format!("GATE_SEED={}: {self:?}", self.seed)).await
     }
 
-    /// Whether anything may reach its service when others have gone on: then why a grant was lost cannot always be
-    /// told, and a credential may hear of its grant only by the next mint.
-    fn crosses(&self) -> bool {
+    /// Whether a request may reach its service after other mints have gone on. The reason of a loss is then not always
+    /// known, and a credential may learn the state of its grant only from the next mint.
+    fn may_arrive_late(&self) -> bool {
         let mints = self.rounds.iter().flat_map(|round| &round.mints);
         let mut faults = mints.flat_map(|mint| &mint.faults);
-        self.replays_late
-            || self.rounds.iter().any(|round| round.oversleeps.is_some())
-            || faults.any(|(_, fault)| matches!(fault, Fault::CrashLate | Fault::HoldBefore))
+        self.late_replay
+            || self
+                .rounds
+                .iter()
+                .any(|round| round.leases_expire.is_some())
+            || faults.any(|(_, fault)| matches!(fault, Fault::CrashInFlight | Fault::HoldBefore))
     }
 
-    async fn play(&self, round: &Round, earth: &Arc<Earth>, stage: &mut Stage<'_>) {
-        let mut running: Vec<Mint> = Vec::new();
-        for mint in &round.mints {
-            if let Some(other) = running.get(mint.begins.mint) {
-                other.wire.reached(mint.begins.calls).await;
-            }
-            let mut faults = mint.faults.iter();
-            let outage = faults.any(|(_, fault)| matches!(fault, Fault::Outage | Fault::Stall));
-            let limit = if outage { SHORT } else { LIMIT };
-            let id = stage.credential(mint.sibling);
-            running.push(stage.begin(id, mint.faults.clone(), limit).await);
-        }
-
+    async fn run_round(&self, round: &Round, execution: &mut Execution<'_>) {
+        let running = start_mints(round, execution).await;
         let wires: Vec<_> = running.iter().map(|mint| mint.wire.clone()).collect();
-        for (mint, wire) in round.mints.iter().zip(&wires) {
-            let late =
-                self.arrives_late && mint.faults.iter().any(|(_, it)| *it == Fault::CrashLate);
-            if late {
+        self.schedule_releases(round, &wires);
+        for (moment, action) in &round.user_actions {
+            moment.wait(&wires).await;
+            action.run(execution).await;
+        }
+        if let Some(moment) = round.leases_expire {
+            moment.wait(&wires).await;
+            execution.resend_possible = true;
+            execution.expire_leases().await;
+            execution.mint(execution.credentials[0]).await;
+        }
+        for mint in running {
+            execution.finish_mint(mint).await;
+        }
+    }
+
+    /// Releases what each wire holds at its planned moment, in the background.
+    fn schedule_releases(&self, round: &Round, wires: &[Arc<Wire>]) {
+        for (mint, wire) in round.mints.iter().zip(wires) {
+            let crashes_in_flight = mint
+                .faults
+                .iter()
+                .any(|(_, fault)| *fault == Fault::CrashInFlight);
+            if self.late_arrivals && crashes_in_flight {
                 continue;
             }
-            let (other, calls) = (
-                wires[mint.releases.mint % wires.len()].clone(),
-                mint.releases.calls,
-            );
-            let wire = wire.clone();
+            let (release, wire, wires) = (mint.release, wire.clone(), wires.to_vec());
             tokio::spawn(async move {
                 tokio::select! {
-                    () = other.reached(calls) => {}
-                    () = wire.ended() => {}
+                    () = release.wait(&wires) => {}
+                    () = wire.wait_for_finish() => {}
                 }
                 wire.release();
             });
         }
-        for (when, act) in &round.user {
-            wires[when.mint % wires.len()].reached(when.calls).await;
-            match act {
-                Act::RemoveApp => {
-                    earth.zoom.remove_app(CLIENT_ID, &stage.team.user);
-                    stage.consent = Consent::TakenBack;
-                }
-                Act::Reauthorize { sibling } => {
-                    let (team, id): (Team, _) = (stage.team.clone(), stage.credential(*sibling));
-                    earth.reauthorize(&team, id).await;
-                    if stage.consent == Consent::TakenBack {
-                        stage.consent = Consent::GivenAgain;
-                    }
-                    stage.note_issued().await;
-                }
+    }
+}
+
+async fn start_mints(round: &Round, execution: &mut Execution<'_>) -> Vec<RunningMint> {
+    let mut running: Vec<RunningMint> = Vec::new();
+    for mint in &round.mints {
+        if let Some(other) = running.get(mint.start.mint) {
+            other.wire.wait_for_calls(mint.start.calls).await;
+        }
+        let time_out = if mint.faults.iter().any(|(_, fault)| fault.is_outage()) {
+            OUTAGE_TIME_OUT
+        } else {
+            INVOCATION_TIME_OUT
+        };
+        let id = execution.credential(mint.sibling);
+        let mint = execution.start_mint(id, mint.faults.clone(), time_out);
+        running.push(mint.await);
+    }
+    running
+}
+
+impl UserAction {
+    async fn run(self, execution: &mut Execution<'_>) {
+        let Execution { backend, team, .. } = &*execution;
+        match self {
+            Self::RemoveApp => {
+                backend.zoom.remove_app(CLIENT_ID, &team.user);
+                execution.consent = UserConsent::Withdrawn;
             }
-        }
-        if let Some(when) = round.oversleeps {
-            wires[when.mint % wires.len()].reached(when.calls).await;
-            stage.overtaken = true;
-            stage.outlast().await;
-            stage.mint(stage.credentials[0]).await;
-        }
-        for mint in running {
-            stage.end(mint).await;
+            Self::Reauthorize { sibling } => {
+                let id = execution.credential(sibling);
+                backend.reauthorize(team, id).await;
+                if execution.consent == UserConsent::Withdrawn {
+                    execution.consent = UserConsent::GivenAgain;
+                }
+                execution.record_authorized_tokens().await;
+            }
         }
     }
 }
 
 impl Round {
-    fn by(rng: &mut Rng) -> Self {
+    fn random(rng: &mut Rng) -> Self {
         let mints = rng.usize(1..=4);
-        let mut user = Vec::new();
+        let mut user_actions = Vec::new();
         if rng.u8(..4) == 0 {
-            user.push((When::by(rng, mints), Act::RemoveApp));
+            user_actions.push((Moment::random(rng, mints), UserAction::RemoveApp));
         }
         if rng.u8(..3) == 0 {
             let sibling = rng.bool();
-            user.push((When::by(rng, mints), Act::Reauthorize { sibling }));
+            let action = UserAction::Reauthorize { sibling };
+            user_actions.push((Moment::random(rng, mints), action));
         }
         Self {
-            oversleeps: (rng.u8(..4) == 0).then(|| When::by(rng, mints)),
+            leases_expire: (rng.u8(..4) == 0).then(|| Moment::random(rng, mints)),
             mints: (0..mints)
-                .map(|mint| Planned::by(rng, mint, mints))
+                .map(|mint| PlannedMint::random(rng, mint, mints))
                 .collect(),
-            user,
+            user_actions,
         }
     }
 }
 
-impl Planned {
-    fn by(rng: &mut Rng, mint: usize, mints: usize) -> Self {
+impl PlannedMint {
+    fn random(rng: &mut Rng, mint: usize, mints: usize) -> Self {
         let faults = rng.usize(..=2);
         Self {
             sibling: rng.bool(),
-            begins: When::by(rng, mint.max(1)),
-            faults: (0..faults).map(|_| (call(rng), fault(rng))).collect(),
-            releases: When::by(rng, mints),
+            start: Moment::random(rng, mint.max(1)),
+            faults: (0..faults)
+                .map(|_| (random_call(rng), random_fault(rng)))
+                .collect(),
+            release: Moment::random(rng, mints),
         }
     }
 }
 
-/// Half of them from the lease to the commit and what follows it.
-fn call(rng: &mut Rng) -> usize {
+/// Half of the calls are between the lease and the first calls after the commit.
+fn random_call(rng: &mut Rng) -> usize {
     if rng.bool() {
         rng.usize(9..=13)
     } else {
-        rng.usize(1..=CALLS)
+        rng.usize(1..=MAX_CALLS)
     }
 }
 
-/// Most are quick: the others take most of a minute each.
-fn fault(rng: &mut Rng) -> Fault {
+/// Long faults are rare, because each takes most of a minute.
+fn random_fault(rng: &mut Rng) -> Fault {
     match rng.u8(..60) {
         0 => Fault::Outage,
         1 => Fault::Stall,
-        2 => Fault::Silence,
-        _ => QUICK[rng.usize(..QUICK.len())],
+        2 => Fault::NoAnswer,
+        _ => SHORT_FAULTS[rng.usize(..SHORT_FAULTS.len())],
     }
 }
 
-impl When {
-    fn by(rng: &mut Rng, mints: usize) -> Self {
+impl Moment {
+    fn random(rng: &mut Rng, mints: usize) -> Self {
         Self {
             mint: rng.usize(..mints),
-            calls: rng.usize(..CALLS),
+            calls: rng.usize(..MAX_CALLS),
         }
+    }
+
+    async fn wait(self, wires: &[Arc<Wire>]) {
+        wires[self.mint % wires.len()]
+            .wait_for_calls(self.calls)
+            .await;
     }
 }

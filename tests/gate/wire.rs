@@ -1,5 +1,5 @@
-//! The wire between one Lambda and the three services it calls: every call is written down, and the call with a given
-//! number meets its fault. Faults are at the sockets; the shipping code has no seam for them.
+//! The wire between one Lambda and the three services that it calls. The wire records every call and injects the planned
+//! faults at the sockets, so the production code needs no hooks for them.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,18 +17,20 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// One clock for all wires: what began after what had ended.
+use crate::fault::Fault;
+
+/// A logical clock for all wires. It orders calls of different Lambdas.
 static CLOCK: AtomicU64 = AtomicU64::new(1);
 
-/// The next moment.
-pub(crate) fn tick() -> u64 {
+/// The next tick of the logical clock.
+pub(crate) fn next_tick() -> u64 {
     CLOCK.fetch_add(1, Ordering::SeqCst)
 }
 
-/// Where refresh tokens are spent.
-pub(crate) const TOKEN: &str = "/oauth/token";
+/// The path of Zoom's refresh endpoint.
+pub(crate) const REFRESH_PATH: &str = "/oauth/token";
 
-/// Who is called.
+/// A service that a Lambda calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     DynamoDb,
@@ -36,72 +38,43 @@ pub(crate) enum Service {
     Zoom,
 }
 
-/// What happens to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The connection closes before the service sees anything.
-    DropBefore,
-    /// The service acts, and the connection closes before it is heard.
-    DropAfter,
-    /// A 500 instead.
-    ErrorBefore,
-    /// The service acts, and a 500 is its answer.
-    ErrorAfter,
-    /// The service is limiting calls: it does not act.
-    Throttle,
-    /// DynamoDB says that another transaction is under way.
-    Conflict,
-    /// The request reaches the service only when the wire is opened.
-    HoldBefore,
-    /// The service acts, and the answer comes when the wire is opened.
-    HoldAfter,
-    /// The same, and the caller sleeps with it: before the wire is opened, its time has passed and another has minted.
-    Oversleep,
-    /// The service acts, and no answer ever comes.
-    Silence,
-    /// The caller dies, and the service sees nothing.
-    CrashBefore,
-    /// The service acts, and the caller dies.
-    CrashAfter,
-    /// The caller dies with the request on its way: it arrives when the wire is opened.
-    CrashLate,
-    /// From here on the service is gone, until the wire is healed.
-    Outage,
-    /// The service takes this call and all that follow, and answers none.
-    Stall,
-}
-
-impl Fault {
-    /// Whether the caller dies of it.
-    pub(crate) fn is_crash(self) -> bool {
-        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::CrashLate)
-    }
-}
-
 /// One call.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// The AWS operation or Zoom path.
+    /// The AWS operation or the Zoom path.
     pub(crate) operation: String,
     pub(crate) request: Bytes,
-    pub(crate) began: u64,
-    /// When the service had acted, with which status and answer.
-    pub(crate) acted: Option<(u64, StatusCode, Bytes)>,
-    /// When its own answer went back.
-    pub(crate) delivered: Option<u64>,
+    pub(crate) started_at: u64,
+    /// What the service did. `None` if the service did not receive the request.
+    pub(crate) executed: Option<Executed>,
+    /// When the service's own answer was sent to the caller.
+    pub(crate) delivered_at: Option<u64>,
+}
+
+/// A request that a service executed, and the service's answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Executed {
+    pub(crate) at: u64,
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 impl Call {
-    /// Whether it is the write that commits a pair.
+    /// Whether this is the write that commits a token pair.
     pub(crate) fn is_commit(&self) -> bool {
         self.operation == "UpdateItem" && contains(&self.request, b"#access_expires_at")
     }
 
-    /// Whether the service did what it was asked.
+    /// Whether the service executed the request with success.
     pub(crate) fn succeeded(&self) -> bool {
-        self.acted
+        self.executed
             .as_ref()
-            .is_some_and(|(_, status, _)| status.is_success())
+            .is_some_and(|executed| executed.status.is_success())
+    }
+
+    /// When the service executed the request.
+    pub(crate) fn executed_at(&self) -> Option<u64> {
+        self.executed.as_ref().map(|executed| executed.at)
     }
 }
 
@@ -112,122 +85,123 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 /// How far the caller has come.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    /// Calls that were made.
-    calls: usize,
-    /// How many of them met a fault.
-    faults: usize,
-    /// Whether it is to die.
-    crashed: bool,
-    /// Whether it makes no more calls.
-    ended: bool,
+    calls_made: usize,
+    faults_met: usize,
+    /// A fault asks for the caller's death.
+    must_crash: bool,
+    /// The caller makes no more calls.
+    finished: bool,
 }
 
 /// The wire of one Lambda.
 pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
-    plan: Mutex<Vec<(usize, Fault)>>,
+    planned: Mutex<Vec<(usize, Fault)>>,
     outage: Mutex<Option<(Service, Fault)>>,
     progress: watch::Sender<Progress>,
-    open: watch::Sender<bool>,
-    /// How many requests are at a service or held on the way there.
-    under_way: watch::Sender<usize>,
+    released: watch::Sender<bool>,
+    /// How many requests are at a service, or held on the way to the service.
+    in_flight: watch::Sender<usize>,
 }
 
 impl Wire {
     pub(crate) fn new() -> Self {
         Self {
             calls: Mutex::default(),
-            plan: Mutex::default(),
+            planned: Mutex::default(),
             outage: Mutex::default(),
             progress: watch::Sender::default(),
-            open: watch::Sender::new(false),
-            under_way: watch::Sender::new(0),
+            released: watch::Sender::new(false),
+            in_flight: watch::Sender::new(0),
         }
     }
 
-    /// Forgets everything and orders faults: each for the call with its number, counted from 1.
-    pub(crate) fn reset(&self, plan: Vec<(usize, Fault)>) {
+    /// Clears the recorded calls and plans faults, each for the call with its number. Numbers start at 1.
+    pub(crate) fn reset(&self, faults: Vec<(usize, Fault)>) {
         self.calls.lock().unwrap().clear();
-        *self.plan.lock().unwrap() = plan;
+        *self.planned.lock().unwrap() = faults;
         *self.outage.lock().unwrap() = None;
         self.progress.send_replace(Progress::default());
-        self.open.send_replace(false);
+        self.released.send_replace(false);
     }
 
-    /// Ends every fault that has not begun, and outages. What is held stays held.
-    pub(crate) fn heal(&self) {
-        self.plan.lock().unwrap().clear();
+    /// Removes all faults that have not started, and ends outages. Held requests and answers stay held.
+    pub(crate) fn remove_faults(&self) {
+        self.planned.lock().unwrap().clear();
         *self.outage.lock().unwrap() = None;
     }
 
-    /// Lets go of what is held.
+    /// Releases held requests and answers.
     pub(crate) fn release(&self) {
-        self.open.send_replace(true);
+        self.released.send_replace(true);
     }
 
-    /// Lets go of what is held, and waits until it has arrived.
-    pub(crate) async fn open(&self) {
+    /// Releases held requests, and waits until the services have executed them.
+    pub(crate) async fn release_and_wait(&self) {
         self.release();
-        self.quiet().await;
+        let mut in_flight = self.in_flight.subscribe();
+        in_flight.wait_for(|count| *count == 0).await.unwrap();
     }
 
     /// Whether no request is on its way to a service.
-    pub(crate) fn is_quiet(&self) -> bool {
-        *self.under_way.borrow() == 0
-    }
-
-    /// Waits until no request is on its way to a service.
-    pub(crate) async fn quiet(&self) {
-        let mut under_way = self.under_way.subscribe();
-        under_way.wait_for(|count| *count == 0).await.unwrap();
+    pub(crate) fn is_idle(&self) -> bool {
+        *self.in_flight.borrow() == 0
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Waits until a call has met a fault, or there will be no more calls.
-    pub(crate) async fn struck(&self) {
-        self.until(|it| it.faults > 0 || it.ended).await;
+    /// Waits until a call has met a fault, or the caller has finished.
+    pub(crate) async fn wait_for_fault(&self) {
+        self.wait_until(|it| it.faults_met > 0 || it.finished).await;
     }
 
-    /// Waits until so many calls were made, or there will be no more.
-    pub(crate) async fn reached(&self, calls: usize) {
-        self.until(|it| it.calls >= calls || it.ended).await;
+    /// Waits until the caller has made this many calls, or has finished.
+    pub(crate) async fn wait_for_calls(&self, calls: usize) {
+        self.wait_until(|it| it.calls_made >= calls || it.finished)
+            .await;
     }
 
-    /// Waits until there will be no more calls.
-    pub(crate) async fn ended(&self) {
-        self.until(|it| it.ended).await;
+    /// Waits until the caller has finished.
+    pub(crate) async fn wait_for_finish(&self) {
+        self.wait_until(|it| it.finished).await;
     }
 
-    /// Waits until the caller is to die.
-    pub(crate) async fn crashed(&self) {
-        self.until(|it| it.crashed).await;
+    /// Waits until a fault asks for the caller's death.
+    pub(crate) async fn wait_for_crash(&self) {
+        self.wait_until(|it| it.must_crash).await;
     }
 
-    /// Says that there will be no more calls.
-    pub(crate) fn end(&self) {
-        self.progress.send_modify(|it| it.ended = true);
+    /// Records that the caller makes no more calls.
+    pub(crate) fn finish(&self) {
+        self.progress.send_modify(|it| it.finished = true);
     }
 
-    async fn until(&self, there: impl Fn(&Progress) -> bool) {
+    async fn wait_until(&self, condition: impl Fn(&Progress) -> bool) {
         let mut progress = self.progress.subscribe();
-        progress.wait_for(|it| there(it)).await.unwrap();
+        progress.wait_for(|it| condition(it)).await.unwrap();
     }
 
-    fn begin(&self, service: Service, operation: String, request: Bytes) -> (usize, Option<Fault>) {
+    /// Records a new call: its index, and the fault that it meets.
+    fn start_call(
+        &self,
+        service: Service,
+        operation: String,
+        request: Bytes,
+    ) -> (usize, Option<Fault>) {
         let mut calls = self.calls.lock().unwrap();
         let number = calls.len() + 1;
-        let planned = self.plan.lock().unwrap();
+        let planned = self.planned.lock().unwrap();
         let planned = planned.iter().find(|(at, _)| *at == number);
         let mut outage = self.outage.lock().unwrap();
         let fault = match planned {
-            Some((_, fault @ (Fault::Outage | Fault::Stall))) => {
-                *outage = Some((service, *fault));
+            Some((_, fault)) => {
+                if fault.is_outage() {
+                    *outage = Some((service, *fault));
+                }
                 Some(*fault)
             }
-            Some((_, fault)) => Some(*fault),
             None => outage
                 .filter(|(out, _)| *out == service)
                 .map(|(_, fault)| fault),
@@ -235,67 +209,64 @@ impl Wire {
         calls.push(Call {
             operation,
             request,
-            began: tick(),
-            acted: None,
-            delivered: None,
+            started_at: next_tick(),
+            executed: None,
+            delivered_at: None,
         });
         (number - 1, fault)
     }
 
-    /// Says that a call was made, once its fault's effect is done.
-    fn met(&self, fault: Option<Fault>) {
+    /// Tells those who wait for progress that a call was made. Runs after the effect of the call's fault.
+    fn report_progress(&self, fault: Option<Fault>) {
         self.progress.send_modify(|it| {
-            it.calls += 1;
-            it.faults += usize::from(fault.is_some());
-            it.crashed |= fault.is_some_and(Fault::is_crash);
+            it.calls_made += 1;
+            it.faults_met += usize::from(fault.is_some());
+            it.must_crash |= fault.is_some_and(Fault::is_crash);
         });
     }
 
-    fn note(&self, index: usize, what: impl FnOnce(&mut Call)) {
-        // Forgotten, where a schedule has ended meanwhile.
+    fn update_call(&self, index: usize, update: impl FnOnce(&mut Call)) {
+        // A reset may have cleared the call.
         if let Some(call) = self.calls.lock().unwrap().get_mut(index) {
-            what(call);
+            update(call);
         }
     }
 
-    async fn opened(&self) {
-        let mut open = self.open.subscribe();
-        open.wait_for(|open| *open).await.unwrap();
+    async fn wait_for_release(&self) {
+        let mut released = self.released.subscribe();
+        released.wait_for(|released| *released).await.unwrap();
     }
 }
 
-/// What calls the services themselves. All wires share it, and with it its connections.
-pub(crate) type Upstream = Client<HttpConnector, Full<Bytes>>;
+/// The client that forwards calls to the services. All wires share one client and its connection pool.
+pub(crate) type UpstreamClient = Client<HttpConnector, Full<Bytes>>;
 
-/// A new one.
-pub(crate) fn upstream() -> Upstream {
+pub(crate) fn upstream_client() -> UpstreamClient {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Starts a proxy in front of the service at `upstream` and answers its base URL. It ends with `proxies`.
-pub(crate) async fn start(
+/// Starts a proxy in front of the service at `upstream`, as a task in `proxies`. Returns the proxy's base URL.
+pub(crate) async fn start_proxy(
     proxies: &mut JoinSet<()>,
     wire: Arc<Wire>,
     service: Service,
-    client: Upstream,
+    client: UpstreamClient,
     upstream: String,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let proxy = Proxy {
+        wire,
+        service,
+        client,
+        upstream,
+    };
     proxies.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (wire, client, upstream) = (wire.clone(), client.clone(), upstream.clone());
+            let proxy = proxy.clone();
             tokio::spawn(async move {
-                let relay = service_fn(move |request| {
-                    relay(
-                        wire.clone(),
-                        service,
-                        client.clone(),
-                        upstream.clone(),
-                        request,
-                    )
-                });
-                // An error closes the connection: that is how a fault drops it.
+                let relay = service_fn(move |request| proxy.clone().relay(request));
+                // An error from the relay closes the connection. Faults use this to drop it.
                 hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), relay)
                     .await
@@ -306,107 +277,153 @@ pub(crate) async fn start(
     url
 }
 
-/// The connection is to be closed without an answer.
+/// The error that closes a connection without an answer.
 fn dropped() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }
 
-type Answer = Response<Full<Bytes>>;
+type HttpAnswer = Response<Full<Bytes>>;
 
-async fn relay(
+/// A proxy between one Lambda and one service.
+#[derive(Clone)]
+struct Proxy {
     wire: Arc<Wire>,
     service: Service,
-    client: Upstream,
+    client: UpstreamClient,
     upstream: String,
-    request: Request<Incoming>,
-) -> io::Result<Answer> {
-    let (mut parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| dropped())?.to_bytes();
-    let operation = match parts.headers.get("x-amz-target") {
-        Some(target) => target.to_str().unwrap().rsplit('.').next().unwrap(),
-        None => parts.uri.path(),
-    };
-    let operation = operation.to_owned();
-    parts.uri = format!("{upstream}{}", parts.uri).parse().unwrap();
-    parts.headers.remove("host");
-    let (index, fault) = wire.begin(service, operation.clone(), body.clone());
-    let request = Request::from_parts(parts, Full::from(body));
-
-    // A task of its own: what has left the caller arrives, whatever becomes of the caller.
-    let at_service = {
-        let wire = wire.clone();
-        async move {
-            if matches!(fault, Some(Fault::HoldBefore | Fault::CrashLate)) {
-                wire.met(fault);
-                wire.opened().await;
-            }
-            let answer = async {
-                let answer = client.request(request).await.map_err(|_| dropped())?;
-                let (parts, body) = answer.into_parts();
-                let body = body.collect().await.map_err(|_| dropped())?.to_bytes();
-                let acted = (tick(), parts.status, body.clone());
-                wire.note(index, |call| call.acted = Some(acted));
-                Ok::<_, io::Error>((parts, body))
-            };
-            let answer = answer.await;
-            wire.under_way.send_modify(|count| *count -= 1);
-            answer
-        }
-    };
-    let (parts, body) = match fault {
-        Some(Fault::DropBefore | Fault::Outage) => {
-            wire.met(fault);
-            return Err(dropped());
-        }
-        Some(Fault::CrashBefore | Fault::Stall) => {
-            wire.met(fault);
-            return std::future::pending().await;
-        }
-        Some(Fault::ErrorBefore | Fault::Throttle | Fault::Conflict) => {
-            wire.met(fault);
-            return Ok(failure(service, &operation, fault));
-        }
-        _ => {
-            wire.under_way.send_modify(|count| *count += 1);
-            tokio::spawn(at_service).await.unwrap()?
-        }
-    };
-    match fault {
-        Some(Fault::DropAfter) => {
-            wire.met(fault);
-            return Err(dropped());
-        }
-        Some(Fault::ErrorAfter) => {
-            wire.met(fault);
-            return Ok(failure(service, &operation, fault));
-        }
-        Some(Fault::CrashAfter | Fault::Silence) => {
-            wire.met(fault);
-            return std::future::pending().await;
-        }
-        Some(Fault::HoldAfter | Fault::Oversleep) => {
-            wire.met(fault);
-            wire.opened().await;
-        }
-        Some(Fault::CrashLate) => return std::future::pending().await,
-        Some(Fault::HoldBefore) => {}
-        _ => wire.met(fault),
-    }
-    wire.note(index, |call| call.delivered = Some(tick()));
-    let mut answer = Response::from_parts(parts, Full::from(body));
-    answer.headers_mut().remove("transfer-encoding");
-    Ok(answer)
 }
 
-/// What a service says that fails, limits or is contended.
-fn failure(service: Service, operation: &str, fault: Option<Fault>) -> Answer {
-    let named = |name: &str| json!({ "__type": name, "message": "as ordered" });
+impl Proxy {
+    async fn relay(self, request: Request<Incoming>) -> io::Result<HttpAnswer> {
+        let (mut parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| dropped())?.to_bytes();
+        let operation = match parts.headers.get("x-amz-target") {
+            Some(target) => target.to_str().unwrap().rsplit('.').next().unwrap(),
+            None => parts.uri.path(),
+        };
+        let operation = operation.to_owned();
+        parts.uri = format!("{}{}", self.upstream, parts.uri).parse().unwrap();
+        parts.headers.remove("host");
+        let wire = self.wire.clone();
+        let (index, fault) = wire.start_call(self.service, operation.clone(), body.clone());
+
+        if let Some(answer) = self.block_request(&operation, fault).await {
+            return answer;
+        }
+        wire.in_flight.send_modify(|count| *count += 1);
+        let request = Request::from_parts(parts, Full::from(body));
+        // The request runs in its own task, so it reaches the service even if the caller dies.
+        let forwarded = tokio::spawn(self.clone().forward(request, index, fault));
+        let (parts, body) = forwarded.await.unwrap()?;
+        if let Some(answer) = self.block_answer(&operation, fault).await {
+            return answer;
+        }
+        wire.update_call(index, |call| call.delivered_at = Some(next_tick()));
+        let mut answer = Response::from_parts(parts, Full::from(body));
+        answer.headers_mut().remove("transfer-encoding");
+        Ok(answer)
+    }
+
+    /// Faults that keep the request from the service. Returns what the caller gets instead.
+    async fn block_request(
+        &self,
+        operation: &str,
+        fault: Option<Fault>,
+    ) -> Option<io::Result<HttpAnswer>> {
+        match fault {
+            Some(Fault::DropBefore | Fault::Outage) => {
+                self.wire.report_progress(fault);
+                Some(Err(dropped()))
+            }
+            Some(Fault::CrashBefore | Fault::Stall) => {
+                self.wire.report_progress(fault);
+                std::future::pending().await
+            }
+            Some(Fault::ErrorBefore | Fault::Throttle | Fault::Conflict) => {
+                self.wire.report_progress(fault);
+                Some(Ok(failure(self.service, operation, fault)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Faults that keep the answer from the caller, or that delay the answer. Returns what the caller gets instead.
+    async fn block_answer(
+        &self,
+        operation: &str,
+        fault: Option<Fault>,
+    ) -> Option<io::Result<HttpAnswer>> {
+        match fault {
+            Some(Fault::DropAfter) => {
+                self.wire.report_progress(fault);
+                Some(Err(dropped()))
+            }
+            Some(Fault::ErrorAfter) => {
+                self.wire.report_progress(fault);
+                Some(Ok(failure(self.service, operation, fault)))
+            }
+            Some(Fault::CrashAfter | Fault::NoAnswer) => {
+                self.wire.report_progress(fault);
+                std::future::pending().await
+            }
+            Some(Fault::HoldAfter | Fault::HoldPastLease) => {
+                self.wire.report_progress(fault);
+                self.wire.wait_for_release().await;
+                None
+            }
+            // `forward` has reported these two.
+            Some(Fault::CrashInFlight) => std::future::pending().await,
+            Some(Fault::HoldBefore) => None,
+            _ => {
+                self.wire.report_progress(fault);
+                None
+            }
+        }
+    }
+
+    /// Sends the request to the service, after the release if the fault holds it.
+    async fn forward(
+        self,
+        request: Request<Full<Bytes>>,
+        index: usize,
+        fault: Option<Fault>,
+    ) -> io::Result<(hyper::http::response::Parts, Bytes)> {
+        let wire = &self.wire;
+        if matches!(fault, Some(Fault::HoldBefore | Fault::CrashInFlight)) {
+            wire.report_progress(fault);
+            wire.wait_for_release().await;
+        }
+        let answer = async {
+            let answer = self.client.request(request).await.map_err(|_| dropped())?;
+            let (parts, body) = answer.into_parts();
+            let body = body.collect().await.map_err(|_| dropped())?.to_bytes();
+            let executed = Executed {
+                at: next_tick(),
+                status: parts.status,
+                body: body.clone(),
+            };
+            wire.update_call(index, |call| call.executed = Some(executed));
+            Ok((parts, body))
+        };
+        let answer = answer.await;
+        wire.in_flight.send_modify(|count| *count -= 1);
+        answer
+    }
+}
+
+/// The answer of a service that fails, limits the rate, or reports a conflict.
+fn failure(service: Service, operation: &str, fault: Option<Fault>) -> HttpAnswer {
+    let named = |name: &str| json!({ "__type": name, "message": "injected by the test" });
     let dynamodb = "com.amazonaws.dynamodb.v20120810#";
     let (status, body) = match (service, fault) {
-        (Service::Zoom, Some(Fault::Throttle)) => {
-            (429, json!({ "code": 429, "message": "as ordered" }))
-        }
-        (Service::Zoom, _) => (500, json!({ "code": 500, "message": "as ordered" })),
+        (Service::Zoom, Some(Fault::Throttle)) => (
+            429,
+            json!({ "code": 429, "message": "injected by the test" }),
+        ),
+        (Service::Zoom, _) => (
+            500,
+            json!({ "code": 500, "message": "injected by the test" }),
+        ),
         (Service::Kms, Some(Fault::Throttle)) => (400, named("ThrottlingException")),
         (Service::Kms, _) => (500, named("KMSInternalException")),
         (Service::DynamoDb, Some(Fault::Throttle)) => (

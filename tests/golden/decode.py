@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The second decoder of envelope version 1: opens the golden vectors, and nothing that was altered.
+"""A second decoder of envelope version 1. It checks that the golden vectors open, and that altered vectors do not.
 
-Written from the format's description (shared/src/envelope/format.rs), not from its code, and with the standard library
-alone: HMAC from `hmac`, AES and GHASH spelled out below as FIPS 197 and SP 800-38D have them. It shares no line, and no
-library, with what made the vectors. Slow, and not constant-time: never to be used on a secret.
+The decoder follows the description of the format in shared/src/envelope/format.rs, not the code there. It uses only the
+standard library: HMAC comes from `hmac`, and AES and GHASH are written below after FIPS 197 and SP 800-38D. It shares no
+code and no library with the program that made the vectors.
+
+Never use this decoder on a real secret: it is slow and not constant-time.
 """
 
 import hmac
@@ -19,7 +21,7 @@ class Refused(Exception):
 
 
 def expand(salt, data_key, info):
-    """HKDF-SHA-512, 32 bytes: one block of 64 is enough."""
+    """HKDF-SHA-512 with 32 bytes of output, so one block of 64 bytes is enough."""
     prk = hmac.digest(salt, data_key, "sha512")
     return hmac.digest(prk, info + b"\x01", "sha512")[:32]
 
@@ -29,7 +31,7 @@ def times2(byte):
 
 
 def make_sbox():
-    # Powers of 3 run through the whole field: the inverse of 3^n is 3^(255-n).
+    # 3 generates all nonzero elements of the field, and the inverse of 3^n is 3^(255-n).
     powers = [1]
     while len(powers) < 255:
         powers.append(powers[-1] ^ times2(powers[-1]))
@@ -46,7 +48,7 @@ SBOX = make_sbox()
 
 
 def round_keys(key):
-    """AES-256: 15 round keys."""
+    """The 15 round keys of AES-256."""
     words, rcon = [list(key[i : i + 4]) for i in range(0, 32, 4)], 1
     while len(words) < 60:
         word = words[-1]
@@ -96,7 +98,7 @@ def gcm_open(key, nonce, aad, text, tag):
     mask = aes(keys, nonce + b"\0\0\0\1")
     expected = bytes(a ^ b for a, b in zip(ghash(h, aad, text), mask))
     if not hmac.compare_digest(expected, tag):
-        raise Refused("tampered")
+        raise Refused("the tag is wrong")
     stream = b"".join(aes(keys, nonce + (2 + i).to_bytes(4, "big")) for i in range((len(text) + 15) // 16))
     return bytes(a ^ b for a, b in zip(text, stream))
 
@@ -111,7 +113,7 @@ def additional_data(vector):
 
 def open_sealed(data_key, aad, sealed):
     if len(sealed) < HEADER + TAG:
-        raise Refused("cut short")
+        raise Refused("the ciphertext is too short")
     if sealed[:2] != b"\x01\x01":
         raise Refused("unknown version or suite")
     salt, commitment, nonce = sealed[2:34], sealed[34:66], sealed[66:78]
@@ -134,17 +136,17 @@ def is_refused(data_key, aad, sealed):
 
 
 def mistakes(vector):
-    """What is wrong with a vector; nothing, if all is well."""
+    """Yields each mistake in a vector."""
     data_key, aad, sealed = (bytes.fromhex(vector[name]) for name in ("data_key", "aad", "sealed"))
     if aad != additional_data(vector):
-        yield "the additional data is another"
+        yield "the additional data differs"
     if sealed[2:34].hex() != vector["salt"] or sealed[66:78].hex() != vector["nonce"]:
-        yield "salt and nonce are not where they belong"
+        yield "salt or nonce is not at its place in the ciphertext"
     try:
         if open_sealed(data_key, aad, sealed).hex() != vector["plaintext"]:
-            yield "it opens to another text"
-    except Refused as why:
-        yield f"it does not open: {why}"
+            yield "it opens to a different plaintext"
+    except Refused as reason:
+        yield f"it does not open: {reason}"
     for i, altered in flips(sealed):
         if not is_refused(data_key, aad, altered):
             yield f"it opens with byte {i} altered"
@@ -157,9 +159,9 @@ def mistakes(vector):
 
 
 def main():
-    # FIPS 197, C.3: the AES below is AES.
+    # The test vector in FIPS 197, C.3, checks the AES above.
     block = aes(round_keys(bytes(range(32))), bytes.fromhex("00112233445566778899aabbccddeeff"))
-    assert block.hex() == "8ea2b7ca516745bfeafc49904b496089", "this decoder's AES is wrong"
+    assert block.hex() == "8ea2b7ca516745bfeafc49904b496089", "the AES of this decoder is wrong"
 
     vectors = json.loads(pathlib.Path(__file__).with_name("envelope-v1.json").read_text("utf-8"))
     failed = 0

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How long the running local stack takes to answer.
+"""Measures how long the running local stack takes to answer.
 
     cargo run --release &
     python3 tests/measure/latency.py [data directory, default .local] [requests, default 2000] [base URL]
 
-Creates a credential, gets it many times in a row over one connection, and deletes it.
+Creates a credential, reads it many times over one connection, and deletes it.
 """
 
 import http.client
@@ -23,13 +23,13 @@ connection = http.client.HTTPConnection(base.hostname, base.port)
 
 
 def call(method, path, body=None):
-    began = time.perf_counter()
+    start = time.perf_counter()
     connection.request(method, path, body and json.dumps(body), headers)
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status >= 300:
-        sys.exit(f"{method} {path}: {answer.status} {text.decode()}")
-    return (time.perf_counter() - began) * 1000, json.loads(text)
+    response = connection.getresponse()
+    text = response.read()
+    if response.status >= 300:
+        sys.exit(f"{method} {path} failed: {response.status} {text.decode()}")
+    return (time.perf_counter() - start) * 1000, json.loads(text)
 
 
 body = {"name": "measured", "client_id": "measured", "client_secret": "measured"}
@@ -38,4 +38,4 @@ path = f"/v2/zoom-credentials/{created['data']['credential_id']}"
 times = sorted(call("GET", path)[0] for _ in range(requests))
 call("DELETE", path)
 p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
-print(f"GET: {requests} in a row, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+print(f"GET: {requests} requests, p50 {p50:.2f} ms, p99 {p99:.2f} ms")

@@ -1,30 +1,30 @@
 #!/usr/bin/env python3
-"""What each Lambda binary costs, next to the empty function that is their floor.
+"""Measures the start-up of each Lambda binary, and compares it with a function that does nothing.
 
     cargo build --release -p functions -p empty
     python3 tests/measure/startup.py [--folder target/release] [--runs 20] [binary …]
 
-This plays Lambda's runtime API, and the services behind: a DynamoDB, a KMS and a Zoom that answer at once. Each run
-starts a binary anew and hands it the same event twice: its own of `events/`, about a credential that does not
-exist. The binaries take turns of two runs, of which the second counts: none is weighed on caches that another has
-filled. What is printed are medians:
+This program plays Lambda's runtime API, and a DynamoDB, a KMS and a Zoom that answer immediately. Each run starts a
+new process and sends the same event twice: the binary's own event in `events/`, about a credential that does not exist.
+Each binary runs twice in a row, and only the second run counts, so that no binary depends on caches that another binary
+filled. The program prints medians:
 
-    zip     MB of the archive that is deployed
-    init    ms of CPU until it asks for its first event, but for its opening of connections
-    ×init   that, as a multiple of the empty function's
-    start   ms of CPU until it asks for its first event, the opening of connections included
-    ×start  that, as a multiple of the empty function's
-    cold    ms of CPU until its first answer
+    zip     MB of the deployed archive
+    init    ms of CPU until the process asks for its first event, without the opening of connections
+    ×init   init, as a multiple of the empty function's
+    start   ms of CPU until the process asks for its first event, with the opening of connections
+    ×start  start, as a multiple of the empty function's
+    cold    ms of CPU until the first answer
     first   ms from the first event to its answer
     warm    ms from the second event to its answer
     peak    MB of memory, at most
 
-`--tls` puts DynamoDB and KMS behind TLS, as AWS has them.
+`--tls` serves DynamoDB and KMS over TLS, as AWS does.
 
     python3 tests/measure/startup.py --gate get-credential create-credential
 
-also holds the figures against `limits.json`, and fails on what is over its bound and on a zip that grew by more
-than 5 % since its size was written there. `--commit` writes the sizes.
+also compares the results with `limits.json`. It fails if a result is over its limit, or if a zip grew by more than 5 %
+over the size in that file. `--commit` writes the new sizes to the file.
 """
 
 import argparse
@@ -48,7 +48,7 @@ import zlib
 
 ROOT = pathlib.Path(__file__).parents[2]
 LIMITS = pathlib.Path(__file__).with_name("limits.json")
-FLOOR = "empty"
+BASELINE = "empty"
 BINARIES = [path.stem for path in sorted((ROOT / "events").glob("*.json"))]
 TABLES = ["CREDENTIALS", "SECRETS", "KEYS", "REQUESTS", "EVENTS", "TOKEN_URLS"]
 AWS = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS"]
@@ -57,7 +57,7 @@ ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 def api_key():
-    """A well-formed key: its checksum is a CRC-32 in base 62."""
+    """A well-formed API key. Its checksum is a CRC-32 in base 62."""
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     text = "zcv_measured_" + 43 * "A"
     rest, checksum = zlib.crc32(text.encode()), ""
@@ -68,19 +68,19 @@ def api_key():
 
 
 def event(binary):
-    """What API Gateway hands the function; the empty one gets what lists get."""
-    name = "list-credentials" if binary == FLOOR else binary
+    """The event that API Gateway sends to the function. The empty function gets the event of list-credentials."""
+    name = "list-credentials" if binary == BASELINE else binary
     text = (ROOT / f"events/{name}.json").read_text()
     return text.replace("API_KEY", api_key()).replace("CREDENTIAL_ID", ID).encode()
 
 
 def service_answer(head, body):
-    """What DynamoDB, KMS or Zoom would say: enough for each handler to reach its end."""
+    """The answer of DynamoDB, KMS or Zoom: just enough for each handler to complete."""
     target = re.search(r"x-amz-target: \S+\.(\w+)", head, re.I)
     table = json.loads(body or "{}").get("TableName")
     match target and target[1], table:
         case "GetItem", "keys":
-            # Any key is known. A team's settings are not, and so are left at their defaults.
+            # Every API key exists. No team has settings, so the defaults apply.
             row = json.loads(body)["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
             return {"Item": row} if row["record"]["S"].startswith("key#") else {}
         case "UpdateItem", "requests":
@@ -93,7 +93,7 @@ def service_answer(head, body):
 
 
 class Server:
-    """HTTP/1 as plain as it gets, to be a small part of what is timed. A thread for each connection."""
+    """A minimal HTTP/1 server with one thread per connection. It adds little to the measured times."""
 
     def __init__(self, answer, tls=None):
         self.answer, self.tls = answer, tls
@@ -123,20 +123,20 @@ class Server:
                     body = stream.read(int(length[1]) if length else 0)
                     headers, body = self.answer(head, body)
                     headers |= {"content-length": len(body)}
-                    said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                    header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
                     sent = b"" if head.startswith("HEAD") else body
-                    connection.sendall(f"HTTP/1.1 200 OK\r\n{said}\r\n".encode() + sent)
+                    connection.sendall(f"HTTP/1.1 200 OK\r\n{header_lines}\r\n".encode() + sent)
         except OSError:
-            pass  # the process was killed
+            pass  # the measured process was killed
 
     def close(self):
-        # Wakes accept, which close alone would not.
+        # close alone would not wake the thread in accept.
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
 def services_behind(tls, folder):
-    """Starts the services; the environment that leads to them."""
+    """Starts the services. Returns the environment variables with their endpoints."""
     def answer(head, body):
         return {"content-type": "application/x-amz-json-1.0"}, json.dumps(service_answer(head, body)).encode()
 
@@ -149,7 +149,7 @@ def services_behind(tls, folder):
 
 
 def tls_for(folder):
-    """A certificate of 127.0.0.1, and a server's side of TLS with it."""
+    """Creates a certificate for 127.0.0.1. Returns its path and a TLS context for a server."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                     "-subj", "/CN=measured", "-addext", "subjectAltName=IP:127.0.0.1",
@@ -161,32 +161,35 @@ def tls_for(folder):
 
 
 def cpu(process):
-    """ms over all threads, from schedstat's nanoseconds: stat counts in ticks of 10 ms."""
+    """ms of CPU of all threads. Reads schedstat, which counts nanoseconds: stat counts ticks of 10 ms."""
     tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
-class Turnstile:
-    """A standard output that lets one line in at a time: whoever logs waits there, and can be weighed."""
+class BlockingOutput:
+    """A standard output that accepts one line at a time. A logging process blocks there, so its CPU time can be read."""
 
     def __init__(self):
-        # As packets, and with room for one, which is there already.
+        # A pipe in packet mode with room for one packet. The first packet fills it, so the next write blocks.
         self.reader, self.writer = os.pipe2(os.O_DIRECT)
         fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 1)
         os.write(self.writer, b"-")
 
-    def line(self, process):
-        """Waits for a process to log a line, and lets it in: its ms of CPU until then, and the line before."""
+    def accept_line(self, process):
+        """Waits until the process blocks on its next line, then accepts that line.
+
+        Returns the process's ms of CPU until then, and the line before.
+        """
         deadline = time.monotonic() + 30
-        select.select([self.reader], [], [])  # the line before is in, so what follows is not about that one
+        select.select([self.reader], [], [])  # the pipe holds the line before
         while "pipe" not in pathlib.Path(f"/proc/{process.pid}/wchan").read_text():
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("it does not say that it opens connections")
+                sys.exit("the process does not log that it opens connections")
             time.sleep(0.0002)
         return cpu(process), os.read(self.reader, 4096)
 
-    def open(self):
-        """Lets every line in from here on."""
+    def accept_all(self):
+        """Accepts all further lines."""
         os.close(self.writer)
         threading.Thread(target=self.drain, daemon=True).start()
 
@@ -197,16 +200,33 @@ class Turnstile:
 
 
 def opening_of_connections(process, output):
-    """ms of CPU that it takes, between the two lines that are logged about it."""
-    began, _ = output.line(process)
-    ended, line = output.line(process)
+    """ms of CPU to open connections: the time between the two lines that the process logs about it."""
+    start, _ = output.accept_line(process)
+    end, line = output.accept_line(process)
     if b"opening connections" not in line:
-        sys.exit(f"it logs other lines: {line}")
-    return ended - began
+        sys.exit(f"the process logs another line before it opens connections: {line}")
+    return end - start
+
+
+def environment(binary, lambda_api, services):
+    """The environment variables of a function: those of Lambda and those of the template."""
+    return {
+        "AWS_LAMBDA_RUNTIME_API": lambda_api,
+        "AWS_LAMBDA_FUNCTION_NAME": binary,
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_LOG_LEVEL": "DEBUG",  # the level of the two lines about connections
+        "AWS_LAMBDA_LOG_GROUP_NAME": "group",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "measured",
+        "AWS_SECRET_ACCESS_KEY": "measured",
+        "ENVELOPE_KEY_ID": "measured",
+    } | {f"{table}_TABLE": table.lower() for table in TABLES} | services
 
 
 def run(folder, binary, services):
-    """One life of a Lambda, up to its asking for a third event: its figures by name."""
+    """Runs one process until it asks for a third event. Returns the figures by name."""
     figures, started, ended, payload = {}, threading.Event(), threading.Event(), event(binary)
 
     def runtime(head, body):
@@ -216,7 +236,7 @@ def run(folder, binary, services):
             if "warm" in figures:
                 ended.set()
                 threading.Event().wait()
-            # The clock starts when the event leaves, not when the figures are taken.
+            # Start the clock after reading the CPU time, just before the event leaves.
             figures["sent"] = time.perf_counter()
             headers = {"lambda-runtime-aws-request-id": "1", "lambda-runtime-invoked-function-arn": "arn",
                        "lambda-runtime-deadline-ms": int(time.time() * 1000) + 29_000}
@@ -232,23 +252,11 @@ def run(folder, binary, services):
         return {}, b""
 
     lambda_api = Server(runtime)
-    environment = {
-        "AWS_LAMBDA_RUNTIME_API": lambda_api.address,
-        "AWS_LAMBDA_FUNCTION_NAME": binary,
-        "AWS_LAMBDA_FUNCTION_VERSION": "1",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-        "AWS_LAMBDA_LOG_LEVEL": "DEBUG",  # at which the opening of connections is logged
-        "AWS_LAMBDA_LOG_GROUP_NAME": "group",
-        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "measured",
-        "AWS_SECRET_ACCESS_KEY": "measured",
-        "ENVELOPE_KEY_ID": "measured",
-    } | {f"{table}_TABLE": table.lower() for table in TABLES} | services
-    output = Turnstile()
-    process = subprocess.Popen([folder / binary], env=environment, stdout=output.writer)
-    opening = 0 if binary == FLOOR else opening_of_connections(process, output)
-    output.open()
+    output = BlockingOutput()
+    variables = environment(binary, lambda_api.address, services)
+    process = subprocess.Popen([folder / binary], env=variables, stdout=output.writer)
+    opening = 0 if binary == BASELINE else opening_of_connections(process, output)
+    output.accept_all()
     started.set()
     if not ended.wait(30) or "failure" in figures:
         sys.exit(f"{binary}: {figures.get('failure', 'no answer in 30 s')}")
@@ -262,7 +270,7 @@ def run(folder, binary, services):
 
 
 def zipped(binary):
-    """Bytes of the archive that deploys it, as `sam package` makes them: one file, deflated."""
+    """Bytes of the deployed archive. It has one deflated file, as an archive of `sam package`."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("bootstrap", binary.read_bytes())
@@ -272,45 +280,45 @@ def zipped(binary):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("binaries", nargs="*", default=BINARIES, metavar="binary",
-                           help="whose start to measure; otherwise that of each that has an event in events/")
+                           help="the binary to measure; default: each binary with an event in events/")
     arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/release")
     arguments.add_argument("--runs", type=int, default=20)
     arguments.add_argument("--tls", action="store_true")
     arguments.add_argument("--gate", action="store_true")
     arguments.add_argument("--commit", action="store_true")
     given = arguments.parse_args()
-    binaries = [FLOOR, *given.binaries]
-    lives = {binary: [] for binary in binaries}
+    binaries = [BASELINE, *given.binaries]
+    runs_of = {binary: [] for binary in binaries}
     with tempfile.TemporaryDirectory() as folder:
         services = services_behind(given.tls, pathlib.Path(folder))
         for _ in range(given.runs):
             for binary in binaries:
                 run(given.folder, binary, services)
-                lives[binary].append(run(given.folder, binary, services))
+                runs_of[binary].append(run(given.folder, binary, services))
 
     limits, missed = json.loads(LIMITS.read_text()), []
     columns = ["zip", "init", "×init", "start", "×start", "cold", "first", "warm", "peak"]
     print(f"{'':18}  status " + " ".join(f"{column:>7}" for column in columns))
     for binary in binaries:
         size = zipped(given.folder / binary)
-        figures = {name: statistics.median(life[name] for life in lives[binary])
+        figures = {name: statistics.median(result[name] for result in runs_of[binary])
                    for name in ("init", "start", "cold", "first", "warm", "peak")}
-        if binary == FLOOR:
-            floor = figures["start"]
-        figures |= {"zip": size / 1e6, "×init": figures["init"] / floor, "×start": figures["start"] / floor}
-        status = lives[binary][0]["status"]
+        if binary == BASELINE:
+            baseline = figures["start"]
+        figures |= {"zip": size / 1e6, "×init": figures["init"] / baseline, "×start": figures["start"] / baseline}
+        status = runs_of[binary][0]["status"]
         print(f"{binary:18} {status:7} " + " ".join(f"{figures[column]:7.2f}" for column in columns))
-        if binary == FLOOR:
+        if binary == BASELINE:
             continue
         bounds = limits["bounds"]["light" if binary in limits["light"] else "others"]
         for name, bound in bounds.items():
             if figures[name] > bound:
-                missed.append(f"{binary}: {name} is {figures[name]:.2f}, over {bound}")
+                missed.append(f"{binary}: {name} is {figures[name]:.2f}, over the limit of {bound}")
         if given.commit:
             limits["zips"][binary] = size
         committed = limits["zips"].get(binary, 0)
         if size > committed * 1.05:
-            missed.append(f"{binary}: the zip grew from {committed} to {size} bytes. Where that is worth it: --commit")
+            missed.append(f"{binary}: the zip grew from {committed} to {size} bytes. To accept this, run with --commit")
     if given.commit:
         LIMITS.write_text(json.dumps(limits, indent=2, ensure_ascii=False) + "\n")
     if missed and given.gate:

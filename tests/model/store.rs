@@ -1,40 +1,40 @@
-//! What is stored: the credentials of the pair, and a row for each grant.
+//! The stored data: the credentials of the pair, and one row for each grant.
 
-/// An invocation; what is left of one that is over is [`GONE`].
+/// The number of a caller. [`ENDED_CALLER`] stands for every caller that has ended.
 pub(crate) type Id = u8;
 
-/// The id of every invocation that is over.
-pub(crate) const GONE: Id = u8::MAX;
+/// The id of every caller that has ended.
+pub(crate) const ENDED_CALLER: Id = u8::MAX;
 
-/// Why a row is in `reconnect`.
+/// Why a row is in the state `reconnect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Reason {
     /// Zoom or the user ended the grant.
     Revoked,
-    /// A pair may have been lost on our side.
+    /// The vault may have lost a pair.
     RefreshOutcomeLost,
 }
 
-/// A row `grant#…`. `None` in `reconnect` is `active`.
+/// A row `grant#…`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Row {
-    /// Rises with every stored pair.
+    /// Rises with every committed pair.
     pub(crate) generation: u8,
     /// The sealed refresh token.
     pub(crate) token: u8,
-    /// The stash.
-    pub(crate) alt: Option<u8>,
-    /// The state `reconnect`, with its reason.
+    /// The stashed refresh token.
+    pub(crate) stash: Option<u8>,
+    /// The reason if the state is `reconnect`, and `None` if the state is `active`.
     pub(crate) reconnect: Option<Reason>,
-    /// Who refreshes; `lease_until` is the end of that invocation.
+    /// The caller that holds the lease. The lease ends with this caller.
     pub(crate) lease: Option<Id>,
-    /// The first attempt of this generation that nobody saw the end of.
+    /// The caller of the first attempt of this generation whose result is not known.
     pub(crate) attempt: Option<Id>,
-    /// Who stored this generation.
+    /// The caller that committed this generation.
     pub(crate) writer: Option<Id>,
-    /// An access token was stored since the model began, so it may still be good.
+    /// Whether an access token was stored since the model began. Such a token may still be valid.
     pub(crate) fresh: bool,
-    /// Ghost: pairs stored.
+    /// Ghost: how many pairs were committed.
     pub(crate) stored: u8,
 }
 
@@ -44,7 +44,7 @@ impl Row {
         Self {
             generation: 1,
             token: 0,
-            alt: None,
+            stash: None,
             reconnect: None,
             lease: None,
             attempt: None,
@@ -54,12 +54,12 @@ impl Row {
         }
     }
 
-    /// The commit's write, its condition having held.
-    pub(crate) const fn store(&mut self, generation: u8, pair: u8, writer: Id) {
+    /// The write of a commit whose condition holds.
+    pub(crate) const fn commit(&mut self, generation: u8, pair: u8, writer: Id) {
         *self = Self {
             generation: generation + 1,
             token: pair,
-            alt: None,
+            stash: None,
             reconnect: None,
             lease: None,
             attempt: None,
@@ -69,11 +69,12 @@ impl Row {
         };
     }
 
-    /// `REMOVE lease IF lease_id = :me`, and the attempt under the rule of step 7.
-    pub(crate) fn release(&mut self, me: Id, unknown: bool) {
+    /// Releases the lease if `me` holds it, and clears the attempt by the rule of step 7. `outcome_unknown`: a refresh
+    /// of `me` ended with an unknown outcome.
+    pub(crate) fn release(&mut self, me: Id, outcome_unknown: bool) {
         if self.lease == Some(me) {
             self.lease = None;
-            if self.attempt == Some(me) && !unknown {
+            if self.attempt == Some(me) && !outcome_unknown {
                 self.attempt = None;
             }
         }
@@ -83,8 +84,8 @@ impl Row {
 /// A user credential of the pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Credential {
-    /// The row it points at.
+    /// The row of the credential's grant.
     pub(crate) grant: u8,
-    /// `active`, or `invalid`.
+    /// Whether the state is `active`. Otherwise the state is `invalid`.
     pub(crate) active: bool,
 }

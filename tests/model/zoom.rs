@@ -1,73 +1,78 @@
-//! Zoom: families of refresh tokens, one for each authorization of the (app, user) pair.
+//! Zoom: one grant for each authorization of the (app, user) pair.
 
 /// What Zoom does with a refresh token that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mood {
-    /// Refuses it; the grant lives.
+pub enum ZoomBehaviour {
+    /// Zoom refuses the token. The grant stays alive.
     Strict,
-    /// Refuses it and kills the grant.
+    /// Zoom refuses the token and ends the grant.
     ReuseRevokesFamily,
-    /// Takes it one more time. The pair given before is then dead: the worst reading for us.
+    /// Zoom accepts the token once more, and the pair that it issued before stops working. This is the worst reading of
+    /// Zoom's documentation.
     OldTokenOnceMore,
 }
 
-/// One grant as Zoom knows it. Refresh tokens are numbered in the order they were issued.
+/// A grant as Zoom knows it. Refresh tokens are numbered in the order in which Zoom issued them.
+///
+/// A ghost field exists for the rules only: no step of the protocol reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Family {
-    /// Neither revoked, nor replaced by a newer authorization, nor killed by reuse.
+pub(crate) struct ZoomGrant {
+    /// Whether the grant is neither revoked, nor replaced by a newer authorization, nor ended by reuse.
     pub(crate) alive: bool,
-    /// The only refresh token that is good.
+    /// The only refresh token that works.
     pub(crate) current: u8,
-    /// Bit set of the tokens used once.
-    pub(crate) used: u8,
-    /// Bit set of the tokens used once more.
-    pub(crate) again: u8,
-    /// Ghost: the user ended it, by revoking or by authorizing again.
+    /// The tokens that were used once, as a bit set.
+    pub(crate) used_once: u8,
+    /// The tokens that were used a second time, as a bit set.
+    pub(crate) used_twice: u8,
+    /// Ghost: the user ended the grant, by revoking it or by authorizing again.
     pub(crate) ended: bool,
-    /// Ghost: it died of a token sent twice.
+    /// Ghost: the grant ended because a token was sent twice.
     pub(crate) reused: bool,
-    /// Ghost: a pair of it was lost where nothing can help, between Zoom's rotation and the commit.
-    pub(crate) excused: bool,
-    /// Ghost: a refresh reached Zoom after its sender had given it up.
-    pub(crate) overtaken: bool,
+    /// Ghost: a pair was lost between Zoom's rotation and the commit, where no protocol helps.
+    pub(crate) unavoidable_loss: bool,
+    /// Ghost: a refresh reached Zoom after its sender had given up.
+    pub(crate) late_refresh: bool,
 }
 
-impl Family {
-    /// A fresh authorization.
+impl ZoomGrant {
+    /// A new authorization.
     pub(crate) const fn new() -> Self {
         Self {
             alive: true,
             current: 0,
-            used: 0,
-            again: 0,
+            used_once: 0,
+            used_twice: 0,
             ended: false,
             reused: false,
-            excused: false,
-            overtaken: false,
+            unavoidable_loss: false,
+            late_refresh: false,
         }
     }
 
-    /// The user revokes it, or authorizes again.
+    /// The user revokes the grant, or authorizes again.
     pub(crate) const fn end(&mut self) {
         self.alive = false;
         self.ended = true;
     }
 
-    /// Spends a refresh token: the new one, or `invalid_grant`.
-    pub(crate) fn refresh(&mut self, mood: Mood, token: u8) -> Option<u8> {
+    /// Uses a refresh token. Returns the new token, or `None` for `invalid_grant`.
+    pub(crate) fn refresh(&mut self, behaviour: ZoomBehaviour, token: u8) -> Option<u8> {
         let bit = 1 << token;
         if !self.alive {
             return None;
         }
         if token == self.current {
-            self.used |= bit;
+            self.used_once |= bit;
         } else {
-            match mood {
-                Mood::OldTokenOnceMore if self.used & bit != 0 && self.again & bit == 0 => {
-                    self.again |= bit;
+            match behaviour {
+                ZoomBehaviour::OldTokenOnceMore
+                    if self.used_once & bit != 0 && self.used_twice & bit == 0 =>
+                {
+                    self.used_twice |= bit;
                 }
-                Mood::Strict | Mood::OldTokenOnceMore => return None,
-                Mood::ReuseRevokesFamily => {
+                ZoomBehaviour::Strict | ZoomBehaviour::OldTokenOnceMore => return None,
+                ZoomBehaviour::ReuseRevokesFamily => {
                     self.alive = false;
                     self.reused = true;
                     return None;
@@ -78,8 +83,8 @@ impl Family {
         Some(self.current)
     }
 
-    /// Whether Zoom mints with the access token that came with this refresh token.
-    pub(crate) const fn mints_with(self, token: u8) -> bool {
+    /// Whether Zoom accepts the access token that came with this refresh token.
+    pub(crate) const fn accepts_access_token_of(self, token: u8) -> bool {
         self.alive && token == self.current
     }
 }

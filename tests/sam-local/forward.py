@@ -1,6 +1,6 @@
-"""Forwards ports of this machine's loopback, where containers cannot reach: `forward.py ADDRESS PORT…`.
+"""Forwards connections from containers to this machine's loopback: `forward.py ADDRESS PORT…`.
 
-Listens on ADDRESS (the containers' gateway) at the same ports.
+Containers cannot reach the loopback. This program listens on ADDRESS, the containers' gateway, at the same ports.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ async def copy(reader, writer):
         writer.close()
 
 
-def to(port):
+def forward_to(port):
     async def forward(reader, writer):
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
@@ -28,7 +28,7 @@ def to(port):
 
 async def main():
     address, *ports = sys.argv[1:]
-    servers = [await asyncio.start_server(to(int(port)), address, int(port)) for port in ports]
+    servers = [await asyncio.start_server(forward_to(int(port)), address, int(port)) for port in ports]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 

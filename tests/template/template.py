@@ -5,6 +5,7 @@ Intrinsics become plain text that is the same wherever the same thing is meant: 
 """
 
 import dataclasses
+import json
 import pathlib
 import re
 
@@ -12,6 +13,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATH = ROOT / "template.yaml"
+# A comment on a statement of a role, and why the API suite makes none of the calls that the statement allows.
+NOT_EXERCISED = re.compile(r"^( *)# not exercised by the API suite: (.+)$", re.M)
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,7 +46,9 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load(text=None):
-    return yaml.load(PATH.read_text() if text is None else text, _Loader)
+    """The document. A comment of the form NOT_EXERCISED becomes a field of its statement, since YAML drops comments."""
+    text = PATH.read_text() if text is None else text
+    return yaml.load(NOT_EXERCISED.sub(lambda it: f"{it[1]}NotExercised: {json.dumps(it[2])}", text), _Loader)
 
 
 def snake(name):
@@ -68,6 +73,7 @@ class Statement:
     resources: tuple
     condition: dict
     principal: object = None
+    not_exercised: str = ""
 
     @classmethod
     def of(cls, statement):
@@ -79,7 +85,18 @@ class Statement:
             tuple(many(statement["Resource"])),
             statement.get("Condition", {}),
             statement.get("Principal"),
+            statement.get("NotExercised", ""),
         )
+
+    def rights(self):
+        """`{(resource, action), …}` of DynamoDB and KMS, named as in the record of calls. KMS has a right for each purpose."""
+        found = set()
+        for action in self.actions:
+            service, _, name = action.partition(":")
+            for resource in self.resources if service in ("dynamodb", "kms") else ():
+                short = _short(resource, self)
+                found |= {(f"kms/{it}", name) for it in short.split(", ")} if service == "kms" else {(short, name)}
+        return found
 
 
 class Template:

@@ -4,6 +4,7 @@ import copy
 import inspect
 
 import pytest
+import record
 import test_powers as powers
 import test_stack as stack
 from template import Template, load
@@ -101,8 +102,8 @@ MUTATIONS = [
     (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it["Condition"]["StringEquals"].pop("kms:EncryptionContext:app"))),
     (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it["Condition"]["StringEquals"].pop("kms:EncryptionContext:purpose"))),
     (powers.test_every_kms_statement_of_a_role_names_the_app_and_the_purpose, change(seal, lambda it: it.update(Resource="AtRestKey.Arn"))),
-    (powers.test_the_words_of_the_encryption_context_are_the_codes, change(lambda it: key(it, "EnvelopeKey", "FunctionsUse"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app"]}))),
-    (powers.test_the_words_of_the_encryption_context_are_the_codes, change(seal, lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": "apps"}))),
+    (powers.test_the_words_of_the_encryption_context_are_those_that_the_functions_send, change(lambda it: key(it, "EnvelopeKey", "FunctionsUse"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app"]}))),
+    (powers.test_the_words_of_the_encryption_context_are_those_that_the_functions_send, change(seal, lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": "apps"}))),
     (powers.test_the_envelope_key_denies_every_use_without_the_row, change(lambda it: key(it, "EnvelopeKey", "NobodyUsesWithoutTheRow"), lambda it: it.update(Condition={}))),
     (powers.test_the_envelope_key_denies_every_use_without_the_row, change(lambda it: key(it, "EnvelopeKey", "NobodyUsesWithoutTheRow"), lambda it: it["Action"].remove("kms:Decrypt"))),
     (powers.test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else, change(lambda it: key(it, "EnvelopeKey", "FunctionsUse"), lambda it: it.pop("Condition"))),
@@ -117,18 +118,21 @@ MUTATIONS = [
     # 18, 36, 37
     (powers.test_reading_functions_hold_no_key_and_no_secrets, grant("GetCredentialRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_reading_functions_hold_no_key_and_no_secrets, grant("GetCredentialRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
-    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, grant("DeleteCredentialRole", "dynamodb:GetItem", resource="CredentialsTable.Arn")),
-    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRemember"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
-    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, change(lambda it: seal(it, "MintToken"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app", "grant"]}))),
-    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, change(lambda it: statement(it, "TokenUrlRole", "UseTokenUrls")["Action"], lambda it: it.append("dynamodb:PutItem"))),
-    (powers.test_a_role_allows_the_calls_that_its_handler_makes_and_no_other, change(lambda it: statement(it, "KeepAliveRole", "RefreshGrants")["Action"], lambda it: it.remove("dynamodb:ConditionCheckItem"))),
-    (powers.test_every_call_that_the_stores_can_make_is_some_handlers, drop("CreateTokenUrl")),
-    (powers.test_every_call_that_the_stores_can_make_is_some_handlers, drop("KeepAlive")),
+    (powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other, grant("DeleteCredentialRole", "dynamodb:GetItem", resource="CredentialsTable.Arn")),
+    (powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRemember"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
+    (powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other, change(lambda it: seal(it, "MintToken"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app", "grant"]}))),
+    (powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other, change(lambda it: statement(it, "TokenUrlRole", "UseTokenUrls")["Action"], lambda it: it.append("dynamodb:PutItem"))),
+    (powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other, change(lambda it: statement(it, "KeepAliveRole", "RefreshGrants")["Action"], lambda it: it.remove("dynamodb:ConditionCheckItem"))),
     (powers.test_what_anyone_can_call_is_limited_to_the_rows_of_sessions, put(("ConnectRole", "Properties", "Policies", 0, "PolicyDocument", "Statement", 0, "Condition"), {})),
     (powers.test_what_anyone_can_call_is_limited_to_the_rows_of_sessions, change(lambda it: statement(it, "ConnectCallbackRole", "ReadAndWriteSecrets")["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_every_binary_is_a_function_and_every_function_a_binary, drop("GetCredential")),
-    (powers.test_every_function_has_the_route_that_its_handler_names, put(("GetCredential", "Properties", "Events", "Route", "Properties", "Method"), "HEAD")),
-    (powers.test_every_function_is_given_the_environment_that_its_binary_asks_for, drop("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE")),
+    (powers.test_every_function_is_triggered_as_its_row_says, put(("GetCredential", "Properties", "Events", "Route", "Properties", "Method"), "HEAD")),
+    (powers.test_every_function_is_triggered_as_its_row_says, put(("Purge", "Properties", "Events"), {})),
+    (powers.test_every_function_has_the_time_out_of_its_row, put(("MintToken", "Properties", "Timeout"), 29)),
+    (powers.test_every_function_has_the_time_out_of_its_row, lambda it: it["Globals"]["Function"].update(Timeout=30)),
+    (powers.test_a_stream_is_read_by_the_calls_that_lambda_makes_and_no_other, change(lambda it: statement(it, "PurgeRole", "ReadTheStream")["Action"], lambda it: it.append("dynamodb:UpdateItem"))),
+    (powers.test_every_recorded_call_is_by_a_function_or_under_an_operators_policy, drop("PurgePolicy")),
+    (powers.test_every_function_is_given_the_environment_that_its_powers_are_built_from, drop("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE")),
     (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), "hunter2")),
     (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("GetCredential", "Properties", "Environment", "Variables", "SECRETS_TABLE"), "SecretsTable")),
     (powers.test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else, put(("CreateCredential", "Properties", "Environment", "Variables", "ZOOM_API_BASE_URL"), "https://evil.example")),
@@ -213,3 +217,82 @@ def test_every_rule_is_broken_at_least_once():
         if name.startswith("test_") and inspect.isfunction(rule)
     }
     assert rules == {test for test, _ in MUTATIONS}
+
+
+# ---- the record of calls and the roles: each single right and each single call counts
+
+ROLES = powers.test_a_role_allows_the_calls_that_its_function_makes_and_no_other
+
+
+def role_statements(document):
+    """`(role, statement)` of everything that the functions' roles allow in DynamoDB and KMS and that is exercised."""
+    for name, resource in document["Resources"].items():
+        if resource["Type"] == "AWS::IAM::Role":
+            policies, roles = resource["Properties"].get("Policies", []), [name]
+        elif resource["Type"] == "AWS::IAM::Policy":
+            policies, roles = [resource["Properties"]], resource["Properties"]["Roles"]
+        else:
+            continue
+        for policy in policies:
+            for it in policy["PolicyDocument"]["Statement"]:
+                services = {action.partition(":")[0] for action in it["Action"]}
+                if services & {"dynamodb", "kms"} and "NotExercised" not in it and "RewrapRole" not in roles:
+                    yield roles, it
+
+
+def assert_noticed(document, what):
+    try:
+        ROLES(Template(document))
+    except AssertionError:
+        return
+    pytest.fail(f"not noticed: {what}")
+
+
+def test_a_right_that_is_taken_away_is_noticed_each():
+    document = copy.deepcopy(DOCUMENT)
+    taken = 0
+    for roles, it in role_statements(document):
+        for action in it["Action"]:
+            whole = it["Action"]
+            it["Action"] = [other for other in whole if other != action]
+            # What another statement allows too, such as Decrypt with the key before, is still allowed.
+            assert_noticed(document, f"{roles} lost {action} of {it['Sid']}")
+            it["Action"] = whole
+            taken += 1
+    assert taken > 150
+
+
+def test_a_right_that_is_added_is_noticed_in_each_role():
+    for function in Template(DOCUMENT).functions():
+        for right, resource in (("dynamodb:Query", "KeysTable.Arn"), ("dynamodb:BatchGetItem", "SecretsTable.Arn")):
+            document = copy.deepcopy(DOCUMENT)
+            grant(f"{function}Role", right, resource=resource)(document)
+            assert_noticed(document, f"{function} got {right}")
+
+
+def test_a_purpose_that_is_added_is_noticed():
+    document = copy.deepcopy(DOCUMENT)
+    seal(document)["Condition"]["StringEquals"]["kms:EncryptionContext:purpose"] = ["app", "grant", "webhook"]
+    assert_noticed(document, "CreateCredential may seal webhook secrets")
+
+
+def test_a_call_that_is_taken_away_is_noticed_each(monkeypatch):
+    calls = record.calls()
+    for function in map(Template(DOCUMENT).binary, Template(DOCUMENT).functions()):
+        for call in calls[function]:
+            monkeypatch.setattr(record, "calls", lambda: calls | {function: calls[function] - {call}})
+            assert_noticed(DOCUMENT, f"{function} no longer makes {call}")
+
+
+def test_a_call_that_is_added_is_noticed_in_each_function(monkeypatch):
+    calls = record.calls()
+    for function in map(Template(DOCUMENT).binary, Template(DOCUMENT).functions()):
+        for call in (("keys", "UpdateItem"), ("secrets", "Scan"), ("kms/grant", "Encrypt")):
+            monkeypatch.setattr(record, "calls", lambda: calls | {function: calls[function] | {call}})
+            assert_noticed(DOCUMENT, f"{function} makes {call}")
+
+
+def test_a_reason_for_a_right_without_calls_is_refused_once_there_are_calls():
+    document = copy.deepcopy(DOCUMENT)
+    statement(document, "GetCredentialRole", "ReadKeys")["NotExercised"] = "no reason"
+    assert_noticed(document, "a stale reason")

@@ -2,38 +2,21 @@
 
 import re
 
-from calls import calls, follow, follow_from, makers
+import record
 from powers import THIS_STACK, page
+from record import FUNCTIONS
 from template import ROOT, many, snake, table_of
 
 DOC = ROOT / "docs/powers.md"
 # X-Ray's two writes know no resources.
 X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
-# What a binary may be told, and how it asks.
-SETTINGS = {
-    "EVENTS_RETENTION_DAYS": "events_retention()",
-    "RESTORABLE_DAYS": "restorable()",
-    "KEEP_ALIVE_AFTER_DAYS": "keep_alive_after()",
-    "RECOVERY_CAPSULES": "recovery_capsules()",
-    "PUBLIC_BASE_URL": "public_base_url()",
-    "WEBHOOK_WINDOW_SECONDS": "webhook_window()",
-}
 # What would take data, or the key that opens it, away or into other hands.
 DESTRUCTIVE = re.compile(
     r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|(?!Describe)\w*Backup)"
     r"|kms:(?!GenerateDataKey$|Decrypt$|DescribeKey$)"
     r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
 )
-READS_A_STREAM = {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
 CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
-
-
-def handler(template, function):
-    return template.binary(function).replace("-", "_")
-
-
-def sources(function_module):
-    return (ROOT / f"functions/src/{function_module}.rs").read_text()
 
 
 def test_every_function_has_a_role_of_its_own(template):
@@ -108,15 +91,14 @@ def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
     assert found
 
 
-def test_the_words_of_the_encryption_context_are_the_codes(template):
-    envelope = (ROOT / "shared/src/envelope/mod.rs").read_text()
-    app = re.search(r'const APP: &str = "([^"]+)"', (ROOT / "shared/src/envelope/format.rs").read_text())[1]
-    purposes = set(re.findall(r'Self::\w+ => "(\w+)",', envelope))
+def test_the_words_of_the_encryption_context_are_those_that_the_functions_send(template):
+    sent = [row for row in record.rows() if row["service"] == "kms"]
+    purposes = {row["purpose"] for row in sent}
     used = set()
     for statement in template.key_statements("EnvelopeKey"):
         if statement.sid == "FunctionsUse":
             equals = statement.condition["StringEquals"]
-            assert equals["kms:EncryptionContext:app"] == app
+            assert {equals["kms:EncryptionContext:app"]} == {row["app"] for row in sent}
             used |= set(equals["kms:EncryptionContext:purpose"])
     assert used == purposes
     for function in template.functions():
@@ -203,7 +185,7 @@ def test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only(template)
 
 def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(template):
     (store, look) = template.operator_policies()["RecoveryPolicy"]
-    assert {("secrets", action.removeprefix("dynamodb:")) for action in store.actions} == follow_from(("capsule", "replay"))[0]
+    assert store.rights() == record.calls()["RecoveryPolicy"]
     assert store.resources == ("SecretsTable.Arn",)
     # A request that names no key would match every pattern of none.
     assert store.condition == {
@@ -235,23 +217,12 @@ def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(
     }
 
 
-def allowed_to_operators(template, policy):
-    return {
-        (table_name(resource), action.removeprefix("dynamodb:"))
-        for statement in template.operator_policies()[policy]
-        for action in statement.actions
-        for resource in statement.resources
-        if action.startswith("dynamodb:")
-    }
-
-
-def table_name(resource):
-    return snake(resource.removesuffix("Table.Arn"))
+def rights(statements):
+    return set().union(*(statement.rights() for statement in statements))
 
 
 def test_the_restore_policy_is_what_listing_and_restoring_take(template):
-    needed = follow_from(("restore_credential", "restore"), ("credentials", "page"))[0]
-    assert allowed_to_operators(template, "RestorePolicy") == needed
+    assert rights(template.operator_policies()["RestorePolicy"]) == record.calls()["RestorePolicy"]
     reads, writes = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
     assert (reads.actions, writes.actions) == (("dynamodb:GetItem",), ("dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"))
     assert reads.condition == {
@@ -261,10 +232,7 @@ def test_the_restore_policy_is_what_listing_and_restoring_take(template):
 
 
 def test_the_purge_policy_is_what_purging_and_sweeping_take(template):
-    needed = follow_from(("purge", "destroy"), ("credentials", "page"))[0]
-    # What the CLI alone does: it ends a credential's time, takes its row, and looks through two tables.
-    needed |= {("credentials", "UpdateItem"), ("credentials", "DeleteItem"), ("secrets", "Scan"), ("token_urls", "Scan")}
-    assert allowed_to_operators(template, "PurgePolicy") == needed
+    assert rights(template.operator_policies()["PurgePolicy"]) == record.calls()["PurgePolicy"]
 
 
 def test_whoever_destroys_opens_nothing(template):
@@ -302,61 +270,69 @@ def test_the_table_of_powers_is_what_the_template_says(template):
     assert DOC.read_text() == page(template), "run: target/ci/python/bin/python tests/template/powers.py > docs/powers.md"
 
 
-def test_a_role_allows_the_calls_that_its_handler_makes_and_no_other(template):
+def test_a_role_allows_the_calls_that_its_function_makes_and_no_other(template):
     for function in template.functions():
-        made = calls(handler(template, function))
-        # Lambda reads it, in the function's name.
-        made |= {("credentials/stream", action) for _ in template.streams(function) for action in READS_A_STREAM}
-        allowed = {
-            (table, action) for table, actions in template.powers(function, "dynamodb").items() for action in actions
-        } | {
-            (f"kms/{purpose}", action)
-            for purposes, actions in template.powers(function, "kms").items()
-            for purpose in purposes.split(", ")
-            for action in actions
-        }
-        assert allowed == made, function
+        made = record.calls().get(template.binary(function), set())
+        statements = template.statements(template.role(function))
+        assert made <= rights(statements), f"{function} makes calls that its role does not allow: {made - rights(statements)}"
+        for statement in statements:
+            if statement.not_exercised:
+                stale = statement.rights() & made
+                assert not stale, f"{function}, {statement.sid}: the API suite does exercise {stale}"
+            else:
+                unused = statement.rights() - made
+                assert not unused, f"{function}, {statement.sid}: no test makes a call that needs {unused}"
 
 
-def test_every_call_that_the_stores_can_make_is_some_handlers(template):
-    reached = set().union(*(follow(handler(template, function))[1] for function in template.functions()))
-    assert makers() <= reached
+def test_a_stream_is_read_by_the_calls_that_lambda_makes_and_no_other(template):
+    (reader,) = [function for function in template.functions() if template.streams(function)]
+    allowed = template.powers(reader, "dynamodb")
+    assert allowed["credentials/stream"] == {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
+
+
+def test_every_recorded_call_is_by_a_function_or_under_an_operators_policy(template):
+    known = {template.binary(function) for function in template.functions()} | set(template.operator_policies())
+    assert set(record.calls()) <= known
 
 
 def test_every_binary_is_a_function_and_every_function_a_binary(template):
     binaries = {path.stem for path in (ROOT / "functions/src/bin").glob("*.rs")}
-    assert {template.binary(function) for function in template.functions()} == binaries
+    assert {template.binary(function) for function in template.functions()} == binaries == set(FUNCTIONS)
     for function in template.functions():
         words = re.findall("[A-Z][a-z]+", function)
         assert "-".join(words).lower() == template.binary(function)
 
 
-def test_every_function_has_the_route_that_its_handler_names(template):
+def test_every_function_is_triggered_as_its_row_says(template):
     for function in template.functions():
-        routes = re.findall(r'ROUTE\w*: &str = "([^"]+)"', sources(handler(template, function)))
-        assert [" ".join(route) for route in template.routes(function)] == routes
+        routes = [" ".join(route) for route in template.routes(function)]
+        trigger = FUNCTIONS[template.binary(function)]["trigger"]
+        assert routes == ([] if trigger in ("schedule", "stream") else [trigger]), function
+        assert bool(template.streams(function)) == (trigger == "stream"), function
 
 
-def test_every_function_is_given_the_environment_that_its_binary_asks_for(template):
+def test_every_function_has_the_time_out_of_its_row(template):
+    everyones = template.document["Globals"]["Function"]["Timeout"]
     for function in template.functions():
-        main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
-        needed = {name for name, value in template.environment(function).items() if value}
-        asked = set(re.findall(r'required\("(\w+)"\)', main))
-        asked |= {name for name, reads in SETTINGS.items() if reads in main}
-        assert needed == asked, function
+        time_out = template.properties(function).get("Timeout", everyones)
+        assert time_out == FUNCTIONS[template.binary(function)]["time_out_seconds"], function
+
+
+def test_every_function_is_given_the_environment_that_its_powers_are_built_from(template):
+    for function in template.functions():
+        given = {name for name, value in template.environment(function).items() if value}
+        row = FUNCTIONS[template.binary(function)]
+        assert given == {*row["required"], *row["settings"]}, function
 
 
 def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
     for function in template.functions():
-        main = (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text()
-        services = {"AWS_ENDPOINT_URL_DYNAMODB"}
-        services |= {"AWS_ENDPOINT_URL_KMS"} if "aws.kms()" in main else set()
-        services |= {"ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"} if "config::zoom()" in main else set()
-        services |= {"ZOOM_OAUTH_BASE_URL"} if "consent_page()" in main else set()
-        assert {name for name, value in template.environment(function).items() if not value} == services, function
+        empty = {name for name, value in template.environment(function).items() if not value}
+        assert empty == set(FUNCTIONS[template.binary(function)]["service_urls"]), function
 
 
 def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(template):
+    settings = {name for row in FUNCTIONS.values() for name in row["settings"]}
     for function in template.functions():
         tables = {table.partition("/")[0] for table in template.powers(function, "dynamodb")}
         for name, value in template.environment(function).items():
@@ -366,7 +342,7 @@ def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(t
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)
                 assert table in tables, f"{function} knows a table that it may not touch"
-            elif name in SETTINGS:
+            elif name in settings:
                 assert value in template.document["Parameters"], name
             else:
                 assert value == "", f"{function} is given a value for {name}"

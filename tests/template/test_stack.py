@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from record import FUNCTIONS, has
 from template import ROOT, many, table_of
 
 TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
@@ -162,7 +163,7 @@ def test_functions_are_traced_and_the_stage_is_not(template):
 
 def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
     assert template.document["Globals"]["Function"]["Timeout"] == 29
-    refreshes = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
+    refreshes = {function for function in template.functions() if has(template.binary(function), "grants")}
     for function in template.functions():
         # A refresh is never abandoned: such a function goes on after the gateway gave up, and commits.
         expected = {True: 300 if function == "KeepAlive" else 90, False: None}[function in refreshes]
@@ -229,7 +230,7 @@ def answers(template):
 
 def test_every_answer_of_the_gateway_wears_the_envelope(template):
     assert set(answers(template)) == TYPES
-    words = (ROOT / "functions/src/error.rs").read_text()
+    words = rust("error.rs")
     for kind, answer in answers(template).items():
         (body,) = answer["ResponseTemplates"].values()
         assert "$" not in body, f"{kind} repeats what it was sent"
@@ -246,7 +247,7 @@ def test_every_answer_of_the_gateway_wears_the_envelope(template):
 
 
 def test_every_answer_of_the_gateway_has_the_headers_that_functions_send(template):
-    code = (ROOT / "functions/src/reply.rs").read_text()
+    code = rust("reply.rs")
     body = re.search(r"fn security_headers\(\).*?\n\}", code, re.S)[0]
     pairs = re.findall(r'header::(\w+),\s*HeaderValue::from_static\("([^"]+)"\)', body)
     sent = {name.lower().replace("_", "-"): f"'{value}'" for name, value in pairs}
@@ -295,45 +296,46 @@ def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
     assert stream["DeadLetterConfig"] == {"Arn": "LostChanges.Arn"}
 
 
+def rust(name):
+    """The text of the files with this name, in the functions and in what they share."""
+    paths = [path for part in ("functions", "shared") for path in (ROOT / part / "src").rglob(name)]
+    assert paths, name
+    return "\n".join(path.read_text() for path in paths)
+
+
 def metrics():
-    """The metrics in the functions' log lines: `{name: what a binary has that writes it, as a pattern}`."""
-    source = lambda name: (ROOT / f"functions/src/{name}.rs").read_text()
-    table = re.search(r"const METRICS.*?\];", source("metrics"), re.S)[0]
-    named = re.findall(r'\("(\w+)", "\w+"\)', table)
-    line = re.search(r"macro_rules! line.*?\n        \}", source("runtime"), re.S)[0]
-    lines = line + source("keep_alive") + source("capsule")
+    """The metrics in the functions' log lines: `{name: the functions that write it}`."""
+    named = re.findall(r'\("(\w+)", "\w+"\)', re.search(r"const METRICS.*?\];", rust("metrics.rs"), re.S)[0])
+    line = re.search(r"macro_rules! line.*?\n        \}", rust("runtime.rs"), re.S)[0]
+    lines = line + rust("keep_alive.rs") + rust("capsule.rs")
     assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no line has"
-    has_grants, keeps_alive, hears = r"Grants::new\(", r"keep_alive::handle\(", r"zoom_webhook::handle\("
-    answers, mints = r"runtime::run\(.*", r"\b(mint_token|token_url)::handle\("
-    needs = {
+    answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream")}
+    with_power = lambda *powers: {name for name in FUNCTIONS if has(name, *powers)}
+    grants, hears = with_power("grants"), {"zoom-webhook"}
+    writers = {
         "latency": answers,
         "dynamodb": answers,
-        "kms": r"aws\.kms\(\).*" + answers,
-        "zoom": r"config::zoom\(\).*" + answers,
-        "refreshed": has_grants,
-        "turned": rf"{has_grants}|{hears}",
-        "refresh": has_grants,
-        "grants": has_grants,
-        "minted": mints,
+        "kms": answers & with_power("envelope"),
+        "zoom": answers & with_power("zoom"),
+        "refreshed": grants,
+        "turned": grants | hears,
+        "refresh": grants,
+        "grants": grants,
+        "minted": {"mint-token", "token-url"},
         "deauthorized": hears,
         "webhook": hears,
-        "kept": keeps_alive,
-        "keep": keeps_alive,
+        "kept": {"keep-alive"},
+        "keep": {"keep-alive"},
     }
-    return {name: needs[name.split("_")[0]] for name in named}
+    return {name: writers[name.split("_")[0]] for name in named}
 
 
 def assert_of_those_that_have_it(template, metric, functions):
     """That a metric of ours exists, is given by function, and by exactly those that can have it."""
-    can = {
-        function
-        for function in template.functions()
-        if re.search(metrics()[metric], (ROOT / f"functions/src/bin/{template.binary(function)}.rs").read_text(), re.S)
-    }
-    assert sorted(functions) == sorted(can), metric
+    assert sorted(template.binary(it) for it in functions) == sorted(metrics()[metric]), metric
 
 
-NAMESPACE = re.search(r'NAMESPACE: &str = "(\w+)"', (ROOT / "functions/src/metrics.rs").read_text())[1]
+NAMESPACE = re.search(r'NAMESPACE: &str = "(\w+)"', rust("metrics.rs"))[1]
 
 
 def test_every_alarm_can_ring(template):

@@ -1,4 +1,4 @@
-//! Capsules find their way back, whatever is around them in the log.
+//! `capsule replay` finds capsules in any log text, stores them, and reports the incomplete ones.
 
 use serde_json::json;
 use shared::credential::GrantId;
@@ -9,18 +9,16 @@ use shared::timestamp::Timestamp;
 
 use shared::grants::capsule::Capsule;
 
-use super::{Said, World};
+use crate::TestStack;
+use crate::harness::CliResult;
 
-impl World {
-    /// The capsule of a pair that Zoom never gave, for the only grant there is, as this generation.
+impl TestStack {
+    /// A capsule with made-up tokens of this generation, for the only grant in the table.
     pub(crate) async fn capsule(&self, generation: u64) -> String {
-        let rows = self.rows().await.into_iter();
-        let mut ids = rows.map(|row| row["secret_id"].as_s().unwrap().clone());
-        let grant = ids.find_map(|id| id.strip_prefix("grant#").map(str::to_owned));
-        let grant: GrantId = grant.unwrap().parse().unwrap();
-        let team = "acme".parse().unwrap();
+        let id = self.secret_id("grant#").await;
+        let grant: GrantId = id.strip_prefix("grant#").unwrap().parse().unwrap();
         let binding = Binding {
-            team,
+            team: "acme".parse().unwrap(),
             secret: SecretId::Grant(grant),
         };
         let key = self.envelope().data_key(binding.clone()).await.unwrap();
@@ -41,50 +39,50 @@ impl World {
         Capsule::new(&binding.team, grant, pair, writer).to_string()
     }
 
-    async fn replay(&self, input: &str) -> Said {
-        self.cli_fed("capsule replay", input).await
+    async fn replay(&self, input: &str) -> CliResult {
+        self.cli_with_stdin("capsule replay", input).await
     }
 }
 
 #[tokio::test]
-async fn capsules_are_found_in_any_log_and_those_that_are_lost_are_named() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    world.connect(&key, "ada-sandbox-user").await;
-    let (first, second) = (world.capsule(2).await, world.capsule(3).await);
+async fn capsules_in_any_log_text_are_stored_and_incomplete_ones_reported() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    stack.connect_user(&key, "ada-sandbox-user").await;
+    let (first, second) = (stack.capsule(2).await, stack.capsule(3).await);
     let as_json = |capsule: &str| json!({ "level": "ERROR", "capsule": capsule }).to_string();
 
-    // As text, cut off, and a line of JSON: nothing keeps what follows from being stored.
-    let cut = second.get(..second.len() - 7).unwrap();
+    // A text line, a line that is cut off, and a JSON line. The incomplete capsule does not stop the next one.
+    let cut_off = second.get(..second.len() - 7).unwrap();
     let input = format!(
-        "ERROR a grant capsule=\"{first}\" request_id=\"1\"\n{{\"capsule\":\"{cut}\n{}\n",
+        "ERROR a grant capsule=\"{first}\" request_id=\"1\"\n{{\"capsule\":\"{cut_off}\n{}\n",
         as_json(&second)
     );
-    let said = world.replay(&input).await;
-    assert_eq!(said.code, 1, "{said:?}");
-    let outcomes: Vec<&str> = said.out.lines().skip(1).collect();
-    assert!(outcomes[0].ends_with("2           stored"), "{said:?}");
+    let result = stack.replay(&input).await;
+    assert_eq!(result.code, 1, "{result:?}");
+    let outcomes: Vec<&str> = result.stdout.lines().skip(1).collect();
+    assert!(outcomes[0].ends_with("2           stored"), "{result:?}");
     assert!(
-        outcomes[1].contains("NOT STORED: the capsule is not whole"),
-        "{said:?}"
+        outcomes[1].contains("NOT STORED: the capsule is incomplete"),
+        "{result:?}"
     );
-    assert!(outcomes[2].ends_with("3           stored"), "{said:?}");
-    assert!(said.err.contains("1 capsules are not stored"), "{said:?}");
+    assert!(outcomes[2].ends_with("3           stored"), "{result:?}");
+    assert!(
+        result.stderr.contains("1 capsules are not stored"),
+        "{result:?}"
+    );
 
-    // As the AWS CLI joins messages, and again.
-    let said = world
+    // A second replay. The AWS CLI joins messages with tabs.
+    let result = stack
         .replay(&format!("{}\t{}", as_json(&first), as_json(&second)))
         .await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    assert_eq!(
-        said.out.matches("kept beside a newer pair").count(),
-        1,
-        "{said:?}"
-    );
-    assert_eq!(said.out.matches("stored before").count(), 1, "{said:?}");
+    assert_eq!((result.code, result.stderr.as_str()), (0, ""));
+    let count = |outcome: &str| result.stdout.matches(outcome).count();
+    assert_eq!(count("kept beside a newer pair"), 1, "{result:?}");
+    assert_eq!(count("stored before"), 1, "{result:?}");
 
-    let said = world.replay("no capsule in it\n").await;
-    assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert!(said.err.contains("holds a capsule"), "{said:?}");
+    let result = stack.replay("no capsule in it\n").await;
+    assert_eq!((result.code, result.stdout.as_str()), (1, ""));
+    assert!(result.stderr.contains("contains no capsule"), "{result:?}");
 }

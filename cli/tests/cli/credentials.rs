@@ -1,23 +1,21 @@
-//! `credentials`: what was deleted is listed, restored, purged, and looked for.
+//! `credentials list`, `restore`, `purge` and `sweep`.
 
 use serde_json::{Value, json};
 
-use crate::World;
+use crate::TestStack;
 
-impl World {
-    /// An app credential of the key's team; its id.
-    async fn credential(&self, key: &str, name: &str) -> String {
-        let request = self.http.post(format!("{}/v2/zoom-credentials", self.api));
-        let body = json!({ "name": name, "client_id": "c", "client_secret": "s" });
-        let request = request.header("x-meeting-baas-api-key", key).json(&body);
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+impl TestStack {
+    /// Creates an app credential. Returns its id.
+    async fn new_credential(&self, key: &str, name: &str) -> String {
+        let answer = self.create_credential(key, name).await;
+        let answer: Value = answer.json().await.unwrap();
         let id = answer
             .pointer("/data/credential_id")
             .and_then(Value::as_str);
         id.unwrap().to_owned()
     }
 
-    async fn delete(&self, key: &str, id: &str) {
+    async fn delete_credential(&self, key: &str, id: &str) {
         let request = self
             .http
             .delete(format!("{}/v2/zoom-credentials/{id}", self.api));
@@ -27,90 +25,84 @@ impl World {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_listed_with_its_time_and_restored() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    let id = world.credential(&key, "a\u{1b}[31mbot").await;
+async fn deleted_credential_is_listed_with_its_deadline_and_restored() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    let id = stack.new_credential(&key, "a\u{1b}[31mbot").await;
     let list = "credentials list --team acme --deleted";
-    assert_eq!(world.document(list).await, json!([]));
-    world.delete(&key, &id).await;
+    assert_eq!(stack.json(list).await, json!([]));
+    stack.delete_credential(&key, &id).await;
 
-    let listed = world.document(list).await;
+    let listed = stack.json(list).await;
     assert_eq!(
         (&listed[0]["credential_id"], &listed[0]["state"]),
         (&json!(id), &json!("active"))
     );
     let until = listed[0]["restorable_until"].as_str().unwrap().to_owned();
-    let shown = world.ok(list).await;
-    assert!(shown.contains(&id) && shown.contains(&until), "{shown}");
-    assert!(!shown.contains('\u{1b}'), "{shown}");
+    let text = stack.ok(list).await;
+    assert!(text.contains(&id) && text.contains(&until), "{text}");
+    // The name contains an escape sequence, which must not reach the terminal.
+    assert!(!text.contains('\u{1b}'), "{text}");
 
-    let restored = world
-        .document(&format!("credentials restore --team acme {id}"))
-        .await;
+    let restore = format!("credentials restore --team acme {id}");
+    let restored = stack.json(&restore).await;
     assert_eq!(
         (&restored["credential_id"], &restored["restorable_until"]),
         (&json!(id), &Value::Null)
     );
-    assert_eq!(world.document(list).await, json!([]));
+    assert_eq!(stack.json(list).await, json!([]));
     assert_eq!(
-        world.document("credentials list --team acme").await[0],
+        stack.json("credentials list --team acme").await[0],
         restored
     );
-    let again = world
-        .failed(1, &format!("credentials restore --team acme {id}"))
-        .await;
+    let second = stack.fails(1, &restore).await;
     assert!(
-        again.contains(&format!("team acme has no deleted credential {id}")),
-        "{again}"
+        second.contains(&format!("team acme has no deleted credential {id}")),
+        "{second}"
     );
 }
 
 #[tokio::test]
-async fn a_purge_asks_first_and_leaves_nothing() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    let (kept, id) = (
-        world.credential(&key, "kept").await,
-        world.credential(&key, "gone").await,
-    );
-    let purge = |id: &str, more: &str| format!("credentials purge --team acme {id} {more}");
-    world.failed(2, &purge(&id, "")).await;
-    let nobody = world.failed(1, &purge(&id, "--now")).await;
-    assert!(nobody.contains("nobody to ask"), "{nobody}");
-    // What lives is not purged.
-    let live = world.failed(1, &purge(&id, "--now --yes")).await;
+async fn purge_needs_a_confirmation_and_leaves_no_rows() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    let kept = stack.new_credential(&key, "kept").await;
+    let id = stack.new_credential(&key, "gone").await;
+    let purge = |options: &str| format!("credentials purge --team acme {id} {options}");
+    stack.fails(2, &purge("")).await;
+    let unconfirmed = stack.fails(1, &purge("--now")).await;
+    assert!(unconfirmed.contains("not a terminal"), "{unconfirmed}");
+    // A live credential cannot be purged.
+    let live = stack.fails(1, &purge("--now --yes")).await;
     assert!(live.contains("has no deleted credential"), "{live}");
-    world.delete(&key, &id).await;
+    stack.delete_credential(&key, &id).await;
 
-    world.ok(&purge(&id, "--now --yes")).await;
+    stack.ok(&purge("--now --yes")).await;
     assert_eq!(
-        world
-            .document("credentials list --team acme --deleted")
-            .await,
+        stack.json("credentials list --team acme --deleted").await,
         json!([])
     );
-    let sweep = world.cli("credentials sweep").await;
-    assert_eq!((sweep.code, sweep.out.as_str()), (0, ""), "{sweep:?}");
-    assert_eq!(sweep.err, "1 rows belong to credentials, 0 to nobody\n");
+    let sweep = stack.cli("credentials sweep").await;
+    assert_eq!((sweep.code, sweep.stdout.as_str()), (0, ""), "{sweep:?}");
+    assert_eq!(sweep.stderr, "1 rows belong to credentials, 0 to none\n");
     assert_eq!(
-        world.document("credentials list --team acme").await[0]["credential_id"],
+        stack.json("credentials list --team acme").await[0]["credential_id"],
         kept
     );
-    world.failed(1, &purge(&id, "--now --yes")).await;
+    stack.fails(1, &purge("--now --yes")).await;
 }
 
 #[tokio::test]
-async fn a_sweep_finds_what_belongs_to_nobody_and_destroys_it() {
-    let world = World::new().await;
-    world.ok("teams create acme").await;
-    let key = world.key("acme", "full").await;
-    world.credential(&key, "kept").await;
-    // Deleted or not, it owns what is its own.
-    let deleted = world.credential(&key, "deleted").await;
-    world.delete(&key, &deleted).await;
+async fn sweep_finds_rows_without_a_credential_and_destroys_them() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    stack.new_credential(&key, "kept").await;
+    // A deleted credential still owns its rows.
+    let deleted = stack.new_credential(&key, "deleted").await;
+    stack.delete_credential(&key, &deleted).await;
     let lost = "01a20d6c-8830-7053-9037-e291033ddc44";
     for (table, name, id) in [
         ("SECRETS_TABLE", "secret_id", format!("app#{lost}")),
@@ -132,50 +124,28 @@ async fn a_sweep_finds_what_belongs_to_nobody_and_destroys_it() {
             ("url_id", lost),
             ("dek", "sealed"),
         ];
-        world.put_into(table, &row).await;
+        stack.put_row(table, &row).await;
     }
 
-    let said = world.cli("credentials sweep").await;
-    assert_eq!(said.code, 1, "{said:?}");
+    let result = stack.cli("credentials sweep").await;
+    assert_eq!(result.code, 1, "{result:?}");
     for found in [
         format!("app#{lost}"),
         "grant#66beeef1".to_owned(),
         format!("token URLs of {lost}"),
     ] {
-        assert!(said.out.contains(&found), "{said:?}");
+        assert!(result.stdout.contains(&found), "{result:?}");
     }
     assert!(
-        said.err.contains("3 rows belong to no credential"),
-        "{said:?}"
+        result.stderr.contains("3 rows belong to no credential"),
+        "{result:?}"
     );
-    world.failed(2, "credentials sweep --yes").await;
-    world.ok("credentials sweep --destroy --yes").await;
-    assert_eq!(world.document("credentials sweep").await, json!([]));
-    world
+    stack.fails(2, "credentials sweep --yes").await;
+    stack.ok("credentials sweep --destroy --yes").await;
+    assert_eq!(stack.json("credentials sweep").await, json!([]));
+    stack
         .ok(&format!("credentials restore --team acme {deleted}"))
         .await;
-    let sweep = world.cli("credentials sweep").await;
-    assert_eq!(sweep.err, "2 rows belong to credentials, 0 to nobody\n");
-}
-
-#[tokio::test]
-async fn a_team_says_whether_its_grants_are_revoked() {
-    let world = World::new().await;
-    let made = world.document("teams create acme").await;
-    assert_eq!(made["revoke_on_delete"], false);
-    let set = world.document("teams set acme --revoke-on-delete on").await;
-    assert_eq!(
-        (&set["revoke_on_delete"], &set["rate"]),
-        (&json!(true), &made["rate"])
-    );
-    let set = world
-        .document("teams set acme --rate 3 --revoke-on-delete off")
-        .await;
-    assert_eq!(
-        (&set["revoke_on_delete"], &set["rate"]),
-        (&json!(false), &json!(3))
-    );
-    world
-        .failed(2, "teams set acme --revoke-on-delete perhaps")
-        .await;
+    let sweep = stack.cli("credentials sweep").await;
+    assert_eq!(sweep.stderr, "2 rows belong to credentials, 0 to none\n");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
 use shared::purge::Follower;
-use shared::stores::{Credentials, Passed, Record, Secrets, TokenUrls};
+use shared::stores::{CleanupTrigger, Credentials, Secrets, StreamRecord, TokenUrls};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ const REPORT_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Batch {
-    records: Vec<Record>,
+    records: Vec<StreamRecord>,
 }
 
 /// Tells Lambda where to begin again: at the first record that failed. Empty if no record failed.
@@ -50,7 +50,12 @@ pub async fn handle(
 ) -> Report {
     let records = batch.records.into_iter();
     let records: Vec<_> = records
-        .map(|record| (record.sequence_number().to_owned(), record.passed()))
+        .map(|record| {
+            (
+                record.sequence_number().to_owned(),
+                record.cleanup_trigger(),
+            )
+        })
         .collect();
     let changes = records
         .iter()
@@ -88,8 +93,8 @@ pub async fn handle(
     Report::default()
 }
 
-fn log_purged(change: &Passed, id: &str) {
-    if let Passed::Purged(remains) = change {
+fn log_purged(change: &CleanupTrigger, id: &str) {
+    if let CleanupTrigger::Purged(remains) = change {
         tracing::info!(
             request_id = id,
             route = NAME,

@@ -1,35 +1,9 @@
 //! `POST /v2/zoom-tokens`
 
-use functions::{runtime, tokens};
-use futures_util::future::join3;
-use shared::config::{self, Aws, required};
-use shared::envelope::Envelope;
-use shared::grants::Grants;
-use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
+use functions::endpoints::MintToken;
+use functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    runtime::init_logging();
-    let aws = Aws::from_env()?;
-    let dynamodb = aws.dynamodb();
-    let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
-    let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
-    let events = Events::new(
-        dynamodb.clone(),
-        required("EVENTS_TABLE")?,
-        config::events_retention()?,
-    );
-    let grants = &Grants::new(
-        Credentials::new(dynamodb.clone(), required("CREDENTIALS_TABLE")?),
-        Secrets::new(dynamodb, required("SECRETS_TABLE")?),
-        events,
-        Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME),
-        config::zoom()?,
-        config::recovery_capsules(),
-    );
-    let warm = join3(keys.warm(), grants.envelope.warm(), grants.zoom.warm());
-    runtime::run(tokens::mint::ROUTE, warm, |request| async move {
-        tokens::mint::handle(keys, requests, grants, &request).await
-    })
-    .await
+    runtime::run::<MintToken>().await
 }

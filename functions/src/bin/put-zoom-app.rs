@@ -1,26 +1,9 @@
 //! `PUT /v2/zoom-apps/{client_id}`
 
-use functions::{runtime, zoom_apps};
-use futures_util::future::join3;
-use shared::config::{self, Aws, public_base_url, required};
-use shared::envelope::Envelope;
-use shared::stores::{Keys, Requests, Secrets};
+use functions::endpoints::PutZoomApp;
+use functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    runtime::init_logging();
-    let aws = Aws::from_env()?;
-    let dynamodb = aws.dynamodb();
-    let zoom = &config::zoom()?;
-    let public = &public_base_url()?;
-    let keys = &Keys::new(dynamodb.clone(), required("KEYS_TABLE")?);
-    let requests = &Requests::new(dynamodb.clone(), required("REQUESTS_TABLE")?);
-    let secrets = &Secrets::new(dynamodb, required("SECRETS_TABLE")?);
-    let envelope = &Envelope::new(aws.kms(), required("ENVELOPE_KEY_ID")?, Secrets::NAME);
-    let warm = join3(keys.warm(), envelope.warm(), zoom.warm());
-    runtime::run(zoom_apps::put::ROUTE, warm, |request| async move {
-        let public = public.as_ref();
-        zoom_apps::put::handle(keys, requests, secrets, envelope, zoom, public, &request).await
-    })
-    .await
+    runtime::run::<PutZoomApp>().await
 }

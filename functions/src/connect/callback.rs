@@ -7,12 +7,14 @@
 
 use shared::authorize::Authorizer;
 use shared::cause::chain;
-use shared::connect::{BrowserKey, Failure, State};
+use shared::connect::{BrowserKey, ConnectFailure, OAuthState};
 use shared::credential::CredentialId;
 use shared::envelope::{Envelope, SecretId};
 use shared::error::{Blamed, Down, Error, Missing};
 use shared::secret::AuthorizationCode;
-use shared::stores::{self, Credentials, Events, Requests, Secrets, Session, Stored, Taken};
+use shared::stores::{
+    self, Credentials, Events, Requests, Secrets, Session, SessionClaim, StoredCredential,
+};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 
@@ -39,28 +41,23 @@ pub async fn handle(
 ) -> Reply {
     request.trail().reader.get_or_init(|| Reader::Browser);
     let (state, browser) = brought(request)?;
-    let session = match requests.session(state.session()).await {
-        Err(stores::Error::NotFound) => return Err(refused(ConnectRefusal::AnotherBrowser)),
-        session => session?,
-    };
+    let session = requests.session(state.session()).await?;
+    let session = session.ok_or(refused(ConnectRefusal::AnotherBrowser))?;
     if !session.was_started_with(&state, &browser) {
         return Err(refused(ConnectRefusal::AnotherBrowser));
     }
-    let team = &session.made_for.team;
+    let team = &session.parameters.team;
     request.trail().team.get_or_init(|| team.clone());
     if let Some(id) = session.credential {
         forget(secrets, request, &session).await;
-        return match credentials.get(team, id).await {
-            Ok(stored) => connected(&session, id, Some(&stored)),
-            Err(stores::Error::NotFound) => connected(&session, id, None),
-            Err(error) => Err(error.into()),
-        };
+        let stored = credentials.get(team, id).await?;
+        return connected(&session, id, stored.as_ref());
     }
     let code = match outcome(request, &session)? {
         Outcome::Code(code) => code,
         Outcome::Known(failure) => return Err(turned(request, &session, failure)),
         Outcome::Refusal(failure) => {
-            let away = requests.turn_away(session.id, &state, &browser, failure);
+            let away = requests.fail_without_code(session.id, &state, &browser, failure);
             first(away.await)?;
             return Err(turned(request, &session, failure));
         }
@@ -68,8 +65,8 @@ pub async fn handle(
 
     let plan = match Plan::prepare(credentials, secrets, envelope, &session, code).await {
         Err(ApiError::Vault(Error::NotFound(Missing::Credential))) => {
-            let failure = Failure::CredentialChanged;
-            let away = requests.turn_away(session.id, &state, &browser, failure);
+            let failure = ConnectFailure::CredentialChanged;
+            let away = requests.fail_without_code(session.id, &state, &browser, failure);
             first(away.await)?;
             return Err(turned(request, &session, failure));
         }
@@ -77,11 +74,16 @@ pub async fn handle(
     };
     let id = plan.target();
     request.trail().credential.get_or_init(|| id);
-    let claimed = requests.claim(team, None, session.made_for.reconnects, request.deadline());
+    let claimed = requests.claim(
+        team,
+        None,
+        session.parameters.reconnects,
+        request.deadline(),
+    );
     let held =
         idempotency::standing(claimed.await?)?.map_err(|_| ApiError::Vault(Error::Conflict))?;
     let stored = idempotency::holding(requests, &held, async {
-        let taken = requests.take_session(session.id, &state, &browser, request.deadline());
+        let taken = requests.claim_session(session.id, &state, &browser, request.deadline());
         let taken = first(taken.await)?;
         let finished = requests.finish_session(taken, id)?;
         let authorizer = Authorizer {
@@ -111,8 +113,8 @@ pub async fn handle(
 }
 
 /// The state and the cookie that the browser brought, if both can be. Reads nothing.
-fn brought(request: &Request) -> Result<(State, BrowserKey), ApiError> {
-    let state = request.query("state").map(State::parse);
+fn brought(request: &Request) -> Result<(OAuthState, BrowserKey), ApiError> {
+    let state = request.query("state").map(OAuthState::parse);
     let browser = request.cookie(COOKIE).map(BrowserKey::parse);
     match (state, browser) {
         (Some(Ok(state)), Some(Ok(browser))) => Ok((state, browser)),
@@ -125,27 +127,27 @@ enum Outcome {
     /// To spend this code.
     Code(AuthorizationCode),
     /// To say what is known already.
-    Known(Failure),
+    Known(ConnectFailure),
     /// To write down that the user has no code.
-    Refusal(Failure),
+    Refusal(ConnectFailure),
 }
 
 fn outcome(request: &Request, session: &Session) -> Result<Outcome, ApiError> {
     let now = Timestamp::now();
-    if let Some(wait) = session.is_taken(now) {
+    if let Some(wait) = session.exchange_time_left(now) {
         return Err(refused(ConnectRefusal::Busy { wait }));
     }
     if let Some(failure) = session.failure(now) {
         return Ok(Outcome::Known(failure));
     }
     if session.is_over(now) {
-        return Ok(Outcome::Known(Failure::Expired));
+        return Ok(Outcome::Known(ConnectFailure::Expired));
     }
     let code = || AuthorizationCode::try_from(request.query("code")?.to_owned()).ok();
     Ok(match request.query("error") {
-        Some("access_denied") => Outcome::Refusal(Failure::AccessDenied),
-        Some("invalid_scope") => Outcome::Refusal(Failure::MissingScope),
-        Some(_) => Outcome::Refusal(Failure::ZoomRefused),
+        Some("access_denied") => Outcome::Refusal(ConnectFailure::AccessDenied),
+        Some("invalid_scope") => Outcome::Refusal(ConnectFailure::MissingScope),
+        Some(_) => Outcome::Refusal(ConnectFailure::ZoomRefused),
         None => match code() {
             Some(code) => Outcome::Code(code),
             // Not from Zoom, whatever it is: the state is left for what is.
@@ -155,35 +157,35 @@ fn outcome(request: &Request, session: &Session) -> Result<Outcome, ApiError> {
 }
 
 /// Back to the team's site with the credential's id, or to a page that says who is connected.
-fn connected(session: &Session, id: CredentialId, stored: Option<&Stored>) -> Reply {
+fn connected(session: &Session, id: CredentialId, stored: Option<&StoredCredential>) -> Reply {
     let credential = stored.map(|stored| &stored.credential);
     let is_another = credential.and_then(|it| session.user_changed(it)) == Some(true);
-    if let Some(url) = session.made_for.return_url.as_ref() {
+    if let Some(url) = session.parameters.return_url.as_ref() {
         let id = id.to_string();
         let mut outcome = vec![("credential_id", id.as_str())];
         outcome.extend(is_another.then_some(("user_changed", "true")));
-        return pages::see_other(&url.with(session.id, &outcome));
+        return pages::see_other(&url.with_outcome(session.id, &outcome));
     }
     let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
     pages::ok(&Connected {
-        team: session.made_for.team.as_str(),
-        label: session.made_for.label.as_str(),
+        team: session.parameters.team.as_str(),
+        label: session.parameters.label.as_str(),
         user: name.map(String::as_str),
         is_another,
-        client_id: session.made_for.client_id.as_str(),
+        client_id: session.parameters.client_id.as_str(),
         note: credential.and_then(|it| it.last_error_message.as_deref()),
     })
 }
 
 /// Has the browser told how the session ended.
-fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
-    let url = session.made_for.return_url.as_ref();
+fn turned(request: &Request, session: &Session, failure: ConnectFailure) -> ApiError {
+    let url = session.parameters.return_url.as_ref();
     request.trail().turned_away.get_or_init(|| TurnedAway {
         failure,
-        to: url.map(|url| url.with(session.id, &[("error", failure.as_str())])),
-        again_until: session.made_for.ends_at,
+        to: url.map(|url| url.with_outcome(session.id, &[("error", failure.as_str())])),
+        again_until: session.parameters.ends_at,
     });
-    refused(if failure == Failure::Expired {
+    refused(if failure == ConnectFailure::Expired {
         ConnectRefusal::Over
     } else {
         ConnectRefusal::NoCode(failure)
@@ -191,11 +193,11 @@ fn turned(request: &Request, session: &Session, failure: Failure) -> ApiError {
 }
 
 /// What an authorization that failed is to the session.
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error) -> ConnectFailure {
     if let Error::CodeRefused { blamed, .. } = error {
         return match blamed {
-            Blamed::App => Failure::AppMisconfigured,
-            Blamed::Grant => Failure::CodeRefused,
+            Blamed::App => ConnectFailure::AppMisconfigured,
+            Blamed::Grant => ConnectFailure::CodeRefused,
         };
     }
     let zooms = matches!(
@@ -208,14 +210,14 @@ fn failure(error: &Error) -> Failure {
             }
     );
     if zooms {
-        Failure::ZoomUnavailable
+        ConnectFailure::ZoomUnavailable
     } else if matches!(
         error,
         Error::Conflict | Error::NotFound(Missing::Credential)
     ) {
-        Failure::CredentialChanged
+        ConnectFailure::CredentialChanged
     } else {
-        Failure::Internal
+        ConnectFailure::Internal
     }
 }
 
@@ -225,14 +227,14 @@ async fn fail(
     requests: &Requests,
     request: &Request,
     session: &Session,
-    taken: Taken,
-    failure: Failure,
+    taken: SessionClaim,
+    failure: ConnectFailure,
 ) -> bool {
     let Err(error) = requests.fail_session(taken, failure).await else {
         return false;
     };
     if matches!(error, stores::Error::Conflict)
-        && let Ok(now) = requests.session(session.id).await
+        && let Ok(Some(now)) = requests.session(session.id).await
         && now.credential.is_some()
     {
         return true;
@@ -249,7 +251,7 @@ async fn fail(
 /// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.
 async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
     let id = SecretId::Session(session.id);
-    if let Err(error) = secrets.purge(&session.made_for.team, id).await {
+    if let Err(error) = secrets.purge(&session.parameters.team, id).await {
         let (request_id, cause) = (request.id(), chain(&error));
         tracing::warn!(
             request_id,

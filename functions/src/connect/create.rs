@@ -7,13 +7,13 @@ use futures_util::future::OptionFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
-use shared::connect::{KnownUser, LinkToken, ReturnUrl, SessionId};
+use shared::connect::{LinkToken, ReturnUrl, SessionId, ZoomUserHash};
 use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
-    Credentials, ExtraChange, Keys, NewSession, PATIENCE, Requests, Secrets, SessionApp,
-    SessionRow, Stored,
+    Credentials, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp, SessionSecretRow,
+    StoredCredential, TRANSACTION_TIMEOUT,
 };
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
@@ -214,13 +214,15 @@ pub async fn handle(
     let ends_at = id.created_at().plus(LIFETIME);
     let (app, client_id, client_secret) = match (input.app, &named) {
         (App::New(app), _) => (SessionApp::Own, app.client_id, Some(app.client_secret)),
-        (App::Of(of), Some(stored)) => (SessionApp::Of(of), stored.client_id.clone(), None),
+        (App::Of(of), Some(stored)) => {
+            (SessionApp::OfCredential(of), stored.client_id.clone(), None)
+        }
         (App::Of(_), None) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
     };
     let known = named.as_ref().filter(|_| input.reconnects.is_some());
     let known_user = known
         .and_then(|stored| stored.credential.zoom_user_id.as_deref())
-        .map(|user| KnownUser::of(id, user));
+        .map(|user| ZoomUserHash::of(id, user));
     let label = match (&input.name, named) {
         (Some(name), _) => name.clone(),
         (None, Some(stored)) => stored.credential.name,
@@ -244,16 +246,17 @@ pub async fn handle(
         client_secret,
         code_verifier,
     };
-    let sealed = SessionRow {
+    let sealed = SessionSecretRow {
         team_id: team.clone(),
         sealed: data_key.seal(1, &Plaintext::try_from(&secret)?)?,
         purge_at: ends_at.plus(SEALED_AFTER_THE_END).as_seconds(),
     };
     requests
         .insert_session(id, &link, session)?
-        .and(secrets.insert_session(id, &sealed)?)
-        .commit(Timestamp::now().plus(PATIENCE))
-        .await??;
+        .and(secrets.insert_session_secret(id, &sealed)?)
+        .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
+        .await?
+        .or_conflict()?;
 
     reply::created(CreatedConnectSession::new(
         id,
@@ -268,14 +271,15 @@ async fn named(
     credentials: &Credentials,
     team: &TeamId,
     id: CredentialId,
-) -> Result<Stored, ApiError> {
-    Ok(credentials.get(team, id).await?)
+) -> Result<StoredCredential, ApiError> {
+    let stored = credentials.get(team, id).await?;
+    Ok(stored.ok_or(Missing::Credential)?)
 }
 
 /// Refuses to send users where the team has not said that they may be sent.
 async fn allow(keys: &Keys, team: &TeamId, url: Option<&ReturnUrl>) -> Result<(), ApiError> {
     let Some(url) = url else { return Ok(()) };
-    if url.is_of(&keys.return_origins(team).await?) {
+    if url.has_origin_in(&keys.return_origins(team).await?) {
         Ok(())
     } else {
         Err(ApiError::validation(

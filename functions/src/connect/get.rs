@@ -1,9 +1,9 @@
 //! `GET /v2/zoom-connect-sessions/{id}`
 
 use serde::Serialize;
-use shared::connect::{Failure, SessionId, Status};
+use shared::connect::{ConnectFailure, SessionId, SessionStatus};
 use shared::credential::CredentialId;
-use shared::stores::{self, Credentials, Keys, Requests, Session};
+use shared::stores::{Credentials, Keys, Requests, Session};
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
@@ -24,7 +24,7 @@ pub struct ConnectSession {
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
     /// How it stands.
-    status: Status,
+    status: SessionStatus,
     /// The credential that was connected.
     #[schema(value_type = Option<String>, format = "uuid", required = true)]
     credential_id: Option<CredentialId>,
@@ -34,7 +34,7 @@ pub struct ConnectSession {
     user_changed: Option<bool>,
     /// Why it failed or expired.
     #[schema(required = true)]
-    error: Option<Failure>,
+    error: Option<ConnectFailure>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -56,7 +56,7 @@ impl ConnectSession {
             user_changed,
             error: session.failure(now),
             created_at: session.id.created_at(),
-            expires_at: session.made_for.ends_at,
+            expires_at: session.parameters.ends_at,
             finished_at: session.finished_at,
         }
     }
@@ -88,16 +88,11 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let id = request.session_id();
     let (verified, session) = tokio::join!(access::verify(keys, &key, request), async {
-        Ok::<_, ApiError>(requests.session(id?).await)
+        Ok::<_, ApiError>(requests.session(id?).await?)
     });
     Needs::Read.met_by(verified?)?;
-    let session = match session? {
-        Err(stores::Error::NotFound) => {
-            return Err(ApiError::Vault(Error::NotFound(Missing::ConnectSession)));
-        }
-        session => session?,
-    };
-    if session.made_for.team != *key.team() {
+    let session = session?.ok_or(Missing::ConnectSession)?;
+    if session.parameters.team != *key.team() {
         return Err(ApiError::Vault(Error::NotFound(Missing::ConnectSession)));
     }
     let user_changed = user_changed(credentials, &session).await?;
@@ -109,13 +104,13 @@ async fn user_changed(
     credentials: &Credentials,
     session: &Session,
 ) -> Result<Option<bool>, ApiError> {
-    let team = &session.made_for.team;
-    let Some((id, _)) = session.credential.zip(session.made_for.known_user.as_ref()) else {
+    let team = &session.parameters.team;
+    let Some((id, _)) = session
+        .credential
+        .zip(session.parameters.known_user.as_ref())
+    else {
         return Ok(None);
     };
-    match credentials.get(team, id).await {
-        Ok(stored) => Ok(session.user_changed(&stored.credential)),
-        Err(stores::Error::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let stored = credentials.get(team, id).await?;
+    Ok(stored.and_then(|stored| session.user_changed(&stored.credential)))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
-use shared::connect::{BrowserKey, ReturnUrl, State};
+use shared::connect::{BrowserKey, OAuthState, ReturnUrl};
 use shared::stores::{self, Requests, Session};
 use shared::timestamp::Timestamp;
 use shared::zoom::ConsentPage;
@@ -37,32 +37,30 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
         _ => return Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
     };
     let link = request.link_token()?;
-    let session = match requests.session(link.session()).await {
-        Err(stores::Error::NotFound) => return Err(refused(ConnectRefusal::UnknownLink)),
-        session => session?,
-    };
+    let session = requests.session(link.session()).await?;
+    let session = session.ok_or(refused(ConnectRefusal::UnknownLink))?;
     if !session.is_opened_by(&link) {
         return Err(refused(ConnectRefusal::UnknownLink));
     }
-    let team = session.made_for.team.clone();
+    let team = session.parameters.team.clone();
     request.trail().team.get_or_init(|| team);
     may_start(&session)?;
 
     if !starts {
         return pages::ok(&Ask {
-            team: session.made_for.team.as_str(),
-            label: session.made_for.label.as_str(),
-            is_reconnect: session.made_for.reconnects.is_some(),
-            return_host: session.made_for.return_url.as_ref().map(ReturnUrl::host),
-            client_id: session.made_for.client_id.as_str(),
-            until: pages::clock(session.made_for.ends_at),
+            team: session.parameters.team.as_str(),
+            label: session.parameters.label.as_str(),
+            is_reconnect: session.parameters.reconnects.is_some(),
+            return_host: session.parameters.return_url.as_ref().map(ReturnUrl::host),
+            client_id: session.parameters.client_id.as_str(),
+            until: pages::clock(session.parameters.ends_at),
         });
     }
     if !is_of_our_page(request) {
         return Err(refused(ConnectRefusal::AnotherSite));
     }
     let failed = |error| ApiError::internal(error);
-    let state = State::generate(session.id).map_err(failed)?;
+    let state = OAuthState::generate(session.id).map_err(failed)?;
     let browser = match request.cookie(COOKIE).map(BrowserKey::parse) {
         // One browser may walk several sessions: a new key would end the others.
         Some(Ok(browser)) => browser,
@@ -75,9 +73,9 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
     }
 
     let address = consent.address(
-        &session.made_for.client_id,
-        &session.made_for.redirect_uri,
-        &session.made_for.code_challenge,
+        &session.parameters.client_id,
+        &session.parameters.redirect_uri,
+        &session.parameters.code_challenge,
         &state.into_text(),
     );
     let mut response = pages::going(&address)?;
@@ -91,7 +89,7 @@ fn may_start(session: &Session) -> Result<(), ApiError> {
     let now = Timestamp::now();
     if session.credential.is_some() {
         Err(refused(ConnectRefusal::Done))
-    } else if let Some(wait) = session.is_taken(now) {
+    } else if let Some(wait) = session.exchange_time_left(now) {
         Err(refused(ConnectRefusal::Busy { wait }))
     } else if session.is_over(now) {
         Err(refused(ConnectRefusal::Over))

@@ -8,7 +8,8 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::secret::{AppCredentials, AuthorizationCode, SessionSecret};
 use shared::stores::{
-    self, Changes, Credentials, ExtraChange, Secrets, Session, SessionApp, Stored, Write,
+    CredentialChanges, Credentials, ExtraChange, Secrets, Session, SessionApp, StoredCredential,
+    Write,
 };
 use shared::zoom::Authorization;
 
@@ -22,7 +23,7 @@ use crate::http::error::{ApiError, ConnectRefusal};
 )]
 pub(crate) enum Plan {
     Create(NewCredential, NewGrant),
-    Reauthorize(Stored, AppToUse, NewGrant, Changes),
+    Reauthorize(StoredCredential, AppToUse, NewGrant, CredentialChanges),
 }
 
 impl Plan {
@@ -34,39 +35,41 @@ impl Plan {
         session: &Session,
         code: AuthorizationCode,
     ) -> Result<Self, ApiError> {
-        let team = &session.made_for.team;
-        let named = match session.made_for.app {
-            SessionApp::Of(id) => Some(id),
-            SessionApp::Own => session.made_for.reconnects,
+        let team = &session.parameters.team;
+        let named = match session.parameters.app {
+            SessionApp::OfCredential(id) => Some(id),
+            SessionApp::Own => session.parameters.reconnects,
         };
-        let named =
-            named.map(|id| async move { Ok::<_, ApiError>(credentials.get(team, id).await?) });
+        let named = named.map(|id| async move {
+            let stored = credentials.get(team, id).await?;
+            Ok::<_, ApiError>(stored.ok_or(Missing::Credential)?)
+        });
         let (named, opened) = tokio::try_join!(
             OptionFuture::from(named).map(Option::transpose),
             open(secrets, envelope, session)
         )?;
-        let new_app = match (opened.client_secret, session.made_for.app) {
+        let new_app = match (opened.client_secret, session.parameters.app) {
             (Some(client_secret), SessionApp::Own) => Some(AppCredentials {
-                client_id: session.made_for.client_id.clone(),
+                client_id: session.parameters.client_id.clone(),
                 client_secret,
             }),
             _ => None,
         };
         let stored_app = match (&new_app, &named) {
             // The code is for the app that the user consented to.
-            (None, Some(of)) if of.client_id == session.made_for.client_id => {
+            (None, Some(of)) if of.client_id == session.parameters.client_id => {
                 Some(stored_app(secrets, envelope, team, of).map_err(ApiError::from))
             }
             (None, _) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
             (Some(_), _) => None,
         };
         let id = session
-            .made_for
+            .parameters
             .reconnects
             .unwrap_or_else(CredentialId::generate);
         let grant_id = GrantId::generate();
         // A credential that keeps its app keeps its sealed secret.
-        let seals_app = new_app.is_some() || session.made_for.reconnects.is_none();
+        let seals_app = new_app.is_some() || session.parameters.reconnects.is_none();
         let app_key = seals_app.then(|| app_key(envelope, team, id));
         let (stored_app, grant_key, app_key) = tokio::try_join!(
             OptionFuture::from(stored_app).map(Option::transpose),
@@ -76,7 +79,7 @@ impl Plan {
         let grant = NewGrant {
             authorization: Authorization {
                 code,
-                redirect_uri: session.made_for.redirect_uri.clone(),
+                redirect_uri: session.parameters.redirect_uri.clone(),
                 code_verifier: Some(opened.code_verifier),
             },
             id: grant_id,
@@ -88,10 +91,10 @@ impl Plan {
             (None, _) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
         };
         let (name, extra) = (
-            session.made_for.name.clone(),
-            session.made_for.extra.clone(),
+            session.parameters.name.clone(),
+            session.parameters.extra.clone(),
         );
-        match (session.made_for.reconnects, named, app, name) {
+        match (session.parameters.reconnects, named, app, name) {
             (None, _, AppToUse::New(app), Some(name)) => {
                 let extra = extra.and_then(ExtraChange::into_extra);
                 let new = NewCredential {
@@ -103,7 +106,7 @@ impl Plan {
                 Ok(Self::Create(new, grant))
             }
             (Some(_), Some(seen), app, name) => {
-                let changes = Changes { name, extra };
+                let changes = CredentialChanges { name, extra };
                 Ok(Self::Reauthorize(seen, app, grant, changes))
             }
             _ => Err(ApiError::internal("a session names no credential")),
@@ -122,7 +125,7 @@ impl Plan {
         self,
         authorizer: Authorizer<'_>,
         along: Vec<Write>,
-    ) -> Result<Stored, Error> {
+    ) -> Result<StoredCredential, Error> {
         match self {
             Self::Create(new, grant) => authorizer.create(new, Some(grant), along).await,
             Self::Reauthorize(seen, app, grant, changes) => {
@@ -141,16 +144,12 @@ async fn open(
     session: &Session,
 ) -> Result<SessionSecret, ApiError> {
     let binding = Binding {
-        team: session.made_for.team.clone(),
+        team: session.parameters.team.clone(),
         secret: SecretId::Session(session.id),
     };
-    let row = match secrets.session(binding.secret.clone()).await {
-        // It goes with the end of the session, which another must have reached just now.
-        Err(stores::Error::NotFound) => {
-            return Err(ApiError::Connect(ConnectRefusal::Busy { wait: SOON }));
-        }
-        row => row?,
-    };
+    // The row goes with the end of the session, so another request must have ended the session just now.
+    let row = secrets.session_secret(binding.secret.clone()).await?;
+    let row = row.ok_or(ApiError::Connect(ConnectRefusal::Busy { wait: SOON }))?;
     Ok(envelope.open(&binding, &row.sealed).await?.try_into()?)
 }
 

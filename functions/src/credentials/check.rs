@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use shared::credential::{CredentialId, State};
-use shared::event::By;
+use shared::error::Missing;
+use shared::event::Actor;
 use shared::grants::check::{Capabilities, check};
 use shared::grants::{Context, Grants};
 use shared::stores::{Keys, Requests};
@@ -64,11 +65,12 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let (stored, meeting) = access::admitted(keys, requests, team, request, permission, async {
         let id = request.credential_id()?;
         let meeting = Fields::of_optional(request)?.optional("body/meeting_id")?;
-        Ok((grants.credentials().get(team, id).await?, meeting))
+        let stored = grants.credentials().get(team, id).await?;
+        Ok((stored.ok_or(Missing::Credential)?, meeting))
     })
     .await?;
     let id = stored.credential.credential_id;
-    let terms = terms::of_api_caller(By::Check(key.hash().id()).into());
+    let terms = terms::of_api_caller(Actor::Check(key.hash().id()).into());
     let context = Context {
         grants,
         invocation: request.invocation(),
@@ -78,7 +80,8 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
 
     let capabilities = check(context, stored, meeting).await?;
 
-    let state = grants.credentials().get(team, id).await?.credential.state;
+    let checked = grants.credentials().get(team, id).await?;
+    let state = checked.ok_or(Missing::Credential)?.credential.state;
     reply::ok(Health {
         credential_id: id,
         checked_at: Timestamp::now(),

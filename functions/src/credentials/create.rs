@@ -5,6 +5,7 @@ use futures_util::future::OptionFuture;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{Credential, CredentialId, GrantId, Name};
 use shared::envelope::{Binding, Envelope, SecretId};
+use shared::error::Missing;
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
 use shared::stores::{Credentials, Events, ExtraChange, Keys, Requests, Secrets};
@@ -131,7 +132,8 @@ pub async fn handle(
     let held = match idempotency::standing(claimed)? {
         Ok(held) => held,
         Err(before) => {
-            let made = credentials.get(team, before.made).await?;
+            let made = credentials.get(team, before.credential).await?;
+            let made = made.ok_or(Missing::Credential)?;
             return reply::created(made.credential);
         }
     };
@@ -161,7 +163,7 @@ pub async fn handle(
             id: grant_id,
             key,
         });
-        let done = requests.done(&held, id)?;
+        let done = requests.complete_claim(&held, id)?;
         authorizer.create(new, grant, Vec::from_iter(done)).await
     })
     .await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::error::{Error, Missing};
 use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
 
@@ -55,7 +56,9 @@ pub async fn handle(
     })
     .await?;
 
-    credentials.delete(key.team(), id, restorable).await?;
+    if !credentials.delete(key.team(), id, restorable).await? {
+        return Err(Error::NotFound(Missing::Credential).into());
+    }
 
     reply::ok(Deleted {
         message: "Zoom credential deleted successfully",

@@ -1,6 +1,7 @@
 //! `GET /v2/zoom-credentials/{id}/events`
 
-use shared::event::{EventId, Record};
+use shared::error::Missing;
+use shared::event::{EventId, EventRecord};
 use shared::stores::{Credentials, Events, Keys};
 
 use crate::http::access::{self, Needs};
@@ -32,7 +33,7 @@ const DEFAULT_LIMIT: u16 = 100;
         EventsQuery,
     ),
     responses(
-        (status = 200, description = "The events", body = Success<Vec<Record>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        (status = 200, description = "The events", body = Success<Vec<EventRecord>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
         ReadErrors,
         MissingError,
     )
@@ -50,7 +51,8 @@ pub async fn handle(
         let id = request.credential_id()?;
         let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
         let after = query::cursor(request, List::Events)?.map(EventId::from_bytes);
-        credentials.get(team, id).await?;
+        let stored = credentials.get(team, id).await?;
+        stored.ok_or(Missing::Credential)?;
         Ok::<_, ApiError>((id, limit, after))
     });
     Needs::Read.met_by(verified?)?;

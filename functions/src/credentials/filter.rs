@@ -1,6 +1,7 @@
 //! The list's query: which credentials, how many, and where to go on.
 
-use shared::credential::{Credential, CredentialId, CredentialType, Invalid, State};
+use shared::credential::{Credential, CredentialId, CredentialType, State};
+use shared::invalid::Invalid;
 
 use crate::http::cursor::List;
 use crate::http::error::ApiError;

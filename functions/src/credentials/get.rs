@@ -1,6 +1,7 @@
 //! `GET /v2/zoom-credentials/{id}`
 
 use shared::credential::Credential;
+use shared::error::Missing;
 use shared::stores::{Credentials, Keys};
 
 use crate::http::access::{self, Needs};
@@ -38,7 +39,7 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
         Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
     });
     Needs::Read.met_by(verified?)?;
-    let found = found?;
+    let found = found?.ok_or(Missing::Credential)?;
 
     reply::ok(found.credential)
 }

@@ -61,7 +61,7 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     let mut reads = 1;
     let next = loop {
         for stored in page
-            .stored
+            .credentials
             .iter()
             .filter(|stored| query.matches(&stored.credential))
         {

@@ -1,7 +1,7 @@
 //! `POST /v2/zoom-credentials/{id}/restore`
 
 use shared::credential::Credential;
-use shared::error::{Error, Missing};
+use shared::error::Missing;
 use shared::restore::restore;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
 
@@ -50,6 +50,6 @@ pub async fn handle(
 
     let restored = restore(credentials, secrets, events, key.team(), id).await?;
 
-    let restored = restored.ok_or(Error::NotFound(Missing::Credential))?;
+    let restored = restored.ok_or(Missing::Credential)?;
     reply::ok(restored.credential)
 }

@@ -1,12 +1,14 @@
 //! `PATCH /v2/zoom-credentials/{id}`
 
 use shared::authorize::{self, AppToUse, Authorizer, NewApp, NewGrant};
-use shared::credential::{Credential, CredentialType, GrantId, TeamId};
+use shared::credential::{Credential, CredentialId, CredentialType, GrantId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
+use shared::error::{Error, Missing};
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
 use shared::stores::{
-    Changes, Claim, Credentials, Events, ExtraChange, Keys, Requests, Secrets, Stored,
+    CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, IdempotencyClaim, Keys,
+    Requests, Secrets, StoredCredential,
 };
 use shared::zoom::{Authorization, Zoom};
 
@@ -28,7 +30,7 @@ pub const ROUTE: &str = "PATCH /v2/zoom-credentials/{id}";
 /// What the body asks for.
 #[derive(Debug)]
 struct Input {
-    changes: Changes,
+    changes: CredentialChanges,
     app: Option<AppCredentials>,
     authorization: Option<Authorization>,
 }
@@ -59,7 +61,7 @@ impl Input {
             }
         };
         Ok(Self {
-            changes: Changes {
+            changes: CredentialChanges {
                 name: fields.optional("body/name")?,
                 extra: fields.extra()?,
             },
@@ -69,7 +71,7 @@ impl Input {
     }
 
     /// Another app would orphan the user's grant, so it takes a new authorization.
-    fn fits(&self, seen: &Stored) -> Result<(), ApiError> {
+    fn fits(&self, seen: &StoredCredential) -> Result<(), ApiError> {
         let is_users = seen.credential.credential_type == CredentialType::User;
         let moves = self
             .app
@@ -85,7 +87,7 @@ impl Input {
     }
 
     /// What the request is known by where it has no idempotency key.
-    fn code(&self, seen: &Stored) -> Option<Fingerprint> {
+    fn code(&self, seen: &StoredCredential) -> Option<Fingerprint> {
         let authorization = self.authorization.as_ref()?;
         let app = self
             .app
@@ -96,7 +98,7 @@ impl Input {
     }
 
     /// What the request is compared by when its idempotency key comes again.
-    fn fingerprint(&self, seen: &Stored) -> Fingerprint {
+    fn fingerprint(&self, seen: &StoredCredential) -> Fingerprint {
         let app = self.app.as_ref();
         let authorization = self.authorization.as_ref();
         let extra = self.changes.extra.clone().map(ExtraChange::into_extra);
@@ -145,7 +147,7 @@ impl Plan {
         secrets: &Secrets,
         envelope: &Envelope,
         team: &TeamId,
-        seen: &Stored,
+        seen: &StoredCredential,
         app: Option<AppCredentials>,
         authorization: Option<Authorization>,
     ) -> Result<Self, ApiError> {
@@ -232,7 +234,7 @@ pub async fn handle(
     let (seen, changes, claim, plan) =
         access::admitted(keys, requests, team, request, permission, async {
             let input = Input::of(request)?;
-            let seen = seen?;
+            let seen = seen?.ok_or(Missing::Credential)?;
             input.fits(&seen)?;
             let claim = match input.code(&seen) {
                 Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
@@ -264,7 +266,8 @@ pub async fn handle(
         Plan::Fields if changes.is_empty() => seen,
         Plan::Fields => {
             let id = seen.credential.credential_id;
-            credentials.change(team, id, changes).await?
+            let updated = credentials.change(team, id, changes).await?;
+            updated.ok_or(Missing::Credential)?
         }
         Plan::App(app) => writing.change_app(seen, app, changes).await?,
         Plan::Authorize(new) => {
@@ -289,14 +292,20 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// The credential as it is now.
+    async fn read(&self, id: CredentialId) -> Result<StoredCredential, ApiError> {
+        let stored = self.credentials.get(self.team, id).await?;
+        Ok(stored.ok_or(Missing::Credential)?)
+    }
+
     /// Stores another client secret, and on an app credential another app. The latter waits for an authorization
     /// that is running under the app as it is: that one's tokens would fit nothing.
     async fn change_app(
         &self,
-        seen: Stored,
+        seen: StoredCredential,
         new: NewApp,
-        changes: Changes,
-    ) -> Result<Stored, ApiError> {
+        changes: CredentialChanges,
+    ) -> Result<StoredCredential, ApiError> {
         let id = seen.credential.credential_id;
         let moves = new.app.client_id != seen.client_id;
         let claimed = self.requests.claim(
@@ -307,13 +316,13 @@ impl Writing<'_> {
         );
         let held = match idempotency::standing(claimed.await?)? {
             Ok(held) => held,
-            Err(before) => return Ok(self.credentials.get(self.team, before.made).await?),
+            Err(before) => return self.read(before.credential).await,
         };
         idempotency::holding(self.requests, &held, async {
             let client_id = new.app.client_id.clone();
             let secret = self
                 .secrets
-                .put_app(id, &new.sealed(self.team, seen.version + 1)?)?;
+                .put_app_secret(id, &new.sealed(self.team, seen.version + 1)?)?;
             let (after, transaction) = self
                 .credentials
                 .change_app(self.team, &seen, &client_id, changes)?;
@@ -321,13 +330,13 @@ impl Writing<'_> {
                 .and(secret)
                 .and_maybe(self.requests.unlock(&held)?);
             match authorize::commit(transaction, self.request.invocation(), false).await? {
-                Ok(()) => {
+                CommitOutcome::Committed => {
                     Ok(authorize::read_after_commit(self.credentials, self.team, after).await)
                 }
-                Err(part) => {
+                CommitOutcome::Refused(_) => {
                     // Whoever was first may have deleted it, which is another answer.
-                    self.credentials.get(self.team, id).await?;
-                    Err(part.into())
+                    self.read(id).await?;
+                    Err(ApiError::Vault(Error::Conflict))
                 }
             }
         })
@@ -337,26 +346,27 @@ impl Writing<'_> {
     /// Spends a code and stores the new grant.
     async fn authorize(
         &self,
-        seen: Stored,
+        seen: StoredCredential,
         new: Reauthorization,
-        claim: Option<&Claim>,
-        changes: Changes,
-    ) -> Result<Stored, ApiError> {
+        claim: Option<&IdempotencyClaim>,
+        changes: CredentialChanges,
+    ) -> Result<StoredCredential, ApiError> {
         let id = seen.credential.credential_id;
         let claimed = self
             .requests
             .claim(self.team, claim, Some(id), self.request.deadline());
         let held = match idempotency::standing(claimed.await?)? {
             Ok(held) => held,
-            Err(before) if before.same => {
-                return Ok(self.credentials.get(self.team, before.made).await?);
+            Err(before) if before.is_same => {
+                return self.read(before.credential).await;
             }
             // The code was spent by an earlier request; what this one asks besides is still to be done.
             Err(_) => {
                 return match new.app {
                     AppToUse::New(app) => self.change_app(seen, app, changes).await,
                     AppToUse::Stored(_) => {
-                        Ok(self.credentials.change(self.team, id, changes).await?)
+                        let updated = self.credentials.change(self.team, id, changes).await?;
+                        Ok(updated.ok_or(Missing::Credential)?)
                     }
                 };
             }
@@ -370,7 +380,10 @@ impl Writing<'_> {
                 invocation: self.request.invocation(),
                 team: self.team,
             };
-            let along = [self.requests.done(&held, id)?, self.requests.unlock(&held)?];
+            let along = [
+                self.requests.complete_claim(&held, id)?,
+                self.requests.unlock(&held)?,
+            ];
             let along = along.into_iter().flatten().collect();
             let stored = authorizer.reauthorize(seen, new.app, new.grant, changes, along);
             stored.await

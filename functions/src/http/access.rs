@@ -4,7 +4,7 @@ use std::future::Future;
 
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::TeamId;
-use shared::stores::{self, Admission, Counted, Keys, Requests};
+use shared::stores::{Admission, Keys, RateKind, Requests};
 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
@@ -48,10 +48,8 @@ pub(crate) async fn verify(
     key: &ApiKey,
     request: &Request,
 ) -> Result<Permission, ApiError> {
-    let permission = match keys.permission(key).await {
-        Err(stores::Error::NotFound) => return Err(ApiError::Unauthorized),
-        permission => permission?,
-    };
+    let permission = keys.permission(key).await?;
+    let permission = permission.ok_or(ApiError::Unauthorized)?;
     request.trail().team.get_or_init(|| key.team().clone());
     Ok(permission)
 }
@@ -71,7 +69,7 @@ pub(crate) async fn admitted<T>(
         Needs::Full.met_by(permission)?;
         work.await
     });
-    counted(keys, requests, team, request, Counted::Changes, work).await
+    counted(keys, requests, team, request, RateKind::Mutations, work).await
 }
 
 /// Counts a call against one of its team's rates, and does `work` meanwhile, which must change nothing.
@@ -80,7 +78,7 @@ pub(crate) async fn counted<T>(
     requests: &Requests,
     team: &TeamId,
     request: &Request,
-    counted: Counted,
+    counted: RateKind,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     let hits = requests.count(team, counted);

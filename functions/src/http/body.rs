@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use shared::credential::Invalid;
 use shared::extra::Extra;
+use shared::invalid::Invalid;
 use shared::stores::ExtraChange;
 
 use crate::http::error::ApiError;

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::credential::Invalid;
+use shared::invalid::Invalid;
 
 /// Which list a cursor is of, and in which form: its first byte.
 #[derive(Clone, Copy, Debug)]

@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 use shared::cause::chain;
-use shared::connect::Failure;
-use shared::credential::Invalid;
+use shared::connect::ConnectFailure;
 use shared::error::{Blamed, Down, Error, RETRY_AFTER};
+use shared::invalid::Invalid;
 use shared::stores::Admission;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
@@ -127,7 +127,7 @@ pub enum ConnectRefusal {
     AnotherBrowser,
     /// The user came back without a code.
     #[error("the user came back without a code: {}", .0.as_str())]
-    NoCode(Failure),
+    NoCode(ConnectFailure),
 }
 
 impl ConnectRefusal {

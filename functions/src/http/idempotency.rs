@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use shared::cause::chain;
-use shared::stores::{Before, Claim, Claimed, Held, Requests};
+use shared::stores::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, Requests};
 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
@@ -60,12 +60,12 @@ pub(crate) fn claim(
     request: &Request,
     code: Option<Fingerprint>,
     body: Fingerprint,
-) -> Result<Option<Claim>, ApiError> {
+) -> Result<Option<IdempotencyClaim>, ApiError> {
     let Some(header) = request.header("idempotency-key") else {
-        return Ok(code.map(|code| Claim {
-            name: code.finish(),
-            request: body.finish(),
-            refuses_another: false,
+        return Ok(code.map(|code| IdempotencyClaim {
+            key_hash: code.finish(),
+            request_hash: body.finish(),
+            refuses_other_requests: false,
         }));
     };
     let visible = header.bytes().all(|byte| byte.is_ascii_graphic());
@@ -75,32 +75,34 @@ pub(crate) fn claim(
             "must be 1 to 255 visible ASCII characters",
         ));
     }
-    let name = Fingerprint::new("idempotency-key")
+    let key_hash = Fingerprint::new("idempotency-key")
         .and(header.as_bytes())
         .finish();
-    Ok(Some(Claim {
-        name,
-        request: body.and(header.as_bytes()).finish(),
-        refuses_another: true,
+    Ok(Some(IdempotencyClaim {
+        key_hash,
+        request_hash: body.and(header.as_bytes()).finish(),
+        refuses_other_requests: true,
     }))
 }
 
 /// Our hold on the request, or what it did before.
-pub(crate) fn standing(claimed: Claimed) -> Result<Result<Held, Before>, ApiError> {
+pub(crate) fn standing(
+    claimed: ClaimOutcome,
+) -> Result<Result<HeldClaim, EarlierRequest>, ApiError> {
     match claimed {
-        Claimed::Ours(held) => Ok(Ok(held)),
-        Claimed::Done(before) => Ok(Err(before)),
-        Claimed::Running { wait } => Err(ApiError::Running {
+        ClaimOutcome::Acquired(held) => Ok(Ok(held)),
+        ClaimOutcome::AlreadyDone(before) => Ok(Err(before)),
+        ClaimOutcome::InProgress { wait } => Err(ApiError::Running {
             wait: wait.min(ASK_AGAIN),
         }),
-        Claimed::Reused => Err(ApiError::IdempotencyKeyReused),
+        ClaimOutcome::KeyReused => Err(ApiError::IdempotencyKeyReused),
     }
 }
 
 /// Does `work`; where it fails, lets go of the request, so that it can be made again at once.
 pub(crate) async fn holding<T, E>(
     requests: &Requests,
-    held: &Held,
+    held: &HeldClaim,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let done = work.await;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use shared::connect::Failure;
+use shared::connect::ConnectFailure;
 use shared::timestamp::Timestamp;
 
 use crate::http::error::{ApiError, ConnectRefusal};
@@ -81,55 +81,58 @@ impl Notice {
     }
 
     /// Says how a session ended.
-    fn of_failure(failure: Failure, again_until: Timestamp) -> Self {
+    fn of_failure(failure: ConnectFailure, again_until: Timestamp) -> Self {
         let (title, what, todo) = match failure {
-            Failure::AccessDenied => (
+            ConnectFailure::AccessDenied => (
                 "Nothing was connected",
                 "You did not allow it at Zoom, so nothing was stored.",
                 "If that was a mistake, open the link again.",
             ),
-            Failure::ZoomRefused => (
+            ConnectFailure::ZoomRefused => (
                 "Zoom did not go ahead",
                 "Zoom sent you back with an error instead of an answer.",
                 "Open the link again. If it stays so, tell whoever sent you the link.",
             ),
-            Failure::AppMisconfigured => (
+            ConnectFailure::AppMisconfigured => (
                 "The Zoom app is not set up correctly",
                 "Zoom refuses the app's client ID, client secret or redirect URL.",
                 TELL,
             ),
-            Failure::CodeRefused => (
+            ConnectFailure::CodeRefused => (
                 "Zoom did not accept the answer",
                 "What Zoom gave you works once, and for five minutes.",
                 AGAIN,
             ),
-            Failure::MissingScope => (
+            ConnectFailure::MissingScope => (
                 "The Zoom app lacks a permission",
                 "Zoom says that the app has not asked for a scope that it needs.",
                 TELL,
             ),
-            Failure::ZoomUnavailable => (
+            ConnectFailure::ZoomUnavailable => (
                 "Zoom did not answer",
                 "Zoom could not be reached, or did not answer in time.",
                 AGAIN,
             ),
-            Failure::CredentialChanged => (
+            ConnectFailure::CredentialChanged => (
                 "The connection has changed",
                 "What you were to connect was deleted or changed since the link was made.",
                 SENDER,
             ),
-            Failure::Interrupted | Failure::Internal => (
+            ConnectFailure::Interrupted | ConnectFailure::Internal => (
                 "It was not finished",
                 "Something failed on our side after Zoom had answered.",
                 AGAIN,
             ),
-            Failure::Expired => (
+            ConnectFailure::Expired => (
                 "The link has expired",
                 "The time to connect is over.",
                 SENDER,
             ),
         };
-        let helps = !matches!(failure, Failure::CredentialChanged | Failure::Expired);
+        let helps = !matches!(
+            failure,
+            ConnectFailure::CredentialChanged | ConnectFailure::Expired
+        );
         let in_time = again_until > Timestamp::now();
         Self {
             until: (helps && in_time).then(|| clock(again_until)),

@@ -1,6 +1,6 @@
 //! The parts of the query string that lists share: the size of a page, and where it begins.
 
-use shared::credential::Invalid;
+use shared::invalid::Invalid;
 
 use crate::http::cursor::List;
 use crate::http::error::ApiError;

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use shared::config::Url;
-use shared::connect::{Failure, LinkToken, SessionId};
+use shared::connect::{ConnectFailure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, TeamId};
 use shared::error::{Error, Missing};
 use shared::invocation::Invocation;
@@ -76,7 +76,7 @@ pub(crate) enum Reader {
 /// The outcome for a user who is not connected, and where the browser goes with it.
 #[derive(Debug)]
 pub(crate) struct TurnedAway {
-    pub(crate) failure: Failure,
+    pub(crate) failure: ConnectFailure,
     /// The URL with the outcome in it; none where a page says it.
     pub(crate) to: Option<String>,
     /// Until when the link can be opened again.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::event::Asked;
+use shared::event::Requester;
 use shared::grants::Terms;
 use shared::grants::mint::ACCESS_MARGIN;
 use shared::timestamp::Timestamp;
@@ -11,9 +11,9 @@ use shared::timestamp::Timestamp;
 const GATEWAY_TIME: Duration = Duration::from_secs(27);
 
 /// The terms of a caller who waits behind API Gateway.
-pub(crate) fn of_api_caller(asked: Asked) -> Terms {
+pub(crate) fn of_api_caller(requester: Requester) -> Terms {
     Terms {
-        asked,
+        requester,
         margin: ACCESS_MARGIN,
         answer_by: Timestamp::now().plus(GATEWAY_TIME),
     }

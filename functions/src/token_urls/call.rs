@@ -3,15 +3,14 @@
 //! The URL is the key: two vendors send no header. Whoever has none hears one answer, after one read at the most, and
 //! after none where the token's checksum is wrong. KMS and Zoom are called for those who have one.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use shared::event::{Asked, By};
+use shared::event::{Actor, Requester};
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
-use shared::stores::{self, Counted, Keys, Requests, TokenUrls};
+use shared::stores::{Keys, RateKind, Requests, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
@@ -46,15 +45,17 @@ pub async fn handle(
     let answer_by = Timestamp::now().plus(PATIENCE);
     let dialect = Dialect::of(request)?;
     let token = request.url_token()?;
-    let row = time_limit::until(answer_by, found(token_urls.get(&token))).await?;
+    let read = token_urls.get(&token).map_err(Error::from);
+    let row = time_limit::until(answer_by, read).await?;
+    let row = row.ok_or(Missing::TokenUrl)?;
     let (team, id) = (&row.team, token.credential());
     request.trail().team.get_or_init(|| team.clone());
     request.trail().credential.get_or_init(|| id);
     let call = dialect.call(request);
     let wanted = wanted(&row.url, call.meeting)?;
     let terms = Terms {
-        asked: Asked {
-            by: By::TokenUrl(row.url.url_id.to_string()),
+        requester: Requester {
+            actor: Actor::TokenUrl(row.url.url_id.to_string()),
             bot: call.bot,
         },
         margin: MARGIN,
@@ -67,16 +68,21 @@ pub async fn handle(
         team,
         terms: &terms,
     };
+    let take_use = token_urls.take_use(&token).map_err(Error::from);
+    let read = grants.credentials().get(team, id).map_err(Error::from);
     let (use_taken, stored) = tokio::join!(
-        time_limit::until(answer_by, found(token_urls.take_use(&token))),
-        time_limit::until(answer_by, found(grants.credentials().get(team, id))),
+        time_limit::until(answer_by, take_use),
+        time_limit::until(answer_by, read),
     );
-    use_taken?;
+    if !use_taken? {
+        return Err(Error::NotFound(Missing::TokenUrl).into());
+    }
     let minted = Box::pin(async {
-        let stored = stored?;
+        // The caller does not learn whether the URL, its use or its credential is missing.
+        let stored = stored?.ok_or(Missing::TokenUrl)?;
         let ready = PreparedMint::read(grants, &stored, wanted, &terms);
         let ready = ready.map_err(ApiError::from);
-        let counted = access::counted(keys, requests, team, request, Counted::Mints, ready);
+        let counted = access::counted(keys, requests, team, request, RateKind::Mints, ready);
         let ready = time_limit::until(answer_by, counted).await?;
         Ok::<_, ApiError>(mint(context, stored, ready).await?)
     });
@@ -84,20 +90,12 @@ pub async fn handle(
         Ok(minted) => dialect.answer(row.url.token_type, &minted.token),
         Err(error) => {
             // One that is lost on the way is one less for the URL, and no reason to answer otherwise.
-            let given_back = token_urls.give_back(&token);
+            let given_back = token_urls.return_use(&token);
             Recorder(context)
                 .best_effort("a use of a token URL is not given back", given_back)
                 .await;
             Err(error)
         }
-    }
-}
-
-/// What is not there is not there for anyone: whether URL, use or credential is missing, nobody learns.
-async fn found<T>(read: impl Future<Output = Result<T, stores::Error>>) -> Result<T, ApiError> {
-    match read.await {
-        Err(stores::Error::NotFound) => Err(ApiError::Vault(Error::NotFound(Missing::TokenUrl))),
-        read => Ok(read?),
     }
 }
 
@@ -109,15 +107,15 @@ fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiE
         (None, named) => named,
     };
     Ok(TokenRequest::Zoom(match url.token_type {
-        UrlTokenType::Onbehalf => zoom::Wanted::Onbehalf { meeting, ttl: None },
-        UrlTokenType::Zak => zoom::Wanted::Zak { ttl: None },
+        UrlTokenType::Onbehalf => zoom::MintRequest::Onbehalf { meeting, ttl: None },
+        UrlTokenType::Zak => zoom::MintRequest::Zak { ttl: None },
         UrlTokenType::LocalRecording => {
             let missing = ApiError::validation(
                 "meeting_id",
                 "is required for a local recording token: send meeting_number, meeting_id or meeting_url",
             );
             let meeting = meeting.ok_or(missing)?;
-            zoom::Wanted::LocalRecording { meeting }
+            zoom::MintRequest::LocalRecording { meeting }
         }
     }))
 }

@@ -21,7 +21,7 @@ use crate::http::request::Request;
 use crate::http::schema::{
     CreateTokenUrl, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
 };
-use shared::error::Error;
+use shared::error::{Error, Missing};
 
 /// What the logs call it.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/token-urls";
@@ -156,6 +156,7 @@ pub async fn handle(
         let id = request.credential_id()?;
         let input = Input::of(request)?;
         let stored = credentials.get(team, id).await?;
+        let stored = stored.ok_or(Missing::Credential)?;
         match stored.credential.credential_type {
             CredentialType::User => Ok((id, input)),
             CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),

@@ -1,11 +1,10 @@
 //! `DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}`
 
 use serde::Serialize;
-use shared::stores::{self, Keys, Requests, TokenUrls};
+use shared::stores::{Keys, Requests, TokenUrls};
 use utoipa::ToSchema;
 
 use crate::http::access;
-use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
@@ -56,11 +55,8 @@ pub async fn handle(
     })
     .await?;
 
-    match token_urls.revoke(team, id, url).await {
-        Err(stores::Error::NotFound) => {
-            return Err(ApiError::Vault(Error::NotFound(Missing::TokenUrl)));
-        }
-        revoked => revoked?,
+    if !token_urls.revoke(team, id, url).await? {
+        return Err(Error::NotFound(Missing::TokenUrl).into());
     }
 
     reply::ok(Revoked {

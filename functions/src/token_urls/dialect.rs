@@ -56,7 +56,7 @@ impl Dialect {
             [query, body.loose(name)].into_iter().flatten()
         };
         let number = ["meeting_number", "meeting_id"].into_iter().flat_map(said);
-        let link = said("meeting_url").filter_map(|link| MeetingId::in_link(&link));
+        let link = said("meeting_url").filter_map(|link| MeetingId::from_link(&link));
         let header = request.header("x-bot-id").map(str::to_owned);
         let mut bots = ["bot_uuid", "bot_id"]
             .into_iter()

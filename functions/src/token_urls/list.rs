@@ -1,5 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}/token-urls`
 
+use shared::error::Missing;
 use shared::stores::{Credentials, Keys, TokenUrls};
 use shared::token_url::{TokenUrl, UrlId};
 
@@ -50,7 +51,8 @@ pub async fn handle(
         let id = request.credential_id()?;
         let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
         let after = query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes);
-        credentials.get(team, id).await?;
+        let stored = credentials.get(team, id).await?;
+        stored.ok_or(Missing::Credential)?;
         Ok::<_, ApiError>((id, limit, after))
     });
     Needs::Read.met_by(verified?)?;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use shared::credential::{CredentialId, Invalid};
-use shared::event::Asked;
+use shared::credential::CredentialId;
+use shared::error::Missing;
+use shared::event::Requester;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
+use shared::invalid::Invalid;
 use shared::sdk_jwt::{self, MeetingRole};
-use shared::stores::{self, Counted, Keys, Requests};
+use shared::stores::{Keys, RateKind, Requests};
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
 use shared::zoom;
@@ -34,7 +36,7 @@ const TTL: RangeInclusive<u32> = 1..=7_776_000;
 
 /// Whose token is wanted.
 #[derive(Debug)]
-enum Of {
+enum MintFor {
     Credential(CredentialId),
     ZoomUser(ZoomUserId),
 }
@@ -58,7 +60,7 @@ impl TryFrom<String> for ZoomUserId {
 /// What the body asks for.
 #[derive(Debug)]
 struct Input {
-    of: Of,
+    of: MintFor,
     wanted: TokenRequest,
 }
 
@@ -69,8 +71,8 @@ impl Input {
             fields.optional("body/credential_id")?,
             fields.optional("body/credential_user_id")?,
         ) {
-            (Some(id), None) => Of::Credential(id),
-            (None, Some(user)) => Of::ZoomUser(user),
+            (Some(id), None) => MintFor::Credential(id),
+            (None, Some(user)) => MintFor::ZoomUser(user),
             (Some(_), Some(_)) => {
                 let rule = "must NOT come with credential_id: name one of the two";
                 return Err(ApiError::validation("body/credential_user_id", rule));
@@ -91,11 +93,11 @@ impl Input {
 fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, ApiError> {
     let meeting: Option<MeetingId> = fields.optional("body/meeting_id")?;
     Ok(match token_type {
-        TokenType::Onbehalf => TokenRequest::Zoom(zoom::Wanted::Onbehalf {
+        TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf {
             meeting,
             ttl: fields.integer("body/ttl", TTL)?,
         }),
-        TokenType::Zak => TokenRequest::Zoom(zoom::Wanted::Zak {
+        TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak {
             ttl: fields.integer("body/ttl", TTL)?,
         }),
         TokenType::LocalRecording => {
@@ -103,13 +105,13 @@ fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, Ap
                 "body/meeting_id",
                 "is required with the type local_recording",
             );
-            TokenRequest::Zoom(zoom::Wanted::LocalRecording {
+            TokenRequest::Zoom(zoom::MintRequest::LocalRecording {
                 meeting: meeting.ok_or(missing)?,
             })
         }
         TokenType::SdkJwt => {
             let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
-            let range = seconds(sdk_jwt::SHORTEST)..=seconds(sdk_jwt::LONGEST);
+            let range = seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME);
             let ttl = fields.integer("body/ttl", range)?;
             let role = fields.integer("body/role", 0..=1)?;
             let role = role.map(|role| match role {
@@ -141,7 +143,7 @@ fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, Ap
 /// A token, as it is handed out.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub(crate) struct Handed {
+pub(crate) struct MintedTokenView {
     /// What kind it is.
     r#type: TokenType,
     /// The token itself.
@@ -165,7 +167,7 @@ pub(crate) struct Handed {
     tag = "Zoom tokens",
     request_body(content = MintToken, content_type = "application/json"),
     responses(
-        (status = 200, description = "The token", body = Success<Handed>),
+        (status = 200, description = "The token", body = Success<MintedTokenView>),
         ReadErrors,
         MissingError,
         WriteErrors,
@@ -185,23 +187,24 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     // One row may be read before the key is known to be good; a user's rows are more than one.
     let (permission, named) = tokio::join!(access::verify(keys, &key, request), async {
         match input.as_ref().map(|input| &input.of) {
-            Ok(Of::Credential(id)) => Some(grants.credentials().get(team, *id).await),
-            Ok(Of::ZoomUser(_)) | Err(_) => None,
+            Ok(MintFor::Credential(id)) => Some(grants.credentials().get(team, *id).await),
+            Ok(MintFor::ZoomUser(_)) | Err(_) => None,
         }
     });
     let permission = permission?;
-    let terms = terms::of_api_caller(Asked::with(&key));
-    let (stored, ready) = access::counted(keys, requests, team, request, Counted::Mints, async {
+    let terms = terms::of_api_caller(Requester::from_key(&key));
+    let (stored, ready) = access::counted(keys, requests, team, request, RateKind::Mints, async {
         Needs::Mint.met_by(permission)?;
         let Input { of, wanted } = input?;
         let stored = match (of, named) {
-            (Of::ZoomUser(ZoomUserId(user)), _) => {
+            (MintFor::ZoomUser(ZoomUserId(user)), _) => {
                 let found = grants.credentials().of_zoom_user(team, &user).await?;
-                found.into_iter().next().ok_or(stores::Error::NotFound)?
+                found.into_iter().next()
             }
-            (Of::Credential(_), Some(named)) => named?,
-            (Of::Credential(id), None) => grants.credentials().get(team, id).await?,
+            (MintFor::Credential(_), Some(named)) => named?,
+            (MintFor::Credential(id), None) => grants.credentials().get(team, id).await?,
         };
+        let stored = stored.ok_or(Missing::Credential)?;
         let ready = PreparedMint::read(grants, &stored, wanted, &terms).await?;
         Ok((stored, ready))
     })
@@ -217,7 +220,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     };
     let minted = mint(context, stored, ready).await?;
 
-    reply::ok(Handed {
+    reply::ok(MintedTokenView {
         r#type: minted.token_type,
         token: minted.token.expose_secret().to_owned(),
         expires_at: minted.expires_at,

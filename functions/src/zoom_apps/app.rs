@@ -2,12 +2,9 @@
 
 use serde::Serialize;
 use shared::credential::{ClientId, Name};
-use shared::stores::{self, ZoomApp};
+use shared::stores::ZoomApp;
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
-
-use crate::http::error::ApiError;
-use shared::error::{Error, Missing};
 
 /// What the routes of apps begin with: what stands before it in a path is where the API is.
 pub(crate) const ROUTES: &str = "/v2/zoom-apps/";
@@ -46,13 +43,5 @@ impl Shown {
             created_at: app.created_at,
             updated_at: app.updated_at,
         }
-    }
-}
-
-/// An app that is not there is another absence than a credential's.
-pub(crate) fn found<T>(app: Result<T, stores::Error>) -> Result<T, ApiError> {
-    match app {
-        Err(stores::Error::NotFound) => Err(ApiError::Vault(Error::NotFound(Missing::ZoomApp))),
-        app => Ok(app?),
     }
 }

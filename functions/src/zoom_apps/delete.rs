@@ -1,6 +1,7 @@
 //! `DELETE /v2/zoom-apps/{client_id}`
 
 use serde::Serialize;
+use shared::error::{Error, Missing};
 use shared::stores::{Keys, Requests, Secrets};
 use utoipa::ToSchema;
 
@@ -8,7 +9,6 @@ use crate::http::access;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingAppError, ReadErrors, WriteErrors};
-use crate::zoom_apps::app::found;
 
 /// What the logs call it.
 pub const ROUTE: &str = "DELETE /v2/zoom-apps/{client_id}";
@@ -53,7 +53,9 @@ pub async fn handle(
     })
     .await?;
 
-    found(secrets.delete_zoom_app(team, &client_id).await)?;
+    if !secrets.delete_zoom_app(team, &client_id).await? {
+        return Err(Error::NotFound(Missing::ZoomApp).into());
+    }
 
     reply::ok(Forgotten {
         message: "Zoom app deleted successfully",

@@ -1,13 +1,15 @@
 //! `GET /v2/zoom-apps/{client_id}`
 
+use crate::http::error::ApiError;
 use shared::config::Url;
+use shared::error::Missing;
 use shared::stores::{Keys, Secrets};
 
 use crate::http::access::{self, Needs};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingAppError, ReadErrors};
-use crate::zoom_apps::app::{ROUTES, Shown, found};
+use crate::zoom_apps::app::{ROUTES, Shown};
 
 /// What the logs call it.
 pub const ROUTE: &str = "GET /v2/zoom-apps/{client_id}";
@@ -40,10 +42,10 @@ pub async fn handle(
     let client_id = request.client_id();
 
     let (verified, app) = tokio::join!(access::verify(keys, &key, request), async {
-        found(secrets.zoom_app(key.team(), &client_id?).await)
+        Ok::<_, ApiError>(secrets.zoom_app(key.team(), &client_id?).await?)
     });
     Needs::Read.met_by(verified?)?;
-    let app = app?;
+    let app = app?.ok_or(Missing::ZoomApp)?;
 
     reply::ok(Shown::new(app, &request.base(public, ROUTES)?))
 }

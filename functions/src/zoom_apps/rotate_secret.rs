@@ -11,7 +11,7 @@ use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::secret::{AppCredentials, Plaintext};
-use shared::stores::{self, AppSecret, Credentials, Keys, Requests, Secrets, Stored};
+use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
@@ -154,7 +154,7 @@ impl Run<'_> {
         } = *self;
         let mut rotation = Rotation::default();
         loop {
-            let page = credentials.holders_of_app(team, &self.app.client_id, after, PAGE);
+            let page = credentials.page_of_app(team, &self.app.client_id, after, PAGE);
             let (holders, next) = match page.await {
                 Ok(page) => page,
                 Err(error) if rotation.resealed == 0 => return Err(error.into()),
@@ -213,7 +213,7 @@ impl Run<'_> {
     }
 
     /// Seals the secret for one credential, under a data key of its own.
-    async fn reseal(&self, mut holder: Stored) -> Result<Became, ApiError> {
+    async fn reseal(&self, mut holder: StoredCredential) -> Result<Became, ApiError> {
         let Self {
             credentials,
             secrets,
@@ -239,21 +239,21 @@ impl Run<'_> {
             };
             let failed = holder.credential.last_error_message.as_deref();
             let healed = failed.is_some_and(|message| message.starts_with(APP_REFUSED));
-            let transaction = credentials.reseal(team, &holder, healed)?;
-            let transaction = transaction.and(secrets.put_app(id, &app)?);
+            let transaction = credentials.begin_secret_replacement(team, &holder, healed)?;
+            let transaction = transaction.and(secrets.put_app_secret(id, &app)?);
             if transaction
                 .commit(Timestamp::now().plus(PATIENCE))
                 .await?
-                .is_ok()
+                .is_committed()
             {
                 return Ok(Became::Resealed { healed });
             }
             // It has changed meanwhile: as it is now, it may be another app's.
-            holder = match credentials.read(team, id).await {
-                Ok(now) if now.client_id == self.app.client_id => now,
-                Ok(_) | Err(stores::Error::NotFound) => return Ok(Became::NotOurs),
-                Err(error) => return Err(error.into()),
-            };
+            let now = credentials.get_including_deleted(team, id).await?;
+            match now.filter(|now| now.client_id == self.app.client_id) {
+                Some(now) => holder = now,
+                None => return Ok(Became::NotOurs),
+            }
         }
         Err(ApiError::Vault(Error::Conflict))
     }

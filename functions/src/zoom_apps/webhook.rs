@@ -11,15 +11,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use shared::credential::{ClientId, Credential, Reconnect, State, TeamId};
+use shared::credential::{ClientId, Credential, ReconnectReason, State, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::error::Error;
-use shared::event::{Event, EventId, Happened};
+use shared::event::{Event, EventDetails, EventId};
 use shared::grants::cache::Cache;
 use shared::secret::WebhookSecret;
-use shared::stores::{self, Credentials, Events, Secrets, Stored};
+use shared::stores::{self, Credentials, Events, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
-use shared::zoom::webhook::{Challenged, Notice, Signature, WINDOW};
+use shared::zoom::webhook::{ChallengeResponse, SIGNATURE_WINDOW, Signature, WebhookEvent};
 
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::{self, Reply};
@@ -85,8 +85,9 @@ pub async fn handle(
     if body.len() > MAX_BYTES {
         return Err(ApiError::BodyTooLarge);
     }
-    let notice = Notice::parse(body).map_err(|rule| ApiError::Validation { at: "body", rule })?;
-    if let Notice::Deauthorized { client_id: of, .. } = &notice
+    let notice =
+        WebhookEvent::parse(body).map_err(|rule| ApiError::Validation { at: "body", rule })?;
+    if let WebhookEvent::Deauthorized { client_id: of, .. } = &notice
         && of != client_id.as_str()
     {
         return Err(ApiError::validation(
@@ -133,8 +134,8 @@ pub async fn handle(
         return Err(error.unwrap_or_else(|| refused("signature")));
     };
 
-    if let Notice::Challenge { plain_token } = notice {
-        return reply::bare(&Challenged::by(secret, plain_token));
+    if let WebhookEvent::Challenge { plain_token } = notice {
+        return reply::bare(&ChallengeResponse::new(secret, plain_token));
     }
     let doing = believers.iter().map(|(team, _)| {
         let run = Run {
@@ -183,9 +184,8 @@ async fn open(
     team: &TeamId,
     client_id: &ClientId,
 ) -> Result<Option<WebhookSecret>, ApiError> {
-    let sealed = match secrets.webhook(team, client_id).await {
-        Err(stores::Error::NotFound) => return Ok(None),
-        sealed => sealed?,
+    let Some(sealed) = secrets.webhook_secret(team, client_id).await? else {
+        return Ok(None);
     };
     let binding = Binding {
         team: team.clone(),
@@ -216,28 +216,28 @@ const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and 
      again.";
 
 impl Run<'_> {
-    async fn act(self, notice: &Notice) -> Result<(), stores::Error> {
+    async fn act(self, notice: &WebhookEvent) -> Result<(), stores::Error> {
         // Nothing that was signed by now is of a later time, whatever it says; clocks may differ.
         let at = |said: &Option<Timestamp>| match said {
-            Some(said) => (*said).min(self.signed_at.plus(WINDOW)),
+            Some(said) => (*said).min(self.signed_at.plus(SIGNATURE_WINDOW)),
             None => self.signed_at,
         };
         match notice {
-            Notice::Deauthorized {
+            WebhookEvent::Deauthorized {
                 user_id, at: said, ..
             } => self.deauthorized(user_id, at(said)).await,
-            Notice::UserGone {
+            WebhookEvent::UserGone {
                 user_id,
-                became,
+                change,
                 at: said,
-            } => self.user_gone(user_id, became, at(said)).await,
-            Notice::Challenge { .. } | Notice::Other => Ok(()),
+            } => self.mark_user_gone(user_id, change, at(said)).await,
+            WebhookEvent::Challenge { .. } | WebhookEvent::Other => Ok(()),
         }
     }
 
     /// A user took back the authorization `at` that time. What was authorized since is left alone.
     async fn deauthorized(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
-        let holders = self.holders(user_id).await?;
+        let holders = self.all_of_user(user_id).await?;
         let done = holders
             .into_iter()
             .map(|holder| self.destroy(holder, user_id, at));
@@ -246,7 +246,7 @@ impl Run<'_> {
 
     async fn destroy(
         &self,
-        mut holder: Stored,
+        mut holder: StoredCredential,
         user_id: &str,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
@@ -259,21 +259,24 @@ impl Run<'_> {
         let id = holder.credential.credential_id;
         for _ in 0..ROUNDS {
             if let Some(grant) = holder.grant {
-                match secrets.grant(grant.id).await {
-                    Ok(row) if row.authorize_sent_at > at.as_millis() => return Ok(()),
-                    Ok(row) if row.sealed.is_some() => {
-                        secrets
-                            .destroy(team, grant.id, Reconnect::Deauthorized)
-                            .await?;
-                    }
-                    Ok(_) | Err(stores::Error::NotFound) => {}
-                    Err(error) => return Err(error),
+                let row = secrets.grant(grant.id).await?;
+                if row
+                    .as_ref()
+                    .is_some_and(|row| row.authorize_sent_at > at.as_millis())
+                {
+                    return Ok(());
+                }
+                if row.is_some_and(|row| row.sealed.is_some()) {
+                    secrets
+                        .destroy(team, grant.id, ReconnectReason::Deauthorized)
+                        .await?;
                 }
             }
             if is_blank(&holder.credential) {
                 return Ok(());
             }
-            self.record(&holder, Reconnect::Deauthorized, at).await?;
+            self.record(&holder, ReconnectReason::Deauthorized, at)
+                .await?;
             match credentials.deauthorize(team, &holder, DEAUTHORIZED).await {
                 Ok(()) => {
                     self.request.invocation().activity().deauthorized();
@@ -283,25 +286,25 @@ impl Run<'_> {
                 Err(stores::Error::Conflict | stores::Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
-            holder = match credentials.read(team, id).await {
-                Ok(now) if now.is_of(self.client_id, user_id) => now,
-                Ok(_) | Err(stores::Error::NotFound) => return Ok(()),
-                Err(error) => return Err(error),
-            };
+            let now = credentials.get_including_deleted(team, id).await?;
+            match now.filter(|now| now.is_of(self.client_id, user_id)) {
+                Some(now) => holder = now,
+                None => return Ok(()),
+            }
         }
         Err(stores::Error::Conflict)
     }
 
     /// A user is gone since `at`. The grants stay: should the user come back, a mint that works heals the credential.
-    async fn user_gone(
+    async fn mark_user_gone(
         &self,
         user_id: &str,
-        became: &str,
+        change: &str,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
-        let holders = self.holders(user_id).await?;
-        let word = Reconnect::UserGone.as_str();
-        let message = format!("{word}: Zoom says that the user was {became}");
+        let holders = self.all_of_user(user_id).await?;
+        let word = ReconnectReason::UserGone.as_str();
+        let message = format!("{word}: Zoom says that the user was {change}");
         let done = holders
             .into_iter()
             .map(|holder| self.invalidate(holder, &message, at));
@@ -310,7 +313,7 @@ impl Run<'_> {
 
     async fn invalidate(
         &self,
-        holder: Stored,
+        holder: StoredCredential,
         message: &str,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
@@ -320,17 +323,17 @@ impl Run<'_> {
         if holder.credential.state == State::Invalid || authorized_since {
             return Ok(());
         }
-        self.record(&holder, Reconnect::UserGone, at).await?;
+        self.record(&holder, ReconnectReason::UserGone, at).await?;
         match self
             .credentials
-            .user_gone(self.team, &holder, message)
+            .mark_user_gone(self.team, &holder, message)
             .await
         {
             Ok(()) => {
                 self.request
                     .invocation()
                     .activity()
-                    .turned_invalid(Reconnect::UserGone);
+                    .turned_invalid(ReconnectReason::UserGone);
                 self.log(&holder, "a user is gone: the credential is invalid");
                 Ok(())
             }
@@ -340,17 +343,17 @@ impl Run<'_> {
         }
     }
 
-    async fn holders(&self, user_id: &str) -> Result<Vec<Stored>, stores::Error> {
+    async fn all_of_user(&self, user_id: &str) -> Result<Vec<StoredCredential>, stores::Error> {
         self.credentials
-            .holders(self.team, self.client_id, user_id)
+            .all_of_user(self.team, self.client_id, user_id)
             .await
     }
 
     /// Writes the event down. However often it is told, it is the same one.
     async fn record(
         &self,
-        holder: &Stored,
-        reason: Reconnect,
+        holder: &StoredCredential,
+        reason: ReconnectReason,
         at: Timestamp,
     ) -> Result<(), stores::Error> {
         let (id, word) = (holder.credential.credential_id, reason.as_str());
@@ -359,15 +362,15 @@ impl Run<'_> {
             .map(|grant| grant.id.to_string())
             .unwrap_or_default();
         let event = Event {
-            id: EventId::told(at, &format!("{word}#{id}#{grant}")),
-            what: Happened::StateChange {
+            id: EventId::derived(at, &format!("{word}#{id}#{grant}")),
+            details: EventDetails::StateChange {
                 reason: Some(reason),
             },
         };
         self.events.record(self.team, id, &event).await
     }
 
-    fn log(&self, holder: &Stored, what: &'static str) {
+    fn log(&self, holder: &StoredCredential, what: &'static str) {
         tracing::info!(
             request_id = self.request.id(),
             team = self.team.as_str(),
@@ -381,7 +384,7 @@ impl Run<'_> {
 fn is_blank(credential: &Credential) -> bool {
     let says = credential.last_error_message.as_deref();
     credential.state == State::Invalid
-        && says.is_some_and(|message| message.starts_with(Reconnect::Deauthorized.as_str()))
+        && says.is_some_and(|message| message.starts_with(ReconnectReason::Deauthorized.as_str()))
         && credential.zoom_email.is_none()
         && credential.zoom_display_name.is_none()
 }

@@ -1,12 +1,12 @@
-//! `CiphertextBlob`: a format of the emulator's own, to callers as opaque as AWS's.
+//! The emulator's format of a `CiphertextBlob`. Callers treat it as opaque, as they treat AWS's.
 //!
 //! ```text
 //! blob = "kms" 0x01 | key id[16] | material u16 BE | nonce[12] | AES-256-GCM ciphertext | tag[16]
 //! aad  = "local kms v1" | the blob up to its nonce | lp(name) | lp(value) | …
 //!        for each pair of the context, sorted by name        (lp: u64 BE length prefix)
 //! ```
-//! AWS derives a key per blob; here the material seals directly under a random nonce, which is
-//! sound for four billion blobs.
+//! AWS derives a key for each blob. The emulator encrypts with the key material directly, under a random nonce.
+//! That is safe for four billion blobs.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -21,12 +21,12 @@ use uuid::Uuid;
 
 const MAGIC: [u8; 4] = *b"kms\x01";
 const HEADER_LEN: usize = MAGIC.len() + 16 + 2;
-const DOMAIN: &[u8] = b"local kms v1";
+const AAD_PREFIX: &[u8] = b"local kms v1";
 
-/// What a blob is bound to. A map that sorts: the order in the request is not part of a context.
-pub(super) type Context = BTreeMap<String, String>;
+/// An encryption context. The map sorts its pairs, because their order in the request does not count.
+pub(super) type EncryptionContext = BTreeMap<String, String>;
 
-/// Bytes as JSON carries them. Not `Debug`: they may be a key.
+/// Bytes that JSON carries as base64. Not `Debug`, because they may be a key.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(super) struct Base64(pub(super) Vec<u8>);
@@ -56,12 +56,12 @@ impl std::ops::Deref for Base64 {
     }
 }
 
-/// One backing key. Never leaves the emulator but into its own file.
+/// The secret bytes of a key. Only the key file stores them outside of the process.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(try_from = "Base64", into = "Base64")]
-pub(super) struct Material([u8; 32]);
+pub(super) struct KeyMaterial([u8; 32]);
 
-impl TryFrom<Base64> for Material {
+impl TryFrom<Base64> for KeyMaterial {
     type Error = &'static str;
 
     fn try_from(bytes: Base64) -> Result<Self, &'static str> {
@@ -73,31 +73,31 @@ impl TryFrom<Base64> for Material {
     }
 }
 
-impl From<Material> for Base64 {
-    fn from(material: Material) -> Self {
+impl From<KeyMaterial> for Base64 {
+    fn from(material: KeyMaterial) -> Self {
         Self(material.0.into())
     }
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for KeyMaterial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Material(..)")
+        formatter.write_str("KeyMaterial(..)")
     }
 }
 
-impl Material {
-    pub(super) fn fresh() -> Result<Self, Unspecified> {
+impl KeyMaterial {
+    pub(super) fn random() -> Result<Self, Unspecified> {
         let mut bytes = [0; 32];
         rand::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
-    /// The blob of `plaintext`, which names this material as number `index` of the key.
+    /// Encrypts `plaintext`. The blob records that this material has the number `index` in its key.
     pub(super) fn seal(
         &self,
         key: Uuid,
         index: u16,
-        context: &Context,
+        context: &EncryptionContext,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, Unspecified> {
         let header = [MAGIC.as_slice(), key.as_bytes(), &index.to_be_bytes()].concat();
@@ -108,8 +108,12 @@ impl Material {
         Ok([header.as_slice(), nonce.as_ref(), &sealed].concat())
     }
 
-    /// What was sealed, if nothing of the blob and nothing of the context has changed.
-    pub(super) fn open(&self, blob: &Blob<'_>, context: &Context) -> Result<Vec<u8>, Unspecified> {
+    /// Decrypts a blob. Fails if the blob or the context has changed.
+    pub(super) fn open(
+        &self,
+        blob: &CiphertextBlob<'_>,
+        context: &EncryptionContext,
+    ) -> Result<Vec<u8>, Unspecified> {
         let mut sealed = blob.sealed.to_vec();
         let plaintext = self.cipher()?.open_in_place(
             Nonce::from(blob.nonce),
@@ -124,8 +128,8 @@ impl Material {
     }
 }
 
-/// The parts of a blob, as it claims them: nothing is true before [`Material::open`].
-pub(super) struct Blob<'a> {
+/// The parts of a blob. They are unverified until [`KeyMaterial::open`] succeeds.
+pub(super) struct CiphertextBlob<'a> {
     pub(super) key: Uuid,
     pub(super) material: u16,
     header: &'a [u8],
@@ -133,7 +137,7 @@ pub(super) struct Blob<'a> {
     sealed: &'a [u8],
 }
 
-impl<'a> Blob<'a> {
+impl<'a> CiphertextBlob<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_at_checked(HEADER_LEN)?;
         let (nonce, sealed) = rest.split_first_chunk()?;
@@ -149,8 +153,8 @@ impl<'a> Blob<'a> {
     }
 }
 
-fn aad(header: &[u8], context: &Context) -> Aad<Vec<u8>> {
-    let mut bytes = [DOMAIN, header].concat();
+fn aad(header: &[u8], context: &EncryptionContext) -> Aad<Vec<u8>> {
+    let mut bytes = [AAD_PREFIX, header].concat();
     for text in context.iter().flat_map(|(name, value)| [name, value]) {
         bytes.extend(text.len().to_be_bytes());
         bytes.extend(text.as_bytes());

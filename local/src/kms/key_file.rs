@@ -1,4 +1,4 @@
-//! The key file: the only place where key material outlives the process.
+//! The key file: the only place that keeps key material after the process ends.
 
 use std::{
     fs::File,
@@ -9,11 +9,12 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{Error, ring::Ring};
+use super::{Error, key_ring::KeyRing};
 
-/// The keys in the file, or `None` if there is no file. One on which anyone but its owner has a
-/// right is refused.
-pub(super) fn read(path: &Path) -> Result<Option<Ring>, Error> {
+/// Reads the keys, or returns `None` if there is no file.
+///
+/// Refuses a file on which anybody but its owner has a permission.
+pub(super) fn read(path: &Path) -> Result<Option<KeyRing>, Error> {
     let failed = |source| Error::File {
         action: "read",
         path: path.to_owned(),
@@ -29,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    // Of the file that was opened, not of whatever the path means by now.
+    // Check the opened file: the path can point to another file by now.
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Error::Exposed {
@@ -40,25 +41,26 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, Error> {
     let mut json = Vec::new();
     file.read_to_end(&mut json).map_err(failed)?;
 
-    // The parser's own words may quote a key; its line and column cannot.
-    let ring: Ring = serde_json::from_slice(&json).map_err(|error| {
+    // The parser's message can quote a key, so report only the line and the column.
+    let key_ring: KeyRing = serde_json::from_slice(&json).map_err(|error| {
         malformed(format!(
             "see line {}, column {}",
             error.line(),
             error.column()
         ))
     })?;
-    match ring.flaw() {
-        Some(flaw) => Err(malformed(flaw.to_owned())),
-        None => Ok(Some(ring)),
+    match key_ring.inconsistency() {
+        Some(problem) => Err(malformed(problem.to_owned())),
+        None => Ok(Some(key_ring)),
     }
 }
 
-/// Replaces the file whole: after a crash it holds the old keys or the new ones, never half of
-/// them. Hands the ring back once it is safe on the disk.
-pub(super) fn write(path: &Path, ring: Ring) -> Result<Ring, Error> {
-    match replace(path, &ring) {
-        Ok(()) => Ok(ring),
+/// Replaces the file atomically: after a crash it holds all of the old keys or all of the new ones.
+///
+/// Returns the keys once they are safely on the disk.
+pub(super) fn write(path: &Path, key_ring: KeyRing) -> Result<KeyRing, Error> {
+    match replace(path, &key_ring) {
+        Ok(()) => Ok(key_ring),
         Err(source) => Err(Error::File {
             action: "write",
             path: path.to_owned(),
@@ -67,14 +69,14 @@ pub(super) fn write(path: &Path, ring: Ring) -> Result<Ring, Error> {
     }
 }
 
-fn replace(path: &Path, ring: &Ring) -> io::Result<()> {
+fn replace(path: &Path, key_ring: &KeyRing) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    // Only its owner can read it, from the first byte; where something fails, it goes.
+    // A temporary file is private from the start, and a failure deletes it.
     let mut temporary = NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut temporary, ring)?;
+    serde_json::to_writer_pretty(&mut temporary, key_ring)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
     File::open(folder)?.sync_all()

@@ -1,15 +1,15 @@
-//! A stand-in for AWS KMS: its JSON 1.1 protocol over HTTP, spoken well enough that the real SDK
-//! cannot tell the difference.
+//! An emulator of AWS KMS. It speaks the JSON 1.1 protocol over HTTP, so that the real SDK works against it.
 //!
-//! Faithful where this project depends on KMS: real AES-256-GCM, an encryption context that is
-//! bound, key states, aliases, rotation, AWS's names of operations, fields and errors, and AWS's
-//! limits. Three things differ on purpose. Signatures are not checked: whoever reaches the port may
-//! use the keys, so it belongs on a loopback address. A key whose deletion is scheduled never dies,
-//! however long one waits. And what would need more of KMS (`DryRun`, `Recipient`, keys that are
-//! not symmetric, key policies, grants) is refused or, where it only narrows access, ignored.
+//! The emulator is faithful where this project depends on KMS: AES-256-GCM, bound encryption contexts, key states,
+//! aliases, rotation, AWS's limits, and AWS's names of operations, fields and errors.
 //!
-//! Nothing here logs. What a test may ask for afterwards is in [`Call`], which has room for neither
-//! plaintext nor ciphertext.
+//! It differs from KMS on purpose in three points:
+//! - It does not check signatures. Everybody who reaches the port may use the keys, so bind a loopback address.
+//! - It never deletes a key, even after the date of a scheduled deletion.
+//! - It does not support `DryRun`, `Recipient`, asymmetric keys, key policies and grants. It refuses such a request,
+//!   or ignores the field if the field could only narrow access.
+//!
+//! The emulator does not log. It records [`KmsCall`]s for tests, without plaintexts and ciphertexts.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,112 +30,112 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::{
-    operations::{Handler, Request},
-    ring::Ring,
+    key_ring::KeyRing,
+    operations::{Handler, OperationInput},
 };
 
 mod blob;
 mod key_file;
+mod key_ring;
 mod operations;
-mod refusal;
-mod ring;
+mod service_error;
 #[cfg(test)]
 mod tests;
 
-pub use self::refusal::{Failure, Refusal};
+pub use self::service_error::{Failure, ServiceError};
 
-/// More than the largest honest request (a key policy of 32 KiB) can take.
-const MAX_BODY: usize = 64 * 1024;
-/// The latest calls are kept, older ones forgotten: the local stack may run for weeks.
-const MAX_CALLS: usize = 1 << 16;
+/// Larger than any valid request. The largest valid field is a key policy of 32 KiB.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Limits the memory for recorded calls: the local stack can run for weeks.
+const MAX_RECORDED_CALLS: usize = 1 << 16;
 
-/// Why the emulator could not start, or could not do what Rust code asked of it.
+/// Why the emulator could not start, or could not do what a Rust caller asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The disk said no.
+    /// The key file cannot be read or written.
     #[error("cannot {action} the key file {}", path.display())]
     File {
         /// `read` or `write`.
         action: &'static str,
         /// The key file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Others than its owner have rights on the key file. It is refused rather than repaired:
-    /// whoever could read the keys may have them already.
-    #[error("others may use the key file {} (mode {mode:03o}): chmod 600 it", path.display())]
+    /// Not only the owner has permissions on the key file.
+    ///
+    /// The emulator does not repair the mode silently, because somebody may have read the keys already.
+    #[error("other users have access to the key file {} (mode {mode:03o}): run chmod 600 on it", path.display())]
     Exposed {
         /// The key file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// The key file is not what this emulator writes. It is never overwritten: it may hold the only
-    /// copy of a key.
+    /// The emulator did not write this key file.
+    ///
+    /// The emulator never overwrites such a file: it may hold the only copy of a key.
     #[error("the key file {} is malformed: {problem}", path.display())]
     Malformed {
         /// The key file.
         path: PathBuf,
-        /// Where, or which rule it breaks; never what it holds.
+        /// The position or the broken rule. Never quotes the content of the file.
         problem: String,
     },
-    /// What AWS would have answered.
+    /// The error that AWS would have returned.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Service(#[from] ServiceError),
 }
 
-/// One request the emulator answered: who was asked for what, and how it ended. Never a plaintext,
-/// never a ciphertext.
+/// A request that the emulator answered, and its outcome. Holds no plaintext and no ciphertext.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct KmsCall {
     /// AWS's name of the operation, or `Unknown`.
     pub operation: &'static str,
-    /// ARN of the key that was named, or that made the blob; the name as it was given if there is
-    /// no such key.
+    /// The ARN of the requested key, or of the key of the blob. The requested name if there is no such key.
     pub key: Option<String>,
-    /// The encryption context; of a `ReEncrypt`, the source's.
+    /// The encryption context. For `ReEncrypt`, the context of the source.
     pub context: BTreeMap<String, String>,
-    /// Of a `ReEncrypt`, the key that seals anew.
+    /// For `ReEncrypt`, the key of the new blob.
     pub destination_key: Option<String>,
-    /// Of a `ReEncrypt`, the context that is bound anew.
+    /// For `ReEncrypt`, the context of the new blob.
     pub destination_context: BTreeMap<String, String>,
-    /// AWS's name of the error, if it was one.
+    /// AWS's name of the error, if the call failed.
     pub outcome: Result<(), &'static str>,
 }
 
-/// The emulator. Clones share keys, calls and faults.
+/// The emulator. Clones share their keys, recorded calls and injected failures.
 #[derive(Clone)]
 pub struct Emulator {
     default_key: Arc<str>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<EmulatorState>>,
 }
 
-struct State {
-    ring: Ring,
+struct EmulatorState {
+    key_ring: KeyRing,
     key_file: Option<PathBuf>,
-    calls: VecDeque<Call>,
+    calls: VecDeque<KmsCall>,
+    /// How many of the next calls fail, and how.
     failing: Option<(usize, Failure)>,
 }
 
 impl Emulator {
-    /// Opens the key file, or makes it (mode 0600, one fresh key) if it is missing; `None` keeps
-    /// the keys in memory only.
+    /// Opens the key file. A missing file is created with one new key and mode 0600. `None` keeps all keys in memory.
     ///
-    /// One process at a time: two that write the same file lose each other's changes.
+    /// Only one process at a time may use a file: a second process would overwrite the changes of the first.
     pub fn open(key_file: Option<PathBuf>) -> Result<Self, Error> {
-        let ring = match &key_file {
-            None => Ring::fresh()?,
+        let key_ring = match &key_file {
+            None => KeyRing::with_new_key()?,
             Some(path) => match key_file::read(path)? {
-                Some(ring) => ring,
-                None => key_file::write(path, Ring::fresh()?)?,
+                Some(key_ring) => key_ring,
+                None => key_file::write(path, KeyRing::with_new_key()?)?,
             },
         };
 
         Ok(Self {
-            default_key: ring.first().arn.as_str().into(),
-            state: Arc::new(Mutex::new(State {
-                ring,
+            default_key: key_ring.first().arn.as_str().into(),
+            state: Arc::new(Mutex::new(EmulatorState {
+                key_ring,
                 key_file,
                 calls: VecDeque::new(),
                 failing: None,
@@ -143,52 +143,51 @@ impl Emulator {
         })
     }
 
-    /// ARN of the key that was made first.
+    /// The ARN of the first key.
     pub fn default_key(&self) -> String {
         self.default_key.as_ref().to_owned()
     }
 
-    /// Makes another key and answers its ARN.
+    /// Creates another key, and returns its ARN.
     pub fn create_key(&self) -> Result<String, Error> {
         self.state()
-            .change(|ring| Ok(ring.create(String::new())?.arn.clone()))
+            .change(|key_ring| Ok(key_ring.create(String::new())?.arn.clone()))
     }
 
-    /// Enables or disables a key, named as in any request: by id, ARN or alias.
+    /// Enables or disables a key. `key` is an id, an ARN or an alias.
     pub fn set_enabled(&self, key: &str, enabled: bool) -> Result<(), Error> {
         self.state()
-            .change(|ring| ring.key_mut(key)?.set_enabled(enabled))
+            .change(|key_ring| key_ring.key_mut(key)?.set_enabled(enabled))
     }
 
-    /// `POST /` is KMS; anything else is answered with a harmless 404.
+    /// Serves KMS at `POST /`. Any other request gets a 404.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/", post(call).fallback(nothing_here))
-            .fallback(nothing_here)
-            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .route("/", post(call).fallback(not_found))
+            .fallback(not_found)
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self.clone())
     }
 
-    /// What was asked, oldest first; the last 65 536 calls.
-    pub fn calls(&self) -> Vec<Call> {
+    /// The last 65 536 calls, the oldest first.
+    pub fn calls(&self) -> Vec<KmsCall> {
         self.state().calls.iter().cloned().collect()
     }
 
-    /// The next `count` calls fail, whatever they ask; `usize::MAX` means until
-    /// [`heal`](Self::heal). It replaces what an earlier call ordered. A client that retries uses
-    /// up several.
+    /// Makes the next `count` calls fail. `usize::MAX` means until [`stop_failing`](Self::stop_failing).
+    ///
+    /// Replaces an earlier injected failure. Each retry of a client counts as a call.
     pub fn fail_next(&self, count: usize, error: Failure) {
         self.state().failing = Some((count, error));
     }
 
-    /// Ends what [`fail_next`](Self::fail_next) began.
-    pub fn heal(&self) {
+    /// Removes the failure that [`fail_next`](Self::fail_next) injected.
+    pub fn stop_failing(&self) {
         self.state().failing = None;
     }
 
-    /// Every change is made on a copy and then put in place, so a poisoned lock still guards a
-    /// whole state.
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Ignores a poisoned lock: each change happens on a copy, so the state is always complete.
+    fn state(&self) -> MutexGuard<'_, EmulatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -202,23 +201,23 @@ impl fmt::Debug for Emulator {
     }
 }
 
-impl State {
-    /// Answers one request and remembers it.
+impl EmulatorState {
+    /// Answers a request, and records it.
     fn answer(&mut self, target: Option<&str>, body: &[u8]) -> operations::Answer {
         let (operation, handler) = operations::find(target).unzip();
-        let request = Request::parse(body);
-        let result = match (self.injected(), handler, &request) {
+        let request = OperationInput::parse(body);
+        let result = match (self.take_failure(), handler, &request) {
             (Some(failure), ..) => Err(failure.into()),
-            (None, None, _) => Err(Refusal::UnknownOperation),
-            (None, Some(_), Err(refusal)) => Err(refusal.clone()),
-            (None, Some(Handler::Reads(handle)), Ok(request)) => handle(&self.ring, request),
+            (None, None, _) => Err(ServiceError::UnknownOperation),
+            (None, Some(_), Err(error)) => Err(error.clone()),
+            (None, Some(Handler::Reads(handle)), Ok(request)) => handle(&self.key_ring, request),
             (None, Some(Handler::Changes(handle)), Ok(request)) => self
-                .change(|ring| handle(ring, request))
-                .map_err(Refusal::from),
+                .change(|key_ring| handle(key_ring, request))
+                .map_err(ServiceError::from),
         };
 
-        let outcome = result.as_ref().map(drop).map_err(Refusal::name);
-        self.remember(
+        let outcome = result.as_ref().map(drop).map_err(ServiceError::name);
+        self.record(
             operation.unwrap_or("Unknown"),
             request.unwrap_or_default(),
             outcome,
@@ -226,21 +225,21 @@ impl State {
         result
     }
 
-    /// All or nothing, in memory and in the file.
+    /// Applies a change to the memory and the file, or to neither.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut Ring) -> Result<T, Refusal>,
+        change: impl FnOnce(&mut KeyRing) -> Result<T, ServiceError>,
     ) -> Result<T, Error> {
-        let mut ring = self.ring.clone();
-        let value = change(&mut ring)?;
-        self.ring = match &self.key_file {
-            None => ring,
-            Some(path) => key_file::write(path, ring)?,
+        let mut key_ring = self.key_ring.clone();
+        let value = change(&mut key_ring)?;
+        self.key_ring = match &self.key_file {
+            None => key_ring,
+            Some(path) => key_file::write(path, key_ring)?,
         };
         Ok(value)
     }
 
-    fn injected(&mut self) -> Option<Failure> {
+    fn take_failure(&mut self) -> Option<Failure> {
         self.failing
             .as_mut()
             .filter(|(left, _)| *left > 0)
@@ -250,13 +249,13 @@ impl State {
             })
     }
 
-    fn remember(
+    fn record(
         &mut self,
         operation: &'static str,
-        request: Request,
+        request: OperationInput,
         outcome: Result<(), &'static str>,
     ) {
-        let Request {
+        let OperationInput {
             key_id,
             source_key_id,
             target_key_id,
@@ -267,36 +266,35 @@ impl State {
             request.source_encryption_context,
         );
         let arn = |name: String| {
-            self.ring
+            self.key_ring
                 .key(&name)
                 .map(|key| key.arn.clone())
                 .unwrap_or(name)
         };
         let blob = request.ciphertext_blob.as_deref();
-        let sealer = blob
-            .and_then(|blob| self.ring.sealer(blob))
+        let blob_key = blob
+            .and_then(|blob| self.key_ring.key_of(blob))
             .map(|(key, _)| key.arn.clone());
-        let call = Call {
+        let call = KmsCall {
             operation,
             key: key_id
                 .or(source_key_id)
                 .or(target_key_id)
                 .map(arn)
-                .or(sealer),
+                .or(blob_key),
             context: context.or(source_context).unwrap_or_default(),
             destination_key: request.destination_key_id.map(arn),
             destination_context: request.destination_encryption_context.unwrap_or_default(),
             outcome,
         };
-        if self.calls.len() >= MAX_CALLS {
+        if self.calls.len() >= MAX_RECORDED_CALLS {
             self.calls.pop_front();
         }
         self.calls.push_back(call);
     }
 }
 
-/// The one route. The work is microseconds of cipher, or for a change one small file, so it is done
-/// in place under the lock.
+/// The only route. It blocks for microseconds of encryption or for one small file, so it needs no own thread.
 async fn call(
     Extract(emulator): Extract<Emulator>,
     headers: HeaderMap,
@@ -308,26 +306,26 @@ async fn call(
     let result = match body {
         Ok(body) => emulator.state().answer(target, &body),
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal::TooLarge)
+            Err(ServiceError::TooLarge)
         }
-        Err(_) => Err(Refusal::Serialization),
+        Err(_) => Err(ServiceError::Serialization),
     };
     match result {
         Ok(Some(answer)) => reply(StatusCode::OK, answer.to_string()),
         Ok(None) => reply(StatusCode::OK, String::new()),
-        Err(refusal) => refuse(refusal.status(), &refusal),
+        Err(error) => error_reply(error.status(), &error),
     }
 }
 
-/// For whoever knocks to warm up a connection.
-async fn nothing_here() -> Response {
-    refuse(StatusCode::NOT_FOUND, &Refusal::UnknownOperation)
+/// Answers a client that only warms up its connection.
+async fn not_found() -> Response {
+    error_reply(StatusCode::NOT_FOUND, &ServiceError::UnknownOperation)
 }
 
-fn refuse(status: StatusCode, refusal: &Refusal) -> Response {
+fn error_reply(status: StatusCode, error: &ServiceError) -> Response {
     reply(
         status,
-        json!({ "__type": refusal.name(), "message": refusal.to_string() }).to_string(),
+        json!({ "__type": error.name(), "message": error.to_string() }).to_string(),
     )
 }
 

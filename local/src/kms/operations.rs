@@ -1,4 +1,4 @@
-//! The operations. One that may not change a key receives a ring it cannot change.
+//! The operations of KMS. A read-only operation gets the keys by shared reference, so it cannot change them.
 
 use std::ops::RangeInclusive;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use super::{
-    Refusal,
-    blob::{Base64, Context},
-    ring::{ACCOUNT, Key, KeyState, Ring},
+    ServiceError,
+    blob::{Base64, EncryptionContext},
+    key_ring::{ACCOUNT, Key, KeyRing, KeyState},
 };
 
-/// A JSON object, or nothing at all where AWS answers an empty body.
-pub(super) type Answer = Result<Option<Value>, Refusal>;
+/// A JSON object, or `None` where AWS returns an empty body.
+pub(super) type Answer = Result<Option<Value>, ServiceError>;
 
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
-    Reads(fn(&Ring, &Request) -> Answer),
-    Changes(fn(&mut Ring, &Request) -> Answer),
+    Reads(fn(&KeyRing, &OperationInput) -> Answer),
+    Changes(fn(&mut KeyRing, &OperationInput) -> Answer),
 }
 
 const OPERATIONS: [(&str, Handler); 14] = [
@@ -41,10 +41,10 @@ const OPERATIONS: [(&str, Handler); 14] = [
     ("RotateKeyOnDemand", Handler::Changes(rotate_key_on_demand)),
 ];
 
-/// The only kind of key and the only algorithm here.
+/// The only supported key spec and algorithm.
 const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
 
-/// By the value of `X-Amz-Target`.
+/// Finds an operation by the value of the header `X-Amz-Target`.
 pub(super) fn find(target: Option<&str>) -> Option<(&'static str, Handler)> {
     let name = target?.strip_prefix("TrentService.")?;
     OPERATIONS
@@ -52,19 +52,20 @@ pub(super) fn find(target: Option<&str>) -> Option<(&'static str, Handler)> {
         .find(|(operation, _)| *operation == name)
 }
 
-/// Any operation's input: AWS gives a member the same name and type wherever it appears, so one
-/// type reads them all, each operation takes what it needs, and what none knows is ignored. Not
-/// `Debug`: it may hold a plaintext.
+/// The input of any operation.
+///
+/// AWS uses the same name and type for a member in all operations, so one struct can parse each of them. Unknown
+/// members are ignored. Not `Debug`, because the input may hold a plaintext.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Request {
+pub(super) struct OperationInput {
     pub(super) key_id: Option<String>,
     pub(super) source_key_id: Option<String>,
     pub(super) destination_key_id: Option<String>,
     pub(super) target_key_id: Option<String>,
-    pub(super) encryption_context: Option<Context>,
-    pub(super) source_encryption_context: Option<Context>,
-    pub(super) destination_encryption_context: Option<Context>,
+    pub(super) encryption_context: Option<EncryptionContext>,
+    pub(super) source_encryption_context: Option<EncryptionContext>,
+    pub(super) destination_encryption_context: Option<EncryptionContext>,
     pub(super) ciphertext_blob: Option<Base64>,
     plaintext: Option<Base64>,
     encryption_algorithm: Option<String>,
@@ -85,27 +86,27 @@ pub(super) struct Request {
     recipient: Option<IgnoredAny>,
 }
 
-impl Request {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = serde_json::from_slice(body).map_err(|_| Refusal::Serialization)?;
-        if request.dry_run == Some(true) {
-            return Err(Refusal::Unsupported("DryRun"));
+impl OperationInput {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ServiceError> {
+        let input: Self = serde_json::from_slice(body).map_err(|_| ServiceError::Serialization)?;
+        if input.dry_run == Some(true) {
+            return Err(ServiceError::Unsupported("DryRun"));
         }
-        if request.recipient.is_some() {
-            return Err(Refusal::Unsupported("Recipient"));
+        if input.recipient.is_some() {
+            return Err(ServiceError::Unsupported("Recipient"));
         }
-        Ok(request)
+        Ok(input)
     }
 
-    fn key_id(&self) -> Result<&str, Refusal> {
+    fn key_id(&self) -> Result<&str, ServiceError> {
         required(self.key_id.as_deref(), "keyId")
     }
 
-    fn ciphertext(&self) -> Result<&[u8], Refusal> {
+    fn ciphertext(&self) -> Result<&[u8], ServiceError> {
         sized(self.ciphertext_blob.as_deref(), 1..=6144, "ciphertextBlob")
     }
 
-    /// One page of a list, in AWS's shape. The marker is the number of items before it.
+    /// Answers one page of a list. The marker of a page is the number of items before it.
     fn page(&self, member: &str, default: u16, max: u16, items: Vec<Value>) -> Answer {
         let limit = self
             .limit
@@ -114,7 +115,7 @@ impl Request {
             .marker
             .as_deref()
             .map_or(Ok(0), str::parse)
-            .map_err(|_| Refusal::InvalidMarker)?;
+            .map_err(|_| ServiceError::InvalidMarker)?;
         let end = start.saturating_add(limit.into());
         let truncated = end < items.len();
         let page: Vec<_> = items.into_iter().skip(start).take(limit.into()).collect();
@@ -126,39 +127,45 @@ impl Request {
     }
 }
 
-fn generate_data_key(ring: &Ring, request: &Request) -> Answer {
-    let len = match (request.key_spec.as_deref(), request.number_of_bytes) {
+fn generate_data_key(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    let len = match (input.key_spec.as_deref(), input.number_of_bytes) {
         (Some("AES_256"), None) => 32,
         (Some("AES_128"), None) => 16,
         (None, Some(bytes)) => within(bytes, 1..=1024, "numberOfBytes")?,
         (Some(_), None) => {
-            return Err(Refusal::Validation(
+            return Err(ServiceError::Validation(
                 "keySpec",
                 "Member must satisfy enum value set: [AES_256, AES_128]",
             ));
         }
         (None, None) | (Some(_), Some(_)) => {
-            return Err(Refusal::Validation(
+            return Err(ServiceError::Validation(
                 "keySpec",
                 "Specify either number of bytes or key spec",
             ));
         }
     };
-    let key = ring.key(request.key_id()?)?;
+    let key = key_ring.key(input.key_id()?)?;
     let mut data_key = vec![0; len.into()];
-    rand::fill(&mut data_key).map_err(|_| Refusal::Internal("no random bytes".to_owned()))?;
-    let blob = key.seal(&bound(request.encryption_context.as_ref()), &data_key)?;
+    rand::fill(&mut data_key).map_err(|_| ServiceError::Internal("no random bytes".to_owned()))?;
+    let blob = key.seal(
+        &context_or_empty(input.encryption_context.as_ref()),
+        &data_key,
+    )?;
 
     Ok(Some(
         json!({ "CiphertextBlob": Base64(blob), "Plaintext": Base64(data_key), "KeyId": key.arn }),
     ))
 }
 
-fn encrypt(ring: &Ring, request: &Request) -> Answer {
-    symmetric(request.encryption_algorithm.as_deref())?;
-    let plaintext = sized(request.plaintext.as_deref(), 1..=4096, "plaintext")?;
-    let key = ring.key(request.key_id()?)?;
-    let blob = key.seal(&bound(request.encryption_context.as_ref()), plaintext)?;
+fn encrypt(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    symmetric(input.encryption_algorithm.as_deref())?;
+    let plaintext = sized(input.plaintext.as_deref(), 1..=4096, "plaintext")?;
+    let key = key_ring.key(input.key_id()?)?;
+    let blob = key.seal(
+        &context_or_empty(input.encryption_context.as_ref()),
+        plaintext,
+    )?;
 
     Ok(Some(json!({
         "CiphertextBlob": Base64(blob),
@@ -167,10 +174,10 @@ fn encrypt(ring: &Ring, request: &Request) -> Answer {
     })))
 }
 
-fn decrypt(ring: &Ring, request: &Request) -> Answer {
-    symmetric(request.encryption_algorithm.as_deref())?;
-    let context = bound(request.encryption_context.as_ref());
-    let (key, plaintext) = ring.open(request.ciphertext()?, request.key_id.as_deref(), &context)?;
+fn decrypt(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    symmetric(input.encryption_algorithm.as_deref())?;
+    let context = context_or_empty(input.encryption_context.as_ref());
+    let (key, plaintext) = key_ring.open(input.ciphertext()?, input.key_id.as_deref(), &context)?;
 
     Ok(Some(json!({
         "Plaintext": Base64(plaintext),
@@ -179,23 +186,23 @@ fn decrypt(ring: &Ring, request: &Request) -> Answer {
     })))
 }
 
-fn re_encrypt(ring: &Ring, request: &Request) -> Answer {
-    symmetric(request.source_encryption_algorithm.as_deref())?;
-    symmetric(request.destination_encryption_algorithm.as_deref())?;
-    let destination = ring
+fn re_encrypt(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    symmetric(input.source_encryption_algorithm.as_deref())?;
+    symmetric(input.destination_encryption_algorithm.as_deref())?;
+    let destination = key_ring
         .key(required(
-            request.destination_key_id.as_deref(),
+            input.destination_key_id.as_deref(),
             "destinationKeyId",
         )?)?
         .usable()?;
-    let context = bound(request.source_encryption_context.as_ref());
-    let (source, plaintext) = ring.open(
-        request.ciphertext()?,
-        request.source_key_id.as_deref(),
+    let context = context_or_empty(input.source_encryption_context.as_ref());
+    let (source, plaintext) = key_ring.open(
+        input.ciphertext()?,
+        input.source_key_id.as_deref(),
         &context,
     )?;
     let blob = destination.seal(
-        &bound(request.destination_encryption_context.as_ref()),
+        &context_or_empty(input.destination_encryption_context.as_ref()),
         &plaintext,
     )?;
 
@@ -208,79 +215,79 @@ fn re_encrypt(ring: &Ring, request: &Request) -> Answer {
     })))
 }
 
-fn describe_key(ring: &Ring, request: &Request) -> Answer {
+fn describe_key(key_ring: &KeyRing, input: &OperationInput) -> Answer {
     Ok(Some(
-        json!({ "KeyMetadata": metadata(ring.key(request.key_id()?)?) }),
+        json!({ "KeyMetadata": metadata(key_ring.key(input.key_id()?)?) }),
     ))
 }
 
-fn list_keys(ring: &Ring, request: &Request) -> Answer {
-    let keys = ring
+fn list_keys(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    let keys = key_ring
         .keys()
         .map(|key| json!({ "KeyId": key.id, "KeyArn": key.arn }));
-    request.page("Keys", 100, 1000, keys.collect())
+    input.page("Keys", 100, 1000, keys.collect())
 }
 
-fn list_aliases(ring: &Ring, request: &Request) -> Answer {
-    let only = request
+fn list_aliases(key_ring: &KeyRing, input: &OperationInput) -> Answer {
+    let only = input
         .key_id
         .as_deref()
-        .map(|name| ring.key(name))
+        .map(|name| key_ring.key(name))
         .transpose()?;
-    let aliases = ring
+    let aliases = key_ring
         .aliases()
         .filter(|(_, _, id)| only.is_none_or(|key| key.id == *id))
         .map(|(name, arn, id)| json!({ "AliasName": name, "AliasArn": arn, "TargetKeyId": id }));
-    request.page("Aliases", 50, 100, aliases.collect())
+    input.page("Aliases", 50, 100, aliases.collect())
 }
 
-fn create_key(ring: &mut Ring, request: &Request) -> Answer {
-    let spec = request
+fn create_key(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    let spec = input
         .key_spec
         .as_deref()
-        .or(request.customer_master_key_spec.as_deref());
-    let wishes = [
+        .or(input.customer_master_key_spec.as_deref());
+    let requested = [
         (spec, SYMMETRIC),
-        (request.key_usage.as_deref(), "ENCRYPT_DECRYPT"),
-        (request.origin.as_deref(), "AWS_KMS"),
+        (input.key_usage.as_deref(), "ENCRYPT_DECRYPT"),
+        (input.origin.as_deref(), "AWS_KMS"),
     ];
-    if request.multi_region == Some(true)
-        || wishes
+    if input.multi_region == Some(true)
+        || requested
             .iter()
-            .any(|(wish, granted)| wish.is_some_and(|wish| wish != *granted))
+            .any(|(value, supported)| value.is_some_and(|value| value != *supported))
     {
-        return Err(Refusal::Unsupported(
-            "A key that is not symmetric, for encryption, of one region and from KMS",
+        return Err(ServiceError::Unsupported(
+            "A key that is asymmetric, multi-region, imported or not for encryption",
         ));
     }
-    let description = request.description.clone().unwrap_or_default();
+    let description = input.description.clone().unwrap_or_default();
     if description.chars().count() > 8192 {
-        return Err(Refusal::Validation(
+        return Err(ServiceError::Validation(
             "description",
             "Member must have length less than or equal to 8192",
         ));
     }
 
     Ok(Some(
-        json!({ "KeyMetadata": metadata(ring.create(description)?) }),
+        json!({ "KeyMetadata": metadata(key_ring.create(description)?) }),
     ))
 }
 
-fn enable_key(ring: &mut Ring, request: &Request) -> Answer {
-    ring.key_mut(request.key_id()?)?.set_enabled(true)?;
+fn enable_key(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    key_ring.key_mut(input.key_id()?)?.set_enabled(true)?;
     Ok(None)
 }
 
-fn disable_key(ring: &mut Ring, request: &Request) -> Answer {
-    ring.key_mut(request.key_id()?)?.set_enabled(false)?;
+fn disable_key(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    key_ring.key_mut(input.key_id()?)?.set_enabled(false)?;
     Ok(None)
 }
 
-fn schedule_key_deletion(ring: &mut Ring, request: &Request) -> Answer {
-    let days = request
+fn schedule_key_deletion(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    let days = input
         .pending_window_in_days
         .map_or(Ok(30), |days| within(days, 7..=30, "pendingWindowInDays"))?;
-    let key = ring.key_mut(request.key_id()?)?;
+    let key = key_ring.key_mut(input.key_id()?)?;
     let date = key.schedule_deletion(days)?;
 
     Ok(Some(json!({
@@ -291,24 +298,24 @@ fn schedule_key_deletion(ring: &mut Ring, request: &Request) -> Answer {
     })))
 }
 
-fn cancel_key_deletion(ring: &mut Ring, request: &Request) -> Answer {
-    let key = ring.key_mut(request.key_id()?)?;
+fn cancel_key_deletion(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    let key = key_ring.key_mut(input.key_id()?)?;
     key.cancel_deletion()?;
 
     Ok(Some(json!({ "KeyId": key.arn })))
 }
 
-fn create_alias(ring: &mut Ring, request: &Request) -> Answer {
-    let alias = required(request.alias_name.clone(), "aliasName")?;
-    ring.name(
+fn create_alias(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    let alias = required(input.alias_name.clone(), "aliasName")?;
+    key_ring.create_alias(
         alias,
-        required(request.target_key_id.as_deref(), "targetKeyId")?,
+        required(input.target_key_id.as_deref(), "targetKeyId")?,
     )?;
     Ok(None)
 }
 
-fn rotate_key_on_demand(ring: &mut Ring, request: &Request) -> Answer {
-    let key = ring.key_mut(request.key_id()?)?;
+fn rotate_key_on_demand(key_ring: &mut KeyRing, input: &OperationInput) -> Answer {
+    let key = key_ring.key_mut(input.key_id()?)?;
     key.rotate()?;
 
     Ok(Some(json!({ "KeyId": key.arn })))
@@ -339,42 +346,46 @@ fn metadata(key: &Key) -> Value {
     })
 }
 
-/// No context is the empty one.
-fn bound(context: Option<&Context>) -> Context {
+/// A missing context is the same as an empty context.
+fn context_or_empty(context: Option<&EncryptionContext>) -> EncryptionContext {
     context.cloned().unwrap_or_default()
 }
 
-fn symmetric(algorithm: Option<&str>) -> Result<(), Refusal> {
+fn symmetric(algorithm: Option<&str>) -> Result<(), ServiceError> {
     algorithm
         .is_none_or(|algorithm| algorithm == SYMMETRIC)
         .then_some(())
-        .ok_or(Refusal::InvalidKeyUsage)
+        .ok_or(ServiceError::InvalidKeyUsage)
 }
 
-fn required<T>(value: Option<T>, member: &'static str) -> Result<T, Refusal> {
-    value.ok_or(Refusal::Validation(member, "Member must not be null"))
+fn required<T>(value: Option<T>, member: &'static str) -> Result<T, ServiceError> {
+    value.ok_or(ServiceError::Validation(member, "Member must not be null"))
 }
 
 fn sized<'a>(
     bytes: Option<&'a [u8]>,
     sizes: RangeInclusive<usize>,
     member: &'static str,
-) -> Result<&'a [u8], Refusal> {
+) -> Result<&'a [u8], ServiceError> {
     let bytes = required(bytes, member)?;
     sizes
         .contains(&bytes.len())
         .then_some(bytes)
-        .ok_or(Refusal::Validation(
+        .ok_or(ServiceError::Validation(
             member,
             "Member must have a length within its limits",
         ))
 }
 
-fn within(value: i64, range: RangeInclusive<u16>, member: &'static str) -> Result<u16, Refusal> {
+fn within(
+    value: i64,
+    range: RangeInclusive<u16>,
+    member: &'static str,
+) -> Result<u16, ServiceError> {
     let value = u16::try_from(value)
         .ok()
         .filter(|value| range.contains(value));
-    value.ok_or(Refusal::Validation(
+    value.ok_or(ServiceError::Validation(
         member,
         "Member must be within its limits",
     ))

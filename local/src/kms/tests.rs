@@ -1,4 +1,4 @@
-//! The real SDK against the emulator over HTTP, and raw requests where the SDK is too well-behaved.
+//! Tests with the real SDK over HTTP. Raw requests cover what the SDK never sends.
 
 use std::{
     collections::HashMap,
@@ -22,24 +22,24 @@ mod key_file;
 mod keys;
 mod protocol;
 
-type Pairs<'a> = &'a [(&'a str, &'a str)];
+type ContextPairs<'a> = &'a [(&'a str, &'a str)];
 
-const CONTEXT: Pairs<'static> = &[("app", "test"), ("id", "1")];
+const CONTEXT: ContextPairs<'static> = &[("app", "test"), ("id", "1")];
 
-/// An emulator of its own on a port of its own, and the SDK pointed at it.
-struct World {
+/// An emulator on its own port, and an SDK client of that port.
+struct TestKms {
     emulator: Emulator,
     key: String,
     address: SocketAddr,
     kms: Client,
 }
 
-impl World {
+impl TestKms {
     async fn new() -> Self {
-        Self::of(Emulator::open(None).unwrap()).await
+        Self::with(Emulator::open(None).unwrap()).await
     }
 
-    async fn of(emulator: Emulator) -> Self {
+    async fn with(emulator: Emulator) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .unwrap();
@@ -66,31 +66,34 @@ impl World {
         }
     }
 
-    async fn seal(&self, key: &str, context: Pairs<'_>, plaintext: &[u8]) -> Blob {
+    async fn encrypt(&self, key: &str, context: ContextPairs<'_>, plaintext: &[u8]) -> Blob {
         let call = self
             .kms
             .encrypt()
             .key_id(key)
-            .set_encryption_context(map(context));
+            .set_encryption_context(context_map(context));
         let answer = call.plaintext(Blob::new(plaintext)).send().await.unwrap();
         answer.ciphertext_blob.unwrap()
     }
 
-    /// What the blob holds, or AWS's name of the error.
-    async fn open(&self, blob: &Blob, context: Pairs<'_>) -> Result<Vec<u8>, String> {
+    /// The plaintext, or AWS's name of the error.
+    async fn decrypt(&self, blob: &Blob, context: ContextPairs<'_>) -> Result<Vec<u8>, String> {
         let call = self.kms.decrypt().ciphertext_blob(blob.clone());
-        let answer = call.set_encryption_context(map(context)).send().await;
+        let answer = call
+            .set_encryption_context(context_map(context))
+            .send()
+            .await;
         let plaintext = answer.map(|answer| answer.plaintext.unwrap().into_inner());
         plaintext.map_err(|error| error.code().unwrap().to_owned())
     }
 
-    async fn opens(&self, blob: &Blob, context: Pairs<'_>, plaintext: &[u8]) {
-        assert_eq!(self.open(blob, context).await.as_deref(), Ok(plaintext));
+    async fn assert_decrypts(&self, blob: &Blob, context: ContextPairs<'_>, plaintext: &[u8]) {
+        assert_eq!(self.decrypt(blob, context).await.as_deref(), Ok(plaintext));
     }
 
-    async fn stays_shut(&self, blob: &Blob, context: Pairs<'_>, error: &str) {
+    async fn assert_refuses(&self, blob: &Blob, context: ContextPairs<'_>, error: &str) {
         assert_eq!(
-            self.open(blob, context).await,
+            self.decrypt(blob, context).await,
             Err(error.to_owned()),
             "{context:?}"
         );
@@ -119,7 +122,7 @@ impl World {
             .unwrap();
     }
 
-    /// Status, head and body of what answers a request that no SDK would send.
+    /// Sends a request that no SDK would send. Returns the status, head and body of the answer.
     async fn raw(
         &self,
         method: &str,
@@ -152,13 +155,13 @@ impl World {
     }
 }
 
-fn map(context: Pairs<'_>) -> Option<HashMap<String, String>> {
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    (!context.is_empty()).then(|| context.iter().map(own).collect())
+fn context_map(context: ContextPairs<'_>) -> Option<HashMap<String, String>> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    (!context.is_empty()).then(|| context.iter().map(owned).collect())
 }
 
-/// Status and AWS's name of the error that the call must have ended in.
-fn error<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>) -> (u16, String) {
+/// The status and AWS's name of the error. Panics if the call succeeded.
+fn error_of<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>) -> (u16, String) {
     let error = result.map(drop).unwrap_err();
     (
         error.raw_response().unwrap().status().as_u16(),
@@ -166,8 +169,8 @@ fn error<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>) -> (u16, St
     )
 }
 
-/// An error as nearly all are, with status 400.
+/// Expects this error, with status 400.
 #[track_caller]
-fn refused<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>, name: &str) {
-    assert_eq!(error(result), (400, name.to_owned()));
+fn assert_error<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>, name: &str) {
+    assert_eq!(error_of(result), (400, name.to_owned()));
 }

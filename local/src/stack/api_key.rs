@@ -1,4 +1,4 @@
-//! The file `api-key`: a key that works, for whoever may read the data directory.
+//! The file `api-key`: a working API key, for everybody who may read the data directory.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -6,21 +6,25 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::TeamId;
-use shared::stores::{self, Keys, Operator};
+use shared::stores::{self, Keys, TeamAdmin};
 
-use super::{Error, write_private};
+use super::Error;
+use super::files::{failed, write_private};
 
-/// The team that `cargo run` makes a key for.
+/// The team of the API key.
 const TEAM: &str = "local";
-/// Its rate: nobody who tries things out should meet a limit.
-const RATE: u32 = 10_000;
+/// The team's rate limits, in requests per minute: too high to meet by hand.
+const REQUESTS_PER_MINUTE: u32 = 10_000;
 
-/// Keeps the key in `file` working: makes the team, the key and the file where they are missing.
-pub(super) async fn ensure(keys: &Keys, operator: &Operator, file: &Path) -> Result<(), Error> {
+/// Makes sure that the key in `file` works. Creates the team, the key and the file if they are missing.
+pub(super) async fn ensure(keys: &Keys, operator: &TeamAdmin, file: &Path) -> Result<(), Error> {
     let team: TeamId = TEAM
         .parse()
         .map_err(|_| Error::MalformedKey(file.to_owned()))?;
-    match operator.create_team(&team, RATE, RATE).await {
+    match operator
+        .create_team(&team, REQUESTS_PER_MINUTE, REQUESTS_PER_MINUTE)
+        .await
+    {
         Ok(_) | Err(stores::Error::Conflict) => {}
         Err(error) => return Err(error.into()),
     }
@@ -30,7 +34,7 @@ pub(super) async fn ensure(keys: &Keys, operator: &Operator, file: &Path) -> Res
             Err(stores::Error::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        // A fresh database under an old file; or a key that was revoked, which then gives way.
+        // The database is new, so it takes the old key. A conflict means that the key was revoked: create another.
         match operator.insert_key(&key, Permission::Full).await {
             Ok(_) => return Ok(()),
             Err(stores::Error::Conflict) => {}
@@ -48,17 +52,13 @@ fn read(file: &Path) -> Result<Option<ApiKey>, Error> {
             Err(_) => Err(Error::MalformedKey(file.to_owned())),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File {
-            what: "read",
-            path: file.to_owned(),
-            source,
-        }),
+        Err(source) => Err(failed("read", file)(source)),
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the key's one place is this file, which only its owner can read"
+    reason = "the file is the only copy of the key, and only its owner can read it"
 )]
 fn write(file: &Path, key: ApiKey) -> Result<(), Error> {
     write_private(file, key.into_text().expose_secret())

@@ -1,12 +1,14 @@
-//! The file `env`: what points another program at the stack, and what tells the stack its own addresses from
-//! those of others.
+//! The file `env`: sets the variables with which other programs reach this stack.
+//!
+//! The file also records the addresses of the built-in services. The next start reads the addresses back.
 
 use std::fmt;
 use std::path::Path;
 
 use url::Url;
 
-use super::bare;
+use super::built_in::Endpoints;
+use super::listen::without_slash;
 use crate::tables;
 
 pub(super) const DYNAMODB: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -14,23 +16,26 @@ pub(super) const KMS: &str = "AWS_ENDPOINT_URL_KMS";
 pub(super) const ZOOM_OAUTH: &str = "ZOOM_OAUTH_BASE_URL";
 const ZOOM_API: &str = "ZOOM_API_BASE_URL";
 
-/// What the line begins with that names the built-in parts' addresses: this run's first, then earlier ones'.
-const BUILT_IN: &str = "# built in: ";
-/// How many addresses are remembered: more restarts than a shell sees.
-const REMEMBERED: usize = 60;
+/// The start of the line that records the addresses of the built-in services: those of this run, then former ones.
+const HISTORY_PREFIX: &str = "# built in: ";
+/// The largest number of recorded addresses: more restarts than a shell lives through.
+const MAX_RECORDED_ADDRESSES: usize = 60;
+const BUILT_IN_SERVICES: usize = 3;
 
-/// Where built-in parts of this data directory have been.
+/// The addresses of the built-in services in this run and former runs, by environment variable.
 ///
-/// They are taken again where they are free, so that a shell which sourced `env` stays right; and whoever starts
-/// the stack in such a shell means the built-in parts, not others at the same addresses.
+/// A service takes its last port again if the port is free, so a shell that sourced `env` stays right. Such a shell
+/// also sets these addresses for the next start. The stack then knows that they mean built-in services.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Own(Vec<(String, String)>);
+pub(super) struct AddressHistory(Vec<(String, String)>);
 
-impl Own {
-    /// As the last run wrote them down.
+impl AddressHistory {
+    /// Reads the addresses that the last run recorded.
     pub(super) fn read(data_dir: &Path) -> Self {
-        let written = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
-        let line = written.lines().find_map(|line| line.strip_prefix(BUILT_IN));
+        let text = std::fs::read_to_string(data_dir.join("env")).unwrap_or_default();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(HISTORY_PREFIX));
         let pairs = line
             .unwrap_or_default()
             .split_whitespace()
@@ -42,74 +47,65 @@ impl Own {
         )
     }
 
-    /// Whether a built-in part has been at this address.
-    pub(super) fn has(&self, address: &str) -> bool {
+    /// Whether a built-in service had this address.
+    pub(super) fn contains(&self, address: &str) -> bool {
         let address = address.trim_end_matches('/');
         self.0.iter().any(|(_, url)| url == address)
     }
 
-    /// The port a part had last.
+    /// The last port of a service.
     pub(super) fn port(&self, name: &str) -> Option<u16> {
-        let (_, url) = self.0.iter().find(|(part, _)| part == name)?;
+        let (_, url) = self.0.iter().find(|(service, _)| service == name)?;
         Url::parse(url).ok()?.port()
     }
 
-    /// With this run's addresses in front.
-    pub(super) fn now(&self, parts: Vec<(&str, String)>) -> Self {
-        let mut all: Vec<_> = parts
-            .into_iter()
-            .map(|(name, url)| (name.to_owned(), url))
-            .collect();
-        let before: Vec<_> = self
-            .0
+    /// Puts the addresses of this run in front.
+    pub(super) fn with(&self, addresses: &[(&str, String)]) -> Self {
+        let mut all: Vec<_> = addresses
             .iter()
-            .filter(|pair| !all.contains(pair))
-            .cloned()
+            .map(|(name, url)| ((*name).to_owned(), url.clone()))
             .collect();
-        all.extend(before);
-        all.truncate(REMEMBERED);
+        let former = self.0.iter().filter(|pair| !all.contains(pair));
+        let former: Vec<_> = former.cloned().collect();
+        all.extend(former);
+        all.truncate(MAX_RECORDED_ADDRESSES);
         Self(all)
     }
 }
 
-/// Everything the file says.
+/// The content of the file.
 pub(super) struct Environment<'a> {
-    pub(super) own: Own,
-    /// Whether no part runs elsewhere, so that any credentials will do.
-    pub(super) all_built_in: bool,
+    pub(super) history: AddressHistory,
     pub(super) region: &'a str,
-    pub(super) dynamodb: &'a str,
-    pub(super) kms: &'a str,
+    pub(super) endpoints: &'a Endpoints,
     pub(super) envelope_key: &'a str,
-    pub(super) zoom_oauth: &'a Url,
-    pub(super) zoom_api: &'a Url,
     pub(super) tables: &'a tables::Names,
     pub(super) api: &'a Url,
 }
 
 impl fmt::Display for Environment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "# Points the AWS CLI, this project's CLI and a Lambda binary at the local stack:"
-        )?;
-        writeln!(f, "#   set -a; . {{this file}}; set +a")?;
-        let own: Vec<String> = self
-            .own
+        let history: Vec<String> = self
+            .history
             .0
             .iter()
             .map(|(name, url)| format!("{name}={url}"))
             .collect();
-        writeln!(f, "{BUILT_IN}{}", own.join(" "))?;
-        if self.all_built_in {
-            writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
-        }
         writeln!(
             f,
-            "AWS_REGION={}\nAWS_DEFAULT_REGION={}",
-            self.region, self.region
+            "# Variables for the AWS CLI, this project's CLI and the Lambda binaries to use the local stack:"
         )?;
-        writeln!(f, "{DYNAMODB}={}\n{KMS}={}", self.dynamodb, self.kms)?;
+        writeln!(f, "#   set -a; . {{this file}}; set +a")?;
+        writeln!(f, "{HISTORY_PREFIX}{}", history.join(" "))?;
+        let endpoints = self.endpoints;
+        // The built-in services accept any credentials. External services need the caller's own.
+        if endpoints.built_in.len() == BUILT_IN_SERVICES {
+            writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
+        }
+        writeln!(f, "AWS_REGION={}", self.region)?;
+        writeln!(f, "AWS_DEFAULT_REGION={}", self.region)?;
+        writeln!(f, "{DYNAMODB}={}", endpoints.dynamodb)?;
+        writeln!(f, "{KMS}={}", endpoints.kms)?;
         writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
         writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;
         writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
@@ -117,12 +113,8 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;
         writeln!(f, "TOKEN_URLS_TABLE={}", self.tables.token_urls)?;
         writeln!(f, "EVENTS_TABLE={}", self.tables.events)?;
-        writeln!(f, "API_URL={}", bare(self.api))?;
-        writeln!(
-            f,
-            "{ZOOM_OAUTH}={}\n{ZOOM_API}={}",
-            bare(self.zoom_oauth),
-            bare(self.zoom_api)
-        )
+        writeln!(f, "API_URL={}", without_slash(self.api))?;
+        writeln!(f, "{ZOOM_OAUTH}={}", without_slash(&endpoints.zoom_oauth))?;
+        writeln!(f, "{ZOOM_API}={}", without_slash(&endpoints.zoom_api))
     }
 }

@@ -1,4 +1,4 @@
-//! Zoom apps: a client pair, the redirect URIs and the scopes they registered.
+//! Zoom apps: client id, client secret, redirect URIs and scopes.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::state::State;
 /// A Zoom app as its developer registers it.
 #[derive(Clone)]
 pub struct App {
-    /// Public; apps are replaced by it.
+    /// The public id. Registering an app with the same id replaces the app.
     pub client_id: String,
-    /// Kept as its SHA-256 only.
+    /// The client secret. The sandbox keeps only its SHA-256.
     pub client_secret: String,
-    /// Compared to the letter.
+    /// The allowed redirect URIs. A request must match one of them character by character.
     pub redirect_uris: Vec<String>,
-    /// What the app asks its users for.
+    /// The scopes that the app requests from its users.
     pub scopes: Vec<String>,
 }
 
@@ -32,22 +32,23 @@ impl fmt::Debug for App {
     }
 }
 
-/// What is kept of an app, under its client id.
+/// An app in the state file. The key of the map is the client id.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Registered {
+pub(super) struct StoredApp {
     pub(super) secret: Fingerprint,
     pub(super) redirect_uris: Vec<String>,
     pub(super) scopes: Vec<String>,
-    pub(super) refused: bool,
+    #[serde(rename = "refused")]
+    pub(super) disabled: bool,
 }
 
 impl State {
     pub(super) fn put_app(&mut self, app: App) {
-        let registered = Registered {
+        let registered = StoredApp {
             secret: Fingerprint::of(&app.client_secret),
             redirect_uris: app.redirect_uris,
             scopes: app.scopes,
-            refused: false,
+            disabled: false,
         };
         self.apps.insert(app.client_id, registered);
     }
@@ -58,23 +59,23 @@ impl State {
         }
     }
 
-    pub(super) fn refuse_app(&mut self, client_id: &str, refused: bool) {
+    pub(super) fn set_app_disabled(&mut self, client_id: &str, disabled: bool) {
         if let Some(app) = self.apps.get_mut(client_id) {
-            app.refused = refused;
+            app.disabled = disabled;
         }
     }
 
-    /// The app that may send its users back to this URI.
+    /// Finds an enabled app, and checks that it registered this redirect URI.
     pub(super) fn app_with_redirect(
         &self,
         client_id: &str,
         redirect_uri: &str,
-    ) -> Result<&Registered, Error> {
+    ) -> Result<&StoredApp, Error> {
         let app = self
             .apps
             .get(client_id)
             .ok_or_else(|| Error::UnknownApp(client_id.to_owned()))?;
-        if app.refused {
+        if app.disabled {
             return Err(Error::AppDisabled(client_id.to_owned()));
         }
         if !app

@@ -1,4 +1,4 @@
-//! `/oauth/authorize`: the page where a user allows or denies, and what follows.
+//! `/oauth/authorize`: the consent page, and the user's decision.
 
 use askama::Template;
 use axum::body::Bytes;
@@ -9,20 +9,20 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use super::code::{Consent, check_challenge};
-use super::form::{Form, Repeated};
+use super::form::{Form, RepeatedParameter};
 use super::user::User;
 use super::{Error, Sandbox, page, state};
 
-/// Why there is no consent page. Shown to a person; nobody is redirected to an address that was not registered.
+/// Why there is no consent page. The user sees the message; a redirect could lead to an unregistered address.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Complaint {
+pub(super) enum AuthorizeError {
     #[error("The parameter {0} is missing.")]
     Missing(&'static str),
-    #[error("The parameter {0} is given twice.")]
+    #[error("The parameter {0} occurs twice.")]
     Repeated(String),
     #[error("response_type must be code.")]
     ResponseType,
-    #[error("code_challenge_method must be S256, and comes with a code_challenge.")]
+    #[error("code_challenge_method must be S256, and code_challenge must be present.")]
     ChallengeMethod,
     #[error("redirect_uri is not an absolute URL.")]
     RedirectUri,
@@ -35,27 +35,27 @@ pub(super) enum Complaint {
 #[derive(Template)]
 #[template(path = "zoom/refused.html")]
 struct RefusedPage {
-    complaint: String,
+    message: String,
 }
 
-impl IntoResponse for Complaint {
+impl IntoResponse for AuthorizeError {
     fn into_response(self) -> Response {
-        let is_ours = matches!(self, Self::Refused(Error::Write(_) | Error::NoRandomness));
-        let status = if is_ours {
+        let is_internal = matches!(self, Self::Refused(Error::Write(_) | Error::NoRandomBytes));
+        let status = if is_internal {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
             StatusCode::BAD_REQUEST
         };
-        let complaint = self.to_string();
-        page::html(status, &RefusedPage { complaint }, None)
+        let message = self.to_string();
+        page::html(status, &RefusedPage { message }, None)
     }
 }
 
-/// What an app asks for in the query.
-struct Request {
+/// The authorization request of an app.
+struct AuthorizeRequest {
     client_id: String,
     redirect_uri: Url,
-    /// The redirect URI to the letter, as registered.
+    /// The redirect URI as the app registered it. A parsed URL can be spelled differently.
     redirect_uri_text: String,
     state: Option<String>,
     code_challenge: Option<String>,
@@ -66,7 +66,7 @@ struct Scope {
     meaning: &'static str,
 }
 
-struct Choice {
+struct UserOption {
     id: String,
     label: String,
     email: Option<String>,
@@ -75,22 +75,22 @@ struct Choice {
 #[derive(Template)]
 #[template(path = "zoom/consent.html")]
 struct ConsentPage {
-    request: Request,
+    request: AuthorizeRequest,
     scopes: Vec<Scope>,
-    users: Vec<Choice>,
+    users: Vec<UserOption>,
 }
 
-pub(super) async fn ask(
+pub(super) async fn consent_page(
     State(sandbox): State<Sandbox>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Complaint> {
+) -> Result<Response, AuthorizeError> {
     let form = parse(query.unwrap_or_default().as_bytes())?;
     let page = sandbox.shared.store.read(|state| {
-        let request = Request::checked(state, &form)?;
+        let request = AuthorizeRequest::checked(state, &form)?;
         let app = state.app_with_redirect(&request.client_id, &request.redirect_uri_text)?;
-        Ok::<_, Complaint>(ConsentPage {
+        Ok::<_, AuthorizeError>(ConsentPage {
             scopes: app.scopes.iter().map(|name| Scope::named(name)).collect(),
-            users: state.active_users().map(Choice::of).collect(),
+            users: state.active_users().map(UserOption::of).collect(),
             request,
         })
     })?;
@@ -104,12 +104,12 @@ pub(super) async fn ask(
 pub(super) async fn decide(
     State(sandbox): State<Sandbox>,
     body: Bytes,
-) -> Result<Response, Complaint> {
+) -> Result<Response, AuthorizeError> {
     let form = parse(&body)?;
     let request = sandbox
         .shared
         .store
-        .read(|state| Request::checked(state, &form))?;
+        .read(|state| AuthorizeRequest::checked(state, &form))?;
 
     let mut location = request.redirect_uri;
     match required(&form, "decision")? {
@@ -128,7 +128,7 @@ pub(super) async fn decide(
                 .query_pairs_mut()
                 .append_pair("error", "access_denied");
         }
-        _ => return Err(Complaint::Decision),
+        _ => return Err(AuthorizeError::Decision),
     }
     if let Some(state) = request.state {
         location.query_pairs_mut().append_pair("state", &state);
@@ -136,23 +136,23 @@ pub(super) async fn decide(
     Ok((StatusCode::FOUND, [(LOCATION, String::from(location))]).into_response())
 }
 
-impl Request {
-    fn checked(state: &state::State, form: &Form) -> Result<Self, Complaint> {
+impl AuthorizeRequest {
+    fn checked(state: &state::State, form: &Form) -> Result<Self, AuthorizeError> {
         let client_id = required(form, "client_id")?;
         let redirect_uri = required(form, "redirect_uri")?;
         state.app_with_redirect(client_id, redirect_uri)?;
         if required(form, "response_type")? != "code" {
-            return Err(Complaint::ResponseType);
+            return Err(AuthorizeError::ResponseType);
         }
         let code_challenge = form.get("code_challenge");
         match (code_challenge, form.get("code_challenge_method")) {
             (None, None) => {}
             (Some(challenge), Some("S256")) => check_challenge(challenge)?,
-            (_, _) => return Err(Complaint::ChallengeMethod),
+            (_, _) => return Err(AuthorizeError::ChallengeMethod),
         }
         Ok(Self {
             client_id: client_id.to_owned(),
-            redirect_uri: Url::parse(redirect_uri).map_err(|_| Complaint::RedirectUri)?,
+            redirect_uri: Url::parse(redirect_uri).map_err(|_| AuthorizeError::RedirectUri)?,
             redirect_uri_text: redirect_uri.to_owned(),
             state: form.get("state").map(str::to_owned),
             code_challenge: code_challenge.map(str::to_owned),
@@ -167,7 +167,7 @@ impl Scope {
             "user:read:token" => "let bots join meetings on your behalf",
             "user:read:zak" => "start meetings as you",
             "meeting:read:local_recording_token" => "record your meetings without asking first",
-            _ => "as the app describes it",
+            _ => "do what the app describes",
         };
         Self {
             name: name.to_owned(),
@@ -176,7 +176,7 @@ impl Scope {
     }
 }
 
-impl Choice {
+impl UserOption {
     fn of(user: &User) -> Self {
         Self {
             id: user.id.clone(),
@@ -186,10 +186,10 @@ impl Choice {
     }
 }
 
-fn parse(encoded: &[u8]) -> Result<Form, Complaint> {
-    Form::parse(encoded).map_err(|Repeated(name)| Complaint::Repeated(name))
+fn parse(encoded: &[u8]) -> Result<Form, AuthorizeError> {
+    Form::parse(encoded).map_err(|RepeatedParameter(name)| AuthorizeError::Repeated(name))
 }
 
-fn required<'a>(form: &'a Form, name: &'static str) -> Result<&'a str, Complaint> {
-    form.get(name).ok_or(Complaint::Missing(name))
+fn required<'a>(form: &'a Form, name: &'static str) -> Result<&'a str, AuthorizeError> {
+    form.get(name).ok_or(AuthorizeError::Missing(name))
 }

@@ -1,4 +1,4 @@
-//! `/sandbox/callback`: the demo app's redirect URI. Shows a newcomer the code and what to do with it.
+//! `/sandbox/callback`: the redirect URI of the demo app. The page shows the code and the next command.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use super::{Sandbox, page};
 #[template(path = "zoom/callback.html")]
 struct CallbackPage {
     code: Option<String>,
-    /// Stores the code's grant in the vault. None where the sandbox cannot know all that it takes.
+    /// Creates a credential from the code. `None` if the sandbox does not know the app's client secret.
     command: Option<String>,
     error: Option<String>,
-    again: Option<String>,
+    authorize_url: Option<String>,
 }
 
 pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Response {
@@ -38,7 +38,7 @@ pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): Raw
         code: form.get("code").map(str::to_owned),
         command,
         error: form.get("error").map(str::to_owned),
-        again: settings
+        authorize_url: settings
             .origin
             .as_ref()
             .and_then(demo::authorize_url)
@@ -47,9 +47,9 @@ pub(super) async fn receive(State(sandbox): State<Sandbox>, RawQuery(query): Raw
     page::html(StatusCode::OK, &page, None)
 }
 
-/// For a code that the sandbox gave to the demo app, and for no other text: people paste this into a shell.
-fn command(api: &Url, api_key_file: &Path, code: &str, known: &Code) -> Option<String> {
-    if known.client_id != DEMO_CLIENT_ID || known.challenge.is_some() {
+/// A shell command for a code of the demo app. Any other text gets no command, because people paste it into a shell.
+fn command(api: &Url, api_key_file: &Path, code: &str, issued: &Code) -> Option<String> {
+    if issued.client_id != DEMO_CLIENT_ID || issued.challenge.is_some() {
         return None;
     }
     let body = json!({
@@ -57,7 +57,7 @@ fn command(api: &Url, api_key_file: &Path, code: &str, known: &Code) -> Option<S
         "client_id": DEMO_CLIENT_ID,
         "client_secret": DEMO_CLIENT_SECRET,
         "authorization_code": code,
-        "redirect_uri": known.redirect_uri,
+        "redirect_uri": issued.redirect_uri,
     });
     Some(format!(
         "curl --show-error --silent {url} \\\n  --header \"x-meeting-baas-api-key: $(cat {file})\" \\\n  \
@@ -71,7 +71,7 @@ fn command(api: &Url, api_key_file: &Path, code: &str, known: &Code) -> Option<S
     ))
 }
 
-/// One word of a POSIX shell.
+/// Quotes a text as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,35 +1,35 @@
-//! Authorization codes: given at consent, exchanged once, within five minutes, by the app they were given to.
+//! Authorization codes. The app that got a code can exchange it once, within five minutes.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Error;
-use super::grant::{Ending, Grant, Pair};
-use super::refusal::Refusal;
+use super::grant::{EndReason, Grant, TokenPair};
+use super::oauth_error::OAuthError;
 use super::secret::{self, Fingerprint};
 use super::state::State;
 
-const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
-/// How long a dead code is remembered, so that it is refused as such and not as unknown.
-const MEMORY: SignedDuration = SignedDuration::from_hours(24);
+const CODE_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+/// How long an expired code is kept: until then the error is "expired", and later "unknown".
+const CODE_RETENTION: SignedDuration = SignedDuration::from_hours(24);
 
 /// A user's consent to an app.
 #[derive(Clone, Debug)]
 pub struct Consent {
-    /// The app that asks.
+    /// The app.
     pub client_id: String,
-    /// Where the code would be sent; the exchange must repeat it.
+    /// The redirect URI. The exchange must repeat it.
     pub redirect_uri: String,
-    /// The user who allows it.
+    /// The user who consents.
     pub user_id: String,
-    /// None: all that the app asks for.
+    /// The granted scopes. `None` means all scopes of the app.
     pub scopes: Option<Vec<String>>,
-    /// PKCE, method S256. Given: the exchange must bring the verifier.
+    /// The PKCE challenge (S256). If it is set, the exchange must send the verifier.
     pub code_challenge: Option<String>,
 }
 
-/// What is kept of a code.
+/// An authorization code in the state file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Code {
     fingerprint: Fingerprint,
@@ -42,7 +42,7 @@ pub(super) struct Code {
     used: bool,
 }
 
-/// What an app sends to exchange a code.
+/// The parameters of a code exchange.
 pub(super) struct Exchange<'a> {
     pub(super) client_id: &'a str,
     pub(super) code: &'a str,
@@ -78,28 +78,29 @@ impl State {
             used: false,
         };
         self.codes
-            .retain(|_, code| now.duration_since(code.issued_at) < MEMORY);
+            .retain(|_, code| now.duration_since(code.issued_at) < CODE_RETENTION);
         self.codes.insert(id, code);
         Ok(issued.secret)
     }
 
-    /// The code with this text, spent or not.
+    /// Finds a code by its text, used or not.
     pub(super) fn code(&self, text: &str) -> Option<&Code> {
         let code = self.codes.get(&secret::named_id(text)?)?;
         code.fingerprint.matches(text).then_some(code)
     }
 
-    /// Spends the code and starts a grant, which ends every earlier grant of the same app and user. A refused exchange
-    /// spends nothing.
-    pub(super) fn exchange(&mut self, exchange: &Exchange) -> Result<Pair, Refusal> {
+    /// Uses up the code and starts a grant. The new grant ends every earlier grant of the same app and user.
+    ///
+    /// A refused exchange does not use up the code.
+    pub(super) fn exchange(&mut self, exchange: &Exchange) -> Result<TokenPair, OAuthError> {
         let now = self.now();
-        let code = self.code(exchange.code).ok_or(Refusal::UnknownCode)?;
+        let code = self.code(exchange.code).ok_or(OAuthError::UnknownCode)?;
         check(code, exchange, now)?;
 
         let id = Uuid::now_v7();
         let (grant, pair) =
             Grant::start(id, &code.client_id, &code.user_id, code.scopes.clone(), now)?;
-        self.end_grants(&grant.client_id, &grant.user_id, Ending::Superseded);
+        self.end_grants(&grant.client_id, &grant.user_id, EndReason::Superseded);
         self.grants.insert(id, grant);
         if let Some(code) = secret::named_id(exchange.code).and_then(|id| self.codes.get_mut(&id)) {
             code.used = true;
@@ -108,7 +109,7 @@ impl State {
     }
 }
 
-/// The form of a S256 challenge; what it hides is not for us to know.
+/// Checks the form of an S256 challenge.
 pub(super) fn check_challenge(challenge: &str) -> Result<(), Error> {
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if challenge.len() == 43 && challenge.bytes().all(is_base64url) {
@@ -118,23 +119,23 @@ pub(super) fn check_challenge(challenge: &str) -> Result<(), Error> {
     }
 }
 
-fn check(code: &Code, exchange: &Exchange, now: Timestamp) -> Result<(), Refusal> {
+fn check(code: &Code, exchange: &Exchange, now: Timestamp) -> Result<(), OAuthError> {
     if code.client_id != exchange.client_id {
-        return Err(Refusal::UnknownCode);
+        return Err(OAuthError::UnknownCode);
     }
-    if code.used || now.duration_since(code.issued_at) >= LIFETIME {
-        return Err(Refusal::SpentCode);
+    if code.used || now.duration_since(code.issued_at) >= CODE_LIFETIME {
+        return Err(OAuthError::ExpiredCode);
     }
     if code.redirect_uri != exchange.redirect_uri {
-        return Err(Refusal::RedirectUriMismatch);
+        return Err(OAuthError::RedirectUriMismatch);
     }
-    let proven = |challenge: &String| {
+    let matches_verifier = |challenge: &String| {
         exchange
             .code_verifier
             .is_some_and(|verifier| secret::s256(verifier) == *challenge)
     };
-    if !code.challenge.as_ref().is_none_or(proven) {
-        return Err(Refusal::VerifierMismatch);
+    if !code.challenge.as_ref().is_none_or(matches_verifier) {
+        return Err(OAuthError::VerifierMismatch);
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `/sandbox/…`: arranging things over HTTP, for people and for tests in other languages. Anyone may use it.
+//! `/sandbox/…`: controls the sandbox over HTTP, for people and for tests in other languages. There is no access
+//! control.
 
 mod fault;
 mod fields;
@@ -14,11 +15,11 @@ use serde::Serialize;
 use serde_json::json;
 use url::Url;
 
-use self::fields::{Fields, Invalid};
-use super::{App, Call, Consent, Error, Sandbox, User, Webhook, callback, demo, page};
+use self::fields::{Fields, InvalidField};
+use super::{App, Consent, Error, Sandbox, User, Webhook, ZoomCall, callback, demo, page};
 
-/// A century: whatever expires has expired by then.
-const LONGEST_ADVANCE: u64 = 100 * 366 * 24 * 3600;
+/// A century: everything has expired by then.
+const MAX_ADVANCE_SECONDS: u64 = 100 * 366 * 24 * 3600;
 
 pub(super) fn router() -> Router<Sandbox> {
     Router::new()
@@ -32,10 +33,13 @@ pub(super) fn router() -> Router<Sandbox> {
         .route("/sandbox/ledger", get(ledger))
         .route("/sandbox/webhooks", post(set_webhook))
         .route("/sandbox/deauthorizations", post(deauthorize))
-        .route("/sandbox/departures", post(lose_user))
+        .route("/sandbox/departures", post(deactivate_user))
 }
 
-async fn put_app(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<Response, Invalid> {
+async fn put_app(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, InvalidField> {
     let app = App {
         client_id: fields.text("client_id")?,
         client_secret: fields.text("client_secret")?,
@@ -44,25 +48,30 @@ async fn put_app(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<R
     };
     fields.finish()?;
     if app.client_id.contains(':') {
-        return Err(Invalid::new(
+        return Err(InvalidField::new(
             "client_id",
-            "must not contain a colon: HTTP Basic cannot carry it",
+            "must not contain a colon, because HTTP Basic does not allow it",
         ));
     }
     let is_absolute = |uri: &String| Url::parse(uri).is_ok_and(|url| url.fragment().is_none());
     if !app.redirect_uris.iter().all(is_absolute) {
-        return Err(Invalid::new(
+        return Err(InvalidField::new(
             "redirect_uris",
             "must be absolute URLs without a fragment",
         ));
     }
 
     let answer = json!({ "client_id": &app.client_id });
-    let kept = sandbox.shared.store.change(|state| state.put_app(app));
-    Ok(answered(kept.map(|()| (StatusCode::CREATED, Json(answer)))))
+    let saved = sandbox.shared.store.change(|state| state.put_app(app));
+    Ok(response(
+        saved.map(|()| (StatusCode::CREATED, Json(answer))),
+    ))
 }
 
-async fn put_user(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<Response, Invalid> {
+async fn put_user(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, InvalidField> {
     let user = User {
         id: fields.text("id")?,
         account_id: fields.optional_text("account_id")?,
@@ -75,11 +84,11 @@ async fn put_user(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<
     fields.finish()?;
 
     let id = user.id.clone();
-    let kept = sandbox.shared.store.change(|state| {
+    let saved = sandbox.shared.store.change(|state| {
         state.put_user(user);
-        state.deactivate_user(&id, deactivated);
+        state.set_user_deactivated(&id, deactivated);
     });
-    Ok(answered(kept.map(|()| {
+    Ok(response(saved.map(|()| {
         (StatusCode::CREATED, Json(json!({ "id": id })))
     })))
 }
@@ -87,7 +96,7 @@ async fn put_user(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<
 async fn authorize(
     State(sandbox): State<Sandbox>,
     mut fields: Fields,
-) -> Result<Response, Invalid> {
+) -> Result<Response, InvalidField> {
     let consent = Consent {
         client_id: fields.text("client_id")?,
         redirect_uri: fields.text("redirect_uri")?,
@@ -99,16 +108,19 @@ async fn authorize(
 
     let code = sandbox.authorize(consent);
     if let Err(error) = &code
-        && let Some(field) = field_at_fault(error)
+        && let Some(field) = invalid_field(error)
     {
-        return Err(Invalid::new(field, error.to_string()));
+        return Err(InvalidField::new(field, error.to_string()));
     }
-    Ok(answered(code.map(|code| {
+    Ok(response(code.map(|code| {
         (StatusCode::CREATED, Json(json!({ "code": code })))
     })))
 }
 
-async fn inject(State(sandbox): State<Sandbox>, fields: Fields) -> Result<StatusCode, Invalid> {
+async fn inject(
+    State(sandbox): State<Sandbox>,
+    fields: Fields,
+) -> Result<StatusCode, InvalidField> {
     sandbox.inject(fault::parse(fields)?);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -118,32 +130,35 @@ async fn clear_faults(State(sandbox): State<Sandbox>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn advance(State(sandbox): State<Sandbox>, mut fields: Fields) -> Result<Response, Invalid> {
-    let seconds = fields.whole("advance_seconds", 1..=LONGEST_ADVANCE)?;
+async fn advance(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, InvalidField> {
+    let seconds = fields.whole("advance_seconds", 1..=MAX_ADVANCE_SECONDS)?;
     fields.finish()?;
 
     let now = sandbox.shared.store.change(|state| {
         state.advance(Duration::from_secs(seconds));
         state.now()
     });
-    Ok(answered(now.map(|now| Json(json!({ "now": now })))))
+    Ok(response(now.map(|now| Json(json!({ "now": now })))))
 }
 
-/// Says where an app hears, and whether the one there holds the secret token.
+/// Sets the webhook endpoint of an app. Answers whether the endpoint knows the app's secret token.
 async fn set_webhook(
     State(sandbox): State<Sandbox>,
     mut fields: Fields,
-) -> Result<Response, Invalid> {
-    let client_id = app_named(&mut fields)?;
+) -> Result<Response, InvalidField> {
+    let client_id = client_id_or_demo(&mut fields)?;
     let webhook = Webhook {
         url: fields.url("url")?,
         secret_token: fields.text("secret_token")?,
     };
     fields.finish()?;
     if webhook.url.scheme() != "http" {
-        return Err(Invalid::new(
+        return Err(InvalidField::new(
             "url",
-            "must be an http URL: the sandbox calls this machine",
+            "must be an http URL: the sandbox calls only this machine",
         ));
     }
 
@@ -153,61 +168,61 @@ async fn set_webhook(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// A user removes an app; how the app was told.
+/// A user removes an app. Answers how the webhook was delivered.
 async fn deauthorize(
     State(sandbox): State<Sandbox>,
     mut fields: Fields,
-) -> Result<Response, Invalid> {
-    let (client_id, user_id) = (app_named(&mut fields)?, fields.text("user_id")?);
+) -> Result<Response, InvalidField> {
+    let (client_id, user_id) = (client_id_or_demo(&mut fields)?, fields.text("user_id")?);
     fields.finish()?;
 
     let delivery = sandbox.deauthorize(&client_id, &user_id).await;
     Ok((StatusCode::CREATED, Json(delivery)).into_response())
 }
 
-/// A user is deactivated or deleted; how the app was told.
-async fn lose_user(
+/// An administrator deactivates or deletes a user. Answers how the webhook was delivered.
+async fn deactivate_user(
     State(sandbox): State<Sandbox>,
     mut fields: Fields,
-) -> Result<Response, Invalid> {
-    let (client_id, user_id) = (app_named(&mut fields)?, fields.text("user_id")?);
+) -> Result<Response, InvalidField> {
+    let (client_id, user_id) = (client_id_or_demo(&mut fields)?, fields.text("user_id")?);
     let deleted = fields.flag("deleted")?;
     fields.finish()?;
 
-    let delivery = sandbox.lose_user(&client_id, &user_id, deleted).await;
+    let delivery = sandbox.deactivate_user(&client_id, &user_id, deleted).await;
     Ok((StatusCode::CREATED, Json(delivery)).into_response())
 }
 
-/// The app's client id, or the demo app's.
-fn app_named(fields: &mut Fields) -> Result<String, Invalid> {
+/// The requested client id, or the demo app's.
+fn client_id_or_demo(fields: &mut Fields) -> Result<String, InvalidField> {
     let named = fields.optional_text("client_id")?;
     Ok(named.unwrap_or_else(|| demo::DEMO_CLIENT_ID.to_owned()))
 }
 
 #[derive(Serialize)]
-struct Ledger {
-    calls: Vec<Call>,
+struct LedgerAnswer {
+    calls: Vec<ZoomCall>,
 }
 
-async fn ledger(State(sandbox): State<Sandbox>) -> Json<Ledger> {
-    Json(Ledger {
+async fn ledger(State(sandbox): State<Sandbox>) -> Json<LedgerAnswer> {
+    Json(LedgerAnswer {
         calls: sandbox.ledger(),
     })
 }
 
-fn field_at_fault(error: &Error) -> Option<&'static str> {
+fn invalid_field(error: &Error) -> Option<&'static str> {
     match error {
         Error::UnknownApp(_) | Error::AppDisabled(_) => Some("client_id"),
         Error::UnregisteredRedirectUri(_) => Some("redirect_uri"),
         Error::UnknownUser(_) => Some("user_id"),
         Error::UnknownScope(_) => Some("scopes"),
         Error::MalformedChallenge => Some("code_challenge"),
-        Error::NoRandomness | Error::Read(..) | Error::Malformed(..) | Error::Write(_) => None,
+        Error::NoRandomBytes | Error::Read(..) | Error::Malformed(..) | Error::Write(_) => None,
     }
 }
 
-/// Success only for what is in the state file too.
-fn answered(outcome: Result<impl IntoResponse, Error>) -> Response {
+/// Answers an error if the state file could not be written.
+fn response(outcome: Result<impl IntoResponse, Error>) -> Response {
     outcome.map_or_else(
         |error| {
             let body =

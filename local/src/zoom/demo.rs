@@ -1,4 +1,4 @@
-//! The app and the users that exist from the start, so that a newcomer can connect without a Zoom account.
+//! The demo app and demo users. With them, a new developer needs no Zoom account.
 
 use url::Url;
 
@@ -7,19 +7,19 @@ use super::state::State;
 use super::user::User;
 use super::webhook::Webhook;
 
-/// Client id of the demo app.
+/// The client id of the demo app.
 pub const DEMO_CLIENT_ID: &str = "sandbox-app";
-/// Client secret of the demo app. Public: it opens nothing but the sandbox.
+/// The client secret of the demo app. It may be public, because it gives access to nothing but the sandbox.
 pub const DEMO_CLIENT_SECRET: &str = "sandbox-secret";
 
-/// What the demo app's webhooks are signed with. As public.
+/// The secret token that signs the demo app's webhooks. It may be public too.
 pub const DEMO_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
-/// Where the demo app receives its codes, below the sandbox's origin.
+/// The path of the demo app's redirect URI at the sandbox.
 pub(super) const CALLBACK_PATH: &str = "/sandbox/callback";
-/// Where a vault receives them for its connect sessions, below its own address.
+/// The path of the redirect URI at the vault, for connect sessions.
 const VAULT_CALLBACK_PATH: &str = "/connect/callback";
-/// Where a newcomer's own app would receive them.
+/// A redirect URI for a developer's own app.
 const OWN_APP_CALLBACK: &str = "http://localhost:3000/callback";
 const SCOPES: [&str; 4] = [
     "user:read:user",
@@ -28,7 +28,7 @@ const SCOPES: [&str; 4] = [
     "meeting:read:local_recording_token",
 ];
 
-/// Adds what a restarted sandbox does not remember yet; changes made to it since are kept.
+/// Adds the demo app and users that are missing. Keeps changes from former runs.
 pub(super) fn seed(state: &mut State) {
     if !state.apps.contains_key(DEMO_CLIENT_ID) {
         state.put_app(App {
@@ -45,7 +45,7 @@ pub(super) fn seed(state: &mut State) {
     }
 }
 
-/// Lets the demo app be called back on this origin, in both of its local spellings, and no longer on a former one.
+/// Registers the redirect URIs at this origin, as `127.0.0.1` and `localhost`. Removes those of a former origin.
 pub(super) fn register_callbacks(state: &mut State, origin: &Url) {
     if let Some(app) = state.apps.get_mut(DEMO_CLIENT_ID) {
         app.redirect_uris
@@ -55,7 +55,7 @@ pub(super) fn register_callbacks(state: &mut State, origin: &Url) {
     }
 }
 
-/// Lets the demo app be called back by a vault at this address, and no longer by one that was elsewhere.
+/// Registers the redirect URI of the vault at this address. Removes the redirect URI of a former address.
 pub(super) fn register_vault(state: &mut State, vault: &Url) {
     let base = vault.as_str().trim_end_matches('/');
     if let Some(app) = state.apps.get_mut(DEMO_CLIENT_ID) {
@@ -66,7 +66,7 @@ pub(super) fn register_vault(state: &mut State, vault: &Url) {
     }
 }
 
-/// The demo app's consent page.
+/// The URL of the demo app's consent page.
 pub(super) fn authorize_url(origin: &Url) -> Option<Url> {
     let mut url = origin.join("/oauth/authorize").ok()?;
     url.query_pairs_mut()
@@ -76,7 +76,7 @@ pub(super) fn authorize_url(origin: &Url) -> Option<Url> {
     Some(url)
 }
 
-/// The demo app's webhooks, to the vault.
+/// The demo app's webhook endpoint at the vault.
 pub(super) fn webhook(api: &Url) -> Option<Webhook> {
     let url = api.join(&format!("/webhooks/zoom/{DEMO_CLIENT_ID}")).ok()?;
     Some(Webhook {
@@ -86,16 +86,16 @@ pub(super) fn webhook(api: &Url) -> Option<Webhook> {
 }
 
 fn callbacks(origin: &Url) -> Vec<String> {
-    let spelled = |host: &str| {
+    let with_host = |host: &str| {
         let mut url = origin.join(CALLBACK_PATH).ok()?;
         url.set_host(Some(host)).ok()?;
         Some(url.to_string())
     };
     let mut callbacks: Vec<_> = ["127.0.0.1", "localhost"]
         .into_iter()
-        .filter_map(spelled)
+        .filter_map(with_host)
         .collect();
-    let own = origin.host_str().and_then(spelled);
+    let own = origin.host_str().and_then(with_host);
     callbacks.extend(own.filter(|uri| !callbacks.contains(uri)));
     callbacks
 }
@@ -111,7 +111,7 @@ fn users() -> [User; 3] {
             first_name: some("Ada"),
             last_name: some("Lovelace"),
         },
-        // No display name: a client builds it from the other two.
+        // No display name: the vault builds one from the first and last name.
         User {
             id: "grace-sandbox-user".to_owned(),
             account_id: some("sandbox-account"),
@@ -120,7 +120,7 @@ fn users() -> [User; 3] {
             first_name: some("Grace"),
             last_name: some("Hopper"),
         },
-        // As little as Zoom may tell.
+        // Only the id: Zoom does not guarantee any other field.
         User {
             id: "bare-sandbox-user".to_owned(),
             ..User::default()

@@ -1,4 +1,4 @@
-//! Faults that tests order: what goes wrong, at which endpoint, how often.
+//! Injected faults: what goes wrong, at which endpoint, and how often.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use url::Url;
 
 use super::ledger::GrantType;
 
-/// A fault waiting for its calls.
+/// A queued fault.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Which calls it meets.
+    /// Which calls the fault affects.
     pub endpoint: Endpoint,
-    /// How many of them.
+    /// How many calls the fault affects.
     pub times: Times,
-    /// How long the call is held before anything happens, in real time.
+    /// How long the call waits before anything else happens, in real time.
     pub delay: Duration,
     /// What goes wrong.
-    pub kind: Kind,
+    pub kind: FaultKind,
 }
 
 impl Fault {
-    /// A fault that meets one call.
-    pub fn once(endpoint: Endpoint, kind: Kind) -> Self {
+    /// A fault for one call.
+    pub fn once(endpoint: Endpoint, kind: FaultKind) -> Self {
         Self {
             endpoint,
             times: Times::Next(1),
@@ -32,15 +32,15 @@ impl Fault {
         }
     }
 
-    /// A fault that meets every call until it is cleared.
-    pub fn always(endpoint: Endpoint, kind: Kind) -> Self {
+    /// A fault for all calls, until [`super::Sandbox::clear_faults`].
+    pub fn always(endpoint: Endpoint, kind: FaultKind) -> Self {
         Self {
             times: Times::Always,
             ..Self::once(endpoint, kind)
         }
     }
 
-    /// The same for this many calls.
+    /// Changes the number of calls.
     #[must_use]
     pub fn times(self, calls: u32) -> Self {
         Self {
@@ -49,19 +49,19 @@ impl Fault {
         }
     }
 
-    /// The same after a delay.
+    /// Adds a delay before anything else happens.
     #[must_use]
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 }
 
-/// Which calls a fault meets. None of them is the consent page: people do not retry.
+/// Which calls a fault affects. No fault affects the consent page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Any of the below.
+    /// Any endpoint below.
     Any,
-    /// `POST /oauth/token`, whatever the grant type.
+    /// `POST /oauth/token` with any grant type.
     Token,
     /// `POST /oauth/token` with this grant type.
     Grant(GrantType),
@@ -73,68 +73,71 @@ pub enum Endpoint {
     Revoke,
 }
 
-/// How many calls a fault meets.
+/// How many calls a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// The next so many.
+    /// This many of the next calls.
     Next(u32),
-    /// All, until the faults are cleared.
+    /// All calls, until the faults are cleared.
     Always,
 }
 
-/// What goes wrong. Where nothing else is said, the effect takes place first: Zoom did it, the client does not learn it.
+/// What goes wrong.
+///
+/// The sandbox first executes the call, so the client may not learn that the call had an effect. The kinds that skip
+/// the call say "without effect".
 #[derive(Clone, Debug)]
-pub enum Kind {
-    /// Nothing but the fault's delay.
+pub enum FaultKind {
+    /// Only the delay of the fault.
     Delay,
-    /// The effect takes place at once, its answer comes later.
+    /// The answer comes this much later.
     DelayAnswer(Duration),
-    /// The connection closes without an answer, and without effect.
+    /// The connection closes without an answer, without effect.
     DropBefore,
-    /// The connection closes without an answer, after the effect.
+    /// The connection closes without an answer.
     DropAfter,
     /// The connection closes after half of the body.
     Truncate,
     /// This reply, without effect.
     ReplyBefore(Reply),
-    /// This reply in place of the real one.
+    /// This reply instead of the real reply.
     ReplyAfter(Reply),
-    /// 200 with a body that is not JSON.
+    /// Status 200 with a body that is not JSON.
     Garbage,
-    /// The real answer with a field `padding` of this many megabytes.
+    /// The real answer with an additional large field `padding`.
     Huge {
-        /// Size of the padding.
+        /// The size of the padding.
         megabytes: usize,
     },
-    /// The real answer with a field `nested` of this many arrays in each other.
+    /// The real answer with an additional field `nested`: arrays inside of arrays.
     Nested {
-        /// Number of arrays.
+        /// The number of nested arrays.
         depth: usize,
     },
-    /// The real answer with other fields.
+    /// The real answer with changed fields.
     Override {
         /// Fields to add or replace.
         set: Map<String, Value>,
-        /// Fields to leave out.
+        /// Fields to remove.
         remove: Vec<String>,
     },
-    /// 302 to this URL, without effect.
+    /// Status 302 to this URL, without effect.
     Redirect(Url),
 }
 
-/// A reply that no endpoint would give by itself.
+/// An injected reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// `Retry-After`: Zoom sends seconds, an HTTP date or an ISO 8601 instant.
+    /// The header `Retry-After`. Zoom sends seconds, an HTTP date or an ISO 8601 timestamp.
     pub retry_after: Option<String>,
-    /// None: a JSON error in Zoom's manner.
+    /// The body. `None` means a JSON error in Zoom's format.
     pub body: Option<String>,
 }
 
 impl Reply {
-    /// A reply with this status and no more.
+    /// A reply with this status, without `Retry-After` and a special body.
     pub fn status(status: StatusCode) -> Self {
         Self {
             status,
@@ -144,17 +147,17 @@ impl Reply {
     }
 }
 
-/// Which endpoint a call is for, as far as faults are concerned.
+/// The endpoint of a call.
 #[derive(Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum CalledEndpoint {
     Token(Option<GrantType>),
     Profile,
     Mint,
     Revoke,
 }
 
-impl Target {
-    /// None for the consent page and for what does not exist.
+impl CalledEndpoint {
+    /// `None` for the consent page and for unknown paths.
     pub(super) fn of(method: &str, path: &str, grant_type: Option<GrantType>) -> Option<Self> {
         let segments: Vec<_> = path.split('/').skip(1).collect();
         match (method, segments.as_slice()) {
@@ -169,7 +172,7 @@ impl Target {
         }
     }
 
-    fn is_met_by(self, endpoint: Endpoint) -> bool {
+    fn matches(self, endpoint: Endpoint) -> bool {
         match endpoint {
             Endpoint::Any => true,
             Endpoint::Token => matches!(self, Self::Token(_)),
@@ -181,11 +184,11 @@ impl Target {
     }
 }
 
-/// The faults that wait, first come first served.
+/// The queued faults, the oldest first.
 #[derive(Default)]
-pub(super) struct Queue(Vec<Fault>);
+pub(super) struct FaultQueue(Vec<Fault>);
 
-impl Queue {
+impl FaultQueue {
     pub(super) fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
@@ -194,13 +197,13 @@ impl Queue {
         self.0.clear();
     }
 
-    /// Takes the first fault that meets this call.
-    pub(super) fn take(&mut self, target: Target) -> Option<Fault> {
+    /// Finds the first fault for this call, and counts the call.
+    pub(super) fn take(&mut self, target: CalledEndpoint) -> Option<Fault> {
         self.0.retain(|fault| fault.times != Times::Next(0));
         let fault = self
             .0
             .iter_mut()
-            .find(|fault| target.is_met_by(fault.endpoint))?;
+            .find(|fault| target.matches(fault.endpoint))?;
         if let Times::Next(left) = &mut fault.times {
             *left -= 1;
         }

@@ -1,22 +1,22 @@
-//! Parameters of a query or a form body, each given once.
+//! The parameters of a query or a form body.
 
 use std::collections::BTreeMap;
 
 use url::form_urlencoded;
 
-/// Decoded parameters. An empty value counts as absent, as in OAuth.
+/// Decoded parameters. As in OAuth, an empty value means the same as a missing parameter.
 #[derive(Default)]
 pub(super) struct Form(BTreeMap<String, String>);
 
-/// The name of a parameter that was given twice, which OAuth forbids.
-pub(super) struct Repeated(pub(super) String);
+/// The name of a parameter that occurs twice, which OAuth forbids.
+pub(super) struct RepeatedParameter(pub(super) String);
 
 impl Form {
-    pub(super) fn parse(encoded: &[u8]) -> Result<Self, Repeated> {
+    pub(super) fn parse(encoded: &[u8]) -> Result<Self, RepeatedParameter> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(encoded).into_owned() {
             if parameters.contains_key(&name) {
-                return Err(Repeated(name));
+                return Err(RepeatedParameter(name));
             }
             parameters.insert(name, value);
         }

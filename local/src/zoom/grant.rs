@@ -1,66 +1,69 @@
-//! Grants: what one exchanged code opened. Each refresh issues a new pair of tokens and kills the one before.
+//! Grants. A code exchange starts a grant. Each refresh issues a new pair of tokens and ends the old pair.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Error;
-use super::refusal::Refusal;
+use super::oauth_error::OAuthError;
 use super::secret::{self, Fingerprint};
 use super::state::State;
 
-const ACCESS_LIFETIME: SignedDuration = SignedDuration::from_secs(3600);
-const REFRESH_IDLE: SignedDuration = SignedDuration::from_hours(24 * 90);
+const ACCESS_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_secs(3600);
+/// A refresh token expires after this time without a refresh.
+const REFRESH_TOKEN_IDLE_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How Zoom treats a refresh token that was used before. Nothing is documented, so a client must survive them all.
+/// How Zoom treats a refresh token that was used before.
+///
+/// Zoom does not document its behaviour, so the vault must survive each of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mood {
-    /// It is refused; the grant lives on.
+pub enum RefreshBehaviour {
+    /// Zoom refuses the token. The grant stays live.
     #[default]
     Strict,
-    /// It is refused and the whole grant dies.
+    /// Zoom refuses the token and revokes the whole grant.
     ReuseRevokesFamily,
-    /// The token just before the current one is accepted one more time, and rotates the pair again.
+    /// Zoom accepts the token before the current one a second time, and issues a new pair.
     OldTokenOnceMore,
 }
 
-/// What the sandbox saw of one grant. Holds no secret.
+/// What the sandbox recorded of a grant. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantRecord {
-    /// Named in every token of the grant: see [`super::Sandbox::grant_of`].
+    /// The id. Every token of the grant contains the id: see [`super::Sandbox::grant_of`].
     pub id: Uuid,
     /// The app.
     pub client_id: String,
     /// The user.
     pub user_id: String,
-    /// How many pairs of tokens were issued; the first pair is generation 1.
+    /// How many pairs of tokens were issued. The first pair is generation 1.
     pub generation: u64,
-    /// Whether its current tokens can still work (they may have expired).
+    /// Whether the grant has not ended. Its current tokens may have expired.
     pub alive: bool,
-    /// Refreshes that succeeded.
+    /// The number of successful refreshes.
     pub refreshes: u64,
-    /// Refresh POSTs with a token that had been used before, whatever came of them.
+    /// The number of refresh POSTs with a token that was used before, successful or not.
     pub spent_posts: u64,
-    /// Refresh POSTs by generation of the token they brought: the first element is generation 1.
+    /// The number of refresh POSTs for each generation of token. The first element is generation 1.
     pub posts: Vec<u64>,
 }
 
-/// What a token answer carries.
-pub(super) struct Pair {
+/// A new pair of tokens, and its scopes.
+pub(super) struct TokenPair {
     pub(super) access_token: String,
     pub(super) refresh_token: String,
     pub(super) scopes: Vec<String>,
 }
 
-/// Why a grant is dead.
+/// Why a grant ended.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Ending {
+pub(super) enum EndReason {
     Revoked,
     Superseded,
     Reused,
 }
 
-/// What is kept of a grant.
+/// A grant in the state file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Grant {
     pub(super) client_id: String,
@@ -68,8 +71,8 @@ pub(super) struct Grant {
     pub(super) scopes: Vec<String>,
     access: Fingerprint,
     issued_at: Timestamp,
-    ended: Option<Ending>,
-    /// One for each pair ever issued; the last is the current one.
+    ended: Option<EndReason>,
+    /// The refresh token of each issued pair. The last is the current token.
     refresh_tokens: Vec<RefreshToken>,
     spent_posts: u64,
 }
@@ -96,7 +99,7 @@ impl Grant {
         user_id: &str,
         scopes: Vec<String>,
         now: Timestamp,
-    ) -> Result<(Self, Pair), Error> {
+    ) -> Result<(Self, TokenPair), Error> {
         let (access, refresh) = (secret::token(id)?, secret::token(id)?);
         let grant = Self {
             client_id: client_id.to_owned(),
@@ -108,7 +111,7 @@ impl Grant {
             refresh_tokens: vec![RefreshToken::new(refresh.fingerprint)],
             spent_posts: 0,
         };
-        let pair = Pair {
+        let pair = TokenPair {
             access_token: access.secret,
             refresh_token: refresh.secret,
             scopes,
@@ -118,7 +121,7 @@ impl Grant {
 
     fn is_live_access_token(&self, token: &str, now: Timestamp) -> bool {
         self.ended.is_none()
-            && now.duration_since(self.issued_at) < ACCESS_LIFETIME
+            && now.duration_since(self.issued_at) < ACCESS_TOKEN_LIFETIME
             && self.access.matches(token)
     }
 
@@ -131,22 +134,22 @@ impl Grant {
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {
-        now.duration_since(self.issued_at) >= REFRESH_IDLE
+        now.duration_since(self.issued_at) >= REFRESH_TOKEN_IDLE_LIFETIME
     }
 
     fn refresh(
         &mut self,
         id: Uuid,
         token: &str,
-        mood: Mood,
+        behaviour: RefreshBehaviour,
         now: Timestamp,
-    ) -> Result<Pair, Refusal> {
+    ) -> Result<TokenPair, OAuthError> {
         let newest = self.refresh_tokens.len();
         let is_idle = self.is_idle(now);
         let (generation, presented) = (1..)
             .zip(&mut self.refresh_tokens)
-            .find(|(_, known)| known.fingerprint.matches(token))
-            .ok_or(Refusal::DeadToken)?;
+            .find(|(_, issued)| issued.fingerprint.matches(token))
+            .ok_or(OAuthError::InvalidToken)?;
         presented.posts += 1;
         let is_spent = generation < newest;
         if is_spent {
@@ -154,17 +157,18 @@ impl Grant {
         }
 
         match self.ended {
-            Some(Ending::Superseded) => return Err(Refusal::SupersededToken),
-            Some(Ending::Revoked | Ending::Reused) => return Err(Refusal::DeadToken),
-            None if is_idle => return Err(Refusal::DeadToken),
+            Some(EndReason::Superseded) => return Err(OAuthError::SupersededToken),
+            Some(EndReason::Revoked | EndReason::Reused) => return Err(OAuthError::InvalidToken),
+            None if is_idle => return Err(OAuthError::InvalidToken),
             None => {}
         }
-        let once_more = mood == Mood::OldTokenOnceMore && generation + 1 == newest;
-        if is_spent && !once_more {
-            if mood == Mood::ReuseRevokesFamily {
-                self.ended = Some(Ending::Reused);
+        let works_again =
+            behaviour == RefreshBehaviour::OldTokenOnceMore && generation + 1 == newest;
+        if is_spent && !works_again {
+            if behaviour == RefreshBehaviour::ReuseRevokesFamily {
+                self.ended = Some(EndReason::Reused);
             }
-            return Err(Refusal::DeadToken);
+            return Err(OAuthError::InvalidToken);
         }
 
         let (access, refresh) = (secret::token(id)?, secret::token(id)?);
@@ -172,7 +176,7 @@ impl Grant {
         self.issued_at = now;
         self.refresh_tokens
             .push(RefreshToken::new(refresh.fingerprint));
-        Ok(Pair {
+        Ok(TokenPair {
             access_token: access.secret,
             refresh_token: refresh.secret,
             scopes: self.scopes.clone(),
@@ -198,45 +202,45 @@ impl Grant {
 }
 
 impl State {
-    /// Rotates the pair, if the token is the current one of a living grant of this app. The POST is counted anyway.
+    /// Issues a new pair if the token is the current token of a live grant of this app. Counts each POST.
     pub(super) fn refresh(
         &mut self,
         client_id: &str,
         token: &str,
-        mood: Mood,
-    ) -> Result<Pair, Refusal> {
+        behaviour: RefreshBehaviour,
+    ) -> Result<TokenPair, OAuthError> {
         let now = self.now();
-        let id = secret::named_id(token).ok_or(Refusal::DeadToken)?;
+        let id = secret::named_id(token).ok_or(OAuthError::InvalidToken)?;
         let grant = self
             .grants
             .get_mut(&id)
             .filter(|grant| grant.client_id == client_id);
         grant
-            .ok_or(Refusal::DeadToken)?
-            .refresh(id, token, mood, now)
+            .ok_or(OAuthError::InvalidToken)?
+            .refresh(id, token, behaviour, now)
     }
 
     /// Ends the grant of a live access token of this app.
-    pub(super) fn revoke(&mut self, client_id: &str, access_token: &str) -> Result<(), Refusal> {
+    pub(super) fn revoke(&mut self, client_id: &str, access_token: &str) -> Result<(), OAuthError> {
         let now = self.now();
-        let id = secret::named_id(access_token).ok_or(Refusal::DeadToken)?;
-        let grant = self.grants.get_mut(&id).ok_or(Refusal::DeadToken)?;
+        let id = secret::named_id(access_token).ok_or(OAuthError::InvalidToken)?;
+        let grant = self.grants.get_mut(&id).ok_or(OAuthError::InvalidToken)?;
         if grant.client_id != client_id || !grant.is_live_access_token(access_token, now) {
-            return Err(Refusal::DeadToken);
+            return Err(OAuthError::InvalidToken);
         }
-        grant.ended = Some(Ending::Revoked);
+        grant.ended = Some(EndReason::Revoked);
         Ok(())
     }
 
-    pub(super) fn end_grants(&mut self, client_id: &str, user_id: &str, ending: Ending) {
+    pub(super) fn end_grants(&mut self, client_id: &str, user_id: &str, reason: EndReason) {
         for grant in self.grants.values_mut() {
             if grant.client_id == client_id && grant.user_id == user_id && grant.ended.is_none() {
-                grant.ended = Some(ending);
+                grant.ended = Some(reason);
             }
         }
     }
 
-    /// The grant whose live access token this is.
+    /// Finds the grant of a live access token.
     pub(super) fn grant_by_access_token(&self, token: &str) -> Option<&Grant> {
         let grant = self.grants.get(&secret::named_id(token)?)?;
         grant

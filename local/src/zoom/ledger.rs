@@ -1,4 +1,4 @@
-//! What Zoom's endpoints were asked, for tests that count calls. Holds no secret.
+//! The ledger: a record of the calls to Zoom's endpoints, for tests. Holds no secret.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::form::Form;
 
-const CAPACITY: usize = 100_000;
-const LONGEST_PATH: usize = 200;
-/// Query parameters whose values are shown. Whatever else a client puts there may be a secret in the wrong place.
-const HARMLESS: [&str; 8] = [
+const MAX_CALLS: usize = 100_000;
+const MAX_PATH_CHARS: usize = 200;
+/// The query parameters whose values are recorded. Any other value may be a secret in the wrong place.
+const RECORDED_PARAMETERS: [&str; 8] = [
     "type",
     "meeting_id",
     "ttl",
@@ -20,15 +20,15 @@ const HARMLESS: [&str; 8] = [
     "code_challenge_method",
 ];
 
-/// The grant types that the token endpoint knows.
+/// The grant types of the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
-    /// Exchange of a code.
+    /// Exchanges an authorization code.
     AuthorizationCode,
-    /// Refresh.
+    /// Refreshes a grant.
     RefreshToken,
-    /// Check of a client pair.
+    /// Checks a client id and client secret.
     ClientCredentials,
 }
 
@@ -47,42 +47,43 @@ impl GrantType {
     }
 }
 
-/// One call to one of Zoom's endpoints.
+/// A call to one of Zoom's endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Call {
-    /// HTTP method.
+pub struct ZoomCall {
+    /// The HTTP method.
     pub method: String,
-    /// Path, cut at 200 characters.
+    /// The first 200 characters of the path.
     pub path: String,
-    /// Decoded query; values that could be secrets read `…`.
+    /// The decoded query. A value that could be a secret is replaced by `…`.
     pub query: Vec<(String, String)>,
-    /// At the token endpoint, if it is a known one.
+    /// The grant type, for a call of the token endpoint with a known grant type.
     pub grant_type: Option<GrantType>,
-    /// The status that was sent. None: not answered yet, or the connection was dropped on purpose.
+    /// The status of the answer. `None` if there is no answer yet, or if a fault closed the connection.
     pub status: Option<u16>,
-    /// Whether it met an injected fault.
+    /// Whether an injected fault affected the call.
     pub faulted: bool,
-    /// The `x-zm-trackingid` of the answer.
+    /// The header `x-zm-trackingid` of the answer.
     pub tracking_id: String,
-    /// When it arrived, on a clock that ticks at every arrival and every end of a call.
+    /// When the call arrived. The clock ticks at each arrival and each end of a call.
     pub began: u64,
-    /// When it was over, on the same clock: two calls overlapped if each began before the other ended.
+    /// When the call ended, on the same clock. Two calls overlapped if each began before the other ended.
     pub ended: Option<u64>,
 }
 
-/// The last calls, in order of arrival.
+/// The last calls, in the order of arrival.
 #[derive(Default)]
 pub(super) struct Ledger {
-    calls: VecDeque<Call>,
-    forgotten: usize,
+    calls: VecDeque<ZoomCall>,
+    /// How many older calls were removed.
+    removed: usize,
     ticks: u64,
 }
 
-/// Names a call until it is over.
+/// Identifies a running call.
 #[derive(Clone, Copy)]
-pub(super) struct Entry(usize);
+pub(super) struct CallId(usize);
 
-/// What is known of a call when it arrives.
+/// The details of a call at its arrival.
 pub(super) struct Arrival<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -92,16 +93,16 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Ledger {
-    pub(super) fn begin(&mut self, arrival: Arrival) -> Entry {
-        if self.calls.len() == CAPACITY {
+    pub(super) fn begin(&mut self, arrival: Arrival) -> CallId {
+        if self.calls.len() == MAX_CALLS {
             self.calls.pop_front();
-            self.forgotten += 1;
+            self.removed += 1;
         }
         self.ticks += 1;
-        self.calls.push_back(Call {
+        self.calls.push_back(ZoomCall {
             method: arrival.method.to_owned(),
-            path: arrival.path.chars().take(LONGEST_PATH).collect(),
-            query: shown(arrival.query),
+            path: arrival.path.chars().take(MAX_PATH_CHARS).collect(),
+            query: recorded_query(arrival.query),
             grant_type: arrival.grant_type,
             status: None,
             faulted: false,
@@ -109,15 +110,14 @@ impl Ledger {
             began: self.ticks,
             ended: None,
         });
-        Entry(self.forgotten + self.calls.len() - 1)
+        CallId(self.removed + self.calls.len() - 1)
     }
 
-    pub(super) fn end(&mut self, entry: Entry, status: Option<u16>, faulted: bool) {
+    pub(super) fn end(&mut self, id: CallId, status: Option<u16>, faulted: bool) {
         self.ticks += 1;
-        let call = entry
-            .0
-            .checked_sub(self.forgotten)
-            .and_then(|index| self.calls.get_mut(index));
+        let call =
+            id.0.checked_sub(self.removed)
+                .and_then(|index| self.calls.get_mut(index));
         if let Some(call) = call {
             call.status = status;
             call.faulted = faulted;
@@ -125,15 +125,15 @@ impl Ledger {
         }
     }
 
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(super) fn calls(&self) -> Vec<ZoomCall> {
         self.calls.iter().cloned().collect()
     }
 }
 
-fn shown(query: &str) -> Vec<(String, String)> {
+fn recorded_query(query: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.as_bytes())
         .map(|(name, value)| {
-            let value = if HARMLESS.contains(&name.as_ref()) {
+            let value = if RECORDED_PARAMETERS.contains(&name.as_ref()) {
                 value.into_owned()
             } else {
                 "…".to_owned()

@@ -12,18 +12,19 @@ use url::Url;
 use uuid::Uuid;
 
 use super::code::Exchange;
-use super::form::{Form, Repeated};
-use super::grant::Pair;
+use super::form::{Form, RepeatedParameter};
+use super::grant::TokenPair;
 use super::ledger::GrantType;
-use super::refusal::Refusal;
+use super::oauth_error::OAuthError;
 use super::{Sandbox, secret, state, wire};
 
-/// What Zoom says of an access token that lives for 3600 s.
-const EXPIRES_IN: u32 = 3599;
+/// Zoom reports 3599 s for an access token that lives for 3600 s.
+const EXPIRES_IN_SECONDS: u32 = 3599;
 
-/// A token answer. `refresh_token` is absent for client credentials, `api_url` until the origin is known.
+/// The answer of the token endpoint. There is no `refresh_token` for client credentials, and no `api_url` until the
+/// sandbox knows its address.
 #[derive(Serialize)]
-pub(super) struct Tokens {
+pub(super) struct TokenAnswer {
     access_token: String,
     token_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +40,7 @@ pub(super) async fn token(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Tokens>, Refusal> {
+) -> Result<Json<TokenAnswer>, OAuthError> {
     let form = form(&uri, &headers, &body)?;
     let settings = sandbox.settings().clone();
     let api_url = settings.origin.as_ref().map(without_slash);
@@ -47,7 +48,7 @@ pub(super) async fn token(
     sandbox.shared.store.change(|state| {
         let client_id = client(state, &headers)?;
         required(&form, "grant_type")?;
-        match GrantType::of(&form).ok_or(Refusal::UnsupportedGrantType)? {
+        match GrantType::of(&form).ok_or(OAuthError::UnsupportedGrantType)? {
             GrantType::AuthorizationCode => {
                 let pair = state.exchange(&Exchange {
                     client_id: &client_id,
@@ -58,8 +59,11 @@ pub(super) async fn token(
                 Ok(user_tokens(pair, api_url))
             }
             GrantType::RefreshToken => {
-                let pair =
-                    state.refresh(&client_id, required(&form, "refresh_token")?, settings.mood)?;
+                let pair = state.refresh(
+                    &client_id,
+                    required(&form, "refresh_token")?,
+                    settings.refresh_behaviour,
+                )?;
                 Ok(user_tokens(pair, api_url))
             }
             GrantType::ClientCredentials => client_tokens(state, &client_id, api_url),
@@ -72,7 +76,7 @@ pub(super) async fn revoke(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, OAuthError> {
     let form = form(&uri, &headers, &body)?;
 
     sandbox.shared.store.change(|state| {
@@ -83,31 +87,31 @@ pub(super) async fn revoke(
     Ok(Json(json!({ "status": "success" })))
 }
 
-fn form(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Form, Refusal> {
+fn form(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Form, OAuthError> {
     if uri.query().is_some_and(|query| !query.is_empty()) {
-        return Err(Refusal::ParametersInQuery);
+        return Err(OAuthError::ParametersInQuery);
     }
     if !wire::has_media_type(headers, "application/x-www-form-urlencoded") {
-        return Err(Refusal::NotAForm);
+        return Err(OAuthError::NotAForm);
     }
-    Form::parse(body).map_err(|Repeated(name)| Refusal::RepeatedParameter(name))
+    Form::parse(body).map_err(|RepeatedParameter(name)| OAuthError::RepeatedParameter(name))
 }
 
-fn required<'a>(form: &'a Form, name: &'static str) -> Result<&'a str, Refusal> {
-    form.get(name).ok_or(Refusal::MissingParameter(name))
+fn required<'a>(form: &'a Form, name: &'static str) -> Result<&'a str, OAuthError> {
+    form.get(name).ok_or(OAuthError::MissingParameter(name))
 }
 
-/// The app whose client pair came in the Basic authorization.
-fn client(state: &state::State, headers: &HeaderMap) -> Result<String, Refusal> {
-    let (client_id, client_secret) = basic(headers).ok_or(Refusal::InvalidClient)?;
+/// Checks the client id and client secret of the Basic authorization. Returns the client id.
+fn client(state: &state::State, headers: &HeaderMap) -> Result<String, OAuthError> {
+    let (client_id, client_secret) = basic(headers).ok_or(OAuthError::InvalidClient)?;
     let app = state
         .apps
         .get(&client_id)
         .filter(|app| app.secret.matches(&client_secret));
     match app {
-        Some(app) if app.refused => Err(Refusal::AppDisabled),
+        Some(app) if app.disabled => Err(OAuthError::AppDisabled),
         Some(_) => Ok(client_id),
-        None => Err(Refusal::InvalidClient),
+        None => Err(OAuthError::InvalidClient),
     }
 }
 
@@ -121,29 +125,29 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((client_id.to_owned(), client_secret.to_owned()))
 }
 
-fn user_tokens(pair: Pair, api_url: Option<String>) -> Json<Tokens> {
-    Json(Tokens {
+fn user_tokens(pair: TokenPair, api_url: Option<String>) -> Json<TokenAnswer> {
+    Json(TokenAnswer {
         access_token: pair.access_token,
         token_type: "bearer",
         refresh_token: Some(pair.refresh_token),
-        expires_in: EXPIRES_IN,
+        expires_in: EXPIRES_IN_SECONDS,
         scope: pair.scopes.join(" "),
         api_url,
     })
 }
 
-/// A token of the app itself. No endpoint here accepts it: all of them act for a user.
+/// A token of the app itself. No endpoint of the sandbox accepts this token: all of them act for a user.
 fn client_tokens(
     state: &state::State,
     client_id: &str,
     api_url: Option<String>,
-) -> Result<Json<Tokens>, Refusal> {
+) -> Result<Json<TokenAnswer>, OAuthError> {
     let scopes = state.apps.get(client_id).map(|app| app.scopes.join(" "));
-    Ok(Json(Tokens {
+    Ok(Json(TokenAnswer {
         access_token: secret::token(Uuid::now_v7())?.secret,
         token_type: "bearer",
         refresh_token: None,
-        expires_in: EXPIRES_IN,
+        expires_in: EXPIRES_IN_SECONDS,
         scope: scopes.unwrap_or_default(),
         api_url,
     }))

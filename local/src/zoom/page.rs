@@ -1,4 +1,4 @@
-//! HTML pages: one look, one strict policy.
+//! HTML pages with a strict content security policy.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -8,11 +8,15 @@ use axum::http::header::{
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
-/// Renders a page. It may load the sandbox's style sheet and nothing else.
+/// Renders a page that loads nothing but the sandbox's style sheet.
 ///
-/// `leads_to`: where a form of the page leads besides the sandbox. Browsers apply `form-action` to redirects too, and
-/// where the app leads on to from there is its own affair: so any site, or any address of the app's own scheme.
-pub(super) fn html(status: StatusCode, page: &impl Template, leads_to: Option<&Url>) -> Response {
+/// `redirect_uri` is where a form of the page leads. Browsers apply `form-action` to redirects too, and the app may
+/// redirect further. The policy therefore allows any site, or any address with the app's own scheme.
+pub(super) fn html(
+    status: StatusCode,
+    page: &impl Template,
+    redirect_uri: Option<&Url>,
+) -> Response {
     let Ok(text) = page.render() else {
         return (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -20,9 +24,9 @@ pub(super) fn html(status: StatusCode, page: &impl Template, leads_to: Option<&U
         )
             .into_response();
     };
-    let leads_to = leads_to.map(source).unwrap_or_default();
+    let form_targets = redirect_uri.map(form_targets).unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; form-action 'self'{leads_to}; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; form-action 'self'{form_targets}; base-uri 'none'; frame-ancestors 'none'"
     );
     let headers = [
         (CONTENT_SECURITY_POLICY, policy.as_str()),
@@ -45,8 +49,8 @@ pub(super) async fn style() -> Response {
         .into_response()
 }
 
-/// One more source of a content security policy.
-fn source(url: &Url) -> String {
+/// The additional sources of `form-action`, with a leading space.
+fn form_targets(url: &Url) -> String {
     if url.origin().is_tuple() {
         " http: https:".to_owned()
     } else {

@@ -1,4 +1,4 @@
-//! The REST API: profile, and the tokens with which bots join.
+//! The REST API: the profile, and the tokens with which bots join meetings.
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -13,35 +13,35 @@ use super::form::Form;
 use super::user::User;
 use super::{Error, Sandbox, secret, state};
 
-/// Zoom's limit for `ttl`: 90 days in seconds.
-const LONGEST_TTL: u32 = 7_776_000;
+/// Zoom's limit of `ttl`: 90 days.
+const MAX_TTL_SECONDS: u32 = 7_776_000;
 
-/// Why the REST API refuses; `Display` is the `message`.
+/// An error of the REST API. Its `Display` text is the `message` of the answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum RestError {
     #[error("Invalid access token.")]
-    NoToken,
+    MissingToken,
     #[error("Access token is expired.")]
-    DeadToken,
+    ExpiredToken,
     #[error("Invalid access token, does not contain scopes:[{0}]")]
     MissingScope(&'static str),
     #[error("User does not exist: {0}.")]
-    NoUser(String),
+    UnknownUser(String),
     #[error("Meeting does not exist: {0}.")]
-    NoMeeting(String),
+    UnknownMeeting(String),
     #[error("Validation Failed: {0}.")]
     InvalidParameter(&'static str),
     #[error("Internal error")]
     Internal(#[from] Error),
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         let (status, code) = match self {
-            Self::NoToken | Self::DeadToken => (StatusCode::UNAUTHORIZED, 124),
+            Self::MissingToken | Self::ExpiredToken => (StatusCode::UNAUTHORIZED, 124),
             Self::MissingScope(_) => (StatusCode::BAD_REQUEST, 4711),
-            Self::NoUser(_) => (StatusCode::NOT_FOUND, 1001),
-            Self::NoMeeting(_) => (StatusCode::NOT_FOUND, 3001),
+            Self::UnknownUser(_) => (StatusCode::NOT_FOUND, 1001),
+            Self::UnknownMeeting(_) => (StatusCode::NOT_FOUND, 3001),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, 300),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         };
@@ -66,11 +66,11 @@ pub(super) async fn profile(
     State(sandbox): State<Sandbox>,
     Path(user_id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Profile>, Refusal> {
+) -> Result<Json<Profile>, RestError> {
     let user = sandbox
         .shared
         .store
-        .read(|state| caller(state, &headers, &user_id, "user:read:user"))?;
+        .read(|state| authorized_user(state, &headers, &user_id, "user:read:user"))?;
     Ok(Json(Profile {
         user,
         r#type: 2,
@@ -83,29 +83,29 @@ pub(super) async fn mint(
     Path(user_id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, RestError> {
     let query = parsed(query)?;
     let scope = match query.get("type") {
         Some("onbehalf") => "user:read:token",
         Some("zak") => "user:read:zak",
-        Some(_) | None => return Err(Refusal::InvalidParameter("type is onbehalf or zak")),
+        Some(_) | None => return Err(RestError::InvalidParameter("type must be onbehalf or zak")),
     };
     if query.get("meeting_id").is_some_and(|id| !is_meeting_id(id)) {
-        return Err(Refusal::InvalidParameter("meeting_id is a number"));
+        return Err(RestError::InvalidParameter("meeting_id must be a number"));
     }
     if query
         .get("ttl")
-        .is_some_and(|ttl| !ttl.parse().is_ok_and(|ttl: u32| ttl <= LONGEST_TTL))
+        .is_some_and(|ttl| !ttl.parse().is_ok_and(|ttl: u32| ttl <= MAX_TTL_SECONDS))
     {
-        return Err(Refusal::InvalidParameter(
-            "ttl is a number of seconds, at most 7776000",
+        return Err(RestError::InvalidParameter(
+            "ttl must be a number of seconds, at most 7776000",
         ));
     }
 
     sandbox
         .shared
         .store
-        .read(|state| caller(state, &headers, &user_id, scope))?;
+        .read(|state| authorized_user(state, &headers, &user_id, scope))?;
 
     Ok(Json(
         json!({ "token": secret::token(Uuid::new_v4())?.secret }),
@@ -117,23 +117,22 @@ pub(super) async fn local_recording(
     Path(meeting_id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, RestError> {
     let query = parsed(query)?;
     if query
         .get("bypass_waiting_room")
         .is_some_and(|flag| flag != "true" && flag != "false")
     {
-        return Err(Refusal::InvalidParameter(
-            "bypass_waiting_room is true or false",
+        return Err(RestError::InvalidParameter(
+            "bypass_waiting_room must be true or false",
         ));
     }
 
-    sandbox
-        .shared
-        .store
-        .read(|state| caller(state, &headers, "me", "meeting:read:local_recording_token"))?;
+    sandbox.shared.store.read(|state| {
+        authorized_user(state, &headers, "me", "meeting:read:local_recording_token")
+    })?;
     if !is_meeting_id(&meeting_id) {
-        return Err(Refusal::NoMeeting(meeting_id));
+        return Err(RestError::UnknownMeeting(meeting_id));
     }
 
     Ok(Json(
@@ -141,24 +140,24 @@ pub(super) async fn local_recording(
     ))
 }
 
-/// The user for whom the bearer token acts, if it has the scope. They are `me`; by id they are not found.
-fn caller(
+/// Finds the user of the bearer token, and checks the scope. The path must name the user as `me`, not by id.
+fn authorized_user(
     state: &state::State,
     headers: &HeaderMap,
     user_id: &str,
     scope: &'static str,
-) -> Result<User, Refusal> {
+) -> Result<User, RestError> {
     let grant = state
-        .grant_by_access_token(bearer(headers).ok_or(Refusal::NoToken)?)
-        .ok_or(Refusal::DeadToken)?;
+        .grant_by_access_token(bearer(headers).ok_or(RestError::MissingToken)?)
+        .ok_or(RestError::ExpiredToken)?;
     if user_id != "me" {
-        return Err(Refusal::NoUser(user_id.to_owned()));
+        return Err(RestError::UnknownUser(user_id.to_owned()));
     }
     let user = state
         .active_user(&grant.user_id)
-        .ok_or_else(|| Refusal::NoUser(grant.user_id.clone()))?;
+        .ok_or_else(|| RestError::UnknownUser(grant.user_id.clone()))?;
     if !grant.scopes.iter().any(|granted| granted == scope) {
-        return Err(Refusal::MissingScope(scope));
+        return Err(RestError::MissingScope(scope));
     }
     Ok(user.clone())
 }
@@ -170,10 +169,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         .then_some(token.trim())
 }
 
-fn parsed(query: Option<String>) -> Result<Form, Refusal> {
+fn parsed(query: Option<String>) -> Result<Form, RestError> {
     let query = query.unwrap_or_default();
     Form::parse(query.as_bytes())
-        .map_err(|_| Refusal::InvalidParameter("a parameter is given twice"))
+        .map_err(|_| RestError::InvalidParameter("a parameter occurs twice"))
 }
 
 fn is_meeting_id(text: &str) -> bool {

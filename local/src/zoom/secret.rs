@@ -1,4 +1,4 @@
-//! Codes, tokens and client secrets: made here, recognised here by their SHA-256, kept nowhere.
+//! Codes, tokens and client secrets. The sandbox stores only their SHA-256 and recognises them by it.
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::Error;
 
-/// Random bytes of a token: 640 characters of base64url, as long as Zoom's.
+/// The random bytes of a token: 640 characters of base64url, as many as in Zoom's tokens.
 const TOKEN_BYTES: usize = 480;
 const CODE_BYTES: usize = 32;
 
-/// What is kept of a secret: its SHA-256 in hex. Deliberately not `Debug`: a client secret may be guessable.
+/// The SHA-256 of a secret, in hex. Not `Debug`, because a client secret may be guessable from its hash.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fingerprint(String);
@@ -35,23 +35,23 @@ impl Fingerprint {
     }
 }
 
-/// A secret on its way out, and what stays here of it.
+/// A new secret, and its fingerprint to store.
 pub(super) struct Issued {
     pub(super) secret: String,
     pub(super) fingerprint: Fingerprint,
 }
 
-/// A code that names its row, so that it is found without comparing it to every other.
+/// A new code. The code contains its id, so it is found without a search.
 pub(super) fn code(id: Uuid) -> Result<Issued, Error> {
     issue(id, CODE_BYTES)
 }
 
-/// An access or refresh token that names its grant.
+/// A new access or refresh token. The token contains the id of its grant.
 pub(super) fn token(grant: Uuid) -> Result<Issued, Error> {
     issue(grant, TOKEN_BYTES)
 }
 
-/// The id that [`code`] or [`token`] wrote into the secret. It proves nothing: compare the fingerprint.
+/// The id in a code or token. The id is unverified: also compare the fingerprint.
 pub(super) fn named_id(secret: &str) -> Option<Uuid> {
     let (id, _) = secret.split_once('.')?;
     Uuid::try_parse(id).ok()
@@ -64,7 +64,7 @@ pub(super) fn s256(verifier: &str) -> String {
 
 fn issue(id: Uuid, bytes: usize) -> Result<Issued, Error> {
     let mut random = vec![0; bytes];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::NoRandomness)?;
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::NoRandomBytes)?;
     let secret = format!("{}.{}", id.simple(), BASE64_URL_SAFE_NO_PAD.encode(random));
     Ok(Issued {
         fingerprint: Fingerprint::of(&secret),

@@ -1,4 +1,4 @@
-//! Everything the sandbox remembers, and its clock. Each kind of thing has its rules in its own file.
+//! The persistent state of the sandbox, and its clock. The rules for apps, users, codes and grants are in their files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::app::Registered;
+use super::app::StoredApp;
 use super::code::Code;
 use super::grant::Grant;
-use super::user::Member;
+use super::user::StoredUser;
 
-/// The content of the state file. Holds no secret, only fingerprints.
+/// The content of the state file. Holds fingerprints and no secret.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct State {
     clock_ahead: SignedDuration,
-    pub(super) apps: BTreeMap<String, Registered>,
-    pub(super) users: BTreeMap<String, Member>,
+    pub(super) apps: BTreeMap<String, StoredApp>,
+    pub(super) users: BTreeMap<String, StoredUser>,
     pub(super) codes: BTreeMap<Uuid, Code>,
-    /// By UUIDv7: the order of keys is the order of creation.
+    /// The keys are UUIDv7, so their order is the order of creation.
     pub(super) grants: BTreeMap<Uuid, Grant>,
 }
 
 impl State {
-    /// The sandbox's time, ahead of the machine's by all that [`State::advance`] was given.
+    /// The time of the sandbox: the machine's time plus all of [`State::advance`].
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::now()
             .saturating_add(self.clock_ahead)

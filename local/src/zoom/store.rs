@@ -1,4 +1,4 @@
-//! The state behind its lock, written through to its file.
+//! Guards the state with a lock, and writes each change to the state file.
 
 use std::fs;
 use std::io;
@@ -8,16 +8,16 @@ use std::sync::Mutex;
 use tempfile::NamedTempFile;
 
 use super::state::State;
-use super::{Error, hold};
+use super::{Error, lock};
 
-/// One state, and the file that follows it.
+/// The state, and its file.
 pub(super) struct Store {
     file: Option<PathBuf>,
     state: Mutex<State>,
 }
 
 impl Store {
-    /// A file that does not exist yet is an empty state.
+    /// Loads the state. A missing file means an empty state.
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self, Error> {
         let state = file.as_deref().map(load).transpose()?.unwrap_or_default();
         Ok(Self {
@@ -27,12 +27,12 @@ impl Store {
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&hold(&self.state))
+        look(&lock(&self.state))
     }
 
-    /// Changes the state and writes it once, under the lock: whoever sees the result sees it on disk too.
+    /// Changes the state and writes the file under the lock. A reader of the new state also finds it in the file.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let mut state = hold(&self.state);
+        let mut state = lock(&self.state);
         let outcome = change(&mut state);
         if let Some(file) = &self.file {
             save(file, &state).map_err(Error::Write)?;
@@ -51,16 +51,17 @@ fn load(file: &Path) -> Result<State, Error> {
     }
 }
 
-/// Writes beside the file and renames over it: a reader, or a crash, meets the old state or the new one. Only
-/// its owner can read it. Not synced to the disk: this is a sandbox, and a power cut may cost it a change.
+/// Replaces the file atomically. Only its owner can read the file.
+///
+/// The file is not synced to the disk: a power cut may lose a change, which is acceptable for a sandbox.
 fn save(file: &Path, state: &State) -> io::Result<()> {
     let directory = file
         .parent()
-        .filter(|it| !it.as_os_str().is_empty())
+        .filter(|directory| !directory.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
-    let mut beside = NamedTempFile::new_in(directory)?;
-    serde_json::to_writer(&mut beside, state)?;
-    beside.persist(file)?;
+    let mut temporary = NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(&mut temporary, state)?;
+    temporary.persist(file)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The sandbox over real HTTP, one world per test.
+//! Tests of the sandbox over real HTTP. Each test starts its own sandbox.
 
 mod consent;
 mod control;
@@ -19,8 +19,8 @@ use url::Url;
 
 use super::{App, Consent, Sandbox, User};
 
-const SECRET: &str = "correct-horse";
-const REDIRECT: &str = "https://app.example.com/zoom/callback?tenant=1";
+const CLIENT_SECRET: &str = "correct-horse";
+const REDIRECT_URI: &str = "https://app.example.com/zoom/callback?tenant=1";
 const ALL_SCOPES: [&str; 4] = [
     "user:read:user",
     "user:read:token",
@@ -29,20 +29,20 @@ const ALL_SCOPES: [&str; 4] = [
 ];
 
 /// A running sandbox with one app, `app`, and one user, `user`.
-struct World {
+struct TestZoom {
     sandbox: Sandbox,
     http: Client,
     origin: String,
 }
 
-impl World {
+impl TestZoom {
     async fn new() -> Self {
         Self::with(Sandbox::open(None).unwrap()).await
     }
 
     async fn with(sandbox: Sandbox) -> Self {
         static TLS: Once = Once::new();
-        // reqwest wants a provider although nothing here speaks TLS.
+        // reqwest needs a TLS provider, even for plain HTTP.
         TLS.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,12 +67,12 @@ impl World {
         format!("{}{path}", self.origin)
     }
 
-    fn code(&self) -> String {
+    fn new_code(&self) -> String {
         self.sandbox.authorize(consent()).unwrap()
     }
 
     fn post_token(&self, form: &[(&str, &str)]) -> RequestBuilder {
-        self.post_token_as("app", SECRET, form)
+        self.post_token_as("app", CLIENT_SECRET, form)
     }
 
     fn post_token_as(
@@ -91,7 +91,7 @@ impl World {
         self.post_token(&[
             ("grant_type", "authorization_code"),
             ("code", code),
-            ("redirect_uri", REDIRECT),
+            ("redirect_uri", REDIRECT_URI),
         ])
     }
 
@@ -102,21 +102,21 @@ impl World {
         ])
     }
 
-    /// A fresh grant's pair.
-    async fn connect(&self) -> Pair {
-        Pair::from(ok(self.exchange(&self.code())).await)
+    /// Starts a grant, and returns its tokens.
+    async fn connect(&self) -> Tokens {
+        Tokens::from(expect_ok(self.exchange(&self.new_code())).await)
     }
 
-    async fn refreshed(&self, pair: &Pair) -> Pair {
-        Pair::from(ok(self.refresh(&pair.refresh)).await)
+    async fn refresh_ok(&self, tokens: &Tokens) -> Tokens {
+        Tokens::from(expect_ok(self.refresh(&tokens.refresh)).await)
     }
 
     fn get(&self, path: &str, access_token: &str) -> RequestBuilder {
         self.http.get(self.url(path)).bearer_auth(access_token)
     }
 
-    fn profile(&self, pair: &Pair) -> RequestBuilder {
-        self.get("/v2/users/me", &pair.access)
+    fn profile(&self, tokens: &Tokens) -> RequestBuilder {
+        self.get("/v2/users/me", &tokens.access)
     }
 
     fn control(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -124,12 +124,12 @@ impl World {
     }
 }
 
-struct Pair {
+struct Tokens {
     access: String,
     refresh: String,
 }
 
-impl From<Value> for Pair {
+impl From<Value> for Tokens {
     fn from(answer: Value) -> Self {
         let text = |field: &str| answer[field].as_str().unwrap().to_owned();
         Self {
@@ -142,9 +142,9 @@ impl From<Value> for Pair {
 fn app(client_id: &str) -> App {
     App {
         client_id: client_id.to_owned(),
-        client_secret: SECRET.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
         redirect_uris: vec![
-            REDIRECT.to_owned(),
+            REDIRECT_URI.to_owned(),
             "https://app.example.com/other".to_owned(),
         ],
         scopes: ALL_SCOPES.map(str::to_owned).to_vec(),
@@ -162,7 +162,7 @@ fn user(id: &str) -> User {
 fn consent() -> Consent {
     Consent {
         client_id: "app".to_owned(),
-        redirect_uri: REDIRECT.to_owned(),
+        redirect_uri: REDIRECT_URI.to_owned(),
         user_id: "user".to_owned(),
         scopes: None,
         code_challenge: None,
@@ -173,20 +173,20 @@ async fn send(request: RequestBuilder) -> Response {
     request.send().await.unwrap()
 }
 
-async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+async fn answer_of(request: RequestBuilder) -> (StatusCode, Value) {
     let response = send(request).await;
     assert!(response.headers().contains_key("x-zm-trackingid"));
     (response.status(), response.json().await.unwrap())
 }
 
-async fn ok(request: RequestBuilder) -> Value {
-    let (status, body) = answer(request).await;
+async fn expect_ok(request: RequestBuilder) -> Value {
+    let (status, body) = answer_of(request).await;
     assert_eq!(status, StatusCode::OK);
     body
 }
 
-async fn expect(request: RequestBuilder, status: u16, body: Value) {
-    let (given_status, given_body) = answer(request).await;
+async fn expect_answer(request: RequestBuilder, status: u16, body: Value) {
+    let (given_status, given_body) = answer_of(request).await;
     assert_eq!((given_status.as_u16(), given_body), (status, body));
 }
 

@@ -1,7 +1,7 @@
-//! What apps are told: signed as Zoom signs, and told again until it is heard.
+//! Webhooks to apps, signed and retried as Zoom does.
 //!
-//! Where an app hears and what its webhooks are signed with belongs to this run: the state file keeps no secret. Times
-//! are the machine's, not the sandbox's own clock: whoever hears compares them with theirs.
+//! The endpoints and secret tokens belong to this run, because the state file keeps no secret. Timestamps come from the
+//! machine's clock, not from the sandbox's clock, because the receiver compares them with its own clock.
 
 use std::time::Duration;
 
@@ -19,53 +19,53 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Sandbox;
-use super::grant::Ending;
+use super::grant::EndReason;
 
-/// How long an answer is waited for, as at Zoom.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait before it is told again. At Zoom it is 5, 30 and 90 minutes.
-const PAUSES: [Duration; 3] = [
+/// How long the sandbox waits for an answer, as Zoom does.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The delays before the retries. Zoom waits 5, 30 and 90 minutes.
+const RETRY_DELAYS: [Duration; 3] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
-/// No answer that Zoom understands is longer.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// Larger than any valid answer.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// Where an app hears what happens, and what that is signed with.
+/// The webhook endpoint of an app.
 #[derive(Clone)]
 pub struct Webhook {
-    /// Its event notification endpoint. HTTP only: the sandbox calls this machine.
+    /// The event notification endpoint. Must be HTTP, because the sandbox calls only this machine.
     pub url: Url,
-    /// The app's secret token.
+    /// The secret token of the app. It signs the webhooks.
     pub secret_token: String,
 }
 
-/// An event, and how it went.
+/// An event, and the result of its delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivery {
-    /// Which.
+    /// The name of the event.
     pub event: String,
-    /// What each try was answered; none where nothing came in time.
+    /// The status of each attempt. `None` if no answer came in time.
     pub attempts: Vec<Option<u16>>,
-    /// Whether it was heard in the end.
+    /// Whether the endpoint accepted the event: the last status is 200 or 204.
     pub heard: bool,
 }
 
-/// One try's answer.
-struct Answer {
+/// The answer of one attempt.
+struct EndpointAnswer {
     status: u16,
     body: Vec<u8>,
 }
 
 impl Webhook {
-    /// `v0=` and the HMAC-SHA256 that Zoom signs a body with, in hex.
+    /// Zoom's signature of a body: `v0=` and the HMAC-SHA256 in hex.
     pub fn signature(&self, timestamp: i64, body: &[u8]) -> String {
         let signed = [format!("v0:{timestamp}:").as_bytes(), body].concat();
         format!("v0={}", self.mac(&signed))
     }
 
-    /// What a challenge is to be answered with.
+    /// The HMAC-SHA256 of a text in hex. It also answers Zoom's validation challenge.
     fn mac(&self, text: &[u8]) -> String {
         let tag = sign(&Key::new(HMAC_SHA256, self.secret_token.as_bytes()), text);
         let digits: Vec<String> = tag
@@ -76,8 +76,8 @@ impl Webhook {
         digits.concat()
     }
 
-    /// Tells it once.
-    async fn post(&self, body: &[u8]) -> Option<Answer> {
+    /// Sends a body once. `None` if no answer comes in time.
+    async fn post(&self, body: &[u8]) -> Option<EndpointAnswer> {
         let timestamp = Timestamp::now().as_second();
         let request = Request::post(self.url.as_str())
             .header(CONTENT_TYPE, "application/json; charset=utf-8")
@@ -89,17 +89,20 @@ impl Webhook {
         let sent = async {
             let answer = client.request(request).await.ok()?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok()?;
-            Some(Answer {
+            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.ok()?;
+            Some(EndpointAnswer {
                 status: head.status.as_u16(),
                 body: body.to_bytes().to_vec(),
             })
         };
-        tokio::time::timeout(PATIENCE, sent).await.ok().flatten()
+        tokio::time::timeout(ANSWER_TIMEOUT, sent)
+            .await
+            .ok()
+            .flatten()
     }
 
-    /// Tells it until it is heard, or Zoom would give up.
-    async fn tell(&self, event: &str, payload: Value) -> Delivery {
+    /// Sends an event until the endpoint accepts it, with as many retries as Zoom.
+    async fn deliver(&self, event: &str, payload: Value) -> Delivery {
         let body = json!({
             "event": event,
             "event_ts": Timestamp::now().as_millisecond(),
@@ -111,8 +114,8 @@ impl Webhook {
             attempts: Vec::new(),
             heard: false,
         };
-        for pause in std::iter::once(Duration::ZERO).chain(PAUSES) {
-            tokio::time::sleep(pause).await;
+        for delay in std::iter::once(Duration::ZERO).chain(RETRY_DELAYS) {
+            tokio::time::sleep(delay).await;
             let status = self.post(body.as_bytes()).await.map(|answer| answer.status);
             delivery.attempts.push(status);
             if matches!(status, Some(200 | 204)) {
@@ -123,44 +126,46 @@ impl Webhook {
         delivery
     }
 
-    /// Whether the one that hears holds the secret token.
+    /// Whether the endpoint knows the secret token.
     async fn validate(&self) -> bool {
-        let plain = Uuid::new_v4().simple().to_string();
+        let plain_token = Uuid::new_v4().simple().to_string();
         let body = json!({
             "event": "endpoint.url_validation",
             "event_ts": Timestamp::now().as_millisecond(),
-            "payload": { "plainToken": plain },
+            "payload": { "plainToken": plain_token },
         });
         let Some(answer) = self.post(body.to_string().as_bytes()).await else {
             return false;
         };
         let expected = json!({
-            "plainToken": plain,
-            "encryptedToken": self.mac(plain.as_bytes()),
+            "plainToken": plain_token,
+            "encryptedToken": self.mac(plain_token.as_bytes()),
         });
-        let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        answer.status == StatusCode::OK.as_u16() && said == Some(expected)
+        let received: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        answer.status == StatusCode::OK.as_u16() && received == Some(expected)
     }
 }
 
 impl Sandbox {
-    /// Says where an app hears what happens, in place of what was said before. For this run only.
+    /// Sets the webhook endpoint of an app for this run. Replaces a former endpoint.
     pub fn set_webhook(&self, client_id: &str, webhook: Webhook) {
         self.settings()
             .webhooks
             .insert(client_id.to_owned(), webhook);
     }
 
-    /// What Zoom does when the app's developer clicks Validate: whether the endpoint holds the secret token. None where
-    /// the app has no endpoint.
+    /// Does what Zoom does when the developer clicks Validate: checks that the endpoint knows the secret token.
+    ///
+    /// `None` if the app has no endpoint.
     pub async fn validate_webhook(&self, client_id: &str) -> Option<bool> {
         Some(self.webhook(client_id)?.validate().await)
     }
 
-    /// What happens when the user removes the app in Zoom's marketplace: every grant of the pair dies, and the app is
-    /// told, if it has an endpoint.
+    /// Does what happens when the user removes the app in Zoom's marketplace.
+    ///
+    /// Ends every grant of the app and user, and sends a webhook if the app has an endpoint.
     pub async fn deauthorize(&self, client_id: &str, user_id: &str) -> Option<Delivery> {
-        self.arrange(|state| state.end_grants(client_id, user_id, Ending::Revoked));
+        self.change_unreported(|state| state.end_grants(client_id, user_id, EndReason::Revoked));
         let webhook = self.webhook(client_id)?;
         let payload = json!({
             "account_id": self.account_of(user_id),
@@ -169,18 +174,19 @@ impl Sandbox {
             "deauthorization_time": format!("{:.3}", Timestamp::now()),
             "client_id": client_id,
         });
-        Some(webhook.tell("app_deauthorized", payload).await)
+        Some(webhook.deliver("app_deauthorized", payload).await)
     }
 
-    /// What happens when an administrator deactivates or deletes a user: the REST API does not know them any more, and
-    /// the app is told, if it has an endpoint.
-    pub async fn lose_user(
+    /// Does what happens when an administrator deactivates or deletes a user.
+    ///
+    /// The REST API then no longer knows the user. Sends a webhook if the app has an endpoint.
+    pub async fn deactivate_user(
         &self,
         client_id: &str,
         user_id: &str,
         deleted: bool,
     ) -> Option<Delivery> {
-        self.deactivate_user(user_id, true);
+        self.set_user_deactivated(user_id, true);
         let webhook = self.webhook(client_id)?;
         let event = if deleted {
             "user.deleted"
@@ -193,7 +199,7 @@ impl Sandbox {
             "operator": "admin@example.com",
             "object": { "id": user_id, "type": 1 },
         });
-        Some(webhook.tell(event, payload).await)
+        Some(webhook.deliver(event, payload).await)
     }
 
     fn webhook(&self, client_id: &str) -> Option<Webhook> {

@@ -1,6 +1,6 @@
-//! Between the socket and the endpoints: routes, ledger, faults, tracking ids.
+//! The routes, and what happens to each call before and after its endpoint: ledger, faults and tracking ids.
 //!
-//! A call to Zoom is served in a task of its own: like Zoom's servers, it goes on when the client hangs up.
+//! A call to Zoom runs in its own task. As on Zoom's servers, the call goes on when the client closes the connection.
 
 mod broken;
 
@@ -15,21 +15,21 @@ use axum::{Json, Router};
 use serde_json::json;
 use uuid::Uuid;
 
-use self::broken::Outcome;
-use super::fault::{Fault, Kind, Reply, Target};
+use self::broken::CallOutcome;
+use super::fault::{CalledEndpoint, Fault, FaultKind, Reply};
 use super::form::Form;
 use super::ledger::{Arrival, GrantType};
-use super::{Sandbox, authorize, control, hold, oauth, rest};
+use super::{Sandbox, authorize, control, lock, oauth, rest};
 
 const TRACKING_ID: HeaderName = HeaderName::from_static("x-zm-trackingid");
-/// No request that Zoom understands is larger.
-const LARGEST_REQUEST: usize = 64 * 1024;
+/// Larger than any valid request.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 pub(super) fn router(sandbox: Sandbox) -> Router {
     let zoom = Router::new()
         .route(
             "/oauth/authorize",
-            get(authorize::ask).post(authorize::decide),
+            get(authorize::consent_page).post(authorize::decide),
         )
         .route("/oauth/token", post(oauth::token))
         .route("/oauth/revoke", post(oauth::revoke))
@@ -49,38 +49,38 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .with_state(sandbox)
 }
 
-/// Enters the call in the ledger, and lets the first matching fault have its way with it.
+/// Records the call in the ledger, and applies the first matching fault.
 async fn receive(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let (method, path) = (head.method.as_str(), head.uri.path());
-    let body = to_bytes(body, LARGEST_REQUEST).await;
+    let body = to_bytes(body, MAX_REQUEST_BYTES).await;
     let grant_type = match &body {
         Ok(body) if path == "/oauth/token" => GrantType::of(&Form::parse(body).unwrap_or_default()),
         Ok(_) | Err(_) => None,
     };
     let tracking_id = tracking_id();
-    let entry = hold(&sandbox.shared.ledger).begin(Arrival {
+    let call_id = lock(&sandbox.shared.ledger).begin(Arrival {
         method,
         path,
         query: head.uri.query().unwrap_or_default(),
         grant_type,
         tracking_id: tracking_id.clone(),
     });
-    let target = Target::of(method, path, grant_type);
-    let fault = target.and_then(|target| hold(&sandbox.shared.faults).take(target));
+    let target = CalledEndpoint::of(method, path, grant_type);
+    let fault = target.and_then(|target| lock(&sandbox.shared.faults).take(target));
 
     let task = tokio::spawn(async move {
         let faulted = fault.is_some();
         let outcome = match (body, fault) {
-            (Err(_), _) => Outcome::Answered(too_large()),
+            (Err(_), _) => CallOutcome::Answered(too_large()),
             (Ok(body), None) => {
-                Outcome::Answered(next.run(Request::from_parts(head, body.into())).await)
+                CallOutcome::Answered(next.run(Request::from_parts(head, body.into())).await)
             }
             (Ok(body), Some(fault)) => {
-                suffer(fault, Request::from_parts(head, body.into()), next).await
+                apply_fault(fault, Request::from_parts(head, body.into()), next).await
             }
         };
-        hold(&sandbox.shared.ledger).end(entry, outcome.status(), faulted);
+        lock(&sandbox.shared.ledger).end(call_id, outcome.status(), faulted);
         let mut response = outcome.into_response();
         if let Ok(tracking_id) = HeaderValue::try_from(tracking_id) {
             response.headers_mut().insert(TRACKING_ID, tracking_id);
@@ -91,46 +91,49 @@ async fn receive(State(sandbox): State<Sandbox>, request: Request, next: Next) -
         .unwrap_or_else(|_| zoom_error(StatusCode::INTERNAL_SERVER_ERROR, "The sandbox failed."))
 }
 
-async fn suffer(fault: Fault, request: Request, next: Next) -> Outcome {
+async fn apply_fault(fault: Fault, request: Request, next: Next) -> CallOutcome {
     tokio::time::sleep(fault.delay).await;
     match fault.kind {
-        Kind::DropBefore => return Outcome::Dropped,
-        Kind::ReplyBefore(reply) => return Outcome::Answered(replied(reply)),
-        Kind::Redirect(to) => {
-            return Outcome::Answered(
+        FaultKind::DropBefore => return CallOutcome::Dropped,
+        FaultKind::ReplyBefore(reply) => return CallOutcome::Answered(injected_reply(reply)),
+        FaultKind::Redirect(to) => {
+            return CallOutcome::Answered(
                 (StatusCode::FOUND, [(LOCATION, String::from(to))]).into_response(),
             );
         }
-        Kind::Delay
-        | Kind::DelayAnswer(_)
-        | Kind::DropAfter
-        | Kind::Truncate
-        | Kind::ReplyAfter(_)
-        | Kind::Garbage
-        | Kind::Huge { .. }
-        | Kind::Nested { .. }
-        | Kind::Override { .. } => {}
+        FaultKind::Delay
+        | FaultKind::DelayAnswer(_)
+        | FaultKind::DropAfter
+        | FaultKind::Truncate
+        | FaultKind::ReplyAfter(_)
+        | FaultKind::Garbage
+        | FaultKind::Huge { .. }
+        | FaultKind::Nested { .. }
+        | FaultKind::Override { .. } => {}
     }
     let answer = next.run(request).await;
     match fault.kind {
-        Kind::DelayAnswer(delay) => {
+        FaultKind::DelayAnswer(delay) => {
             tokio::time::sleep(delay).await;
-            Outcome::Answered(answer)
+            CallOutcome::Answered(answer)
         }
-        Kind::DropAfter => Outcome::Dropped,
-        Kind::Truncate => broken::truncated(answer).await,
-        Kind::ReplyAfter(reply) => Outcome::Answered(replied(reply)),
-        Kind::Garbage => Outcome::Answered("<html>Zoom will be back in a moment".into_response()),
-        Kind::Huge { megabytes } => broken::huge(answer, megabytes).await,
-        Kind::Nested { depth } => broken::nested(answer, depth).await,
-        Kind::Override { set, remove } => broken::overridden(answer, set, &remove).await,
-        Kind::Delay | Kind::DropBefore | Kind::ReplyBefore(_) | Kind::Redirect(_) => {
-            Outcome::Answered(answer)
+        FaultKind::DropAfter => CallOutcome::Dropped,
+        FaultKind::Truncate => broken::truncated(answer).await,
+        FaultKind::ReplyAfter(reply) => CallOutcome::Answered(injected_reply(reply)),
+        FaultKind::Garbage => {
+            CallOutcome::Answered("<html>Zoom will be back in a moment".into_response())
         }
+        FaultKind::Huge { megabytes } => broken::huge(answer, megabytes).await,
+        FaultKind::Nested { depth } => broken::nested(answer, depth).await,
+        FaultKind::Override { set, remove } => broken::overridden(answer, set, &remove).await,
+        FaultKind::Delay
+        | FaultKind::DropBefore
+        | FaultKind::ReplyBefore(_)
+        | FaultKind::Redirect(_) => CallOutcome::Answered(answer),
     }
 }
 
-fn replied(reply: Reply) -> Response {
+fn injected_reply(reply: Reply) -> Response {
     let mut response = match reply.body {
         Some(body) => (reply.status, [(CONTENT_TYPE, "application/json")], body).into_response(),
         None => zoom_error(reply.status, "An injected fault."),
@@ -158,14 +161,14 @@ fn tracking_id() -> String {
 fn too_large() -> Response {
     zoom_error(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "The request is too large or broke off.",
+        "The request is too large or incomplete.",
     )
 }
 
 async fn not_found() -> Response {
     zoom_error(
         StatusCode::NOT_FOUND,
-        "Zoom has no such endpoint, or the sandbox does not play it.",
+        "There is no such endpoint in the sandbox.",
     )
 }
 
@@ -184,7 +187,7 @@ fn zoom_error(status: StatusCode, message: &str) -> Response {
         .into_response()
 }
 
-/// Whether the body is said to be of this media type, parameters aside.
+/// Whether the header `Content-Type` has this media type, with or without parameters.
 pub(super) fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
     let given = headers
         .get(CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! Envelope version 1: the bytes.
+//! The byte format of a sealed secret, version 1.
 //!
 //! ```text
 //! sealed = 0x01 version | 0x01 suite | salt[32] | commitment[32] | nonce[12] | AES-256-GCM ciphertext | tag[16]
@@ -7,9 +7,10 @@
 //! commitment = HKDF-Expand(prk, "zcv1 commit", 32)
 //! ```
 //!
-//! The commitment is compared, in constant time, before GCM is asked: a wrong key and a tampered text
-//! are two different errors, and no ciphertext opens under two keys. The format is frozen; golden vectors
-//! in `tests/golden` are opened by this code and by a second decoder in Python.
+//! The commitment is compared in constant time before AES-GCM decrypts. A wrong key and an altered ciphertext are
+//! therefore different errors, and no ciphertext can be opened with two keys.
+//!
+//! The format is frozen. This code and a second decoder in Python open the golden vectors in `tests/golden`.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -17,11 +18,11 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk, Salt};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-/// The first words of the additional data, and the encryption context's `app`.
-pub const APP: &str = "zoom-credentials";
-/// A data key is 256 bits.
+/// The start of the additional data, and the value of `app` in the encryption context.
+pub const APPLICATION: &str = "zoom-credentials";
+/// Length of a data key: 256 bits.
 pub const KEY_BYTES: usize = 32;
-/// A longer sealed text is refused unread, sealing as well as opening.
+/// Longest sealed bytes. Longer bytes are neither made nor opened.
 pub const MAX_SEALED_BYTES: usize = 64 * 1024;
 
 const VERSION: u8 = 0x01;
@@ -32,34 +33,35 @@ const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 2 + SALT_BYTES + COMMITMENT_BYTES + NONCE_BYTES;
 
-/// Why bytes were not sealed or opened.
+/// Why bytes could not be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Shorter than a header and a tag.
-    #[error("sealed bytes are cut short")]
-    CutShort,
-    /// Longer than [`MAX_SEALED_BYTES`].
-    #[error("sealed bytes are too long")]
+    /// The bytes are shorter than a header and a tag.
+    #[error("the sealed bytes are too short")]
+    TooShort,
+    /// The bytes are longer than [`MAX_SEALED_BYTES`].
+    #[error("the sealed bytes are too long")]
     TooLong,
-    /// A version this code does not know; never guessed at.
+    /// The version is not known to this code.
     #[error("unknown envelope version {0}")]
     UnknownVersion(u8),
-    /// A cipher suite this code does not know.
+    /// The cipher suite is not known to this code.
     #[error("unknown envelope suite {0}")]
     UnknownSuite(u8),
-    /// The data key is not the one this was sealed with.
-    #[error("sealed with another key")]
+    /// The bytes were sealed with another data key.
+    #[error("the bytes were sealed with another key")]
     WrongKey,
-    /// The key is right, but the text or what it is bound to was changed.
-    #[error("tampered with, or moved from another row")]
+    /// The data key is right, but the ciphertext or the additional data differs.
+    #[error("the bytes were altered, or belong to another row")]
     Tampered,
-    /// The cryptographic library refused a parameter, or has no randomness.
+    /// The cryptographic library refused a parameter, or the random number generator failed.
     #[error("the cryptographic library failed")]
     Library,
 }
 
+/// The additional data of a row:
 /// `"zoom-credentials" | version | suite | lp(table) | lp(team) | lp(secret_id) | lp(purpose) | generation`,
-/// where `lp` prefixes a length of two bytes and the generation is eight bytes, both big-endian.
+/// where `lp` puts the length before the text, in two bytes, and the generation has eight bytes. Both are big-endian.
 pub fn additional_data(
     table: &str,
     team: &str,
@@ -67,10 +69,10 @@ pub fn additional_data(
     purpose: &str,
     generation: u64,
 ) -> Vec<u8> {
-    let mut data = APP.as_bytes().to_vec();
+    let mut data = APPLICATION.as_bytes().to_vec();
     data.extend([VERSION, SUITE]);
     for part in [table, team, secret_id, purpose] {
-        // DynamoDB's names end at 255 bytes and its keys at 2048, so no part outgrows its prefix.
+        // Each length fits into two bytes: DynamoDB allows 255 bytes for a table name and 2048 bytes for a key.
         data.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
         data.extend(part.as_bytes());
     }
@@ -78,14 +80,13 @@ pub fn additional_data(
     data
 }
 
-/// Seals with a fresh salt and nonce.
+/// Seals `plaintext` with a new random salt and nonce.
 pub fn seal(data_key: &[u8], additional_data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-    let (salt, nonce) = fresh()?;
+    let (salt, nonce) = random_salt_and_nonce()?;
     seal_with(data_key, &salt, nonce, additional_data, plaintext)
 }
 
-/// A salt and a nonce that nothing was sealed with.
-fn fresh() -> Result<([u8; SALT_BYTES], [u8; NONCE_BYTES]), Error> {
+fn random_salt_and_nonce() -> Result<([u8; SALT_BYTES], [u8; NONCE_BYTES]), Error> {
     let mut salt = [0; SALT_BYTES];
     let mut nonce = [0; NONCE_BYTES];
     let random = SystemRandom::new();
@@ -94,7 +95,7 @@ fn fresh() -> Result<([u8; SALT_BYTES], [u8; NONCE_BYTES]), Error> {
     Ok((salt, nonce))
 }
 
-/// [`seal`] with salt and nonce given: for test vectors, which must come out the same every time.
+/// [`seal`] with a given salt and nonce, for test vectors.
 pub(crate) fn seal_with(
     data_key: &[u8],
     salt: &[u8; SALT_BYTES],
@@ -106,13 +107,13 @@ pub(crate) fn seal_with(
     if length > MAX_SEALED_BYTES {
         return Err(Error::TooLong);
     }
-    let derived = Derived::from(data_key, salt)?;
+    let derived = DerivedKeys::derive(data_key, salt)?;
     let mut sealed = Vec::with_capacity(length);
     sealed.extend([VERSION, SUITE]);
     sealed.extend(salt);
     sealed.extend(derived.commitment);
     sealed.extend(nonce);
-    // Encrypted in a buffer that never grows, so no plaintext is left in an abandoned allocation.
+    // The capacity is large enough: a buffer that grows leaves copies of the plaintext in memory.
     let mut text = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
     text.extend(plaintext);
     encrypt(&derived.key, nonce, additional_data, &mut text)?;
@@ -120,12 +121,12 @@ pub(crate) fn seal_with(
     Ok(sealed)
 }
 
-/// Opens sealed bytes. Total: any input is either opened or one of [`Error`].
+/// Opens sealed bytes. Any input gives the plaintext or an [`Error`], never a panic.
 pub fn open(data_key: &[u8], additional_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if sealed.len() > MAX_SEALED_BYTES {
         return Err(Error::TooLong);
     }
-    let (&[version, suite], rest) = sealed.split_first_chunk().ok_or(Error::CutShort)?;
+    let (&[version, suite], rest) = sealed.split_first_chunk().ok_or(Error::TooShort)?;
     if version != VERSION {
         return Err(Error::UnknownVersion(version));
     }
@@ -134,30 +135,30 @@ pub fn open(data_key: &[u8], additional_data: &[u8], sealed: &[u8]) -> Result<Ve
     }
     let (salt, rest) = rest
         .split_first_chunk::<SALT_BYTES>()
-        .ok_or(Error::CutShort)?;
+        .ok_or(Error::TooShort)?;
     let (commitment, rest) = rest
         .split_first_chunk::<COMMITMENT_BYTES>()
-        .ok_or(Error::CutShort)?;
+        .ok_or(Error::TooShort)?;
     let (nonce, text) = rest
         .split_first_chunk::<NONCE_BYTES>()
-        .ok_or(Error::CutShort)?;
+        .ok_or(Error::TooShort)?;
     if text.len() < TAG_BYTES {
-        return Err(Error::CutShort);
+        return Err(Error::TooShort);
     }
 
-    let derived = Derived::from(data_key, salt)?;
+    let derived = DerivedKeys::derive(data_key, salt)?;
     verify_slices_are_equal(commitment, &derived.commitment).map_err(|_| Error::WrongKey)?;
     decrypt(&derived.key, *nonce, additional_data, text)
 }
 
-/// What HKDF makes of a data key and a salt.
-struct Derived {
+/// The two values that HKDF derives from a data key and a salt.
+struct DerivedKeys {
     key: Zeroizing<[u8; KEY_BYTES]>,
     commitment: [u8; COMMITMENT_BYTES],
 }
 
-impl Derived {
-    fn from(data_key: &[u8], salt: &[u8; SALT_BYTES]) -> Result<Self, Error> {
+impl DerivedKeys {
+    fn derive(data_key: &[u8], salt: &[u8; SALT_BYTES]) -> Result<Self, Error> {
         let prk = Salt::new(HKDF_SHA512, salt).extract(data_key);
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         expand(&prk, &[&[SUITE], b"zcv1 key"], key.as_mut_slice())?;
@@ -181,7 +182,7 @@ fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) -> Result<(), Error> {
         .map_err(|_| Error::Library)
 }
 
-/// AES-256-GCM in place; the tag is appended.
+/// Encrypts `text` in place with AES-256-GCM, and appends the tag.
 pub(crate) fn encrypt(
     key: &[u8; KEY_BYTES],
     nonce: [u8; NONCE_BYTES],
@@ -194,7 +195,7 @@ pub(crate) fn encrypt(
         .map_err(|_| Error::Library)
 }
 
-/// AES-256-GCM; `text` ends in the tag.
+/// Decrypts `text` with AES-256-GCM. `text` ends with the tag.
 pub(crate) fn decrypt(
     key: &[u8; KEY_BYTES],
     nonce: [u8; NONCE_BYTES],

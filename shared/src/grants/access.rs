@@ -13,7 +13,7 @@ use crate::grants::refresh::{
     DeadGrant, Keys, MIN_REFRESH_TIME, NoAccess, RefreshOutcome, Refresher, api_url, jittered,
 };
 use crate::secret::TokenPair;
-use crate::stores::{Acquired, GrantState, StoredGrant};
+use crate::stores::{AcquireOutcome, GrantState, StoredGrant};
 use crate::time_limit;
 use crate::timestamp::Timestamp;
 
@@ -85,26 +85,26 @@ impl AccessTokens<'_> {
 
             let keys = self.keys(id, &read, app).await?;
             match self.refresher.acquire(id, &read).await? {
-                Acquired::Ours {
-                    after_another,
+                AcquireOutcome::Acquired {
+                    earlier_attempt,
                     stash,
                 } => {
                     let refreshed = self
                         .refresher
-                        .refresh(id, read, after_another, stash, keys)
+                        .refresh(id, read, earlier_attempt, stash, keys)
                         .await?;
                     if let RefreshOutcome::Done(access) = refreshed {
                         return Ok(access);
                     }
                 }
-                Acquired::Refused(now) if now.generation() == read.generation() => {
+                AcquireOutcome::Refused(now) if now.generation() == read.generation() => {
                     // Another invocation took the lease after our read.
                     if usable {
                         return Ok(Arc::new(access(&read, keys.pair)));
                     }
                     row = Some(self.wait(id, *now).await?);
                 }
-                Acquired::Refused(now) => row = Some(*now),
+                AcquireOutcome::Refused(now) => row = Some(*now),
             }
         }
     }

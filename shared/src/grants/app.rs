@@ -7,7 +7,7 @@ use crate::envelope::{Binding, SecretId};
 use crate::error::Error;
 use crate::grants::Grants;
 use crate::secret::AppCredentials;
-use crate::stores::{AppSecret, Stored};
+use crate::stores::{AppSecret, StoredCredential};
 
 /// A Zoom app's client id and its sealed client secret.
 pub(crate) struct App<'a> {
@@ -24,7 +24,7 @@ impl<'a> App<'a> {
     pub(crate) fn new(
         grants: &'a Grants,
         team: &'a TeamId,
-        stored: &Stored,
+        stored: &StoredCredential,
         row: Option<AppSecret>,
     ) -> Self {
         Self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::TryFutureExt;
 
 use crate::credential::{GrantId, State};
-use crate::error::{Down, Error};
+use crate::error::{Down, Error, Missing};
 use crate::grants::access::AccessTokens;
 use crate::grants::app::App;
 use crate::grants::cache::Access;
@@ -20,7 +20,10 @@ use crate::grants::record::Recorder;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::grants::state::{CredentialStates, Declaration};
 use crate::grants::{Context, Grants, Rows};
-use crate::stores::{self, Authorized, GrantRef, GrantState, PATIENCE, Stored, StoredGrant};
+use crate::stores::{
+    self, AuthorizedGrant, CommitOutcome, GrantRef, GrantState, StoredCredential, StoredGrant,
+    TRANSACTION_TIMEOUT,
+};
 use crate::time_limit;
 use crate::timestamp::Timestamp;
 use crate::zoom;
@@ -39,7 +42,7 @@ pub(crate) struct CallOutcome<T> {
     /// Zoom accepted the access token. This is what it said about the rest.
     pub(crate) answer: Result<T, zoom::Error>,
     /// The credential as it is after the call.
-    pub(crate) stored: Stored,
+    pub(crate) stored: StoredCredential,
     pub(crate) access: Arc<Access>,
 }
 
@@ -80,7 +83,7 @@ impl<'a> Caller<'a> {
     /// whatever it said about the rest.
     pub(crate) async fn call<T, F>(
         &self,
-        mut stored: Stored,
+        mut stored: StoredCredential,
         rows: Option<Rows>,
         call: impl Fn(Arc<Access>) -> F,
     ) -> Result<CallOutcome<T>, Error>
@@ -98,8 +101,8 @@ impl<'a> Caller<'a> {
             let dead = match attempt {
                 Ok((access, answer)) => {
                     if answer.is_ok() {
-                        let revived = self.tokens.refresher.has_revived();
-                        self.states.after_success(&stored, id, revived).await;
+                        let reactivated = self.tokens.refresher.has_revived();
+                        self.states.after_success(&stored, id, reactivated).await;
                     }
                     return Ok(CallOutcome {
                         answer,
@@ -120,7 +123,8 @@ impl<'a> Caller<'a> {
                 Declaration::GrantChanged => {}
                 Declaration::CredentialChanged => {
                     let id = stored.credential.credential_id;
-                    stored = grants.credentials.get(team, id).await?;
+                    let now = grants.credentials.get(team, id).await?;
+                    stored = now.ok_or(Missing::Credential)?;
                     app = App::new(grants, team, &stored, None);
                 }
             }
@@ -154,7 +158,7 @@ impl<'a> Caller<'a> {
                 None => self.tokens.get(id, row.take(), refused, app).await?,
             };
             match call(access.clone()).await {
-                Err(zoom::Error::DeadAccess) => {
+                Err(zoom::Error::AccessTokenRefused) => {
                     grants.cache.remove(&id);
                     refused = Some(access.generation);
                     if self.tokens.refresher.stored() > stored_before {
@@ -164,7 +168,7 @@ impl<'a> Caller<'a> {
                 answer => return Ok((access, answer)),
             }
         }
-        let refused = Error::from_grant_use(zoom::Error::DeadAccess);
+        let refused = Error::from_grant_use(zoom::Error::AccessTokenRefused);
         Err(NoAccess::Failed(refused))
     }
 
@@ -175,7 +179,7 @@ impl<'a> Caller<'a> {
     /// the credential that came with the authorization was deleted.
     async fn try_siblings<T, F>(
         &self,
-        stored: &Stored,
+        stored: &StoredCredential,
         tried: &mut Vec<GrantId>,
         app: &App<'_>,
         call: &impl Fn(Arc<Access>) -> F,
@@ -190,7 +194,7 @@ impl<'a> Caller<'a> {
             ..
         } = self.context;
         for deleted in [false, true] {
-            let siblings = grants.credentials.pair_of(team, stored, deleted);
+            let siblings = grants.credentials.siblings_of(team, stored, deleted);
             let siblings = siblings.map_err(Error::from);
             let mut siblings = time_limit::until(terms.answer_by, siblings).await?;
             siblings.sort_by_key(|sibling| Reverse(sibling.grant.map(|it| it.authorized_at)));
@@ -241,11 +245,11 @@ impl<'a> Caller<'a> {
     /// Points the credential at the grant of its sibling. Returns the credential as it is then.
     async fn adopt(
         &self,
-        stored: &Stored,
+        stored: &StoredCredential,
         grant: GrantRef,
-        sibling: &Stored,
+        sibling: &StoredCredential,
         access: &Access,
-    ) -> Stored {
+    ) -> StoredCredential {
         let Context { grants, team, .. } = self.context;
         let Grants {
             credentials,
@@ -253,16 +257,22 @@ impl<'a> Caller<'a> {
             ..
         } = grants;
         let id = stored.credential.credential_id;
-        let authorized = Authorized {
+        let authorized = AuthorizedGrant {
             grant,
             scopes: sibling.credential.scopes.clone(),
         };
         let adopted = async {
-            let adopt = credentials.adopt(team, stored, &authorized)?;
-            let adopt = adopt.and(secrets.join(grant.id, access.expires_at)?);
-            match adopt.commit(Timestamp::now().plus(PATIENCE)).await? {
-                Ok(()) => credentials.get(team, id).await,
-                Err(_) => Err(stores::Error::Conflict),
+            let adopt = credentials.repoint(team, stored, &authorized)?;
+            let adopt = adopt.and(secrets.add_credential(grant.id, access.expires_at)?);
+            match adopt
+                .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
+                .await?
+            {
+                CommitOutcome::Committed => credentials
+                    .get(team, id)
+                    .await?
+                    .ok_or(stores::Error::NotFound),
+                CommitOutcome::Refused(_) => Err(stores::Error::Conflict),
             }
         };
         let adopted = self
@@ -283,6 +293,6 @@ impl<'a> Caller<'a> {
 fn proves_the_grant<T>(answer: &Result<T, zoom::Error>) -> bool {
     matches!(
         answer,
-        Ok(_) | Err(zoom::Error::MissingScope { .. } | zoom::Error::Request { .. })
+        Ok(_) | Err(zoom::Error::MissingScope { .. } | zoom::Error::RequestRefused { .. })
     )
 }

@@ -94,9 +94,8 @@ impl Capsule {
         secrets: &Secrets,
         until: Timestamp,
     ) -> Result<Replayed, stores::Error> {
-        let row = match secrets.grant(self.grant).await {
-            Err(stores::Error::NotFound) => return Ok(Replayed::Refused),
-            row => row?,
+        let Some(row) = secrets.grant(self.grant).await? else {
+            return Ok(Replayed::Refused);
         };
         let mut kept = row.sealed.iter().chain(&row.stash);
         if kept.any(|sealed| *sealed == self.pair.sealed) {

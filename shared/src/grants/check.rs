@@ -5,16 +5,17 @@ use utoipa::ToSchema;
 
 use crate::credential::{Credential, CredentialId, CredentialType};
 use crate::error::{Down, Error};
-use crate::event::{Event, Happened, Outcome};
+use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::app::App;
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::mint::ANSWER_TIME;
 use crate::grants::profile::UnknownUser;
 use crate::grants::record::Recorder;
 use crate::grants::{Context, Grants};
-use crate::stores::{Profile, Stored};
+use crate::profile::Profile;
+use crate::stores::StoredCredential;
 use crate::token::{MeetingId, TokenType};
-use crate::zoom::{self, Wanted};
+use crate::zoom::{self, MintRequest};
 
 /// The scopes that let a bot record locally. One is enough: the granular ones, and those of older apps.
 const LOCAL_RECORDING: [&str; 4] = [
@@ -136,7 +137,7 @@ impl Capability {
 /// Tries everything that the credential's type can be used for. `meeting` is the meeting for a local recording token.
 pub async fn check(
     context: Context<'_>,
-    stored: Stored,
+    stored: StoredCredential,
     meeting: Option<MeetingId>,
 ) -> Result<Capabilities, Error> {
     let check = Check {
@@ -164,7 +165,7 @@ enum ProfileAnswer {
 
 impl Check<'_> {
     /// Tries an app's id and secret.
-    async fn app(&self, stored: &Stored) -> Result<Capabilities, Error> {
+    async fn app(&self, stored: &StoredCredential) -> Result<Capabilities, Error> {
         let Context {
             grants,
             invocation,
@@ -190,7 +191,7 @@ impl Check<'_> {
     /// Tries everything that a user's credential is for, with one access token.
     async fn user(
         &self,
-        stored: Stored,
+        stored: StoredCredential,
         meeting: Option<MeetingId>,
     ) -> Result<Capabilities, Error> {
         let Context {
@@ -225,14 +226,14 @@ impl Check<'_> {
             }
         };
 
-        let onbehalf = Wanted::Onbehalf {
+        let onbehalf = MintRequest::Onbehalf {
             meeting: meeting.clone(),
             ttl: None,
         };
-        let local_recording = meeting.map(|meeting| Wanted::LocalRecording { meeting });
+        let local_recording = meeting.map(|meeting| MintRequest::LocalRecording { meeting });
         let (onbehalf, zak, local_recording, ()) = tokio::join!(
             self.mint(&outcome, onbehalf),
-            self.mint(&outcome, Wanted::Zak { ttl: None }),
+            self.mint(&outcome, MintRequest::Zak { ttl: None }),
             async {
                 match local_recording {
                     Some(wanted) => self.mint(&outcome, wanted).await,
@@ -255,7 +256,11 @@ impl Check<'_> {
     }
 
     /// Mints a token and drops it.
-    async fn mint<T>(&self, outcome: &CallOutcome<T>, wanted: Wanted) -> Result<Capability, Error> {
+    async fn mint<T>(
+        &self,
+        outcome: &CallOutcome<T>,
+        wanted: MintRequest,
+    ) -> Result<Capability, Error> {
         let Context {
             grants,
             invocation,
@@ -271,17 +276,17 @@ impl Check<'_> {
             .await;
         let minted = Capability::from_answer(minted)?;
         let (token_type, meeting_id) = match wanted {
-            Wanted::Onbehalf { meeting, .. } => (TokenType::Onbehalf, meeting),
-            Wanted::Zak { .. } => (TokenType::Zak, None),
-            Wanted::LocalRecording { meeting } => (TokenType::LocalRecording, Some(meeting)),
+            MintRequest::Onbehalf { meeting, .. } => (TokenType::Onbehalf, meeting),
+            MintRequest::Zak { .. } => (TokenType::Zak, None),
+            MintRequest::LocalRecording { meeting } => (TokenType::LocalRecording, Some(meeting)),
         };
-        let event = Event::new(Happened::Mint {
+        let event = Event::new(EventDetails::Mint {
             token_type,
             meeting_id,
-            asked: terms.asked.clone(),
+            requester: terms.requester.clone(),
             outcome: match minted.code {
-                None => Outcome::Succeeded,
-                Some(code) => Outcome::Failed { code },
+                None => EventOutcome::Succeeded,
+                Some(code) => EventOutcome::Failed { code },
             },
         });
         Recorder(self.context).event(self.id, &event).await;
@@ -320,7 +325,7 @@ impl Check<'_> {
 }
 
 /// Whether the user consented to local recording.
-fn local_recording_by_consent(stored: &Stored) -> Capability {
+fn local_recording_by_consent(stored: &StoredCredential) -> Capability {
     let Some(scopes) = &stored.credential.scopes else {
         return Capability::of(CapabilityStatus::Unknown);
     };

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::credential::GrantId;
-use crate::stores::{self, Kept, NewPair, Secrets};
+use crate::stores::{self, NewPair, PairWrite, Secrets};
 use crate::timestamp::Timestamp;
 
 /// Where a new token pair is.
@@ -11,12 +11,12 @@ pub(crate) enum StoredPair {
     /// It is the grant's pair.
     Current {
         /// Whether the grant had been declared dead.
-        revived: bool,
+        reactivated: bool,
     },
     /// Another pair was first, so this one is stashed beside it.
     Stashed {
         /// Whether the grant had been declared dead.
-        revived: bool,
+        reactivated: bool,
     },
     /// The grant's tokens were destroyed on purpose in the meantime, so this pair is dropped.
     GrantDestroyed,
@@ -39,16 +39,16 @@ pub(crate) async fn store(
     let before = generation.saturating_sub(1);
     let committed = secrets.commit(id, before, pair, writer, drop_stash, until);
     match committed.await {
-        Ok(Kept::Stored { revived }) => return Ok(StoredPair::Current { revived }),
-        Ok(Kept::Moved(_)) => {}
+        Ok(PairWrite::Written { reactivated }) => return Ok(StoredPair::Current { reactivated }),
+        Ok(PairWrite::Stale(_)) => {}
         Err(stores::Error::NotFound) => return Ok(StoredPair::GrantDestroyed),
         Err(error) => return Err(error),
     }
     match secrets.stash(id, &pair.sealed, until).await {
-        Ok(Kept::Stored { revived }) => Ok(StoredPair::Stashed { revived }),
-        Ok(Kept::Moved(now)) if now.sealed.is_none() => Ok(StoredPair::GrantDestroyed),
+        Ok(PairWrite::Written { reactivated }) => Ok(StoredPair::Stashed { reactivated }),
+        Ok(PairWrite::Stale(now)) if now.sealed.is_none() => Ok(StoredPair::GrantDestroyed),
         Err(stores::Error::NotFound) => Ok(StoredPair::GrantDestroyed),
-        Ok(Kept::Moved(_)) => Err(stores::Error::Conflict),
+        Ok(PairWrite::Stale(_)) => Err(stores::Error::Conflict),
         Err(error) => Err(error),
     }
 }

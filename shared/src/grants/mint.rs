@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::credential::CredentialId;
 use crate::error::Error;
-use crate::event::{Event, Happened, Outcome};
+use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::call::{CallOutcome, Caller};
@@ -16,7 +16,7 @@ use crate::grants::profile::learn_user;
 use crate::grants::record::Recorder;
 use crate::grants::{Context, Grants, Rows, Terms};
 use crate::sdk_jwt::{self, MeetingRole};
-use crate::stores::{self, AppSecret, Stored};
+use crate::stores::{self, AppSecret, StoredCredential};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 use crate::zoom;
@@ -34,7 +34,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_hours(2);
 #[derive(Clone, Debug)]
 pub enum TokenRequest {
     /// A token that Zoom mints for the user.
-    Zoom(zoom::Wanted),
+    Zoom(zoom::MintRequest),
     /// A token that the vault signs for the app.
     SdkJwt {
         /// The one meeting it is good for, and the bot's role there.
@@ -62,7 +62,7 @@ pub struct PreparedMint(Prepared);
 #[derive(Debug)]
 enum Prepared {
     Zoom {
-        wanted: zoom::Wanted,
+        wanted: zoom::MintRequest,
         /// `None` if the access token is in memory.
         rows: Option<Box<Rows>>,
     },
@@ -77,7 +77,7 @@ impl PreparedMint {
     /// Reads what the mint needs. Changes nothing, and asks neither KMS nor Zoom.
     pub async fn read(
         grants: &Grants,
-        stored: &Stored,
+        stored: &StoredCredential,
         request: TokenRequest,
         terms: &Terms,
     ) -> Result<Self, Error> {
@@ -113,17 +113,17 @@ impl Prepared {
 /// Mints a token. The mint is in the usage record before the token is released. A failed mint is recorded as failed.
 pub async fn mint(
     context: Context<'_>,
-    stored: Stored,
+    stored: StoredCredential,
     PreparedMint(prepared): PreparedMint,
 ) -> Result<MintedToken, Error> {
     let (token_type, meeting_id) = (prepared.token_type(), prepared.meeting().cloned());
-    let event = |outcome| Happened::Mint {
+    let event = |outcome| EventDetails::Mint {
         token_type,
         meeting_id: meeting_id.clone(),
-        asked: context.terms.asked.clone(),
+        requester: context.terms.requester.clone(),
         outcome,
     };
-    let record = Event::new(event(Outcome::Succeeded));
+    let record = Event::new(event(EventOutcome::Succeeded));
     let id = stored.credential.credential_id;
     let mint = Mint {
         context,
@@ -143,10 +143,10 @@ pub async fn mint(
     match &minted {
         Ok(_) => context.invocation.activity().token_minted(),
         Err(error) => {
-            let outcome = Outcome::Failed { code: error.code() };
+            let outcome = EventOutcome::Failed { code: error.code() };
             let failed = Event {
                 id: record.id,
-                what: event(outcome),
+                details: event(outcome),
             };
             let recorder = Recorder(context);
             tokio::join!(
@@ -168,7 +168,7 @@ struct Mint<'a> {
 
 /// What Zoom and the usage record said. A token may be released only if both agree.
 struct ZoomMint {
-    minted: zoom::Minted,
+    minted: zoom::ZoomToken,
     usage_record: Result<(), stores::Error>,
     asked_at: Timestamp,
 }
@@ -195,9 +195,9 @@ impl Mint<'_> {
 
     async fn at_zoom(
         &self,
-        seen: Stored,
+        seen: StoredCredential,
         rows: Option<Rows>,
-        wanted: &zoom::Wanted,
+        wanted: &zoom::MintRequest,
     ) -> Result<MintedToken, Error> {
         let recorder = Recorder(self.context);
         let outcome = Caller::new(self.context)
@@ -231,7 +231,7 @@ impl Mint<'_> {
         Ok(MintedToken {
             token_type: wanted.token_type(),
             token: minted.token,
-            expires_at: asked_at.plus(minted.lives.unwrap_or(DEFAULT_LIFETIME)),
+            expires_at: asked_at.plus(minted.lifetime.unwrap_or(DEFAULT_LIFETIME)),
         })
     }
 
@@ -239,7 +239,7 @@ impl Mint<'_> {
     async fn ask_zoom(
         &self,
         access: Arc<Access>,
-        wanted: &zoom::Wanted,
+        wanted: &zoom::MintRequest,
     ) -> Result<ZoomMint, zoom::Error> {
         let Context {
             grants,
@@ -255,7 +255,7 @@ impl Mint<'_> {
             let writing = grants.events.record(team, self.id, self.record);
             timeout(time_left, writing)
                 .await
-                .unwrap_or_else(|elapsed| Err(stores::Error::silent("PutItem", elapsed)))
+                .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("PutItem", elapsed)))
         };
         let recorder = Recorder(self.context);
         let (minted, usage_record, ()) = tokio::join!(

@@ -26,11 +26,11 @@ use std::time::Duration;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Binding, Envelope, SecretId};
 use crate::error::Error;
-use crate::event::Asked;
+use crate::event::Requester;
 use crate::grants::cache::{Access, Cache};
 use crate::invocation::Invocation;
 use crate::secret::TokenPair;
-use crate::stores::{self, AppSecret, Credentials, Events, Secrets, Stored, StoredGrant};
+use crate::stores::{AppSecret, Credentials, Events, Secrets, StoredCredential, StoredGrant};
 use crate::timestamp::Timestamp;
 use crate::zoom::Zoom;
 
@@ -82,7 +82,7 @@ impl Grants {
     /// grant's access token is in memory and good for longer than `margin`.
     pub(crate) async fn read_ahead(
         &self,
-        stored: &Stored,
+        stored: &StoredCredential,
         margin: Duration,
     ) -> Result<Option<Rows>, Error> {
         let grant = stored.grant.ok_or(Error::NotAUserCredential)?;
@@ -105,21 +105,16 @@ impl Grants {
 
     /// The grant's row. `None` if the grant was destroyed.
     pub(crate) async fn grant_row(&self, id: GrantId) -> Result<Option<StoredGrant>, Error> {
-        match self.secrets.grant(id).await {
-            Err(stores::Error::NotFound) => Ok(None),
-            read => Ok(Some(read?)),
-        }
+        Ok(self.secrets.grant(id).await?)
     }
 
     /// The sealed client secret of a credential that exists. A missing row was removed by hand, and a PATCH by the
     /// credential's owner puts it back.
     pub(crate) async fn app_secret(&self, id: CredentialId) -> Result<AppSecret, Error> {
-        match self.secrets.app(SecretId::App(id)).await {
-            Err(stores::Error::NotFound) => Err(Error::AppMisconfigured {
-                reason: NO_CLIENT_SECRET.to_owned(),
-            }),
-            read => Ok(read?),
-        }
+        let row = self.secrets.app_secret(SecretId::App(id)).await?;
+        row.ok_or_else(|| Error::AppMisconfigured {
+            reason: NO_CLIENT_SECRET.to_owned(),
+        })
     }
 
     /// Opens the token pair in a row of an active grant. One KMS call.
@@ -156,7 +151,7 @@ pub(crate) struct Rows {
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// Who asked.
-    pub asked: Asked,
+    pub requester: Requester,
     /// How long an access token must still live to be used. An older one is refreshed first.
     pub margin: Duration,
     /// When the caller needs an answer. Only a refresh that this invocation has begun takes longer.

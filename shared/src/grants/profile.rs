@@ -9,13 +9,14 @@ use secrecy::SecretString;
 use crate::cause::chain;
 use crate::credential::{ClientId, CredentialId, TeamId};
 use crate::error::Error;
-use crate::event::{Event, Happened};
+use crate::event::{Event, EventDetails};
 use crate::grants::cache::Access;
 use crate::grants::record::Recorder;
 use crate::grants::state::UNREADABLE_PROFILE;
 use crate::grants::{Context, Grants};
 use crate::invocation::Invocation;
-use crate::stores::{Authorized, Credentials, Events, Profile, Stored};
+use crate::profile::Profile;
+use crate::stores::{AuthorizedGrant, Credentials, Events, StoredCredential};
 use crate::timestamp::Timestamp;
 use crate::zoom::{self, ApiUrl, Zoom};
 
@@ -29,7 +30,7 @@ pub(crate) struct UnknownUser<'a> {
     pub(crate) team: &'a TeamId,
     pub(crate) client_id: &'a ClientId,
     pub(crate) id: CredentialId,
-    pub(crate) authorized: Authorized,
+    pub(crate) authorized: AuthorizedGrant,
     /// When the grant's authorization code was sent to Zoom.
     pub(crate) sent_at: Timestamp,
     pub(crate) access: &'a SecretString,
@@ -38,12 +39,16 @@ pub(crate) struct UnknownUser<'a> {
 
 impl<'a> UnknownUser<'a> {
     /// The user of the grant that was just used. `None` for an app credential.
-    pub(crate) fn of_use(team: &'a TeamId, stored: &'a Stored, access: &'a Access) -> Option<Self> {
+    pub(crate) fn of_use(
+        team: &'a TeamId,
+        stored: &'a StoredCredential,
+        access: &'a Access,
+    ) -> Option<Self> {
         Some(Self {
             team,
             client_id: &stored.client_id,
             id: stored.credential.credential_id,
-            authorized: Authorized {
+            authorized: AuthorizedGrant {
                 grant: stored.grant?,
                 scopes: stored.credential.scopes.clone(),
             },
@@ -63,7 +68,7 @@ impl<'a> UnknownUser<'a> {
         events: &Events,
         zoom: &Zoom,
         invocation: &Invocation,
-    ) -> Option<Stored> {
+    ) -> Option<StoredCredential> {
         let time_left = invocation.time_left(ANSWER_TIME).min(MAX_PROFILE_TIME);
         let profile = zoom.profile(self.api_url, self.access, time_left).await;
         self.store(credentials, events, invocation, profile).await
@@ -76,14 +81,14 @@ impl<'a> UnknownUser<'a> {
         events: &Events,
         invocation: &Invocation,
         profile: Result<Profile, zoom::Error>,
-    ) -> Option<Stored> {
+    ) -> Option<StoredCredential> {
         let grant = self.authorized.grant.id;
-        let completed: Result<Stored, Box<dyn StdError>> = match profile {
+        let completed: Result<StoredCredential, Box<dyn StdError>> = match profile {
             Ok(profile) => {
                 let user = profile.zoom_user_id.clone();
                 let (completed, ()) = tokio::join!(
                     credentials.complete_profile(self.team, self.id, grant, Ok(profile)),
-                    self.adopt_siblings(credentials, events, invocation, user.as_deref()),
+                    self.repoint_siblings(credentials, events, invocation, user.as_deref()),
                 );
                 completed.map_err(Into::into)
             }
@@ -104,7 +109,7 @@ impl<'a> UnknownUser<'a> {
         completed.ok()
     }
 
-    async fn adopt_siblings(
+    async fn repoint_siblings(
         &self,
         credentials: &Credentials,
         events: &Events,
@@ -113,7 +118,7 @@ impl<'a> UnknownUser<'a> {
     ) {
         let Some(user) = user else { return };
         let request_id = invocation.id();
-        let adopted = credentials.adopt_siblings(
+        let adopted = credentials.repoint_siblings(
             self.team,
             self.client_id,
             user,
@@ -128,7 +133,7 @@ impl<'a> UnknownUser<'a> {
                     moved = moved.count,
                     "older credentials of the same Zoom user now share the new grant"
                 );
-                record_active(events, invocation, self.team, moved.revived).await;
+                record_active(events, invocation, self.team, moved.reactivated).await;
             }
             Err(error) => {
                 let cause = chain(&error);
@@ -144,7 +149,7 @@ impl<'a> UnknownUser<'a> {
 
 /// Stores who the user is, if the authorizing call could not. Does nothing if the user is known, or if the profile
 /// cannot be read because a scope is missing.
-pub(crate) async fn learn_user(context: Context<'_>, stored: &Stored, access: &Access) {
+pub(crate) async fn learn_user(context: Context<'_>, stored: &StoredCredential, access: &Access) {
     let credential = &stored.credential;
     let unreadable = credential
         .last_error_message
@@ -178,7 +183,7 @@ pub(crate) async fn record_active(
     team: &TeamId,
     ids: impl IntoIterator<Item = CredentialId>,
 ) {
-    let active = Event::new(Happened::StateChange { reason: None });
+    let active = Event::new(EventDetails::StateChange { reason: None });
     let recorded = ids.into_iter().map(|id| events.record(team, id, &active));
     for outcome in join_all(recorded).await {
         if let Err(error) = outcome {

@@ -7,11 +7,11 @@ use std::future::Future;
 use tokio::time::timeout;
 
 use crate::cause::chain;
-use crate::credential::{CredentialId, Reconnect, State};
+use crate::credential::{CredentialId, ReconnectReason, State};
 use crate::error::Error;
-use crate::event::{Event, Happened, Outcome};
+use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::Context;
-use crate::stores::Stored;
+use crate::stores::StoredCredential;
 use crate::time_limit;
 
 /// The start of `last_error_message` when Zoom refuses the app. A new client secret may heal that.
@@ -52,28 +52,28 @@ impl Recorder<'_> {
     pub(crate) async fn refresh(&self, id: CredentialId, error: Option<&Error>) {
         let activity = self.0.invocation.activity();
         let outcome = match error {
-            None if activity.has_refreshed() => Outcome::Succeeded,
+            None if activity.has_refreshed() => EventOutcome::Succeeded,
             Some(error) if activity.has_failed_to_refresh() => {
-                Outcome::Failed { code: error.code() }
+                EventOutcome::Failed { code: error.code() }
             }
             None | Some(_) => return,
         };
-        let refresh = Event::new(Happened::Refresh {
-            asked: self.0.terms.asked.clone(),
+        let refresh = Event::new(EventDetails::Refresh {
+            requester: self.0.terms.requester.clone(),
             outcome,
         });
         self.event(id, &refresh).await;
     }
 
     /// Writes the event that a credential became active, or invalid for a reason.
-    pub(crate) async fn state_change(&self, id: CredentialId, reason: Option<Reconnect>) {
-        let event = Event::new(Happened::StateChange { reason });
+    pub(crate) async fn state_change(&self, id: CredentialId, reason: Option<ReconnectReason>) {
+        let event = Event::new(EventDetails::StateChange { reason });
         self.event(id, &event).await;
     }
 
     /// Stores in the credential what its team has to mend, unless the credential says so already.
-    pub(crate) async fn failure(&self, stored: &Stored, error: &Error) {
-        let gone = Reconnect::UserGone;
+    pub(crate) async fn failure(&self, stored: &StoredCredential, error: &Error) {
+        let gone = ReconnectReason::UserGone;
         let message = if let Error::AppMisconfigured { reason } = error {
             format!("{APP_REFUSED}{reason}")
         } else if let Error::MissingScope { scope } = error {

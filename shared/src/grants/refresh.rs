@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::cause::chain;
-use crate::credential::{GrantId, Reconnect, TeamId};
+use crate::credential::{GrantId, ReconnectReason, TeamId};
 use crate::envelope::{DataKey, Sealed};
 use crate::error::{Down, Error};
 use crate::grants::cache::Access;
@@ -25,7 +25,7 @@ use crate::grants::commit::{StoredPair, store};
 use crate::grants::{Grants, grant_binding};
 use crate::invocation::Invocation;
 use crate::secret::{AppCredentials, Plaintext, TokenPair};
-use crate::stores::{self, Acquired, Lease, NewPair, StoredGrant};
+use crate::stores::{self, AcquireOutcome, Lease, NewPair, StoredGrant};
 use crate::timestamp::Timestamp;
 use crate::zoom::{self, ApiUrl, Tokens};
 
@@ -62,7 +62,7 @@ impl NoAccess {
     pub(crate) fn destroyed() -> Self {
         Self::Dead(Box::new(DeadGrant {
             row: None,
-            reason: Reconnect::Revoked,
+            reason: ReconnectReason::Revoked,
             zoom_reason: None,
         }))
     }
@@ -75,7 +75,7 @@ pub(crate) struct DeadGrant {
     /// destroyed, which counts as a refusal.
     pub(crate) row: Option<StoredGrant>,
     /// Why the user has to authorize again.
-    pub(crate) reason: Reconnect,
+    pub(crate) reason: ReconnectReason,
     /// Zoom's own reason, if it gave one.
     pub(crate) zoom_reason: Option<String>,
 }
@@ -93,7 +93,7 @@ struct HeldLease {
     id: GrantId,
     row: StoredGrant,
     /// Whether another invocation left a refresh of this generation unfinished.
-    after_another: bool,
+    earlier_attempt: bool,
     /// Whether a stashed pair was there when the lease was taken, or has been sent since.
     stash: bool,
     /// Whether a refresh that this invocation sent has an unknown outcome.
@@ -127,7 +127,7 @@ pub(crate) struct Refresher<'a> {
     /// How many new pairs this invocation has stored.
     stored: AtomicU32,
     /// Whether a grant that had been declared dead lives again, so that its credentials must become active.
-    revived: AtomicBool,
+    reactivated: AtomicBool,
 }
 
 impl<'a> Refresher<'a> {
@@ -139,7 +139,7 @@ impl<'a> Refresher<'a> {
             holder: Uuid::new_v4(),
             refreshed_at: None,
             stored: AtomicU32::new(0),
-            revived: AtomicBool::new(false),
+            reactivated: AtomicBool::new(false),
         }
     }
 
@@ -150,7 +150,7 @@ impl<'a> Refresher<'a> {
 
     /// Whether a grant that had been declared dead lives again.
     pub(crate) fn has_revived(&self) -> bool {
-        self.revived.load(Ordering::Relaxed)
+        self.reactivated.load(Ordering::Relaxed)
     }
 
     /// A data key for the next pair of the grant. One KMS call.
@@ -164,28 +164,28 @@ impl<'a> Refresher<'a> {
         &self,
         id: GrantId,
         row: &StoredGrant,
-    ) -> Result<Acquired, NoAccess> {
+    ) -> Result<AcquireOutcome, NoAccess> {
         let lease = Lease {
             holder: self.holder,
             until: self.invocation.deadline().plus(CLOCK_SKEW).as_millis(),
         };
         let began = Instant::now();
         let secrets = &self.grants.secrets;
-        let acquired = secrets.acquire(id, row.generation(), lease, Timestamp::now());
+        let acquired = secrets.acquire_lease(id, row.generation(), lease, Timestamp::now());
         let acquired = timeout(MAX_ACQUIRE_TIME, acquired)
             .await
-            .unwrap_or_else(|elapsed| Err(stores::Error::silent("UpdateItem", elapsed)));
+            .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("UpdateItem", elapsed)));
         let give_back = match &acquired {
             Err(stores::Error::NotFound) => return Err(NoAccess::destroyed()),
             // The lease may be ours and only the answer lost. Nothing was sent to Zoom.
             Err(_) => Some(false),
-            Ok(Acquired::Ours { after_another, .. }) if began.elapsed() > MAX_ACQUIRE_TIME => {
-                Some(*after_another)
-            }
+            Ok(AcquireOutcome::Acquired {
+                earlier_attempt, ..
+            }) if began.elapsed() > MAX_ACQUIRE_TIME => Some(*earlier_attempt),
             Ok(_) => None,
         };
-        if let Some(after_another) = give_back {
-            self.release(id, acquired.is_ok() && !after_another).await;
+        if let Some(earlier_attempt) = give_back {
+            self.release(id, acquired.is_ok() && !earlier_attempt).await;
             acquired?;
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
@@ -194,7 +194,11 @@ impl<'a> Refresher<'a> {
 
     /// Releases the lease, best effort: a lease that stays ends by itself. `forget` also removes the attempt.
     async fn release(&self, id: GrantId, forget: bool) {
-        let released = self.grants.secrets.release(id, self.holder, forget).await;
+        let released = self
+            .grants
+            .secrets
+            .release_lease(id, self.holder, forget)
+            .await;
         if let Err(error) = released {
             let cause = chain(&error);
             tracing::warn!(
@@ -207,7 +211,7 @@ impl<'a> Refresher<'a> {
 
     /// Releases the lease. Also removes the attempt, if it is ours and every send of ours has a known outcome.
     async fn let_go(&self, lease: &HeldLease) {
-        let forget = !lease.after_another && !lease.outcome_unknown;
+        let forget = !lease.earlier_attempt && !lease.outcome_unknown;
         self.release(lease.id, forget).await;
     }
 
@@ -217,14 +221,14 @@ impl<'a> Refresher<'a> {
         &self,
         id: GrantId,
         row: StoredGrant,
-        after_another: bool,
+        earlier_attempt: bool,
         stash: bool,
         keys: Keys,
     ) -> Result<RefreshOutcome, NoAccess> {
         let mut lease = HeldLease {
             id,
             row,
-            after_another,
+            earlier_attempt,
             stash,
             outcome_unknown: false,
         };
@@ -248,13 +252,13 @@ impl<'a> Refresher<'a> {
             }
         }
         self.let_go(&lease).await;
-        let lost = lease.after_another || lease.outcome_unknown;
+        let lost = lease.earlier_attempt || lease.outcome_unknown;
         Err(NoAccess::Dead(Box::new(DeadGrant {
             row: Some(now),
             reason: if lost {
-                Reconnect::RefreshOutcomeLost
+                ReconnectReason::RefreshOutcomeLost
             } else {
-                Reconnect::Revoked
+                ReconnectReason::Revoked
             },
             zoom_reason: Some(refused),
         })))
@@ -301,10 +305,12 @@ impl<'a> Refresher<'a> {
             self.invocation.activity().refresh_sent();
             let error = match self.grants.zoom.refresh(app, refresh, time_left).await {
                 Ok(tokens) => return Ok(RefreshAnswer::Tokens(tokens)),
-                Err(zoom::Error::Grant { reason }) => return Ok(RefreshAnswer::Refused(reason)),
+                Err(zoom::Error::GrantRefused { reason }) => {
+                    return Ok(RefreshAnswer::Refused(reason));
+                }
                 Err(error) => error,
             };
-            lease.outcome_unknown |= !error.spends_nothing();
+            lease.outcome_unknown |= !error.leaves_token_unspent();
             let Some(pause) = pause_before_resend(&error) else {
                 break error;
             };
@@ -323,9 +329,9 @@ impl<'a> Refresher<'a> {
         Err(NoAccess::Failed(Error::from_grant_use(error)))
     }
 
-    fn count_stored(&self, revived: bool) {
+    fn count_stored(&self, reactivated: bool) {
         self.stored.fetch_add(1, Ordering::Relaxed);
-        self.revived.fetch_or(revived, Ordering::Relaxed);
+        self.reactivated.fetch_or(reactivated, Ordering::Relaxed);
         self.invocation.activity().refresh_stored();
     }
 
@@ -350,8 +356,8 @@ impl<'a> Refresher<'a> {
         let secrets = &self.grants.secrets;
         let stored = store(secrets, lease.id, &pair, self.holder, lease.stash, until);
         match stored.await {
-            Ok(StoredPair::Current { revived }) => {
-                self.count_stored(revived);
+            Ok(StoredPair::Current { reactivated }) => {
+                self.count_stored(reactivated);
                 let access = Arc::new(Access {
                     token: tokens.pair.access,
                     generation: generation + 1,
@@ -362,8 +368,8 @@ impl<'a> Refresher<'a> {
                 self.grants.cache.insert(lease.id, access.clone());
                 Ok(RefreshOutcome::Done(access))
             }
-            Ok(StoredPair::Stashed { revived }) => {
-                self.count_stored(revived);
+            Ok(StoredPair::Stashed { reactivated }) => {
+                self.count_stored(reactivated);
                 Ok(RefreshOutcome::RowChanged)
             }
             Ok(StoredPair::GrantDestroyed) => Ok(RefreshOutcome::RowChanged),
@@ -384,14 +390,14 @@ fn pause_before_resend(error: &zoom::Error) -> Option<Duration> {
         zoom::Error::Failed { .. } => {
             Some(jittered(Duration::from_secs(1)) + Duration::from_secs(1))
         }
-        zoom::Error::App { .. }
-        | zoom::Error::Grant { .. }
-        | zoom::Error::DeadAccess
-        | zoom::Error::NoUser { .. }
-        | zoom::Error::Request { .. }
+        zoom::Error::AppRefused { .. }
+        | zoom::Error::GrantRefused { .. }
+        | zoom::Error::AccessTokenRefused
+        | zoom::Error::UserNotFound { .. }
+        | zoom::Error::RequestRefused { .. }
         | zoom::Error::MissingScope { .. }
-        | zoom::Error::Limited { .. }
-        | zoom::Error::Silent => None,
+        | zoom::Error::RateLimited { .. }
+        | zoom::Error::Timeout => None,
     }
 }
 

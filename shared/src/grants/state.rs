@@ -2,12 +2,15 @@
 
 use futures_util::{StreamExt, stream};
 
-use crate::credential::{GrantId, Reconnect, State};
+use crate::credential::{GrantId, ReconnectReason, State};
 use crate::error::Error;
 use crate::grants::Context;
 use crate::grants::record::Recorder;
 use crate::grants::refresh::DeadGrant;
-use crate::stores::{self, GrantState, PATIENCE, Part, Stored, StoredGrant, Transaction};
+use crate::stores::{
+    self, CommitOutcome, GrantState, RowKind, StoredCredential, StoredGrant, TRANSACTION_TIMEOUT,
+    Transaction,
+};
 use crate::time_limit;
 use crate::timestamp::Timestamp;
 
@@ -20,7 +23,7 @@ pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
 /// What came of declaring a grant dead.
 pub(crate) enum Declaration {
     /// The user has to authorize again.
-    Dead(Reconnect),
+    Dead(ReconnectReason),
     /// The grant has changed, so it must be tried again.
     GrantChanged,
     /// The credential has another grant now, or is gone.
@@ -30,7 +33,10 @@ pub(crate) enum Declaration {
 /// What the credentials of a grant are told.
 enum GrantHealth {
     Alive,
-    Dead { reason: Reconnect, message: String },
+    Dead {
+        reason: ReconnectReason,
+        message: String,
+    },
 }
 
 /// Changes states for one invocation.
@@ -56,9 +62,11 @@ impl<'a> CredentialStates<'a> {
         };
         let declared = async {
             let secrets = &self.context.grants.secrets;
-            let declare = secrets.declare_unused(id, row, dead.reason)?;
+            let declare = secrets.mark_unused_dead(id, row, dead.reason)?;
             // Refused if the grant has changed, because then it is not dead.
-            declare.commit(Timestamp::now().plus(PATIENCE)).await
+            declare
+                .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
+                .await
         };
         let what = "the grant of a deleted credential is not declared dead yet";
         self.recorder.best_effort(what, declared).await;
@@ -67,7 +75,7 @@ impl<'a> CredentialStates<'a> {
     /// Declares the grant and the credential dead in one transaction, unless one of them has changed.
     pub(crate) async fn declare_dead(
         &self,
-        stored: &Stored,
+        stored: &StoredCredential,
         id: GrantId,
         dead: &DeadGrant,
     ) -> Result<Declaration, Error> {
@@ -85,15 +93,17 @@ impl<'a> CredentialStates<'a> {
         };
         let already_invalid = stored.credential.state == State::Invalid;
         let (reason, write) = match now.as_ref().map(|now| (now, now.state)) {
-            None if already_invalid => return Ok(Declaration::Dead(Reconnect::Revoked)),
-            None => (Reconnect::Revoked, None),
+            None if already_invalid => return Ok(Declaration::Dead(ReconnectReason::Revoked)),
+            None => (ReconnectReason::Revoked, None),
             Some((_, GrantState::Reconnect(reason))) if already_invalid => {
                 return Ok(Declaration::Dead(reason));
             }
-            Some((_, GrantState::Reconnect(reason))) => (reason, Some(secrets.still(id, false)?)),
+            Some((_, GrantState::Reconnect(reason))) => {
+                (reason, Some(secrets.check_state(id, false)?))
+            }
             Some((now, GrantState::Active)) => match &dead.row {
                 Some(row) if row.generation() == now.generation() && row.stash == now.stash => {
-                    let declare = secrets.declare(id, now, dead.reason)?;
+                    let declare = secrets.mark_dead(id, now, dead.reason)?;
                     (dead.reason, Some(declare))
                 }
                 _ => return Ok(Declaration::GrantChanged),
@@ -104,11 +114,15 @@ impl<'a> CredentialStates<'a> {
         let transaction = grants
             .credentials
             .invalidate(team, credential, id, &message)?;
-        let until = Timestamp::now().plus(PATIENCE).min(terms.answer_by);
+        let until = Timestamp::now()
+            .plus(TRANSACTION_TIMEOUT)
+            .min(terms.answer_by);
         match transaction.and_maybe(write).commit(until).await? {
-            Ok(()) => {}
-            Err(Part::Credential) => return Ok(Declaration::CredentialChanged),
-            Err(_) => return Ok(Declaration::GrantChanged),
+            CommitOutcome::Committed => {}
+            CommitOutcome::Refused(RowKind::Credential) => {
+                return Ok(Declaration::CredentialChanged);
+            }
+            CommitOutcome::Refused(_) => return Ok(Declaration::GrantChanged),
         }
         invocation.activity().turned_invalid(reason);
         self.recorder.state_change(credential, Some(reason)).await;
@@ -119,12 +133,17 @@ impl<'a> CredentialStates<'a> {
 
     /// Clears a credential's error after a successful call. If the grant had been given up, activates its other
     /// credentials too.
-    pub(crate) async fn after_success(&self, stored: &Stored, id: GrantId, revived: bool) {
+    pub(crate) async fn after_success(
+        &self,
+        stored: &StoredCredential,
+        id: GrantId,
+        reactivated: bool,
+    ) {
         let credential = &stored.credential;
         let invalid = credential.state == State::Invalid;
         let error = credential.last_error_message.as_deref();
         let stale = error.is_some_and(|message| !message.starts_with(UNREADABLE_PROFILE));
-        if !(revived || invalid || stale) {
+        if !(reactivated || invalid || stale) {
             return;
         }
         let Context { grants, team, .. } = self.context;
@@ -138,15 +157,15 @@ impl<'a> CredentialStates<'a> {
                 .state_change(credential.credential_id, None)
                 .await;
         }
-        if revived || invalid {
+        if reactivated || invalid {
             self.tell_siblings(stored, id, &GrantHealth::Alive).await;
         }
     }
 
     /// Gives the other credentials of a grant its state. Best effort: a mint with any of them mends its state.
-    async fn tell_siblings(&self, stored: &Stored, id: GrantId, health: &GrantHealth) {
+    async fn tell_siblings(&self, stored: &StoredCredential, id: GrantId, health: &GrantHealth) {
         let Context { grants, team, .. } = self.context;
-        let siblings = grants.credentials.pair_of(team, stored, false);
+        let siblings = grants.credentials.siblings_of(team, stored, false);
         let siblings = self
             .recorder
             .best_effort("other credentials of a grant are not told", siblings);
@@ -157,7 +176,7 @@ impl<'a> CredentialStates<'a> {
             .await;
     }
 
-    async fn tell(&self, sibling: Stored, id: GrantId, health: &GrantHealth) {
+    async fn tell(&self, sibling: StoredCredential, id: GrantId, health: &GrantHealth) {
         let Context {
             grants,
             invocation,
@@ -198,21 +217,21 @@ impl<'a> CredentialStates<'a> {
         usable: bool,
     ) -> Result<bool, stores::Error> {
         let secrets = &self.context.grants.secrets;
-        let transaction = change?.and(secrets.still(id, usable)?);
-        let until = Timestamp::now().plus(PATIENCE);
-        Ok(transaction.commit(until).await?.is_ok())
+        let transaction = change?.and(secrets.check_state(id, usable)?);
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        Ok(transaction.commit(until).await?.is_committed())
     }
 }
 
 /// The `last_error_message` of a credential whose grant is dead. It begins with the reason's word.
-pub(crate) fn reconnect_message(reason: Reconnect, zoom_reason: Option<&str>) -> String {
+pub(crate) fn reconnect_message(reason: ReconnectReason, zoom_reason: Option<&str>) -> String {
     let what = match reason {
-        Reconnect::Revoked => "Zoom refuses the grant: it was revoked or replaced",
-        Reconnect::RefreshOutcomeLost => {
+        ReconnectReason::Revoked => "Zoom refuses the grant: it was revoked or replaced",
+        ReconnectReason::RefreshOutcomeLost => {
             "Zoom refuses the grant, after a refresh whose outcome may have been lost"
         }
-        Reconnect::Deauthorized => "the user took the app's authorization back in Zoom",
-        Reconnect::UserGone => "Zoom does not know the user any more",
+        ReconnectReason::Deauthorized => "the user took the app's authorization back in Zoom",
+        ReconnectReason::UserGone => "Zoom does not know the user any more",
     };
     let word = reason.as_str();
     match zoom_reason {

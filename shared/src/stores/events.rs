@@ -1,5 +1,5 @@
-//! The table `events`: usage and history. Partition key `credential_id`, sort key `event_id` (UUIDv7), TTL
-//! `purge_at`.
+//! The table `events`: the usage and the history of credentials. The partition key is `credential_id`, the sort key
+//! is `event_id` (UUIDv7), the TTL is `purge_at`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Item, failed, newest, text, to_item};
+use super::{Error, Item, failed, query_newest, text, to_item};
 use crate::credential::{CredentialId, TeamId};
-use crate::event::{Event, EventId, Record};
+use crate::event::{Event, EventId, EventRecord};
 
-/// How long events are kept, unless it was set.
+/// How long events are kept by default.
 pub const RETENTION: Duration = Duration::from_hours(90 * 24);
 
-/// An event, as it is stored.
+/// An event as DynamoDB stores it.
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct EventRow {
     credential_id: CredentialId,
     team_id: TeamId,
     purge_at: i64,
     #[serde(flatten)]
-    record: Record,
+    record: EventRecord,
 }
 
-/// Some of a credential's events, newest first.
+/// A page of a credential's events, newest first.
 #[derive(Debug)]
 pub struct EventPage {
-    /// The events.
-    pub events: Vec<Record>,
-    /// Where the next page begins, if there is one: after this event.
+    /// The events of this page.
+    pub events: Vec<EventRecord>,
+    /// The next page begins after this event. `None` on the last page.
     pub next: Option<EventId>,
 }
 
@@ -42,7 +42,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// `table` is the table's name; an event is kept for `retention`.
+    /// Creates a store for the table that is named `table` in AWS. Events are kept for `retention`.
     pub fn new(client: Client, table: String, retention: Duration) -> Self {
         Self {
             client,
@@ -58,15 +58,15 @@ impl Events {
         ])
     }
 
-    /// Writes what happened to a credential of `team`, in place of an event of the same id: so a mint that was on
-    /// record as released, and then failed, is put right.
+    /// Writes an event of a credential. Replaces an event of the same id: a mint that was recorded as released and
+    /// then failed is corrected this way.
     pub async fn record(
         &self,
         team: &TeamId,
         credential: CredentialId,
         event: &Event,
     ) -> Result<(), Error> {
-        let row = Row {
+        let row = EventRow {
             credential_id: credential,
             team_id: team.clone(),
             purge_at: event.id.at().plus(self.retention).as_seconds(),
@@ -77,7 +77,8 @@ impl Events {
         put.map(drop).map_err(|error| failed("PutItem", error))
     }
 
-    /// Up to `limit` events of a credential, newest first, after `after`; none where they are another team's.
+    /// Reads up to `limit` events of a credential, newest first, starting after `after`. Returns no events of another
+    /// team.
     pub async fn page(
         &self,
         team: &TeamId,
@@ -94,7 +95,9 @@ impl Events {
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
             .set_exclusive_start_key(after.map(|id| Self::key(credential, id)));
-        let rows = newest(query, limit, "event_id", |row: &Row| row.record.event_id);
+        let rows = query_newest(query, limit, "event_id", |row: &EventRow| {
+            row.record.event_id
+        });
         let (rows, next) = rows.await?;
         let events = rows.into_iter().map(|row| row.record).collect();
         Ok(EventPage { events, next })

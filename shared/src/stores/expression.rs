@@ -1,10 +1,10 @@
-//! Update expressions, without placeholders written by hand.
+//! Builds update expressions with generated placeholders.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// An update with its condition. Attribute names always go through placeholders, so no reserved word bites.
+/// An update and its condition. Attribute names always become placeholders, so a reserved word is no problem.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Update {
     set: Vec<String>,
@@ -25,7 +25,7 @@ impl Update {
         self
     }
 
-    /// Sets the attribute where it has no value.
+    /// Sets the attribute if it does not exist.
     pub(super) fn set_if_absent(mut self, name: &'static str, value: AttributeValue) -> Self {
         let name = self.name(name);
         let assignment = format!("{name} = if_not_exists({name}, {})", self.value(value));
@@ -33,7 +33,7 @@ impl Update {
         self
     }
 
-    /// Sets the attribute, or removes it where there is no value.
+    /// Sets the attribute, or removes it if `value` is `None`.
     pub(super) fn assign(self, name: &'static str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
@@ -41,7 +41,7 @@ impl Update {
         }
     }
 
-    /// Adds `by` to a number that exists.
+    /// Adds `by` to a number. The attribute must exist.
     pub(super) fn increment(mut self, name: &'static str, by: u32) -> Self {
         let name = self.name(name);
         let sum = format!(
@@ -52,7 +52,7 @@ impl Update {
         self
     }
 
-    /// Counts one more, from none on.
+    /// Adds one to a counter. A counter that does not exist starts at zero.
     pub(super) fn count(mut self, name: &'static str) -> Self {
         let name = self.name(name);
         let [none, one] = ["0", "1"].map(|number| AttributeValue::N(number.to_owned()));
@@ -109,8 +109,8 @@ impl Update {
         self
     }
 
-    /// Where the text is there, it begins otherwise.
-    pub(super) fn when_not_begun(mut self, name: &'static str, prefix: &str) -> Self {
+    /// Adds the condition that the attribute does not exist or does not begin with `prefix`.
+    pub(super) fn when_not_prefixed(mut self, name: &'static str, prefix: &str) -> Self {
         let name = self.name(name);
         let prefix = self.value(AttributeValue::S(prefix.to_owned()));
         let begins = format!("begins_with({name}, {prefix})");
@@ -137,14 +137,14 @@ impl Update {
         placeholder
     }
 
-    pub(super) fn build(self) -> Built {
+    pub(super) fn build(self) -> BuiltUpdate {
         let clauses = [("SET", self.set), ("REMOVE", self.remove)];
         let update: Vec<String> = clauses
             .into_iter()
             .filter(|(_, parts)| !parts.is_empty())
             .map(|(keyword, parts)| format!("{keyword} {}", parts.join(", ")))
             .collect();
-        Built {
+        BuiltUpdate {
             update: update.join(" "),
             condition: (!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")),
             names: self.names,
@@ -153,9 +153,9 @@ impl Update {
     }
 }
 
-/// The pieces as the SDK's builders take them.
+/// The parts that the builders of the AWS SDK need.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(super) struct BuiltUpdate {
     pub(super) update: String,
     pub(super) condition: Option<String>,
     pub(super) names: HashMap<String, String>,

@@ -1,5 +1,6 @@
-//! The table `keys`, as functions see it: read only. Partition key `team_id`, sort key `record`
-//! (`settings`, or `key#` and the key's SHA-256).
+//! The table `keys`: teams and API keys. Functions only read this table; [`super::TeamAdmin`] writes it.
+//!
+//! The partition key is `team_id`. The sort key `record` is `settings`, or `key#` with the SHA-256 of an API key.
 
 use std::collections::HashMap;
 
@@ -14,25 +15,25 @@ use crate::timestamp::Timestamp;
 
 /// The sort key of a team's settings.
 pub(super) const SETTINGS: &str = "settings";
-/// What the sort key of an API key begins with.
-pub(super) const KEY: &str = "key#";
+/// The prefix of the sort key of an API key.
+pub(super) const KEY_PREFIX: &str = "key#";
 
-/// How many mutating calls a second a team may make, unless it was set.
+/// How many mutating calls per second a team may make by default.
 pub const DEFAULT_RATE: u32 = 20;
 
-/// How many tokens a second a team may mint, unless it was set.
+/// How many tokens per second a team may mint by default.
 pub const DEFAULT_MINT_RATE: u32 = 200;
 
-/// What is counted against a rate of its own.
+/// The kinds of calls that have a rate limit of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub enum RateKind {
     /// Calls that change something.
-    Changes,
-    /// Calls that mint.
+    Mutations,
+    /// Calls that mint a token.
     Mints,
 }
 
-/// An API key's row.
+/// The row of an API key.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeyRow {
     pub(super) team_id: TeamId,
@@ -44,7 +45,7 @@ pub(super) struct KeyRow {
 }
 
 impl KeyRow {
-    /// A key that is not revoked.
+    /// The row of a new key.
     pub(super) fn new(key: &ApiKey, permission: Permission) -> Self {
         Self {
             team_id: key.team().clone(),
@@ -59,24 +60,24 @@ impl KeyRow {
 /// A team and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Team {
-    /// The team.
+    /// The id of the team.
     pub team_id: TeamId,
-    /// Mutating calls allowed in a second.
+    /// How many mutating calls per second the team may make.
     pub rate: u32,
-    /// Tokens minted in a second.
+    /// How many tokens per second the team may mint.
     #[serde(default = "default_mint_rate")]
     pub mint_rate: u32,
-    /// Whether a grant is revoked at Zoom when the last credential that had it is deleted.
+    /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     #[serde(default)]
     pub revoke_on_delete: bool,
-    /// Where its users may be sent back to after they connected.
+    /// The origins that a user may be sent back to after connecting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub return_origins: Vec<ReturnOrigin>,
-    /// When it was created.
+    /// When the team was created.
     pub created_at: Timestamp,
 }
 
-/// Of a team that was created before there was such a rate.
+/// The mint rate of a team that was created before mints had a rate of their own.
 fn default_mint_rate() -> u32 {
     DEFAULT_MINT_RATE
 }
@@ -89,55 +90,46 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// `table` is the table's name.
+    /// Creates a store for the table that is named `table` in AWS.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// What a key may do; `NotFound` where it is unknown or revoked.
-    pub async fn permission(&self, key: &ApiKey) -> Result<Permission, Error> {
-        let row: KeyRow = self.read(key.team(), &record(&key.hash())).await?;
-        match row.revoked_at {
-            None => Ok(row.permission),
-            Some(_) => Err(Error::NotFound),
-        }
+    /// Reads the permission of an API key. Returns `None` if the key is unknown or revoked.
+    pub async fn permission(&self, key: &ApiKey) -> Result<Option<Permission>, Error> {
+        let row: Option<KeyRow> = self.read(key.team(), &record(&key.hash())).await?;
+        let row = row.filter(|row| row.revoked_at.is_none());
+        Ok(row.map(|row| row.permission))
     }
 
-    /// How many such calls a second a team may make.
-    pub async fn rate(&self, team: &TeamId, counted: Counted) -> Result<u32, Error> {
-        let team = match self.read::<Team>(team, SETTINGS).await {
-            Err(Error::NotFound) => None,
-            team => Some(team?),
-        };
+    /// Reads how many calls of this kind per second a team may make.
+    pub async fn rate(&self, team: &TeamId, counted: RateKind) -> Result<u32, Error> {
+        let team = self.read::<Team>(team, SETTINGS).await?;
         Ok(match counted {
-            Counted::Changes => team.map_or(DEFAULT_RATE, |team| team.rate),
-            Counted::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
+            RateKind::Mutations => team.map_or(DEFAULT_RATE, |team| team.rate),
+            RateKind::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
         })
     }
 
-    /// Whether the team wants the grants of its deleted credentials revoked at Zoom.
+    /// Reads whether the vault revokes the grants of the team's deleted credentials at Zoom.
     pub async fn revokes_on_delete(&self, team: &TeamId) -> Result<bool, Error> {
-        match self.read::<Team>(team, SETTINGS).await {
-            Err(Error::NotFound) => Ok(false),
-            team => Ok(team?.revoke_on_delete),
-        }
+        let team = self.read::<Team>(team, SETTINGS).await?;
+        Ok(team.is_some_and(|team| team.revoke_on_delete))
     }
 
-    /// Where a team may have its users sent back to after they connected.
+    /// Reads the origins that the team's users may be sent back to after connecting.
     pub async fn return_origins(&self, team: &TeamId) -> Result<Vec<ReturnOrigin>, Error> {
-        match self.read::<Team>(team, SETTINGS).await {
-            Err(Error::NotFound) => Ok(Vec::new()),
-            team => team.map(|team| team.return_origins),
-        }
+        let team = self.read::<Team>(team, SETTINGS).await?;
+        Ok(team.map_or_else(Vec::new, |team| team.return_origins))
     }
 
-    /// Opens connections to DynamoDB, by reads of a row that no team can have. Two, since that is how many
-    /// calls a request makes at once, and an HTTP/1 connection carries one.
+    /// Opens two connections to DynamoDB, because a request makes up to two calls at the same time and an HTTP/1
+    /// connection carries one. Reads a row that no team can have.
     pub async fn warm(&self) {
         let read = async || {
             let row = ["team_id", "record"].map(|name| (name.to_owned(), text("~")));
             let get = self.client.get_item().table_name(&self.table);
-            // Whatever comes back, it comes over a connection that then is open.
+            // Any answer leaves the connection open.
             get.set_key(Some(row.into())).send().await.ok();
         };
         tokio::join!(read(), read());
@@ -147,7 +139,7 @@ impl Keys {
         &self,
         team: &TeamId,
         record: &str,
-    ) -> Result<T, Error> {
+    ) -> Result<Option<T>, Error> {
         let answer = self
             .client
             .get_item()
@@ -157,12 +149,12 @@ impl Keys {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        from_item(answer.item.ok_or(Error::NotFound)?)
+        answer.item.map(from_item).transpose()
     }
 }
 
 pub(super) fn record(hash: &KeyHash) -> String {
-    format!("{KEY}{}", hash.as_str())
+    format!("{KEY_PREFIX}{}", hash.as_str())
 }
 
 pub(super) fn key(team: &TeamId, record: &str) -> Item {

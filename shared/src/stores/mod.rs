@@ -1,21 +1,32 @@
-//! DynamoDB. The word `deleted`, table names, conditions and expressions exist here and nowhere else.
+//! The stores: one per DynamoDB table. Only this module knows table keys, conditions and expressions.
 //!
-//! One store per table, because a role is a list of tables; what must happen together is a
-//! [`Transaction`] of writes that the stores make.
+//! There is one store per table because an IAM role lists tables. A function that takes `&Credentials` and `&Secrets`
+//! may use those two tables. Writes that must happen together form a [`Transaction`].
+//!
+//! | table | store | the operator's store |
+//! | --- | --- | --- |
+//! | `credentials` | [`Credentials`] | [`ManualPurge`], [`TableInspector`] |
+//! | `secrets` | [`Secrets`] | [`WrappedDataKeys`], [`ManualPurge`], [`TableInspector`] |
+//! | `keys` | [`Keys`] (reads) | [`TeamAdmin`] (writes) |
+//! | `requests` | [`Requests`] | |
+//! | `token-urls` | [`TokenUrls`] | [`ManualPurge`] |
+//! | `events` | [`Events`] | |
+//!
+//! [`StreamRecord`] reads the stream of the table `credentials`.
 
 mod credentials;
 mod events;
 mod expression;
-mod inspection;
 mod keys;
-mod operator;
-mod removal;
+mod manual_purge;
 mod requests;
 mod secrets;
 mod stream;
+mod table_inspector;
+mod team_admin;
 mod token_urls;
 mod transaction;
-mod wrapped;
+mod wrapped_data_keys;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,91 +40,93 @@ use serde::de::DeserializeOwned;
 use tokio::time::error::Elapsed;
 
 pub use credentials::{
-    Authorized, Changes, Credentials, ExtraChange, GrantRef, Holders, Moved, Owner, Page, Profile,
-    Stored,
+    AuthorizedGrant, CredentialChanges, CredentialPage, Credentials, CredentialsOfGrant,
+    ExtraChange, GrantRef, SecretOwner, StoredCredential, UpdatedSiblings,
 };
 pub use events::{EventPage, Events, RETENTION};
-pub use inspection::{Holding, Inspection, SealedRow, TableHealth};
-pub use keys::{Counted, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, Team};
-pub use operator::{KeyListing, Operator, Settings};
-pub use removal::{Belonging, Removal, What};
+pub use keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, RateKind, Team};
+pub use manual_purge::{ManualPurge, OwnedRow, OwnedRowId};
 pub use requests::{
-    Admission, Before, Claim, Claimed, Held, NewSession, Requests, Session, SessionApp, Taken,
+    Admission, ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, NewSession, Requests,
+    Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
-    Acquired, AppSecret, Attempt, Due, GrantSecret, GrantState, Kept, Lease, Moment, NewPair,
-    Secrets, SessionRow, StoredGrant, ZoomApp, due_shards,
+    AcquireOutcome, AppSecret, DueGrant, GrantSecret, GrantState, GrantVersion, Lease, NewPair,
+    PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant, ZoomApp, due_shards,
 };
-pub use stream::{Passed, Record, Remains};
-pub use token_urls::{TokenUrls, UrlPage, UrlRow};
-pub use transaction::{Part, Transaction, Write};
-pub use wrapped::{Slot, WrappedKeys, WrappedPage, WrappedRow};
+pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
+pub use table_inspector::{SealedRow, TableHealth, TableInspector};
+pub use team_admin::{KeyListing, TeamAdmin, TeamSettingsChange};
+pub use token_urls::{TokenUrlPage, TokenUrls, UsableTokenUrl};
+pub use transaction::{CommitOutcome, RowKind, Transaction, Write};
+pub use wrapped_data_keys::{KeySlot, WrappedDataKeys, WrappedRow, WrappedRowPage};
 
-/// How long a transaction is tried that no spent code or token depends on: a try that hears nothing, and two more.
-pub const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a transaction retries if no spent code or token depends on it. The time allows one try without an answer
+/// and two more tries.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long the one try may take that is made when the time is over.
-const LAST_TRY: Duration = Duration::from_millis(500);
+/// How long a try may take if the caller's time is over. Every operation makes at least one try.
+const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Why a store could not do what it was asked.
+/// Why an operation of a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such row, or it is deleted.
-    #[error("no such row")]
+    /// The row that a write changes does not exist, or is soft-deleted. A read returns `None` instead.
+    #[error("the row does not exist")]
     NotFound,
-    /// A condition did not hold: someone else was first.
-    #[error("a concurrent change won")]
+    /// A condition failed because of a concurrent change.
+    #[error("a concurrent change came first")]
     Conflict,
-    /// DynamoDB is down, silent or throttling. Trying again may help.
+    /// DynamoDB is down, does not answer, or throttles. A retry may help.
     #[error("DynamoDB {operation} is unavailable")]
     Unavailable {
-        /// Which call.
+        /// The name of the call.
         operation: &'static str,
-        /// DynamoDB's own words.
+        /// The error from the AWS SDK.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The caller's role may not make this call; DynamoDB's words name the action that it lacks. Someone must
-    /// mend the role, and then trying again helps.
+    /// The IAM role of the caller does not allow this call. The source names the missing action. A retry helps after
+    /// the role is fixed.
     #[error("DynamoDB {operation} was denied")]
     Denied {
-        /// Which call.
+        /// The name of the call.
         operation: &'static str,
-        /// DynamoDB's own words.
+        /// The error from the AWS SDK.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no such table in this account and region.
+    /// The table does not exist in this account and region.
     #[error(
-        "DynamoDB {operation} found no such table: check the names of tables in the environment against the \
-         stack's outputs, and the region; then deploy again"
+        "DynamoDB {operation} found no such table: check the table names in the environment against the outputs of \
+         the stack, check the region, then deploy again"
     )]
     NoTable {
-        /// Which call.
+        /// The name of the call.
         operation: &'static str,
-        /// DynamoDB's own words.
+        /// The error from the AWS SDK.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// DynamoDB refused the call, an expression for one. Trying again will not help.
+    /// DynamoDB refused the call, for example because of an invalid expression. A retry does not help.
     #[error("DynamoDB {operation} was refused")]
     Refused {
-        /// Which call.
+        /// The name of the call.
         operation: &'static str,
-        /// DynamoDB's own words.
+        /// The error from the AWS SDK.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A row is not of the shape this version writes.
+    /// A row does not have the shape that this version of the vault writes.
     #[error("a row has an unknown shape")]
     Shape(#[source] serde_dynamo::Error),
 }
 
 impl Error {
-    /// A call that was given up, since nothing was heard in time.
-    pub fn silent(operation: &'static str, elapsed: Elapsed) -> Self {
+    /// The error of a call that did not answer in time.
+    pub fn timed_out(operation: &'static str, elapsed: Elapsed) -> Self {
         Self::Unavailable {
             operation,
             source: elapsed.into(),
@@ -121,7 +134,7 @@ impl Error {
     }
 }
 
-/// Sorts a failed call by what will help.
+/// Classifies a failed call.
 fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -132,7 +145,7 @@ where
             refused.raw().status().is_server_error() || code.is_some_and(is_transient)
         }
         SdkError::ConstructionFailure(_) => false,
-        // Timeouts, connections that broke, answers that were no answers.
+        // Timeouts, broken connections and invalid responses.
         SdkError::TimeoutError(_)
         | SdkError::DispatchFailure(_)
         | SdkError::ResponseError(_)
@@ -158,8 +171,8 @@ where
     }
 }
 
-/// Every row that a scan finds.
-async fn scanned(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
+/// Reads all rows that a scan finds.
+async fn scan_all(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
     let mut pages = scan.consistent_read(true).into_paginator().items().send();
     let mut rows = Vec::new();
     while let Some(row) = pages.next().await {
@@ -168,16 +181,18 @@ async fn scanned(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
     Ok(rows)
 }
 
-/// Up to `limit` rows that a query of one partition finds, the last by its sort key first; and the sort key after
-/// which the next page begins, if there is one. A page may hold fewer than there are, or none, and still have a next.
-async fn newest<T: DeserializeOwned, I: DeserializeOwned>(
+/// Reads up to `limit` rows of one partition, in descending order of the sort key. Also returns the sort key after
+/// which the next page begins, if there is a next page.
+///
+/// A page may be short or empty and still have a next page, because a filter runs after the limit.
+async fn query_newest<T: DeserializeOwned, I: DeserializeOwned>(
     query: QueryFluentBuilder,
     limit: u16,
     sort_key: &str,
     id: impl Fn(&T) -> I,
 ) -> Result<(Vec<T>, Option<I>), Error> {
     let query = query
-        // One more than asked for says whether there is a next page.
+        // One more row than requested shows whether there is a next page.
         .limit(i32::from(limit) + 1)
         .scan_index_forward(false)
         .consistent_read(true);
@@ -208,6 +223,14 @@ fn is_transient(code: &str) -> bool {
             | "TransactionInProgressException"
             | "TransactionConflictException"
     )
+}
+
+/// `None` if a write found no row.
+fn optional<T>(write: Result<T, Error>) -> Result<Option<T>, Error> {
+    match write {
+        Err(Error::NotFound) => Ok(None),
+        write => write.map(Some),
+    }
 }
 
 fn to_item(row: impl Serialize) -> Result<Item, Error> {

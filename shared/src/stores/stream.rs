@@ -1,13 +1,13 @@
-//! The stream of the table `credentials`: what it says of credentials that go, and of grants that they leave.
+//! The stream of the table `credentials`: which credentials were deleted, and which grants they no longer use.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, from_item};
 use crate::credential::{CredentialId, GrantId, TeamId};
 
-/// A record of the stream, as Lambda is given it.
+/// A record of the stream, as Lambda passes it to the function.
 #[derive(Debug, Deserialize)]
-pub struct Record {
+pub struct StreamRecord {
     #[serde(rename = "eventName")]
     name: String,
     dynamodb: Images,
@@ -21,51 +21,55 @@ struct Images {
     new_image: Option<serde_dynamo::Item>,
 }
 
-/// What a credential leaves behind.
+/// The ids of a credential, its team and its grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remains {
-    /// Whose it was.
+pub struct CredentialIds {
+    /// The team of the credential.
     #[serde(rename = "team_id")]
     pub team: TeamId,
-    /// Which it was.
+    /// The credential.
     #[serde(rename = "credential_id")]
     pub credential: CredentialId,
-    /// The grant it had. Others may have it too.
+    /// The grant of the credential. Other credentials may use the same grant.
     #[serde(rename = "grant_id")]
     pub grant: Option<GrantId>,
 }
 
-/// How a credential went, or what it left.
+/// A change of a credential after which secrets may have to be destroyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// It was deleted, and can be restored for a while.
-    Deleted(Remains),
-    /// After that: its row is gone for good.
-    Purged(Remains),
-    /// It has another grant now, and left this one. Not where its row is older than the one it replaced: somebody copied
-    /// that from a backup, and the grant that it does not know of may be the one that lives.
-    Left(Remains),
+pub enum CleanupTrigger {
+    /// The credential was soft-deleted. It can be restored for a while.
+    SoftDeleted(CredentialIds),
+    /// The row of a soft-deleted credential was removed. Its secrets are of no use any more.
+    Purged(CredentialIds),
+    /// The credential has another grant now. Holds the ids with the old grant.
+    ///
+    /// A row that was overwritten with an older row from a backup does not count. The grant that the older row does
+    /// not know may be the one that works.
+    GrantReplaced(CredentialIds),
 }
 
 #[derive(Deserialize)]
 struct Image {
     #[serde(flatten)]
-    remains: Remains,
+    ids: CredentialIds,
     #[serde(default)]
     deleted: bool,
     #[serde(default)]
     version: u64,
 }
 
-impl Record {
-    /// Names the record in its shard.
+impl StreamRecord {
+    /// The sequence number of the record in its shard.
     pub fn sequence_number(&self) -> &str {
         &self.dynamodb.sequence_number
     }
 
-    /// How a credential went or what it left, if that is what the record says. A row that was never deleted and is not
-    /// there any more was taken by someone's hand, who may want to put it back: that is none.
-    pub fn passed(self) -> Result<Option<Passed>, Error> {
+    /// The cleanup that the record calls for, if any.
+    ///
+    /// The removal of a row that was not soft-deleted calls for none. A person removed it by hand and may want to put
+    /// it back.
+    pub fn cleanup_trigger(self) -> Result<Option<CleanupTrigger>, Error> {
         let Images {
             old_image,
             new_image,
@@ -79,14 +83,14 @@ impl Record {
         let was_deleted = old.as_ref().is_some_and(|old| old.deleted);
         Ok(match (self.name.as_str(), old, new) {
             ("MODIFY", _, Some(new)) if new.deleted && !was_deleted => {
-                Some(Passed::Deleted(new.remains))
+                Some(CleanupTrigger::SoftDeleted(new.ids))
             }
             ("MODIFY", Some(old), Some(new))
-                if old.remains.grant != new.remains.grant && new.version > old.version =>
+                if old.ids.grant != new.ids.grant && new.version > old.version =>
             {
-                Some(Passed::Left(old.remains))
+                Some(CleanupTrigger::GrantReplaced(old.ids))
             }
-            ("REMOVE", Some(old), None) if old.deleted => Some(Passed::Purged(old.remains)),
+            ("REMOVE", Some(old), None) if old.deleted => Some(CleanupTrigger::Purged(old.ids)),
             _ => None,
         })
     }

@@ -1,8 +1,8 @@
-//! The table `token-urls`. Partition key `credential_id`, sort key `url_id` (UUIDv7), TTL `purge_at`. Of a URL's
-//! token it holds the SHA-256.
+//! The table `token-urls`. The partition key is `credential_id`, the sort key is `url_id` (UUIDv7), the TTL is
+//! `purge_at`. A row holds the SHA-256 of the URL's token, not the token.
 //!
-//! A token says which row it is of, so every read is of the table itself and consistent: a revoked URL is dead with
-//! the answer to its revocation, and no index has to be waited for or paid for with every use.
+//! A token contains the key of its row, so every read is a consistent read of the table. A revoked URL therefore
+//! stops at once, and no use of a URL has to pay for an index.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Item, failed, from_item, newest, number, text, to_item};
+use super::{Error, Item, failed, from_item, number, optional, query_newest, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::timestamp::Timestamp;
 use crate::token_url::{TokenUrl, UrlId, UrlToken};
 
-/// How long the row of a URL stays that has expired or was revoked.
-const REMEMBERED: Duration = Duration::from_hours(30 * 24);
+/// How long the row of a URL is kept after the URL has expired or was revoked.
+const ENDED_URL_RETENTION: Duration = Duration::from_hours(30 * 24);
 
-/// A token URL, as it is stored.
+/// A token URL as DynamoDB stores it.
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct TokenUrlRow {
     credential_id: CredentialId,
     team_id: TeamId,
     token_hash: String,
@@ -37,21 +37,21 @@ struct Row {
     url: TokenUrl,
 }
 
-/// A URL that may be used, and whose it is.
+/// A token URL that is neither revoked nor expired.
 #[derive(Debug)]
-pub struct UrlRow {
-    /// The team it is of.
+pub struct UsableTokenUrl {
+    /// The team of the URL.
     pub team: TeamId,
-    /// What it gives.
+    /// The URL.
     pub url: TokenUrl,
 }
 
-/// Some of a credential's URLs, newest first.
+/// A page of a credential's URLs, newest first.
 #[derive(Debug)]
-pub struct UrlPage {
-    /// The URLs.
+pub struct TokenUrlPage {
+    /// The URLs of this page.
     pub urls: Vec<TokenUrl>,
-    /// Where the next page begins, if there is one: after this URL.
+    /// The next page begins after this URL. `None` on the last page.
     pub next: Option<UrlId>,
 }
 
@@ -63,7 +63,7 @@ pub struct TokenUrls {
 }
 
 impl TokenUrls {
-    /// `table` is the table's name.
+    /// Creates a store for the table that is named `table` in AWS.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
@@ -75,15 +75,17 @@ impl TokenUrls {
         ])
     }
 
-    /// Stores a new URL, to be called by `token`.
+    /// Inserts a URL. Callers of the URL present `token`.
     pub async fn insert(
         &self,
         team: &TeamId,
         token: &UrlToken,
         url: &TokenUrl,
     ) -> Result<(), Error> {
-        let end = url.expires_at.map(|end| end.plus(REMEMBERED).as_seconds());
-        let mut item = to_item(Row {
+        let end = url
+            .expires_at
+            .map(|end| end.plus(ENDED_URL_RETENTION).as_seconds());
+        let mut item = to_item(TokenUrlRow {
             credential_id: token.credential(),
             team_id: team.clone(),
             token_hash: token.hash(),
@@ -91,15 +93,16 @@ impl TokenUrls {
             purge_at: end,
             url: url.clone(),
         })?;
-        // To a condition, an attribute that is null exists.
+        // `attribute_not_exists` is false for an attribute that is null.
         item.retain(|_, value| !value.is_null());
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(Some(item)).send().await;
         put.map(drop).map_err(|error| failed("PutItem", error))
     }
 
-    /// What a URL gives; `NotFound` where it is unknown, revoked or expired. Its uses are not looked at.
-    pub async fn get(&self, token: &UrlToken) -> Result<UrlRow, Error> {
+    /// Reads the URL of a token. Returns `None` if the token is unknown, or the URL is revoked or expired. Does
+    /// not check whether a use is left.
+    pub async fn get(&self, token: &UrlToken) -> Result<Option<UsableTokenUrl>, Error> {
         let answer = self
             .client
             .get_item()
@@ -109,25 +112,26 @@ impl TokenUrls {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        let row: Row = from_item(answer.item.ok_or(Error::NotFound)?)?;
+        let Some(row) = answer.item else {
+            return Ok(None);
+        };
+        let row: TokenUrlRow = from_item(row)?;
         let (known, sent) = (row.token_hash.as_bytes(), token.hash());
         let is_known = verify_slices_are_equal(known, sent.as_bytes()).is_ok();
         let is_over = row.url.expires_at.is_some_and(|at| at <= Timestamp::now());
-        if is_known && !is_over && row.revoked_at.is_none() {
-            Ok(UrlRow {
-                team: row.team_id,
-                url: row.url,
-            })
-        } else {
-            Err(Error::NotFound)
-        }
+        let is_usable = is_known && !is_over && row.revoked_at.is_none();
+        Ok(is_usable.then_some(UsableTokenUrl {
+            team: row.team_id,
+            url: row.url,
+        }))
     }
 
-    /// Takes one of a URL's uses; `NotFound` where there is none left, or it was revoked or expired meanwhile.
+    /// Takes a use of a URL. Returns `false` if no use is left, or if the URL was revoked or has expired.
     ///
-    /// A use that was taken, but whose answer was lost, is recognised by its `taker` when the SDK's retry comes, unless
-    /// another call has taken one in between: then it counts twice, and no more tokens come of it than are allowed.
-    pub async fn take_use(&self, token: &UrlToken) -> Result<(), Error> {
+    /// The SDK retries an update whose response was lost. The `taker` attribute shows that the first try was applied.
+    /// If another call took a use in between, the retry takes a second use. The URL then yields fewer tokens than
+    /// allowed, never more.
+    pub async fn take_use(&self, token: &UrlToken) -> Result<bool, Error> {
         let me = Uuid::new_v4().to_string();
         let condition = "token_hash = :hash AND attribute_not_exists(revoked_at) \
                          AND (attribute_not_exists(expires_at) OR expires_at > :now) \
@@ -143,23 +147,21 @@ impl TokenUrls {
             .expression_attribute_values(":me", text(&me))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = update.send().await else {
-            return Ok(());
+            return Ok(true);
         };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                 let row = refused.item.as_ref();
-                match row.and_then(|row| row.get("taker")) {
-                    Some(AttributeValue::S(taker)) if *taker == me => Ok(()),
-                    _ => Err(Error::NotFound),
-                }
+                let taker = row.and_then(|row| row.get("taker"));
+                Ok(taker == Some(&AttributeValue::S(me)))
             }
             _ => Err(failed("UpdateItem", error)),
         }
     }
 
-    /// Gives back a use for which no token was released. Sent once: a use given back twice would be one more than
-    /// the URL has, and one that is lost on the way is only one less.
-    pub async fn give_back(&self, token: &UrlToken) -> Result<(), Error> {
+    /// Returns a use that yielded no token. The SDK must not retry this update: a use that is returned twice would
+    /// allow one token too many, and a use that is not returned costs only one token.
+    pub async fn return_use(&self, token: &UrlToken) -> Result<(), Error> {
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let update = self
             .update(token.credential(), token.url())
@@ -172,15 +174,16 @@ impl TokenUrls {
         sent.map(drop).map_err(missing)
     }
 
-    /// Up to `limit` URLs of a team's credential that were not revoked, newest first, after `after`. A page may hold
-    /// fewer than there are, or none, and still have a next.
+    /// Reads up to `limit` URLs of a team's credential that are not revoked, newest first, starting after `after`.
+    ///
+    /// A page may be short or empty and still have a next page, because the filter runs after the limit.
     pub async fn page(
         &self,
         team: &TeamId,
         credential: CredentialId,
         after: Option<UrlId>,
         limit: u16,
-    ) -> Result<UrlPage, Error> {
+    ) -> Result<TokenUrlPage, Error> {
         let query = self
             .client
             .query()
@@ -190,21 +193,21 @@ impl TokenUrls {
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
             .set_exclusive_start_key(after.map(|url| Self::key(credential, url)));
-        let rows = newest(query, limit, "url_id", |row: &Row| row.url.url_id);
+        let rows = query_newest(query, limit, "url_id", |row: &TokenUrlRow| row.url.url_id);
         let (rows, next) = rows.await?;
         let urls = rows.into_iter().map(|row| row.url).collect();
-        Ok(UrlPage { urls, next })
+        Ok(TokenUrlPage { urls, next })
     }
 
-    /// Revokes a URL of a team's credential, for good; `NotFound` where it is unknown or was revoked before.
+    /// Revokes a URL of a team's credential. Returns `false` if the URL is unknown or was revoked before.
     pub async fn revoke(
         &self,
         team: &TeamId,
         credential: CredentialId,
         url: UrlId,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let now = Timestamp::now();
-        // The same instant is this very call, whose answer was lost.
+        // A row with the same `revoked_at` means that the SDK retried this update after it was applied.
         let condition =
             "team_id = :team AND (attribute_not_exists(revoked_at) OR revoked_at = :now)";
         let update = self
@@ -213,11 +216,15 @@ impl TokenUrls {
             .condition_expression(condition)
             .expression_attribute_values(":team", text(team))
             .expression_attribute_values(":now", text(&now))
-            .expression_attribute_values(":later", number(&now.plus(REMEMBERED).as_seconds()));
-        update.send().await.map(drop).map_err(missing)
+            .expression_attribute_values(
+                ":later",
+                number(&now.plus(ENDED_URL_RETENTION).as_seconds()),
+            );
+        let revoked = update.send().await.map_err(missing);
+        Ok(optional(revoked)?.is_some())
     }
 
-    /// Deletes all of a credential's URLs for good.
+    /// Deletes all URLs of a credential.
     pub async fn purge(&self, credential: CredentialId) -> Result<(), Error> {
         let mut rows = self
             .client
@@ -245,7 +252,7 @@ impl TokenUrls {
     }
 }
 
-/// A condition that did not hold: no such row.
+/// Maps a failed condition to `NotFound`.
 fn missing(error: SdkError<UpdateItemError>) -> Error {
     match error.as_service_error() {
         Some(UpdateItemError::ConditionalCheckFailedException(_)) => Error::NotFound,

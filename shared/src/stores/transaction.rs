@@ -1,4 +1,4 @@
-//! Writes of several stores that happen together or not at all.
+//! A transaction: writes of several stores that are all made, or none of them.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::expression::Built;
-use super::{Error, Item, LAST_TRY, failed};
+use super::expression::BuiltUpdate;
+use super::{Error, Item, LAST_ATTEMPT_TIMEOUT, failed};
 use crate::timestamp::Timestamp;
 
-/// Which row of a transaction a refusal is about.
+/// The kinds of rows that a transaction writes. A refused transaction names the kind of the row whose condition
+/// failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum RowKind {
     /// A row of `credentials`.
     Credential,
     /// A sealed client secret.
@@ -27,9 +28,9 @@ pub enum Part {
     Grant,
     /// An idempotency row.
     Idempotency,
-    /// The lock that makes re-authorizing one credential serial.
+    /// The lock that lets one authorization of a credential run at a time.
     ReauthorizationLock,
-    /// How a connect session stands.
+    /// The state of a connect session.
     ConnectSession,
     /// The sealed secrets of a connect session.
     SessionSecret,
@@ -38,13 +39,13 @@ pub enum Part {
 /// One write of one store.
 #[derive(Clone, Debug)]
 pub struct Write {
-    part: Part,
+    kind: RowKind,
     item: TransactWriteItem,
 }
 
 impl Write {
     pub(super) fn put(
-        part: Part,
+        kind: RowKind,
         table: &str,
         item: Item,
         condition: Option<&str>,
@@ -59,12 +60,17 @@ impl Write {
             .build()
             .map_err(malformed)?;
         Ok(Self {
-            part,
+            kind,
             item: TransactWriteItem::builder().put(put).build(),
         })
     }
 
-    pub(super) fn update(part: Part, table: &str, key: Item, update: Built) -> Result<Self, Error> {
+    pub(super) fn update(
+        kind: RowKind,
+        table: &str,
+        key: Item,
+        update: BuiltUpdate,
+    ) -> Result<Self, Error> {
         let update = Update::builder()
             .table_name(table)
             .set_key(Some(key))
@@ -76,13 +82,18 @@ impl Write {
             .build()
             .map_err(malformed)?;
         Ok(Self {
-            part,
+            kind,
             item: TransactWriteItem::builder().update(update).build(),
         })
     }
 
-    /// No write, but a condition that the row must meet when the others are made.
-    pub(super) fn check(part: Part, table: &str, key: Item, check: Built) -> Result<Self, Error> {
+    /// A check that writes nothing. The row must meet the condition, or the transaction is refused.
+    pub(super) fn check(
+        kind: RowKind,
+        table: &str,
+        key: Item,
+        check: BuiltUpdate,
+    ) -> Result<Self, Error> {
         let check = ConditionCheck::builder()
             .table_name(table)
             .set_key(Some(key))
@@ -92,13 +103,13 @@ impl Write {
             .build()
             .map_err(malformed)?;
         Ok(Self {
-            part,
+            kind,
             item: TransactWriteItem::builder().condition_check(check).build(),
         })
     }
 
     pub(super) fn delete(
-        part: Part,
+        kind: RowKind,
         table: &str,
         key: Item,
         condition: &str,
@@ -112,7 +123,7 @@ impl Write {
             .build()
             .map_err(malformed)?;
         Ok(Self {
-            part,
+            kind,
             item: TransactWriteItem::builder().delete(delete).build(),
         })
     }
@@ -125,16 +136,46 @@ fn malformed(error: BuildError) -> Error {
     }
 }
 
-/// How a transaction ended, where DynamoDB could say.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Every write was made.
+/// The outcome of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a refused transaction has written nothing"]
+pub enum CommitOutcome {
+    /// All writes were made.
     Committed,
-    /// None was: this part's condition did not hold. With the row as it stands, where there is one.
-    Refused(Part, Option<Item>),
+    /// No write was made, because the condition on the row of this kind failed.
+    Refused(RowKind),
 }
 
-/// Writes that are made together. The order does not matter, but one row may be written only once.
+impl CommitOutcome {
+    /// Whether the writes were made.
+    pub fn is_committed(self) -> bool {
+        self == Self::Committed
+    }
+
+    /// Maps a refused transaction to [`Error::Conflict`].
+    pub fn or_conflict(self) -> Result<(), Error> {
+        match self {
+            Self::Committed => Ok(()),
+            Self::Refused(_) => Err(Error::Conflict),
+        }
+    }
+}
+
+/// The outcome of a transaction, with the row whose condition failed.
+#[derive(Debug)]
+pub(super) enum DetailedOutcome {
+    /// All writes were made.
+    Committed,
+    /// No write was made, because the condition on the row of this kind failed.
+    Refused {
+        /// The kind of the row.
+        kind: RowKind,
+        /// The current row, if it exists.
+        row: Option<Item>,
+    },
+}
+
+/// Writes that are made together. Their order does not matter. Each row may be written only once.
 #[derive(Clone, Debug)]
 pub struct Transaction<'a> {
     client: &'a Client,
@@ -156,7 +197,7 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// Adds a write, where there is one to add.
+    /// Adds a write, if there is a write to add.
     #[must_use]
     pub fn and_maybe(mut self, write: Option<Write>) -> Self {
         self.writes.extend(write);
@@ -170,33 +211,37 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// Leaves out the write of `part`.
+    /// Removes the write of a row of this kind.
     #[must_use]
-    pub fn without(mut self, part: Part) -> Self {
-        self.writes.retain(|write| write.part != part);
+    pub fn without(mut self, kind: RowKind) -> Self {
+        self.writes.retain(|write| write.kind != kind);
         self
     }
 
-    /// Makes the writes. `Err(Refused)` names the part whose condition did not hold; nothing was written.
+    /// Makes the writes.
     ///
-    /// Contention, throttling and outages are retried, 50 ms to 1 s apart, until `until`; one try is made, for half a
-    /// second, even when it has passed. All tries carry one token, so an answer that was lost is not done twice.
-    pub async fn commit(self, until: Timestamp) -> Result<Result<(), Part>, Error> {
+    /// Retries contention, throttling and outages until `until`, with 50 ms to 1 s between the tries. If `until` has
+    /// passed, makes one try of half a second. All tries carry the same client request token, so DynamoDB does not
+    /// apply a transaction twice if its response was lost.
+    pub async fn commit(self, until: Timestamp) -> Result<CommitOutcome, Error> {
         Ok(match self.run(until).await? {
-            Outcome::Committed => Ok(()),
-            Outcome::Refused(part, _) => Err(part),
+            DetailedOutcome::Committed => CommitOutcome::Committed,
+            DetailedOutcome::Refused { kind, .. } => CommitOutcome::Refused(kind),
         })
     }
 
-    pub(super) async fn run(self, until: Timestamp) -> Result<Outcome, Error> {
+    /// Does the same as [`Self::commit`] and returns the row whose condition failed.
+    pub(super) async fn run(self, until: Timestamp) -> Result<DetailedOutcome, Error> {
         let token = Uuid::new_v4().to_string();
         let mut pause = Duration::from_millis(50);
         loop {
-            let left = Timestamp::now().until(until).max(LAST_TRY);
-            let error = match timeout(left, self.attempt(&token)).await {
-                Ok(Err(error @ Error::Unavailable { .. })) => error,
-                Ok(outcome) => return outcome,
-                Err(elapsed) => Error::silent("TransactWriteItems", elapsed),
+            let left = Timestamp::now().until(until).max(LAST_ATTEMPT_TIMEOUT);
+            let outcome = timeout(left, self.attempt(&token))
+                .await
+                .unwrap_or_else(|elapsed| Err(Error::timed_out("TransactWriteItems", elapsed)));
+            let error = match outcome {
+                Err(error @ Error::Unavailable { .. }) => error,
+                outcome => return outcome,
             };
             if Timestamp::now().plus(pause) >= until {
                 return Err(error);
@@ -206,7 +251,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    async fn attempt(&self, token: &str) -> Result<Outcome, Error> {
+    async fn attempt(&self, token: &str) -> Result<DetailedOutcome, Error> {
         let items = self.writes.iter().map(|write| write.item.clone()).collect();
         let sent = self
             .client
@@ -214,7 +259,7 @@ impl<'a> Transaction<'a> {
             .client_request_token(token)
             .set_transact_items(Some(items));
         let Err(error) = sent.send().await else {
-            return Ok(Outcome::Committed);
+            return Ok(DetailedOutcome::Committed);
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
@@ -241,12 +286,15 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The first write whose condition failed; the reasons come in the writes' order.
-    fn refused(&self, reasons: &[CancellationReason]) -> Option<Outcome> {
+    /// Finds the first write whose condition failed. The reasons are in the order of the writes.
+    fn refused(&self, reasons: &[CancellationReason]) -> Option<DetailedOutcome> {
         let mut refused = self.writes.iter().zip(reasons);
         let (write, reason) =
             refused.find(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))?;
-        Some(Outcome::Refused(write.part, reason.item.clone()))
+        Some(DetailedOutcome::Refused {
+            kind: write.kind,
+            row: reason.item.clone(),
+        })
     }
 }
 

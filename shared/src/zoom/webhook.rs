@@ -1,7 +1,8 @@
-//! What Zoom tells an app: who signed it, and what it says. No call is made here.
+//! Webhooks: the calls that Zoom makes to the vault. This file checks signatures and reads events; it makes no calls.
 //!
-//! The signature is over the body's bytes as they came, and says when they were signed. Whoever can have text of their
-//! choice signed can forge it, so the answer to Zoom's challenge is for those alone whose own signature was good.
+//! Zoom signs the exact bytes of the body together with the time. The answer to Zoom's challenge is made with the same
+//! key, over text that the caller chooses. A caller could use the answer to forge a signature. The challenge is
+//! therefore answered only after the caller's own signature was verified.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,22 +13,26 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::api_key::hex;
-use crate::credential::Invalid;
+use crate::encoding::hex;
+use crate::invalid::Invalid;
 use crate::secret::WebhookSecret;
 use crate::timestamp::Timestamp;
 
-/// How far from now a webhook may have been signed, unless it was configured.
-pub const WINDOW: Duration = Duration::from_mins(5);
+/// The default largest difference between the clock and the time of a signature, before or after.
+pub const SIGNATURE_WINDOW: Duration = Duration::from_mins(5);
 
-/// What a signature begins with: the one version there is.
-const VERSION: &str = "v0";
-/// How many hex digits an HMAC-SHA256 has.
-const DIGITS: usize = 64;
-/// The longest id of a user that is looked for, and the longest challenge that is answered.
-const LONGEST: usize = 256;
+/// The version of the signature scheme, with which a signature begins.
+const SIGNATURE_VERSION: &str = "v0";
+/// Hex digits of an HMAC-SHA256.
+const HMAC_DIGITS: usize = 64;
+/// Most digits of a timestamp.
+const MAX_TIMESTAMP_DIGITS: usize = 12;
+/// Longest id of a user or an app, and longest challenge.
+const MAX_TEXT_BYTES: usize = 256;
+/// The rule that every event must follow.
+const RULE: Invalid = Invalid("must be an event of Zoom's");
 
-/// A webhook's two headers, well-formed: not checked yet.
+/// The two signature headers of a webhook. They are well-formed, but the signature is not verified yet.
 #[derive(Clone, Debug)]
 pub struct Signature {
     hex: String,
@@ -36,37 +41,39 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// From `x-zm-signature` and `x-zm-request-timestamp`; none where they are not of the form that Zoom sends.
+    /// Reads the headers `x-zm-signature` and `x-zm-request-timestamp`. `None` if they do not have Zoom's format.
     pub fn parse(signature: &str, timestamp: &str) -> Option<Self> {
-        let hex = signature.strip_prefix(VERSION)?.strip_prefix('=')?;
+        let hex = signature
+            .strip_prefix(SIGNATURE_VERSION)?
+            .strip_prefix('=')?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let digits = (1..=12).contains(&timestamp.len())
+        let is_number = (1..=MAX_TIMESTAMP_DIGITS).contains(&timestamp.len())
             && timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        if hex.len() != DIGITS || !hex.bytes().all(is_hex) || !digits {
+        if hex.len() != HMAC_DIGITS || !hex.bytes().all(is_hex) || !is_number {
             return None;
         }
         let seconds: i64 = timestamp.parse().ok()?;
         Some(Self {
             hex: hex.to_owned(),
             timestamp: timestamp.to_owned(),
-            signed_at: Timestamp::from_millis(seconds.saturating_mul(1000)),
+            signed_at: Timestamp::from_seconds(seconds),
         })
     }
 
-    /// When it was made, to the second, as it says itself.
+    /// The time of the signature, as the header states it, to the second.
     pub fn signed_at(&self) -> Timestamp {
         self.signed_at
     }
 
-    /// Whether that is no further from `now` than `window`, before or after.
+    /// Whether the time of the signature differs from `now` by at most `window`, before or after.
     pub fn is_fresh(&self, now: Timestamp, window: Duration) -> bool {
         now.minus(window) <= self.signed_at && self.signed_at <= now.plus(window)
     }
 
-    /// Whether who holds `secret` made it for this body. Takes as long whatever the difference.
+    /// Whether the signature was made with `secret` for this body. The comparison takes constant time.
     pub fn verifies(&self, secret: &WebhookSecret, body: &[u8]) -> bool {
         let parts = [
-            VERSION.as_bytes(),
+            SIGNATURE_VERSION.as_bytes(),
             b":",
             self.timestamp.as_bytes(),
             b":",
@@ -76,7 +83,7 @@ impl Signature {
     }
 }
 
-/// The HMAC-SHA256 of the parts in a row, in hex.
+/// The HMAC-SHA256 of the concatenated parts, in hex.
 fn mac(secret: &WebhookSecret, parts: &[&[u8]]) -> String {
     let mut context = Context::with_key(&Key::new(HMAC_SHA256, secret.revealed().as_bytes()));
     for part in parts {
@@ -85,70 +92,70 @@ fn mac(secret: &WebhookSecret, parts: &[&[u8]]) -> String {
     hex(context.sign().as_ref())
 }
 
-/// What a webhook says.
+/// The event in a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// Zoom asks whether the one that it calls holds the secret token.
+pub enum WebhookEvent {
+    /// Zoom checks whether the receiver knows the secret token.
     Challenge {
-        /// What is to be answered for.
+        /// The text that the answer must contain, with its HMAC.
         plain_token: String,
     },
-    /// A user took the authorization of an app back.
+    /// A user removed the app.
     Deauthorized {
-        /// Which app, as the payload says.
+        /// The client id of the app in the payload.
         client_id: String,
-        /// Which user.
+        /// Zoom's id of the user.
         user_id: String,
-        /// When, where it says.
+        /// The time of the event, if the webhook names it.
         at: Option<Timestamp>,
     },
-    /// A user of the account is gone.
+    /// A user of the account was deactivated or deleted.
     UserGone {
-        /// Which user.
+        /// Zoom's id of the user.
         user_id: String,
-        /// What became of them: `deactivated` or `deleted`.
-        became: &'static str,
-        /// When, where it says.
+        /// `deactivated` or `deleted`.
+        change: &'static str,
+        /// The time of the event, if the webhook names it.
         at: Option<Timestamp>,
     },
-    /// Anything else: of no interest here.
+    /// An event that the vault ignores.
     Other,
 }
 
-impl Notice {
-    /// Reads a body. Of an event that nobody here acts on, no more is read than its name.
+impl WebhookEvent {
+    /// Reads a body. The payload of an event that the vault ignores is not read.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        const RULE: Invalid = Invalid("must be an event of Zoom's");
-        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| RULE)?;
-        let payload = envelope.payload.map_or("{}", RawValue::get);
-        match envelope.event.as_ref() {
+        let body: Body<'_> = serde_json::from_slice(body).map_err(|_| RULE)?;
+        let payload = body.payload.map_or("{}", RawValue::get);
+        match body.event.as_ref() {
             "endpoint.url_validation" => {
-                let Challenge { token } = serde_json::from_str(payload).map_err(|_| RULE)?;
+                let ChallengePayload { token } = serde_json::from_str(payload).map_err(|_| RULE)?;
                 Ok(Self::Challenge {
-                    plain_token: bounded(token)?,
+                    plain_token: checked_length(token)?,
                 })
             }
             "app_deauthorized" => {
-                let payload: Removal = serde_json::from_str(payload).map_err(|_| RULE)?;
-                let said = payload
+                let payload: DeauthorizedPayload =
+                    serde_json::from_str(payload).map_err(|_| RULE)?;
+                let stated = payload
                     .deauthorization_time
                     .and_then(|text| text.try_into().ok());
                 Ok(Self::Deauthorized {
-                    client_id: bounded(payload.client_id)?,
-                    user_id: bounded(payload.user_id)?,
-                    at: said.or_else(|| millis(&envelope.event_ts, &payload.event_ts)),
+                    client_id: checked_length(payload.client_id)?,
+                    user_id: checked_length(payload.user_id)?,
+                    at: stated.or_else(|| event_time(&body.event_ts, &payload.event_ts)),
                 })
             }
             name @ ("user.deactivated" | "user.deleted") => {
-                let payload: UserChange = serde_json::from_str(payload).map_err(|_| RULE)?;
+                let payload: UserPayload = serde_json::from_str(payload).map_err(|_| RULE)?;
                 Ok(Self::UserGone {
-                    user_id: bounded(payload.object.id)?,
-                    became: if name == "user.deleted" {
+                    user_id: checked_length(payload.object.id)?,
+                    change: if name == "user.deleted" {
                         "deleted"
                     } else {
                         "deactivated"
                     },
-                    at: millis(&envelope.event_ts, &payload.event_ts),
+                    at: event_time(&body.event_ts, &payload.event_ts),
                 })
             }
             _ => Ok(Self::Other),
@@ -159,14 +166,14 @@ impl Notice {
 /// The answer to a challenge.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Challenged {
+pub struct ChallengeResponse {
     plain_token: String,
     encrypted_token: String,
 }
 
-impl Challenged {
-    /// Shows that `secret` is known here: to whoever has shown it first.
-    pub fn by(secret: &WebhookSecret, plain_token: String) -> Self {
+impl ChallengeResponse {
+    /// Proves that the vault knows `secret`. Call this only after the caller's signature was verified with `secret`.
+    pub fn new(secret: &WebhookSecret, plain_token: String) -> Self {
         Self {
             encrypted_token: mac(secret, &[plain_token.as_bytes()]),
             plain_token,
@@ -175,7 +182,7 @@ impl Challenged {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Body<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(default)]
@@ -185,13 +192,13 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize)]
-struct Challenge {
+struct ChallengePayload {
     #[serde(rename = "plainToken")]
     token: String,
 }
 
 #[derive(Deserialize)]
-struct Removal {
+struct DeauthorizedPayload {
     client_id: String,
     user_id: String,
     deauthorization_time: Option<String>,
@@ -200,27 +207,27 @@ struct Removal {
 }
 
 #[derive(Deserialize)]
-struct UserChange {
-    object: ChangedUser,
+struct UserPayload {
+    object: UserObject,
     #[serde(default)]
     event_ts: Value,
 }
 
 #[derive(Deserialize)]
-struct ChangedUser {
+struct UserObject {
     id: String,
 }
 
-fn bounded(text: String) -> Result<String, Invalid> {
-    if (1..=LONGEST).contains(&text.len()) {
+fn checked_length(text: String) -> Result<String, Invalid> {
+    if (1..=MAX_TEXT_BYTES).contains(&text.len()) {
         Ok(text)
     } else {
-        Err(Invalid("must be an event of Zoom's"))
+        Err(RULE)
     }
 }
 
-/// `event_ts`, in milliseconds: Zoom has it at the top, or in the payload.
-fn millis(top: &Value, inside: &Value) -> Option<Timestamp> {
+/// The time in `event_ts`, in milliseconds. Zoom puts the field at the top or in the payload.
+fn event_time(top: &Value, inside: &Value) -> Option<Timestamp> {
     let millis = top.as_i64().or_else(|| inside.as_i64());
     millis.map(Timestamp::from_millis)
 }

@@ -1,7 +1,7 @@
 //! The rate limit.
 
 use shared::api_key::{ApiKey, Permission};
-use shared::stores::{DEFAULT_MINT_RATE, DEFAULT_RATE, Settings};
+use shared::stores::{DEFAULT_MINT_RATE, DEFAULT_RATE, TeamSettingsChange};
 
 use crate::limits::told;
 use crate::vault::Vault;
@@ -24,9 +24,9 @@ async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
             .operator
             .set(
                 &team,
-                Settings {
+                TeamSettingsChange {
                     rate: Some(rate),
-                    ..Settings::default()
+                    ..TeamSettingsChange::default()
                 },
             )
             .await

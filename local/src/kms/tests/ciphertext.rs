@@ -1,16 +1,16 @@
-//! What seals and what opens.
+//! Encryption, decryption and data keys.
 
 use std::collections::HashMap;
 
 use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
 
-use super::{CONTEXT, Pairs, World, map, refused};
+use super::{CONTEXT, ContextPairs, TestKms, assert_error, context_map};
 
 const INVALID: &str = "InvalidCiphertextException";
 
 #[tokio::test]
-async fn a_data_key_opens_to_the_same_bytes() {
-    let world = World::new().await;
+async fn a_wrapped_data_key_decrypts_to_its_plaintext() {
+    let server = TestKms::new().await;
     let sizes = [
         (Some(DataKeySpec::Aes256), None, 32),
         (Some(DataKeySpec::Aes128), None, 16),
@@ -18,8 +18,8 @@ async fn a_data_key_opens_to_the_same_bytes() {
     ];
 
     for (spec, bytes, len) in sizes {
-        let call = world.kms.generate_data_key().key_id(&world.key);
-        let call = call.set_encryption_context(map(CONTEXT));
+        let call = server.kms.generate_data_key().key_id(&server.key);
+        let call = call.set_encryption_context(context_map(CONTEXT));
         let made = call
             .set_key_spec(spec)
             .set_number_of_bytes(bytes)
@@ -29,22 +29,22 @@ async fn a_data_key_opens_to_the_same_bytes() {
         let plaintext = made.plaintext.unwrap().into_inner();
         assert_eq!(
             (plaintext.len(), made.key_id.as_ref()),
-            (len, Some(&world.key))
+            (len, Some(&server.key))
         );
-        world
-            .opens(&made.ciphertext_blob.unwrap(), CONTEXT, &plaintext)
+        server
+            .assert_decrypts(&made.ciphertext_blob.unwrap(), CONTEXT, &plaintext)
             .await;
     }
 }
 
 #[tokio::test]
-async fn no_two_data_keys_are_alike() {
-    let world = World::new().await;
+async fn data_keys_are_unique() {
+    let server = TestKms::new().await;
     let make = || {
-        world
+        server
             .kms
             .generate_data_key()
-            .key_id(&world.key)
+            .key_id(&server.key)
             .number_of_bytes(32)
             .send()
     };
@@ -56,18 +56,18 @@ async fn no_two_data_keys_are_alike() {
 }
 
 #[tokio::test]
-async fn the_same_plaintext_never_makes_the_same_blob() {
-    let world = World::new().await;
-    let seal = || world.seal(&world.key, CONTEXT, b"twice");
+async fn encrypting_a_plaintext_twice_gives_different_blobs() {
+    let server = TestKms::new().await;
+    let seal = || server.encrypt(&server.key, CONTEXT, b"twice");
 
     assert_ne!(seal().await, seal().await);
 }
 
 #[tokio::test]
-async fn only_the_same_context_opens() {
-    let world = World::new().await;
-    let blob = world.seal(&world.key, CONTEXT, b"secret").await;
-    let others: [Pairs; 6] = [
+async fn a_blob_decrypts_only_with_its_encryption_context() {
+    let server = TestKms::new().await;
+    let blob = server.encrypt(&server.key, CONTEXT, b"secret").await;
+    let others: [ContextPairs; 6] = [
         &[],
         &[("app", "test")],
         &[("app", "test"), ("id", "2")],
@@ -76,21 +76,21 @@ async fn only_the_same_context_opens() {
         &[("app", "testi"), ("d", "1")],
     ];
 
-    world
-        .opens(&blob, &[("id", "1"), ("app", "test")], b"secret")
+    server
+        .assert_decrypts(&blob, &[("id", "1"), ("app", "test")], b"secret")
         .await;
     for other in others {
-        world.stays_shut(&blob, other, INVALID).await;
+        server.assert_refuses(&blob, other, INVALID).await;
     }
 }
 
 #[tokio::test]
-async fn no_context_and_an_empty_one_are_the_same() {
-    let world = World::new().await;
-    let call = world
+async fn a_missing_context_equals_an_empty_context() {
+    let server = TestKms::new().await;
+    let call = server
         .kms
         .encrypt()
-        .key_id(&world.key)
+        .key_id(&server.key)
         .plaintext(Blob::new("x"));
     let sealed = call
         .set_encryption_context(Some(HashMap::new()))
@@ -98,41 +98,44 @@ async fn no_context_and_an_empty_one_are_the_same() {
         .await
         .unwrap();
 
-    world
-        .opens(&sealed.ciphertext_blob.unwrap(), &[], b"x")
+    server
+        .assert_decrypts(&sealed.ciphertext_blob.unwrap(), &[], b"x")
         .await;
 }
 
 #[tokio::test]
-async fn every_flipped_bit_is_an_invalid_ciphertext() {
-    let world = World::new().await;
-    world.rotate().await;
-    let blob = world
-        .seal(&world.key, CONTEXT, b"secret")
+async fn a_blob_with_a_flipped_bit_is_refused() {
+    let server = TestKms::new().await;
+    server.rotate().await;
+    let blob = server
+        .encrypt(&server.key, CONTEXT, b"secret")
         .await
         .into_inner();
 
     for bit in 0..blob.len() * 8 {
         let mut tampered = blob.clone();
         tampered[bit / 8] ^= 1 << (bit % 8);
-        world
-            .stays_shut(&Blob::new(tampered), CONTEXT, INVALID)
+        server
+            .assert_refuses(&Blob::new(tampered), CONTEXT, INVALID)
             .await;
     }
 }
 
 #[tokio::test]
-async fn a_blob_cut_short_or_grown_is_an_invalid_ciphertext() {
-    let world = World::new().await;
-    let blob = world.seal(&world.key, CONTEXT, b"x").await.into_inner();
+async fn a_truncated_or_extended_blob_is_refused() {
+    let server = TestKms::new().await;
+    let blob = server
+        .encrypt(&server.key, CONTEXT, b"x")
+        .await
+        .into_inner();
 
     for len in 1..blob.len() {
-        world
-            .stays_shut(&Blob::new(&blob[..len]), CONTEXT, INVALID)
+        server
+            .assert_refuses(&Blob::new(&blob[..len]), CONTEXT, INVALID)
             .await;
     }
-    world
-        .stays_shut(
+    server
+        .assert_refuses(
             &Blob::new([blob.as_slice(), &[0]].concat()),
             CONTEXT,
             INVALID,
@@ -141,23 +144,28 @@ async fn a_blob_cut_short_or_grown_is_an_invalid_ciphertext() {
 }
 
 #[tokio::test]
-async fn a_blob_relabelled_as_another_keys_does_not_open() {
-    let world = World::new().await;
-    let second = world.emulator.create_key().unwrap();
-    let mut blob = world.seal(&world.key, CONTEXT, b"x").await.into_inner();
-    let other = world.seal(&second, CONTEXT, b"x").await;
+async fn a_blob_with_the_header_of_another_key_is_refused() {
+    let server = TestKms::new().await;
+    let second = server.emulator.create_key().unwrap();
+    let mut blob = server
+        .encrypt(&server.key, CONTEXT, b"x")
+        .await
+        .into_inner();
+    let other = server.encrypt(&second, CONTEXT, b"x").await;
     blob[..22].copy_from_slice(&other.as_ref()[..22]);
 
-    world.stays_shut(&Blob::new(blob), CONTEXT, INVALID).await;
+    server
+        .assert_refuses(&Blob::new(blob), CONTEXT, INVALID)
+        .await;
 }
 
 #[tokio::test]
-async fn a_blob_of_another_key_than_insisted_on_is_refused() {
-    let world = World::new().await;
-    let second = world.emulator.create_key().unwrap();
-    let blob = world.seal(&world.key, &[], b"x").await;
+async fn a_blob_of_another_key_than_the_requested_key_is_refused() {
+    let server = TestKms::new().await;
+    let second = server.emulator.create_key().unwrap();
+    let blob = server.encrypt(&server.key, &[], b"x").await;
     let decrypt = |key: &str| {
-        world
+        server
             .kms
             .decrypt()
             .key_id(key)
@@ -165,79 +173,81 @@ async fn a_blob_of_another_key_than_insisted_on_is_refused() {
             .send()
     };
 
-    refused(decrypt(&second).await, "IncorrectKeyException");
+    assert_error(decrypt(&second).await, "IncorrectKeyException");
     assert_eq!(
-        decrypt(&world.key).await.unwrap().key_id.as_ref(),
-        Some(&world.key)
+        decrypt(&server.key).await.unwrap().key_id.as_ref(),
+        Some(&server.key)
     );
 }
 
 #[tokio::test]
-async fn re_encrypt_moves_a_blob_to_another_key_and_context() {
-    let world = World::new().await;
-    let second = world.emulator.create_key().unwrap();
-    let blob = world.seal(&world.key, CONTEXT, b"secret").await;
+async fn re_encrypt_changes_the_key_and_the_context() {
+    let server = TestKms::new().await;
+    let second = server.emulator.create_key().unwrap();
+    let blob = server.encrypt(&server.key, CONTEXT, b"secret").await;
     let call = |source: &str, context| {
-        let call = world
+        let call = server
             .kms
             .re_encrypt()
             .ciphertext_blob(blob.clone())
             .source_key_id(source);
         let call = call
-            .set_source_encryption_context(map(context))
+            .set_source_encryption_context(context_map(context))
             .destination_key_id(&second);
         call.destination_encryption_context("to", "b").send()
     };
 
-    let moved = call(&world.key, CONTEXT).await.unwrap();
-    assert_eq!(moved.source_key_id.as_ref(), Some(&world.key));
+    let moved = call(&server.key, CONTEXT).await.unwrap();
+    assert_eq!(moved.source_key_id.as_ref(), Some(&server.key));
     assert_eq!(moved.key_id.as_ref(), Some(&second));
     let moved = moved.ciphertext_blob.unwrap();
-    world.stays_shut(&moved, CONTEXT, INVALID).await;
-    refused(call(&world.key, &[]).await, INVALID);
-    refused(call(&second, CONTEXT).await, "IncorrectKeyException");
+    server.assert_refuses(&moved, CONTEXT, INVALID).await;
+    assert_error(call(&server.key, &[]).await, INVALID);
+    assert_error(call(&second, CONTEXT).await, "IncorrectKeyException");
 
-    world.emulator.set_enabled(&world.key, false).unwrap();
-    world.opens(&moved, &[("to", "b")], b"secret").await;
+    server.emulator.set_enabled(&server.key, false).unwrap();
+    server
+        .assert_decrypts(&moved, &[("to", "b")], b"secret")
+        .await;
 }
 
 #[tokio::test]
-async fn a_rotated_key_seals_anew_and_still_opens_the_old() {
-    let world = World::new().await;
-    let before = world.seal(&world.key, CONTEXT, b"before").await;
-    let rotate = || world.kms.rotate_key_on_demand().key_id(&world.key).send();
+async fn a_rotated_key_still_decrypts_old_blobs() {
+    let server = TestKms::new().await;
+    let before = server.encrypt(&server.key, CONTEXT, b"before").await;
+    let rotate = || server.kms.rotate_key_on_demand().key_id(&server.key).send();
 
-    assert_eq!(rotate().await.unwrap().key_id.as_ref(), Some(&world.key));
-    let after = world.seal(&world.key, CONTEXT, b"after").await;
+    assert_eq!(rotate().await.unwrap().key_id.as_ref(), Some(&server.key));
+    let after = server.encrypt(&server.key, CONTEXT, b"after").await;
     assert_ne!(before.as_ref()[..22], after.as_ref()[..22]);
     for _ in 1..25 {
         rotate().await.unwrap();
     }
-    refused(rotate().await, "LimitExceededException");
-    world.opens(&before, CONTEXT, b"before").await;
-    world.opens(&after, CONTEXT, b"after").await;
+    assert_error(rotate().await, "LimitExceededException");
+    server.assert_decrypts(&before, CONTEXT, b"before").await;
+    server.assert_decrypts(&after, CONTEXT, b"after").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_calls_do_not_disturb_each_other() {
-    let world = std::sync::Arc::new(World::new().await);
+async fn concurrent_calls_succeed() {
+    let server = std::sync::Arc::new(TestKms::new().await);
     let callers = (0..64_u8).map(|caller| {
-        let world = world.clone();
+        let server = server.clone();
         tokio::spawn(async move {
             let context = caller.to_string();
-            let context: Pairs = &[("caller", &context)];
-            let blob = world.seal(&world.key, context, &[caller]).await;
+            let context: ContextPairs = &[("caller", &context)];
+            let blob = server.encrypt(&server.key, context, &[caller]).await;
             if caller % 8 == 0 {
-                world.rotate().await;
+                server.rotate().await;
             }
-            world.opens(&blob, context, &[caller]).await;
+            server.assert_decrypts(&blob, context, &[caller]).await;
         })
     });
     for caller in callers.collect::<Vec<_>>() {
         caller.await.unwrap();
     }
 
-    let calls = world.emulator.calls();
+    let calls = server.emulator.calls();
     assert_eq!(calls.len(), 64 * 2 + 8);
     assert!(calls.iter().all(|call| call.outcome.is_ok()));
 }

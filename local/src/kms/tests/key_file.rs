@@ -1,4 +1,4 @@
-//! What outlives the process, and which files are refused.
+//! The key file: what it keeps, and which files are refused.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     super::{Emulator, Error},
-    CONTEXT, World, error,
+    CONTEXT, TestKms, error_of,
 };
 
 fn new_file() -> (TempDir, PathBuf, Emulator) {
@@ -27,27 +27,27 @@ fn mode(file: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn everything_but_calls_and_faults_survives_a_restart() {
+async fn keys_and_aliases_survive_a_restart() {
     let (folder, file, emulator) = new_file();
-    let world = World::of(emulator).await;
-    let second = world.emulator.create_key().unwrap();
-    let old = world.seal(&world.key, CONTEXT, b"old").await;
-    world.rotate().await;
-    let new = world.seal(&world.key, CONTEXT, b"new").await;
-    world.alias("alias/x").await;
-    world.emulator.set_enabled(&second, false).unwrap();
+    let server = TestKms::with(emulator).await;
+    let second = server.emulator.create_key().unwrap();
+    let old = server.encrypt(&server.key, CONTEXT, b"old").await;
+    server.rotate().await;
+    let new = server.encrypt(&server.key, CONTEXT, b"new").await;
+    server.alias("alias/x").await;
+    server.emulator.set_enabled(&second, false).unwrap();
     assert_eq!(mode(&file), 0o600);
     assert_eq!(
         fs::read_dir(&folder).unwrap().count(),
         1,
-        "no temporary file stays"
+        "no temporary file is left"
     );
 
-    let again = World::of(Emulator::open(Some(file)).unwrap()).await;
-    assert_eq!(again.key, world.key);
-    again.opens(&old, CONTEXT, b"old").await;
-    again.opens(&new, CONTEXT, b"new").await;
-    assert_eq!(again.describe("alias/x").await.arn, Some(world.key));
+    let again = TestKms::with(Emulator::open(Some(file)).unwrap()).await;
+    assert_eq!(again.key, server.key);
+    again.assert_decrypts(&old, CONTEXT, b"old").await;
+    again.assert_decrypts(&new, CONTEXT, b"new").await;
+    assert_eq!(again.describe("alias/x").await.arn, Some(server.key));
     assert_eq!(
         again.describe(&second).await.key_state,
         Some(KeyState::Disabled)
@@ -55,19 +55,19 @@ async fn everything_but_calls_and_faults_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_saved_does_not_happen() {
+async fn a_change_that_cannot_be_saved_has_no_effect() {
     let (folder, file, emulator) = new_file();
-    let world = World::of(emulator).await;
+    let server = TestKms::with(emulator).await;
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
 
-    let disabled = world.kms.disable_key().key_id(&world.key).send().await;
-    assert_eq!(error(disabled), (500, "KMSInternalException".to_owned()));
+    let disabled = server.kms.disable_key().key_id(&server.key).send().await;
+    assert_eq!(error_of(disabled), (500, "KMSInternalException".to_owned()));
     assert_eq!(
-        world.describe(&world.key).await.key_state,
+        server.describe(&server.key).await.key_state,
         Some(KeyState::Enabled)
     );
-    let created = world.emulator.create_key();
+    let created = server.emulator.create_key();
     assert!(matches!(
         created,
         Err(Error::File {
@@ -78,12 +78,12 @@ async fn a_change_that_cannot_be_saved_does_not_happen() {
     assert_eq!(
         fs::read_dir(&folder).unwrap().count(),
         1,
-        "no temporary file stays"
+        "no temporary file is left"
     );
 }
 
 #[test]
-fn a_key_file_that_others_may_use_is_refused() {
+fn a_key_file_that_others_can_access_is_refused() {
     let (_folder, file, _) = new_file();
     let open_with = |mode| {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
@@ -101,7 +101,7 @@ fn a_key_file_that_others_may_use_is_refused() {
 }
 
 #[test]
-fn a_malformed_key_file_is_refused_kept_and_not_quoted() {
+fn a_malformed_key_file_is_refused_and_neither_changed_nor_quoted() {
     let (_folder, file, _) = new_file();
     let good = fs::read_to_string(&file).unwrap();
     let ring: Value = serde_json::from_str(&good).unwrap();
@@ -118,7 +118,7 @@ fn a_malformed_key_file_is_refused_kept_and_not_quoted() {
         (good.replace(&format!("\"{material}\""), "7"), "line"),
         (good.replace("\"state\"", "\"stat\""), "line"),
         (good.replace("us-east-1", "eu-west-1"), "ARN"),
-        (good.replace("\"others\": []", &twin), "one id"),
+        (good.replace("\"others\": []", &twin), "same id"),
         (good.replace("{}", &format!("{{\"x\": \"{id}\"}}")), "alias"),
         (dangling, "alias"),
     ];
@@ -143,9 +143,9 @@ fn debug_shows_no_key_material() {
     let ring: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     let material = ring["first"]["material"].as_str().unwrap();
 
-    let shown = format!("{emulator:?} {:?}", emulator.state().ring);
+    let shown = format!("{emulator:?} {:?}", emulator.state().key_ring);
     assert!(
-        shown.contains("Material(..)") && !shown.contains(material),
+        shown.contains("KeyMaterial(..)") && !shown.contains(material),
         "{shown}"
     );
 }

@@ -1,4 +1,4 @@
-//! Limits, malformed requests, ordered failures, and what is remembered.
+//! Limits, malformed requests, injected failures and recorded calls.
 
 use aws_sdk_kms::{
     primitives::Blob,
@@ -6,36 +6,36 @@ use aws_sdk_kms::{
 };
 
 use super::{
-    super::{Failure, MAX_BODY},
-    CONTEXT, World, error, map, refused,
+    super::{Failure, MAX_BODY_BYTES},
+    CONTEXT, TestKms, assert_error, context_map, error_of,
 };
 
 #[tokio::test]
-async fn what_the_emulator_cannot_do_is_refused_and_not_ignored() {
-    let world = World::new().await;
-    let (kms, unsupported) = (&world.kms, "UnsupportedOperationException");
-    let encrypt = || kms.encrypt().key_id(&world.key).plaintext(Blob::new("x"));
+async fn unsupported_features_are_refused() {
+    let server = TestKms::new().await;
+    let (kms, unsupported) = (&server.kms, "UnsupportedOperationException");
+    let encrypt = || kms.encrypt().key_id(&server.key).plaintext(Blob::new("x"));
 
-    refused(
+    assert_error(
         kms.create_key().key_spec(KeySpec::Rsa2048).send().await,
         unsupported,
     );
-    refused(
+    assert_error(
         kms.create_key().multi_region(true).send().await,
         unsupported,
     );
-    refused(encrypt().dry_run(true).send().await, unsupported);
+    assert_error(encrypt().dry_run(true).send().await, unsupported);
     let oaep = encrypt().encryption_algorithm(EncryptionAlgorithmSpec::RsaesOaepSha256);
-    refused(oaep.send().await, "InvalidKeyUsageException");
-    let sign = kms.sign().key_id(&world.key).message(Blob::new("x"));
-    refused(sign.send().await, "UnknownOperationException");
-    assert_eq!(world.emulator.calls().last().unwrap().operation, "Unknown");
+    assert_error(oaep.send().await, "InvalidKeyUsageException");
+    let sign = kms.sign().key_id(&server.key).message(Blob::new("x"));
+    assert_error(sign.send().await, "UnknownOperationException");
+    assert_eq!(server.emulator.calls().last().unwrap().operation, "Unknown");
 }
 
 #[tokio::test]
-async fn kms_limits_hold() {
-    let world = World::new().await;
-    let (kms, key) = (&world.kms, &world.key);
+async fn the_limits_of_kms_apply() {
+    let server = TestKms::new().await;
+    let (kms, key) = (&server.kms, &server.key);
     let encrypt = |len| {
         kms.encrypt()
             .key_id(key)
@@ -45,14 +45,14 @@ async fn kms_limits_hold() {
     let data_key = || kms.generate_data_key().key_id(key);
 
     let largest = encrypt(4096).await.unwrap().ciphertext_blob.unwrap();
-    world.opens(&largest, &[], &[7; 4096]).await;
-    refused(encrypt(0).await, "ValidationException");
-    refused(encrypt(4097).await, "ValidationException");
-    world
-        .stays_shut(&Blob::new(vec![7; 6144]), &[], "InvalidCiphertextException")
+    server.assert_decrypts(&largest, &[], &[7; 4096]).await;
+    assert_error(encrypt(0).await, "ValidationException");
+    assert_error(encrypt(4097).await, "ValidationException");
+    server
+        .assert_refuses(&Blob::new(vec![7; 6144]), &[], "InvalidCiphertextException")
         .await;
-    world
-        .stays_shut(&Blob::new(vec![7; 6145]), &[], "ValidationException")
+    server
+        .assert_refuses(&Blob::new(vec![7; 6145]), &[], "ValidationException")
         .await;
     let calls = [
         data_key(),
@@ -62,13 +62,13 @@ async fn kms_limits_hold() {
         data_key().key_spec(DataKeySpec::from("AES_512")),
     ];
     for call in calls {
-        refused(call.send().await, "ValidationException");
+        assert_error(call.send().await, "ValidationException");
     }
 }
 
 #[tokio::test]
-async fn malformed_requests_are_the_callers_fault() {
-    let world = World::new().await;
+async fn malformed_requests_get_status_400() {
+    let server = TestKms::new().await;
     let cases = [
         ("", "SerializationException"),
         ("{", "SerializationException"),
@@ -92,7 +92,7 @@ async fn malformed_requests_are_the_callers_fault() {
     ];
 
     for (body, error) in cases {
-        let (status, head, answer) = world.raw("POST", "TrentService.Decrypt", body).await;
+        let (status, head, answer) = server.raw("POST", "TrentService.Decrypt", body).await;
         assert_eq!(
             (status, answer["__type"].as_str()),
             (400, Some(error)),
@@ -111,7 +111,7 @@ async fn malformed_requests_are_the_callers_fault() {
     }
     let nested = format!("{{\"Tags\":{}", "[".repeat(60_000));
     for body in [nested.into_bytes(), b"{\"KeyId\":\"\xff\"}".to_vec()] {
-        let (status, _, answer) = world.raw("POST", "TrentService.Decrypt", body).await;
+        let (status, _, answer) = server.raw("POST", "TrentService.Decrypt", body).await;
         assert_eq!(
             (status, answer["__type"].as_str()),
             (400, Some("SerializationException"))
@@ -120,8 +120,8 @@ async fn malformed_requests_are_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_exactly_an_operation_is_unknown() {
-    let world = World::new().await;
+async fn an_inexact_operation_name_is_unknown() {
+    let server = TestKms::new().await;
     let targets = [
         "",
         "Decrypt",
@@ -131,7 +131,7 @@ async fn a_target_that_is_not_exactly_an_operation_is_unknown() {
     ];
 
     for target in targets {
-        let (status, _, answer) = world.raw("POST", target, "{}").await;
+        let (status, _, answer) = server.raw("POST", target, "{}").await;
         assert_eq!(
             (status, answer["__type"].as_str()),
             (400, Some("UnknownOperationException"))
@@ -140,10 +140,10 @@ async fn a_target_that_is_not_exactly_an_operation_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_body_larger_than_any_honest_request_is_refused() {
-    let world = World::new().await;
-    let body = vec![b' '; MAX_BODY + 1];
-    let (status, _, answer) = world.raw("POST", "TrentService.Decrypt", body).await;
+async fn a_body_that_is_too_large_is_refused() {
+    let server = TestKms::new().await;
+    let body = vec![b' '; MAX_BODY_BYTES + 1];
+    let (status, _, answer) = server.raw("POST", "TrentService.Decrypt", body).await;
 
     assert_eq!(
         (status, answer["__type"].as_str()),
@@ -152,17 +152,17 @@ async fn a_body_larger_than_any_honest_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_knock_is_answered_without_harm() {
-    let world = World::new().await;
+async fn a_request_that_is_not_for_kms_gets_404() {
+    let server = TestKms::new().await;
 
-    assert_eq!(world.raw("GET", "", "").await.0, 404);
-    assert!(world.emulator.calls().is_empty());
+    assert_eq!(server.raw("GET", "", "").await.0, 404);
+    assert!(server.emulator.calls().is_empty());
 }
 
 #[tokio::test]
-async fn ordered_failures_come_as_awss_and_end_by_count() {
-    let world = World::new().await;
-    let describe = || world.kms.describe_key().key_id(&world.key).send();
+async fn an_injected_failure_ends_after_its_count() {
+    let server = TestKms::new().await;
+    let describe = || server.kms.describe_key().key_id(&server.key).send();
     let failures = [
         (Failure::Throttling, 400, "ThrottlingException"),
         (Failure::AccessDenied, 400, "AccessDeniedException"),
@@ -178,56 +178,56 @@ async fn ordered_failures_come_as_awss_and_end_by_count() {
     ];
 
     for (failure, status, name) in failures {
-        world.emulator.fail_next(2, failure);
-        assert_eq!(error(describe().await), (status, name.to_owned()));
-        assert_eq!(error(describe().await), (status, name.to_owned()));
+        server.emulator.fail_next(2, failure);
+        assert_eq!(error_of(describe().await), (status, name.to_owned()));
+        assert_eq!(error_of(describe().await), (status, name.to_owned()));
         describe().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_outage_lasts_until_healed() {
-    let world = World::new().await;
-    let blob = world.seal(&world.key, &[], b"x").await;
+async fn an_unlimited_failure_lasts_until_it_is_removed() {
+    let server = TestKms::new().await;
+    let blob = server.encrypt(&server.key, &[], b"x").await;
 
-    world
+    server
         .emulator
         .fail_next(usize::MAX, Failure::KeyUnavailable);
     for _ in 0..20 {
-        world
-            .stays_shut(&blob, &[], "KeyUnavailableException")
+        server
+            .assert_refuses(&blob, &[], "KeyUnavailableException")
             .await;
     }
-    world.emulator.heal();
-    world.opens(&blob, &[], b"x").await;
+    server.emulator.stop_failing();
+    server.assert_decrypts(&blob, &[], b"x").await;
 }
 
 #[tokio::test]
-async fn calls_tell_who_was_asked_for_what_and_hold_no_secret() {
-    let world = World::new().await;
-    let key = world.key.as_str();
-    let second = world.emulator.create_key().unwrap();
-    world.alias("alias/x").await;
-    let blob = world.seal("alias/x", CONTEXT, b"canary").await;
-    world
-        .stays_shut(&blob, &[], "InvalidCiphertextException")
+async fn calls_record_key_context_and_outcome_but_no_secret() {
+    let server = TestKms::new().await;
+    let key = server.key.as_str();
+    let second = server.emulator.create_key().unwrap();
+    server.alias("alias/x").await;
+    let blob = server.encrypt("alias/x", CONTEXT, b"canary").await;
+    server
+        .assert_refuses(&blob, &[], "InvalidCiphertextException")
         .await;
-    world.emulator.fail_next(1, Failure::Throttling);
-    let call = world
+    server.emulator.fail_next(1, Failure::Throttling);
+    let call = server
         .kms
         .re_encrypt()
         .ciphertext_blob(blob.clone())
         .destination_key_id(&second);
-    let call = call.set_source_encryption_context(map(CONTEXT));
+    let call = call.set_source_encryption_context(context_map(CONTEXT));
     let call = call.destination_encryption_context("to", "b");
-    refused(call.send().await, "ThrottlingException");
-    refused(
-        world.kms.enable_key().key_id("alias/y").send().await,
+    assert_error(call.send().await, "ThrottlingException");
+    assert_error(
+        server.kms.enable_key().key_id("alias/y").send().await,
         "NotFoundException",
     );
 
-    let calls = world.emulator.calls();
-    let told = calls.iter().map(|call| {
+    let calls = server.emulator.calls();
+    let recorded = calls.iter().map(|call| {
         (
             call.operation,
             call.key.as_deref().unwrap(),
@@ -242,7 +242,7 @@ async fn calls_tell_who_was_asked_for_what_and_hold_no_secret() {
         ("ReEncrypt", key, 2, Err("ThrottlingException")),
         ("EnableKey", "alias/y", 0, Err("NotFoundException")),
     ];
-    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(recorded.collect::<Vec<_>>(), expected);
     assert_eq!(calls[1].context["app"], "test");
     assert_eq!(calls[3].destination_key.as_ref(), Some(&second));
     assert_eq!(calls[3].destination_context["to"], "b");

@@ -1,4 +1,4 @@
-//! Reading a JSON object field by field, so that a refusal names the field and the rule. Values are never echoed.
+//! Reads a JSON object field by field. An error names the field and the rule, and never repeats the value.
 
 use std::ops::RangeInclusive;
 
@@ -12,15 +12,15 @@ use url::Url;
 
 use super::super::wire::has_media_type;
 
-const LARGEST_BODY: usize = 1_000_000;
+const MAX_BODY_BYTES: usize = 1_000_000;
 
-/// The rule that a field broke.
-pub(super) struct Invalid {
+/// A field of the request, and the rule that it breaks.
+pub(super) struct InvalidField {
     field: String,
     rule: String,
 }
 
-impl Invalid {
+impl InvalidField {
     pub(super) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -29,7 +29,7 @@ impl Invalid {
     }
 }
 
-impl IntoResponse for Invalid {
+impl IntoResponse for InvalidField {
     fn into_response(self) -> Response {
         let message = format!("{}: {}", self.field, self.rule);
         let body = json!({ "error": { "code": "invalid_request", "field": self.field, "message": message } });
@@ -37,44 +37,50 @@ impl IntoResponse for Invalid {
     }
 }
 
-/// The fields not read yet. `null` counts as absent.
+/// The fields that were not read yet. `null` means the same as a missing field.
 pub(super) struct Fields(Map<String, Value>);
 
 impl<S: Sync> FromRequest<S> for Fields {
-    type Rejection = Invalid;
+    type Rejection = InvalidField;
 
-    /// Insists on the media type: a web page cannot send it here without asking first.
-    async fn from_request(request: Request, _: &S) -> Result<Self, Invalid> {
+    /// Requires the media type of JSON: a web page of another origin cannot send it without a preflight request.
+    async fn from_request(request: Request, _: &S) -> Result<Self, InvalidField> {
         if !has_media_type(request.headers(), "application/json") {
-            return Err(Invalid::new("content-type", "must be application/json"));
+            return Err(InvalidField::new(
+                "content-type",
+                "must be application/json",
+            ));
         }
-        let body = to_bytes(request.into_body(), LARGEST_BODY).await;
-        let body = body.map_err(|_| Invalid::new("body", "must be at most 1 MB"))?;
+        let body = to_bytes(request.into_body(), MAX_BODY_BYTES).await;
+        let body = body.map_err(|_| InvalidField::new("body", "must be at most 1 MB"))?;
         serde_json::from_slice(&body)
             .map(Self)
-            .map_err(|_| Invalid::new("body", "must be a JSON object"))
+            .map_err(|_| InvalidField::new("body", "must be a JSON object"))
     }
 }
 
 impl Fields {
-    pub(super) fn text(&mut self, name: &str) -> Result<String, Invalid> {
+    pub(super) fn text(&mut self, name: &str) -> Result<String, InvalidField> {
         self.optional_text(name)?.ok_or_else(|| required(name))
     }
 
-    pub(super) fn optional_text(&mut self, name: &str) -> Result<Option<String>, Invalid> {
+    pub(super) fn optional_text(&mut self, name: &str) -> Result<Option<String>, InvalidField> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(_) => Err(Invalid::new(name, "must be a string that is not empty")),
+            Some(_) => Err(InvalidField::new(name, "must be a non-empty string")),
         }
     }
 
-    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Invalid> {
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, InvalidField> {
         self.optional_texts(name)?.ok_or_else(|| required(name))
     }
 
-    pub(super) fn optional_texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Invalid> {
-        let wrong = || Invalid::new(name, "must be an array of strings that are not empty");
+    pub(super) fn optional_texts(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, InvalidField> {
+        let wrong = || InvalidField::new(name, "must be an array of non-empty strings");
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -86,7 +92,11 @@ impl Fields {
         }
     }
 
-    pub(super) fn whole(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<u64, Invalid> {
+    pub(super) fn whole(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, InvalidField> {
         self.optional_whole(name, range)?
             .ok_or_else(|| required(name))
     }
@@ -95,7 +105,7 @@ impl Fields {
         &mut self,
         name: &str,
         range: RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Invalid> {
+    ) -> Result<Option<u64>, InvalidField> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -107,33 +117,36 @@ impl Fields {
                 range.end()
             )
         };
-        number.map(Some).ok_or_else(|| Invalid::new(name, rule()))
+        number
+            .map(Some)
+            .ok_or_else(|| InvalidField::new(name, rule()))
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Invalid> {
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, InvalidField> {
         match self.take(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(Invalid::new(name, "must be true or false")),
+            Some(_) => Err(InvalidField::new(name, "must be true or false")),
         }
     }
 
     pub(super) fn optional_object(
         &mut self,
         name: &str,
-    ) -> Result<Option<Map<String, Value>>, Invalid> {
+    ) -> Result<Option<Map<String, Value>>, InvalidField> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(Invalid::new(name, "must be an object")),
+            Some(_) => Err(InvalidField::new(name, "must be an object")),
         }
     }
 
-    pub(super) fn url(&mut self, name: &str) -> Result<Url, Invalid> {
-        Url::parse(&self.text(name)?).map_err(|_| Invalid::new(name, "must be an absolute URL"))
+    pub(super) fn url(&mut self, name: &str) -> Result<Url, InvalidField> {
+        Url::parse(&self.text(name)?)
+            .map_err(|_| InvalidField::new(name, "must be an absolute URL"))
     }
 
-    /// A field that may be a number or a word.
+    /// Takes the field if its value is this word. The field may also be a number.
     pub(super) fn take_word(&mut self, name: &str, word: &str) -> bool {
         let is_word = self.0.get(name).and_then(Value::as_str) == Some(word);
         if is_word {
@@ -142,11 +155,11 @@ impl Fields {
         is_word
     }
 
-    /// Whatever is left was not understood, and silently ignoring it would hide a misspelling.
-    pub(super) fn finish(self) -> Result<(), Invalid> {
+    /// Refuses unknown fields: ignoring them would hide a misspelled name.
+    pub(super) fn finish(self) -> Result<(), InvalidField> {
         match self.0.into_iter().next() {
             None => Ok(()),
-            Some((name, _)) => Err(Invalid::new(name, "is not a field of this request")),
+            Some((name, _)) => Err(InvalidField::new(name, "is not a field of this request")),
         }
     }
 
@@ -155,6 +168,6 @@ impl Fields {
     }
 }
 
-fn required(name: &str) -> Invalid {
-    Invalid::new(name, "is required")
+fn required(name: &str) -> InvalidField {
+    InvalidField::new(name, "is required")
 }

@@ -1,4 +1,4 @@
-//! The pages that a person sees.
+//! The consent page and the callback page.
 
 use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 
@@ -7,25 +7,27 @@ use super::*;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn asked() -> Vec<(&'static str, &'static str)> {
+type Parameters = Vec<(&'static str, &'static str)>;
+
+fn authorize_parameters() -> Parameters {
     vec![
         ("response_type", "code"),
         ("client_id", "app"),
-        ("redirect_uri", REDIRECT),
+        ("redirect_uri", REDIRECT_URI),
         ("state", "a&b=<c>"),
     ]
 }
 
-/// The parameters of a working request, with one changed, added or (empty) removed.
-fn asked_with(name: &'static str, value: &'static str) -> Vec<(&'static str, &'static str)> {
-    let mut parameters = asked();
+/// The parameters of a valid request with one changed or added parameter. An empty value removes the parameter.
+fn parameters_with(name: &'static str, value: &'static str) -> Parameters {
+    let mut parameters = authorize_parameters();
     parameters.retain(|(known, _)| *known != name);
     parameters.push((name, value));
     parameters
 }
 
-impl World {
-    fn ask(&self, parameters: &[(&str, &str)]) -> RequestBuilder {
+impl TestZoom {
+    fn consent_page(&self, parameters: &[(&str, &str)]) -> RequestBuilder {
         let url = Url::parse_with_params(&self.url("/oauth/authorize"), parameters).unwrap();
         self.http.get(url)
     }
@@ -49,9 +51,9 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_page_names_app_scopes_and_users_and_runs_no_script() {
-    let world = World::new().await;
-    let response = send(world.ask(&asked())).await;
+async fn the_consent_page_shows_app_scopes_and_users_without_scripts() {
+    let zoom = TestZoom::new().await;
+    let response = send(zoom.consent_page(&authorize_parameters())).await;
     assert_eq!(response.status(), StatusCode::OK);
     let policy = response.headers()[CONTENT_SECURITY_POLICY]
         .to_str()
@@ -81,36 +83,39 @@ async fn the_page_names_app_scopes_and_users_and_runs_no_script() {
 }
 
 #[tokio::test]
-async fn allow_sends_the_user_back_with_a_code_that_works() {
-    let world = World::new().await;
-    let mut form = asked();
+async fn allow_redirects_with_a_working_code() {
+    let zoom = TestZoom::new().await;
+    let mut form = authorize_parameters();
     form.extend([("user_id", "user"), ("decision", "allow")]);
-    let location = location(&send(world.decide(&form)).await);
+    let location = location(&send(zoom.decide(&form)).await);
 
-    assert!(location.as_str().starts_with(REDIRECT));
+    assert!(location.as_str().starts_with(REDIRECT_URI));
     assert_eq!(parameter(&location, "state").as_deref(), Some("a&b=<c>"));
-    ok(world.exchange(&parameter(&location, "code").unwrap())).await;
+    expect_ok(zoom.exchange(&parameter(&location, "code").unwrap())).await;
 }
 
 #[tokio::test]
-async fn deny_sends_the_user_back_without_a_code() {
-    let world = World::new().await;
-    let mut form = asked_with("state", "");
+async fn deny_redirects_without_a_code() {
+    let zoom = TestZoom::new().await;
+    let mut form = parameters_with("state", "");
     form.extend([("user_id", "user"), ("decision", "deny")]);
-    let location = location(&send(world.decide(&form)).await);
-    assert_eq!(location.as_str(), format!("{REDIRECT}&error=access_denied"));
+    let location = location(&send(zoom.decide(&form)).await);
+    assert_eq!(
+        location.as_str(),
+        format!("{REDIRECT_URI}&error=access_denied")
+    );
 }
 
 #[tokio::test]
-async fn a_challenge_goes_through_the_page() {
-    let world = World::new().await;
-    let mut form = asked();
+async fn the_consent_page_passes_on_the_code_challenge() {
+    let zoom = TestZoom::new().await;
+    let mut form = authorize_parameters();
     form.extend([
         ("code_challenge", CHALLENGE),
         ("code_challenge_method", "S256"),
     ]);
     assert!(
-        send(world.ask(&form))
+        send(zoom.consent_page(&form))
             .await
             .text()
             .await
@@ -118,8 +123,8 @@ async fn a_challenge_goes_through_the_page() {
             .contains(CHALLENGE)
     );
     form.extend([("user_id", "user"), ("decision", "allow")]);
-    let code = parameter(&location(&send(world.decide(&form)).await), "code").unwrap();
-    let (status, body) = answer(world.exchange(&code)).await;
+    let code = parameter(&location(&send(zoom.decide(&form)).await), "code").unwrap();
+    let (status, body) = answer_of(zoom.exchange(&code)).await;
     assert_eq!(
         (status.as_u16(), &body["reason"]),
         (400, &json!("Invalid code verifier"))
@@ -127,100 +132,101 @@ async fn a_challenge_goes_through_the_page() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_a_page_and_never_a_redirect() {
-    let world = World::new().await;
-    let challenged = asked_with("code_challenge", CHALLENGE);
-    let plain = [
-        asked_with("code_challenge", CHALLENGE),
-        vec![("code_challenge_method", "plain")],
-    ]
-    .concat();
-    let malformed = [
-        asked_with("code_challenge", "short"),
-        vec![("code_challenge_method", "S256")],
-    ]
-    .concat();
-    let twice = [asked(), vec![("state", "again")]].concat();
-    for (parameters, complaint) in [
-        (
-            asked_with("response_type", "token"),
-            "response_type must be code",
-        ),
-        (asked_with("response_type", ""), "response_type is missing"),
-        (
-            asked_with("client_id", "nobody"),
-            "no app has the client_id",
-        ),
-        (asked_with("client_id", ""), "client_id is missing"),
-        (
-            asked_with("redirect_uri", "https://evil.example"),
-            "is not one that the app registered",
-        ),
-        (
-            asked_with("redirect_uri", "https://app.example.com/zoom/callback"),
-            "is not one that the app registered",
-        ),
-        (asked_with("redirect_uri", ""), "redirect_uri is missing"),
-        (
-            asked_with("code_challenge_method", "S256"),
-            "code_challenge_method must be S256",
-        ),
-        (challenged, "code_challenge_method must be S256"),
-        (plain, "code_challenge_method must be S256"),
-        (malformed, "43 characters"),
-        (twice, "state is given twice"),
-    ] {
+async fn an_invalid_request_gets_an_error_page_and_no_redirect() {
+    let zoom = TestZoom::new().await;
+    for (parameters, message) in invalid_requests() {
+        let decision = [("user_id", "user"), ("decision", "allow")];
         for request in [
-            world.ask(&parameters),
-            world.decide(
-                &[
-                    parameters.clone(),
-                    vec![("user_id", "user"), ("decision", "allow")],
-                ]
-                .concat(),
-            ),
+            zoom.consent_page(&parameters),
+            zoom.decide(&[parameters.as_slice(), &decision].concat()),
         ] {
             let response = send(request).await;
-            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{complaint}");
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{message}");
             assert_eq!(response.headers().get(LOCATION), None);
             assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
-            assert!(
-                response.text().await.unwrap().contains(complaint),
-                "{complaint}"
-            );
+            let page = response.text().await.unwrap();
+            assert!(page.contains(message), "{message}");
         }
     }
 }
 
+/// The parameters of invalid requests, with the expected messages.
+fn invalid_requests() -> Vec<(Parameters, &'static str)> {
+    let challenged = |challenge, method| {
+        let method = vec![("code_challenge_method", method)];
+        [parameters_with("code_challenge", challenge), method].concat()
+    };
+    let unregistered = "the app has not registered the redirect_uri";
+    let bad_method = "code_challenge_method must be S256";
+    vec![
+        (
+            parameters_with("response_type", "token"),
+            "response_type must be code",
+        ),
+        (
+            parameters_with("response_type", ""),
+            "response_type is missing",
+        ),
+        (
+            parameters_with("client_id", "nobody"),
+            "no app has the client_id",
+        ),
+        (parameters_with("client_id", ""), "client_id is missing"),
+        (
+            parameters_with("redirect_uri", "https://evil.example"),
+            unregistered,
+        ),
+        (
+            parameters_with("redirect_uri", "https://app.example.com/zoom/callback"),
+            unregistered,
+        ),
+        (
+            parameters_with("redirect_uri", ""),
+            "redirect_uri is missing",
+        ),
+        (parameters_with("code_challenge_method", "S256"), bad_method),
+        (parameters_with("code_challenge", CHALLENGE), bad_method),
+        (challenged(CHALLENGE, "plain"), bad_method),
+        (challenged("short", "S256"), "43 characters"),
+        (
+            [authorize_parameters(), vec![("state", "again")]].concat(),
+            "state occurs twice",
+        ),
+    ]
+}
+
 #[tokio::test]
-async fn a_decision_needs_a_known_user_and_a_word() {
-    let world = World::new().await;
-    for (user_id, decision, complaint) in [
+async fn a_decision_needs_a_known_user_and_allow_or_deny() {
+    let zoom = TestZoom::new().await;
+    for (user_id, decision, message) in [
         ("nobody", "allow", "no active user has the id"),
         ("", "allow", "user_id is missing"),
         ("user", "perhaps", "decision must be allow or deny"),
         ("user", "", "decision is missing"),
     ] {
-        let form = [asked(), vec![("user_id", user_id), ("decision", decision)]].concat();
-        let response = send(world.decide(&form)).await;
+        let form = [
+            authorize_parameters(),
+            vec![("user_id", user_id), ("decision", decision)],
+        ]
+        .concat();
+        let response = send(zoom.decide(&form)).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert!(
-            response.text().await.unwrap().contains(complaint),
-            "{complaint}"
+            response.text().await.unwrap().contains(message),
+            "{message}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_newcomer_clicks_through_to_a_working_command() {
-    let world = World::new().await;
+async fn the_demo_flow_ends_with_a_working_command() {
+    let zoom = TestZoom::new().await;
     let vault = Url::parse("http://127.0.0.1:4321").unwrap();
-    world
-        .sandbox
+    zoom.sandbox
         .set_vault(vault.clone(), &vault, "/some where/api-key".into());
-    let start = world.sandbox.demo_authorize_url().unwrap();
+    let start = zoom.sandbox.demo_authorize_url().unwrap();
     assert_eq!(
-        send(world.http.get(start.clone())).await.status(),
+        send(zoom.http.get(start.clone())).await.status(),
         StatusCode::OK
     );
     let mut form: Vec<_> = start.query_pairs().into_owned().collect();
@@ -228,9 +234,9 @@ async fn a_newcomer_clicks_through_to_a_working_command() {
         [("user_id", "ada-sandbox-user"), ("decision", "allow")]
             .map(|(name, value)| (name.into(), value.into())),
     );
-    let decided = send(world.http.post(world.url("/oauth/authorize")).form(&form)).await;
+    let decided = send(zoom.http.post(zoom.url("/oauth/authorize")).form(&form)).await;
     let location = location(&decided);
-    let page = send(world.http.get(location.clone()))
+    let page = send(zoom.http.get(location.clone()))
         .await
         .text()
         .await
@@ -243,23 +249,23 @@ async fn a_newcomer_clicks_through_to_a_working_command() {
         "x-meeting-baas-api-key: $(cat &#39;/some where/api-key&#39;)",
         DEMO_CLIENT_ID,
         DEMO_CLIENT_SECRET,
-        &world.url("/sandbox/callback"),
+        &zoom.url("/sandbox/callback"),
     ] {
         assert!(page.contains(expected), "{expected}");
     }
-    let redirect_uri = world.url("/sandbox/callback");
+    let redirect_uri = zoom.url("/sandbox/callback");
     let form = [
         ("grant_type", "authorization_code"),
         ("code", &code),
         ("redirect_uri", &redirect_uri),
     ];
-    ok(world.post_token_as(DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, &form)).await;
+    expect_ok(zoom.post_token_as(DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, &form)).await;
 }
 
 #[tokio::test]
-async fn the_demo_app_is_called_back_on_both_local_spellings() {
-    let world = World::new().await;
-    let port = Url::parse(&world.origin).unwrap().port().unwrap();
+async fn the_demo_app_accepts_redirect_uris_at_127_0_0_1_and_localhost() {
+    let zoom = TestZoom::new().await;
+    let port = Url::parse(&zoom.origin).unwrap().port().unwrap();
     for redirect_uri in [
         format!("http://127.0.0.1:{port}/sandbox/callback"),
         format!("http://localhost:{port}/sandbox/callback"),
@@ -267,8 +273,7 @@ async fn the_demo_app_is_called_back_on_both_local_spellings() {
     ] {
         let client_id = DEMO_CLIENT_ID.to_owned();
         let user_id = "grace-sandbox-user".to_owned();
-        world
-            .sandbox
+        zoom.sandbox
             .authorize(Consent {
                 client_id,
                 redirect_uri,
@@ -280,23 +285,26 @@ async fn the_demo_app_is_called_back_on_both_local_spellings() {
 }
 
 #[tokio::test]
-async fn the_callback_page_escapes_and_offers_no_command_for_a_foreign_code() {
-    let world = World::new().await;
+async fn the_callback_page_escapes_its_input_and_shows_no_command_for_another_app() {
+    let zoom = TestZoom::new().await;
     for (query, expected, absent) in [
         (
             "code=';rm%20-rf%20~;'<b>",
             "&#39;;rm -rf ~;&#39;&#60;b&#62;",
             "curl",
         ),
-        (&format!("code={}", world.code()), "client secret", "curl"),
+        (
+            &format!("code={}", zoom.new_code()),
+            "client secret",
+            "curl",
+        ),
         ("error=access_denied", "you clicked Deny", "curl"),
         ("error=<i>", "&#60;i&#62;", "<i>"),
-        ("", "Nothing arrived", "curl"),
+        ("", "No code arrived", "curl"),
     ] {
         let response = send(
-            world
-                .http
-                .get(world.url(&format!("/sandbox/callback?{query}"))),
+            zoom.http
+                .get(zoom.url(&format!("/sandbox/callback?{query}"))),
         )
         .await;
         assert!(response.headers().contains_key(CONTENT_SECURITY_POLICY));
@@ -307,8 +315,8 @@ async fn the_callback_page_escapes_and_offers_no_command_for_a_foreign_code() {
 
 #[tokio::test]
 async fn the_style_sheet_is_served() {
-    let world = World::new().await;
-    let response = send(world.http.get(world.url("/sandbox/style.css"))).await;
+    let zoom = TestZoom::new().await;
+    let response = send(zoom.http.get(zoom.url("/sandbox/style.css"))).await;
     assert_eq!(response.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
     assert!(
         response

@@ -1,39 +1,39 @@
-//! Arranging the sandbox over HTTP.
+//! Controlling the sandbox over HTTP.
 
 use super::*;
 
-async fn refused(world: &World, path: &str, body: &Value, field: &str, rule: &str) {
+async fn expect_invalid(zoom: &TestZoom, path: &str, body: &Value, field: &str, rule: &str) {
     let message = format!("{field}: {rule}");
     let expected =
         json!({ "error": { "code": "invalid_request", "field": field, "message": message } });
-    expect(world.control(path, body), 400, expected).await;
+    expect_answer(zoom.control(path, body), 400, expected).await;
 }
 
-fn a_user(world: &World) -> RequestBuilder {
-    world.control(
+fn put_user(zoom: &TestZoom) -> RequestBuilder {
+    zoom.control(
         "/sandbox/users",
         &json!({ "id": "u", "email": "u@example.com", "first_name": "U" }),
     )
 }
 
-fn an_app(world: &World) -> RequestBuilder {
+fn put_app(zoom: &TestZoom) -> RequestBuilder {
     let body = json!({
         "client_id": "mine", "client_secret": "hush", "redirect_uris": ["https://mine.example/cb"],
         "scopes": ["user:read:user", "user:read:token"],
     });
-    world.control("/sandbox/apps", &body)
+    zoom.control("/sandbox/apps", &body)
 }
 
-fn a_code() -> Value {
+fn code_request() -> Value {
     json!({ "client_id": "mine", "redirect_uri": "https://mine.example/cb", "user_id": "u", "scopes": ["user:read:user"] })
 }
 
 #[tokio::test]
-async fn an_app_a_user_and_a_code_are_all_it_takes() {
-    let world = World::new().await;
-    expect(an_app(&world), 201, json!({ "client_id": "mine" })).await;
-    expect(a_user(&world), 201, json!({ "id": "u" })).await;
-    let (status, body) = answer(world.control("/sandbox/codes", &a_code())).await;
+async fn a_registered_app_and_user_get_a_working_code() {
+    let zoom = TestZoom::new().await;
+    expect_answer(put_app(&zoom), 201, json!({ "client_id": "mine" })).await;
+    expect_answer(put_user(&zoom), 201, json!({ "id": "u" })).await;
+    let (status, body) = answer_of(zoom.control("/sandbox/codes", &code_request())).await;
     assert_eq!(status, StatusCode::CREATED);
 
     let code = body["code"].as_str().unwrap();
@@ -42,9 +42,9 @@ async fn an_app_a_user_and_a_code_are_all_it_takes() {
         ("code", code),
         ("redirect_uri", "https://mine.example/cb"),
     ];
-    let body = ok(world.post_token_as("mine", "hush", &form)).await;
+    let body = expect_ok(zoom.post_token_as("mine", "hush", &form)).await;
     assert_eq!(body["scope"], "user:read:user");
-    let profile = ok(world.profile(&Pair::from(body))).await;
+    let profile = expect_ok(zoom.profile(&Tokens::from(body))).await;
     assert_eq!(
         (&profile["email"], profile.get("last_name")),
         (&json!("u@example.com"), None)
@@ -52,17 +52,17 @@ async fn an_app_a_user_and_a_code_are_all_it_takes() {
 }
 
 #[tokio::test]
-async fn faults_are_ordered_and_cleared() {
-    let world = World::new().await;
+async fn faults_are_injected_and_cleared() {
+    let zoom = TestZoom::new().await;
     let form = [("grant_type", "client_credentials")];
     let order = json!({
         "endpoint": "token", "grant_type": "client_credentials", "times": "always", "delay_ms": 1,
         "kind": "reply_before", "status": 429, "retry_after": "7", "body": "{}",
     });
-    let response = send(world.control("/sandbox/faults", &order)).await;
+    let response = send(zoom.control("/sandbox/faults", &order)).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     for _ in 0..3 {
-        let response = send(world.post_token(&form)).await;
+        let response = send(zoom.post_token(&form)).await;
         assert_eq!(
             (
                 response.status().as_u16(),
@@ -71,13 +71,13 @@ async fn faults_are_ordered_and_cleared() {
             (429, &"7".parse().unwrap())
         );
     }
-    send(world.http.delete(world.url("/sandbox/faults"))).await;
-    ok(world.post_token(&form)).await;
+    send(zoom.http.delete(zoom.url("/sandbox/faults"))).await;
+    expect_ok(zoom.post_token(&form)).await;
 }
 
 #[tokio::test]
-async fn every_kind_of_fault_can_be_ordered() {
-    let world = World::new().await;
+async fn every_kind_of_fault_can_be_injected() {
+    let zoom = TestZoom::new().await;
     for order in [
         json!({ "endpoint": "any", "kind": "delay", "delay_ms": 5 }),
         json!({ "endpoint": "any", "kind": "delay_answer", "answer_delay_ms": 5 }),
@@ -91,29 +91,29 @@ async fn every_kind_of_fault_can_be_ordered() {
         json!({ "endpoint": "any", "kind": "override", "set": { "api_url": null }, "remove": ["scope"] }),
         json!({ "endpoint": "any", "kind": "redirect", "location": "https://x.example" }),
     ] {
-        let response = send(world.control("/sandbox/faults", &order)).await;
+        let response = send(zoom.control("/sandbox/faults", &order)).await;
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{order}");
     }
 }
 
 #[tokio::test]
-async fn the_clock_is_advanced() {
-    let world = World::new().await;
-    let code = world.code();
+async fn advancing_the_clock_expires_a_code() {
+    let zoom = TestZoom::new().await;
+    let code = zoom.new_code();
     assert!(
-        ok(world.control("/sandbox/clock", &json!({ "advance_seconds": 300 }))).await["now"]
+        expect_ok(zoom.control("/sandbox/clock", &json!({ "advance_seconds": 300 }))).await["now"]
             .is_string()
     );
-    let (status, _) = answer(world.exchange(&code)).await;
+    let (status, _) = answer_of(zoom.exchange(&code)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn the_ledger_leaves_out_the_sandboxs_own_calls() {
-    let world = World::new().await;
-    a_user(&world).send().await.unwrap();
-    world.connect().await;
-    let body = ok(world.http.get(world.url("/sandbox/ledger"))).await;
+async fn the_ledger_omits_control_calls() {
+    let zoom = TestZoom::new().await;
+    put_user(&zoom).send().await.unwrap();
+    zoom.connect().await;
+    let body = expect_ok(zoom.http.get(zoom.url("/sandbox/ledger"))).await;
     let [call] = body["calls"].as_array().unwrap().as_slice() else {
         panic!("one call")
     };
@@ -124,10 +124,10 @@ async fn the_ledger_leaves_out_the_sandboxs_own_calls() {
 }
 
 #[tokio::test]
-async fn bad_apps_and_users_are_refused_by_field_and_rule() {
-    let world = World::new().await;
-    let text = "must be a string that is not empty";
-    let texts = "must be an array of strings that are not empty";
+async fn an_invalid_app_or_user_gets_an_error_with_field_and_rule() {
+    let zoom = TestZoom::new().await;
+    let text = "must be a non-empty string";
+    let texts = "must be an array of non-empty strings";
     let base = json!({ "client_id": "a", "client_secret": "b", "redirect_uris": [], "scopes": [] });
     for (field, value, rule) in [
         ("client_id", Value::Null, "is required"),
@@ -135,7 +135,7 @@ async fn bad_apps_and_users_are_refused_by_field_and_rule() {
         (
             "client_id",
             json!("a:b"),
-            "must not contain a colon: HTTP Basic cannot carry it",
+            "must not contain a colon, because HTTP Basic does not allow it",
         ),
         ("client_secret", json!(""), text),
         ("redirect_uris", json!("https://x"), texts),
@@ -155,11 +155,11 @@ async fn bad_apps_and_users_are_refused_by_field_and_rule() {
     ] {
         let mut body = base.clone();
         body[field] = value;
-        refused(&world, "/sandbox/apps", &body, field, rule).await;
+        expect_invalid(&zoom, "/sandbox/apps", &body, field, rule).await;
     }
-    refused(&world, "/sandbox/users", &json!({}), "id", "is required").await;
-    refused(
-        &world,
+    expect_invalid(&zoom, "/sandbox/users", &json!({}), "id", "is required").await;
+    expect_invalid(
+        &zoom,
         "/sandbox/users",
         &json!({ "id": "u", "email": 1 }),
         "email",
@@ -167,8 +167,8 @@ async fn bad_apps_and_users_are_refused_by_field_and_rule() {
     )
     .await;
     let body = json!({ "id": "u", "deactivated": "yes" });
-    refused(
-        &world,
+    expect_invalid(
+        &zoom,
         "/sandbox/users",
         &body,
         "deactivated",
@@ -178,10 +178,10 @@ async fn bad_apps_and_users_are_refused_by_field_and_rule() {
 }
 
 #[tokio::test]
-async fn bad_consents_are_refused_by_field_and_rule() {
-    let world = World::new().await;
-    an_app(&world).send().await.unwrap();
-    a_user(&world).send().await.unwrap();
+async fn an_invalid_consent_gets_an_error_with_field_and_rule() {
+    let zoom = TestZoom::new().await;
+    put_app(&zoom).send().await.unwrap();
+    put_user(&zoom).send().await.unwrap();
     for (field, value, rule) in [
         ("client_id", "nobody", "no app has the client_id \"nobody\""),
         ("user_id", "nobody", "no active user has the id \"nobody\""),
@@ -191,14 +191,14 @@ async fn bad_consents_are_refused_by_field_and_rule() {
             "code_challenge must be 43 characters of unpadded base64url (S256)",
         ),
     ] {
-        let mut body = a_code();
+        let mut body = code_request();
         body[field] = json!(value);
-        refused(&world, "/sandbox/codes", &body, field, rule).await;
+        expect_invalid(&zoom, "/sandbox/codes", &body, field, rule).await;
     }
-    let mut body = a_code();
+    let mut body = code_request();
     body["scopes"] = json!(["meeting:write"]);
-    refused(
-        &world,
+    expect_invalid(
+        &zoom,
         "/sandbox/codes",
         &body,
         "scopes",
@@ -208,9 +208,10 @@ async fn bad_consents_are_refused_by_field_and_rule() {
 }
 
 #[tokio::test]
-async fn bad_faults_and_clocks_are_refused_by_field_and_rule() {
-    let world = World::new().await;
+async fn an_invalid_fault_gets_an_error_with_field_and_rule() {
+    let zoom = TestZoom::new().await;
     let base = json!({ "endpoint": "token", "kind": "reply_before", "status": 500 });
+    let times = "must be a whole number from 1, or \"always\"";
     for (field, value, rule) in [
         ("endpoint", Value::Null, "is required"),
         (
@@ -223,16 +224,8 @@ async fn bad_faults_and_clocks_are_refused_by_field_and_rule() {
             json!("password"),
             "must be authorization_code, refresh_token or client_credentials",
         ),
-        (
-            "times",
-            json!(0),
-            "must be a whole number from 1, or always",
-        ),
-        (
-            "times",
-            json!("often"),
-            "must be a whole number from 1, or always",
-        ),
+        ("times", json!(0), times),
+        ("times", json!("often"), times),
         (
             "delay_ms",
             json!(-1),
@@ -248,8 +241,13 @@ async fn bad_faults_and_clocks_are_refused_by_field_and_rule() {
     ] {
         let mut body = base.clone();
         body[field] = value;
-        refused(&world, "/sandbox/faults", &body, field, rule).await;
+        expect_invalid(&zoom, "/sandbox/faults", &body, field, rule).await;
     }
+}
+
+#[tokio::test]
+async fn an_invalid_kind_of_fault_gets_an_error_with_field_and_rule() {
+    let zoom = TestZoom::new().await;
     for (body, field, rule) in [
         (
             json!({ "endpoint": "mint", "kind": "redirect", "location": "/x" }),
@@ -274,39 +272,29 @@ async fn bad_faults_and_clocks_are_refused_by_field_and_rule() {
         (
             json!({ "endpoint": "mint", "grant_type": "refresh_token", "kind": "delay" }),
             "grant_type",
-            "goes with the endpoint token only",
+            "is allowed only with the endpoint token",
         ),
     ] {
-        refused(&world, "/sandbox/faults", &body, field, rule).await;
+        expect_invalid(&zoom, "/sandbox/faults", &body, field, rule).await;
     }
-    let range = "must be a whole number from 1 to 3162240000";
-    refused(
-        &world,
-        "/sandbox/clock",
-        &json!({ "advance_seconds": 0 }),
-        "advance_seconds",
-        range,
-    )
-    .await;
-    refused(
-        &world,
-        "/sandbox/clock",
-        &json!({ "advance_seconds": 1.5 }),
-        "advance_seconds",
-        range,
-    )
-    .await;
-    let (_, body) = answer(world.control(
-        "/sandbox/faults",
-        &json!({ "endpoint": "any", "kind": "fire" }),
-    ))
-    .await;
+    let unknown = json!({ "endpoint": "any", "kind": "fire" });
+    let (_, body) = answer_of(zoom.control("/sandbox/faults", &unknown)).await;
     assert_eq!(body["error"]["field"], "kind");
 }
 
 #[tokio::test]
-async fn a_body_that_a_web_page_could_send_is_refused() {
-    let world = World::new().await;
+async fn an_invalid_clock_advance_gets_an_error_with_field_and_rule() {
+    let zoom = TestZoom::new().await;
+    let rule = "must be a whole number from 1 to 3162240000";
+    for seconds in [json!(0), json!(1.5)] {
+        let body = json!({ "advance_seconds": seconds });
+        expect_invalid(&zoom, "/sandbox/clock", &body, "advance_seconds", rule).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_declared_as_json_or_no_object_is_refused() {
+    let zoom = TestZoom::new().await;
     for (content_type, body, field, rule) in [
         (
             "text/plain",
@@ -317,12 +305,12 @@ async fn a_body_that_a_web_page_could_send_is_refused() {
         ("application/json", "[]", "body", "must be a JSON object"),
         ("application/json", "{", "body", "must be a JSON object"),
     ] {
-        let request = world
+        let request = zoom
             .http
-            .post(world.url("/sandbox/apps"))
+            .post(zoom.url("/sandbox/apps"))
             .header("content-type", content_type)
             .body(body);
-        let (status, answer) = answer(request).await;
+        let (status, answer) = answer_of(request).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert_eq!(answer["error"]["message"], format!("{field}: {rule}"));
     }

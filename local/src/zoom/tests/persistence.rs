@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::{DEMO_CLIENT_ID, Error};
 use super::*;
 
-/// A directory of one test, removed at its end.
+/// The directory of a test. Dropping it removes the directory.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -37,27 +37,27 @@ fn text(file: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_restart() {
+async fn grants_and_codes_survive_a_restart() {
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let code = world.code();
-    let spent = world.connect().await;
-    let pair = world.refreshed(&spent).await;
-    world.sandbox.advance(Duration::from_mins(4));
-    let grants = world.sandbox.grants();
+    let zoom = TestZoom::with(directory.open()).await;
+    let code = zoom.new_code();
+    let spent = zoom.connect().await;
+    let tokens = zoom.refresh_ok(&spent).await;
+    zoom.sandbox.advance(Duration::from_mins(4));
+    let grants = zoom.sandbox.grants();
 
-    // The first world is left running, as if it had been killed: nothing is flushed at its end.
+    // The first sandbox keeps running, so nothing is flushed at its end, as after `kill -9`.
     let restarted = directory.open();
     assert_eq!(restarted.grants(), grants);
-    let world = World::with(restarted).await;
-    ok(world.profile(&pair)).await;
-    let pair = world.refreshed(&pair).await;
-    expect(world.refresh(&spent.refresh), 400, invalid_token()).await;
-    world.refreshed(&pair).await;
-    ok(world.exchange(&code)).await;
-    world.sandbox.advance(Duration::from_mins(1));
-    expect(
-        world.exchange(&code),
+    let zoom = TestZoom::with(restarted).await;
+    expect_ok(zoom.profile(&tokens)).await;
+    let tokens = zoom.refresh_ok(&tokens).await;
+    expect_answer(zoom.refresh(&spent.refresh), 400, invalid_token()).await;
+    zoom.refresh_ok(&tokens).await;
+    expect_ok(zoom.exchange(&code)).await;
+    zoom.sandbox.advance(Duration::from_mins(1));
+    expect_answer(
+        zoom.exchange(&code),
         400,
         json!({ "reason": "Code is expired", "error": "invalid_grant", "errorCode": 4733 }),
     )
@@ -67,22 +67,22 @@ async fn what_was_answered_survives_a_restart() {
 #[tokio::test]
 async fn the_clock_survives_a_restart() {
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let code = world.code();
-    world.sandbox.advance(Duration::from_mins(5));
-    let world = World::with(directory.open()).await;
-    let (status, _) = answer(world.exchange(&code)).await;
+    let zoom = TestZoom::with(directory.open()).await;
+    let code = zoom.new_code();
+    zoom.sandbox.advance(Duration::from_mins(5));
+    let zoom = TestZoom::with(directory.open()).await;
+    let (status, _) = answer_of(zoom.exchange(&code)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn changes_to_the_demo_app_survive_a_restart_and_its_callback_follows_the_port() {
+async fn a_restart_keeps_changes_of_the_demo_app_and_updates_its_redirect_uri() {
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let former = format!("{}/sandbox/callback", world.origin);
-    world.sandbox.rotate_secret(DEMO_CLIENT_ID, "new");
-    let world = World::with(directory.open()).await;
-    ok(world.post_token_as(
+    let zoom = TestZoom::with(directory.open()).await;
+    let former = format!("{}/sandbox/callback", zoom.origin);
+    zoom.sandbox.rotate_secret(DEMO_CLIENT_ID, "new");
+    let zoom = TestZoom::with(directory.open()).await;
+    expect_ok(zoom.post_token_as(
         DEMO_CLIENT_ID,
         "new",
         &[("grant_type", "client_credentials")],
@@ -93,48 +93,47 @@ async fn changes_to_the_demo_app_survive_a_restart_and_its_callback_follows_the_
         redirect_uri,
         ..consent()
     };
-    world
-        .sandbox
-        .authorize(consent(format!("{}/sandbox/callback", world.origin)))
+    zoom.sandbox
+        .authorize(consent(format!("{}/sandbox/callback", zoom.origin)))
         .unwrap();
     assert!(matches!(
-        world.sandbox.authorize(consent(former)),
+        zoom.sandbox.authorize(consent(former)),
         Err(Error::UnregisteredRedirectUri(_))
     ));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_change_replaces_the_file_and_a_look_does_not() {
+async fn a_change_replaces_the_file_and_a_read_does_not() {
     use std::os::unix::fs::MetadataExt as _;
 
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let pair = world.connect().await;
-    // A write replaces the file, so a hard link to each version keeps its inode from being used again.
+    let zoom = TestZoom::with(directory.open()).await;
+    let tokens = zoom.connect().await;
+    // A hard link keeps the inode number of each version in use, so a later version gets another number.
     let version = |name: &str| {
         fs::hard_link(directory.state_file(), directory.0.join(name)).unwrap();
         fs::metadata(directory.state_file()).unwrap().ino()
     };
     let before = version("before");
-    ok(world.profile(&pair)).await;
-    ok(world.http.get(world.url("/sandbox/ledger"))).await;
-    assert_eq!(version("looked"), before);
-    world.refreshed(&pair).await;
+    expect_ok(zoom.profile(&tokens)).await;
+    expect_ok(zoom.http.get(zoom.url("/sandbox/ledger"))).await;
+    assert_eq!(version("read"), before);
+    zoom.refresh_ok(&tokens).await;
     assert_ne!(version("refreshed"), before);
 }
 
 #[tokio::test]
-async fn the_file_holds_no_secret() {
+async fn the_state_file_has_no_secret() {
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let code = world.code();
-    let old = world.connect().await;
-    let new = world.refreshed(&old).await;
+    let zoom = TestZoom::with(directory.open()).await;
+    let code = zoom.new_code();
+    let old = zoom.connect().await;
+    let new = zoom.refresh_ok(&old).await;
 
     let state = text(&directory.state_file());
     for secret in [
-        SECRET,
+        CLIENT_SECRET,
         &code,
         &old.access,
         &old.refresh,
@@ -142,24 +141,27 @@ async fn the_file_holds_no_secret() {
         &new.refresh,
     ] {
         assert!(!state.contains(secret));
-        // Nor its random half without the id in front.
+        // The random part without the id is a secret too.
         assert!(
             secret
                 .split_once('.')
                 .is_none_or(|(_, random)| !state.contains(random))
         );
     }
-    assert!(state.contains("user@example.com"), "it is the state");
+    assert!(
+        state.contains("user@example.com"),
+        "the file is the state file"
+    );
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn only_its_owner_can_read_the_file() {
+async fn only_the_owner_can_read_the_state_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    world.code();
+    let zoom = TestZoom::with(directory.open()).await;
+    zoom.new_code();
     let mode = fs::metadata(directory.state_file())
         .unwrap()
         .permissions()
@@ -168,31 +170,31 @@ async fn only_its_owner_can_read_the_file() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_ours_is_named_and_left_alone() {
+async fn a_malformed_state_file_is_named_in_the_error_and_not_changed() {
     let directory = Directory::new();
     let file = directory.state_file();
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, "not ours").unwrap();
+    fs::write(&file, "malformed").unwrap();
     let error = Sandbox::open(Some(file.clone())).map(drop).unwrap_err();
     assert!(error.to_string().contains(file.to_str().unwrap()));
-    assert_eq!(text(&file), "not ours");
+    assert_eq!(text(&file), "malformed");
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_written_is_not_answered_as_done() {
+async fn a_change_that_cannot_be_written_is_an_error() {
     let directory = Directory::new();
-    let world = World::with(directory.open()).await;
-    let code = world.code();
+    let zoom = TestZoom::with(directory.open()).await;
+    let code = zoom.new_code();
     fs::remove_dir_all(&directory.0).unwrap();
     fs::write(&directory.0, "in the way").unwrap();
 
-    let (status, body) = answer(world.exchange(&code)).await;
+    let (status, body) = answer_of(zoom.exchange(&code)).await;
     assert_eq!(
         (status.as_u16(), &body["error"]),
         (500, &json!("server_error"))
     );
     assert!(matches!(
-        world.sandbox.authorize(consent()),
+        zoom.sandbox.authorize(consent()),
         Err(Error::Write(_))
     ));
     fs::remove_file(&directory.0).unwrap();

@@ -1,8 +1,8 @@
-//! Grants: rotation, moods, and all that ends them.
+//! Grants: refreshes, reused refresh tokens, and what ends a grant.
 
 use std::time::Duration;
 
-use super::super::{GrantRecord, Mood};
+use super::super::{GrantRecord, RefreshBehaviour};
 use super::*;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -11,39 +11,39 @@ fn superseded() -> Value {
     json!({ "reason": "Invalid Token!", "error": "invalid_grant", "errorCode": 4741 })
 }
 
-fn only_grant(world: &World) -> GrantRecord {
-    let [grant] = world.sandbox.grants().try_into().unwrap();
+fn only_grant(zoom: &TestZoom) -> GrantRecord {
+    let [grant] = zoom.sandbox.grants().try_into().unwrap();
     grant
 }
 
 #[tokio::test]
-async fn a_refresh_answers_a_new_pair_and_kills_the_old_one() {
-    let world = World::new().await;
-    let old = world.connect().await;
-    ok(world.profile(&old)).await;
-    let body = ok(world.refresh(&old.refresh)).await;
+async fn a_refresh_returns_new_tokens_and_ends_the_old_ones() {
+    let zoom = TestZoom::new().await;
+    let old = zoom.connect().await;
+    expect_ok(zoom.profile(&old)).await;
+    let body = expect_ok(zoom.refresh(&old.refresh)).await;
     assert_eq!(body["scope"], ALL_SCOPES.join(" "));
     assert_eq!(body["expires_in"], 3599);
-    let new = Pair::from(body);
+    let new = Tokens::from(body);
 
-    expect(world.profile(&old), 401, expired_access_token()).await;
-    ok(world.profile(&new)).await;
-    expect(world.refresh(&old.refresh), 400, invalid_token()).await;
-    assert!(!world.sandbox.is_live_refresh_token(&old.refresh));
-    world.refreshed(&new).await;
+    expect_answer(zoom.profile(&old), 401, expired_access_token()).await;
+    expect_ok(zoom.profile(&new)).await;
+    expect_answer(zoom.refresh(&old.refresh), 400, invalid_token()).await;
+    assert!(!zoom.sandbox.is_live_refresh_token(&old.refresh));
+    zoom.refresh_ok(&new).await;
 }
 
 #[tokio::test]
-async fn the_record_counts_refreshes_by_generation_and_spent_tokens() {
-    let world = World::new().await;
-    let first = world.connect().await;
-    let second = world.refreshed(&first).await;
-    let third = world.refreshed(&second).await;
-    expect(world.refresh(&first.refresh), 400, invalid_token()).await;
-    expect(world.refresh(&first.refresh), 400, invalid_token()).await;
+async fn the_record_counts_posts_by_generation_and_reused_tokens() {
+    let zoom = TestZoom::new().await;
+    let first = zoom.connect().await;
+    let second = zoom.refresh_ok(&first).await;
+    let third = zoom.refresh_ok(&second).await;
+    expect_answer(zoom.refresh(&first.refresh), 400, invalid_token()).await;
+    expect_answer(zoom.refresh(&first.refresh), 400, invalid_token()).await;
 
-    let grant = only_grant(&world);
-    assert_eq!(Some(grant.id), world.sandbox.grant_of(&third.refresh));
+    let grant = only_grant(&zoom);
+    assert_eq!(Some(grant.id), zoom.sandbox.grant_of(&third.refresh));
     let expected = GrantRecord {
         id: grant.id,
         client_id: "app".to_owned(),
@@ -55,116 +55,118 @@ async fn the_record_counts_refreshes_by_generation_and_spent_tokens() {
         posts: vec![3, 1, 0],
     };
     assert_eq!(grant, expected);
-    assert!(world.sandbox.is_live_refresh_token(&third.refresh));
+    assert!(zoom.sandbox.is_live_refresh_token(&third.refresh));
 }
 
 #[tokio::test]
-async fn of_many_refreshes_at_once_one_succeeds() {
-    let world = World::new().await;
-    let pair = world.connect().await;
+async fn only_one_of_many_concurrent_refreshes_succeeds() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
     let tries = (0..8)
-        .map(|_| tokio::spawn(send(world.refresh(&pair.refresh))))
+        .map(|_| tokio::spawn(send(zoom.refresh(&tokens.refresh))))
         .collect::<Vec<_>>();
     let mut successes = 0;
     for attempt in tries {
         successes += u32::from(attempt.await.unwrap().status().is_success());
     }
     assert_eq!(successes, 1);
-    assert_eq!(only_grant(&world).spent_posts, 7);
+    assert_eq!(only_grant(&zoom).spent_posts, 7);
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_bound_to_its_app() {
-    let world = World::new().await;
-    world.sandbox.register_app(app("other"));
-    let pair = world.connect().await;
+async fn a_refresh_token_works_only_for_its_app() {
+    let zoom = TestZoom::new().await;
+    zoom.sandbox.register_app(app("other"));
+    let tokens = zoom.connect().await;
     let form = [
         ("grant_type", "refresh_token"),
-        ("refresh_token", pair.refresh.as_str()),
+        ("refresh_token", tokens.refresh.as_str()),
     ];
-    expect(
-        world.post_token_as("other", SECRET, &form),
+    expect_answer(
+        zoom.post_token_as("other", CLIENT_SECRET, &form),
         400,
         invalid_token(),
     )
     .await;
-    expect(world.refresh(&pair.access), 400, invalid_token()).await;
-    expect(world.refresh("nonsense"), 400, invalid_token()).await;
-    world.refreshed(&pair).await;
+    expect_answer(zoom.refresh(&tokens.access), 400, invalid_token()).await;
+    expect_answer(zoom.refresh("nonsense"), 400, invalid_token()).await;
+    zoom.refresh_ok(&tokens).await;
 }
 
 #[tokio::test]
-async fn in_the_mood_that_revokes_the_family_a_spent_token_kills_the_grant() {
-    let world = World::new().await;
-    world.sandbox.set_mood(Mood::ReuseRevokesFamily);
-    let old = world.connect().await;
-    let new = world.refreshed(&old).await;
-    expect(world.refresh(&old.refresh), 400, invalid_token()).await;
-    expect(world.refresh(&new.refresh), 400, invalid_token()).await;
-    expect(world.profile(&new), 401, expired_access_token()).await;
-    assert!(!only_grant(&world).alive);
+async fn reuse_revokes_family_ends_the_grant_when_a_token_is_reused() {
+    let zoom = TestZoom::new().await;
+    zoom.sandbox
+        .set_refresh_behaviour(RefreshBehaviour::ReuseRevokesFamily);
+    let old = zoom.connect().await;
+    let new = zoom.refresh_ok(&old).await;
+    expect_answer(zoom.refresh(&old.refresh), 400, invalid_token()).await;
+    expect_answer(zoom.refresh(&new.refresh), 400, invalid_token()).await;
+    expect_answer(zoom.profile(&new), 401, expired_access_token()).await;
+    assert!(!only_grant(&zoom).alive);
 }
 
 #[tokio::test]
-async fn in_the_mood_that_forgives_the_previous_token_works_one_more_time() {
-    let world = World::new().await;
-    world.sandbox.set_mood(Mood::OldTokenOnceMore);
-    let first = world.connect().await;
-    let second = world.refreshed(&first).await;
-    let third = world.refreshed(&first).await;
-    expect(world.refresh(&first.refresh), 400, invalid_token()).await;
-    expect(world.profile(&second), 401, expired_access_token()).await;
-    ok(world.profile(&third)).await;
+async fn old_token_once_more_accepts_the_previous_token_once() {
+    let zoom = TestZoom::new().await;
+    zoom.sandbox
+        .set_refresh_behaviour(RefreshBehaviour::OldTokenOnceMore);
+    let first = zoom.connect().await;
+    let second = zoom.refresh_ok(&first).await;
+    let third = zoom.refresh_ok(&first).await;
+    expect_answer(zoom.refresh(&first.refresh), 400, invalid_token()).await;
+    expect_answer(zoom.profile(&second), 401, expired_access_token()).await;
+    expect_ok(zoom.profile(&third)).await;
 
-    let fourth = world.refreshed(&third).await;
-    expect(world.refresh(&second.refresh), 400, invalid_token()).await;
-    assert!(world.sandbox.is_live_refresh_token(&fourth.refresh));
+    let fourth = zoom.refresh_ok(&third).await;
+    expect_answer(zoom.refresh(&second.refresh), 400, invalid_token()).await;
+    assert!(zoom.sandbox.is_live_refresh_token(&fourth.refresh));
 }
 
 #[tokio::test]
 async fn an_access_token_lives_for_an_hour() {
-    let world = World::new().await;
-    let pair = world.connect().await;
-    world.sandbox.advance(Duration::from_mins(59));
-    ok(world.profile(&pair)).await;
-    world.sandbox.advance(Duration::from_mins(1));
-    expect(world.profile(&pair), 401, expired_access_token()).await;
-    let pair = world.refreshed(&pair).await;
-    ok(world.profile(&pair)).await;
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    zoom.sandbox.advance(Duration::from_mins(59));
+    expect_ok(zoom.profile(&tokens)).await;
+    zoom.sandbox.advance(Duration::from_mins(1));
+    expect_answer(zoom.profile(&tokens), 401, expired_access_token()).await;
+    let tokens = zoom.refresh_ok(&tokens).await;
+    expect_ok(zoom.profile(&tokens)).await;
 }
 
 #[tokio::test]
-async fn a_refresh_token_idles_out_after_ninety_days() {
-    let world = World::new().await;
-    let pair = world.connect().await;
-    world.sandbox.advance(DAY * 89);
-    let pair = world.refreshed(&pair).await;
-    world.sandbox.advance(DAY * 89);
-    assert!(world.sandbox.is_live_refresh_token(&pair.refresh));
-    world.sandbox.advance(DAY);
-    assert!(!world.sandbox.is_live_refresh_token(&pair.refresh));
-    expect(world.refresh(&pair.refresh), 400, invalid_token()).await;
+async fn a_refresh_token_expires_after_ninety_days_without_a_refresh() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    zoom.sandbox.advance(DAY * 89);
+    let tokens = zoom.refresh_ok(&tokens).await;
+    zoom.sandbox.advance(DAY * 89);
+    assert!(zoom.sandbox.is_live_refresh_token(&tokens.refresh));
+    zoom.sandbox.advance(DAY);
+    assert!(!zoom.sandbox.is_live_refresh_token(&tokens.refresh));
+    expect_answer(zoom.refresh(&tokens.refresh), 400, invalid_token()).await;
 }
 
 #[tokio::test]
-async fn a_newer_authorization_of_the_pair_kills_the_older_grant() {
-    let world = World::new().await;
-    world.sandbox.register_user(user("colleague"));
+async fn a_new_authorization_ends_the_older_grant_of_the_same_app_and_user() {
+    let zoom = TestZoom::new().await;
+    zoom.sandbox.register_user(user("colleague"));
     let colleague = Consent {
         user_id: "colleague".to_owned(),
         ..consent()
     };
-    let colleague = ok(world.exchange(&world.sandbox.authorize(colleague).unwrap())).await;
-    let old = world.connect().await;
+    let colleague = expect_ok(zoom.exchange(&zoom.sandbox.authorize(colleague).unwrap())).await;
+    let old = zoom.connect().await;
 
-    let code = world.code();
-    ok(world.profile(&old)).await;
-    let new = Pair::from(ok(world.exchange(&code)).await);
-    expect(world.profile(&old), 401, expired_access_token()).await;
-    expect(world.refresh(&old.refresh), 400, superseded()).await;
-    world.refreshed(&new).await;
-    world.refreshed(&Pair::from(colleague)).await;
-    let alive: Vec<_> = world
+    let code = zoom.new_code();
+    expect_ok(zoom.profile(&old)).await;
+    let new = Tokens::from(expect_ok(zoom.exchange(&code)).await);
+    expect_answer(zoom.profile(&old), 401, expired_access_token()).await;
+    expect_answer(zoom.refresh(&old.refresh), 400, superseded()).await;
+    zoom.refresh_ok(&new).await;
+    zoom.refresh_ok(&Tokens::from(colleague)).await;
+    let alive: Vec<_> = zoom
         .sandbox
         .grants()
         .iter()
@@ -174,11 +176,11 @@ async fn a_newer_authorization_of_the_pair_kills_the_older_grant() {
 }
 
 #[tokio::test]
-async fn the_same_user_may_use_two_apps() {
-    let world = World::new().await;
-    world.sandbox.register_app(app("other"));
-    let pair = world.connect().await;
-    let code = world
+async fn grants_of_the_same_user_with_two_apps_are_independent() {
+    let zoom = TestZoom::new().await;
+    zoom.sandbox.register_app(app("other"));
+    let tokens = zoom.connect().await;
+    let code = zoom
         .sandbox
         .authorize(Consent {
             client_id: "other".to_owned(),
@@ -188,46 +190,45 @@ async fn the_same_user_may_use_two_apps() {
     let form = [
         ("grant_type", "authorization_code"),
         ("code", &code),
-        ("redirect_uri", REDIRECT),
+        ("redirect_uri", REDIRECT_URI),
     ];
-    ok(world.post_token_as("other", SECRET, &form)).await;
-    world.refreshed(&pair).await;
+    expect_ok(zoom.post_token_as("other", CLIENT_SECRET, &form)).await;
+    zoom.refresh_ok(&tokens).await;
 }
 
 #[tokio::test]
-async fn revoking_a_live_access_token_kills_the_grant() {
-    let world = World::new().await;
-    let old = world.connect().await;
-    let pair = world.refreshed(&old).await;
+async fn revoking_a_live_access_token_ends_the_grant() {
+    let zoom = TestZoom::new().await;
+    let old = zoom.connect().await;
+    let tokens = zoom.refresh_ok(&old).await;
     let revoke = |client_id, token: &str| {
-        world
-            .http
-            .post(world.url("/oauth/revoke"))
-            .basic_auth(client_id, Some(SECRET))
+        zoom.http
+            .post(zoom.url("/oauth/revoke"))
+            .basic_auth(client_id, Some(CLIENT_SECRET))
             .form(&[("token", token)])
     };
-    world.sandbox.register_app(app("other"));
+    zoom.sandbox.register_app(app("other"));
 
-    expect(revoke("app", &old.access), 400, invalid_token()).await;
-    expect(revoke("app", &pair.refresh), 400, invalid_token()).await;
-    expect(revoke("other", &pair.access), 400, invalid_token()).await;
-    expect(revoke("nobody", &pair.access), 400, invalid_client()).await;
-    expect(
-        revoke("app", &pair.access),
+    expect_answer(revoke("app", &old.access), 400, invalid_token()).await;
+    expect_answer(revoke("app", &tokens.refresh), 400, invalid_token()).await;
+    expect_answer(revoke("other", &tokens.access), 400, invalid_token()).await;
+    expect_answer(revoke("nobody", &tokens.access), 400, invalid_client()).await;
+    expect_answer(
+        revoke("app", &tokens.access),
         200,
         json!({ "status": "success" }),
     )
     .await;
-    expect(revoke("app", &pair.access), 400, invalid_token()).await;
-    expect(world.profile(&pair), 401, expired_access_token()).await;
-    expect(world.refresh(&pair.refresh), 400, invalid_token()).await;
+    expect_answer(revoke("app", &tokens.access), 400, invalid_token()).await;
+    expect_answer(zoom.profile(&tokens), 401, expired_access_token()).await;
+    expect_answer(zoom.refresh(&tokens.refresh), 400, invalid_token()).await;
 }
 
 #[tokio::test]
-async fn a_user_who_removes_the_app_ends_its_grant() {
-    let world = World::new().await;
-    let pair = world.connect().await;
-    world.sandbox.remove_app("app", "user");
-    expect(world.refresh(&pair.refresh), 400, invalid_token()).await;
-    assert!(!world.sandbox.is_live_refresh_token(&pair.refresh));
+async fn removing_the_app_ends_its_grant() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    zoom.sandbox.remove_app("app", "user");
+    expect_answer(zoom.refresh(&tokens.refresh), 400, invalid_token()).await;
+    assert!(!zoom.sandbox.is_live_refresh_token(&tokens.refresh));
 }

@@ -1,4 +1,4 @@
-//! What an app is told: signed, told again until it is heard, and no more than Zoom does.
+//! Webhooks: signature, retries and validation.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,23 +12,23 @@ use axum::routing::post;
 use super::*;
 use crate::zoom::Webhook;
 
-/// An app's endpoint: what it is to answer, and what it heard.
+/// The webhook endpoint of an app: its next answers, and the requests that it received.
 #[derive(Clone, Default)]
-struct Endpoint {
+struct WebhookEndpoint {
     answers: Arc<Mutex<VecDeque<(StatusCode, String)>>>,
-    heard: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    received: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
 }
 
-impl Endpoint {
-    /// Its address. It answers as it is told to, then 204.
+impl WebhookEndpoint {
+    /// Starts the endpoint and returns its URL. Without a queued answer, the endpoint answers 204.
     async fn serve(&self) -> String {
-        let hear = async |State(endpoint): State<Self>, headers: HeaderMap, body: Bytes| {
-            endpoint.heard.lock().unwrap().push((headers, body));
+        let receive = async |State(endpoint): State<Self>, headers: HeaderMap, body: Bytes| {
+            endpoint.received.lock().unwrap().push((headers, body));
             let answer = endpoint.answers.lock().unwrap().pop_front();
             answer.unwrap_or((StatusCode::NO_CONTENT, String::new()))
         };
         let router = Router::new()
-            .route("/hook", post(hear))
+            .route("/hook", post(receive))
             .with_state(self.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ impl Endpoint {
         url
     }
 
-    fn answer(&self, status: StatusCode, body: &str) {
+    fn queue_answer(&self, status: StatusCode, body: &str) {
         let mut answers = self.answers.lock().unwrap();
         answers.push_back((status, body.to_owned()));
     }
@@ -47,18 +47,18 @@ fn registration(url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_endpoint_is_valid_that_answers_the_challenge() {
-    let (world, endpoint) = (World::new().await, Endpoint::default());
+async fn an_endpoint_with_a_wrong_answer_to_the_challenge_is_invalid() {
+    let (zoom, endpoint) = (TestZoom::new().await, WebhookEndpoint::default());
     let url = endpoint.serve().await;
-    // It does not know the token, whatever it says.
+    // The endpoint does not know the secret token.
     for body in ["", "{}", r#"{"plainToken":"x","encryptedToken":"y"}"#] {
-        endpoint.answer(StatusCode::OK, body);
-        let set = world.control("/sandbox/webhooks", &registration(&url));
-        expect(set, 201, json!({ "client_id": "app", "validated": false })).await;
+        endpoint.queue_answer(StatusCode::OK, body);
+        let set = zoom.control("/sandbox/webhooks", &registration(&url));
+        expect_answer(set, 201, json!({ "client_id": "app", "validated": false })).await;
     }
-    assert_eq!(world.sandbox.validate_webhook("no-app").await, None);
+    assert_eq!(zoom.sandbox.validate_webhook("no-app").await, None);
 
-    let (headers, body) = endpoint.heard.lock().unwrap()[0].clone();
+    let (headers, body) = endpoint.received.lock().unwrap()[0].clone();
     let webhook = Webhook {
         url: url.parse().unwrap(),
         secret_token: "hush".to_owned(),
@@ -72,25 +72,26 @@ async fn an_endpoint_is_valid_that_answers_the_challenge() {
 }
 
 #[tokio::test]
-async fn a_user_who_removes_an_app_ends_the_grant_and_the_app_is_told_until_it_hears() {
-    let (world, endpoint) = (World::new().await, Endpoint::default());
+async fn a_deauthorization_ends_the_grant_and_retries_the_webhook() {
+    let (zoom, endpoint) = (TestZoom::new().await, WebhookEndpoint::default());
     let url = endpoint.serve().await;
-    let set = world.control("/sandbox/webhooks", &registration(&url));
+    let set = zoom.control("/sandbox/webhooks", &registration(&url));
     set.send().await.unwrap();
-    let pair = world.connect().await;
-    assert!(world.sandbox.is_live_refresh_token(&pair.refresh));
-    endpoint.heard.lock().unwrap().clear();
-    endpoint.answer(StatusCode::SERVICE_UNAVAILABLE, "");
-    endpoint.answer(StatusCode::UNAUTHORIZED, "");
+    let tokens = zoom.connect().await;
+    assert!(zoom.sandbox.is_live_refresh_token(&tokens.refresh));
+    endpoint.received.lock().unwrap().clear();
+    endpoint.queue_answer(StatusCode::SERVICE_UNAVAILABLE, "");
+    endpoint.queue_answer(StatusCode::UNAUTHORIZED, "");
 
     let removed = json!({ "client_id": "app", "user_id": "user" });
-    let removal = world.control("/sandbox/deauthorizations", &removed);
-    let told = json!({ "event": "app_deauthorized", "attempts": [503, 401, 204], "heard": true });
-    expect(removal, 201, told).await;
+    let removal = zoom.control("/sandbox/deauthorizations", &removed);
+    let delivery =
+        json!({ "event": "app_deauthorized", "attempts": [503, 401, 204], "heard": true });
+    expect_answer(removal, 201, delivery).await;
 
-    assert!(!world.sandbox.is_live_refresh_token(&pair.refresh));
-    let heard = endpoint.heard.lock().unwrap().clone();
-    let bodies: Vec<&Bytes> = heard.iter().map(|(_, body)| body).collect();
+    assert!(!zoom.sandbox.is_live_refresh_token(&tokens.refresh));
+    let received = endpoint.received.lock().unwrap().clone();
+    let bodies: Vec<&Bytes> = received.iter().map(|(_, body)| body).collect();
     assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]));
     let body: Value = serde_json::from_slice(bodies[0]).unwrap();
     assert_eq!(body["payload"]["client_id"], "app");
@@ -98,24 +99,24 @@ async fn a_user_who_removes_an_app_ends_the_grant_and_the_app_is_told_until_it_h
 }
 
 #[tokio::test]
-async fn an_app_without_an_endpoint_is_told_nothing_and_one_that_is_deaf_not_for_ever() {
-    let world = World::new().await;
+async fn an_app_without_an_endpoint_gets_no_webhook_and_retries_are_limited() {
+    let zoom = TestZoom::new().await;
     let removed = json!({ "client_id": "app", "user_id": "user" });
-    let removal = world.control("/sandbox/deauthorizations", &removed);
-    expect(removal, 201, Value::Null).await;
+    let removal = zoom.control("/sandbox/deauthorizations", &removed);
+    expect_answer(removal, 201, Value::Null).await;
 
-    let set = world.control(
+    let set = zoom.control(
         "/sandbox/webhooks",
         &registration("http://127.0.0.1:9/hook"),
     );
-    expect(set, 201, json!({ "client_id": "app", "validated": false })).await;
+    expect_answer(set, 201, json!({ "client_id": "app", "validated": false })).await;
     let gone = json!({ "client_id": "app", "user_id": "user", "deleted": true });
-    let departure = world.control("/sandbox/departures", &gone);
-    let told =
+    let departure = zoom.control("/sandbox/departures", &gone);
+    let delivery =
         json!({ "event": "user.deleted", "attempts": [null, null, null, null], "heard": false });
-    expect(departure, 201, told).await;
+    expect_answer(departure, 201, delivery).await;
 
     let https = json!({ "client_id": "app", "url": "https://example.com", "secret_token": "hush" });
-    let (status, _) = answer(world.control("/sandbox/webhooks", &https)).await;
+    let (status, _) = answer_of(zoom.control("/sandbox/webhooks", &https)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }

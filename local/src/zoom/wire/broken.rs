@@ -1,4 +1,4 @@
-//! Answers that no honest server gives.
+//! Broken answers, for injected faults.
 
 use std::future::ready;
 use std::io;
@@ -10,17 +10,17 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Map, Value};
 
-const MEGABYTE: usize = 1_000_000;
-/// Larger than any answer of ours.
-const LARGEST_ANSWER: usize = 1_000_000;
+const BYTES_PER_MEGABYTE: usize = 1_000_000;
+/// Larger than any answer of the sandbox.
+const MAX_ANSWER_BYTES: usize = 1_000_000;
 
-/// What becomes of a call.
-pub(super) enum Outcome {
+/// The outcome of a call: an answer, or a closed connection.
+pub(super) enum CallOutcome {
     Answered(Response),
     Dropped,
 }
 
-impl Outcome {
+impl CallOutcome {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Answered(response) => Some(response.status().as_u16()),
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-impl IntoResponse for Outcome {
+impl IntoResponse for CallOutcome {
     fn into_response(self) -> Response {
         match self {
             Self::Answered(response) => response,
@@ -38,34 +38,36 @@ impl IntoResponse for Outcome {
     }
 }
 
-/// A connection that closes without a byte of answer. hyper writes the head into a buffer, asks for the body before it
-/// flushes, and closes when the body fails: nothing was sent. A test holds it to that.
+/// Closes the connection without sending a byte.
+///
+/// hyper buffers the head and reads the body before it flushes. If the body fails, hyper closes the connection without
+/// sending the head. A test checks this.
 fn dropped() -> Response {
     Body::from_stream(stream::once(ready(Err::<Bytes, _>(reset())))).into_response()
 }
 
-/// Head, half of the body, end of the connection. The yield makes hyper flush what it has.
-pub(super) async fn truncated(answer: Response) -> Outcome {
+/// Sends the head and half of the body, and then closes the connection. The yield makes hyper flush the first half.
+pub(super) async fn truncated(answer: Response) -> CallOutcome {
     let (mut head, body) = answer.into_parts();
-    let body = to_bytes(body, LARGEST_ANSWER).await.unwrap_or_default();
+    let body = to_bytes(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
     head.headers
         .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let half = body.slice(..body.len() / 2);
-    let torn = stream::once(async {
+    let broken_half = stream::once(async {
         tokio::task::yield_now().await;
         Err(reset())
     });
-    let body = Body::from_stream(stream::once(ready(Ok(half))).chain(torn));
-    Outcome::Answered(Response::from_parts(head, body))
+    let body = Body::from_stream(stream::once(ready(Ok(half))).chain(broken_half));
+    CallOutcome::Answered(Response::from_parts(head, body))
 }
 
-pub(super) async fn huge(answer: Response, megabytes: usize) -> Outcome {
-    let padding = "x".repeat(megabytes.saturating_mul(MEGABYTE));
+pub(super) async fn huge(answer: Response, megabytes: usize) -> CallOutcome {
+    let padding = "x".repeat(megabytes.saturating_mul(BYTES_PER_MEGABYTE));
     with_field(answer, &format!("\"padding\":\"{padding}\"")).await
 }
 
-/// Built as text: a `Value` of this depth would overflow the stack when dropped.
-pub(super) async fn nested(answer: Response, depth: usize) -> Outcome {
+/// Adds nested arrays. They are built as text, because dropping a `Value` of this depth would overflow the stack.
+pub(super) async fn nested(answer: Response, depth: usize) -> CallOutcome {
     with_field(
         answer,
         &format!("\"nested\":{}{}", "[".repeat(depth), "]".repeat(depth)),
@@ -77,7 +79,7 @@ pub(super) async fn overridden(
     answer: Response,
     set: Map<String, Value>,
     remove: &[String],
-) -> Outcome {
+) -> CallOutcome {
     rewritten(answer, |mut object| {
         object.extend(set);
         object.retain(|field, _| !remove.contains(field));
@@ -86,7 +88,7 @@ pub(super) async fn overridden(
     .await
 }
 
-async fn with_field(answer: Response, field: &str) -> Outcome {
+async fn with_field(answer: Response, field: &str) -> CallOutcome {
     rewritten(answer, |object| {
         let text = Value::Object(object).to_string();
         match text.strip_prefix('{') {
@@ -97,16 +99,16 @@ async fn with_field(answer: Response, field: &str) -> Outcome {
     .await
 }
 
-/// Keeps status and headers. An answer that is no JSON object is taken for an empty one.
+/// Changes the body, and keeps status and headers. A body that is not a JSON object counts as an empty object.
 async fn rewritten(
     answer: Response,
     rewrite: impl FnOnce(Map<String, Value>) -> String,
-) -> Outcome {
+) -> CallOutcome {
     let (mut head, body) = answer.into_parts();
-    let body = to_bytes(body, LARGEST_ANSWER).await.unwrap_or_default();
+    let body = to_bytes(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
     let object = serde_json::from_slice(&body).unwrap_or_default();
     head.headers.remove(CONTENT_LENGTH);
-    Outcome::Answered(Response::from_parts(head, Body::from(rewrite(object))))
+    CallOutcome::Answered(Response::from_parts(head, Body::from(rewrite(object))))
 }
 
 fn reset() -> io::Error {

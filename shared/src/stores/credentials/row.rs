@@ -1,17 +1,18 @@
-//! A credential's row: how it is stored, and what of it leaves the store.
+//! A row of the table `credentials`, and the types that the store returns for it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
+use super::changes::CredentialChanges;
 use crate::credential::{
-    ClientId, Credential, CredentialId, CredentialType, GrantId, Invalid, Name, State, TeamId,
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
 };
 use crate::extra::Extra;
-use crate::stores::expression::Update;
+use crate::profile::Profile;
 use crate::stores::{Error, text};
 use crate::timestamp::Timestamp;
 
-/// What a write to a row was, for the stream's readers.
+/// The kind of a write, for the readers of the table's stream.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Change {
@@ -21,7 +22,7 @@ pub(super) enum Change {
     Invalid,
     Deleted,
     Restored,
-    /// Nothing that anyone outside has to hear of.
+    /// A change that the readers of the stream ignore.
     Quiet,
 }
 
@@ -39,9 +40,9 @@ impl Change {
     }
 }
 
-/// A row, as it is stored.
+/// A row with the attribute names of DynamoDB.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Row {
+pub(super) struct CredentialRow {
     pub(super) team_id: TeamId,
     pub(super) credential_id: CredentialId,
     pub(super) name: Name,
@@ -69,78 +70,67 @@ pub(super) struct Row {
     pub(super) purge_at: Option<i64>,
 }
 
-/// The grant a credential mints with.
+/// A credential's reference to its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantRef {
-    /// Its row in `secrets`.
+    /// The id of the grant's row in the table `secrets`.
     #[serde(rename = "grant_id")]
     pub id: GrantId,
-    /// When Zoom answered the authorization, in milliseconds. A grant is one authorization, so this copy
-    /// of the grant row's own cannot go stale.
+    /// When Zoom answered the authorization, in milliseconds. The grant's row has the same value. It never changes,
+    /// because a new authorization creates a new grant.
     #[serde(rename = "grant_authorized_at")]
     pub authorized_at: i64,
 }
 
-/// What Zoom says of the user who authorized.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
-    /// Zoom's id of the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zoom_user_id: Option<String>,
-    /// Zoom's id of the account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zoom_account_id: Option<String>,
-    /// The user's email address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zoom_email: Option<String>,
-    /// The user's display name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zoom_display_name: Option<String>,
-}
-
-/// What an authorization makes of a credential.
+/// The grant that an authorization created, with its scopes.
 #[derive(Clone, Debug)]
-pub struct Authorized {
+pub struct AuthorizedGrant {
     /// The new grant.
     pub grant: GrantRef,
-    /// What the user consented to, comma-separated, where Zoom said.
+    /// The scopes that the user consented to, separated by commas. `None` if Zoom did not say.
     pub scopes: Option<String>,
 }
 
-/// A credential with what the vault knows of it beyond what may be shown.
+/// A credential together with the internal attributes of its row.
 #[derive(Clone, Debug)]
-pub struct Stored {
-    /// What may be shown.
+pub struct StoredCredential {
+    /// The part that the API may show.
     pub credential: Credential,
-    /// The Zoom app.
+    /// The client id of the Zoom app.
     pub client_id: ClientId,
-    /// The grant, if a user has authorized.
+    /// The grant, if a user has authorized the app.
     pub grant: Option<GrantRef>,
-    /// Rises with every write.
+    /// The version of the row. Every write raises it.
     pub version: u64,
-    /// Until when it can be restored, where it was deleted; not so long as it can be used.
+    /// Until when a soft-deleted credential can be restored. `None` if it is not deleted.
     pub purge_at: Option<Timestamp>,
 }
 
-impl Stored {
-    /// Whether it can be used: it is not deleted.
+impl StoredCredential {
+    /// Whether the credential is not deleted.
     pub fn is_live(&self) -> bool {
         self.purge_at.is_none()
     }
 
-    /// Whether it is deleted and can be restored. Past that it is as good as gone, though the TTL takes its time.
+    /// Whether the credential uses this grant.
+    pub fn has_grant(&self, id: GrantId) -> bool {
+        self.grant.is_some_and(|grant| grant.id == id)
+    }
+
+    /// Whether the credential is soft-deleted and can still be restored. DynamoDB may remove the row later than
+    /// `purge_at`; until then the credential counts as gone.
     pub fn is_restorable(&self) -> bool {
         self.purge_at.is_some_and(|at| Timestamp::now() < at)
     }
 
-    /// Whether it is of this Zoom app and user.
+    /// Whether the credential belongs to this Zoom app and user.
     pub fn is_of(&self, client_id: &ClientId, zoom_user_id: &str) -> bool {
         self.client_id == *client_id
             && self.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
     }
 
-    /// As it is after these changes, if nobody else changes it meanwhile.
-    pub(super) fn changed(&self, changes: &Changes, at: Timestamp) -> Self {
+    /// The credential after these changes, if nobody else changes it concurrently.
+    pub(super) fn changed(&self, changes: &CredentialChanges, at: Timestamp) -> Self {
         let mut after = self.clone();
         if let Some(name) = &changes.name {
             after.credential.name = name.clone();
@@ -154,10 +144,10 @@ impl Stored {
     }
 }
 
-impl TryFrom<Row> for Stored {
+impl TryFrom<CredentialRow> for StoredCredential {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: CredentialRow) -> Result<Self, Error> {
         let extra = row
             .extra
             .map(Extra::try_from)
@@ -188,72 +178,5 @@ impl TryFrom<Row> for Stored {
                 .deleted
                 .then(|| Timestamp::from_seconds(row.purge_at.unwrap_or_default())),
         })
-    }
-}
-
-/// What becomes of a credential's `extra`. Where it is to be remembered, as the JSON that was sent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum ExtraChange {
-    /// It is taken away.
-    Clear,
-    /// It is replaced as a whole.
-    Replace(Extra),
-}
-
-impl ExtraChange {
-    /// The object that is there afterwards.
-    pub fn into_extra(self) -> Option<Extra> {
-        match self {
-            Self::Clear => None,
-            Self::Replace(extra) => Some(extra),
-        }
-    }
-}
-
-impl TryFrom<String> for ExtraChange {
-    type Error = Invalid;
-
-    fn try_from(json: String) -> Result<Self, Invalid> {
-        match json.as_str() {
-            "null" => Ok(Self::Clear),
-            _ => Extra::try_from(json).map(Self::Replace),
-        }
-    }
-}
-
-impl From<ExtraChange> for String {
-    fn from(change: ExtraChange) -> Self {
-        match change.into_extra() {
-            Some(extra) => extra.as_json().to_owned(),
-            None => "null".to_owned(),
-        }
-    }
-}
-
-/// The parts of a credential that its owner changes. What is `None` stays as it is.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// A new name.
-    pub name: Option<Name>,
-    /// A new object, or none at all.
-    pub extra: Option<ExtraChange>,
-}
-
-impl Changes {
-    /// Whether nothing would change.
-    pub fn is_empty(&self) -> bool {
-        self.name.is_none() && self.extra.is_none()
-    }
-
-    pub(super) fn apply(self, mut update: Update) -> Update {
-        if let Some(name) = self.name {
-            update = update.set("name", text(name.as_str()));
-        }
-        match self.extra {
-            Some(ExtraChange::Replace(extra)) => update.set("extra", text(extra.as_json())),
-            Some(ExtraChange::Clear) => update.remove("extra"),
-            None => update,
-        }
     }
 }

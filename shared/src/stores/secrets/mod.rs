@@ -1,8 +1,20 @@
-//! The table `secrets`: sealed bytes and what is needed to use them. Partition key `secret_id`, TTL `purge_at`, which
-//! connect sessions alone have.
+//! The table `secrets`: sealed secrets, and the state that goes with them. No row holds plaintext.
+//!
+//! The partition key is `secret_id`. Only rows of connect sessions have the TTL `purge_at`.
+//!
+//! [`Secrets`] has one file per kind of row, and one file per subject for grants:
+//! - this file: client secrets, secrets of connect sessions, new grants, deletion
+//! - `zoom_apps`: a team's Zoom apps, with the secret that signs their webhooks
+//! - `grant_row`: the types of a grant's row
+//! - `grant_refresh`: reads a grant and runs the refresh protocol (lease, commit, stash)
+//! - `grant_end`: marks a grant dead, destroys its tokens, deletes its row
+//! - `keep_alive`: the schedule that refreshes idle grants
 
-mod apps;
-mod grants;
+mod grant_end;
+mod grant_refresh;
+mod grant_row;
+mod keep_alive;
+mod zoom_apps;
 
 use std::collections::HashMap;
 
@@ -13,69 +25,70 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::apps::ZoomApp;
-pub use self::grants::{
-    Acquired, Attempt, Due, GrantState, Kept, Lease, Moment, NewPair, StoredGrant, due_shards,
-};
-use super::transaction::Write;
-use super::{Error, Item, Part, failed, from_item, text, to_item};
+pub use self::grant_end::GrantVersion;
+pub use self::grant_refresh::{AcquireOutcome, NewPair, PairWrite};
+pub use self::grant_row::{GrantState, Lease, RefreshAttempt, StoredGrant};
+pub use self::keep_alive::{DueGrant, due_shards};
+pub use self::zoom_apps::ZoomApp;
+use super::transaction::{RowKind, Write};
+use super::{Error, Item, failed, from_item, text, to_item};
 use crate::connect::SessionId;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
-use crate::envelope::{Sealed, SecretId};
+use crate::envelope::sealed::{Sealed, SecretId};
 use crate::timestamp::Timestamp;
 
-/// The sealed client secret of one credential.
+/// The sealed client secret of a credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AppSecret {
-    /// Whose it is: part of what the ciphertext is bound to.
+    /// The credential's team. The ciphertext is bound to the team.
     pub team_id: TeamId,
     /// The client secret.
     #[serde(flatten)]
     pub sealed: Sealed,
 }
 
-/// The sealed tokens of one authorization.
+/// The sealed tokens of a new grant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrantSecret {
-    /// Whose it is: part of what the ciphertext is bound to.
+    /// The credential's team. The ciphertext is bound to the team.
     pub team_id: TeamId,
-    /// The credential it was authorized for. Others may point at it too, and this one may have left it.
+    /// The credential that the user authorized. Later, other credentials may use the grant too, or instead.
     pub credential_id: CredentialId,
-    /// The token pair.
+    /// The access token and the refresh token.
     #[serde(flatten)]
     pub sealed: Sealed,
-    /// When the access token ends, in milliseconds.
+    /// When the access token expires, in milliseconds.
     pub access_expires_at: i64,
-    /// When the code was sent to Zoom, in milliseconds.
+    /// When the vault sent the authorization code to Zoom, in milliseconds.
     pub authorize_sent_at: i64,
     /// When Zoom answered, in milliseconds.
     pub authorized_at: i64,
-    /// The user's REST host, where Zoom named one.
+    /// The host of Zoom's REST API for this user, if Zoom named a host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
 }
 
-/// The sealed secrets of one connect session.
+/// The sealed secrets of a connect session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SessionRow {
-    /// Whose it is: part of what the ciphertext is bound to.
+pub struct SessionSecretRow {
+    /// The session's team. The ciphertext is bound to the team.
     pub team_id: TeamId,
     /// The secrets.
     #[serde(flatten)]
     pub sealed: Sealed,
-    /// When the row may go, in seconds.
+    /// When DynamoDB may remove the row, in seconds.
     pub purge_at: i64,
 }
 
 #[derive(Serialize)]
-struct Row<'a, T> {
+struct SecretRow<'a, T> {
     secret_id: String,
     #[serde(flatten)]
     secret: &'a T,
 }
 
 #[derive(Serialize)]
-struct LiveGrant<'a> {
+struct NewGrantRow<'a> {
     #[serde(flatten)]
     grant: &'a GrantSecret,
     state: State,
@@ -91,26 +104,26 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// What the table is called in the additional data of its rows. Not its name in AWS: a table restored from a
-    /// backup has another, and its rows must open.
+    /// The name of the table in the additional data of its ciphertexts. The name in AWS would not do: a table that is
+    /// restored from a backup gets a new name, and its rows must still open.
     pub const NAME: &str = "secrets";
 
-    /// `table` is the table's name.
+    /// Creates a store for the table that is named `table` in AWS.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// The sealed client secret of a credential.
-    pub async fn app(&self, id: SecretId) -> Result<AppSecret, Error> {
+    /// Reads the sealed client secret of a credential.
+    pub async fn app_secret(&self, id: SecretId) -> Result<Option<AppSecret>, Error> {
         self.read(id).await
     }
 
-    /// The sealed secrets of a connect session; `NotFound` once it has ended well.
-    pub async fn session(&self, id: SecretId) -> Result<SessionRow, Error> {
+    /// Reads the sealed secrets of a connect session. Returns `None` after the session has connected.
+    pub async fn session_secret(&self, id: SecretId) -> Result<Option<SessionSecretRow>, Error> {
         self.read(id).await
     }
 
-    async fn read<T: DeserializeOwned>(&self, id: SecretId) -> Result<T, Error> {
+    async fn read<T: DeserializeOwned>(&self, id: SecretId) -> Result<Option<T>, Error> {
         let answer = self
             .client
             .get_item()
@@ -120,34 +133,37 @@ impl Secrets {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        from_item(answer.item.ok_or(Error::NotFound)?)
+        answer.item.map(from_item).transpose()
     }
 
-    /// The write of a credential's client secret, in place of an older one. It belongs in one transaction with
-    /// the credential's `client_id`, whose conditions guard both.
-    pub fn put_app(&self, id: CredentialId, app: &AppSecret) -> Result<Write, Error> {
-        self.put(Part::App, SecretId::App(id), app, None)
+    /// The write that inserts or replaces a credential's client secret.
+    ///
+    /// The write has no condition. It belongs in one transaction with the update of the credential's `client_id`,
+    /// whose conditions protect both.
+    pub fn put_app_secret(&self, id: CredentialId, app: &AppSecret) -> Result<Write, Error> {
+        self.put(RowKind::App, SecretId::App(id), app, None)
     }
 
-    /// The write of a new authorization's tokens.
+    /// The write that inserts the tokens of a new grant.
     pub fn insert_grant(&self, id: GrantId, grant: &GrantSecret) -> Result<Write, Error> {
-        let grant = LiveGrant {
+        let grant = NewGrantRow {
             state: State::Active,
-            due_shard: grants::due_shard(id),
+            due_shard: keep_alive::due_shard(id),
             refreshed_at: Timestamp::from_millis(grant.authorized_at),
             grant,
         };
         self.put(
-            Part::Grant,
+            RowKind::Grant,
             SecretId::Grant(id),
             &grant,
             Some("attribute_not_exists(secret_id)"),
         )
     }
 
-    /// Deletes a row of a team for good, if it is there. One of another team's stays: whoever wrote into a credential
-    /// that it has a grant of theirs is not to have that destroyed with it. In no transaction, so that a role can be limited
-    /// to rows of one kind.
+    /// Deletes a secret, if the team owns it. Idempotent.
+    ///
+    /// A secret of another team stays: a forged grant id in a credential's row must not destroy another team's grant.
+    /// The delete runs outside of transactions, so that an IAM role can be limited to one kind of secret.
     pub async fn purge(&self, team: &TeamId, id: SecretId) -> Result<(), Error> {
         let delete = self.client.delete_item().table_name(&self.table);
         let sent = delete
@@ -165,10 +181,14 @@ impl Secrets {
         }
     }
 
-    /// The write of a new connect session's secrets.
-    pub fn insert_session(&self, id: SessionId, session: &SessionRow) -> Result<Write, Error> {
+    /// The write that inserts the secrets of a new connect session.
+    pub fn insert_session_secret(
+        &self,
+        id: SessionId,
+        session: &SessionSecretRow,
+    ) -> Result<Write, Error> {
         self.put(
-            Part::SessionSecret,
+            RowKind::SessionSecret,
             SecretId::Session(id),
             session,
             Some("attribute_not_exists(secret_id)"),
@@ -177,16 +197,16 @@ impl Secrets {
 
     fn put<T: Serialize>(
         &self,
-        part: Part,
+        kind: RowKind,
         id: SecretId,
         secret: &T,
         condition: Option<&str>,
     ) -> Result<Write, Error> {
-        let item = to_item(Row {
+        let item = to_item(SecretRow {
             secret_id: id.into(),
             secret,
         })?;
-        Write::put(part, &self.table, item, condition, HashMap::new())
+        Write::put(kind, &self.table, item, condition, HashMap::new())
     }
 }
 

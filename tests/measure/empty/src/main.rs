@@ -1,5 +1,5 @@
-//! The floor that start-up is measured against: a Lambda that does nothing, on the runtime that ours use. It
-//! is a package of its own so that building it pulls in nothing else; it is no part of the product.
+//! A Lambda function that does nothing, on the runtime of the vault's functions. `tests/measure/startup.py` compares
+//! their start-up with this function's. It is a package of its own, so that it links nothing else.
 
 use lambda_http::{Error, Request, service_fn};
 

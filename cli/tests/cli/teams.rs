@@ -1,0 +1,80 @@
+//! `teams set`: rates, the revocation of grants, and return origins.
+
+use serde_json::json;
+
+use crate::TestStack;
+
+#[tokio::test]
+async fn rate_applies_to_the_next_request_of_that_team_only() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    stack.ok("teams create globex --rate 9").await;
+    let acme = stack.create_key("acme", "full").await;
+    let globex = stack.create_key("globex", "full").await;
+    assert_eq!(rate_in_answer(&stack, &acme).await, "20");
+    assert_eq!(rate_in_answer(&stack, &globex).await, "9");
+
+    stack.ok("teams set acme --rate 100").await;
+
+    assert_eq!(rate_in_answer(&stack, &acme).await, "100");
+    assert_eq!(rate_in_answer(&stack, &globex).await, "9");
+}
+
+/// The team's rate, as the answer to a mutating call names it.
+async fn rate_in_answer(stack: &TestStack, key: &str) -> String {
+    let answer = stack.create_credential(key, "n").await;
+    assert_eq!(answer.status(), 201);
+    let limit = answer.headers().get("x-ratelimit-limit").unwrap();
+    limit.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn return_origins_are_replaced_removed_and_validated() {
+    let stack = TestStack::start().await;
+    let created = stack.json("teams create acme").await;
+    assert_eq!(created["return_origins"], json!([]));
+    let two = "teams set acme --return-origin https://app.example.com --return-origin http://localhost:8080";
+    let expected = json!(["https://app.example.com", "http://localhost:8080"]);
+    assert_eq!(stack.json(two).await["return_origins"], expected);
+    let set = stack.json("teams set acme --rate 5").await;
+    assert_eq!(
+        (&set["rate"], &set["return_origins"]),
+        (&json!(5), &expected)
+    );
+    let one = "teams set acme --return-origin https://other.example --mint-rate 7";
+    let set = stack.json(one).await;
+    assert_eq!(set["return_origins"], json!(["https://other.example"]));
+    assert_eq!(set["mint_rate"], 7);
+    let none = stack.json("teams set acme --no-return-origins").await;
+    assert_eq!(none["return_origins"], json!([]));
+
+    for wrong in [
+        "teams set acme --return-origin https://app.example.com/path",
+        "teams set acme --return-origin http://app.example.com",
+        "teams set acme --return-origin https://app.example.com --no-return-origins",
+    ] {
+        assert_eq!(stack.cli(wrong).await.code, 2, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn revocation_on_delete_is_off_until_it_is_turned_on() {
+    let stack = TestStack::start().await;
+    let created = stack.json("teams create acme").await;
+    assert_eq!(created["revoke_on_delete"], false);
+    let set = stack.json("teams set acme --revoke-on-delete on").await;
+    assert_eq!(
+        (&set["revoke_on_delete"], &set["rate"]),
+        (&json!(true), &created["rate"])
+    );
+    let set = stack
+        .json("teams set acme --rate 3 --revoke-on-delete off")
+        .await;
+    assert_eq!(
+        (&set["revoke_on_delete"], &set["rate"]),
+        (&json!(false), &json!(3))
+    );
+    stack
+        .fails(2, "teams set acme --revoke-on-delete perhaps")
+        .await;
+}

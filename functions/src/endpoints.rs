@@ -1,0 +1,311 @@
+//! The functions, one row each: name, route, time-out, powers, and the connections to open before the first event.
+//!
+//! The Lambda binaries, the local gateway, the tests of the template and the tests of the API read this table. A binary
+//! names one row, and so contains the code of that row only.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use shared::config::Url;
+use shared::envelope::Envelope;
+use shared::grants::Grants;
+use shared::stores::{self, Credentials, Events, Keys, Requests, Secrets, TokenUrls};
+use shared::timestamp::Timestamp;
+use shared::zoom::{ConsentPage, Zoom};
+
+use crate::background::{keep_alive, purge};
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::powers::{Environment, Warm};
+use crate::{connect, credentials, token_urls, tokens, zoom_apps};
+
+/// The time-out of most functions. API Gateway gives up on a function after the same time.
+pub const API_TIME_OUT: Duration = Duration::from_secs(29);
+/// The time-out of functions that refresh grants. Such a function stores Zoom's answer, even after API Gateway gave up.
+pub const REFRESH_TIME_OUT: Duration = Duration::from_secs(90);
+/// The time-out of the scheduled function, which refreshes many grants.
+pub const SCHEDULE_TIME_OUT: Duration = Duration::from_mins(5);
+
+/// What invokes a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// API Gateway, for this method and path: `GET /path`. The method `ANY` stands for every method.
+    Route(&'static str),
+    /// A schedule.
+    Schedule,
+    /// The stream of the table `credentials`.
+    Stream,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// The name of the function's binary.
+    pub name: &'static str,
+    /// What invokes the function.
+    pub trigger: Trigger,
+    /// When Lambda stops an invocation.
+    pub time_out: Duration,
+    /// The names of the function's powers: the methods of [`Environment`] that build them.
+    pub powers: &'static [&'static str],
+}
+
+/// A function with its powers, ready for events.
+pub trait Function: Debug + Send + Sync + Sized + 'static {
+    /// The function's row.
+    const DESCRIPTION: Description;
+
+    /// Builds the function's powers, and nothing else.
+    fn new<E: Environment>(environment: &E) -> Result<Self, E::Error>;
+
+    /// Opens the connections that the first event will use.
+    fn warm(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A function that answers requests.
+pub trait Endpoint: Function {
+    /// The function's method and path. The log lines name the function by its route.
+    const ROUTE: &'static str;
+
+    /// Answers a request.
+    fn handle(&self, request: &Request) -> impl Future<Output = Reply> + Send;
+}
+
+/// Visits every endpoint of the table. A closure cannot be generic over the endpoints' types.
+pub trait EndpointVisitor {
+    /// Visits one endpoint.
+    fn visit<E: Endpoint>(&mut self);
+}
+
+/// The type of a power, by the power's name.
+macro_rules! power_type {
+    (keys) => { Keys };
+    (requests) => { Requests };
+    (credentials) => { Credentials };
+    (secrets) => { Secrets };
+    (events) => { Events };
+    (token_urls) => { TokenUrls };
+    (envelope) => { Envelope };
+    (zoom) => { Zoom };
+    (grants) => { Grants };
+    (opened_secrets) => { zoom_apps::webhook::Opened };
+    (consent_page) => { ConsentPage };
+    (public_url) => { Option<Url> };
+    (restorable) => { Duration };
+    (unused_after) => { Duration };
+    (webhook_window) => { Duration };
+}
+
+/// A power as a handler takes it: by reference, unless the power is a setting. Takes the power's name twice, as a word to
+/// match and as a variable.
+macro_rules! lend {
+    (public_url $power:ident) => {
+        $power.as_ref()
+    };
+    (restorable $power:ident) => {
+        *$power
+    };
+    (webhook_window $power:ident) => {
+        *$power
+    };
+    ($name:ident $power:ident) => {
+        $power
+    };
+}
+
+/// Makes the type of one function.
+macro_rules! function {
+    ($(#[$doc:meta])* $type:ident, $name:expr, $trigger:expr, $time_out:expr, [$($power:ident)*], warm [$($warm:ident)*]) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $type {
+            $($power: power_type!($power),)*
+        }
+
+        impl Function for $type {
+            const DESCRIPTION: Description = Description {
+                name: $name,
+                trigger: $trigger,
+                time_out: $time_out,
+                powers: &[$(stringify!($power)),*],
+            };
+
+            fn new<E: Environment>(environment: &E) -> Result<Self, E::Error> {
+                Ok(Self { $($power: environment.$power()?,)* })
+            }
+
+            async fn warm(&self) {
+                tokio::join!($(Warm::warm(&self.$warm)),*);
+            }
+        }
+    };
+}
+
+/// Makes the types of all endpoints. The powers of a row are the parameters of its handler, in order.
+macro_rules! endpoints {
+    ($(
+        $(#[$doc:meta])*
+        $type:ident = $name:literal: $route:path, $time_out:expr, warm [$($warm:ident)*],
+        $handle:path { $($power:ident),* };
+    )*) => {
+        $(
+            function!(
+                $(#[$doc])* $type, $name, Trigger::Route($route), $time_out, [$($power)*], warm [$($warm)*]
+            );
+
+            impl Endpoint for $type {
+                const ROUTE: &'static str = $route;
+
+                async fn handle(&self, request: &Request) -> Reply {
+                    let Self { $($power),* } = self;
+                    $handle($(lend!($power $power),)* request).await
+                }
+            }
+        )*
+
+        /// Visits every endpoint.
+        pub fn visit_endpoints(visitor: &mut impl EndpointVisitor) {
+            $(visitor.visit::<$type>();)*
+        }
+
+        /// Every function's row.
+        pub fn functions() -> Vec<Description> {
+            vec![$($type::DESCRIPTION,)* KeepAlive::DESCRIPTION, Purge::DESCRIPTION]
+        }
+    };
+}
+
+endpoints! {
+    /// Creates a credential.
+    CreateCredential = "create-credential": credentials::create::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    credentials::create::handle { keys, requests, credentials, secrets, events, envelope, zoom };
+
+    /// Lists credentials.
+    ListCredentials = "list-credentials": credentials::list::ROUTE, API_TIME_OUT, warm [keys],
+    credentials::list::handle { keys, credentials };
+
+    /// Shows a credential.
+    GetCredential = "get-credential": credentials::get::ROUTE, API_TIME_OUT, warm [keys],
+    credentials::get::handle { keys, credentials };
+
+    /// Changes a credential.
+    UpdateCredential = "update-credential": credentials::update::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    credentials::update::handle { keys, requests, credentials, secrets, events, envelope, zoom };
+
+    /// Deletes a credential.
+    DeleteCredential = "delete-credential": credentials::delete::ROUTE, API_TIME_OUT, warm [keys],
+    credentials::delete::handle { keys, requests, credentials, restorable };
+
+    /// Restores a deleted credential.
+    RestoreCredential = "restore-credential": credentials::restore::ROUTE, API_TIME_OUT, warm [keys],
+    credentials::restore::handle { keys, requests, credentials, secrets, events };
+
+    /// Lists the events of a credential.
+    ListEvents = "list-events": credentials::events::ROUTE, API_TIME_OUT, warm [keys],
+    credentials::events::handle { keys, credentials, events };
+
+    /// Checks a credential at Zoom.
+    CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    credentials::check::handle { keys, requests, grants };
+
+    /// Creates a token URL.
+    CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys],
+    token_urls::create::handle { keys, requests, credentials, token_urls, public_url };
+
+    /// Lists the token URLs of a credential.
+    ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys],
+    token_urls::list::handle { keys, credentials, token_urls };
+
+    /// Revokes a token URL.
+    DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys],
+    token_urls::delete::handle { keys, requests, token_urls };
+
+    /// Mints a token.
+    MintToken = "mint-token": tokens::mint::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    tokens::mint::handle { keys, requests, grants };
+
+    /// Mints a token for a bot that calls a token URL.
+    TokenUrl = "token-url": token_urls::call::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    token_urls::call::handle { keys, requests, token_urls, grants };
+
+    /// Creates a connect session.
+    CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys envelope],
+    connect::create::handle { keys, requests, credentials, secrets, envelope, public_url };
+
+    /// Shows a connect session.
+    GetConnectSession = "get-connect-session": connect::get::ROUTE, API_TIME_OUT, warm [keys],
+    connect::get::handle { keys, requests, credentials };
+
+    /// Shows the page where a user connects Zoom.
+    Connect = "connect": connect::page::ROUTE, API_TIME_OUT, warm [requests],
+    connect::page::handle { requests, consent_page };
+
+    /// Finishes a connect session, when Zoom sends the user back.
+    ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests envelope zoom],
+    connect::callback::handle { requests, credentials, secrets, events, envelope, zoom };
+
+    /// Registers a Zoom app for webhooks.
+    PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    zoom_apps::put::handle { keys, requests, secrets, envelope, zoom, public_url };
+
+    /// Shows a Zoom app.
+    GetZoomApp = "get-zoom-app": zoom_apps::get::ROUTE, API_TIME_OUT, warm [keys],
+    zoom_apps::get::handle { keys, secrets, public_url };
+
+    /// Deletes a Zoom app.
+    DeleteZoomApp = "delete-zoom-app": zoom_apps::delete::ROUTE, API_TIME_OUT, warm [keys],
+    zoom_apps::delete::handle { keys, requests, secrets };
+
+    /// Replaces the client secret of an app's credentials.
+    RotateSecret = "rotate-secret": zoom_apps::rotate_secret::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    zoom_apps::rotate_secret::handle { keys, requests, credentials, secrets, envelope, zoom };
+
+    /// Receives Zoom's webhooks.
+    ZoomWebhook = "zoom-webhook": zoom_apps::webhook::ROUTE, API_TIME_OUT, warm [envelope],
+    zoom_apps::webhook::handle { credentials, secrets, events, envelope, opened_secrets, webhook_window };
+}
+
+function!(
+    /// Refreshes the grants that have not been used for a while.
+    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants unused_after], warm [grants]
+);
+
+impl KeepAlive {
+    /// Runs once, until shortly before `deadline`. `id` names the run in the logs.
+    pub async fn run(
+        &self,
+        deadline: Timestamp,
+        id: &str,
+    ) -> Result<keep_alive::Report, stores::Error> {
+        self.run_for(self.unused_after, deadline, id).await
+    }
+
+    /// As [`Self::run`], for grants that have not been used for the time `unused`.
+    pub async fn run_for(
+        &self,
+        unused: Duration,
+        deadline: Timestamp,
+        id: &str,
+    ) -> Result<keep_alive::Report, stores::Error> {
+        keep_alive::handle(&self.keys, &self.grants, unused, deadline, id).await
+    }
+}
+
+// No caller waits for this function, so it opens no connections ahead.
+function!(
+    /// Destroys what deleted credentials leave behind.
+    Purge, purge::NAME, Trigger::Stream, API_TIME_OUT, [credentials secrets token_urls], warm []
+);
+
+impl Purge {
+    /// Handles a batch of records, until shortly before `deadline`. `id` names the invocation in the logs.
+    pub async fn run(&self, batch: purge::Batch, deadline: Timestamp, id: &str) -> purge::Report {
+        let Self {
+            credentials,
+            secrets,
+            token_urls,
+        } = self;
+        purge::handle(credentials, secrets, token_urls, batch, deadline, id).await
+    }
+}

@@ -1,0 +1,241 @@
+//! A local API Gateway: routes requests, turns HTTP into REST proxy events and back, and answers where no function does.
+//! It also runs the schedule and the stream.
+
+mod event;
+mod functions;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::functions::endpoints::{API_TIME_OUT, KeepAlive, Purge, REFRESH_TIME_OUT};
+use ::functions::http::error::ApiError;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::request::Parts;
+use axum::http::{Method, Response};
+use lambda_http::{Context, LambdaEvent};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use shared::cause::chain;
+use shared::keep_alive;
+use shared::stores;
+use shared::timestamp::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::event::{event, own_answer, read, response};
+use self::functions::{Deployed, Routed, routed};
+pub use self::functions::{FunctionEnvironment, Services};
+use crate::engine::Stream;
+
+/// How often the schedule runs.
+const SCHEDULE_INTERVAL: Duration = Duration::from_hours(1);
+/// How often the stream is read.
+const STREAM_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The time-out of a scheduled run. It is shorter than in AWS, because a shutdown waits for the run.
+const SCHEDULE_TIME_OUT: Duration = REFRESH_TIME_OUT;
+
+/// The gateway in front of the functions.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    services: Arc<Services>,
+    resources: Arc<matchit::Router<Vec<Routed>>>,
+    keep_alive: Arc<Deployed<KeepAlive>>,
+    purge: Arc<Deployed<Purge>>,
+    invocations: TaskTracker,
+}
+
+/// The functions by path. The functions of one path differ by method.
+fn resources() -> matchit::Router<Vec<Routed>> {
+    let mut resources: Vec<Vec<Routed>> = Vec::new();
+    for function in routed() {
+        let same_path = |known: &&mut Vec<Routed>| known.iter().any(|it| it.path == function.path);
+        match resources.iter_mut().find(same_path) {
+            Some(known) => known.push(function),
+            None => resources.push(vec![function]),
+        }
+    }
+    let mut router = matchit::Router::new();
+    for resource in resources {
+        if let Some(path) = resource.first().map(|function| function.path) {
+            // Fails where two paths cannot be told apart. Then the second path is not found, and its tests fail.
+            router.insert(path, resource).ok();
+        }
+    }
+    router
+}
+
+impl Gateway {
+    /// A gateway whose functions have not been called yet.
+    pub fn new(services: Services) -> Self {
+        Self {
+            services: Arc::new(services),
+            resources: Arc::new(resources()),
+            keep_alive: Arc::default(),
+            purge: Arc::default(),
+            invocations: TaskTracker::new(),
+        }
+    }
+
+    /// Serves until `shutdown`, together with `pages`. Then waits for the invocations that are running, as long as one
+    /// may take. Does not wait for clients that send half a request and stay.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        pages: Router,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let functions = Router::new().fallback(handle).with_state(self.clone());
+        let (stop, mut stopped) = watch::channel(false);
+        let served =
+            axum::serve(listener, functions.merge(pages)).with_graceful_shutdown(async move {
+                shutdown.await;
+                stop.send_replace(true);
+            });
+        let drained = async {
+            // An error means that the server has ended. Then nothing waits here.
+            stopped.wait_for(|stopped| *stopped).await.ok();
+            tokio::time::sleep(REFRESH_TIME_OUT).await;
+        };
+        tokio::select! {
+            served = served => served?,
+            () = drained => {}
+        }
+        self.invocations.close();
+        self.invocations.wait().await;
+        Ok(())
+    }
+
+    /// The function behind a method and a path, and the path's parameters.
+    fn route(&self, method: &Method, path: &str) -> Option<(Routed, HashMap<String, String>)> {
+        let found = self.resources.at(path).ok()?;
+        let mut functions = found.value.iter();
+        let function = functions.find(|function| function.answers(method.as_str()))?;
+        let parameters = found.params.iter().map(|(name, value)| {
+            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            (name.to_owned(), value)
+        });
+        Some((function.clone(), parameters.collect()))
+    }
+
+    /// Answers one request, whose body has been read, when its function is done. Dropping the future is a crash of the
+    /// function.
+    pub async fn answer(&self, parts: Parts, body: Vec<u8>) -> Response<Body> {
+        let request_id = Uuid::new_v4().to_string();
+        let Some((function, parameters)) = self.route(&parts.method, parts.uri.path()) else {
+            return own_answer(&ApiError::NoRoute, &request_id);
+        };
+        let event = event(&parts, function.path, &parameters, &body, &request_id);
+        let Ok(event) = serde_json::from_value(event) else {
+            return own_answer(
+                &ApiError::internal("an event of our own is unreadable"),
+                &request_id,
+            );
+        };
+        let mut context = Context::default();
+        request_id.clone_into(&mut context.request_id);
+        let deadline = Timestamp::now().plus(function.time_out);
+        context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(0);
+        let invocation = function.invoke(&self.services, LambdaEvent::new(event, context));
+        match tokio::time::timeout(function.time_out, invocation).await {
+            Ok(answer) => response(answer),
+            Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
+        }
+    }
+
+    /// Runs the scheduled function for grants that have not been used for the time `unused`.
+    pub async fn keep_alive(
+        &self,
+        unused: Duration,
+        time_out: Duration,
+    ) -> Result<keep_alive::Report, stores::Error> {
+        let deadline = Timestamp::now().plus(time_out);
+        let id = Uuid::new_v4().to_string();
+        let function = self.keep_alive.get(&self.services);
+        function.run_for(unused, deadline, &id).await
+    }
+
+    /// Invokes the stream's function with a batch, as Lambda gives it. Answers whether every record was handled.
+    pub async fn purge(&self, batch: Value) -> Result<bool, serde_json::Error> {
+        self.purge_within(batch, API_TIME_OUT).await
+    }
+
+    /// As [`Self::purge`], with a time-out.
+    pub async fn purge_within(
+        &self,
+        batch: Value,
+        time_out: Duration,
+    ) -> Result<bool, serde_json::Error> {
+        let batch = serde_json::from_value(batch)?;
+        let id = Uuid::new_v4().to_string();
+        let deadline = Timestamp::now().plus(time_out);
+        let function = self.purge.get(&self.services);
+        let report = function.run(batch, deadline, &id).await;
+        Ok(report.batch_item_failures.is_empty())
+    }
+
+    /// Feeds the stream of `credentials` to its function. Dropping the future ends it. The batch that was being handled
+    /// is handled again later.
+    pub async fn follow(self, mut stream: Stream) {
+        loop {
+            tokio::time::sleep(STREAM_POLL_INTERVAL).await;
+            let handled = match stream.batch() {
+                Ok(None) => continue,
+                Ok(Some(batch)) => self.purge(batch).await,
+                Err(error) => {
+                    tracing::error!(cause = chain(&error), "the stream cannot be read");
+                    return;
+                }
+            };
+            match handled {
+                Ok(true) => stream.advance(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(
+                        cause = chain(&error),
+                        "a record of the stream is unreadable"
+                    );
+                    stream.advance();
+                }
+            }
+        }
+    }
+
+    /// Runs the scheduled function every hour. Dropping the future ends the schedule, but no run that has begun.
+    pub async fn schedule(self, unused: Duration) {
+        loop {
+            tokio::time::sleep(SCHEDULE_INTERVAL).await;
+            let gateway = self.clone();
+            let run = self.invocations.spawn(async move {
+                if let Err(error) = gateway.keep_alive(unused, SCHEDULE_TIME_OUT).await {
+                    tracing::error!(cause = chain(&error), "grants are not kept alive");
+                }
+            });
+            // A panic in the run has been logged.
+            run.await.ok();
+        }
+    }
+}
+
+/// Each invocation is a task of its own. The task outlives the client's connection and the gateway's time-out, as in
+/// Lambda. So a client that hangs up loses no grant.
+async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let failed = |error| own_answer(&error, &Uuid::new_v4().to_string());
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(error) => return failed(error),
+    };
+    let invocations = gateway.invocations.clone();
+    let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });
+    match tokio::time::timeout(API_TIME_OUT, invocation).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => failed(ApiError::internal("the invocation died")),
+        Err(_) => failed(ApiError::FunctionTimeout),
+    }
+}

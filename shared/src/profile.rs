@@ -1,0 +1,20 @@
+//! The Zoom user behind a credential.
+
+use serde::{Deserialize, Serialize};
+
+/// What Zoom says about the user who authorized. Zoom may leave any field out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Zoom's id of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_user_id: Option<String>,
+    /// Zoom's id of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_account_id: Option<String>,
+    /// The user's email address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_email: Option<String>,
+    /// The user's display name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom_display_name: Option<String>,
+}

@@ -1,0 +1,233 @@
+//! Creates, changes, deletes and restores a credential on behalf of its owner.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::changes::CredentialChanges;
+use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
+use super::{Credentials, set_grant, touch, touch_at, when_grant_is_as_seen};
+use crate::credential::{
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
+    TeamId,
+};
+use crate::extra::Extra;
+use crate::profile::Profile;
+use crate::stores::transaction::{RowKind, Transaction, Write};
+use crate::stores::{Error, number, optional, text, to_item};
+use crate::timestamp::Timestamp;
+
+impl Credentials {
+    /// Begins a transaction that inserts a credential. The type is `user` with `authorized`, else `app`.
+    pub fn insert(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        name: Name,
+        client_id: ClientId,
+        extra: Option<Extra>,
+        authorized: Option<AuthorizedGrant>,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let (grant, scopes) = authorized.map_or((None, None), |it| (Some(it.grant), it.scopes));
+        let row = CredentialRow {
+            team_id: team.clone(),
+            credential_id: id,
+            name,
+            credential_type: if grant.is_some() {
+                CredentialType::User
+            } else {
+                CredentialType::App
+            },
+            client_id,
+            grant,
+            profile: Profile::default(),
+            scopes,
+            state: State::Active,
+            last_error_message: None,
+            last_error_at: None,
+            created_at: id.created_at(),
+            updated_at: id.created_at(),
+            extra: extra.map(|extra| extra.as_json().to_owned()),
+            version: 1,
+            change: Change::Created,
+            deleted: false,
+            purge_at: None,
+        };
+        let item = to_item(&row)?;
+        let absent = "attribute_not_exists(credential_id)";
+        let write = Write::put(
+            RowKind::Credential,
+            &self.table,
+            item,
+            Some(absent),
+            HashMap::new(),
+        )?;
+        Ok((row.try_into()?, Transaction::new(&self.client, write)))
+    }
+
+    /// Changes the name, `extra` or both. Returns `None` if there is no such credential. Each is written on its own, so concurrent changes of different fields are
+    /// both kept.
+    pub async fn change(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        changes: CredentialChanges,
+    ) -> Result<Option<StoredCredential>, Error> {
+        let update = changes.apply(touch(Change::Updated));
+        optional(self.update(team, id, update).await)
+    }
+
+    /// Begins a transaction that sets a new client id. Returns the credential as the transaction leaves it.
+    ///
+    /// The transaction is refused if the app or the grant differs from `seen`. On an active credential, the update
+    /// also clears the last error, because the error was about the old client secret.
+    pub fn change_app(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        client_id: &ClientId,
+        changes: CredentialChanges,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let mut stored = seen.changed(&changes, now);
+        stored.client_id = client_id.clone();
+        let mut update = changes
+            .apply(touch_at(Change::Updated, now))
+            .set("client_id", text(client_id.as_str()));
+        if seen.credential.state == State::Active {
+            update = update.remove("last_error_message").remove("last_error_at");
+            stored.credential.last_error_message = None;
+            stored.credential.last_error_at = None;
+        }
+        let update = when_grant_is_as_seen(update, seen)
+            .when_equal("client_id", text(seen.client_id.as_str()));
+        let transaction = self.begin(team, seen.credential.credential_id, update)?;
+        Ok((stored, transaction))
+    }
+
+    /// Begins a transaction that stores a new authorization. Returns the credential as the transaction leaves it.
+    ///
+    /// The transaction is refused if the grant differs from `seen`, or the app differs and `new_app` is `None`. The
+    /// update clears the profile, because the new grant may belong to another Zoom user.
+    pub fn reauthorize(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        new_app: Option<&ClientId>,
+        authorized: &AuthorizedGrant,
+        changes: CredentialChanges,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let mut stored = seen.changed(&changes, now);
+        stored.grant = Some(authorized.grant);
+        stored.client_id = new_app.unwrap_or(&seen.client_id).clone();
+        stored.credential = Credential {
+            credential_type: CredentialType::User,
+            zoom_user_id: None,
+            zoom_account_id: None,
+            zoom_email: None,
+            zoom_display_name: None,
+            scopes: authorized.scopes.clone(),
+            state: State::Active,
+            last_error_message: None,
+            last_error_at: None,
+            ..stored.credential
+        };
+        let change = match seen.credential.state {
+            State::Active => Change::Updated,
+            State::Invalid => Change::Active,
+        };
+        let update = set_grant(changes.apply(touch_at(change, now)), authorized)
+            .set("credential_type", text("user"))
+            .remove("zoom_user_id")
+            .remove("zoom_account_id")
+            .remove("zoom_email")
+            .remove("zoom_display_name");
+        let update = match new_app {
+            Some(client_id) => update.set("client_id", text(client_id.as_str())),
+            None => update.when_equal("client_id", text(seen.client_id.as_str())),
+        };
+        let update = when_grant_is_as_seen(update, seen);
+        let transaction = self.begin(team, seen.credential.credential_id, update)?;
+        Ok((stored, transaction))
+    }
+
+    /// Stores the user's profile, or the reason why Zoom did not return the profile.
+    ///
+    /// The update is refused if the credential has another grant, or if the user has deauthorized the app since.
+    /// After a deauthorization, the profile must stay empty.
+    pub async fn complete_profile(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        grant: GrantId,
+        profile: Result<Profile, String>,
+    ) -> Result<StoredCredential, Error> {
+        let update = touch(Change::Updated)
+            .when_equal("grant_id", text(&grant))
+            .when_not_prefixed("last_error_message", ReconnectReason::Deauthorized.as_str());
+        let update = match profile {
+            Ok(profile) => update
+                .assign("zoom_user_id", profile.zoom_user_id.as_ref().map(text))
+                .assign(
+                    "zoom_account_id",
+                    profile.zoom_account_id.as_ref().map(text),
+                )
+                .assign("zoom_email", profile.zoom_email.as_ref().map(text))
+                .assign(
+                    "zoom_display_name",
+                    profile.zoom_display_name.as_ref().map(text),
+                ),
+            Err(reason) => update
+                .set("last_error_message", text(&reason))
+                .set("last_error_at", text(&Timestamp::now())),
+        };
+        self.update(team, id, update).await
+    }
+
+    /// Soft-deletes a credential. Returns whether there was one. The row keeps its attributes, and DynamoDB removes the row after `retention`.
+    pub async fn delete(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        retention: Duration,
+    ) -> Result<bool, Error> {
+        let now = Timestamp::now();
+        let update = touch(Change::Deleted)
+            .set("deleted", AttributeValue::Bool(true))
+            .set("deleted_at", text(&now))
+            .set("purge_at", number(&now.plus(retention).as_seconds()));
+        Ok(optional(self.update(team, id, update).await)?.is_some())
+    }
+
+    /// Begins a transaction that restores a soft-deleted credential.
+    ///
+    /// With `message`, the credential becomes invalid, because its grant cannot be used any more. The transaction is
+    /// refused if the row differs from `seen`, if the credential is not deleted, or if its time to restore is over.
+    pub fn restore(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        message: Option<&str>,
+    ) -> Result<Transaction<'_>, Error> {
+        let now = Timestamp::now();
+        let mut update = touch(Change::Restored)
+            .set("deleted", AttributeValue::Bool(false))
+            .remove("deleted_at")
+            .remove("purge_at");
+        if let Some(message) = message {
+            update = update
+                .set("state", text("invalid"))
+                .set("last_error_message", text(message))
+                .set("last_error_at", text(&now));
+        }
+        let update = when_grant_is_as_seen(update, seen)
+            .when_equal("deleted", AttributeValue::Bool(true))
+            .when_equal("version", number(&seen.version))
+            .when_not_less("purge_at", number(&now.as_seconds()));
+        let key = Self::key(team, seen.credential.credential_id);
+        let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
+        Ok(Transaction::new(&self.client, write))
+    }
+}

@@ -1,0 +1,167 @@
+//! The types of a grant's row in the table `secrets`.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::attributes;
+use crate::credential::{CredentialId, ReconnectReason};
+use crate::envelope::sealed::Sealed;
+use crate::stores::{Error, Item, from_item, number};
+use crate::timestamp::Timestamp;
+
+/// The prefix of the attributes of the stashed pair.
+const STASH_PREFIX: &str = "alt_";
+/// The attributes of the stashed pair.
+pub(super) const STASH_ATTRIBUTES: [&str; 4] =
+    ["alt_dek", "alt_kid", "alt_sealed", "alt_generation"];
+/// The attributes of a sealed secret.
+const SEALED_ATTRIBUTES: [&str; 4] = ["dek", "kid", "sealed", "generation"];
+
+/// Whether a grant can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    /// The grant works, as far as the vault knows.
+    Active,
+    /// The user must authorize again, for this reason.
+    Reconnect(ReconnectReason),
+}
+
+/// The exclusive right to refresh a grant. It lasts as long as an invocation can last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The holder of the lease.
+    pub holder: Uuid,
+    /// When the lease ends, in milliseconds. The holder's invocation has ended by then.
+    pub until: i64,
+}
+
+/// A record that a generation's refresh token may have been sent to Zoom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshAttempt {
+    /// The holder of the lease that made the attempt.
+    pub id: Uuid,
+    /// The generation whose refresh token may have been sent.
+    pub generation: u64,
+    /// When the attempt was recorded, in milliseconds.
+    pub at: i64,
+}
+
+/// A grant's row.
+#[derive(Clone, Debug)]
+pub struct StoredGrant {
+    /// The credential that the user authorized. Other credentials may use the grant too, or instead.
+    pub credential_id: CredentialId,
+    /// The tokens. `None` after they were destroyed; then the user must authorize again.
+    pub sealed: Option<Sealed>,
+    /// When the access token expires, in milliseconds.
+    pub access_expires_at: i64,
+    /// When the vault sent the authorization code to Zoom, in milliseconds.
+    pub authorize_sent_at: i64,
+    /// When Zoom last issued tokens, or a later time if the keep-alive schedule postponed the grant.
+    pub refreshed_at: Option<Timestamp>,
+    /// The host of Zoom's REST API for this user, if Zoom named a host.
+    pub api_url: Option<String>,
+    /// Whether the grant can be used.
+    pub state: GrantState,
+    /// The lease, if a request took it.
+    pub lease: Option<Lease>,
+    /// An unfinished refresh of this generation.
+    pub attempt: Option<RefreshAttempt>,
+    /// A pair that came too late to be committed. Zoom may accept this pair instead of the committed one. It is
+    /// sealed with the generation that it would have had, which may be much lower than the row's.
+    pub stash: Option<Sealed>,
+    generation: u64,
+    pub(super) writer: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+struct GrantRow {
+    credential_id: CredentialId,
+    access_expires_at: i64,
+    authorize_sent_at: i64,
+    refreshed_at: Option<Timestamp>,
+    api_url: Option<String>,
+    generation: u64,
+    state: GrantRowState,
+    reason: Option<ReconnectReason>,
+    lease_id: Option<Uuid>,
+    lease_until: Option<i64>,
+    attempt: Option<RefreshAttempt>,
+    writer: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GrantRowState {
+    Active,
+    Reconnect,
+}
+
+impl StoredGrant {
+    pub(super) fn read(item: Item) -> Result<Self, Error> {
+        let sealed: Option<Sealed> = pair(&item, "").map(from_item).transpose()?;
+        let stash = pair(&item, STASH_PREFIX).map(from_item).transpose()?;
+        let row: GrantRow = from_item(item)?;
+        let generation = row.generation;
+        Ok(Self {
+            state: match row.state {
+                GrantRowState::Active if sealed.is_none() => {
+                    let broken = serde::de::Error::custom("an active grant has no tokens");
+                    return Err(Error::Shape(broken));
+                }
+                GrantRowState::Active => GrantState::Active,
+                GrantRowState::Reconnect => {
+                    GrantState::Reconnect(row.reason.unwrap_or(ReconnectReason::Revoked))
+                }
+            },
+            lease: row
+                .lease_id
+                .zip(row.lease_until)
+                .map(|(holder, until)| Lease { holder, until }),
+            attempt: row
+                .attempt
+                .filter(|attempt| attempt.generation == generation),
+            credential_id: row.credential_id,
+            sealed,
+            access_expires_at: row.access_expires_at,
+            authorize_sent_at: row.authorize_sent_at,
+            refreshed_at: row.refreshed_at,
+            api_url: row.api_url,
+            stash,
+            generation,
+            writer: row.writer,
+        })
+    }
+
+    /// The generation of the committed pair.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the lease is held at `now`.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.lease
+            .is_some_and(|lease| lease.until >= now.as_millis())
+    }
+}
+
+/// The sealed pair whose attributes begin with `prefix`. The result has the names without the prefix.
+fn pair(item: &Item, prefix: &str) -> Option<Item> {
+    let mut pair: Item = HashMap::new();
+    for name in SEALED_ATTRIBUTES {
+        let value = item.get(&format!("{prefix}{name}"))?;
+        pair.insert(name.to_owned(), value.clone());
+    }
+    Some(pair)
+}
+
+/// The attributes that store `sealed` as the stashed pair.
+pub(super) fn stash_attributes(sealed: &Sealed) -> [(&'static str, AttributeValue); 4] {
+    let [(_, dek), (_, kid), (_, bytes)] = attributes(sealed);
+    let generation = number(&sealed.generation());
+    let [a, b, c, d] = STASH_ATTRIBUTES;
+    [(a, dek), (b, kid), (c, bytes), (d, generation)]
+}

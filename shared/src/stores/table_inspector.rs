@@ -1,0 +1,150 @@
+//! The operator's read-only checks: the health of the tables, and their rows without any plaintext.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
+use serde::Deserialize;
+
+use super::{CredentialIds, Error, failed, from_item, scan_all};
+use crate::credential::{ReconnectReason, TeamId};
+use crate::timestamp::Timestamp;
+
+/// The settings and the state of a table.
+#[derive(Clone, Debug)]
+pub struct TableHealth {
+    /// DynamoDB's word for the state of the table. Only an `ACTIVE` table can be used.
+    pub status: String,
+    /// Whether the table has a stream of its changes.
+    pub streams: bool,
+    /// Whether the table is protected against deletion.
+    pub is_protected: bool,
+    /// The attribute that holds the TTL, if the TTL is enabled.
+    pub ttl: Option<String>,
+    /// Whether point-in-time recovery is enabled. `None` if the engine does not answer.
+    pub recovers: Option<bool>,
+}
+
+/// A row of `secrets`, without its plaintext.
+#[derive(Clone, Debug)]
+pub struct SealedRow {
+    /// The key of the row.
+    pub secret_id: String,
+    /// The team of the row.
+    pub team: TeamId,
+    /// The version and the suite of each ciphertext. A row has one ciphertext, two with a stash, none after the
+    /// tokens were destroyed.
+    pub formats: BTreeSet<(u8, u8)>,
+    /// The ARNs of the KMS keys that wrap the data keys of the row.
+    pub kids: BTreeSet<String>,
+    /// Why the user must authorize again, if the grant is dead.
+    pub reason: Option<ReconnectReason>,
+    /// When the grant was last refreshed, if the keep-alive schedule has the grant.
+    pub due_since: Option<Timestamp>,
+    /// Whether the row has a stashed pair.
+    pub has_stash: bool,
+}
+
+#[derive(Deserialize)]
+struct InspectedRow {
+    secret_id: String,
+    team_id: TeamId,
+    #[serde(default, with = "serde_bytes")]
+    sealed: Option<Vec<u8>>,
+    #[serde(default, with = "serde_bytes")]
+    alt_sealed: Option<Vec<u8>>,
+    kid: Option<String>,
+    alt_kid: Option<String>,
+    reason: Option<ReconnectReason>,
+    due_shard: Option<String>,
+    refreshed_at: Option<Timestamp>,
+}
+
+/// All tables, with the power to describe and scan them, and to change nothing.
+#[derive(Clone, Debug)]
+pub struct TableInspector {
+    client: Client,
+}
+
+impl TableInspector {
+    /// Creates an inspector with the operator's client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Describes a table. Returns `NoTable` if the table does not exist.
+    pub async fn describe_table(&self, name: &str) -> Result<TableHealth, Error> {
+        let described = self.client.describe_table().table_name(name).send().await;
+        let described = described.map_err(|error| failed("DescribeTable", error))?;
+        let table = described.table;
+        let table = table.ok_or(Error::NotFound)?;
+        let ttl = self
+            .client
+            .describe_time_to_live()
+            .table_name(name)
+            .send()
+            .await
+            .map_err(|error| failed("DescribeTimeToLive", error))?;
+        let ttl = ttl.time_to_live_description.filter(|ttl| {
+            matches!(
+                ttl.time_to_live_status,
+                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+            )
+        });
+        // A local DynamoDB engine may not support this call.
+        let backups = self.client.describe_continuous_backups();
+        let backups = backups.table_name(name).send().await.ok();
+        let recovery = backups
+            .and_then(|answer| answer.continuous_backups_description)
+            .and_then(|backups| backups.point_in_time_recovery_description);
+        Ok(TableHealth {
+            status: table.table_status.map_or_else(
+                || "of no status".to_owned(),
+                |status| status.as_str().to_owned(),
+            ),
+            streams: table
+                .stream_specification
+                .is_some_and(|stream| stream.stream_enabled),
+            is_protected: table.deletion_protection_enabled.unwrap_or_default(),
+            ttl: ttl.and_then(|ttl| ttl.attribute_name),
+            recovers: recovery.map(|recovery| {
+                recovery.point_in_time_recovery_status == Some(PointInTimeRecoveryStatus::Enabled)
+            }),
+        })
+    }
+
+    /// Lists all rows of the table `secrets`. `table` is its name in AWS.
+    pub async fn sealed_rows(&self, table: &str) -> Result<Vec<SealedRow>, Error> {
+        let scan = self.client.scan().projection_expression(
+            "secret_id, team_id, sealed, alt_sealed, kid, alt_kid, reason, due_shard, refreshed_at",
+        );
+        let rows = scan_all(scan.table_name(table)).await?.into_iter();
+        rows.map(|item| {
+            let row: InspectedRow = from_item(item)?;
+            let format = |sealed: &Vec<u8>| match sealed.as_slice() {
+                [version, suite, ..] => (*version, *suite),
+                [] | [_] => (0, 0),
+            };
+            let formats = row.sealed.iter().chain(&row.alt_sealed);
+            Ok(SealedRow {
+                formats: formats.map(format).collect(),
+                kids: row.kid.into_iter().chain(row.alt_kid).collect(),
+                has_stash: row.alt_sealed.is_some(),
+                due_since: row.due_shard.and(row.refreshed_at),
+                reason: row.reason,
+                secret_id: row.secret_id,
+                team: row.team_id,
+            })
+        })
+        .collect()
+    }
+
+    /// Lists all credentials of all teams with their grants, soft-deleted or not. `table` is the name of the table
+    /// `credentials` in AWS.
+    pub async fn credential_ids(&self, table: &str) -> Result<Vec<CredentialIds>, Error> {
+        let scan = self.client.scan();
+        let scan = scan.projection_expression("team_id, credential_id, grant_id");
+        let rows = scan_all(scan.table_name(table)).await?.into_iter();
+        rows.map(from_item).collect()
+    }
+}

@@ -1,0 +1,292 @@
+//! The table `keys` for the operator. [`TeamAdmin`] is its only writer.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::expression::Update;
+use super::keys::{KEY_PREFIX, KeyRow, SETTINGS, key};
+use super::{Error, Item, Team, failed, from_item, number, text, to_item};
+use crate::api_key::{ApiKey, KeyId, Permission};
+use crate::connect::ReturnOrigin;
+use crate::credential::TeamId;
+use crate::timestamp::Timestamp;
+
+/// An API key in a list, without the key itself.
+#[derive(Debug, Serialize)]
+pub struct KeyListing {
+    /// The id of the key. It is needed to revoke the key.
+    pub key_id: String,
+    /// The team of the key.
+    pub team: TeamId,
+    /// The permission of the key.
+    pub permission: Permission,
+    /// When the key was created.
+    pub created_at: Timestamp,
+    /// When the key was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<KeyRow> for KeyListing {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            key_id: row
+                .record
+                .chars()
+                .skip(KEY_PREFIX.len())
+                .take(KeyId::CHARACTERS)
+                .collect(),
+            team: row.team_id,
+            permission: row.permission,
+            created_at: row.created_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// A change of a team's settings. A field that is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TeamSettingsChange {
+    /// Mutating calls per second.
+    pub rate: Option<u32>,
+    /// Minted tokens per second.
+    pub mint_rate: Option<u32>,
+    /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
+    pub revoke_on_delete: Option<bool>,
+    /// The origins that a user may be sent back to after connecting.
+    pub return_origins: Option<Vec<ReturnOrigin>>,
+}
+
+/// Teams and API keys, with the power to write them.
+#[derive(Clone, Debug)]
+pub struct TeamAdmin {
+    client: Client,
+    table: String,
+}
+
+impl TeamAdmin {
+    /// Creates a store for the table `keys`, which is named `table` in AWS.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Creates a team with its rates. Returns `Conflict` if the team exists.
+    pub async fn create_team(
+        &self,
+        team: &TeamId,
+        rate: u32,
+        mint_rate: u32,
+    ) -> Result<Team, Error> {
+        let team = Team {
+            team_id: team.clone(),
+            rate,
+            mint_rate,
+            revoke_on_delete: false,
+            return_origins: Vec::new(),
+            created_at: Timestamp::now(),
+        };
+        let mut item = to_item(&team)?;
+        item.insert("record".to_owned(), text(SETTINGS));
+        self.put_new(item).await?;
+        Ok(team)
+    }
+
+    /// Changes a team's settings. Returns `NotFound` if the team does not exist.
+    pub async fn set(&self, team: &TeamId, settings: TeamSettingsChange) -> Result<Team, Error> {
+        let TeamSettingsChange {
+            rate,
+            mint_rate,
+            revoke_on_delete,
+            return_origins,
+        } = settings;
+        let origins = return_origins.map(serde_dynamo::to_attribute_value);
+        let values = [
+            ("rate", rate.map(|rate| number(&rate))),
+            ("mint_rate", mint_rate.map(|rate| number(&rate))),
+            (
+                "revoke_on_delete",
+                revoke_on_delete.map(AttributeValue::Bool),
+            ),
+            ("return_origins", origins.transpose().map_err(Error::Shape)?),
+        ];
+        let mut row = Update::new().when_equal("record", text(SETTINGS));
+        for (name, value) in values {
+            if let Some(value) = value {
+                row = row.set(name, value);
+            }
+        }
+        self.update(team, SETTINGS, row).await
+    }
+
+    /// Reads a team and its settings.
+    pub async fn team(&self, team: &TeamId) -> Result<Team, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(team, SETTINGS)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        from_item(answer.item.ok_or(Error::NotFound)?)
+    }
+
+    /// Lists all teams, sorted by id.
+    pub async fn teams(&self) -> Result<Vec<Team>, Error> {
+        let mut rows = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("#record = :settings")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":settings", text(SETTINGS))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut teams = Vec::new();
+        while let Some(item) = rows.next().await {
+            teams.push(from_item::<Team>(
+                item.map_err(|error| failed("Scan", error))?,
+            )?);
+        }
+        teams.sort_by(|a, b| a.team_id.as_str().cmp(b.team_id.as_str()));
+        Ok(teams)
+    }
+
+    /// Creates an API key for a team and stores the hash of the key. Nothing but the return value holds the key
+    /// itself.
+    pub async fn create_key(
+        &self,
+        team: &TeamId,
+        permission: Permission,
+    ) -> Result<(ApiKey, KeyListing), Error> {
+        self.team(team).await?;
+        let api_key = ApiKey::generate(team.clone()).map_err(|error| Error::Refused {
+            operation: "generating a key",
+            source: error.into(),
+        })?;
+        let row = KeyRow::new(&api_key, permission);
+        match self.put_new(to_item(&row)?).await {
+            // Keys are random, so a conflict means that the SDK retried this write after it was applied.
+            Ok(()) | Err(Error::Conflict) => Ok((api_key, row.into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores the hash of a key that was created elsewhere. Returns `Conflict` if the hash is stored already.
+    pub async fn insert_key(
+        &self,
+        api_key: &ApiKey,
+        permission: Permission,
+    ) -> Result<KeyListing, Error> {
+        let row = KeyRow::new(api_key, permission);
+        self.put_new(to_item(&row)?).await?;
+        Ok(row.into())
+    }
+
+    /// Lists all keys of a team, oldest first, with revoked keys. Returns `NotFound` if the team does not exist.
+    pub async fn keys(&self, team: &TeamId) -> Result<Vec<KeyListing>, Error> {
+        self.team(team).await?;
+        let mut keys: Vec<KeyListing> = self
+            .key_rows(team, String::new())
+            .await?
+            .into_iter()
+            .map(KeyListing::from)
+            .collect();
+        keys.sort_by_key(|key| key.created_at);
+        Ok(keys)
+    }
+
+    /// Revokes a key. The key stops working with the next request. Revoking the key again keeps the first
+    /// `revoked_at`. Returns `NotFound` if no key has this id.
+    pub async fn revoke_key(&self, team: &TeamId, key_id: &str) -> Result<KeyListing, Error> {
+        if key_id.len() != KeyId::CHARACTERS {
+            return Err(Error::NotFound);
+        }
+        let row = self
+            .key_rows(team, key_id.to_owned())
+            .await?
+            .pop()
+            .ok_or(Error::NotFound)?;
+        if row.revoked_at.is_some() {
+            return Ok(row.into());
+        }
+        let revoked = Update::new()
+            .set("revoked_at", text(&Timestamp::now()))
+            .when_equal("record", text(&row.record));
+        self.update::<KeyRow>(team, &row.record, revoked)
+            .await
+            .map(KeyListing::from)
+    }
+
+    async fn key_rows(&self, team: &TeamId, id_prefix: String) -> Result<Vec<KeyRow>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team AND begins_with(#record, :prefix)")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":prefix", text(&format!("{KEY_PREFIX}{id_prefix}")))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(item) = rows.next().await {
+            keys.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(keys)
+    }
+
+    async fn put_new(&self, item: Item) -> Result<(), Error> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(team_id)")
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(Error::Conflict),
+                _ => Err(failed("PutItem", error)),
+            },
+        }
+    }
+
+    async fn update<T: DeserializeOwned>(
+        &self,
+        team: &TeamId,
+        record: &str,
+        update: Update,
+    ) -> Result<T, Error> {
+        let update = update.build();
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(team, record)))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        let answer = sent.map_err(|error| match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Error::NotFound,
+            _ => failed("UpdateItem", error),
+        })?;
+        from_item(answer.attributes.unwrap_or_else(HashMap::new))
+    }
+}

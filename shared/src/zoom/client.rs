@@ -1,0 +1,280 @@
+//! [`Zoom`]: one method for each call to Zoom.
+
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::api_url::ApiUrl;
+use super::consent::ConsentPage;
+use super::error::Error;
+use super::mint::{MintAnswer, MintRequest, ZoomToken};
+use super::refusal;
+use super::tokens::{Authorization, TokenAnswer, Tokens};
+use super::transport::{Answer, call, join_path, tls_config};
+use super::user::User;
+use crate::profile::Profile;
+use crate::secret::{AppCredentials, CodeVerifier};
+
+/// Zoom's own OAuth host.
+pub const OAUTH_BASE_URL: &str = "https://zoom.us";
+/// Zoom's own REST host.
+pub const API_BASE_URL: &str = "https://api.zoom.us";
+
+/// The default time-out for an answer of Zoom. An answer that comes later is lost, and an exchanged code with it.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The default time-out for the answer to a refresh. It is longer, because a lost answer means a lost grant.
+pub const REFRESH_ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The time-out for making a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The client for Zoom's own hosts, or for the configured hosts.
+#[derive(Clone, Debug)]
+pub struct Zoom {
+    /// For codes and refresh tokens: each call makes a new connection. A pooled connection may have broken while the
+    /// Lambda was frozen, and a request that fails on such a connection may have spent the code or token.
+    fresh: reqwest::Client,
+    /// For all other calls: connections are reused.
+    pooled: reqwest::Client,
+    oauth: Url,
+    api: ApiUrl,
+    answer_timeout: Duration,
+    refresh_answer_timeout: Duration,
+}
+
+impl Zoom {
+    /// `oauth` and `api` are the base URLs of the two hosts.
+    ///
+    /// A host that a token answer names replaces `api` only if `api` is Zoom's own host.
+    pub fn new(oauth: Url, api: ApiUrl) -> Result<Self, reqwest::Error> {
+        let tls = tls_config();
+        let client = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
+        };
+        let fresh = client().pool_max_idle_per_host(0).build()?;
+        Ok(Self {
+            fresh,
+            pooled: client().build()?,
+            oauth,
+            api,
+            answer_timeout: ANSWER_TIMEOUT,
+            refresh_answer_timeout: REFRESH_ANSWER_TIMEOUT,
+        })
+    }
+
+    /// Replaces [`ANSWER_TIMEOUT`].
+    #[must_use]
+    pub fn with_answer_timeout(self, answer_timeout: Duration) -> Self {
+        Self {
+            answer_timeout,
+            ..self
+        }
+    }
+
+    /// Replaces [`REFRESH_ANSWER_TIMEOUT`].
+    #[must_use]
+    pub fn with_refresh_answer_timeout(self, refresh_answer_timeout: Duration) -> Self {
+        Self {
+            refresh_answer_timeout,
+            ..self
+        }
+    }
+
+    /// The page on which users consent.
+    pub fn consent_page(&self) -> ConsentPage {
+        ConsentPage::new(self.oauth.clone())
+    }
+
+    /// Opens a connection to Zoom's REST host, by a request without effect.
+    ///
+    /// The OAuth host is not warmed up: calls with codes and refresh tokens make new connections anyway.
+    pub async fn warm(&self) {
+        // The answer does not matter. The connection stays open, because the answer to HEAD has no body.
+        self.pooled
+            .head(join_path(self.api.as_url(), "/"))
+            .send()
+            .await
+            .ok();
+    }
+
+    /// Exchanges an authorization code for tokens. Waits for the answer for `time_left`, or for the answer time-out
+    /// if that is shorter.
+    ///
+    /// After an error the code may be spent, unless the error is [`Error::Unreachable`] or [`Error::RateLimited`].
+    pub async fn exchange(
+        &self,
+        app: &AppCredentials,
+        authorization: &Authorization,
+        time_left: Duration,
+    ) -> Result<Tokens, Error> {
+        let code = authorization.code.revealed();
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", authorization.redirect_uri.as_str()),
+        ];
+        let verifier = authorization
+            .code_verifier
+            .as_ref()
+            .map(CodeVerifier::revealed);
+        form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
+        let secrets = [
+            code,
+            app.client_secret.revealed(),
+            verifier.unwrap_or_default(),
+        ];
+        let timeout = time_left.min(self.answer_timeout);
+        match self.request_tokens(app, &form, timeout).await? {
+            Answer::Success(tokens) => Ok(tokens.into()),
+            Answer::Refusal(answer) => Err(refusal::of_exchange(&answer, &secrets)),
+        }
+    }
+
+    /// Exchanges a refresh token for new tokens. Waits for the answer for `time_left`, or for the refresh time-out if
+    /// that is shorter.
+    ///
+    /// After an error the token may be spent, unless [`Error::leaves_token_unspent`] is true. An
+    /// [`Error::GrantRefused`] means that the token certainly does not work any more.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the refresh token is sent to Zoom"
+    )]
+    pub async fn refresh(
+        &self,
+        app: &AppCredentials,
+        refresh: &SecretString,
+        time_left: Duration,
+    ) -> Result<Tokens, Error> {
+        let refresh = refresh.expose_secret();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        let secrets = [app.client_secret.revealed(), refresh];
+        let timeout = time_left.min(self.refresh_answer_timeout);
+        match self.request_tokens(app, &form, timeout).await? {
+            Answer::Success(tokens) => Ok(tokens.into()),
+            Answer::Refusal(answer) => Err(refusal::of_refresh(&answer, &secrets)),
+        }
+    }
+
+    async fn request_tokens(
+        &self,
+        app: &AppCredentials,
+        form: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<Answer<TokenAnswer>, Error> {
+        let request = self
+            .fresh
+            .post(join_path(&self.oauth, "/oauth/token"))
+            .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
+            .form(form)
+            .timeout(timeout);
+        call(request).await
+    }
+
+    /// Checks whether Zoom accepts the app's id and secret. The check requests a token for the app itself and discards
+    /// the token.
+    pub async fn check_app(&self, app: &AppCredentials, time_left: Duration) -> Result<(), Error> {
+        let form = [("grant_type", "client_credentials")];
+        self.post_as_app(app, "/oauth/token", &form, &[], time_left)
+            .await
+    }
+
+    /// Ends a grant at Zoom, by one of the grant's live access tokens.
+    ///
+    /// [`Error::GrantRefused`] means that Zoom does not accept the access token. The grant may still be alive.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the access token is sent to Zoom"
+    )]
+    pub async fn revoke(
+        &self,
+        app: &AppCredentials,
+        access: &SecretString,
+        time_left: Duration,
+    ) -> Result<(), Error> {
+        let access = access.expose_secret();
+        let form = [("token", access)];
+        self.post_as_app(app, "/oauth/revoke", &form, &[access], time_left)
+            .await
+    }
+
+    async fn post_as_app(
+        &self,
+        app: &AppCredentials,
+        path: &str,
+        form: &[(&str, &str)],
+        secrets: &[&str],
+        time_left: Duration,
+    ) -> Result<(), Error> {
+        let client_secret = app.client_secret.revealed();
+        let request = self
+            .pooled
+            .post(join_path(&self.oauth, path))
+            .basic_auth(app.client_id.as_str(), Some(client_secret))
+            .form(form)
+            .timeout(time_left.min(self.answer_timeout));
+        match call::<IgnoredAny>(request).await? {
+            Answer::Success(_) => Ok(()),
+            Answer::Refusal(answer) => {
+                let secrets = [&[client_secret], secrets].concat();
+                Err(refusal::of_refresh(&answer, &secrets))
+            }
+        }
+    }
+
+    /// Mints a token for a bot. Waits for the answer for `time_left`, or for the answer time-out if that is shorter.
+    pub async fn mint(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        request: &MintRequest,
+        time_left: Duration,
+    ) -> Result<ZoomToken, Error> {
+        let mut url = join_path(self.api.or_user_host(api_url).as_url(), &request.path());
+        url.query_pairs_mut().extend_pairs(request.query());
+        let minted: MintAnswer = self.get_as_user(url, access, time_left).await?;
+        Ok(minted.into_token(request))
+    }
+
+    /// Reads the profile of the user whom the access token belongs to. Waits for the answer for `time_left`, or for
+    /// the answer time-out if that is shorter.
+    pub async fn profile(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        time_left: Duration,
+    ) -> Result<Profile, Error> {
+        let url = join_path(self.api.or_user_host(api_url).as_url(), "/v2/users/me");
+        let user: User = self.get_as_user(url, access, time_left).await?;
+        Ok(user.into())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the access token is sent to Zoom"
+    )]
+    async fn get_as_user<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        access: &SecretString,
+        time_left: Duration,
+    ) -> Result<T, Error> {
+        let access = access.expose_secret();
+        let request = self
+            .pooled
+            .request(Method::GET, url)
+            .bearer_auth(access)
+            .timeout(time_left.min(self.answer_timeout));
+        match call(request).await? {
+            Answer::Success(body) => Ok(body),
+            Answer::Refusal(answer) => Err(refusal::of_rest(&answer, &[access])),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The tokens that Zoom mints for bots.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::answer;
+use super::tokens::non_empty_token;
+use crate::token::{MeetingId, TokenType};
+
+/// The longest lifetime that an answer can claim.
+const MAX_LIFETIME_SECONDS: u64 = 24 * 3600;
+
+/// A token to mint at Zoom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MintRequest {
+    /// A token with which a bot joins on behalf of the user.
+    Onbehalf {
+        /// The meeting that the token is for, or `None` for any meeting.
+        meeting: Option<MeetingId>,
+        /// The lifetime in seconds. Zoom's default is two hours.
+        ttl: Option<u32>,
+    },
+    /// The user's access key.
+    Zak {
+        /// The lifetime in seconds. Zoom's default is two hours.
+        ttl: Option<u32>,
+    },
+    /// A token with which a bot can record one meeting.
+    LocalRecording {
+        /// The meeting.
+        meeting: MeetingId,
+    },
+}
+
+impl MintRequest {
+    /// The type of the token.
+    pub fn token_type(&self) -> TokenType {
+        match self {
+            Self::Onbehalf { .. } => TokenType::Onbehalf,
+            Self::Zak { .. } => TokenType::Zak,
+            Self::LocalRecording { .. } => TokenType::LocalRecording,
+        }
+    }
+
+    /// The meeting that the token is for, if the request names one.
+    pub fn meeting(&self) -> Option<&MeetingId> {
+        match self {
+            Self::Onbehalf { meeting, .. } => meeting.as_ref(),
+            Self::Zak { .. } => None,
+            Self::LocalRecording { meeting } => Some(meeting),
+        }
+    }
+
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Onbehalf { .. } | Self::Zak { .. } => "/v2/users/me/token".to_owned(),
+            Self::LocalRecording { meeting } => {
+                format!(
+                    "/v2/meetings/{}/jointoken/local_recording",
+                    meeting.as_str()
+                )
+            }
+        }
+    }
+
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let (kind, meeting, ttl) = match self {
+            Self::Onbehalf { meeting, ttl } => ("onbehalf", meeting.as_ref(), ttl),
+            Self::Zak { ttl } => ("zak", None, ttl),
+            Self::LocalRecording { .. } => {
+                return vec![("bypass_waiting_room", "true".to_owned())];
+            }
+        };
+        let mut query = vec![("type", kind.to_owned())];
+        query.extend(meeting.map(|meeting| ("meeting_id", meeting.as_str().to_owned())));
+        query.extend(ttl.map(|ttl| ("ttl", ttl.to_string())));
+        query
+    }
+}
+
+/// A token that Zoom minted.
+#[derive(Clone, Debug)]
+pub struct ZoomToken {
+    /// The token.
+    pub token: SecretString,
+    /// The lifetime of the token, if the request or the answer names it.
+    pub lifetime: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct MintAnswer {
+    #[serde(deserialize_with = "non_empty_token")]
+    token: SecretString,
+    #[serde(default, deserialize_with = "answer::none_if_malformed")]
+    expire_in: Option<u64>,
+}
+
+impl MintAnswer {
+    pub(super) fn into_token(self, request: &MintRequest) -> ZoomToken {
+        let lifetime = match request {
+            MintRequest::Onbehalf { ttl, .. } | MintRequest::Zak { ttl } => ttl.map(u64::from),
+            MintRequest::LocalRecording { .. } => self
+                .expire_in
+                .map(|seconds| seconds.min(MAX_LIFETIME_SECONDS)),
+        };
+        ZoomToken {
+            token: self.token,
+            lifetime: lifetime.map(Duration::from_secs),
+        }
+    }
+}

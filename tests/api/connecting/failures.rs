@@ -1,0 +1,211 @@
+//! A session fails, and the user opens the same link again.
+
+use reqwest::StatusCode;
+use serde_json::json;
+use url::Url;
+
+use super::{
+    Browser, RETURN_ORIGIN, callback_url, create_session, expect_connected, expect_failed,
+    given_session, new_credential_body, session_row, state_of, world,
+};
+use crate::proxy::{Fault, Service};
+use crate::world::with;
+
+#[tokio::test]
+async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
+    let world = world().await;
+    let session = given_session(&world, &new_credential_body()).await;
+    let mut browser = Browser::new(&world);
+    let callback = browser.authorize(&session, None).await;
+    let page = browser.open(&callback).await;
+    page.expect(400, "Nothing was connected");
+    assert!(page.text.contains("The link works until "));
+    expect_failed(&world, &session, "access_denied").await;
+    assert_eq!(world.exchanges(), 0);
+
+    browser
+        .open(&session.link)
+        .await
+        .expect(200, "Connect your Zoom account");
+    browser
+        .connect(&session, "ada")
+        .await
+        .expect(200, "Zoom is connected");
+    expect_connected(&world, &session).await;
+    browser
+        .open(&session.link)
+        .await
+        .expect(410, "Already connected");
+    browser
+        .press_button(&session)
+        .await
+        .expect(410, "Already connected");
+    browser
+        .open(&callback)
+        .await
+        .expect(403, "This cannot be finished here");
+}
+
+#[tokio::test]
+async fn an_error_that_zoom_sends_to_the_callback_fails_the_session() {
+    let world = world().await;
+    for (zoom_error, session_error, heading) in [
+        (
+            "invalid_scope",
+            "missing_scope",
+            "The Zoom app lacks a permission",
+        ),
+        ("server_error", "zoom_refused", "Zoom did not go ahead"),
+        ("<script>", "zoom_refused", "Zoom did not go ahead"),
+    ] {
+        let session = given_session(&world, &new_credential_body()).await;
+        let mut browser = Browser::new(&world);
+        let state = state_of(browser.press_button(&session).await.zoom_url().as_str());
+        let mut callback: Url = callback_url(&world).parse().unwrap();
+        callback
+            .query_pairs_mut()
+            .append_pair("error", zoom_error)
+            .append_pair("state", &state);
+        browser.open(callback.as_str()).await.expect(400, heading);
+        expect_failed(&world, &session, session_error).await;
+    }
+    assert_eq!(world.exchanges(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_fails_the_session_with_app_misconfigured() {
+    let world = world().await;
+    let session = given_session(
+        &world,
+        &with(
+            new_credential_body(),
+            json!({ "client_secret": "wrong", "return_url": format!("{RETURN_ORIGIN}/") }),
+        ),
+    )
+    .await;
+    let mut browser = Browser::new(&world);
+    let location = browser.connect(&session, "ada").await.location();
+    assert!(
+        location.as_str().ends_with("&error=app_misconfigured"),
+        "{location}"
+    );
+    let session = given_session(
+        &world,
+        &with(new_credential_body(), json!({ "client_secret": "wrong" })),
+    )
+    .await;
+    browser
+        .connect(&session, "ada")
+        .await
+        .expect(400, "The Zoom app is not set up correctly");
+    expect_failed(&world, &session, "app_misconfigured").await;
+    assert_eq!(world.count("credentials").await, 0);
+}
+
+#[tokio::test]
+async fn after_an_expired_code_the_link_can_be_used_again() {
+    let world = world().await;
+    let session = given_session(&world, &new_credential_body()).await;
+    let mut browser = Browser::new(&world);
+    let callback = browser.authorize(&session, Some("ada")).await;
+    world.zoom.advance(std::time::Duration::from_mins(6));
+    browser
+        .open(&callback)
+        .await
+        .expect(400, "Zoom did not accept the answer");
+    expect_failed(&world, &session, "code_refused").await;
+    browser
+        .connect(&session, "ada")
+        .await
+        .expect(200, "Zoom is connected");
+}
+
+#[tokio::test]
+async fn after_a_failure_of_zoom_the_link_can_be_used_again() {
+    let world = world().await;
+    let session = given_session(&world, &new_credential_body()).await;
+    let mut browser = Browser::new(&world);
+    for (zoom_status, page_status) in [
+        (StatusCode::BAD_GATEWAY, 502),
+        (StatusCode::TOO_MANY_REQUESTS, 503),
+    ] {
+        let callback = browser.authorize(&session, Some("ada")).await;
+        world.wire.inject_once(
+            Service::Zoom,
+            "/oauth/token",
+            Fault::Answer(zoom_status, "{}".to_owned()),
+        );
+        browser
+            .open(&callback)
+            .await
+            .expect(page_status, "Zoom did not answer");
+        expect_failed(&world, &session, "zoom_unavailable").await;
+        world.wire.heal();
+    }
+    browser
+        .connect(&session, "ada")
+        .await
+        .expect(200, "Zoom is connected");
+}
+
+#[tokio::test]
+async fn while_kms_is_down_the_code_is_not_sent_and_a_later_reload_connects() {
+    let world = world().await;
+    let session = given_session(&world, &new_credential_body()).await;
+    let mut browser = Browser::new(&world);
+    let callback = browser.authorize(&session, Some("ada")).await;
+    let before = session_row(&world, &session).await;
+    world.wire.break_service(
+        Service::Kms,
+        Fault::Answer(
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": "DisabledException" }).to_string(),
+        ),
+    );
+    browser
+        .open(&callback)
+        .await
+        .expect(503, "Not possible at this moment");
+    assert_eq!(
+        create_session(&world.acme, &new_credential_body())
+            .await
+            .status,
+        503
+    );
+    assert_eq!(session_row(&world, &session).await, before);
+    world.wire.heal();
+    browser
+        .open(&callback)
+        .await
+        .expect(200, "Zoom is connected");
+}
+
+#[tokio::test]
+async fn a_credential_that_was_deleted_or_changed_during_the_session_is_not_connected() {
+    let world = world().await;
+    let mut browser = Browser::new(&world);
+    let deleted = world.given_app("deleted").await;
+    let changed = world.given_app("changed").await;
+    for (id, requested) in [
+        (
+            &deleted,
+            json!({ "name": "Ada", "app_credential_id": deleted }),
+        ),
+        (&changed, json!({ "credential_id": changed })),
+    ] {
+        let session = given_session(&world, &requested).await;
+        let callback = browser.authorize(&session, Some("ada")).await;
+        if id == &deleted {
+            world.acme.delete(id).await.expect(200);
+        } else {
+            let other = json!({ "client_id": "another", "client_secret": "another" });
+            world.acme.update(id, other).await.expect(200);
+        }
+        browser
+            .open(&callback)
+            .await
+            .expect(400, "The connection has changed");
+        expect_failed(&world, &session, "credential_changed").await;
+    }
+    assert_eq!(world.exchanges(), 0);
+}

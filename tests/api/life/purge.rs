@@ -1,0 +1,225 @@
+//! What the purge deletes, and what it keeps.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use shared::keep_alive::Report;
+
+use super::{
+    authorize_again, dump, enable_revocation, grant_secret_id, sealed_secrets, spawn_mint,
+};
+use crate::deleting::expect_gone;
+use crate::minting::mint_onbehalf;
+use crate::proxy::Service;
+use crate::world::{Item, REDIRECT_URI, World, attribute};
+
+#[tokio::test]
+async fn a_purge_deletes_everything_of_a_credential() {
+    let world = World::new().await;
+    let kept = world.given_user_of("bob").await;
+    let before = dump(&world).await;
+    let id = world.given_user("bot").await;
+    world
+        .given_url(&id, json!({ "name": "vendor", "type": "onbehalf" }))
+        .await;
+    let row = world.row(&id).await;
+    world.acme.delete(&id).await.expect(200);
+    assert!(world.follow_stream().await);
+
+    world.outlive_the_deleted().await;
+    // TTL has deleted the credential's row. The purge deletes the rest when it reads the stream.
+    assert_eq!(sealed_secrets(&world).await.len(), 4);
+    assert!(world.follow_stream().await);
+
+    let dump = dump(&world).await;
+    for purged in [id.as_str(), attribute(&row, "grant_id")] {
+        assert!(!dump.contains(purged), "{purged}");
+    }
+    assert_eq!(dump, before);
+    expect_gone(&world.acme.restore(&id).await);
+    mint_onbehalf(&world.acme, &kept).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_grant_is_kept_until_every_credential_that_uses_it_is_purged() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    world.age_grant(&older).await;
+    let newer = world.given_user("newer").await;
+    let grant = grant_secret_id(&world, &newer).await;
+    assert_eq!(grant, grant_secret_id(&world, &older).await);
+
+    // The newer credential is purged. The older one is deleted, restored, deleted again, and purged.
+    world.acme.delete(&newer).await.expect(200);
+    world.outlive_the_deleted().await;
+    world.acme.delete(&older).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert!(sealed_secrets(&world).await.contains(&grant));
+    world.acme.restore(&older).await.expect(200);
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    world.acme.delete(&older).await.expect(200);
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+    assert_eq!(sealed_secrets(&world).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_grant_is_destroyed_after_its_last_credential_has_moved_to_another_grant() {
+    let world = World::new().await;
+    let older = world.given_user("older").await;
+    let old_grant = grant_secret_id(&world, &older).await;
+    world.age_grant(&older).await;
+    // A deleted credential that can be restored uses the same grant.
+    let mut deleted = world.row(&older).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    deleted.insert(
+        "credential_id".to_owned(),
+        text(&uuid::Uuid::now_v7().to_string()),
+    );
+    world.put("credentials", deleted.clone()).await;
+    world
+        .acme
+        .delete(attribute(&deleted, "credential_id"))
+        .await
+        .expect(200);
+    let newer = world.given_user("newer").await;
+    assert!(world.follow_stream().await);
+    assert!(sealed_secrets(&world).await.contains(&old_grant));
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+    assert!(!sealed_secrets(&world).await.contains(&old_grant));
+
+    // Another user authorizes the same credential, so it leaves the first user's grant.
+    let old_grant = grant_secret_id(&world, &newer).await;
+    world.acme.delete(&older).await.expect(200);
+    world.outlive_the_deleted().await;
+    world.given_user_of("bob").await;
+    let body =
+        json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": REDIRECT_URI });
+    world.acme.update(&newer, body).await.expect(200);
+    assert!(sealed_secrets(&world).await.contains(&old_grant));
+    assert!(world.follow_stream().await);
+    assert!(!sealed_secrets(&world).await.contains(&old_grant));
+    mint_onbehalf(&world.acme, &newer).await.expect(200);
+}
+
+#[tokio::test]
+async fn after_a_re_authorization_no_table_names_the_old_grant() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let old_grant = attribute(&world.row(&id).await, "grant_id").to_owned();
+    authorize_again(&world, &id).await;
+    assert!(world.follow_stream().await);
+    assert!(!dump(&world).await.contains(&old_grant));
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// The mint has read the old grant, and is about to refresh that grant or waits for Zoom's answer. In the meantime the
+/// purge destroys the old grant.
+#[tokio::test]
+async fn a_mint_that_a_re_authorization_overtakes_uses_the_new_grant() {
+    for (service, operation) in [(Service::Kms, "Decrypt"), (Service::Zoom, "/oauth/token")] {
+        let world = World::new().await;
+        let id = world.given_user("bot").await;
+        world.expire_access().await;
+        let held = world.wire.hold(service, operation);
+        let mint = spawn_mint(&world, &id);
+        world.wire.stalled().await;
+        authorize_again(&world, &id).await;
+        assert!(world.follow_stream().await);
+        held.notify_one();
+        mint.await.unwrap().expect(200);
+        assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    }
+}
+
+/// A person who can write rows of one team must not be able to destroy the grant of another team.
+#[tokio::test]
+async fn a_purge_does_not_destroy_the_grant_of_another_team() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let mut forged = world.row(&id).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    forged.insert("team_id".to_owned(), text("zeta"));
+    forged.insert(
+        "credential_id".to_owned(),
+        text(&uuid::Uuid::now_v7().to_string()),
+    );
+    forged.insert("deleted".to_owned(), AttributeValue::Bool(true));
+    forged.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
+    world.put("credentials", forged).await;
+    world.outlive_the_deleted().await;
+    assert!(world.follow_stream().await);
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(sealed_secrets(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_forged_credential_that_leaves_or_deletes_a_grant_does_not_destroy_it_for_another_team() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let (id, own) = (
+        world.given_user("bot").await,
+        world.given_user_of("bob").await,
+    );
+    let mut forged = world.row(&own).await;
+    let mut other = world.row(&id).await;
+    for row in [&mut forged, &mut other] {
+        row.insert("team_id".to_owned(), AttributeValue::S("zeta".to_owned()));
+    }
+    // The credential of `zeta` moves to the grant of `acme`, leaves it, moves to it again, and is deleted.
+    let put = async |row: &Item, version: u32, deleted: bool| {
+        let mut row = row.clone();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        row.insert("credential_id".to_owned(), text(&own));
+        row.insert("version".to_owned(), AttributeValue::N(version.to_string()));
+        row.insert("deleted".to_owned(), AttributeValue::Bool(deleted));
+        let change = if deleted { "deleted" } else { "active" };
+        row.insert("change".to_owned(), text(change));
+        world.put("credentials", row).await;
+    };
+    put(&other, 5, false).await;
+    put(&forged, 6, false).await;
+    put(&other, 7, false).await;
+    put(&other, 8, true).await;
+    let before = world.contents("secrets").await;
+    assert!(world.follow_stream().await);
+    assert_eq!(world.contents("secrets").await, before);
+    assert_eq!(world.keep_alive().await, Report::default());
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_row_copied_from_a_backup_destroys_no_grant() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let backup = world.row(&id).await;
+    authorize_again(&world, &id).await;
+    assert!(world.follow_stream().await);
+    let live = world.row(&id).await;
+    let grant = format!("grant#{}", attribute(&live, "grant_id"));
+
+    world.put("credentials", backup).await;
+    assert!(world.follow_stream().await);
+    assert!(sealed_secrets(&world).await.contains(&grant));
+    // Putting the live row back undoes the mistake.
+    world.put("credentials", live).await;
+    assert!(world.follow_stream().await);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_row_deleted_by_hand_causes_no_purge() {
+    let world = World::new().await;
+    let id = world.given_user("bot").await;
+    let row = world.row(&id).await;
+    let mut delete = world.dynamodb.delete_item().table_name("credentials");
+    for key in ["team_id", "credential_id"] {
+        delete = delete.key(key, row[key].clone());
+    }
+    delete.send().await.unwrap();
+    assert!(world.follow_stream().await);
+
+    world.put("credentials", row).await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}

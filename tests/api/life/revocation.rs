@@ -1,0 +1,231 @@
+//! Revoking the grant of deleted credentials at Zoom.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, Reply};
+use shared::keep_alive::Report;
+
+use super::{
+    DAY, authorize_again, crash_at_call, enable_revocation, expect_invalid, expect_reconnect,
+    given_deleted, grant_secret_id, revocations, sealed_secrets, spawn_keep_alive,
+};
+use crate::minting::mint_onbehalf;
+use crate::proxy::Service;
+use crate::world::{World, attribute};
+
+#[tokio::test]
+async fn deleting_the_last_credential_of_a_grant_revokes_the_grant() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let (id, other) = (
+        world.given_user("bot").await,
+        world.given_user("other").await,
+    );
+    // The mint moves the older credential to the grant of the newer one.
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    world.expire_access().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    world.wire.reset();
+    world.acme.delete(&other).await.expect(200);
+    assert_eq!(
+        (
+            world.wire.count(Service::Kms),
+            world.wire.count(Service::Zoom)
+        ),
+        (0, 0)
+    );
+    assert!(world.follow_stream().await);
+    assert_eq!(world.keep_alive().await, Report::default());
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    world.acme.delete(&id).await.expect(200);
+    assert!(world.follow_stream().await);
+    let revoked = Report {
+        unwanted: 1,
+        revoked: 1,
+        ..Report::default()
+    };
+    assert_eq!(world.keep_alive().await, revoked);
+    assert_eq!(revocations(&world), 1);
+    assert!(world.zoom.grants().iter().all(|grant| !grant.alive));
+    let grant = grant_secret_id(&world, &id).await;
+    assert!(!sealed_secrets(&world).await.contains(&grant));
+
+    for id in [&id, &other] {
+        let restored = world.acme.restore(id).await.expect(200);
+        expect_invalid(&restored, "revoked");
+        expect_reconnect(&mint_onbehalf(&world.acme, id).await, "revoked");
+        let events = world.acme.events(id, "").await.expect(200);
+        let kinds: Vec<&str> = events
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["kind"].as_str().unwrap())
+            .collect();
+        assert!(kinds.contains(&"revoke"), "{kinds:?}");
+    }
+    // After a new authorization the credential mints again.
+    authorize_again(&world, &id).await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    given_deleted(&world, "bot").await;
+    world.expire_access().await;
+    assert!(world.follow_stream().await);
+
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!((world.refreshes(), revocations(&world)), (1, 1));
+    // An access token that has not expired by the vault's clock, but that Zoom refuses.
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    given_deleted(&world, "bot").await;
+    world.zoom.advance(Duration::from_hours(1));
+    assert!(world.follow_stream().await);
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!((world.refreshes(), revocations(&world)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_credential_restored_before_the_next_run_of_the_schedule_is_not_revoked() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let id = given_deleted(&world, "bot").await;
+    assert!(world.follow_stream().await);
+    world.acme.restore(&id).await.expect(200);
+
+    assert_eq!(world.keep_alive().await, Report::default());
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_credential_restored_while_its_grant_is_refreshed_for_the_revocation_is_not_revoked() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let id = given_deleted(&world, "bot").await;
+    world.expire_access().await;
+    assert!(world.follow_stream().await);
+    let held = world.wire.hold(Service::Zoom, "/oauth/token");
+    let run = spawn_keep_alive(&world);
+    world.wire.stalled().await;
+    world.acme.restore(&id).await.expect(200);
+    held.notify_one();
+    run.await.unwrap();
+
+    assert_eq!(revocations(&world), 0);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
+    for kind in [
+        FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY)),
+        FaultKind::DropBefore,
+        FaultKind::DropAfter,
+    ] {
+        let zoom_revoked = matches!(kind, FaultKind::DropAfter);
+        let world = World::new().await;
+        enable_revocation(&world).await;
+        let id = given_deleted(&world, "bot").await;
+        world.expire_access().await;
+        assert!(world.follow_stream().await);
+        world.zoom.inject(ZoomFault::once(Endpoint::Revoke, kind));
+        let failed = Report {
+            failed: 1,
+            ..Report::default()
+        };
+        assert_eq!(world.keep_alive().await, failed);
+        let mut events = world.items("events").await.into_iter();
+        let event = events.find(|event| attribute(event, "kind") == "revoke");
+        let event = event.unwrap();
+        assert_eq!(attribute(&event, "credential_id"), id);
+        assert_eq!(attribute(&event, "outcome"), "failed");
+        assert_eq!(attribute(&event, "code"), "FST_ERR_ZOOM_UNAVAILABLE");
+
+        // The next run does not retry before a day has passed.
+        assert_eq!(world.keep_alive().await, Report::default());
+        world.idle(DAY).await;
+        world.end_leases().await;
+        assert_eq!(world.keep_alive().await.revoked, 1);
+        assert_eq!(revocations(&world), usize::from(!zoom_revoked));
+        assert_eq!(sealed_secrets(&world).await, [format!("app#{id}")]);
+        expect_invalid(&world.acme.restore(&id).await.expect(200), "revoked");
+    }
+}
+
+/// The two authorizations are moments apart. Nobody knows which of them replaced the other at Zoom, so the older
+/// credential stays on its own grant.
+#[tokio::test]
+async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let older = world.given_user("older").await;
+    let newer = world.given_user("newer").await;
+    let grant = attribute(&world.row(&newer).await, "grant_id").to_owned();
+    assert_ne!(attribute(&world.row(&older).await, "grant_id"), grant);
+    world.acme.delete(&newer).await.expect(200);
+    assert!(world.follow_stream().await);
+    let unwanted = Report {
+        unwanted: 1,
+        ..Report::default()
+    };
+    assert_eq!(world.keep_alive().await, unwanted);
+    assert_eq!(revocations(&world), 0);
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(attribute(&world.row(&older).await, "grant_id"), grant);
+    // The schedule keeps the grant alive again, and revokes it when its last credential is deleted.
+    let mut secrets = world.items("secrets").await.into_iter();
+    let row = secrets.find(|row| attribute(row, "secret_id") == format!("grant#{grant}"));
+    assert!(row.unwrap().contains_key("due_shard"));
+    world.acme.delete(&older).await.expect(200);
+    assert!(world.follow_stream().await);
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!(revocations(&world), 1);
+}
+
+#[tokio::test]
+async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
+    let mut revocations_seen = Vec::new();
+    for n in 1.. {
+        let world = World::new().await;
+        enable_revocation(&world).await;
+        let id = given_deleted(&world, "bot").await;
+        world.expire_access().await;
+        assert!(world.follow_stream().await);
+        let crash = crash_at_call(&world, n, || spawn_keep_alive(&world));
+        if crash.await.is_some() {
+            break;
+        }
+        let before_the_crash = revocations(&world);
+        world.end_leases().await;
+        world.idle(DAY).await;
+        world.keep_alive().await;
+        assert_eq!(
+            sealed_secrets(&world).await,
+            [format!("app#{id}")],
+            "at {n}"
+        );
+        assert!(
+            world.zoom.grants().iter().all(|grant| !grant.alive) || world.refreshes() > 1,
+            "at {n}"
+        );
+        let reason = if revocations(&world) == 1 {
+            "revoked"
+        } else {
+            "refresh_outcome_lost"
+        };
+        expect_invalid(&world.acme.restore(&id).await.expect(200), reason);
+        revocations_seen.push((before_the_crash, revocations(&world)));
+    }
+    assert!(revocations_seen.len() > 20, "{revocations_seen:?}");
+    assert!(
+        revocations_seen.contains(&(0, 1)) && revocations_seen.contains(&(1, 1)),
+        "{revocations_seen:?}"
+    );
+}

@@ -1,0 +1,368 @@
+//! Calls to AWS that no other test makes through the wire: a Lambda's start, and an operator's commands. They belong to
+//! the record that is compared with the roles. And the table of functions, as the tests of the template read it.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use functions::endpoints::{
+    Description, Endpoint, EndpointVisitor, Function, KeepAlive, Purge, Trigger, functions,
+    visit_endpoints,
+};
+use functions::openapi;
+use functions::powers::{Environment, Table};
+use local::gateway::FunctionEnvironment;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::config::{Aws, DynamoDbClient, Url};
+use shared::credential::{GrantId, State};
+use shared::envelope::{Binding, Envelope, SecretId};
+use shared::grants::capsule::{Capsule, Replayed};
+use shared::secret::{Plaintext, TokenPair};
+use shared::stores::{ManualPurge, NewPair, Secrets};
+use shared::timestamp::Timestamp;
+use shared::zoom::{ApiUrl, ConsentPage, Zoom};
+use uuid::Uuid;
+
+use crate::minting::mint_onbehalf;
+use crate::proxy::Service;
+use crate::world::{CLIENT_ID, World, attribute, aws, send};
+
+/// Builds every function and opens its connections, as its Lambda does at its start.
+struct Start<'a> {
+    world: &'a World,
+    started: Vec<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Start<'_> {
+    fn start<F: Function>(&mut self) {
+        let environment = self.world.services.environment(F::DESCRIPTION.name);
+        let Ok(function) = F::new(&environment);
+        self.started
+            .push(Box::pin(async move { function.warm().await }));
+    }
+}
+
+impl EndpointVisitor for Start<'_> {
+    fn visit<E: Endpoint>(&mut self) {
+        self.start::<E>();
+    }
+}
+
+#[tokio::test]
+async fn a_function_reads_one_row_of_its_own_tables_to_open_connections() {
+    let world = World::new().await;
+    let mut start = Start {
+        world: &world,
+        started: Vec::new(),
+    };
+    visit_endpoints(&mut start);
+    start.start::<KeepAlive>();
+    start.start::<Purge>();
+    for started in start.started {
+        started.await;
+    }
+
+    let operations = world.wire.operations(Service::DynamoDb);
+    assert!(operations.iter().all(|operation| operation == "GetItem"));
+    // Two connections each. Three functions open none to DynamoDB before their first event.
+    assert_eq!(operations.len(), 2 * (functions().len() - 3));
+}
+
+impl World {
+    /// The environment of somebody who has the rights of one of the operators' policies.
+    fn operator(&self, policy: &str) -> FunctionEnvironment<'_> {
+        self.services.environment(policy)
+    }
+
+    async fn grant_id_of(&self, id: &str) -> GrantId {
+        let row = self.row(id).await;
+        attribute(&row, "grant_id").parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_operator_replays_a_capsule() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let grant = world.grant_id_of(&id).await;
+    let Ok(secrets) = world.operator("RecoveryPolicy").secrets();
+    let generation = secrets.grant(grant).await.unwrap().unwrap().generation();
+    // Sealed as a function would have sealed it, and not through the wire.
+    let envelope = Envelope::new(
+        world.kms_client().await,
+        world.kms.default_key(),
+        Secrets::NAME,
+    );
+    let binding = Binding {
+        team: world.team("acme"),
+        secret: SecretId::Grant(grant),
+    };
+    let key = envelope.data_key(binding).await.unwrap();
+    let token = || "a-token".to_owned().into();
+    let pair = TokenPair {
+        access: token(),
+        refresh: token(),
+    };
+    let plaintext = Plaintext::try_from(&pair).unwrap();
+    let mut pair = NewPair {
+        sealed: key.seal(generation + 1, &plaintext).unwrap(),
+        access_expires_at: 1,
+        api_url: None,
+        refreshed_at: Timestamp::now(),
+        late: false,
+    };
+    for expected in [Replayed::Stored, Replayed::Stashed] {
+        let capsule = Capsule::new(&world.team("acme"), grant, pair.clone(), Uuid::new_v4());
+        let replayed = capsule.replay(&secrets, Timestamp::now()).await.unwrap();
+        assert_eq!(replayed, expected);
+        let key = envelope.data_key(Binding {
+            team: world.team("acme"),
+            secret: SecretId::Grant(grant),
+        });
+        pair.sealed = key.await.unwrap().seal(generation + 1, &plaintext).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_operator_lists_and_restores_deleted_credentials() {
+    let world = World::new().await;
+    let alive = world.given_user("alive").await;
+    let dead = world.given_user_of("grace").await;
+    let lost = world.given_user_of("alan").await;
+    world.expire_access().await;
+    world.zoom.remove_app(CLIENT_ID, "grace");
+    assert_ne!(mint_onbehalf(&world.acme, &dead).await.status, 200);
+    for id in [&alive, &dead, &lost] {
+        world.acme.delete(id).await.expect(200);
+    }
+    let grant = SecretId::Grant(world.grant_id_of(&lost).await).to_string();
+    let row = world
+        .dynamodb
+        .delete_item()
+        .table_name("secrets")
+        .key("secret_id", AttributeValue::S(grant));
+    row.send().await.unwrap();
+    let environment = world.operator("RestorePolicy");
+    let Ok(credentials) = environment.credentials();
+    let Ok(secrets) = environment.secrets();
+    let Ok(events) = environment.events();
+    let team = world.team("acme");
+
+    let page = credentials.page(&team, None, None, true).await.unwrap();
+    assert_eq!(page.credentials.len(), 3);
+    for (id, state) in [
+        (alive, State::Active),
+        (dead, State::Invalid),
+        (lost, State::Invalid),
+    ] {
+        let id = id.parse().unwrap();
+        let restored = shared::restore::restore(&credentials, &secrets, &events, &team, id).await;
+        assert_eq!(restored.unwrap().unwrap().credential.state, state);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
+    let world = World::new().await;
+    let id = world.given_user("desk").await;
+    let urls = format!("/v2/zoom-credentials/{id}/token-urls");
+    let created = world
+        .acme
+        .request(Method::POST, &urls)
+        .json(&json!({ "type": "zak" }));
+    send(created).await.expect(201);
+    world.acme.delete(&id).await.expect(200);
+    let environment = world.operator("PurgePolicy");
+    let Ok(credentials) = environment.credentials();
+    let Ok(secrets) = environment.secrets();
+    let Ok(token_urls) = environment.token_urls();
+    let [of_credentials, of_secrets, of_urls] =
+        [Table::Credentials, Table::Secrets, Table::TokenUrls].map(|table| {
+            let Ok(name) = environment.table(table);
+            name
+        });
+    let removal = ManualPurge::new(environment.dynamodb(), of_credentials, of_secrets, of_urls);
+    let team = world.team("acme");
+
+    assert!(!credentials.secret_owners(&team).await.unwrap().is_empty());
+    let page = credentials.page(&team, None, None, true).await.unwrap();
+    assert_eq!(page.credentials.len(), 1);
+    assert!(!removal.owned_rows().await.unwrap().is_empty());
+    let remains = removal
+        .end_restore_period(&team, id.parse().unwrap())
+        .await
+        .unwrap();
+    shared::purge::destroy(&credentials, &secrets, &token_urls, &remains)
+        .await
+        .unwrap();
+    removal.delete_expired(&remains).await.unwrap();
+    assert!(removal.owned_rows().await.unwrap().is_empty());
+}
+
+/// The variables that a function reads when its powers are built.
+struct Reads {
+    aws: Aws,
+    required: RefCell<BTreeSet<&'static str>>,
+    settings: RefCell<BTreeSet<&'static str>>,
+    service_urls: RefCell<BTreeSet<&'static str>>,
+}
+
+impl Reads {
+    fn setting<T>(&self, variable: &'static str, value: T) -> Result<T, Infallible> {
+        self.settings.borrow_mut().insert(variable);
+        Ok(value)
+    }
+
+    fn service(&self, variables: &[&'static str]) {
+        self.service_urls.borrow_mut().extend(variables);
+    }
+}
+
+impl Environment for Reads {
+    type Error = Infallible;
+
+    fn aws(&self) -> &Aws {
+        &self.aws
+    }
+
+    fn dynamodb(&self) -> DynamoDbClient {
+        self.service(&["AWS_ENDPOINT_URL_DYNAMODB"]);
+        self.aws.dynamodb()
+    }
+
+    fn table(&self, table: Table) -> Result<String, Infallible> {
+        self.required.borrow_mut().insert(table.variable());
+        Ok(table.variable().to_owned())
+    }
+
+    fn envelope_key(&self) -> Result<String, Infallible> {
+        self.required.borrow_mut().insert("ENVELOPE_KEY_ID");
+        self.service(&["AWS_ENDPOINT_URL_KMS"]);
+        Ok(String::new())
+    }
+
+    fn events_retention(&self) -> Result<Duration, Infallible> {
+        self.setting("EVENTS_RETENTION_DAYS", Duration::ZERO)
+    }
+
+    fn recovery_capsules(&self) -> bool {
+        let Ok(on) = self.setting("RECOVERY_CAPSULES", true);
+        on
+    }
+
+    fn zoom(&self) -> Result<Zoom, Infallible> {
+        self.service(&["ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"]);
+        let url = || Url::parse("http://localhost").unwrap();
+        Ok(Zoom::new(url(), ApiUrl::configured(url())).unwrap())
+    }
+
+    fn consent_page(&self) -> Result<ConsentPage, Infallible> {
+        self.service(&["ZOOM_OAUTH_BASE_URL"]);
+        Ok(ConsentPage::new(Url::parse("http://localhost").unwrap()))
+    }
+
+    fn public_url(&self) -> Result<Option<Url>, Infallible> {
+        self.setting("PUBLIC_BASE_URL", None)
+    }
+
+    fn restorable(&self) -> Result<Duration, Infallible> {
+        self.setting("RESTORABLE_DAYS", Duration::ZERO)
+    }
+
+    fn unused_after(&self) -> Result<Duration, Infallible> {
+        self.setting("KEEP_ALIVE_AFTER_DAYS", Duration::ZERO)
+    }
+
+    fn webhook_window(&self) -> Result<Duration, Infallible> {
+        self.setting("WEBHOOK_WINDOW_SECONDS", Duration::ZERO)
+    }
+}
+
+/// The rows of the table of functions, as JSON.
+#[derive(Default)]
+struct Rows(Vec<Value>);
+
+impl Rows {
+    fn add<F: Function>(&mut self) {
+        let reads = Reads {
+            aws: aws("http://localhost", "http://localhost"),
+            required: RefCell::default(),
+            settings: RefCell::default(),
+            service_urls: RefCell::default(),
+        };
+        let Ok(_function) = F::new(&reads);
+        let Description {
+            name,
+            trigger,
+            time_out,
+            powers,
+        } = F::DESCRIPTION;
+        self.0.push(json!({
+            "name": name,
+            "trigger": match trigger {
+                Trigger::Route(route) => route,
+                Trigger::Schedule => "schedule",
+                Trigger::Stream => "stream",
+            },
+            "time_out_seconds": time_out.as_secs(),
+            "powers": powers,
+            "required": reads.required,
+            "settings": reads.settings,
+            "service_urls": reads.service_urls,
+        }));
+    }
+}
+
+impl EndpointVisitor for Rows {
+    fn visit<E: Endpoint>(&mut self) {
+        self.add::<E>();
+    }
+}
+
+#[test]
+fn the_committed_table_of_functions_is_current() {
+    let mut rows = Rows::default();
+    visit_endpoints(&mut rows);
+    rows.add::<KeepAlive>();
+    rows.add::<Purge>();
+    let current = serde_json::to_string_pretty(&rows.0).unwrap() + "\n";
+    let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("endpoints.json");
+    std::fs::write(&written, &current).unwrap();
+    let committed = include_str!("../../docs/endpoints.json");
+    assert!(
+        current == committed,
+        "docs/endpoints.json is stale: cp {} docs/endpoints.json",
+        written.display()
+    );
+}
+
+#[test]
+fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
+    let document = serde_json::to_value(openapi::document()).unwrap();
+    let mut documented = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            documented.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let mut expected = BTreeSet::new();
+    for function in functions() {
+        match function.trigger {
+            Trigger::Route("ANY /connect/{token}" | "GET /connect/callback") => {}
+            // What a token URL answers to other methods is a refusal.
+            Trigger::Route("ANY /t/{token}") => {
+                expected.extend(["GET /t/{token}", "POST /t/{token}"].map(str::to_owned));
+            }
+            Trigger::Route(route) => {
+                expected.insert(route.to_owned());
+            }
+            Trigger::Schedule | Trigger::Stream => {}
+        }
+    }
+    assert_eq!(documented, expected);
+}

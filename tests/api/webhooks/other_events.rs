@@ -1,0 +1,109 @@
+//! Deactivated and deleted users, and events that the vault ignores.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::timestamp::Timestamp;
+
+use super::{
+    PATH, SECRET_TOKEN, app_deauthorized, deliver, deliver_accepted, expect_state,
+    expect_unauthorized, grant_of, has_tokens, headers, now_in_seconds, post, register_app,
+    state_changes, tell_at, user_event,
+};
+use crate::minting::mint_onbehalf;
+use crate::world::World;
+
+#[tokio::test]
+async fn a_deactivated_or_deleted_user_makes_the_credential_invalid_until_the_next_mint() {
+    for (event, verb) in [
+        ("user.deactivated", "deactivated"),
+        ("user.deleted", "deleted"),
+    ] {
+        let world = World::new().await;
+        register_app(&world).await;
+        let id = world.given_user("desk").await;
+        let early = Timestamp::now().minus(Duration::from_hours(1));
+
+        // The event is older than the authorization.
+        assert_eq!(
+            deliver(&world, &user_event(event, "ada", early))
+                .await
+                .status,
+            204
+        );
+        expect_state(&world, &id, "active").await;
+        let other = user_event(event, "somebody", Timestamp::now());
+        deliver_accepted(&world, &other).await;
+        expect_state(&world, &id, "active").await;
+
+        let current = user_event(event, "ada", Timestamp::now());
+        for _ in 0..2 {
+            deliver_accepted(&world, &current).await;
+        }
+        let credential = world.acme.get(&id).await.expect(200);
+        assert_eq!(
+            json!([
+                credential["state"],
+                credential["last_error_message"],
+                credential["zoom_email"]
+            ]),
+            json!([
+                "invalid",
+                format!("user_gone: Zoom says that the user was {verb}"),
+                "ada@example.test"
+            ])
+        );
+        assert!(has_tokens(&world, &grant_of(&world, &id).await).await);
+        assert_eq!(
+            state_changes(&world.acme, &id).await,
+            [json!(["invalid", "user_gone"])]
+        );
+
+        mint_onbehalf(&world.acme, &id).await.expect(200);
+        expect_state(&world, &id, "active").await;
+    }
+}
+
+#[tokio::test]
+async fn unknown_events_and_unknown_users_are_accepted_and_change_nothing() {
+    let world = World::new().await;
+    register_app(&world).await;
+    world.given_user("desk").await;
+    let tables = async || {
+        [
+            world.contents("credentials").await,
+            world.contents("secrets").await,
+            world.contents("events").await,
+        ]
+    };
+    let before = tables().await;
+
+    for event in [
+        json!({ "event": "meeting.started", "event_ts": 1, "payload": { "object": { "id": "ada" } } }),
+        json!({ "event": "user.activated", "payload": { "object": { "id": "ada" } } }),
+        json!({ "event": "", "payload": null }),
+        json!({ "event": "no payload" }),
+        app_deauthorized("somebody"),
+    ] {
+        assert_eq!(deliver(&world, &event).await.status, 204, "{event}");
+    }
+
+    let deeply_nested = format!(
+        r#"{{"event":"x","payload":{}1{}}}"#,
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    let headers = headers(SECRET_TOKEN, now_in_seconds(), deeply_nested.as_bytes());
+    assert_eq!(
+        post(&world, PATH, &headers, deeply_nested.into())
+            .await
+            .status,
+        204
+    );
+
+    assert_eq!(tables().await, before);
+    // The vault answers 401 to the same events if the signature is wrong.
+    let event = json!({ "event": "meeting.started" });
+    let answer = tell_at(&world, PATH, "another", &event).await;
+    expect_unauthorized(&answer);
+}

@@ -1,0 +1,210 @@
+//! The stack, the browser and the team's site that the tests use.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::Html;
+use headless_chrome::browser::default_executable;
+use headless_chrome::{Browser, LaunchOptions};
+use local::stack::{ExternalEndpoints, Options, Stack};
+use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
+use serde_json::{Value, json};
+use shared::config::{Aws, optional};
+use shared::stores::{TeamAdmin, TeamSettingsChange};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use crate::visitor::Visitor;
+
+/// The team that the stack creates at its first start.
+const TEAM: &str = "local";
+
+/// A stack, a browser, and the team's site.
+pub(crate) struct World {
+    browser: Browser,
+    /// The base URL of the API.
+    api: String,
+    api_key: String,
+    /// The base URL of the team's site.
+    pub(crate) site: String,
+    dynamodb: aws_sdk_dynamodb::Client,
+    runtime: Runtime,
+    _data: tempfile::TempDir,
+    /// Only one browser runs at a time, because each consists of a dozen processes.
+    _browser_turn: MutexGuard<'static, ()>,
+}
+
+/// A connect session.
+pub(crate) struct Session {
+    id: String,
+    pub(crate) link: String,
+}
+
+impl World {
+    /// Starts everything. Returns `None` if there is no working browser, and none is required.
+    pub(crate) fn new() -> Option<Self> {
+        static BROWSER_TURN: Mutex<()> = Mutex::new(());
+
+        let Ok(chromium) = default_executable() else {
+            assert!(optional("CHROMIUM_REQUIRED").is_none(), "no Chromium");
+            eprintln!("skipped: Chromium is not installed (Debian: apt-get install chromium)");
+            return None;
+        };
+        let turn = BROWSER_TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = Runtime::new().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let (api, site, dynamodb) = runtime.block_on(start(data.path()));
+        let browser = Browser::new(LaunchOptions {
+            path: Some(chromium),
+            // Chromium's sandbox needs privileges that a container may not have. The pages are trusted.
+            sandbox: false,
+            window_size: Some((1000, 760)),
+            args: vec![OsStr::new("--lang=en"), OsStr::new("--hide-scrollbars")],
+            idle_browser_timeout: Duration::from_mins(2),
+            ..LaunchOptions::default()
+        });
+        let browser = match browser {
+            Ok(browser) => browser,
+            Err(error) if optional("CHROMIUM_REQUIRED").is_none() => {
+                eprintln!("skipped: Chromium does not start: {error}");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        Some(Self {
+            browser,
+            api,
+            api_key: std::fs::read_to_string(data.path().join("api-key")).unwrap(),
+            site,
+            dynamodb,
+            runtime,
+            _data: data,
+            _browser_turn: turn,
+        })
+    }
+
+    /// Creates a connect session through the API. `more` is added to the fields of the request.
+    pub(crate) fn create_session(&self, more: Value) -> Session {
+        let mut body = json!({
+            "name": "Ada's meetings", "client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET,
+        });
+        let Value::Object(more) = more else {
+            panic!("`more` must be an object")
+        };
+        body.as_object_mut().unwrap().extend(more);
+        let url = format!("{}/v2/zoom-connect-sessions", self.api);
+        let created = self.send(reqwest::Client::new().post(url).json(&body));
+        let text = |name: &str| created[name].as_str().unwrap().to_owned();
+        Session {
+            id: text("session_id"),
+            link: text("connect_url"),
+        }
+    }
+
+    /// The status and the error of a session, as the API shows them.
+    pub(crate) fn status_and_error(&self, session: &Session) -> (String, Value) {
+        let session = self.session(session);
+        let status = session["status"].as_str().unwrap().to_owned();
+        (status, session["error"].clone())
+    }
+
+    /// A session, as the API shows it.
+    pub(crate) fn session(&self, session: &Session) -> Value {
+        let url = format!("{}/v2/zoom-connect-sessions/{}", self.api, session.id);
+        self.send(reqwest::Client::new().get(url))
+    }
+
+    /// Sends a request with the team's API key. Returns the `data` of the answer.
+    fn send(&self, request: reqwest::RequestBuilder) -> Value {
+        let request = request.header("x-meeting-baas-api-key", self.api_key.trim());
+        let answer = self.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            answer.json::<Value>().await.unwrap()
+        });
+        answer["data"].clone()
+    }
+
+    /// Moves the end of a session to the past.
+    pub(crate) fn expire_session(&self, session: &Session) {
+        let past = AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned());
+        let id = AttributeValue::S(format!("connect#{}", session.id));
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name("requests")
+            .key("request_id", id)
+            .update_expression("SET ends_at = :past")
+            .expression_attribute_values(":past", past);
+        self.runtime.block_on(update.send()).unwrap();
+    }
+
+    /// A visitor with a new browser profile.
+    pub(crate) fn new_visitor(&self) -> Visitor {
+        Visitor::new(&self.browser)
+    }
+}
+
+/// Starts the stack and the team's site. Returns the base URLs of both, and a client for the stack's tables.
+async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
+    // Fails if a provider is installed already. That provider works, too.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    let stack = Stack::start(Options {
+        data_dir: data.to_owned(),
+        port: 0,
+        zoom_port: 0,
+        external: ExternalEndpoints::default(),
+        envelope_key: None,
+    });
+    let stack = stack.await.unwrap();
+    let api = stack.api().as_str().trim_end_matches('/').to_owned();
+    tokio::spawn(stack.serve(std::future::pending()));
+    let site = start_site().await;
+
+    let dynamodb = stack_tables(data);
+    let operator = TeamAdmin::new(dynamodb.clone(), "keys".to_owned());
+    let settings = TeamSettingsChange {
+        return_origins: Some(vec![site.parse().unwrap()]),
+        ..TeamSettingsChange::default()
+    };
+    operator
+        .set(&TEAM.parse().unwrap(), settings)
+        .await
+        .unwrap();
+    (api, site, dynamodb)
+}
+
+/// A client for the tables of the stack with this data folder.
+fn stack_tables(data: &Path) -> aws_sdk_dynamodb::Client {
+    let env = std::fs::read_to_string(data.join("env")).unwrap();
+    let endpoint = env
+        .lines()
+        .find_map(|line| line.strip_prefix("AWS_ENDPOINT_URL_DYNAMODB="))
+        .map(str::to_owned);
+    let credentials = Credentials::new("local", "local", None, None, "test");
+    let aws = Aws::new("us-east-1".to_owned(), credentials, endpoint, None).unwrap();
+    aws.dynamodb()
+}
+
+/// Starts the team's site, to which users return. Returns its base URL.
+async fn start_site() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(site_page)).await });
+    url
+}
+
+/// The page of the team's site. It shows whether the request had a `referer` header.
+async fn site_page(headers: HeaderMap) -> Html<String> {
+    let referer = headers.get("referer").map_or("no referer", |_| "a referer");
+    Html(format!(
+        "<title>The team's site</title><h1>Welcome back</h1><p>{referer}</p>"
+    ))
+}

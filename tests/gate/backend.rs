@@ -1,0 +1,370 @@
+//! The services behind the Lambdas: DynamoDB, KMS and Zoom emulators. Tests read and change their state directly.
+
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Router;
+use local::gateway::{Gateway, Services};
+pub(crate) use local::zoom::RefreshBehaviour as ZoomBehaviour;
+use local::zoom::{App, Consent, Sandbox, User};
+use local::{engine, kms, tables};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use shared::api_key::{ApiKey, Permission};
+use shared::config::Aws;
+use shared::credential::{CredentialId, TeamId};
+use shared::envelope::{Binding, Envelope, Sealed, SecretId};
+use shared::secret::TokenPair;
+use shared::stores::{
+    Credentials, Events, Keys, RETENTION, Requests, Secrets, StoredGrant, TeamAdmin,
+};
+use shared::timestamp::Timestamp;
+use shared::zoom::{ApiUrl, Zoom};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use uuid::Uuid;
+
+use crate::capsules::{self, CapsuleCollector};
+use crate::lambda::Lambda;
+use crate::wire::{self, Service, UpstreamClient, Wire};
+
+/// The Zoom app of every credential.
+pub(crate) const CLIENT_ID: &str = "test-app";
+const CLIENT_SECRET: &str = "test-app-secret";
+const REDIRECT_URI: &str = "https://example.test/callback";
+
+/// How long a Lambda waits for the answer to a refresh. This is longer than a mint waits for another mint's lease, so a
+/// held answer outlasts the waiting mints.
+const REFRESH_TIME_OUT: Duration = Duration::from_secs(20);
+/// How long a Lambda waits for other answers from Zoom. A time-out there loses nothing.
+const ZOOM_TIME_OUT: Duration = Duration::from_secs(3);
+/// How many credentials are created at the same time.
+const MAX_CONCURRENT_CREATIONS: usize = 8;
+/// How long the set-up of a schedule waits for Zoom. Faults do not reach the set-up, and a busy machine is slow.
+const SETUP_TIME_OUT: Duration = Duration::from_mins(1);
+
+/// The services, with one behaviour of Zoom.
+pub(crate) struct Backend {
+    pub(crate) behaviour: ZoomBehaviour,
+    pub(crate) zoom: Sandbox,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) secrets: Secrets,
+    pub(crate) credentials: Credentials,
+    envelope: Envelope,
+    operator: TeamAdmin,
+    gateway: Gateway,
+    /// The base URLs of DynamoDB, KMS and Zoom.
+    urls: [String; 3],
+    client: UpstreamClient,
+    key_id: String,
+    idle_lambdas: Mutex<Vec<Lambda>>,
+    /// Limits the credentials that are created at the same time. Without a limit, the set-ups of all schedules start
+    /// together, and some time out on a busy machine.
+    creation_permits: Semaphore,
+}
+
+/// A team with an API key and a Zoom user. Each schedule has its own team.
+#[derive(Clone)]
+pub(crate) struct Team {
+    pub(crate) id: TeamId,
+    pub(crate) user: String,
+    pub(crate) key: String,
+}
+
+/// What the tables hold about a credential and its grant.
+pub(crate) struct StoredCredential {
+    /// The credential's state: `active` or `invalid`.
+    pub(crate) state: String,
+    pub(crate) grant: StoredGrant,
+    /// The refresh tokens on the grant's row: the current one, then the stashed one if there is one.
+    pub(crate) refresh_tokens: Vec<String>,
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+fn aws(dynamodb: &str, kms: &str) -> Aws {
+    let credentials = AwsCredentials::new("test", "test", None, None, "test");
+    let endpoints = (Some(dynamodb.to_owned()), Some(kms.to_owned()));
+    Aws::new(
+        "us-east-1".to_owned(),
+        credentials,
+        endpoints.0,
+        endpoints.1,
+    )
+    .unwrap()
+}
+
+fn zoom_at(url: &str, time_out: Duration) -> Zoom {
+    let api = ApiUrl::configured(url.parse().unwrap());
+    let zoom = Zoom::new(url.parse().unwrap(), api).unwrap();
+    zoom.with_answer_timeout(time_out)
+        .with_refresh_answer_timeout(REFRESH_TIME_OUT)
+}
+
+impl Backend {
+    pub(crate) async fn new(behaviour: ZoomBehaviour) -> Arc<Self> {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // Each Lambda has its own sockets. If the limit cannot be raised, the current limit may suffice.
+            rlimit::increase_nofile_limit(u64::MAX).ok();
+            // Fails if a provider is installed already. That provider works, too.
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .ok();
+            tracing_subscriber::registry().with(CapsuleCollector).init();
+        });
+        let database = engine::open(None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dynamodb_url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(engine::serve(listener, database, std::future::pending()));
+        let kms = kms::Emulator::open(None).unwrap();
+        let kms_url = serve(kms.router()).await;
+        let zoom = Sandbox::open(None).unwrap();
+        let zoom_url = serve(zoom.router()).await;
+        let scopes = ["user:read:user", "user:read:token"];
+        zoom.register_app(App {
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: CLIENT_SECRET.to_owned(),
+            redirect_uris: vec![REDIRECT_URI.to_owned()],
+            scopes: scopes.map(str::to_owned).to_vec(),
+        });
+        zoom.set_refresh_behaviour(behaviour);
+
+        let direct = aws(&dynamodb_url, &kms_url);
+        let (dynamodb, names) = (direct.dynamodb(), tables::Names::default());
+        tables::create_missing(&dynamodb, &names).await.unwrap();
+        let key_id = kms.default_key();
+        let services = Services::new(
+            &direct,
+            &names,
+            &key_id,
+            zoom_at(&zoom_url, SETUP_TIME_OUT),
+            "http://vault.test".parse().unwrap(),
+        );
+        Arc::new(Self {
+            behaviour,
+            zoom,
+            secrets: Secrets::new(dynamodb.clone(), names.secrets),
+            credentials: Credentials::new(dynamodb.clone(), names.credentials),
+            envelope: Envelope::new(direct.kms(), key_id.clone(), Secrets::NAME),
+            operator: TeamAdmin::new(dynamodb.clone(), names.keys),
+            gateway: Gateway::new(services),
+            urls: [dynamodb_url, kms_url, zoom_url],
+            client: wire::upstream_client(),
+            key_id,
+            dynamodb,
+            idle_lambdas: Mutex::default(),
+            creation_permits: Semaphore::new(MAX_CONCURRENT_CREATIONS),
+        })
+    }
+
+    /// An idle Lambda: a used one if there is one, else a new one.
+    pub(crate) async fn lambda(&self) -> Lambda {
+        let idle = self.idle_lambdas.lock().unwrap().pop();
+        match idle {
+            Some(lambda) => lambda,
+            None => self.new_lambda().await,
+        }
+    }
+
+    /// Takes back a Lambda, for later use by another schedule.
+    pub(crate) fn give_back(&self, lambda: Lambda) {
+        self.idle_lambdas.lock().unwrap().push(lambda);
+    }
+
+    async fn new_lambda(&self) -> Lambda {
+        let wire = Arc::new(Wire::new());
+        let services = [Service::DynamoDb, Service::Kms, Service::Zoom];
+        let mut urls = Vec::new();
+        let mut proxies = JoinSet::new();
+        for (service, url) in services.into_iter().zip(&self.urls) {
+            let (wire, client) = (wire.clone(), self.client.clone());
+            let proxy = wire::start_proxy(&mut proxies, wire, service, client, url.clone());
+            urls.push(proxy.await);
+        }
+        let aws = aws(&urls[0], &urls[1]);
+        let (dynamodb, names) = (aws.dynamodb(), tables::Names::default());
+        let credentials = Credentials::new(dynamodb.clone(), names.credentials);
+        let secrets = Secrets::new(dynamodb.clone(), names.secrets);
+        let envelope = Envelope::new(aws.kms(), self.key_id.clone(), Secrets::NAME);
+        let zoom = zoom_at(&urls[2], ZOOM_TIME_OUT);
+        let events = Events::new(dynamodb.clone(), names.events, RETENTION);
+        Lambda {
+            wire,
+            keys: Keys::new(dynamodb.clone(), names.keys),
+            requests: Requests::new(dynamodb.clone(), names.requests),
+            events,
+            dynamodb,
+            credentials,
+            secrets,
+            envelope,
+            zoom,
+            _proxies: proxies,
+        }
+    }
+
+    /// Creates a team and its Zoom user.
+    #[expect(clippy::disallowed_methods, reason = "requests carry the API key")]
+    pub(crate) async fn create_team(&self) -> Team {
+        let name = Uuid::new_v4().simple().to_string();
+        let id: TeamId = name.parse().unwrap();
+        self.zoom.register_user(User {
+            id: name.clone(),
+            account_id: None,
+            email: None,
+            display_name: None,
+            first_name: None,
+            last_name: None,
+        });
+        let team = self.operator.create_team(&id, 1_000_000, 1_000_000).await;
+        team.unwrap();
+        let (key, _) = self
+            .operator
+            .create_key(&id, Permission::Full)
+            .await
+            .unwrap();
+        let key = ApiKey::into_text(key).expose_secret().to_owned();
+        Team {
+            id,
+            user: name,
+            key,
+        }
+    }
+
+    /// The team's user clicks Allow. Returns the authorization code.
+    fn authorization_code(&self, team: &Team) -> String {
+        let consent = Consent {
+            client_id: CLIENT_ID.to_owned(),
+            redirect_uri: REDIRECT_URI.to_owned(),
+            user_id: team.user.clone(),
+            scopes: None,
+            code_challenge: None,
+        };
+        self.zoom.authorize(consent).unwrap()
+    }
+
+    /// Creates a credential for the team's user.
+    pub(crate) async fn create_credential(&self, team: &Team) -> CredentialId {
+        let _permit = self.creation_permits.acquire().await.unwrap();
+        let body = json!({
+            "name": "bot",
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "authorization_code": self.authorization_code(team),
+            "redirect_uri": REDIRECT_URI,
+        });
+        let (status, body) = self.send(team, "POST", "", &body).await;
+        assert_eq!(status, 201, "{body}");
+        let id = body["data"]["credential_id"].as_str().unwrap();
+        id.parse().unwrap()
+    }
+
+    /// The user clicks Allow again, and the credential is updated with the new code.
+    pub(crate) async fn reauthorize(&self, team: &Team, id: CredentialId) {
+        let body = json!({ "authorization_code": self.authorization_code(team), "redirect_uri": REDIRECT_URI });
+        let (status, body) = self.send(team, "PATCH", &format!("/{id}"), &body).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    async fn send(&self, team: &Team, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("/v2/zoom-credentials{path}"))
+            .header("x-meeting-baas-api-key", &team.key)
+            .header("content-type", "application/json")
+            .body(())
+            .unwrap();
+        let (parts, ()) = request.into_parts();
+        let answer = self.gateway.answer(parts, body.to_string().into_bytes());
+        let answer = answer.await;
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+        let body = serde_json::from_slice(&body.unwrap()).unwrap();
+        (status, body)
+    }
+
+    /// Reads a credential and its grant from the tables.
+    pub(crate) async fn stored(&self, team: &Team, id: CredentialId) -> StoredCredential {
+        let stored = self.credentials.get(&team.id, id).await.unwrap().unwrap();
+        let secret = SecretId::Grant(stored.grant.unwrap().id);
+        let grant = self
+            .secrets
+            .grant(stored.grant.unwrap().id)
+            .await
+            .unwrap()
+            .unwrap();
+        let state = serde_json::to_value(stored.credential.state).unwrap();
+        let mut refresh_tokens = Vec::new();
+        for sealed in grant.sealed.iter().chain(&grant.stash) {
+            refresh_tokens.push(self.open_refresh_token(team, secret.clone(), sealed).await);
+        }
+        StoredCredential {
+            state: state.as_str().unwrap().to_owned(),
+            grant,
+            refresh_tokens,
+        }
+    }
+
+    /// Decrypts a sealed token pair. Returns the refresh token.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the judge compares refresh tokens with Zoom's"
+    )]
+    async fn open_refresh_token(&self, team: &Team, secret: SecretId, sealed: &Sealed) -> String {
+        let binding = Binding {
+            team: team.id.clone(),
+            secret,
+        };
+        let opened = self.envelope.open(&binding, sealed).await.unwrap();
+        let pair: TokenPair = opened.try_into().unwrap();
+        pair.refresh.expose_secret().to_owned()
+    }
+
+    /// Simulates that time has passed: sets time attributes of a credential's grant row to the past.
+    async fn move_to_past(&self, team: &Team, id: CredentialId, names: &[&str]) {
+        let stored = self.credentials.get(&team.id, id).await.unwrap().unwrap();
+        let secret = SecretId::Grant(stored.grant.unwrap().id).to_string();
+        for name in names {
+            let update = self.dynamodb.update_item().table_name(Secrets::NAME);
+            let update = update
+                .key("secret_id", AttributeValue::S(secret.clone()))
+                .update_expression("SET #name = :past")
+                .condition_expression("attribute_exists(#name)")
+                .expression_attribute_names("#name", *name)
+                .expression_attribute_values(":past", AttributeValue::N("1".to_owned()));
+            // Fails if the row has no such attribute.
+            update.send().await.ok();
+        }
+    }
+
+    /// Makes the access token look expired to the vault.
+    pub(crate) async fn expire_access_token(&self, team: &Team, id: CredentialId) {
+        self.move_to_past(team, id, &["access_expires_at"]).await;
+    }
+
+    /// Makes leases and locks look expired.
+    pub(crate) async fn expire_leases(&self, team: &Team, id: CredentialId) {
+        self.move_to_past(team, id, &["lease_until", "lock_until"])
+            .await;
+    }
+
+    /// Replays the logged capsules of a team, as the CLI does. Returns the number of capsules.
+    pub(crate) async fn replay_capsules(&self, team: &Team) -> usize {
+        let capsules = capsules::take(&team.id);
+        for capsule in &capsules {
+            let replayed = capsule.replay(&self.secrets, Timestamp::now());
+            replayed.await.unwrap();
+        }
+        capsules.len()
+    }
+}

@@ -1,0 +1,45 @@
+"""What the Rust side writes down for these tests: the table of functions, and the AWS calls that each function made."""
+
+import functools
+import json
+import os
+import pathlib
+
+from template import ROOT
+
+# Every function: name, trigger, time-out, powers and environment. tests/api/roles.rs keeps the file current.
+FUNCTIONS = {it["name"]: it for it in json.loads((ROOT / "docs/endpoints.json").read_text())}
+# Written by tests/api/record.rs while the whole API suite runs.
+RECORD = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "tmp/aws-calls.jsonl"
+HOW = "run `cargo test -p tests --test api`, without a filter"
+
+
+@functools.cache
+def calls():
+    """`{function: {(resource, action), …}}`. An index follows its table's name, a KMS purpose follows `kms`."""
+    assert RECORD.exists(), f"there is no record of AWS calls: {HOW}"
+    sources = [path for part in ("functions", "shared", "local") for path in (ROOT / part / "src").rglob("*.rs")]
+    newest = max(sources, key=lambda path: path.stat().st_mtime)
+    assert newest.stat().st_mtime < RECORD.stat().st_mtime, f"{newest} is newer than the record of AWS calls: {HOW}"
+    found = {}
+    for row in rows():
+        found.setdefault(row["function"], set()).add((resource(row), row["operation"]))
+    return found
+
+
+def rows():
+    return [json.loads(line) for line in RECORD.read_text().splitlines()]
+
+
+def resource(row):
+    if row["service"] == "kms":
+        return f"kms/{row['purpose']}"
+    return "/".join(filter(None, [row["table"].replace("-", "_"), row["index"]]))
+
+
+def has(function, *powers):
+    """Whether a function holds one of these powers. Using grants takes what `grants` is made of."""
+    held = set(FUNCTIONS[function]["powers"])
+    if "grants" in held:
+        held |= {"credentials", "secrets", "events", "envelope", "zoom"}
+    return bool(held & set(powers))
