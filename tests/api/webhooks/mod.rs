@@ -138,6 +138,16 @@ async fn deliver(world: &World, event: &Value) -> Answer {
     }
 }
 
+/// Delivers an event until the answer is not 503, as Zoom does. An overloaded machine may answer 503.
+async fn deliver_until_available(world: &World, event: &Value) -> Answer {
+    loop {
+        let answer = deliver(world, event).await;
+        if answer.status != 503 {
+            return answer;
+        }
+    }
+}
+
 /// Delivers an event that the vault accepts.
 async fn deliver_accepted(world: &World, event: &Value) {
     let answer = deliver(world, event).await;

@@ -7,9 +7,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
-    OTHER_APP_PATH, PATH, SECRET_TOKEN, app_deauthorized, deliver, deliver_accepted,
-    expect_destroyed, expect_state, expect_unauthorized, grant_of, has_tokens, headers,
-    now_in_seconds, post, register_app, state_changes, tell_at, webhook,
+    OTHER_APP_PATH, PATH, SECRET_TOKEN, app_deauthorized, deliver_accepted,
+    deliver_until_available, expect_destroyed, expect_state, expect_unauthorized, grant_of,
+    has_tokens, headers, now_in_seconds, post, register_app, state_changes, tell_at, webhook,
 };
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
@@ -94,14 +94,7 @@ async fn a_hundred_parallel_deliveries_make_one_change_and_one_event() {
     let mut deliveries = JoinSet::new();
     for _ in 0..100 {
         let (world, event) = (world.clone(), event.clone());
-        deliveries.spawn(async move {
-            // Zoom retries, too. A slow machine may not answer a hundred events in time.
-            let mut status = deliver(&world, &event).await.status;
-            while status == 503 {
-                status = deliver(&world, &event).await.status;
-            }
-            status
-        });
+        deliveries.spawn(async move { deliver_until_available(&world, &event).await.status });
     }
     assert!(
         deliveries
