@@ -1,1 +1,1 @@
-//! The behaviour of the whole, through the handlers, over a real world: see `api/`.
+//! Tests of the whole system: the API in `api/`, and its reliability in `gate/`.

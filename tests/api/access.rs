@@ -1,4 +1,4 @@
-//! Who may do what: keys, permissions, and the wall between teams.
+//! Access control: API keys, permissions, and the separation of teams.
 
 #![expect(clippy::string_slice, reason = "API keys are ASCII")]
 
@@ -11,17 +11,17 @@ use shared::credential::CredentialId;
 
 use crate::proxy::Service;
 use crate::world::{
-    Answer, CLIENT_ID, Caller, REDIRECT_URI, World, an_app, id_of, send, text_of, user_body, with,
+    Answer, CLIENT_ID, Caller, REDIRECT_URI, World, app_body, id_of, send, text_of, user_body, with,
 };
 
 const REFUSED: &str = r#"{"success":false,"error":"Unauthorized","code":"FST_ERR_UNAUTHORIZED","statusCode":401,"message":"Invalid or missing API key: send it in the header x-meeting-baas-api-key","details":null}"#;
 
-/// Every endpoint that exists, with a body where it takes one.
+/// The endpoints of credentials, each with a body where the endpoint takes one.
 pub(crate) fn endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
     let one = format!("/v2/zoom-credentials/{id}");
     let all = "/v2/zoom-credentials".to_owned();
     vec![
-        (Method::POST, all.clone(), Some(an_app("bot"))),
+        (Method::POST, all.clone(), Some(app_body("bot"))),
         (Method::GET, all, None),
         (Method::GET, one.clone(), None),
         (
@@ -48,10 +48,10 @@ pub(crate) fn call(
     }
 }
 
-/// The headers of an answer that may not depend on what was asked for.
-fn telling(answer: &Answer) -> HeaderMap {
+/// The headers of an answer, without those that differ from call to call.
+fn comparable_headers(answer: &Answer) -> HeaderMap {
     let mut headers = answer.headers.clone();
-    // How many calls the caller has made says nothing of anybody else.
+    // The number of calls that the caller has left says nothing about a credential.
     for name in ["x-request-id", "date", "x-ratelimit-remaining"] {
         headers.remove(name);
     }
@@ -75,8 +75,8 @@ pub(crate) fn expect_refused(answer: &Answer, what: &str) {
     }
 }
 
-/// The same text with the case of its last letter turned.
-fn other_case(text: &str) -> String {
+/// The text with the case of its last letter changed.
+fn with_last_letter_in_other_case(text: &str) -> String {
     let at = text.rfind(|it: char| it.is_ascii_alphabetic()).unwrap();
     let turned = |(index, it): (usize, char)| match index == at {
         true if it.is_ascii_lowercase() => it.to_ascii_uppercase(),
@@ -87,15 +87,15 @@ fn other_case(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_malformed_key_is_refused_without_a_single_read() {
+async fn a_malformed_key_is_refused_without_reading_the_database() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let good = world.acme.key().to_owned();
     let (head, checksum) = good.split_at(good.len() - 6);
     let keys = [
         ("empty", String::new()),
         ("no key at all", "x".to_owned()),
-        ("other case", other_case(&good)),
+        ("other case", with_last_letter_in_other_case(&good)),
         ("all lower case", good.to_lowercase()),
         ("prefix", good[..good.len() - 1].to_owned()),
         ("short prefix", good[..10].to_owned()),
@@ -116,23 +116,23 @@ async fn a_malformed_key_is_refused_without_a_single_read() {
     ];
     world.wire.reset();
     for (what, key) in keys {
-        let stranger = world.stranger(&key);
+        let caller = world.caller_with_key(&key);
         for endpoint in endpoints(&id) {
-            expect_refused(&send(call(&stranger, &endpoint)).await, what);
+            expect_refused(&send(call(&caller, &endpoint)).await, what);
         }
     }
-    // A bad request of a bad key is refused for its key.
-    let stranger = world.stranger("x");
-    expect_refused(&stranger.list("?limit=0").await, "a bad query");
-    expect_refused(&stranger.get("no-id").await, "a bad id");
-    expect_refused(&stranger.create(json!([])).await, "a bad body");
+    // The vault checks the key first: a bad request with a bad key gets a 401.
+    let caller = world.caller_with_key("x");
+    expect_refused(&caller.list("?limit=0").await, "a bad query");
+    expect_refused(&caller.get("no-id").await, "a bad id");
+    expect_refused(&caller.create(json!([])).await, "a bad body");
     assert!(world.wire.calls().is_empty());
 }
 
 #[tokio::test]
-async fn a_missing_key_and_one_that_is_elsewhere_are_refused_without_a_read() {
+async fn a_missing_or_misplaced_key_is_refused_without_reading_the_database() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let key = world.acme.key().to_owned();
     let url = world
         .acme
@@ -165,16 +165,16 @@ async fn a_missing_key_and_one_that_is_elsewhere_are_refused_without_a_read() {
 }
 
 #[tokio::test]
-async fn a_key_that_comes_twice_is_refused_without_a_read() {
+async fn a_key_header_that_comes_twice_is_refused_without_reading_the_database() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     world.wire.reset();
     for second in [world.acme.key(), "", "x"] {
         for endpoint in endpoints(&id) {
             let request = call(&world.acme, &endpoint);
             let answer = send(request.header("X-Meeting-Baas-Api-Key", second)).await;
             expect_refused(&answer, second);
-            let request = call(&world.stranger(second), &endpoint);
+            let request = call(&world.caller_with_key(second), &endpoint);
             let answer = send(request.header("x-meeting-baas-api-key", world.acme.key())).await;
             expect_refused(&answer, second);
         }
@@ -183,47 +183,47 @@ async fn a_key_that_comes_twice_is_refused_without_a_read() {
 }
 
 #[tokio::test]
-async fn unknown_and_revoked_keys_are_refused_alike_and_spend_no_rate() {
+async fn unknown_and_revoked_keys_get_the_same_answer_and_do_not_count_against_the_rate() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let acme = "acme".parse().unwrap();
     let (revoked, listing) = world
         .operator
         .create_key(&acme, Permission::Full)
         .await
         .unwrap();
-    let revoked = world.stranger(&text_of(revoked));
+    let revoked = world.caller_with_key(&text_of(revoked));
     revoked.list("").await.expect(200);
     world
         .operator
         .revoke_key(&acme, &listing.key_id)
         .await
         .unwrap();
-    // Well-formed keys that nobody made: of a team that exists, and of one that does not.
+    // Well-formed keys that were never created: one for a team that exists, one for a team that does not.
     let unknown = [acme.clone(), "nobody".parse().unwrap()]
-        .map(|team| world.stranger(&text_of(ApiKey::generate(team).unwrap())));
-    // Another team's good key under this team's name would need another checksum: as good as unknown.
+        .map(|team| world.caller_with_key(&text_of(ApiKey::generate(team).unwrap())));
+    // A key of another team with this team's name in it needs a new checksum. It is then an unknown key.
 
     let before = (
-        world.contents("credentials").await,
+        world.sorted_rows("credentials").await,
         world.count("secrets").await,
     );
-    let counted = world.contents("requests").await;
+    let counted = world.sorted_rows("requests").await;
     world.wire.reset();
-    for stranger in [&revoked, &unknown[0], &unknown[1]] {
+    for caller in [&revoked, &unknown[0], &unknown[1]] {
         for endpoint in endpoints(&id) {
             for _ in 0..5 {
-                expect_refused(&send(call(stranger, &endpoint)).await, "stranger");
+                expect_refused(&send(call(caller, &endpoint)).await, "an unknown key");
             }
         }
-        expect_refused(&stranger.get("no-id").await, "a bad id");
-        expect_refused(&stranger.list("?limit=0").await, "a bad query");
-        expect_refused(&stranger.create(json!({})).await, "a bad body");
+        expect_refused(&caller.get("no-id").await, "a bad id");
+        expect_refused(&caller.list("?limit=0").await, "a bad query");
+        expect_refused(&caller.create(json!({})).await, "a bad body");
     }
     let operations = world.wire.operations(Service::DynamoDb);
     let read_only = |it: &String| it == "GetItem" || it == "Query";
     assert!(operations.iter().all(read_only), "{operations:?}");
-    // No more than a small page of the team that the key claims: not what belongs to a credential, whosever it is.
+    // The vault reads at most one small page of the team's credentials. It reads no events and no token URLs.
     let history = [
         &b"\"TableName\":\"events\""[..],
         b"\"TableName\":\"token-urls\"",
@@ -231,21 +231,21 @@ async fn unknown_and_revoked_keys_are_refused_alike_and_spend_no_rate() {
     let calls = world.wire.calls();
     let mut calls = calls.iter().filter(|call| call.operation == "Query");
     assert!(calls.all(|call| history.iter().all(|table| !contains(&call.body, table))));
-    assert_eq!(counted, world.contents("requests").await);
+    assert_eq!(counted, world.sorted_rows("requests").await);
     assert_eq!(world.wire.count(Service::Kms), 0);
     assert_eq!(world.wire.count(Service::Zoom), 0);
-    assert_eq!(before.0, world.contents("credentials").await);
+    assert_eq!(before.0, world.sorted_rows("credentials").await);
     assert_eq!(before.1, world.count("secrets").await);
 }
 
 #[tokio::test]
-async fn each_permission_covers_its_operations() {
+async fn each_permission_allows_only_its_operations() {
     let world = World::new().await;
     let read = world.caller("acme", Permission::Read).await;
     let mint = world.caller("acme", Permission::Mint).await;
     let full = world.caller("acme", Permission::Full).await;
-    let id = world.given_app("bot").await;
-    let before = world.contents("credentials").await;
+    let id = world.add_app_credential("bot").await;
+    let before = world.sorted_rows("credentials").await;
 
     for endpoint in endpoints(&id) {
         for (caller, covered) in [(&read, endpoint.0 == Method::GET), (&mint, false)] {
@@ -263,7 +263,7 @@ async fn each_permission_covers_its_operations() {
             }
         }
     }
-    // Nor does a key learn anything, or change anything, where it may do nothing.
+    // Without the permission, a key learns nothing and changes nothing.
     for path in ["no-id", &CredentialId::generate().to_string()] {
         mint.get(path).await.expect_code(403, "FST_ERR_FORBIDDEN");
         read.delete(path)
@@ -279,9 +279,9 @@ async fn each_permission_covers_its_operations() {
     read.create(json!({}))
         .await
         .expect_code(403, "FST_ERR_FORBIDDEN");
-    assert_eq!(world.contents("credentials").await, before);
-    // It counts against the rate all the same: a key that may do nothing may not do it without end.
-    let counted = world.contents("requests").await;
+    assert_eq!(world.sorted_rows("credentials").await, before);
+    // A forbidden call counts against the rate too. Otherwise such a key could call without limit.
+    let counted = world.sorted_rows("requests").await;
     assert!(
         counted.iter().all(|row| row.contains("rate#acme#")),
         "{counted:?}"
@@ -295,18 +295,21 @@ async fn each_permission_covers_its_operations() {
 }
 
 #[tokio::test]
-async fn another_teams_credential_is_answered_like_none_at_all() {
+async fn a_credential_of_another_team_gets_the_same_404_as_a_missing_one() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
-    let deleted = world.given_app("deleted").await;
+    let deleted = world.add_app_credential("deleted").await;
     world.acme.delete(&deleted).await.expect(200);
-    let (app, user) = (world.given_app("app").await, world.given_user("user").await);
-    let own = id_of(&rival.create(an_app("own")).await.expect(201));
+    let (app, user) = (
+        world.add_app_credential("app").await,
+        world.add_user_credential("user").await,
+    );
+    let own = id_of(&rival.create(app_body("own")).await.expect(201));
     rival.delete(&own).await.expect(200);
     let before = (
-        world.stored_row(&app).await,
-        world.stored_row(&user).await,
-        world.stored_row(&deleted).await,
+        world.row(&app).await,
+        world.row(&user).await,
+        world.row(&deleted).await,
     );
     let (secrets, code) = (world.count("secrets").await, world.code());
     let claimed = |rows: Vec<String>| rows.into_iter().filter(|it| !it.contains("rate#")).count();
@@ -345,7 +348,11 @@ async fn another_teams_credential_is_answered_like_none_at_all() {
             answer.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
             let first = first.get_or_insert_with(|| answer.clone());
             assert_eq!(answer.text, first.text, "{endpoint:?}");
-            assert_eq!(telling(&answer), telling(first), "{endpoint:?}");
+            assert_eq!(
+                comparable_headers(&answer),
+                comparable_headers(first),
+                "{endpoint:?}"
+            );
         }
     }
     assert_eq!(rival.list("").await.expect(200), json!([]));
@@ -369,15 +376,15 @@ async fn another_teams_credential_is_answered_like_none_at_all() {
     assert_eq!(world.wire.count(Service::Zoom), 0);
     assert_eq!(
         (
-            world.stored_row(&app).await,
-            world.stored_row(&user).await,
-            world.stored_row(&deleted).await
+            world.row(&app).await,
+            world.row(&user).await,
+            world.row(&deleted).await
         ),
         before
     );
     assert_eq!(world.count("secrets").await, secrets);
     assert_eq!(claimed(world.rows("requests").await), claims);
-    // The code that the rival tried is as good as before.
+    // The code that the other team tried is not spent.
     world
         .acme
         .create(user_body("mine", &code))
@@ -386,10 +393,10 @@ async fn another_teams_credential_is_answered_like_none_at_all() {
 }
 
 #[tokio::test]
-async fn the_same_work_goes_into_any_404() {
+async fn every_404_makes_the_same_database_calls() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     for method in [Method::GET, Method::PATCH, Method::DELETE] {
         let mut calls = Vec::new();
         for id in [&id, &CredentialId::generate().to_string()] {
@@ -408,20 +415,21 @@ async fn the_same_work_goes_into_any_404() {
 }
 
 #[tokio::test]
-async fn one_teams_authorization_leaves_anothers_credential_of_the_same_user_alone() {
+async fn an_authorization_by_one_team_does_not_change_another_teams_credential_of_the_same_zoom_user()
+ {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
-    let id = world.given_user("bot").await;
-    let row = world.stored_row(&id).await;
+    let id = world.add_user_credential("bot").await;
+    let row = world.row(&id).await;
     rival
         .create(user_body("theirs", &world.code()))
         .await
         .expect(201);
-    assert_eq!(world.stored_row(&id).await, row);
+    assert_eq!(world.row(&id).await, row);
 }
 
 #[tokio::test]
-async fn keys_are_stored_by_their_hash_alone() {
+async fn keys_are_stored_only_as_hashes() {
     let world = World::new().await;
     for permission in [Permission::Full, Permission::Read, Permission::Mint] {
         world.caller("acme", permission).await.list("").await;
@@ -434,7 +442,7 @@ async fn keys_are_stored_by_their_hash_alone() {
     for table in ["keys", "requests", "credentials", "secrets"] {
         for row in world.rows(table).await {
             found += row.matches(&hash).count();
-            // No stretch of it either: past `zcv_acme_` all is random.
+            // No 12 characters of the key are stored either. The characters after `zcv_acme_` are random.
             for at in 9..=key.len() - 12 {
                 assert!(!row.contains(&key[at..at + 12]), "{table}");
             }

@@ -225,7 +225,7 @@ async fn an_app_belongs_to_one_team_and_changing_it_needs_a_full_key() {
         .forget()
         .await
         .expect_code(404, "FST_ERR_ZOOM_APP_NOT_FOUND");
-    let id = world.given_app("theirs").await;
+    let id = world.add_app_credential("theirs").await;
 
     assert_eq!(
         rival.rotate(CLIENT_SECRET, "").await.expect(200)["credentials"],
@@ -249,7 +249,7 @@ async fn an_app_belongs_to_one_team_and_changing_it_needs_a_full_key() {
             }
         }
     }
-    let stranger = world.stranger("zcv_acme_nonsense");
+    let stranger = world.caller_with_key("zcv_acme_nonsense");
     stranger
         .app()
         .await
@@ -272,15 +272,15 @@ async fn a_rotation_reaches_every_credential_of_the_app_and_clears_the_error_of_
         client_id: "other-app".to_owned(),
         ..test_app()
     });
-    let broken = world.given_user("broken").await;
-    let app = world.given_app("app").await;
-    let deleted = world.given_app("deleted").await;
+    let broken = world.add_user_credential("broken").await;
+    let app = world.add_app_credential("app").await;
+    let deleted = world.add_app_credential("deleted").await;
     world.acme.delete(&deleted).await.expect(200);
     let other = with(app_body("other"), json!({ "client_id": "other-app" }));
     let other = id_of(&world.acme.create(other).await.expect(201));
     let rivals = id_of(&rival.create(app_body("rivals")).await.expect(201));
     world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     let failed = mint_onbehalf(&world.acme, &broken).await;
     failed.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
     let (row, deleted_row) = (world.row(&broken).await, world.row(&deleted).await);
@@ -324,13 +324,13 @@ async fn a_rotation_reaches_every_credential_of_the_app_and_clears_the_error_of_
 #[tokio::test]
 async fn a_rotation_does_not_clear_other_errors() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     for (state, message) in [
         ("active", "missing scope user:read:zak"),
         ("invalid", "revoked: Zoom refuses the grant"),
     ] {
         world
-            .alter(&id, &[("state", state), ("last_error_message", message)])
+            .set_texts(&id, &[("state", state), ("last_error_message", message)])
             .await;
         assert_eq!(
             world.acme.rotate(CLIENT_SECRET, "").await.expect(200)["healed"],
@@ -347,7 +347,7 @@ async fn a_rotation_does_not_clear_other_errors() {
 #[tokio::test]
 async fn a_client_secret_that_zoom_refuses_is_not_stored() {
     let world = World::new().await;
-    let id = world.given_app("app").await;
+    let id = world.add_app_credential("app").await;
     let refused = world.acme.rotate("guessed", "").await;
     refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
     assert_eq!(
@@ -358,8 +358,8 @@ async fn a_client_secret_that_zoom_refuses_is_not_stored() {
 
 /// Creates this many app credentials of `acme`, as copies of the first.
 async fn given_app_credentials(world: &World, count: usize) {
-    let id = world.given_app("first").await;
-    let row = world.stored_row(&id).await;
+    let id = world.add_app_credential("first").await;
+    let row = world.row(&id).await;
     let copies = (1..count).map(|_| {
         let mut row = row.clone();
         let id = CredentialId::generate().to_string();
@@ -421,7 +421,10 @@ async fn a_rotation_that_fails_half_way_continues_with_its_cursor() {
 async fn after_a_crash_at_any_call_of_a_rotation_a_retry_finishes_it() {
     for n in 1.. {
         let world = World::new().await;
-        let ids = [world.given_user("user").await, world.given_app("app").await];
+        let ids = [
+            world.add_user_credential("user").await,
+            world.add_app_credential("app").await,
+        ];
         world.zoom.rotate_secret(CLIENT_ID, NEW_SECRET);
         let body = json!({ "client_secret": NEW_SECRET });
         let begin = || world.invoke(Method::POST, ROTATE_PATH, &body);
@@ -445,7 +448,7 @@ async fn after_a_crash_at_any_call_of_a_rotation_a_retry_finishes_it() {
             sealed.iter().all(|(_, secret)| secret == NEW_SECRET),
             "{sealed:?}"
         );
-        world.expire_access().await;
+        world.expire_access_tokens().await;
         mint_onbehalf(&world.acme, &ids[0]).await.expect(200);
     }
 }
@@ -458,7 +461,7 @@ async fn a_credential_that_moves_to_another_app_during_a_rotation_keeps_the_secr
         client_secret: NEW_SECRET.to_owned(),
         ..test_app()
     });
-    let id = world.given_app("app").await;
+    let id = world.add_app_credential("app").await;
     // The rotation has read the row, and waits for the data key.
     let held = world.wire.hold(Service::Kms, "GenerateDataKey");
     let body = json!({ "client_secret": CLIENT_SECRET });
@@ -480,9 +483,9 @@ async fn a_credential_that_moves_to_another_app_during_a_rotation_keeps_the_secr
 #[tokio::test]
 async fn mints_and_refreshes_succeed_during_a_rotation() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     given_app_credentials(&world, 40).await;
-    world.expire_access().await;
+    world.expire_access_tokens().await;
 
     let (rotation, minted) = tokio::join!(
         world.acme.rotate(CLIENT_SECRET, ""),
@@ -491,6 +494,6 @@ async fn mints_and_refreshes_succeed_during_a_rotation() {
 
     minted.expect(200);
     assert_eq!(rotation.expect(200)["resealed"], 41);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }

@@ -9,7 +9,7 @@ use shared::credential::CredentialId;
 
 use crate::proxy::{Fault, Service};
 use crate::world::{
-    CLIENT_ID, CLIENT_SECRET, SCOPES, World, ada, an_app, attribute, id_of, send, user_body, with,
+    CLIENT_ID, CLIENT_SECRET, SCOPES, World, ada, app_body, attribute, id_of, send, user_body, with,
 };
 
 const MEETING: &str = "123 4567 8901";
@@ -69,8 +69,8 @@ fn zoom_paths(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn a_check_of_a_working_credential_grants_every_capability_and_changes_nothing() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let before = (world.row(&id).await, world.contents("secrets").await);
+    let id = world.add_user_credential("bot").await;
+    let before = (world.row(&id).await, world.sorted_rows("secrets").await);
     world.wire.reset();
 
     let check = world.acme.check_with(&id, json!({ "meeting_id": MEETING }));
@@ -92,7 +92,7 @@ async fn a_check_of_a_working_credential_grants_every_capability_and_changes_not
             "/v2/users/me/token",
         ]
     );
-    let after = (world.row(&id).await, world.contents("secrets").await);
+    let after = (world.row(&id).await, world.sorted_rows("secrets").await);
     assert_eq!(after, before);
 }
 
@@ -187,7 +187,7 @@ async fn without_a_meeting_local_recording_is_judged_by_the_scopes() {
         );
     }
     // The scope of an older app counts, too. Without a list of scopes the vault cannot know the answer.
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     for (scopes, expected) in [
         (
             Some("user:read,meeting_token:read:local_recording"),
@@ -195,11 +195,11 @@ async fn without_a_meeting_local_recording_is_judged_by_the_scopes() {
         ),
         (None, unknown()),
     ] {
-        let mut row = world.stored_row(&id).await;
+        let mut row = world.row(&id).await;
         row.remove("scopes");
         world.put_rows(vec![row]).await;
         if let Some(scopes) = scopes {
-            world.alter(&id, &[("scopes", scopes)]).await;
+            world.set_texts(&id, &[("scopes", scopes)]).await;
         }
         let checked = world.acme.check(&id).await.expect(200);
         assert_eq!(checked["capabilities"]["local_recording"], expected);
@@ -209,13 +209,13 @@ async fn without_a_meeting_local_recording_is_judged_by_the_scopes() {
 #[tokio::test]
 async fn a_check_refreshes_an_expired_grant_once() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("bot").await;
+    world.expire_access_tokens().await;
 
     let checked = world.acme.check(&id).await.expect(200);
 
     assert_eq!(checked["capabilities"], of_user(&granted(), json!({})));
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
     let events = world.acme.events(&id, "").await.expect(200);
     let mut kinds: Vec<&str> = events
         .as_array()
@@ -230,8 +230,8 @@ async fn a_check_refreshes_an_expired_grant_once() {
 #[tokio::test]
 async fn a_check_of_a_revoked_grant_fails_every_capability_and_makes_the_credential_invalid() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("bot").await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "ada");
 
     let lost = failing(
@@ -244,19 +244,19 @@ async fn a_check_of_a_revoked_grant_fails_every_capability_and_makes_the_credent
         assert_eq!(checked["capabilities"], of_user(&lost, json!({})));
         assert_eq!(checked["state"], "invalid");
     }
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
 }
 
 #[tokio::test]
 async fn a_check_of_an_invalid_credential_whose_grant_works_makes_it_active() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let invalid = [
         ("state", "invalid"),
         ("last_error_message", "revoked: it was not"),
         ("last_error_at", "2026-01-01T00:00:00.000Z"),
     ];
-    world.alter(&id, &invalid).await;
+    world.set_texts(&id, &invalid).await;
 
     let checked = world.acme.check(&id).await.expect(200);
 
@@ -273,11 +273,11 @@ async fn a_check_of_an_invalid_credential_whose_grant_works_makes_it_active() {
 #[tokio::test]
 async fn a_check_completes_a_missing_profile_and_older_siblings_move_to_the_grant() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["zoom_user_id"], Value::Null);
 
@@ -293,7 +293,7 @@ async fn a_check_completes_a_missing_profile_and_older_siblings_move_to_the_gran
 #[tokio::test]
 async fn a_check_stores_a_changed_profile() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     world.zoom.register_user(User {
         email: Some("countess@example.test".to_owned()),
         ..ada()
@@ -308,7 +308,7 @@ async fn a_check_stores_a_changed_profile() {
 #[tokio::test]
 async fn a_failure_of_zoom_is_reported_and_changes_no_state() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let before = world.row(&id).await;
     let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     let down = failing(
@@ -343,10 +343,10 @@ async fn a_failure_of_zoom_is_reported_and_changes_no_state() {
 #[tokio::test]
 async fn a_wrong_client_secret_fails_every_capability_and_keeps_the_credential_active() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
     world.acme.update(&id, wrong).await.expect(200);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
 
     let checked = world.acme.check(&id).await.expect(200);
 
@@ -360,8 +360,8 @@ async fn a_wrong_client_secret_fails_every_capability_and_keeps_the_credential_a
 #[tokio::test]
 async fn a_check_of_an_app_credential_tries_its_client_secret() {
     let world = World::new().await;
-    let good = world.given_app("good").await;
-    let wrong = with(an_app("wrong"), json!({ "client_secret": "wrong" }));
+    let good = world.add_app_credential("good").await;
+    let wrong = with(app_body("wrong"), json!({ "client_secret": "wrong" }));
     let wrong = id_of(&world.acme.create(wrong).await.expect(201));
 
     let checked = world.acme.check(&good).await.expect(200);
@@ -396,7 +396,7 @@ async fn a_check_of_an_app_credential_tries_its_client_secret() {
 #[tokio::test]
 async fn a_check_is_unavailable_while_kms_is_down() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let down = Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned());
     world.wire.break_service(Service::Kms, down);
     let answer = world.acme.check(&id).await;
@@ -406,8 +406,8 @@ async fn a_check_is_unavailable_while_kms_is_down() {
 #[tokio::test]
 async fn a_check_needs_a_full_key_and_finds_only_credentials_of_its_team() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let deleted = world.given_app("deleted").await;
+    let id = world.add_user_credential("bot").await;
+    let deleted = world.add_app_credential("deleted").await;
     world.acme.delete(&deleted).await.expect(200);
     let rival = world.caller("rival", Permission::Full).await;
     world.wire.reset();
@@ -435,7 +435,7 @@ async fn a_check_needs_a_full_key_and_finds_only_credentials_of_its_team() {
 #[tokio::test]
 async fn the_body_of_a_check_is_optional_and_its_meeting_id_is_validated() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let meeting = "body/meeting_id must be a Zoom meeting number: 1 to 20 digits";
     for (body, message) in [
         (json!({ "meeting_id": "abc" }), meeting),

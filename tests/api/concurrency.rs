@@ -1,4 +1,4 @@
-//! Changes at the same time: none is lost, and where only one can win, one does.
+//! Concurrent changes: none is lost, and if only one can succeed, exactly one does.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::proxy::{Fault, Rule, Service};
 use crate::world::{Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, attribute, user_body};
 
-/// Calls all at once; their answers.
+/// Makes all calls at the same time and returns their answers.
 async fn at_once<F>(calls: impl IntoIterator<Item = F>) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
@@ -31,7 +31,7 @@ fn statuses(answers: &[Answer]) -> HashMap<u16, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_changes_of_different_fields_are_all_kept() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
 
     let answers = at_once((0..32).map(|n| {
         let (acme, id) = (world.acme.clone(), id.clone());
@@ -54,28 +54,9 @@ async fn parallel_changes_of_different_fields_are_all_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rename_during_a_re_authorization_is_kept() {
+async fn of_parallel_re_authorizations_of_one_credential_one_succeeds() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
-    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI, "extra": { "by": "us" } });
-    let (acme, path) = (world.acme.clone(), id.clone());
-    let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
-    world.wire.stalled().await;
-
-    let renamed = world.acme.update(&id, json!({ "name": "robot" })).await;
-    renamed.expect(200);
-    bell.notify_one();
-
-    let data = authorizing.await.unwrap().expect(200);
-    assert_eq!(data["name"], "robot");
-    assert_eq!(data["extra"], json!({ "by": "us" }));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_parallel_re_authorizations_of_one_credential_one_wins() {
-    let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let body =
         |world: &World| json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
@@ -95,14 +76,14 @@ async fn of_parallel_re_authorizations_of_one_credential_one_wins() {
     bell.notify_one();
 
     winner.await.unwrap().expect(200);
-    assert_eq!(world.exchanges(), 2, "the losers' codes are unspent");
+    assert_eq!(world.exchange_calls(), 2, "the other codes are not spent");
     world.acme.update(&id, body(&world)).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_re_authorization_that_was_deleted_meanwhile_is_not_found_and_stays_deleted() {
+async fn a_re_authorization_of_a_credential_that_is_deleted_meanwhile_is_not_found() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let (acme, path) = (world.acme.clone(), id.clone());
@@ -116,22 +97,22 @@ async fn a_re_authorization_that_was_deleted_meanwhile_is_not_found_and_stays_de
     let answer = authorizing.await.unwrap();
     answer.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
     assert_eq!(world.row(&id).await, deleted);
-    assert!(!world.is_running().await);
+    assert!(!world.has_running_request().await);
 }
 
-/// A sibling's authorization moves the credential between what was read and what is written.
+/// While the authorization runs, a sibling's authorization moves this credential to the sibling's grant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_re_authorization_survives_being_re_pointed_meanwhile() {
+async fn a_re_authorization_succeeds_even_if_a_sibling_moves_the_credential_meanwhile() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.age_grant(&id).await;
+    let id = world.add_user_credential("bot").await;
+    world.backdate_authorization(&id).await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let (acme, path) = (world.acme.clone(), id.clone());
     let authorizing = tokio::spawn(async move { acme.update(&path, body).await });
     world.wire.stalled().await;
 
-    let sibling = world.given_user("sibling").await;
+    let sibling = world.add_user_credential("sibling").await;
     let moved = world.row(&id).await;
     let theirs = world.row(&sibling).await;
     assert_eq!(
@@ -145,11 +126,11 @@ async fn a_re_authorization_survives_being_re_pointed_meanwhile() {
     assert_ne!(attribute(&now, "grant_id"), attribute(&theirs, "grant_id"));
 }
 
-/// Its tokens would fit no app, and the code behind them is spent.
+/// The tokens of the running authorization belong to the old app, and its code is spent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_app_waits_for_an_authorization_that_is_running() {
+async fn a_change_of_app_waits_for_a_running_authorization() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let (acme, path) = (world.acme.clone(), id.clone());
@@ -160,7 +141,7 @@ async fn another_app_waits_for_an_authorization_that_is_running() {
     let waits = world.acme.update(&id, other).await;
     waits.expect_code(409, "FST_ERR_CONFLICT");
     assert!((1..=2).contains(&crate::world::retry_after(&waits)));
-    // A new secret of the same app does not matter to it.
+    // A new secret of the same app does not disturb the authorization.
     let same = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
     world.acme.update(&id, same).await.expect(200);
     bell.notify_one();
@@ -171,9 +152,9 @@ async fn another_app_waits_for_an_authorization_that_is_running() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_parallel_deletes_one_deletes() {
+async fn of_parallel_deletes_one_succeeds() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
 
     let answers = at_once((0..16).map(|_| {
         let (acme, id) = (world.acme.clone(), id.clone());
@@ -198,8 +179,8 @@ async fn parallel_creates_are_all_listed() {
     assert_eq!(list.as_array().unwrap().len(), 32);
 }
 
-/// Loses the answer to the second update of an item: the first counts the rate.
-fn lose_the_change(world: &World) {
+/// DynamoDB applies the second UpdateItem, but its answer is lost. The first UpdateItem counts the rate.
+fn lose_the_answer_to_the_change(world: &World) {
     world.wire.reset();
     world.wire.inject(Rule {
         service: Some(Service::DynamoDb),
@@ -210,10 +191,10 @@ fn lose_the_change(world: &World) {
 }
 
 #[tokio::test]
-async fn a_delete_whose_acknowledgement_was_lost_is_still_ours() {
+async fn a_delete_whose_answer_from_dynamodb_was_lost_succeeds() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
-    lose_the_change(&world);
+    let id = world.add_app_credential("bot").await;
+    lose_the_answer_to_the_change(&world);
 
     let deleted = world.acme.delete(&id).await.expect(200);
     assert_eq!(
@@ -227,24 +208,24 @@ async fn a_delete_whose_acknowledgement_was_lost_is_still_ours() {
 }
 
 #[tokio::test]
-async fn a_rename_whose_acknowledgement_was_lost_is_still_ours() {
+async fn a_rename_whose_answer_from_dynamodb_was_lost_succeeds() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
-    lose_the_change(&world);
+    let id = world.add_app_credential("bot").await;
+    lose_the_answer_to_the_change(&world);
 
     let renamed = world.acme.update(&id, json!({ "name": "robot" })).await;
     assert_eq!(renamed.expect(200)["name"], "robot");
     assert_eq!(
         world.acme.get(&id).await.expect(200),
         renamed.expect(200),
-        "what was answered is what is stored"
+        "the answer is what is stored"
     );
 }
 
 #[tokio::test]
-async fn a_secret_whose_replacement_was_not_acknowledged_is_replaced_once() {
+async fn a_new_secret_whose_answer_from_dynamodb_was_lost_is_stored_once() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     world.wire.reset();
     world
         .wire

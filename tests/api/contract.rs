@@ -1,4 +1,4 @@
-//! The published contract, checked on every answer that any test gets.
+//! The published contract. Every answer that a test receives is checked against it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 use crate::world::Answer;
 
-/// MeetingBaas's schema, its prose taken out.
+/// MeetingBaas's schema, without its prose.
 pub(crate) static PUBLISHED: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../contract/meetingbaas-v2.schema.json")).unwrap()
 });
 
-/// The vault's own document: for what is ours alone.
+/// The vault's own OpenAPI document, for the endpoints that MeetingBaas does not publish.
 static OWN: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(functions::openapi::document()).unwrap());
 
-/// What the statuses are called that the published schema names, and the ones that are ours.
-fn named(status: u16) -> &'static str {
+/// The name of an HTTP status in the envelope.
+fn status_name(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
@@ -38,10 +38,10 @@ fn named(status: u16) -> &'static str {
     }
 }
 
-/// What has been compiled so far: that takes longer than the call whose answer is checked.
+/// The compiled validators. Compiling one takes longer than the call whose answer is checked.
 type Compiled = HashMap<(String, &'static str, u16), Arc<Validator>>;
 
-/// The validator of an answer.
+/// The validator for an answer.
 fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
     static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
 
@@ -57,11 +57,11 @@ fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
     validator.clone()
 }
 
-/// The path that this is one of, as the vault's own document has it. Where it has none, it is some credential's.
+/// The path template in the vault's own document that matches this path. If none matches, the template of one credential.
 fn template(path: &str) -> &'static str {
     static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
         let mut known: Vec<String> = OWN["paths"].as_object().unwrap().keys().cloned().collect();
-        // The longest first: what ends with it may end with a shorter one too.
+        // The longest template comes first, because a path can end like a shorter template too.
         known.sort_by_key(|path| std::cmp::Reverse(path.len()));
         known
     });
@@ -79,7 +79,7 @@ fn template(path: &str) -> &'static str {
         .map_or("/v2/zoom-credentials/{id}", String::as_str)
 }
 
-/// The schema of an answer: the published one, or for statuses it does not name its `ErrorResponse`.
+/// The schema of an answer. For a status that the published schema does not name, its `ErrorResponse`.
 fn schema(method: &str, template: &str, status: u16) -> Value {
     let of = |document: &Value| document["paths"][template][method.to_lowercase()].clone();
     let document = if of(&PUBLISHED).is_null() {
@@ -102,7 +102,7 @@ fn schema(method: &str, template: &str, status: u16) -> Value {
     schema
 }
 
-/// Panics where an answer breaks the contract.
+/// Panics if an answer breaks the contract.
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let body = answer.json();
@@ -114,7 +114,7 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     }
 
     let kind = answer.header("content-type").unwrap();
-    // What API Gateway answers by itself names no charset, and JSON needs none.
+    // An answer of API Gateway itself names no charset. JSON needs none.
     let is_gateways = body["code"] == "FST_ERR_NOT_FOUND" && kind == "application/json";
     assert!(
         kind == "application/json; charset=utf-8" || is_gateways,
@@ -130,13 +130,13 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     );
     if answer.status >= 400 {
         assert_eq!(body["statusCode"], answer.status);
-        assert_eq!(body["error"], named(answer.status));
+        assert_eq!(body["error"], status_name(answer.status));
         assert!(
             body["message"]
                 .as_str()
                 .is_some_and(|message| !message.is_empty())
         );
-        // Among the published 400s none has details; of ours, those have that say who must act.
+        // Among the published 400s none has `details`. Among ours, those have `details` that say who must act.
         let published = !PUBLISHED["paths"][template(path)].is_null();
         let ours = [
             "FST_ERR_ZOOM_MISSING_SCOPE",
@@ -157,7 +157,7 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     }
 }
 
-/// Prose, which is not ours to copy.
+/// The names of fields that hold prose. The prose is not ours to copy.
 const PROSE: [&str; 6] = [
     "description",
     "example",
@@ -187,7 +187,7 @@ fn the_committed_schema_is_the_published_one_without_its_prose() {
         serde_json::from_str(include_str!("../contract/meetingbaas-v2.schema.json")).unwrap();
     assert_eq!(without_prose(&committed), committed);
 
-    // Where the published file is at hand; a clone alone does not have it.
+    // The published file is not part of a clone. It is compared only where it lies beside the repository.
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let file = "contract/meetingbaas-v2-zoom-credentials.openapi.json";
     let published = [beside.as_path(), Path::new("/work/shared")]

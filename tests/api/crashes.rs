@@ -1,12 +1,13 @@
-//! A crash after any network call, and a connection that breaks at any: the whole credential or none of it,
-//! and a retry that ends well.
+//! A crash after any network call, and a connection that breaks at any call. The vault stores the whole credential or
+//! none of it, and a retry succeeds or says why not.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::proxy::Fault;
 use crate::world::{
-    Answer, REDIRECT_URI, SPENT, World, app_body, attribute, refused_code, retry_after, user_body,
+    Answer, CODE_SPENT, REDIRECT_URI, World, app_body, attribute, code_refused, retry_after,
+    user_body,
 };
 
 const ALL: &str = "/v2/zoom-credentials";
@@ -15,7 +16,8 @@ fn at(id: &str) -> String {
     format!("{ALL}/{id}")
 }
 
-/// Kills the function after its `n`th network call was acted on, before it is answered. Whether there was one.
+/// Lets the function's `n`th network call take effect, then aborts the function before the answer arrives. Returns
+/// false if there is no `n`th call.
 async fn crashes(world: &World, n: u64, method: Method, path: &str, body: &Value) -> bool {
     world.wire.reset();
     world.wire.inject_nth(n, Fault::Stall);
@@ -35,7 +37,7 @@ async fn crashes(world: &World, n: u64, method: Method, path: &str, body: &Value
     crashed
 }
 
-/// Every credential has its secrets. With `exactly`, no secrets are there that belong to none.
+/// Checks that every credential has its secrets. With `exactly`, checks also that no other secrets are stored.
 async fn assert_whole(world: &World, exactly: bool) {
     let secrets = world.items("secrets").await;
     let secrets: Vec<&str> = secrets
@@ -63,36 +65,36 @@ async fn assert_whole(world: &World, exactly: bool) {
     }
 }
 
-/// Asks again as a client would: while the dead function's hold lasts the answer says so, then it ends.
-async fn ask_again<F: Future<Output = Answer>>(world: &World, ask: impl Fn() -> F) -> Answer {
-    if !world.is_running().await {
-        return ask().await;
+/// Retries as a client would. While the claim of the crashed function lasts, the answer is a 409. Then the claim expires.
+async fn retry<F: Future<Output = Answer>>(world: &World, request: impl Fn() -> F) -> Answer {
+    if !world.has_running_request().await {
+        return request().await;
     }
-    let early = ask().await;
+    let early = request().await;
     early.expect_error(
         409,
         "FST_ERR_CONFLICT",
         "The same request is still being processed: try again after retry-after",
     );
     assert!((1..=29).contains(&retry_after(&early)));
-    world.outlast_the_running().await;
-    ask().await
+    world.expire_claims().await;
+    request().await
 }
 
-/// How a retry after a crash ended.
+/// The result of a retry after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
-    /// Nothing had been done; the retry did it.
-    Fresh,
-    /// It had been done; the retry answered what it made.
-    Same,
-    /// The code was spent and its answer died with the function.
+    /// The crash came before the work was done. The retry does the work.
+    DoneByRetry,
+    /// The work was done. The retry answers with its result.
+    DoneBefore,
+    /// The code was spent, and the tokens were lost with the function.
     CodeLost,
 }
-use Retry::{CodeLost, Fresh, Same};
+use Retry::{CodeLost, DoneBefore, DoneByRetry};
 
 #[tokio::test]
-async fn a_crash_anywhere_in_creating_a_user_credential_leaves_it_whole_or_absent() {
+async fn a_crash_at_any_point_of_creating_a_user_credential_stores_all_of_it_or_nothing() {
     let mut retries = Vec::new();
     for n in 1.. {
         let world = World::new().await;
@@ -101,25 +103,25 @@ async fn a_crash_anywhere_in_creating_a_user_credential_leaves_it_whole_or_absen
             break;
         }
         assert_whole(&world, true).await;
-        let (stored, exchanged) = (world.items("credentials").await, world.exchanges());
+        let (stored, exchanged) = (world.items("credentials").await, world.exchange_calls());
 
-        let retry = ask_again(&world, || world.acme.create(body.clone())).await;
+        let retry = retry(&world, || world.acme.create(body.clone())).await;
         assert_whole(&world, true).await;
         retries.push(match (stored.as_slice(), exchanged) {
             ([], 0) => {
                 retry.expect(201);
-                assert_eq!(world.exchanges(), 1);
-                Fresh
+                assert_eq!(world.exchange_calls(), 1);
+                DoneByRetry
             }
             ([row], 1) => {
                 let data = retry.expect(201);
                 assert_eq!(data["credential_id"], attribute(row, "credential_id"));
-                assert_eq!(world.exchanges(), 1);
-                Same
+                assert_eq!(world.exchange_calls(), 1);
+                DoneBefore
             }
             ([], 1) => {
                 let code = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
-                retry.expect_error(400, code, &refused_code(SPENT));
+                retry.expect_error(400, code, &code_refused(CODE_SPENT));
                 assert_eq!(world.count("credentials").await, 0);
                 let again = user_body("bot", &world.code());
                 world.acme.create(again).await.expect(201);
@@ -129,13 +131,14 @@ async fn a_crash_anywhere_in_creating_a_user_credential_leaves_it_whole_or_absen
         });
         assert_eq!(world.count("credentials").await, 1);
     }
-    // Key │ rate, settings, two data keys │ claim │ code │ commit │ profile │ update, siblings.
-    let expected = [[Fresh; 6].as_slice(), &[CodeLost], &[Same; 4]].concat();
+    // The network calls; a bar separates round trips: key │ rate, settings, two data keys │ claim │ code │ commit │ profile
+    // │ update, siblings.
+    let expected = [[DoneByRetry; 6].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
     assert_eq!(retries, expected);
 }
 
 #[tokio::test]
-async fn a_crash_anywhere_in_creating_an_app_credential_leaves_it_whole_or_absent() {
+async fn a_crash_at_any_point_of_creating_an_app_credential_stores_all_of_it_or_nothing() {
     let mut retries = Vec::new();
     for n in 1.. {
         let world = World::new().await;
@@ -146,54 +149,54 @@ async fn a_crash_anywhere_in_creating_an_app_credential_leaves_it_whole_or_absen
         assert_whole(&world, true).await;
         let stored = world.count("credentials").await;
 
-        // Without a key or a code, a repeat is another request: this one just has to work.
-        ask_again(&world, || world.acme.create(body.clone()))
+        // Without an idempotency key or a code, a repeat is a new request. The repeat only has to succeed.
+        retry(&world, || world.acme.create(body.clone()))
             .await
             .expect(201);
         assert_whole(&world, true).await;
         assert_eq!(world.count("credentials").await, stored + 1);
         retries.push(stored);
     }
-    // Key │ rate, settings, data key │ commit.
+    // The network calls: key │ rate, settings, data key │ commit.
     assert_eq!(retries, [0, 0, 0, 0, 1]);
 }
 
 #[tokio::test]
-async fn a_crash_anywhere_in_re_authorizing_leaves_the_old_grant_or_the_new() {
+async fn a_crash_at_any_point_of_re_authorizing_leaves_the_old_grant_or_the_new_one() {
     let mut retries = Vec::new();
     for n in 1.. {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
+        let id = world.add_user_credential("bot").await;
         let body = json!({ "name": "robot", "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
         let before = world.row(&id).await;
         if !crashes(&world, n, Method::PATCH, &at(&id), &body).await {
             break;
         }
         assert_whole(&world, false).await;
-        let (row, exchanged) = (world.row(&id).await, world.exchanges() - 1);
+        let (row, exchanged) = (world.row(&id).await, world.exchange_calls() - 1);
         let moved = attribute(&row, "grant_id") != attribute(&before, "grant_id");
         if !moved {
             assert_eq!(row, before);
         }
 
-        let retry = ask_again(&world, || world.acme.update(&id, body.clone())).await;
+        let retry = retry(&world, || world.acme.update(&id, body.clone())).await;
         assert_whole(&world, false).await;
         retries.push(match (moved, exchanged) {
             (false, 0) => {
                 retry.expect(200);
-                assert_eq!(world.exchanges(), 2);
-                Fresh
+                assert_eq!(world.exchange_calls(), 2);
+                DoneByRetry
             }
             (true, 1) => {
                 retry.expect(200);
-                assert_eq!(world.exchanges(), 2);
+                assert_eq!(world.exchange_calls(), 2);
                 let now = world.row(&id).await;
                 assert_eq!(attribute(&now, "grant_id"), attribute(&row, "grant_id"));
-                Same
+                DoneBefore
             }
             (false, 1) => {
                 let code = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
-                retry.expect_error(400, code, &refused_code(SPENT));
+                retry.expect_error(400, code, &code_refused(CODE_SPENT));
                 assert_eq!(world.row(&id).await, before);
                 let again =
                     json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
@@ -207,21 +210,22 @@ async fn a_crash_anywhere_in_re_authorizing_leaves_the_old_grant_or_the_new() {
             assert_eq!(read["name"], "robot");
         }
         assert!(
-            !world.is_running().await,
-            "the lock goes with what it guarded"
+            !world.has_running_request().await,
+            "the claim ends with the request"
         );
     }
-    // Key, row │ rate, settings, data key, stored app │ opened app │ claim │ code │ commit │ profile │ update, siblings.
-    let expected = [[Fresh; 8].as_slice(), &[CodeLost], &[Same; 4]].concat();
+    // The network calls: key, row │ rate, settings, data key, stored app │ opened app │ claim │ code │ commit │ profile
+    // │ update, siblings.
+    let expected = [[DoneByRetry; 8].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
     assert_eq!(retries, expected);
 }
 
 #[tokio::test]
-async fn a_crash_anywhere_in_a_delete_leaves_it_done_or_undone() {
+async fn a_crash_at_any_point_of_a_delete_leaves_it_done_or_not_done() {
     let mut deleted = Vec::new();
     for n in 1.. {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
+        let id = world.add_user_credential("bot").await;
         if !crashes(&world, n, Method::DELETE, &at(&id), &Value::Null).await {
             break;
         }
@@ -234,13 +238,13 @@ async fn a_crash_anywhere_in_a_delete_leaves_it_done_or_undone() {
         assert_whole(&world, true).await;
         deleted.push(gone);
     }
-    // Key │ rate, settings │ update.
+    // The network calls: key │ rate, settings │ update.
     assert_eq!(deleted, [false, false, false, true]);
 }
 
-/// What is asked in a world where a connection breaks.
+/// The requests that are tried while a connection breaks.
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+enum ApiRequest {
     CreateApp,
     CreateUser,
     Rename,
@@ -249,7 +253,7 @@ enum Ask {
     Delete,
 }
 
-impl Ask {
+impl ApiRequest {
     const ALL: [Self; 6] = [
         Self::CreateApp,
         Self::CreateUser,
@@ -284,58 +288,67 @@ impl Ask {
     }
 }
 
-/// Breaks the connection of every call in turn. AWS's are made again; Zoom's code is not.
-async fn broken_connections(ask: Ask, fault: Fault) {
+/// Breaks the connection of each network call in turn. The vault repeats calls to AWS, but never sends a code twice.
+async fn broken_connections(request: ApiRequest, fault: Fault) {
     let acted = matches!(fault, Fault::DropAfter);
     for n in 1.. {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
+        let id = world.add_user_credential("bot").await;
         let code = world.code();
         world.wire.reset();
         world.wire.inject_nth(n, fault.clone());
 
-        let answer = ask.of(&world, &id, &code).await;
+        let answer = request.of(&world, &id, &code).await;
         let calls = world.wire.calls();
         let Some(broken) = usize::try_from(n).ok().and_then(|n| calls.get(n - 1)) else {
             assert!(n > 3);
-            answer.expect(ask.status());
+            answer.expect(request.status());
             return;
         };
-        let context = format!("{ask:?} {fault:?} at {n}: {}", broken.operation);
-        assert_whole(&world, !matches!(ask, Ask::ReAuthorize)).await;
+        let context = format!("{request:?} {fault:?} at {n}: {}", broken.operation);
+        assert_whole(&world, !matches!(request, ApiRequest::ReAuthorize)).await;
         if broken.operation == "/oauth/token" {
             answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
-            assert!(!world.is_running().await, "{context}");
-            let retry = ask.of(&world, &id, &code).await;
+            assert!(!world.has_running_request().await, "{context}");
+            let retry = request.of(&world, &id, &code).await;
             if acted {
                 let code = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
-                retry.expect_error(400, code, &refused_code(SPENT));
+                retry.expect_error(400, code, &code_refused(CODE_SPENT));
             } else {
-                retry.expect(ask.status());
+                retry.expect(request.status());
             }
             continue;
         }
 
-        assert_eq!(answer.status, ask.status(), "{context}: {}", answer.text);
-        let credentials = match ask {
-            Ask::CreateApp | Ask::CreateUser => 2,
-            Ask::Rename | Ask::ReAuthorize | Ask::ReplaceSecret | Ask::Delete => 1,
+        assert_eq!(
+            answer.status,
+            request.status(),
+            "{context}: {}",
+            answer.text
+        );
+        let credentials = match request {
+            ApiRequest::CreateApp | ApiRequest::CreateUser => 2,
+            ApiRequest::Rename
+            | ApiRequest::ReAuthorize
+            | ApiRequest::ReplaceSecret
+            | ApiRequest::Delete => 1,
         };
         assert_eq!(world.count("credentials").await, credentials, "{context}");
-        assert!(!world.is_running().await, "{context}");
+        assert!(!world.has_running_request().await, "{context}");
         if broken.operation == "/v2/users/me" {
-            let data = answer.expect(ask.status());
+            let data = answer.expect(request.status());
             assert_eq!(data["zoom_user_id"], Value::Null, "{context}");
-        } else if matches!(ask, Ask::CreateUser | Ask::ReAuthorize) {
-            let data = answer.expect(ask.status());
+        } else if matches!(request, ApiRequest::CreateUser | ApiRequest::ReAuthorize) {
+            let data = answer.expect(request.status());
             assert_eq!(data["zoom_user_id"], "ada", "{context}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_the_service_hears_loses_nothing() {
-    let all = Ask::ALL.map(|ask| tokio::spawn(broken_connections(ask, Fault::DropBefore)));
+async fn a_connection_that_breaks_before_the_service_receives_the_call_loses_nothing() {
+    let all =
+        ApiRequest::ALL.map(|request| tokio::spawn(broken_connections(request, Fault::DropBefore)));
     for one in all {
         one.await.unwrap();
     }
@@ -343,7 +356,8 @@ async fn a_connection_that_breaks_before_the_service_hears_loses_nothing() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_after_the_service_acted_does_nothing_twice() {
-    let all = Ask::ALL.map(|ask| tokio::spawn(broken_connections(ask, Fault::DropAfter)));
+    let all =
+        ApiRequest::ALL.map(|request| tokio::spawn(broken_connections(request, Fault::DropAfter)));
     for one in all {
         one.await.unwrap();
     }

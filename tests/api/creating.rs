@@ -1,10 +1,10 @@
-//! Creating: what a credential is made of, what is refused, and what a refusal leaves behind.
+//! Creating a credential: what is stored, what is refused, and what a refusal leaves behind.
 
 use serde_json::{Value, json};
 
-use crate::world::{CLIENT_ID, REDIRECT_URI, World, an_app, user_body, with};
+use crate::world::{CLIENT_ID, REDIRECT_URI, World, app_body, user_body, with};
 
-/// What the clock put into a credential is taken out, and looked at.
+/// Removes the two times from a credential and checks their format.
 #[track_caller]
 pub(crate) fn without_times(mut credential: Value) -> Value {
     for name in ["created_at", "updated_at"] {
@@ -16,25 +16,7 @@ pub(crate) fn without_times(mut credential: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_missing_profile_scope_keeps_the_grant_and_says_so() {
-    let world = World::new().await;
-    let code = world.code_of("ada", Some(&["user:read:token"]));
-    let created = world.acme.create(user_body("bot", &code)).await.expect(201);
-
-    assert_eq!(created["credential_type"], "user");
-    assert_eq!(created["state"], "active");
-    assert_eq!(created["zoom_user_id"], Value::Null);
-    assert_eq!(created["scopes"], "user:read:token");
-    assert_eq!(
-        created["last_error_message"],
-        "missing scope user:read:user: the Zoom user's profile cannot be read"
-    );
-    assert!(created["last_error_at"].is_string());
-    assert!(world.zoom.grants().iter().all(|grant| grant.alive));
-}
-
-#[tokio::test]
-async fn what_zoom_refuses_is_told_in_zooms_words_and_stores_nothing() {
+async fn a_refusal_by_zoom_is_answered_in_zooms_words_and_stores_nothing() {
     let world = World::new().await;
     let good = user_body("bot", &world.code());
     for (changes, reason) in [
@@ -56,20 +38,20 @@ async fn what_zoom_refuses_is_told_in_zooms_words_and_stores_nothing() {
         ),
     ] {
         let answer = world.acme.create(with(good.clone(), changes)).await;
-        let message = crate::world::refused_code(reason);
+        let message = crate::world::code_refused(reason);
         answer.expect_error(400, "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED", &message);
     }
     assert_eq!(world.count("credentials").await, 0);
     assert_eq!(world.count("secrets").await, 0);
     assert!(world.zoom.grants().is_empty());
 
-    // No refusal spent the code or left a claim on it.
+    // No refusal spent the code or left a claim on the code.
     world.acme.create(good).await.expect(201);
     assert_eq!(world.count("credentials").await, 1);
 }
 
 #[tokio::test]
-async fn an_app_is_not_asked_of_zoom() {
+async fn creating_an_app_credential_does_not_call_zoom() {
     let world = World::new().await;
     let body = json!({ "name": "bot", "client_id": "no-such-app", "client_secret": "x" });
     world.acme.create(body).await.expect(201);
@@ -77,10 +59,10 @@ async fn an_app_is_not_asked_of_zoom() {
 }
 
 #[tokio::test]
-async fn the_stored_row_names_the_app_and_never_its_secret() {
+async fn the_stored_row_holds_the_client_id_but_never_the_client_secret() {
     let world = World::new().await;
     let marker = "marker-of-a-client-secret";
-    let body = with(an_app("bot"), json!({ "client_secret": marker }));
+    let body = with(app_body("bot"), json!({ "client_secret": marker }));
     let answer = world.acme.create(body).await;
     answer.expect(201);
 
@@ -93,29 +75,29 @@ async fn the_stored_row_names_the_app_and_never_its_secret() {
 }
 
 #[tokio::test]
-async fn an_app_is_one_secret_and_a_user_another() {
+async fn an_app_credential_stores_one_secret_and_a_user_credential_stores_two() {
     let world = World::new().await;
     let stored = async || {
         let credentials = world.count("credentials").await;
         (credentials, world.count("secrets").await)
     };
-    let app = world.given_app("bot").await;
+    let app = world.add_app_credential("bot").await;
     assert_eq!(stored().await, (1, 1));
     assert_eq!(world.zoom.ledger(), []);
-    world.given_user("bot").await;
+    world.add_user_credential("bot").await;
     assert_eq!(stored().await, (2, 3));
 
-    // A user's app is the app it was.
+    // The authorization adds a grant. The app's secret stays one row.
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&app, body).await.expect(200);
     assert_eq!(stored().await, (2, 4));
 }
 
 #[tokio::test]
-async fn a_refused_body_asks_nothing_and_leaves_nothing() {
+async fn a_refused_body_makes_no_calls_and_stores_nothing() {
     let world = World::new().await;
     let body = with(user_body("bot", "code"), json!({ "extra": [1] }));
     let answer = world.acme.create(body).await;
     answer.expect_code(400, "FST_ERR_VALIDATION");
-    world.expect_untouched("a refused body").await;
+    world.expect_nothing_done("a refused body").await;
 }

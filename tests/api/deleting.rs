@@ -17,13 +17,13 @@ pub(crate) fn expect_gone(answer: &Answer) {
 #[tokio::test]
 async fn a_deleted_credential_keeps_its_row_and_its_secrets_and_is_marked_for_the_purge() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let (before, secrets) = (world.stored_row(&id).await, world.contents("secrets").await);
+    let id = world.add_user_credential("bot").await;
+    let (before, secrets) = (world.row(&id).await, world.sorted_rows("secrets").await);
 
     world.acme.delete(&id).await.expect(200);
 
-    let mut after = world.stored_row(&id).await;
-    assert_eq!(world.contents("secrets").await, secrets);
+    let mut after = world.row(&id).await;
+    assert_eq!(world.sorted_rows("secrets").await, secrets);
     assert_eq!(after.remove("deleted"), Some(AttributeValue::Bool(true)));
     let at = after.remove("deleted_at").unwrap();
     let at = Timestamp::try_from(at.as_s().unwrap().clone()).unwrap();
@@ -45,19 +45,19 @@ async fn a_deleted_credential_keeps_its_row_and_its_secrets_and_is_marked_for_th
 #[tokio::test]
 async fn deleting_a_credential_twice_is_not_found_and_changes_nothing() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     world.acme.delete(&id).await.expect(200);
-    let deleted = world.stored_row(&id).await;
+    let deleted = world.row(&id).await;
 
     expect_gone(&world.acme.delete(&id).await);
     expect_gone(&world.acme.delete(&id).await);
-    assert_eq!(world.stored_row(&id).await, deleted);
+    assert_eq!(world.row(&id).await, deleted);
 }
 
 #[tokio::test]
 async fn deleting_a_credential_calls_neither_zoom_nor_kms_and_keeps_the_grant() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     world.wire.reset();
     world.acme.delete(&id).await.expect(200);
 

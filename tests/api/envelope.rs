@@ -1,4 +1,4 @@
-//! The envelope over a real KMS: what is sealed for one row opens in that row and nowhere else.
+//! The envelope over a real KMS: a secret that is sealed for one row opens in that row only.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ const TABLE: &str = "secrets";
 
 type Row = HashMap<String, AttributeValue>;
 
-/// An envelope for another table, with this world's keys.
+/// An envelope for a table, with this world's KMS key.
 async fn envelope(world: &World, table: &'static str) -> Envelope {
     let kms = world.kms_client().await;
     Envelope::new(kms, world.kms.default_key(), table)
@@ -39,7 +39,7 @@ fn bound(name: &str, secret: &SecretId) -> Binding {
     }
 }
 
-/// Every row of the table of secrets, by its id.
+/// Every row of the secrets table, by id.
 async fn rows(world: &World) -> BTreeMap<String, Row> {
     let answer = world
         .dynamodb
@@ -68,7 +68,7 @@ async fn stored(world: &World, secret: &SecretId) -> Sealed {
         .sealed
 }
 
-/// The one grant there is.
+/// The only grant in the table.
 async fn only_grant(world: &World) -> SecretId {
     let rows = rows(world).await;
     let grants: Vec<GrantId> = rows
@@ -80,7 +80,7 @@ async fn only_grant(world: &World) -> SecretId {
     SecretId::Grant(grants[0])
 }
 
-/// Every row of the table of secrets, opened: its id, its data key and what it holds.
+/// Opens every row of the secrets table: its id, its data key and its plaintext.
 pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)> {
     let (own, kms) = (envelope(world, TABLE).await, world.kms_client().await);
     let mut all = Vec::new();
@@ -107,14 +107,14 @@ pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)>
     all
 }
 
-/// A sealed text with some of its attributes changed.
+/// A sealed secret with some of its attributes changed.
 fn altered(sealed: &Sealed, change: impl FnOnce(&mut Value)) -> Sealed {
     let mut value = serde_json::to_value(sealed).unwrap();
     change(&mut value);
     serde_json::from_value(value).unwrap()
 }
 
-/// The encryption context, spelled out.
+/// The encryption context of a binding, written out.
 fn context(binding: &Binding) -> HashMap<String, String> {
     let purpose = match binding.secret.purpose() {
         Purpose::App => "app",
@@ -131,27 +131,27 @@ fn context(binding: &Binding) -> HashMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// Which of the three locks held.
+/// The check that refused to open a secret.
 #[derive(Debug, PartialEq, Eq)]
-enum Lock {
+enum Refusal {
     Kms,
     Key,
     Gcm,
 }
 
 #[track_caller]
-fn shut(opened: Result<Plaintext, Error>) -> Lock {
+fn refusal(opened: Result<Plaintext, Error>) -> Refusal {
     match opened {
-        Err(Error::WrongRow) => Lock::Kms,
-        Err(Error::Sealed(format::Error::WrongKey)) => Lock::Key,
-        Err(Error::Sealed(format::Error::Tampered)) => Lock::Gcm,
+        Err(Error::WrongRow) => Refusal::Kms,
+        Err(Error::Sealed(format::Error::WrongKey)) => Refusal::Key,
+        Err(Error::Sealed(format::Error::Tampered)) => Refusal::Gcm,
         other => panic!("{other:?}"),
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the test asks Zoom whose they are"
+    reason = "the test asks the Zoom sandbox whose tokens these are"
 )]
 fn assert_holds_live_tokens(world: &World, opened: Plaintext) {
     let pair = TokenPair::try_from(opened).unwrap();
@@ -163,9 +163,9 @@ fn assert_holds_live_tokens(world: &World, opened: Plaintext) {
 }
 
 #[tokio::test]
-async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
+async fn the_api_stores_the_client_secret_and_the_tokens_sealed() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let envelope = envelope(&world, TABLE).await;
 
     let app = app_of(&id);
@@ -186,11 +186,11 @@ async fn what_the_api_stores_is_the_client_secret_and_the_tokens_sealed() {
 }
 
 #[tokio::test]
-async fn kms_hears_exactly_four_words_of_context() {
+async fn kms_receives_exactly_four_fields_of_encryption_context() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let grant = only_grant(&world).await.to_string();
-    // Re-authorizing with the stored client secret opens it.
+    // A re-authorization with the stored client secret opens that secret.
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&id, body).await.expect(200);
 
@@ -227,9 +227,9 @@ async fn kms_hears_exactly_four_words_of_context() {
 }
 
 #[tokio::test]
-async fn no_bit_of_a_wrapped_key_can_be_flipped() {
+async fn a_wrapped_key_with_any_bit_flipped_does_not_open() {
     let world = World::new().await;
-    let app = app_of(&world.given_app("bot").await);
+    let app = app_of(&world.add_app_credential("bot").await);
     let envelope = envelope(&world, TABLE).await;
     let (binding, sealed) = (bound("acme", &app), stored(&world, &app).await);
 
@@ -243,41 +243,44 @@ async fn no_bit_of_a_wrapped_key_can_be_flipped() {
             *byte = json!(byte.as_u64().unwrap() ^ (1 << (bit % 8)));
         });
         let opened = envelope.open(&binding, &flipped).await;
-        assert_eq!(shut(opened), Lock::Kms, "bit {bit}");
+        assert_eq!(refusal(opened), Refusal::Kms, "bit {bit}");
     }
     envelope.open(&binding, &sealed).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_text_opens_under_its_own_table_generation_and_bytes_only() {
+async fn a_sealed_secret_opens_only_with_its_own_table_generation_and_bytes() {
     let world = World::new().await;
-    let app = app_of(&world.given_app("bot").await);
+    let app = app_of(&world.add_app_credential("bot").await);
     let (binding, sealed) = (bound("acme", &app), stored(&world, &app).await);
     let own = envelope(&world, TABLE).await;
 
-    // KMS sees the same context each time: what refuses is the additional data.
+    // KMS sees the same encryption context each time, so the additional data of AES-GCM must refuse.
     let elsewhere = envelope(&world, "secrets-of-staging").await;
-    assert_eq!(shut(elsewhere.open(&binding, &sealed).await), Lock::Gcm);
+    assert_eq!(
+        refusal(elsewhere.open(&binding, &sealed).await),
+        Refusal::Gcm
+    );
     for bit in 0..64 {
         let generation = sealed.generation() ^ (1 << bit);
         let renumbered = altered(&sealed, |row| row["generation"] = json!(generation));
         let opened = own.open(&binding, &renumbered).await;
-        assert_eq!(shut(opened), Lock::Gcm, "bit {bit}");
+        assert_eq!(refusal(opened), Refusal::Gcm, "bit {bit}");
     }
     let cut = altered(&sealed, |row| {
         row["sealed"].as_array_mut().unwrap().pop();
     });
-    assert_eq!(shut(own.open(&binding, &cut).await), Lock::Gcm);
+    assert_eq!(refusal(own.open(&binding, &cut).await), Refusal::Gcm);
     own.open(&binding, &sealed).await.unwrap();
 }
 
-/// Rows of another id, team and purpose: the context alone, and where KMS itself was made to bind the key
-/// to the new place, the additional data alone.
+/// A secret is moved to a row of another id, team or purpose. KMS refuses the encryption context. If KMS re-encrypts
+/// the key for the new row, the additional data of AES-GCM refuses.
 #[tokio::test]
-async fn a_row_swapped_with_another_fails_twice() {
+async fn a_secret_moved_to_another_row_is_refused_by_kms_and_by_the_additional_data() {
     let world = World::new().await;
-    let app = app_of(&world.given_user("bot").await);
-    let other = app_of(&world.given_app("other").await);
+    let app = app_of(&world.add_user_credential("bot").await);
+    let other = app_of(&world.add_app_credential("other").await);
     let grant = only_grant(&world).await;
     let (own, kms) = (envelope(&world, TABLE).await, world.kms_client().await);
     for (from, to) in [
@@ -288,7 +291,11 @@ async fn a_row_swapped_with_another_fails_twice() {
         (bound("acme", &grant), bound("globex", &grant)),
     ] {
         let sealed = stored(&world, &from.secret).await;
-        assert_eq!(shut(own.open(&to, &sealed).await), Lock::Kms, "{to:?}");
+        assert_eq!(
+            refusal(own.open(&to, &sealed).await),
+            Refusal::Kms,
+            "{to:?}"
+        );
 
         let dek: Vec<u8> =
             serde_json::from_value(serde_json::to_value(&sealed).unwrap()["dek"].take()).unwrap();
@@ -303,15 +310,15 @@ async fn a_row_swapped_with_another_fails_twice() {
             .unwrap();
         let dek = rebound.ciphertext_blob.unwrap().into_inner();
         let moved = altered(&sealed, |row| row["dek"] = json!(dek));
-        assert_eq!(shut(own.open(&to, &moved).await), Lock::Gcm, "{to:?}");
+        assert_eq!(refusal(own.open(&to, &moved).await), Refusal::Gcm, "{to:?}");
     }
 }
 
 #[tokio::test]
-async fn half_of_a_row_fits_no_other_half() {
+async fn a_key_and_a_sealed_text_of_different_rows_do_not_open() {
     let world = World::new().await;
-    let app = app_of(&world.given_app("bot").await);
-    let other = app_of(&world.given_app("other").await);
+    let app = app_of(&world.add_app_credential("bot").await);
+    let other = app_of(&world.add_app_credential("other").await);
     let own = envelope(&world, TABLE).await;
     let (mine, theirs) = (stored(&world, &app).await, stored(&world, &other).await);
     let theirs = serde_json::to_value(theirs).unwrap();
@@ -319,28 +326,34 @@ async fn half_of_a_row_fits_no_other_half() {
     let key_of_theirs = altered(&mine, |row| row["dek"] = theirs["dek"].clone());
     let text_of_theirs = altered(&mine, |row| row["sealed"] = theirs["sealed"].clone());
     let binding = bound("acme", &app);
-    assert_eq!(shut(own.open(&binding, &key_of_theirs).await), Lock::Kms);
-    assert_eq!(shut(own.open(&binding, &text_of_theirs).await), Lock::Key);
+    assert_eq!(
+        refusal(own.open(&binding, &key_of_theirs).await),
+        Refusal::Kms
+    );
+    assert_eq!(
+        refusal(own.open(&binding, &text_of_theirs).await),
+        Refusal::Key
+    );
 }
 
 #[tokio::test]
-async fn a_key_said_to_be_of_another_kms_key_is_misplaced() {
+async fn a_wrapped_key_with_the_id_of_another_kms_key_does_not_open() {
     let world = World::new().await;
-    let app = app_of(&world.given_app("bot").await);
+    let app = app_of(&world.add_app_credential("bot").await);
     let sealed = stored(&world, &app).await;
     let other = world.kms.create_key().unwrap();
     let renamed = altered(&sealed, |row| row["kid"] = json!(other));
 
     let own = envelope(&world, TABLE).await;
     assert_eq!(
-        shut(own.open(&bound("acme", &app), &renamed).await),
-        Lock::Kms
+        refusal(own.open(&bound("acme", &app), &renamed).await),
+        Refusal::Kms
     );
 }
 
-/// Whoever can write the table still cannot make the vault use one row's secret for another.
+/// Someone who can write the table still cannot make the vault use the secret of another row.
 #[tokio::test]
-async fn a_row_moved_by_hand_is_not_usable() {
+async fn a_row_that_was_copied_by_hand_is_not_usable() {
     let world = World::new().await;
     let globex = world
         .caller("globex", shared::api_key::Permission::Full)
@@ -348,8 +361,8 @@ async fn a_row_moved_by_hand_is_not_usable() {
     let body = json!({ "name": "theirs", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
     let created = globex.create(body).await.expect(201);
     let theirs = created["credential_id"].as_str().unwrap();
-    let from = world.given_app("from").await;
-    let to = world.given_app("to").await;
+    let from = world.add_app_credential("from").await;
+    let to = world.add_app_credential("to").await;
     let source = rows(&world).await.remove(&format!("app#{from}")).unwrap();
     let before = source["generation"].clone();
     let renumbered = AttributeValue::N("2".to_owned());
@@ -376,8 +389,8 @@ async fn a_row_moved_by_hand_is_not_usable() {
         assert_eq!(caller.get(id).await.expect(200), shown);
     }
 
-    // A new client secret is sealed afresh, and all is well again.
-    let mut body = user_body("mended", &world.code());
+    // A new client secret is sealed for its own row, so the credential works again.
+    let mut body = user_body("repaired", &world.code());
     body.as_object_mut().unwrap().remove("name");
     world.acme.update(&to, body).await.expect(200);
 }

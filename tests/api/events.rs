@@ -66,7 +66,7 @@ fn newest_first(ids: &[EventId]) -> Vec<String> {
 #[tokio::test]
 async fn a_new_credential_has_no_events() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
 
     let page = world.acme.events(&id, "").await;
     assert_eq!(page.text, r#"{"success":true,"data":[]}"#);
@@ -76,7 +76,7 @@ async fn a_new_credential_has_no_events() {
 #[tokio::test]
 async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let by_url = Requester {
         actor: Actor::TokenUrl("0195d1f2-url".to_owned()),
         bot: Some("bot-7".to_owned().try_into().unwrap()),
@@ -151,7 +151,7 @@ async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
 #[tokio::test]
 async fn an_event_is_kept_for_90_days() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let event = mint(Actor::KeepAlive.into());
     given_events(&world, &id, std::slice::from_ref(&event)).await;
 
@@ -163,7 +163,7 @@ async fn an_event_is_kept_for_90_days() {
 #[tokio::test]
 async fn the_event_of_a_mint_that_failed_later_is_corrected() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let event = mint(with_key(&world.acme));
     let other = mint(with_key(&world.acme));
     given_events(&world, &id, &[event.clone(), other]).await;
@@ -188,7 +188,7 @@ async fn the_event_of_a_mint_that_failed_later_is_corrected() {
 #[tokio::test]
 async fn the_pages_contain_every_event_once_and_the_last_page_has_no_cursor() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let all = newest_first(&given_mints(&world, &id, 6).await);
 
     for (limit, sizes) in [
@@ -218,7 +218,7 @@ async fn the_pages_contain_every_event_once_and_the_last_page_has_no_cursor() {
 #[tokio::test]
 async fn a_page_without_a_limit_has_a_hundred_events() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let all = newest_first(&given_mints(&world, &id, 101).await);
 
     let first = world.acme.events(&id, "").await;
@@ -232,7 +232,7 @@ async fn a_page_without_a_limit_has_a_hundred_events() {
 #[tokio::test]
 async fn a_cursor_continues_where_its_page_ended_although_new_events_were_stored() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let all = newest_first(&given_mints(&world, &id, 3).await);
     let first = world.acme.events(&id, "?limit=2").await;
     given_mints(&world, &id, 2).await;
@@ -245,7 +245,10 @@ async fn a_cursor_continues_where_its_page_ended_although_new_events_were_stored
 #[tokio::test]
 async fn a_page_has_only_events_of_its_credential() {
     let world = World::new().await;
-    let (one, other) = (world.given_app("one").await, world.given_app("other").await);
+    let (one, other) = (
+        world.add_app_credential("one").await,
+        world.add_app_credential("other").await,
+    );
     let of_one = newest_first(&given_mints(&world, &one, 2).await);
     let of_other = newest_first(&given_mints(&world, &other, 1).await);
 
@@ -259,7 +262,7 @@ async fn a_page_has_only_events_of_its_credential() {
 #[tokio::test]
 async fn an_invalid_limit_or_cursor_is_refused() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     given_mints(&world, &id, 2).await;
     let of_another_list = URL_SAFE_NO_PAD.encode([&[1], [0; 16].as_slice()].concat());
     let limit = "querystring/limit must be an integer from 1 to 1000";
@@ -296,8 +299,8 @@ async fn the_events_of_an_absent_a_deleted_and_a_foreign_credential_get_the_same
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
     let (foreign, deleted) = (
-        world.given_app("bot").await,
-        world.given_app("deleted").await,
+        world.add_app_credential("bot").await,
+        world.add_app_credential("deleted").await,
     );
     for id in [&foreign, &deleted] {
         given_mints(&world, id, 2).await;
@@ -328,7 +331,7 @@ async fn the_events_of_an_absent_a_deleted_and_a_foreign_credential_get_the_same
 #[tokio::test]
 async fn an_event_of_another_team_is_not_shown() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let own = newest_first(&given_mints(&world, &id, 1).await);
     let mut row = world.items("events").await.remove(0);
     for (name, text) in [
@@ -345,7 +348,7 @@ async fn an_event_of_another_team_is_not_shown() {
 #[tokio::test]
 async fn only_get_is_a_method_of_the_events() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let path = format!("/v2/zoom-credentials/{id}/events");
         let answer = world.acme.send_text(method, &path, "{}").await;

@@ -1,4 +1,4 @@
-//! A request that is sent twice is done once.
+//! Idempotency: a request that is sent twice is done once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::proxy::{Fault, Service};
 use crate::world::{
-    Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SPENT, World, app_body, attribute,
-    refused_code, retry_after, send, user_body,
+    Answer, CLIENT_ID, CLIENT_SECRET, CODE_SPENT, REDIRECT_URI, World, app_body, attribute,
+    code_refused, retry_after, send, user_body,
 };
 
 const RUNNING: &str = "The same request is still being processed: try again after retry-after";
@@ -28,7 +28,7 @@ async fn update_as(world: &World, key: &str, id: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn a_repeated_key_answers_what_the_first_request_made() {
+async fn a_repeated_key_answers_with_what_the_first_request_made() {
     let world = World::new().await;
     let first = world.acme.create_as("key", app_body("bot")).await;
 
@@ -39,7 +39,7 @@ async fn a_repeated_key_answers_what_the_first_request_made() {
 }
 
 #[tokio::test]
-async fn without_a_key_or_a_code_nothing_is_remembered() {
+async fn without_a_key_or_a_code_no_request_is_remembered() {
     let world = World::new().await;
     world.acme.create(app_body("bot")).await.expect(201);
     world.acme.create(app_body("bot")).await.expect(201);
@@ -51,7 +51,7 @@ async fn without_a_key_or_a_code_nothing_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_key_that_comes_with_another_body_is_refused() {
+async fn a_key_with_another_body_is_refused() {
     let world = World::new().await;
     let mut body = user_body("bot", &world.code());
     body["extra"] = json!({ "a": 1 });
@@ -78,12 +78,12 @@ async fn a_key_that_comes_with_another_body_is_refused() {
         let answer = world.acme.create_as("key", other).await;
         answer.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
     }
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
     assert_eq!(world.count("credentials").await, 1);
 }
 
 #[tokio::test]
-async fn the_body_is_compared_while_the_first_request_runs_too() {
+async fn the_body_is_compared_even_while_the_first_request_runs() {
     let world = World::new().await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = user_body("bot", &world.code());
@@ -101,11 +101,11 @@ async fn the_body_is_compared_while_the_first_request_runs_too() {
     let first = running.await.unwrap();
     let repeated = world.acme.create_as("key", body).await;
     assert_eq!(repeated.expect(201), first.expect(201));
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
 }
 
 #[tokio::test]
-async fn a_failure_before_the_code_is_sent_frees_the_key() {
+async fn a_failure_before_the_code_is_sent_releases_the_key() {
     let world = World::new().await;
     let body = user_body("bot", &world.code());
     let unavailable = r#"{"__type":"KMSInternalException"}"#.to_owned();
@@ -120,52 +120,55 @@ async fn a_failure_before_the_code_is_sent_frees_the_key() {
 }
 
 #[tokio::test]
-async fn a_code_names_its_request() {
+async fn a_code_serves_as_the_idempotency_key_of_its_request() {
     let world = World::new().await;
     let body = user_body("bot", &world.code());
     let first = world.acme.create(body.clone()).await.expect(201);
 
-    // The code compares nothing else.
+    // Only the code is compared, not the other fields.
     let mut again = body.clone();
     again["name"] = json!("robot");
     again["redirect_uri"] = json!("https://example.test/other");
     for body in [body, again] {
         assert_eq!(world.acme.create(body).await.expect(201), first);
     }
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
     assert_eq!(world.count("credentials").await, 1);
 }
 
 #[tokio::test]
-async fn a_key_takes_the_codes_place() {
+async fn an_idempotency_key_takes_precedence_over_the_code() {
     let world = World::new().await;
     let body = user_body("bot", &world.code());
     let first = world.acme.create_as("key", body.clone()).await.expect(201);
 
     let repeated = world.acme.create_as("key", body.clone()).await;
     assert_eq!(repeated.expect(201), first);
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
     let other = world.acme.create_as("other", body).await;
-    other.expect_error(400, REFUSED, &refused_code(SPENT));
+    other.expect_error(400, REFUSED, &code_refused(CODE_SPENT));
 }
 
 #[tokio::test]
-async fn a_repeated_re_authorization_answers_the_credential() {
+async fn a_repeated_re_authorization_answers_with_the_credential() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let body = reauthorization(&world);
     let first = world.acme.update(&id, body.clone()).await.expect(200);
     let row = world.row(&id).await;
 
     assert_eq!(world.acme.update(&id, body).await.expect(200), first);
     assert_eq!(world.row(&id).await, row);
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
 }
 
 #[tokio::test]
-async fn a_key_is_of_one_operation_on_one_credential() {
+async fn a_key_belongs_to_one_operation_on_one_credential() {
     let world = World::new().await;
-    let (id, other) = (world.given_app("a").await, world.given_app("b").await);
+    let (id, other) = (
+        world.add_app_credential("a").await,
+        world.add_app_credential("b").await,
+    );
     let body = reauthorization(&world);
     let first = update_as(&world, "key", &id, &body).await.expect(200);
     assert_eq!(
@@ -186,11 +189,11 @@ async fn a_key_is_of_one_operation_on_one_credential() {
     ] {
         answer.expect_error(422, "FST_ERR_IDEMPOTENCY_KEY_REUSED", REUSED);
     }
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_parallel_creates_with_one_code_one_exchanges_it() {
+async fn of_parallel_creates_with_one_code_one_exchanges_the_code() {
     let world = World::new().await;
     let body = user_body("bot", &world.code());
     let mut creates = JoinSet::new();
@@ -202,7 +205,7 @@ async fn of_parallel_creates_with_one_code_one_exchanges_it() {
 
     let stored = world.acme.list("").await.expect(200);
     assert_eq!(stored.as_array().unwrap().len(), 1);
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
     assert_eq!(world.count("secrets").await, 2);
     let mut made = 0;
     for answer in answers {
@@ -255,7 +258,7 @@ async fn a_key_is_1_to_255_visible_ascii_characters() {
 }
 
 #[tokio::test]
-async fn after_a_day_a_key_may_name_another_request() {
+async fn after_a_day_a_key_may_be_used_for_another_request() {
     let world = World::new().await;
     world
         .acme
@@ -277,7 +280,7 @@ async fn after_a_day_a_key_may_name_another_request() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_ends_after_a_day_and_holds_no_secret() {
+async fn a_remembered_request_expires_after_a_day_and_holds_no_secret() {
     let world = World::new().await;
     let code = world.code();
     let key = "a-telling-key";
@@ -308,19 +311,20 @@ async fn what_is_remembered_ends_after_a_day_and_holds_no_secret() {
     assert_eq!(remembered, 2);
 }
 
-/// The tokens are worth more than the row that remembers the request: it is left out where another has it.
+/// The new tokens matter more than the remembered request. If another request has taken the claim, the vault stores
+/// the tokens and leaves that claim alone.
 #[tokio::test]
-async fn a_create_that_outlived_its_hold_still_stores_its_tokens() {
+async fn a_create_that_runs_longer_than_its_claim_still_stores_its_tokens() {
     let world = World::new().await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = user_body("bot", &world.code());
     let (acme, sent) = (world.acme.clone(), body.clone());
     let slow = tokio::spawn(async move { acme.create(sent).await });
     world.wire.stalled().await;
-    world.outlast_the_running().await;
+    world.expire_claims().await;
 
     let overtaking = world.acme.create(body).await;
-    overtaking.expect_error(400, REFUSED, &refused_code(SPENT));
+    overtaking.expect_error(400, REFUSED, &code_refused(CODE_SPENT));
     bell.notify_one();
 
     let created = slow.await.unwrap().expect(201);
@@ -329,19 +333,19 @@ async fn a_create_that_outlived_its_hold_still_stores_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_re_authorization_that_outlived_its_hold_still_stores_its_tokens() {
+async fn a_re_authorization_that_runs_longer_than_its_claim_still_stores_its_tokens() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let before = world.row(&id).await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = reauthorization(&world);
     let (acme, path, sent) = (world.acme.clone(), id.clone(), body.clone());
     let slow = tokio::spawn(async move { acme.update(&path, sent).await });
     world.wire.stalled().await;
-    world.outlast_the_running().await;
+    world.expire_claims().await;
 
     let overtaking = world.acme.update(&id, body).await;
-    overtaking.expect_error(400, REFUSED, &refused_code(SPENT));
+    overtaking.expect_error(400, REFUSED, &code_refused(CODE_SPENT));
     bell.notify_one();
 
     slow.await.unwrap().expect(200);
@@ -353,9 +357,9 @@ async fn a_re_authorization_that_outlived_its_hold_still_stores_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_spent_does_not_keep_the_rest_of_a_change_from_being_made() {
+async fn a_repeated_code_does_not_stop_the_other_changes_of_an_update() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let code = world.code();
     let again = |more: Value| {
         let mut body = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
@@ -366,12 +370,12 @@ async fn a_code_that_is_spent_does_not_keep_the_rest_of_a_change_from_being_made
     };
     let first = world.acme.update(&id, again(json!({}))).await.expect(200);
 
-    // The same request is the same answer.
+    // The same request gets the same answer.
     assert_eq!(
         world.acme.update(&id, again(json!({}))).await.expect(200),
         first
     );
-    // Another one with the same code changes what it asks for besides.
+    // Another request with the same code still makes its other changes.
     let more = again(json!({ "name": "renamed", "extra": { "k": 1 } }));
     let changed = world.acme.update(&id, more).await.expect(200);
     assert_eq!(

@@ -44,9 +44,9 @@ async fn count_indexed(world: &World) -> usize {
 
 /// Two credentials of `acme` that share one grant. The first of them was authorized last.
 async fn given_shared_grant(world: &World) -> (String, String) {
-    let other = world.given_user("other").await;
-    world.age_grant(&other).await;
-    let owner = world.given_user("owner").await;
+    let other = world.add_user_credential("other").await;
+    world.backdate_authorization(&other).await;
+    let owner = world.add_user_credential("owner").await;
     let (a, b) = (world.row(&owner).await, world.row(&other).await);
     assert_eq!(attribute(&a, "grant_id"), attribute(&b, "grant_id"));
     (owner, other)
@@ -55,8 +55,8 @@ async fn given_shared_grant(world: &World) -> (String, String) {
 #[tokio::test]
 async fn an_unused_grant_is_refreshed() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    let id = world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
 
     let refreshed = Report {
         refreshed: 1,
@@ -64,10 +64,10 @@ async fn an_unused_grant_is_refreshed() {
     };
     assert_eq!(world.keep_alive().await, refreshed);
     assert_eq!(world.keep_alive().await, NOTHING);
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
 
     // Without the run the grant would now be past Zoom's idle limit.
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
 
@@ -75,9 +75,9 @@ async fn an_unused_grant_is_refreshed() {
 #[tokio::test]
 async fn a_grant_that_is_not_refreshed_ends_at_zoom() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
-    world.idle(IDLE_TIME).await;
+    let id = world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     let refused = mint_onbehalf(&world.acme, &id).await;
     refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
 }
@@ -85,10 +85,10 @@ async fn a_grant_that_is_not_refreshed_ends_at_zoom() {
 #[tokio::test]
 async fn a_run_with_nothing_to_do_takes_sixteen_queries_and_changes_nothing() {
     let world = World::new().await;
-    world.given_user("bot").await;
-    world.given_app("app").await;
-    world.idle(DAY * 19).await;
-    let before = world.contents("secrets").await;
+    world.add_user_credential("bot").await;
+    world.add_app_credential("app").await;
+    world.age_grants_by(DAY * 19).await;
+    let before = world.sorted_rows("secrets").await;
     world.wire.reset();
 
     assert_eq!(world.keep_alive().await, NOTHING);
@@ -100,14 +100,14 @@ async fn a_run_with_nothing_to_do_takes_sixteen_queries_and_changes_nothing() {
     );
     assert_eq!(world.wire.count(Service::Kms), 0);
     assert_eq!(world.wire.count(Service::Zoom), 0);
-    assert_eq!(world.contents("secrets").await, before);
+    assert_eq!(world.sorted_rows("secrets").await, before);
 }
 
 #[tokio::test]
 async fn each_refresh_has_an_event() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    let id = world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
     world.keep_alive().await;
 
     let events = world.acme.events(&id, "").await.expect(200);
@@ -122,8 +122,8 @@ async fn each_refresh_has_an_event() {
 #[tokio::test]
 async fn a_revoked_grant_makes_the_credential_invalid_and_leaves_the_index() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    let id = world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
     world.zoom.remove_app(CLIENT_ID, "ada");
 
     assert_eq!(world.keep_alive().await, Report { dead: 1, ..NOTHING });
@@ -143,17 +143,17 @@ async fn a_revoked_grant_makes_the_credential_invalid_and_leaves_the_index() {
     assert_eq!(events[0]["code"], "FST_ERR_ZOOM_RECONNECT_REQUIRED");
     assert_eq!(count_indexed(&world).await, 0);
 
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await, NOTHING);
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
 }
 
 #[tokio::test]
 async fn a_grant_without_a_credential_leaves_the_index_and_is_not_refreshed() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     world.acme.delete(&id).await.expect(200);
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     let unwanted = Report {
         unwanted: 1,
@@ -162,7 +162,7 @@ async fn a_grant_without_a_credential_leaves_the_index_and_is_not_refreshed() {
     assert_eq!(world.keep_alive().await, unwanted);
     assert_eq!(count_indexed(&world).await, 0);
     assert_eq!(world.keep_alive().await, NOTHING);
-    assert_eq!(world.refreshes(), 0);
+    assert_eq!(world.refresh_calls(), 0);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_grant_that_a_new_authorization_replaced_leaves_the_index() {
     let world = World::new().await;
     given_shared_grant(&world).await;
     assert_eq!(count_indexed(&world).await, 2);
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     let expected = Report {
         refreshed: 1,
@@ -186,7 +186,7 @@ async fn a_shared_grant_is_refreshed_with_the_app_of_a_remaining_credential() {
     let world = World::new().await;
     let (owner, other) = given_shared_grant(&world).await;
     world.acme.delete(&owner).await.expect(200);
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
     mint_onbehalf(&world.acme, &other).await.expect(200);
@@ -198,10 +198,10 @@ async fn if_zoom_refuses_the_app_of_one_credential_the_app_of_the_next_is_used()
     let (owner, other) = given_shared_grant(&world).await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
     world.acme.update(&owner, wrong).await.expect(200);
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
-    assert_eq!(world.refreshes(), 2);
+    assert_eq!(world.refresh_calls(), 2);
     mint_onbehalf(&world.acme, &other).await.expect(200);
     let noted = world.acme.get(&owner).await.expect(200);
     assert_eq!(noted["state"], "active");
@@ -212,8 +212,8 @@ async fn if_zoom_refuses_the_app_of_one_credential_the_app_of_the_next_is_used()
 #[tokio::test]
 async fn a_refused_app_does_not_make_the_credential_invalid_and_is_retried_a_day_later() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    let id = world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
     world.zoom.set_app_disabled(CLIENT_ID, true);
 
     let failed = Report {
@@ -225,10 +225,10 @@ async fn a_refused_app_does_not_make_the_credential_invalid_and_is_retried_a_day
     assert_eq!(credential["state"], "active");
     // The next run does not retry before a day has passed.
     assert_eq!(world.keep_alive().await, NOTHING);
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
 
     world.zoom.set_app_disabled(CLIENT_ID, false);
-    world.idle(DAY).await;
+    world.age_grants_by(DAY).await;
     assert_eq!(world.keep_alive().await.refreshed, 1);
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["last_error_message"], Value::Null);
@@ -239,9 +239,13 @@ async fn a_run_stops_while_zoom_is_unavailable_and_no_credential_becomes_invalid
     let world = World::new().await;
     let mut ids = Vec::new();
     for number in 0..12 {
-        ids.push(world.given_user_of(&format!("user-{number}")).await);
+        ids.push(
+            world
+                .add_credential_for_user(&format!("user-{number}"))
+                .await,
+        );
     }
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     world.zoom.inject(ZoomFault::always(
         Endpoint::Grant(GrantType::RefreshToken),
         FaultKind::ReplyBefore(Reply::status(StatusCode::SERVICE_UNAVAILABLE)),
@@ -257,20 +261,20 @@ async fn a_run_stops_while_zoom_is_unavailable_and_no_credential_becomes_invalid
 
     world.zoom.clear_faults();
     assert_eq!(world.keep_alive().await.refreshed, report.left);
-    world.idle(DAY).await;
+    world.age_grants_by(DAY).await;
     assert_eq!(world.keep_alive().await.refreshed, report.failed);
 }
 
 #[tokio::test]
 async fn while_kms_is_down_no_refresh_token_is_sent_and_the_next_run_refreshes() {
     let world = World::new().await;
-    world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
     let down = Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned());
     world.wire.break_service(Service::Kms, down);
 
     assert_eq!(world.keep_alive().await, Report { left: 1, ..NOTHING });
-    assert_eq!(world.refreshes(), 0);
+    assert_eq!(world.refresh_calls(), 0);
 
     world.wire.heal();
     assert_eq!(world.keep_alive().await.refreshed, 1);
@@ -279,14 +283,14 @@ async fn while_kms_is_down_no_refresh_token_is_sent_and_the_next_run_refreshes()
 #[tokio::test]
 async fn a_run_starts_no_refresh_that_its_time_out_may_interrupt() {
     let world = World::new().await;
-    world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
 
     let short = world
         .gateway
         .keep_alive(KEEP_ALIVE_AFTER, Duration::from_secs(59));
     assert_eq!(short.await.unwrap(), Report { left: 1, ..NOTHING });
-    assert_eq!(world.refreshes(), 0);
+    assert_eq!(world.refresh_calls(), 0);
     assert_eq!(world.keep_alive().await.refreshed, 1);
 }
 
@@ -294,21 +298,23 @@ async fn a_run_starts_no_refresh_that_its_time_out_may_interrupt() {
 async fn two_parallel_runs_refresh_each_grant_once() {
     let world = World::new().await;
     for number in 0..6 {
-        world.given_user_of(&format!("user-{number}")).await;
+        world
+            .add_credential_for_user(&format!("user-{number}"))
+            .await;
     }
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     let (one, other) = tokio::join!(world.keep_alive(), world.keep_alive());
     assert_eq!(one.refreshed + other.refreshed, 6, "{one:?} {other:?}");
     assert_eq!(one.failed + other.failed, 0, "{one:?} {other:?}");
-    assert_eq!(world.refreshes(), 6);
+    assert_eq!(world.refresh_calls(), 6);
 }
 
 #[tokio::test]
 async fn a_run_processes_a_limited_number_of_grants_and_the_next_run_continues() {
     let world = World::new().await;
-    world.given_user("bot").await;
-    world.idle(IDLE_TIME).await;
+    world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
     let row = grants(&world).await.remove(0);
     // Grants that no credential uses, all in one shard of the index.
     for _ in 0..40 {
@@ -328,7 +334,7 @@ async fn a_run_processes_a_limited_number_of_grants_and_the_next_run_continues()
     }
     assert_eq!(unwanted.iter().sum::<u32>(), 40, "{unwanted:?}");
     assert!(unwanted.iter().all(|count| *count <= 32), "{unwanted:?}");
-    assert_eq!(world.refreshes(), 1);
+    assert_eq!(world.refresh_calls(), 1);
 }
 
 #[tokio::test]
@@ -336,12 +342,12 @@ async fn a_refresh_completes_a_missing_profile() {
     let world = World::new().await;
     let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
     world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     assert_eq!(
         world.acme.get(&id).await.expect(200)["zoom_user_id"],
         Value::Null
     );
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
 
     assert_eq!(world.keep_alive().await.refreshed, 1);
     assert_eq!(world.acme.get(&id).await.expect(200)["zoom_user_id"], "ada");
@@ -350,14 +356,14 @@ async fn a_refresh_completes_a_missing_profile() {
 #[tokio::test]
 async fn after_the_client_secret_is_corrected_a_run_refreshes_the_grant() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
     world.acme.update(&id, wrong).await.expect(200);
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await.failed, 1);
 
     let right = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
     world.acme.update(&id, right).await.expect(200);
-    world.idle(DAY).await;
+    world.age_grants_by(DAY).await;
     assert_eq!(world.keep_alive().await.refreshed, 1);
 }

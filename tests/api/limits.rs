@@ -9,7 +9,7 @@ use shared::api_key::{ApiKey, Permission};
 use shared::credential::CredentialId;
 use shared::stores::TeamSettingsChange;
 
-use crate::world::{Answer, Caller, World, an_app, id_of, send, text_of, user_body};
+use crate::world::{Answer, Caller, World, app_body, id_of, send, text_of, user_body};
 
 const HEADERS: [&str; 3] = [
     "x-ratelimit-limit",
@@ -75,12 +75,12 @@ fn expect_limited(answer: &Answer, limit: u32) {
 async fn a_call_above_the_rate_is_refused_with_retry_after_and_changes_nothing() {
     let world = World::new().await;
     let caller = world.caller_with_rate("slow", 1_000_000).await;
-    let id = id_of(&caller.create(an_app("bot")).await.expect(201));
-    let secrets = world.contents("secrets").await;
+    let id = id_of(&caller.create(app_body("bot")).await.expect(201));
+    let secrets = world.sorted_rows("secrets").await;
     world.set_rate("slow", 0).await;
     let before = caller.get(&id).await.expect(200);
 
-    expect_limited(&caller.create(an_app("more")).await, 0);
+    expect_limited(&caller.create(app_body("more")).await, 0);
     expect_limited(&caller.create(user_body("bot", &world.code())).await, 0);
     expect_limited(&caller.update(&id, json!({ "name": "renamed" })).await, 0);
     let app = json!({ "client_id": "other", "client_secret": "x" });
@@ -98,7 +98,7 @@ async fn a_call_above_the_rate_is_refused_with_retry_after_and_changes_nothing()
     // Reads do not count against the rate.
     assert_eq!(caller.get(&id).await.expect(200), before);
     assert_eq!(caller.list("").await.expect(200), json!([before]));
-    assert_eq!(world.contents("secrets").await, secrets);
+    assert_eq!(world.sorted_rows("secrets").await, secrets);
     assert_eq!(world.zoom.ledger(), []);
     let rows = world.rows("requests").await;
     assert!(rows.iter().all(|row| row.contains("rate#")), "{rows:?}");
@@ -108,7 +108,7 @@ async fn a_call_above_the_rate_is_refused_with_retry_after_and_changes_nothing()
 async fn the_answers_of_mutating_calls_have_rate_limit_headers_and_no_other_answers_do() {
     let world = World::new().await;
     let caller = world.caller_with_rate("busy", 5_000).await;
-    let id = id_of(&caller.create(an_app("bot")).await.expect(201));
+    let id = id_of(&caller.create(app_body("bot")).await.expect(201));
     let path = format!("/v2/zoom-credentials/{id}");
     let all = "/v2/zoom-credentials";
     let text = |method: Method, path: &str, kind: &str, body: &'static str| {
@@ -123,7 +123,10 @@ async fn the_answers_of_mutating_calls_have_rate_limit_headers_and_no_other_answ
     let malformed = format!("{all}/no-id");
     let json_type = "application/json";
     for (request, status) in [
-        (caller.request(Method::POST, all).json(&an_app("bot")), 201),
+        (
+            caller.request(Method::POST, all).json(&app_body("bot")),
+            201,
+        ),
         (caller.request(Method::POST, all).json(&json!({})), 400),
         (text(Method::POST, all, json_type, "{"), 400),
         (text(Method::POST, all, "text/plain", "{}"), 415),
@@ -148,15 +151,16 @@ async fn the_answers_of_mutating_calls_have_rate_limit_headers_and_no_other_answ
     }
     assert_eq!(world.windows("busy").await.iter().sum::<u32>(), 16);
 
-    let unknown = world.stranger(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
+    let unknown =
+        world.caller_with_key(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
     for answer in [
         caller.list("").await,
         caller.list("?limit=0").await,
         caller.get(&id).await,
         caller.get("no-id").await,
-        unknown.create(an_app("bot")).await,
+        unknown.create(app_body("bot")).await,
         unknown.delete(&id).await,
-        world.stranger("x").create(an_app("bot")).await,
+        world.caller_with_key("x").create(app_body("bot")).await,
     ] {
         for name in HEADERS {
             assert_eq!(answer.header(name), None, "{}", answer.text);
@@ -197,7 +201,7 @@ async fn of_parallel_calls_each_window_admits_at_most_its_rate() {
     let calls: Vec<_> = (0..24)
         .map(|_| {
             let caller = caller.clone();
-            tokio::spawn(async move { caller.create(an_app("bot")).await })
+            tokio::spawn(async move { caller.create(app_body("bot")).await })
         })
         .collect();
     let mut admitted = 0;
@@ -240,10 +244,10 @@ async fn each_team_has_its_own_rate_and_its_keys_share_it() {
     let fast = world.caller_with_rate("slo", 7).await;
 
     for _ in 0..3 {
-        expect_limited(&slow.create(an_app("bot")).await, 0);
-        expect_limited(&slow_too.create(an_app("bot")).await, 0);
+        expect_limited(&slow.create(app_body("bot")).await, 0);
+        expect_limited(&slow_too.create(app_body("bot")).await, 0);
     }
-    let answer = fast.create(an_app("bot")).await;
+    let answer = fast.create(app_body("bot")).await;
     answer.expect(201);
     assert_eq!(told(&answer), [7, 6, 1]);
     assert_eq!(world.windows("slow").await.iter().sum::<u32>(), 6);
@@ -255,10 +259,11 @@ async fn calls_with_an_unknown_key_do_not_count_against_the_rate() {
     let world = World::new().await;
     let caller = world.caller_with_rate("busy", 1).await;
     let id = CredentialId::generate().to_string();
-    let stranger = world.stranger(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
+    let stranger =
+        world.caller_with_key(&text_of(ApiKey::generate("busy".parse().unwrap()).unwrap()));
     for _ in 0..10 {
         stranger
-            .create(an_app("bot"))
+            .create(app_body("bot"))
             .await
             .expect_code(401, "FST_ERR_UNAUTHORIZED");
         stranger
@@ -271,6 +276,6 @@ async fn calls_with_an_unknown_key_do_not_count_against_the_rate() {
             .expect_code(401, "FST_ERR_UNAUTHORIZED");
     }
     assert_eq!(world.windows("busy").await, [0; 0]);
-    caller.create(an_app("bot")).await.expect(201);
+    caller.create(app_body("bot")).await.expect(201);
     assert_eq!(world.windows("busy").await, [1]);
 }

@@ -1,6 +1,8 @@
-//! The behaviour of the whole, through the handlers, over a real world: a file per behaviour, a sentence
-//! per test. Each test has a world of its own, and all of them run in parallel. What is in `anywhere` needs no more
-//! than a vault's address, and runs against one that was deployed too.
+//! Tests of the API's behaviour, through the handlers and over real sockets. Each file covers one subject, and each test
+//! name is a sentence.
+//!
+//! Each test has a world of its own, so all tests run in parallel. The tests in `anywhere` need only the address of a
+//! vault. They also run against a deployed vault.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +15,7 @@ mod access;
 mod anywhere;
 mod apps;
 mod bots;
-mod bounds;
+mod call_counts;
 mod checking;
 mod concurrency;
 mod connecting;
@@ -31,7 +33,6 @@ mod limits;
 mod minting;
 mod openapi;
 mod outage;
-mod patience;
 mod pkce;
 mod properties;
 mod proxy;
@@ -41,9 +42,11 @@ mod refreshing;
 mod roles;
 mod secrecy;
 mod siblings;
+mod time_limits;
 mod token_urls;
 mod updating;
 mod vault;
 mod webhooks;
 mod world;
+mod zoom_errors;
 mod zoom_faults;

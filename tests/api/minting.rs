@@ -20,7 +20,7 @@ pub(crate) async fn mint_onbehalf(caller: &Caller, id: &str) -> Answer {
 #[tokio::test]
 async fn a_user_credential_mints_every_type_of_token() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     for (token_type, meeting) in [
         ("onbehalf", None),
         ("onbehalf", Some("123 4567 8901")),
@@ -42,7 +42,7 @@ async fn a_user_credential_mints_every_type_of_token() {
 #[tokio::test]
 async fn every_mint_returns_another_onbehalf_token() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let mut tokens = HashSet::new();
     for _ in 0..5 {
         let answer = mint_onbehalf(&world.acme, &id).await.expect(200);
@@ -54,7 +54,7 @@ async fn every_mint_returns_another_onbehalf_token() {
 #[tokio::test]
 async fn an_app_credential_mints_an_sdk_jwt() {
     let world = World::new().await;
-    let id = world.given_app("app").await;
+    let id = world.add_app_credential("app").await;
     let body = json!({ "credential_id": id, "type": "sdk_jwt" });
     let jwt = mint(&world.acme, body).await;
     assert_eq!(jwt.expect(200)["type"], "sdk_jwt");
@@ -63,8 +63,8 @@ async fn an_app_credential_mints_an_sdk_jwt() {
 #[tokio::test]
 async fn an_expired_grant_is_refreshed_once_and_then_mints() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
     mint_onbehalf(&world.acme, &id).await.expect(200);
     let grants = world.zoom.grants();
@@ -75,8 +75,8 @@ async fn an_expired_grant_is_refreshed_once_and_then_mints() {
 #[tokio::test]
 async fn a_mint_with_a_revoked_grant_makes_the_credential_invalid_with_a_reason() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "ada");
     let refused = mint_onbehalf(&world.acme, &id).await;
     refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");

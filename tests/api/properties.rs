@@ -1,4 +1,4 @@
-//! Laws of the domain's types, for inputs nobody thought of.
+//! Laws of the domain types, checked with generated input.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use shared::token_url::{UrlId, UrlToken};
 use crate::bots;
 use crate::world::text_of;
 
-#[expect(clippy::disallowed_methods, reason = "two tokens are compared")]
+#[expect(clippy::disallowed_methods, reason = "the test compares two tokens")]
 fn revealed(token: &SecretString) -> &str {
     token.expose_secret()
 }
@@ -48,7 +48,7 @@ fn object() -> impl Strategy<Value = Value> {
     btree_map(key, value(), 0..6).prop_map(|map| json!(map))
 }
 
-/// Text that is close to what a parser wants: one of `seeds`, with some characters replaced, added or cut.
+/// Text that is almost valid: one of `seeds`, with some characters replaced, added or removed.
 fn near(seeds: Vec<String>) -> impl Strategy<Value = String> {
     let edit = (any::<proptest::sample::Index>(), any::<char>(), 0..4_u8);
     (proptest::sample::select(seeds), vec(edit, 0..4)).prop_map(|(text, edits)| {
@@ -67,7 +67,7 @@ fn near(seeds: Vec<String>) -> impl Strategy<Value = String> {
     })
 }
 
-/// The published pattern of ids, by hand; ids compare case-insensitively.
+/// The published pattern of ids, written by hand. Ids ignore case.
 fn matches_published_pattern(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let groups: Vec<&str> = text.split('-').collect();
@@ -82,7 +82,7 @@ fn matches_published_pattern(text: &str) -> bool {
     versioned && variant || same('0') || same('f')
 }
 
-/// How many keys stand in JSON text: strings that a colon follows.
+/// How many keys a JSON text has. A key is a string that a colon follows.
 fn keys_of(json: &str) -> usize {
     let (mut keys, mut quoted, mut escaped, mut after) = (0, false, false, false);
     for character in json.chars() {
@@ -139,7 +139,7 @@ fn ids() -> Vec<String> {
     ]
 }
 
-/// The same cases in every run; with `PROPTEST_RNG_SEED` and `PROPTEST_CASES` others, and more.
+/// The same cases in every run. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` give other and more cases.
 fn config() -> ProptestConfig {
     let chosen = ProptestConfig::default();
     ProptestConfig {
@@ -156,7 +156,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn an_id_is_read_exactly_where_the_published_pattern_matches(text in near(ids())) {
+    fn an_id_parses_exactly_if_the_published_pattern_matches(text in near(ids())) {
         let read = text.parse::<CredentialId>();
         prop_assert_eq!(read.is_ok(), matches_published_pattern(&text));
         if let Ok(id) = read {
@@ -166,9 +166,9 @@ proptest! {
         }
     }
 
-    /// Zoom's tokens are opaque: what is in them is Zoom's affair.
+    /// Zoom's tokens are opaque, so any text must survive.
     #[test]
-    fn any_two_tokens_are_what_they_were_when_their_seal_is_opened(access: String, refresh: String) {
+    fn a_token_pair_survives_serialization(access: String, refresh: String) {
         let pair = TokenPair { access: access.clone().into(), refresh: refresh.clone().into() };
         let opened = TokenPair::try_from(Plaintext::try_from(&pair).unwrap()).unwrap();
         prop_assert_eq!(revealed(&opened.access), &access);
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_an_id_that_prints_and_sorts_as_they_do(a: [u8; 16], b: [u8; 16]) {
+    fn any_16_bytes_are_an_id_that_prints_and_sorts_like_the_bytes(a: [u8; 16], b: [u8; 16]) {
         let (first, second) = (CredentialId::from_bytes(a), CredentialId::from_bytes(b));
         prop_assert_eq!(first.as_bytes(), &a);
         prop_assert_eq!(first.to_string().cmp(&second.to_string()), a.cmp(&b));
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn a_team_is_1_to_32_of_its_alphabet(text in near(vec!["acme".into(), "a-0".into(), "x".repeat(32)])) {
+    fn a_team_name_is_1_to_32_characters_of_its_alphabet(text in near(vec!["acme".into(), "a-0".into(), "x".repeat(32)])) {
         let allowed = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
         let fits = (1..=32).contains(&text.len()) && text.chars().all(allowed);
         let read = text.parse::<TeamId>();
@@ -195,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn a_name_is_1_to_100_characters_and_stays_as_it_is(text in any::<String>(), times in 0..40_usize) {
+    fn a_name_is_1_to_100_characters_and_is_kept_unchanged(text in any::<String>(), times in 0..40_usize) {
         let text = text.repeat(times);
         let fits = (1..=100).contains(&text.chars().count());
         match Name::try_from(text.clone()) {
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn a_key_is_read_back_and_none_of_its_characters_may_change(
+    fn a_key_parses_and_no_changed_key_does(
         team in "[a-z0-9-]{1,32}", at: proptest::sample::Index, other: char,
     ) {
         let team: TeamId = team.parse().unwrap();
@@ -233,14 +233,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_key_parser_panic(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,60}") {
+    fn the_key_parser_never_panics(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,60}") {
         for text in [text.clone(), format!("zcv_{text}"), format!("zcv_{text}_{tail}"), format!("{tail}{text}")] {
             prop_assert!(ApiKey::parse(&text).is_err());
         }
     }
 
     #[test]
-    fn a_urls_token_is_read_back_and_none_of_its_characters_may_change(
+    fn a_url_token_parses_and_no_changed_token_does(
         credential: [u8; 16], url: [u8; 16], at: proptest::sample::Index, other: char,
     ) {
         let (credential, url) = (CredentialId::from_bytes(credential), UrlId::from_bytes(url));
@@ -267,14 +267,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parser_of_urls_tokens_panic(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,120}") {
+    fn the_url_token_parser_never_panics(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,120}") {
         for text in [text.clone(), format!("ztu_{text}"), format!("ztu_{tail}"), format!("{tail}{text}")] {
             prop_assert!(UrlToken::parse(&text).is_err());
         }
     }
 
     #[test]
-    fn a_zoom_link_leads_to_its_meeting_and_no_other_link_to_any(
+    fn a_zoom_link_gives_its_meeting_and_other_links_give_none(
         digits in "[0-9]{1,20}", host in "([a-z0-9-]{1,10}\\.){0,2}", pwd in "[a-zA-Z0-9.]{0,20}",
     ) {
         let meeting = MeetingId::try_from(digits.clone()).unwrap();
@@ -287,7 +287,7 @@ proptest! {
             format!("https://{host}/wc/{digits}/start"),
             format!("https://{host}/wc/join/{digits}"),
         ];
-        // Labels that begin or end with a hyphen are nobody's, and the parser of URLs says so.
+        // A label that begins or ends with a hyphen is invalid, and the URL parser refuses it.
         let host = host.replace("-.", ".").replace("..", ".").trim_start_matches(['-', '.']).to_owned();
         for link in links(&format!("{host}zoom.us")) {
             if let Some(found) = MeetingId::from_link(&link) {
@@ -302,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parser_of_zoom_links_panic(text in near(vec![
+    fn the_zoom_link_parser_never_panics(text in near(vec![
         "https://zoom.us/j/98765432101?pwd=x".into(), "https://us02web.zoom.us/wc/join/98765432101".into(),
         "https://zoom.us/my/jane".into(), "zoommtg://zoom.us/join?confno=98765432101".into(),
         "https://user:pw@zoom.us/j/1".into(), "https://[::1]/j/1".into(), "https://zoom.us".into(),
@@ -314,42 +314,42 @@ proptest! {
     }
 
     #[test]
-    fn an_instant_is_read_back_to_the_millisecond(millis in -62_135_596_800_000_i64..=253_402_207_199_999) {
-        let instant = Timestamp::from_millis(millis);
-        prop_assert_eq!(instant.as_millis(), millis);
-        let text = instant.to_string();
+    fn a_timestamp_survives_to_the_millisecond(millis in -62_135_596_800_000_i64..=253_402_207_199_999) {
+        let timestamp = Timestamp::from_millis(millis);
+        prop_assert_eq!(timestamp.as_millis(), millis);
+        let text = timestamp.to_string();
         prop_assert_eq!(text.len(), 24);
         prop_assert_eq!(text.find('.'), Some(19));
         prop_assert!(text.ends_with('Z'));
-        prop_assert_eq!(Timestamp::try_from(text).unwrap(), instant);
+        prop_assert_eq!(Timestamp::try_from(text).unwrap(), timestamp);
     }
 
     #[test]
-    fn instants_print_in_the_order_in_which_they_come(a in 0..253_402_207_199_999_i64, b in 0..253_402_207_199_999_i64) {
+    fn timestamps_print_in_chronological_order(a in 0..253_402_207_199_999_i64, b in 0..253_402_207_199_999_i64) {
         let (first, second) = (Timestamp::from_millis(a), Timestamp::from_millis(b));
         prop_assert_eq!(first.cmp(&second), a.cmp(&b));
         prop_assert_eq!(first.to_string().cmp(&second.to_string()), a.cmp(&b));
     }
 
     #[test]
-    fn time_never_runs_backwards_at_the_calendars_ends(millis: i64, by: u64) {
-        let (instant, by) = (Timestamp::from_millis(millis), std::time::Duration::from_millis(by));
-        prop_assert!(instant.plus(by) >= instant);
-        prop_assert!(instant.minus(by) <= instant);
-        prop_assert!(instant.until(instant.minus(by)).is_zero());
+    fn timestamp_arithmetic_stops_at_the_ends_of_the_calendar(millis: i64, by: u64) {
+        let (timestamp, by) = (Timestamp::from_millis(millis), std::time::Duration::from_millis(by));
+        prop_assert!(timestamp.plus(by) >= timestamp);
+        prop_assert!(timestamp.minus(by) <= timestamp);
+        prop_assert!(timestamp.until(timestamp.minus(by)).is_zero());
     }
 
     #[test]
-    fn no_text_makes_the_instant_parser_panic(text in near(vec![
+    fn the_timestamp_parser_never_panics(text in near(vec![
         "2026-01-02T03:04:05.678Z".into(), "2026-01-02T03:04:05+14:00".into(), "-009999-01-01T00:00:00Z".into(),
     ])) {
-        if let Ok(instant) = Timestamp::try_from(text) {
-            prop_assert_eq!(Timestamp::try_from(instant.to_string()).unwrap(), instant);
+        if let Ok(timestamp) = Timestamp::try_from(text) {
+            prop_assert_eq!(Timestamp::try_from(timestamp.to_string()).unwrap(), timestamp);
         }
     }
 
     #[test]
-    fn an_extra_is_the_text_it_was_made_of(value in object(), spaced: bool) {
+    fn extra_keeps_its_text(value in object(), spaced: bool) {
         let json = if spaced { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
         let json = json.unwrap();
         match Extra::try_from(json.clone()) {
@@ -365,7 +365,7 @@ proptest! {
     }
 
     #[test]
-    fn an_extra_has_what_json_says_it_has(value in object(), key in any::<String>(), text in any::<String>()) {
+    fn extra_matches_exactly_the_values_in_its_json(value in object(), key in any::<String>(), text in any::<String>()) {
         let Ok(extra) = Extra::try_from(value.to_string()) else { return Ok(()) };
         prop_assert_eq!(has(&extra, &key, &text), value.get(&key).and_then(Value::as_str) == Some(text.as_str()));
         for (key, value) in value.as_object().unwrap() {
@@ -385,7 +385,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_an_extra_takes_is_an_object_without_duplicates_or_nul(text in near(vec![
+    fn an_accepted_extra_is_an_object_without_duplicate_keys_or_nul(text in near(vec![
         r#"{"a":1,"b":{"c":[1,2.5e3,"\u00e9\ud83e\udd80"]},"d":null}"#.into(),
         r#"{ "a" : "\\\"" , "A" : true }"#.into(),
         r#"{"a":1,"a":2}"#.into(),
@@ -408,7 +408,7 @@ proptest! {
 }
 
 #[test]
-fn generated_ids_rise_and_tell_their_time() {
+fn generated_ids_increase_and_hold_their_time() {
     let before = Timestamp::now();
     let ids: Vec<CredentialId> = (0..10_000).map(|_| CredentialId::generate()).collect();
     let after = Timestamp::now();

@@ -1,4 +1,4 @@
-//! Getting and listing: filters, pages, and what does not fit.
+//! Getting and listing: filters, pages, and size limits.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::User;
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use shared::credential::CredentialId;
 
 use crate::proxy::{Fault, Rule, Service};
-use crate::world::{Answer, Caller, Row, World, an_app, id_of, user_body, with};
+use crate::world::{Answer, Caller, Item, World, app_body, id_of, user_body, with};
 
 #[tokio::test]
 async fn reading_touches_neither_secrets_nor_kms_nor_zoom() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     world.wire.reset();
 
     world.acme.get(&id).await.expect(200);
@@ -33,20 +33,21 @@ pub(crate) fn names(listed: &Value) -> Vec<&str> {
     listed.map(|it| it["name"].as_str().unwrap()).collect()
 }
 
-/// Query values as they stand in a URL.
+/// Query pairs, URL-encoded.
 pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
     query.extend_pairs(pairs).finish()
 }
 
-/// Credentials that differ in everything that filters look at, oldest first: `straße`, `ada`, `sisyphus`.
-async fn given_three() -> World {
+/// Three credentials that differ in every field that a filter compares. From oldest to newest: `straße`, `ada`,
+/// `sisyphus`.
+async fn world_with_three_credentials() -> World {
     let world = World::new().await;
     let extra = json!({
         "env": "prod", "n": 7, "big": 12_345_678_901_234_567_890_u64, "yes": true, "none": null,
         "list": [1], "object": { "a": "b" }, "url": "https://a.test:1", "": "empty", "text": "",
     });
-    let body = with(an_app("Straße Nr. 5%_"), json!({ "extra": extra }));
+    let body = with(app_body("Straße Nr. 5%_"), json!({ "extra": extra }));
     world.acme.create(body).await.expect(201);
 
     let body = with(
@@ -64,19 +65,19 @@ async fn given_three() -> World {
     let code = world.code_of("Sisyphus", None);
     let created = world.acme.create(user_body("sisyphus", &code)).await;
     let id = id_of(&created.expect(201));
-    world.alter(&id, &[("state", "invalid")]).await;
+    world.set_texts(&id, &[("state", "invalid")]).await;
     world
 }
 
 #[tokio::test]
-async fn every_filter_finds_what_it_says_and_nothing_else() {
+async fn each_filter_finds_exactly_what_it_should() {
     const STREET: &str = "Straße Nr. 5%_";
     const ADA: &str = "Ada's Bot";
     const SISYPHUS: &str = "sisyphus";
     let all = vec![SISYPHUS, ADA, STREET];
-    let world = given_three().await;
+    let world = world_with_three_credentials().await;
     for (pairs, expected) in [
-        // Substrings, whatever the case, in any script.
+        // Substrings, in any case and any script.
         (vec![("name", "bot")], vec![ADA]),
         (vec![("name", "S")], all.clone()),
         (vec![("name", "STRASSE")], vec![STREET]),
@@ -93,12 +94,12 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
         (vec![("zoom_display_name", "σίσυφοσ")], vec![SISYPHUS]),
         (vec![("zoom_display_name", "ΦΟΣ")], vec![SISYPHUS]),
         (vec![("zoom_display_name", "love")], vec![ADA]),
-        // Exact.
+        // Exact matches.
         (vec![("zoom_user_id", "Sisyphus")], vec![SISYPHUS]),
         (vec![("zoom_user_id", "sisyphus")], vec![]),
         (vec![("zoom_user_id", "Sisyphu")], vec![]),
         (vec![("zoom_user_id", "null")], vec![]),
-        // Lists.
+        // Lists of values.
         (vec![("credential_type", "app")], vec![STREET]),
         (vec![("credential_type", "user")], vec![SISYPHUS, ADA]),
         (vec![("credential_type", "user,app")], all.clone()),
@@ -106,7 +107,7 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
         (vec![("state", "active")], vec![ADA, STREET]),
         (vec![("state", "invalid")], vec![SISYPHUS]),
         (vec![("state", "invalid,active")], all.clone()),
-        // Extra.
+        // Values in `extra`.
         (vec![("extra", "env:prod")], vec![STREET]),
         (vec![("extra", "env:Prod")], vec![ADA]),
         (vec![("extra", "env:pro")], vec![]),
@@ -128,7 +129,7 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
         (vec![("extra", "env:prod,n:8")], vec![]),
         (vec![("extra", "env:prod,env:Prod")], vec![]),
         (vec![("extra", "env: prod")], vec![]),
-        // All of them must hold.
+        // Several filters must all match.
         (vec![("name", "s"), ("state", "active")], vec![ADA, STREET]),
         (
             vec![
@@ -140,7 +141,7 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
             vec![ADA],
         ),
         (vec![("name", "ada"), ("zoom_user_id", "Sisyphus")], vec![]),
-        // Nothing is asked for.
+        // An empty or unknown filter finds everything.
         (
             vec![
                 ("name", ""),
@@ -164,14 +165,14 @@ async fn every_filter_finds_what_it_says_and_nothing_else() {
         assert_eq!(names(&listed.expect(200)), expected, "{pairs:?}");
         assert_eq!(listed.header("x-next-cursor"), None, "{pairs:?}");
 
-        // Page by page it is the same list.
+        // Page by page, the list is the same.
         let paged = pages(&world.acme, &format!("{query}&limit=1")).await;
         let paged: Vec<&str> = paged.iter().flat_map(names).collect();
         assert_eq!(paged, expected, "{pairs:?}");
     }
 }
 
-/// Follows the cursors to the end of a list.
+/// Follows the cursors to the end of the list.
 pub(crate) async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
     let mut pages = Vec::new();
     let mut cursor = None::<String>;
@@ -186,9 +187,9 @@ pub(crate) async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
     }
 }
 
-/// Rows like that of a fresh app credential, named `0`, `1`, … in the order of creation, with `texts` in each.
-async fn given_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<Row> {
-    let template = world.stored_row(&world.given_app("template").await).await;
+/// Stores rows like that of a new app credential, named `0`, `1`, … in order of creation, with `texts` in each row.
+async fn store_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<Item> {
+    let template = world.row(&world.add_app_credential("template").await).await;
     let rows = (0..count).map(|number| {
         let mut row = template.clone();
         let mut put =
@@ -200,7 +201,7 @@ async fn given_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<
         }
         row
     });
-    let rows: Vec<Row> = rows.collect();
+    let rows: Vec<Item> = rows.collect();
     world.put_rows(rows.clone()).await;
     let template = template["credential_id"].as_s().unwrap();
     let deleted = world
@@ -213,19 +214,19 @@ async fn given_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<
     rows
 }
 
-fn id_in(row: &Row) -> &str {
+fn id_in(row: &Item) -> &str {
     row["credential_id"].as_s().unwrap()
 }
 
-/// The numbers from `from` down to `to`, as names.
+/// The numbers from `from` down to `to`, as text.
 pub(crate) fn down(from: usize, to: usize) -> Vec<String> {
     (to..=from).rev().map(|number| number.to_string()).collect()
 }
 
 #[tokio::test]
-async fn a_page_whose_size_is_not_asked_for_has_a_thousand() {
+async fn the_default_page_size_is_a_thousand() {
     let world = World::new().await;
-    let rows = given_rows(&world, 1003, &[]).await;
+    let rows = store_rows(&world, 1003, &[]).await;
     let mut bytes = vec![1];
     bytes.extend(
         uuid::Uuid::parse_str(id_in(&rows[1002]))
@@ -252,7 +253,7 @@ async fn a_page_whose_size_is_not_asked_for_has_a_thousand() {
     );
 }
 
-/// An object of exactly this many bytes, of which all but a few take two in a JSON string, or one.
+/// An `extra` of exactly this many bytes. With `escaped`, nearly every byte takes two bytes in a JSON string.
 fn extra(bytes: usize, escaped: bool) -> String {
     let filler = if escaped { "\\\\" } else { "xx" };
     let room = bytes - r#"{"a":""}"#.len();
@@ -270,10 +271,10 @@ fn expect_too_large(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_list_is_whole_up_to_five_megabytes_and_never_silently_short() {
+async fn a_list_is_complete_up_to_five_megabytes_and_an_error_above() {
     let world = World::new().await;
-    // 300 of 16 KB and a little are just under 5 MB, 320 just over.
-    let rows = given_rows(&world, 320, &[("extra", &extra(16 * 1024, false))]).await;
+    // 300 rows of a little over 16 KB are just under 5 MB. 320 rows are just over.
+    let rows = store_rows(&world, 320, &[("extra", &extra(16 * 1024, false))]).await;
     expect_too_large(&world.acme.list("").await);
     expect_too_large(&world.acme.list("?credential_type=app").await);
 
@@ -293,10 +294,10 @@ async fn a_list_is_whole_up_to_five_megabytes_and_never_silently_short() {
 }
 
 #[tokio::test]
-async fn a_list_is_measured_as_it_is_escaped_for_lambda() {
+async fn the_size_of_a_list_is_measured_as_escaped_text() {
     let world = World::new().await;
-    // Half the text of the test above, and every byte of it takes two inside Lambda's answer.
-    given_rows(&world, 165, &[("extra", &extra(16 * 1024, true))]).await;
+    // Half as much text as in the test above, but every byte takes two bytes in Lambda's answer.
+    store_rows(&world, 165, &[("extra", &extra(16 * 1024, true))]).await;
     expect_too_large(&world.acme.list("").await);
 
     let mut cursor = String::new();
@@ -314,8 +315,8 @@ async fn a_list_is_measured_as_it_is_escaped_for_lambda() {
     assert_eq!(seen, 165);
 }
 
-/// The next so many pages of rows hold nothing that shows, and end at this row.
-fn order_barren_pages(world: &World, pages: usize, end: &Row) {
+/// The next pages that DynamoDB returns are empty, and end at this row.
+fn return_empty_pages(world: &World, pages: usize, end: &Item) {
     let page = json!({
         "Items": [],
         "Count": 0,
@@ -326,7 +327,7 @@ fn order_barren_pages(world: &World, pages: usize, end: &Row) {
         },
     });
     for _ in 0..pages {
-        // Every call meets the first rule that none has met before.
+        // Each call meets the first rule that no call has met yet.
         world.wire.inject(Rule {
             service: Some(Service::DynamoDb),
             operation: Some("Query"),
@@ -337,12 +338,12 @@ fn order_barren_pages(world: &World, pages: usize, end: &Row) {
 }
 
 #[tokio::test]
-async fn a_filter_that_finds_little_gives_short_pages_that_go_on() {
+async fn a_filter_that_finds_little_gives_short_pages_with_a_cursor() {
     let world = World::new().await;
-    let rows = given_rows(&world, 5, &[]).await;
+    let rows = store_rows(&world, 5, &[]).await;
     for query in ["?limit=1&name=1", "?limit=1000", "?name=1&limit=2"] {
         world.wire.reset();
-        order_barren_pages(&world, 25, &rows[3]);
+        return_empty_pages(&world, 25, &rows[3]);
         let page = world.acme.list(query).await;
         assert_eq!(page.expect(200), json!([]), "{query}");
         let reads = world.wire.operations(Service::DynamoDb);
@@ -361,11 +362,11 @@ async fn a_filter_that_finds_little_gives_short_pages_that_go_on() {
 }
 
 #[tokio::test]
-async fn a_whole_list_is_whole_however_many_reads_it_takes() {
+async fn a_list_without_a_limit_is_complete_however_many_reads_it_takes() {
     let world = World::new().await;
-    let rows = given_rows(&world, 5, &[]).await;
+    let rows = store_rows(&world, 5, &[]).await;
     for query in ["", "?name=1"] {
-        order_barren_pages(&world, 30, &rows[3]);
+        return_empty_pages(&world, 30, &rows[3]);
         let list = world.acme.list(query).await;
         let expected: &[&str] = if query.is_empty() {
             &["2", "1", "0"]

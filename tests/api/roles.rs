@@ -88,7 +88,7 @@ impl World {
 #[tokio::test]
 async fn an_operator_replays_a_capsule() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let grant = world.grant_id_of(&id).await;
     let Ok(secrets) = world.operator("RecoveryPolicy").secrets();
     let generation = secrets.grant(grant).await.unwrap().unwrap().generation();
@@ -131,10 +131,10 @@ async fn an_operator_replays_a_capsule() {
 #[tokio::test]
 async fn an_operator_lists_and_restores_deleted_credentials() {
     let world = World::new().await;
-    let alive = world.given_user("alive").await;
-    let dead = world.given_user_of("grace").await;
-    let lost = world.given_user_of("alan").await;
-    world.expire_access().await;
+    let alive = world.add_user_credential("alive").await;
+    let dead = world.add_credential_for_user("grace").await;
+    let lost = world.add_credential_for_user("alan").await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "grace");
     assert_ne!(mint_onbehalf(&world.acme, &dead).await.status, 200);
     for id in [&alive, &dead, &lost] {
@@ -169,7 +169,7 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
 #[tokio::test]
 async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let world = World::new().await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let urls = format!("/v2/zoom-credentials/{id}/token-urls");
     let created = world
         .acme

@@ -59,12 +59,12 @@ fn validation_error() -> Fault {
 #[tokio::test]
 async fn older_siblings_move_to_the_grant_of_a_new_credential() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     let before = world.row(&older).await;
     let shown = world.acme.get(&older).await.expect(200);
 
-    let newest = world.given_user("newest").await;
+    let newest = world.add_user_credential("newest").await;
     let (after, newest) = (world.row(&older).await, world.row(&newest).await);
     assert_eq!(grant(&after), grant(&newest));
     assert_eq!(
@@ -83,9 +83,12 @@ async fn older_siblings_move_to_the_grant_of_a_new_credential() {
 #[tokio::test]
 async fn older_siblings_move_to_the_grant_of_a_re_authorization() {
     let world = World::new().await;
-    let (a, b) = (world.given_user("a").await, world.given_user("b").await);
-    world.age_grant(&a).await;
-    world.age_grant(&b).await;
+    let (a, b) = (
+        world.add_user_credential("a").await,
+        world.add_user_credential("b").await,
+    );
+    world.backdate_authorization(&a).await;
+    world.backdate_authorization(&b).await;
 
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     world.acme.update(&a, body).await.expect(200);
@@ -95,12 +98,12 @@ async fn older_siblings_move_to_the_grant_of_a_re_authorization() {
 #[tokio::test]
 async fn an_invalid_sibling_becomes_active_and_its_error_is_cleared() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     invalidate(&world, &older).await;
     assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
 
-    world.given_user("newest").await;
+    world.add_user_credential("newest").await;
     expect_active_without_error(&world.acme.get(&older).await.expect(200));
 }
 
@@ -108,10 +111,13 @@ async fn an_invalid_sibling_becomes_active_and_its_error_is_cleared() {
 #[tokio::test]
 async fn each_invalid_credential_that_an_authorization_makes_active_gets_an_event() {
     let world = World::new().await;
-    let (a, b) = (world.given_user("a").await, world.given_user("b").await);
-    let active = world.given_user("active").await;
+    let (a, b) = (
+        world.add_user_credential("a").await,
+        world.add_user_credential("b").await,
+    );
+    let active = world.add_user_credential("active").await;
     for id in [&a, &b, &active] {
-        world.age_grant(id).await;
+        world.backdate_authorization(id).await;
     }
     for id in [&a, &b] {
         invalidate(&world, id).await;
@@ -128,7 +134,7 @@ async fn each_invalid_credential_that_an_authorization_makes_active_gets_an_even
 #[tokio::test]
 async fn re_authorizing_an_invalid_credential_makes_it_active_and_clears_its_error() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     invalidate(&world, &id).await;
 
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
@@ -138,8 +144,8 @@ async fn re_authorizing_an_invalid_credential_makes_it_active_and_clears_its_err
 #[tokio::test]
 async fn a_sibling_gets_the_scopes_of_the_grant_that_it_moved_to() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
 
     let fewer = world.code_of("ada", Some(&["user:read:user", "user:read:zak"]));
     create(&world.acme, user_body("newest", &fewer)).await;
@@ -152,13 +158,13 @@ async fn a_sibling_gets_the_scopes_of_the_grant_that_it_moved_to() {
 async fn the_sibling_of_an_overlapping_authorization_does_not_move() {
     let world = World::new().await;
     let (old, recent) = (
-        world.given_user("old").await,
-        world.given_user("recent").await,
+        world.add_user_credential("old").await,
+        world.add_user_credential("recent").await,
     );
-    world.age_grant(&old).await;
+    world.backdate_authorization(&old).await;
     let before = world.row(&recent).await;
 
-    let newest = world.given_user("newest").await;
+    let newest = world.add_user_credential("newest").await;
     assert_eq!(world.row(&recent).await, before);
     let newest = world.row(&newest).await;
     assert_eq!(grant(&world.row(&old).await), grant(&newest));
@@ -193,20 +199,20 @@ async fn credentials_of_another_user_app_or_team_and_deleted_credentials_do_not_
     other_app["client_secret"] = json!(OTHER_SECRET);
     let other_app = create(&world.acme, other_app).await;
     let other_team = create(&zeta, user_body("team", &world.code())).await;
-    let deleted = world.given_user("deleted").await;
+    let deleted = world.add_user_credential("deleted").await;
     world.acme.delete(&deleted).await.expect(200);
-    let alone = world.given_app("app only").await;
+    let alone = world.add_app_credential("app only").await;
 
     let others = [other_user, other_app, other_team, deleted];
     for id in &others {
-        world.age_grant(id).await;
+        world.backdate_authorization(id).await;
     }
     let mut before = Vec::new();
     for id in others.iter().chain([&alone]) {
         before.push(world.row(id).await);
     }
 
-    world.given_user("newest").await;
+    world.add_user_credential("newest").await;
     for (id, before) in others.iter().chain([&alone]).zip(before) {
         assert_eq!(world.row(id).await, before);
     }
@@ -231,12 +237,12 @@ async fn given_siblings(world: &World, of: &str, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn forty_siblings_move_to_the_new_grant() {
     let world = World::new().await;
-    let first = world.given_user("first").await;
-    world.age_grant(&first).await;
+    let first = world.add_user_credential("first").await;
+    world.backdate_authorization(&first).await;
     let mut siblings = given_siblings(&world, &first, 39).await;
     siblings.push(first);
 
-    let newest = world.given_user("newest").await;
+    let newest = world.add_user_credential("newest").await;
     let newest = world.row(&newest).await;
     let rows = world.items("credentials").await;
     assert_eq!(rows.len(), 41);
@@ -249,8 +255,8 @@ async fn forty_siblings_move_to_the_new_grant() {
 #[tokio::test]
 async fn a_sibling_whose_row_cannot_be_written_does_not_stop_the_others() {
     let world = World::new().await;
-    let first = world.given_user("first").await;
-    world.age_grant(&first).await;
+    let first = world.add_user_credential("first").await;
+    world.backdate_authorization(&first).await;
     given_siblings(&world, &first, 39).await;
     let body = user_body("newest", &world.code());
     world.wire.reset();
@@ -274,8 +280,8 @@ async fn a_sibling_whose_row_cannot_be_written_does_not_stop_the_others() {
 #[tokio::test]
 async fn an_authorization_succeeds_although_its_siblings_cannot_be_queried() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     let before = world.row(&older).await;
     let body = user_body("newest", &world.code());
     world.wire.reset();
@@ -291,8 +297,8 @@ async fn an_authorization_succeeds_although_its_siblings_cannot_be_queried() {
 #[tokio::test]
 async fn an_authorization_without_a_profile_moves_no_sibling() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     let before = world.row(&older).await;
 
     let code = world.code_of("ada", Some(&["user:read:zak"]));

@@ -95,7 +95,7 @@ fn expect_no_url(answer: &Answer) {
 #[tokio::test]
 async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_token() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let body = json!({
         "type": "local_recording",
         "label": "Recall.ai, sales ✨",
@@ -155,7 +155,7 @@ async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_toke
 #[tokio::test]
 async fn a_url_can_be_created_with_only_a_type() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     for kind in ["onbehalf", "zak", "local_recording"] {
         let created = world.acme.create_url(&id, json!({ "type": kind })).await;
         let mut created = created.expect(201);
@@ -176,7 +176,7 @@ async fn a_url_can_be_created_with_only_a_type() {
 #[tokio::test]
 async fn an_invalid_field_is_refused_with_its_rule_and_no_url_is_stored() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let good =
         json!({ "type": "zak", "label": "l", "meeting_id": "1", "max_uses": 1, "expires_in": 60 });
     for (field, values, rule) in [
@@ -260,7 +260,7 @@ async fn an_invalid_field_is_refused_with_its_rule_and_no_url_is_stored() {
 #[tokio::test]
 async fn an_app_credential_cannot_have_token_urls() {
     let world = World::new().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let answer = world.acme.create_url(&id, json!({ "type": "zak" })).await;
     answer.expect_error(
         400,
@@ -274,8 +274,8 @@ async fn an_app_credential_cannot_have_token_urls() {
 #[tokio::test]
 async fn urls_are_listed_newest_first_and_in_pages() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    let other = world.given_user("other").await;
+    let id = world.add_user_credential("bot").await;
+    let other = world.add_user_credential("other").await;
     world.given_url(&other, json!({ "type": "zak" })).await;
     let mut ids = Vec::new();
     for count in 1..=5 {
@@ -328,7 +328,7 @@ async fn urls_are_listed_newest_first_and_in_pages() {
 #[tokio::test]
 async fn a_revoked_url_is_not_listed_and_cannot_be_revoked_twice() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
 
     let answer = world.acme.delete_url(&id, &url.id.to_uppercase()).await;
@@ -349,7 +349,7 @@ async fn a_revoked_url_is_not_listed_and_cannot_be_revoked_twice() {
 #[tokio::test]
 async fn a_revocation_whose_answer_was_lost_succeeds_on_the_retry_of_the_sdk() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     world.wire.reset();
     // The first update counts the rate, the second revokes the URL.
@@ -374,7 +374,7 @@ async fn a_revocation_whose_answer_was_lost_succeeds_on_the_retry_of_the_sdk() {
 #[tokio::test]
 async fn urls_of_a_deleted_credential_are_not_listed_but_can_be_revoked() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     world.acme.delete(&id).await.expect(200);
 
@@ -387,7 +387,7 @@ async fn urls_of_a_deleted_credential_are_not_listed_but_can_be_revoked() {
 async fn the_urls_of_another_team_are_answered_as_not_found() {
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
 
     expect_gone(&rival.create_url(&id, json!({ "type": "zak" })).await);
@@ -405,7 +405,7 @@ async fn the_urls_of_another_team_are_answered_as_not_found() {
 #[tokio::test]
 async fn a_malformed_id_is_refused_with_the_name_of_the_parameter() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let bad = world.acme.delete_url(&id, "no-id").await;
     bad.expect_error(
         400,
@@ -426,7 +426,7 @@ async fn a_malformed_id_is_refused_with_the_name_of_the_parameter() {
 #[tokio::test]
 async fn creating_and_revoking_a_url_need_a_full_key_and_count_against_the_rate() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     for permission in [Permission::Read, Permission::Mint] {
         let caller = world.caller("acme", permission).await;

@@ -1,4 +1,4 @@
-//! A vault as its callers know it: an address, keys, and Zoom beside it. It runs in a world of its own, or was deployed.
+//! A vault as its callers see it: an address, API keys, and a Zoom sandbox. It runs in a world of its own, or is deployed.
 
 use local::zoom::{App, User};
 use reqwest::StatusCode;
@@ -10,16 +10,16 @@ use shared::stores::TeamAdmin;
 use uuid::Uuid;
 
 use crate::world::{
-    CLIENT_ID, Caller, REDIRECT_URI, World, ada, an_app, http_client, id_of, test_app, text_of,
+    CLIENT_ID, Caller, REDIRECT_URI, World, ada, app_body, http_client, id_of, test_app, text_of,
     user_body,
 };
 
-/// What a test may use that runs against any vault. It sees no table, no wire and no key, and shares a deployed vault
-/// with the tests beside it: teams and Zoom users are told apart by a suffix.
+/// The helpers of a test that runs against any vault. They use no table, no wire and no KMS key. A deployed vault is
+/// shared with other tests, so a suffix tells the teams and Zoom users apart.
 pub(crate) struct Vault {
-    /// A caller with a full key of the team `acme`, whose rate is out of the way.
+    /// A caller with a full key of the team `acme`, whose rate limit is too high to matter.
     pub(crate) acme: Caller,
-    /// Teams and keys.
+    /// The operator, who manages teams and API keys.
     pub(crate) operator: TeamAdmin,
     url: String,
     zoom_url: String,
@@ -27,7 +27,7 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    /// The vault that was deployed at `VAULT_URL`, or one in a world of its own where that is not set.
+    /// The vault that is deployed at `VAULT_URL`. If `VAULT_URL` is not set, a vault in a world of its own.
     pub(crate) async fn new() -> Self {
         match config::optional("VAULT_URL") {
             Some(url) => Self::deployed(url).await,
@@ -35,7 +35,7 @@ impl Vault {
         }
     }
 
-    /// With the operator's power over `KEYS_TABLE`, and the sandbox at `ZOOM_OAUTH_BASE_URL` for its Zoom.
+    /// The deployed vault. The operator needs `KEYS_TABLE`, and the Zoom sandbox is at `ZOOM_OAUTH_BASE_URL`.
     async fn deployed(url: String) -> Self {
         let required = |name| config::required(name).unwrap();
         let dynamodb = Aws::from_env().unwrap().dynamodb();
@@ -55,12 +55,12 @@ impl Vault {
             "redirect_uris": redirect_uris,
             "scopes": scopes,
         });
-        vault.arrange("apps", &app).await;
+        vault.call_sandbox("apps", &app).await;
         vault.register_user(&vault.ada()).await;
         vault
     }
 
-    /// The vault at an address, and its team `acme`.
+    /// The vault at an address, with its team `acme`.
     pub(crate) async fn at(
         url: String,
         zoom_url: String,
@@ -79,35 +79,35 @@ impl Vault {
         vault
     }
 
-    /// What a team is called here.
+    /// The name of a team in this vault.
     pub(crate) fn team(&self, name: &str) -> TeamId {
         format!("{name}{}", self.suffix).parse().unwrap()
     }
 
-    /// A new key of a team, which is created where it is missing.
+    /// A new key of a team. The team is created if it is missing.
     pub(crate) async fn caller(&self, team: &str, permission: Permission) -> Caller {
         let team = self.team(team);
-        // Fails where the team exists already.
+        // Fails if the team exists already.
         self.operator
             .create_team(&team, 1_000_000, 1_000_000)
             .await
             .ok();
         let (key, _) = self.operator.create_key(&team, permission).await.unwrap();
-        self.stranger(&text_of(key))
+        self.caller_with_key(&text_of(key))
     }
 
-    /// Whoever holds this text for a key.
-    pub(crate) fn stranger(&self, key: &str) -> Caller {
+    /// A caller that sends this text as its key.
+    pub(crate) fn caller_with_key(&self, key: &str) -> Caller {
         let http = self.acme.http().clone();
         Caller::new(self.url.clone(), key.to_owned(), http)
     }
 
-    /// What a Zoom user is called here.
+    /// The id of a Zoom user in this vault.
     pub(crate) fn zoom_user(&self, name: &str) -> String {
         format!("{name}{}", self.suffix)
     }
 
-    /// This vault's `ada`.
+    /// The Zoom user `ada` of this vault.
     pub(crate) fn ada(&self) -> User {
         User {
             id: self.zoom_user("ada"),
@@ -115,21 +115,21 @@ impl Vault {
         }
     }
 
-    /// Makes a Zoom user, or makes it another.
+    /// Creates or replaces a Zoom user.
     pub(crate) async fn register_user(&self, user: &User) {
         let mut user = serde_json::to_value(user).unwrap();
-        // The sandbox takes no empty text, and to Zoom it is as good as none.
+        // The sandbox accepts no empty text. For Zoom, empty and missing are the same.
         let fields = user.as_object_mut().unwrap();
         fields.retain(|_, value| value != "");
-        self.arrange("users", &user).await;
+        self.call_sandbox("users", &user).await;
     }
 
-    /// The Zoom user `ada` clicks Allow; the code.
+    /// The Zoom user `ada` allows the app everything. Returns the code.
     pub(crate) async fn code(&self) -> String {
         self.code_of("ada", None).await
     }
 
-    /// A Zoom user clicks Allow, for all of the app's scopes or for some.
+    /// A Zoom user allows the app all of its scopes, or only these. Returns the code.
     pub(crate) async fn code_of(&self, user: &str, scopes: Option<&[&str]>) -> String {
         let consent = json!({
             "client_id": CLIENT_ID,
@@ -137,25 +137,25 @@ impl Vault {
             "user_id": self.zoom_user(user),
             "scopes": scopes,
         });
-        let allowed = self.arrange("codes", &consent).await;
+        let allowed = self.call_sandbox("codes", &consent).await;
         allowed["code"].as_str().unwrap().to_owned()
     }
 
-    /// Over HTTP: the sandbox may be another process's.
-    async fn arrange(&self, what: &str, body: &Value) -> Value {
+    /// Calls the sandbox over HTTP, because it may run in another process.
+    async fn call_sandbox(&self, what: &str, body: &Value) -> Value {
         let url = format!("{}/sandbox/{what}", self.zoom_url);
         let answer = self.acme.http().post(url).json(body).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::CREATED, "{what}");
         answer.json().await.unwrap()
     }
 
-    /// An app credential of `acme`; its id.
-    pub(crate) async fn given_app(&self, name: &str) -> String {
-        id_of(&self.acme.create(an_app(name)).await.expect(201))
+    /// Creates an app credential of `acme`. Returns its id.
+    pub(crate) async fn add_app_credential(&self, name: &str) -> String {
+        id_of(&self.acme.create(app_body(name)).await.expect(201))
     }
 
-    /// A user credential of `acme`, for `ada`; its id.
-    pub(crate) async fn given_user(&self, name: &str) -> String {
+    /// Creates a user credential of `acme` for `ada`. Returns its id.
+    pub(crate) async fn add_user_credential(&self, name: &str) -> String {
         let body = user_body(name, &self.code().await);
         id_of(&self.acme.create(body).await.expect(201))
     }

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Access control.
 
 use reqwest::Method;
 use shared::api_key::{ApiKey, Permission};
@@ -8,7 +8,7 @@ use crate::vault::Vault;
 use crate::world::{send, text_of};
 
 #[tokio::test]
-async fn the_name_of_the_header_has_no_case_and_spaces_around_the_key_do_not_count() {
+async fn the_header_name_ignores_case_and_spaces_around_the_key_are_ignored() {
     let vault = Vault::new().await;
     let url = vault
         .acme
@@ -25,7 +25,7 @@ async fn the_name_of_the_header_has_no_case_and_spaces_around_the_key_do_not_cou
 }
 
 #[tokio::test]
-async fn revoking_one_key_leaves_the_others() {
+async fn revoking_one_key_leaves_the_others_valid() {
     let vault = Vault::new().await;
     let acme = vault.team("acme");
     let (other, listing) = vault
@@ -33,7 +33,7 @@ async fn revoking_one_key_leaves_the_others() {
         .create_key(&acme, Permission::Full)
         .await
         .unwrap();
-    let other = vault.stranger(&text_of(other));
+    let other = vault.caller_with_key(&text_of(other));
     other.list("").await.expect(200);
     vault
         .operator
@@ -45,9 +45,9 @@ async fn revoking_one_key_leaves_the_others() {
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_made_is_refused() {
+async fn a_key_that_was_never_created_is_refused() {
     let vault = Vault::new().await;
-    let id = vault.given_app("bot").await;
+    let id = vault.add_app_credential("bot").await;
     for key in [
         String::new(),
         "x".to_owned(),
@@ -55,7 +55,7 @@ async fn a_key_that_nobody_made_is_refused() {
         text_of(ApiKey::generate(vault.team("nobody")).unwrap()),
     ] {
         for endpoint in endpoints(&id) {
-            let answer = send(call(&vault.stranger(&key), &endpoint)).await;
+            let answer = send(call(&vault.caller_with_key(&key), &endpoint)).await;
             expect_refused(&answer, "nobody's");
         }
     }

@@ -1,4 +1,4 @@
-//! What a credential is made of, and what is refused.
+//! Creating a credential.
 
 use local::zoom::User;
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::creating::without_times;
 use crate::vault::Vault;
-use crate::world::{REDIRECT_URI, an_app, id_of, user_body, with};
+use crate::world::{REDIRECT_URI, app_body, id_of, user_body, with};
 
 #[tokio::test]
-async fn an_app_credential_is_what_it_was_given_and_null_otherwise() {
+async fn an_app_credential_shows_the_given_fields_and_null_otherwise() {
     let vault = Vault::new().await;
-    let created = vault.acme.create(an_app("bot")).await.expect(201);
+    let created = vault.acme.create(app_body("bot")).await.expect(201);
     let id = id_of(&created);
 
     assert_eq!(Uuid::parse_str(&id).unwrap().get_version_num(), 7);
@@ -34,7 +34,7 @@ async fn an_app_credential_is_what_it_was_given_and_null_otherwise() {
 }
 
 #[tokio::test]
-async fn a_user_credential_shows_who_authorized_and_what() {
+async fn a_user_credential_shows_the_user_and_the_scopes() {
     let vault = Vault::new().await;
     let body = with(
         user_body("bot", &vault.code().await),
@@ -60,7 +60,7 @@ async fn a_user_credential_shows_who_authorized_and_what() {
 }
 
 #[tokio::test]
-async fn a_display_name_is_put_together_where_zoom_has_none() {
+async fn a_missing_display_name_is_composed_of_both_names() {
     let vault = Vault::new().await;
     for (first, last, expected) in [
         (Some("Ada"), Some("Lovelace"), json!("Ada Lovelace")),
@@ -85,7 +85,7 @@ async fn a_display_name_is_put_together_where_zoom_has_none() {
 }
 
 #[tokio::test]
-async fn a_profile_that_zoom_leaves_empty_is_null() {
+async fn an_empty_profile_field_is_null() {
     let vault = Vault::new().await;
     let nobody = User {
         id: vault.zoom_user("nobody"),
@@ -102,10 +102,10 @@ async fn a_profile_that_zoom_leaves_empty_is_null() {
 }
 
 #[tokio::test]
-async fn names_need_not_be_unique_and_unknown_keys_are_ignored() {
+async fn names_need_not_be_unique_and_unknown_fields_are_ignored() {
     let vault = Vault::new().await;
     let body = with(
-        an_app("bot"),
+        app_body("bot"),
         json!({ "state": "invalid", "credential_id": 7, "": [], "zoom_email": {} }),
     );
     let first = vault.acme.create(body.clone()).await.expect(201);
@@ -117,7 +117,7 @@ async fn names_need_not_be_unique_and_unknown_keys_are_ignored() {
 }
 
 #[tokio::test]
-async fn lengths_are_counted_in_characters_and_the_longest_fits() {
+async fn lengths_are_counted_in_characters_and_the_longest_is_accepted() {
     let vault = Vault::new().await;
     let name = "🦀".repeat(100);
     let body = json!({
@@ -128,7 +128,7 @@ async fn lengths_are_counted_in_characters_and_the_longest_fits() {
     assert_eq!(vault.acme.create(body).await.expect(201)["name"], name);
 
     for name in ["x", " ", "\u{7f}", "\t", "null", "\u{10ffff}\u{feff}", "{}"] {
-        let created = vault.acme.create(an_app(name)).await.expect(201);
+        let created = vault.acme.create(app_body(name)).await.expect(201);
         assert_eq!(created["name"], name);
         let got = vault.acme.get(&id_of(&created)).await.expect(200);
         assert_eq!(got["name"], name);
@@ -136,7 +136,7 @@ async fn lengths_are_counted_in_characters_and_the_longest_fits() {
 }
 
 #[tokio::test]
-async fn every_field_has_its_rule() {
+async fn each_field_has_its_rule() {
     let vault = Vault::new().await;
     let user = user_body("bot", "code");
     let long = |count: usize| "é".repeat(count);
@@ -211,13 +211,13 @@ async fn every_field_has_its_rule() {
 }
 
 #[tokio::test]
-async fn a_redirect_uri_without_a_code_is_checked_and_otherwise_means_nothing() {
+async fn a_redirect_uri_without_a_code_is_validated_and_then_ignored() {
     let vault = Vault::new().await;
-    let body = with(an_app("bot"), json!({ "redirect_uri": REDIRECT_URI }));
+    let body = with(app_body("bot"), json!({ "redirect_uri": REDIRECT_URI }));
     let created = vault.acme.create(body).await.expect(201);
     assert_eq!(created["credential_type"], "app");
 
-    let body = with(an_app("bot"), json!({ "redirect_uri": "nowhere" }));
+    let body = with(app_body("bot"), json!({ "redirect_uri": "nowhere" }));
     vault.acme.create(body).await.expect_error(
         400,
         "FST_ERR_VALIDATION",

@@ -1,4 +1,4 @@
-//! Gone from everything that is read.
+//! Deleting a credential.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::world::{id_of, user_body};
 #[tokio::test]
 async fn a_deleted_credential_is_invisible_everywhere() {
     let vault = Vault::new().await;
-    let kept = vault.given_app("kept").await;
-    let id = vault.given_user("gone").await;
+    let kept = vault.add_app_credential("kept").await;
+    let id = vault.add_user_credential("gone").await;
 
     let answer = vault.acme.delete(&id).await;
     assert_eq!(
@@ -34,9 +34,9 @@ async fn a_deleted_credential_is_invisible_everywhere() {
 }
 
 #[tokio::test]
-async fn of_many_deletes_at_once_one_finds_it() {
+async fn of_parallel_deletes_one_finds_the_credential() {
     let vault = Vault::new().await;
-    let id = vault.given_app("bot").await;
+    let id = vault.add_app_credential("bot").await;
     let calls = (0..8).map(|_| {
         let (acme, id) = (vault.acme.clone(), id.clone());
         tokio::spawn(async move { acme.delete(&id).await.status })
@@ -50,9 +50,9 @@ async fn of_many_deletes_at_once_one_finds_it() {
 }
 
 #[tokio::test]
-async fn a_delete_takes_the_id_in_either_case_and_no_body() {
+async fn a_delete_accepts_an_upper_case_id_and_ignores_the_body() {
     let vault = Vault::new().await;
-    let id = vault.given_app("bot").await;
+    let id = vault.add_app_credential("bot").await;
     let path = format!("/v2/zoom-credentials/{}", id.to_uppercase());
     let answer = vault
         .acme
@@ -63,14 +63,14 @@ async fn a_delete_takes_the_id_in_either_case_and_no_body() {
 }
 
 #[tokio::test]
-async fn the_code_of_a_deleted_credential_does_not_bring_it_back() {
+async fn a_repeat_of_the_create_does_not_restore_a_deleted_credential() {
     let vault = Vault::new().await;
     let body = user_body("bot", &vault.code().await);
     let created = vault.acme.create(body.clone()).await.expect(201);
     let id = id_of(&created);
     vault.acme.delete(&id).await.expect(200);
 
-    // The same request again is the one that was done; what it made is gone.
+    // The repeat is the same request. The credential that it made is deleted.
     expect_gone(&vault.acme.create(body).await);
     assert_eq!(vault.acme.list("").await.expect(200), json!([]));
 }

@@ -1,4 +1,4 @@
-//! A request that is sent twice is done once.
+//! Idempotency: a request that is sent twice is done once.
 
 use reqwest::Method;
 use serde_json::json;
@@ -7,11 +7,11 @@ use shared::api_key::Permission;
 use crate::idempotency::REFUSED;
 use crate::vault::Vault;
 use crate::world::{
-    CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SPENT, app_body, refused_code, send, user_body,
+    CLIENT_ID, CLIENT_SECRET, CODE_SPENT, REDIRECT_URI, app_body, code_refused, send, user_body,
 };
 
 #[tokio::test]
-async fn a_repeat_renders_the_credential_as_it_is_now() {
+async fn a_repeat_answers_with_the_credential_as_it_is_now() {
     let vault = Vault::new().await;
     let first = vault
         .acme
@@ -26,7 +26,7 @@ async fn a_repeat_renders_the_credential_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_repeat_whose_credential_is_gone_is_not_found() {
+async fn a_repeat_whose_credential_was_deleted_is_not_found() {
     let vault = Vault::new().await;
     let first = vault
         .acme
@@ -51,7 +51,7 @@ async fn a_repeat_whose_credential_is_gone_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_the_vault_ignores_does_not_make_a_body_another_one() {
+async fn ignored_fields_and_formatting_do_not_make_another_body() {
     let vault = Vault::new().await;
     let first = vault
         .acme
@@ -77,7 +77,7 @@ async fn what_the_vault_ignores_does_not_make_a_body_another_one() {
 }
 
 #[tokio::test]
-async fn what_was_invalid_is_not_remembered() {
+async fn an_invalid_request_is_not_remembered() {
     let vault = Vault::new().await;
     let mut invalid = app_body("bot");
     invalid["name"] = json!("");
@@ -96,7 +96,7 @@ async fn what_was_invalid_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_zoom_frees_the_key() {
+async fn a_refusal_by_zoom_releases_the_key() {
     let vault = Vault::new().await;
     let wrong = user_body("bot", "no-such-code");
     let answer = vault.acme.create_as("key", wrong).await;
@@ -139,19 +139,19 @@ async fn a_corrected_request_with_the_same_code_goes_through() {
 }
 
 #[tokio::test]
-async fn a_code_of_another_team_is_not_answered_with_its_credential() {
+async fn a_code_that_another_team_used_does_not_reveal_that_teams_credential() {
     let vault = Vault::new().await;
     let zeta = vault.caller("zeta", Permission::Full).await;
     let body = user_body("bot", &vault.code().await);
     vault.acme.create(body.clone()).await.expect(201);
 
     let theirs = zeta.create(body).await;
-    theirs.expect_error(400, REFUSED, &refused_code(SPENT));
+    theirs.expect_error(400, REFUSED, &code_refused(CODE_SPENT));
     assert_eq!(zeta.list("").await.expect(200), json!([]));
 }
 
 #[tokio::test]
-async fn keys_are_compared_to_the_letter() {
+async fn keys_are_compared_exactly() {
     let vault = Vault::new().await;
     for key in ["key", "Key", "key."] {
         vault.acme.create_as(key, app_body(key)).await.expect(201);

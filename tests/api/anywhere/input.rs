@@ -8,7 +8,7 @@ use crate::vault::Vault;
 use crate::world::send;
 
 #[tokio::test]
-async fn headers_that_no_client_sends_harm_nothing() {
+async fn unusual_headers_do_no_harm() {
     let vault = Vault::new().await;
     for (name, value) in [
         ("host", "m4rk3r.test"),

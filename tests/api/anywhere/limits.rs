@@ -8,7 +8,7 @@ use crate::vault::Vault;
 use crate::world::text_of;
 
 #[tokio::test]
-async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
+async fn the_rate_limit_is_the_last_one_set_and_twenty_by_default() {
     let vault = Vault::new().await;
     let team = vault.team("unset");
     vault
@@ -34,13 +34,13 @@ async fn a_rate_is_what_it_was_set_to_last_and_twenty_where_it_was_not() {
         assert_eq!(told(&caller.delete("no-id").await)[0], rate);
     }
 
-    // A key whose team has no settings at all.
+    // A key of a team that has no settings.
     let key = ApiKey::generate(vault.team("bare")).unwrap();
     vault
         .operator
         .insert_key(&key, Permission::Full)
         .await
         .unwrap();
-    let caller = vault.stranger(&text_of(key));
+    let caller = vault.caller_with_key(&text_of(key));
     assert_eq!(told(&caller.delete("no-id").await)[0], 20);
 }

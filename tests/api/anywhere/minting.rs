@@ -1,4 +1,4 @@
-//! Tokens for bots.
+//! Minting tokens for bots.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use crate::minting::{mint, mint_onbehalf};
 use crate::vault::Vault;
 
 #[tokio::test]
-async fn a_user_credential_mints_tokens_that_differ() {
+async fn each_mint_returns_another_token() {
     let vault = Vault::new().await;
-    let id = vault.given_user("desk").await;
+    let id = vault.add_user_credential("desk").await;
     let first = mint_onbehalf(&vault.acme, &id).await.expect(200);
     let second = mint_onbehalf(&vault.acme, &id).await.expect(200);
     assert_ne!(first["token"], second["token"]);
@@ -31,25 +31,25 @@ async fn a_user_credential_mints_tokens_that_differ() {
 #[tokio::test]
 async fn a_deleted_credential_mints_nothing() {
     let vault = Vault::new().await;
-    let id = vault.given_user("desk").await;
+    let id = vault.add_user_credential("desk").await;
     vault.acme.delete(&id).await.expect(200);
     let answer = mint_onbehalf(&vault.acme, &id).await;
     answer.expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
 }
 
 #[tokio::test]
-async fn an_app_credential_mints_no_users_token() {
+async fn an_app_credential_mints_no_user_token() {
     let vault = Vault::new().await;
-    let id = vault.given_app("bot").await;
+    let id = vault.add_app_credential("bot").await;
     let answer = mint_onbehalf(&vault.acme, &id).await;
     answer.expect_code(400, "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL");
     assert_eq!(answer.json()["details"], Value::Null);
 }
 
 #[tokio::test]
-async fn a_mint_is_among_the_credentials_events_and_a_check_finds_it_well() {
+async fn a_mint_appears_in_the_events_and_a_check_finds_the_credential_healthy() {
     let vault = Vault::new().await;
-    let id = vault.given_user("desk").await;
+    let id = vault.add_user_credential("desk").await;
     mint_onbehalf(&vault.acme, &id).await.expect(200);
     let events = vault.acme.events(&id, "").await.expect(200);
     assert_eq!(
@@ -66,15 +66,15 @@ async fn a_mint_is_among_the_credentials_events_and_a_check_finds_it_well() {
 }
 
 #[tokio::test]
-async fn a_token_url_gives_a_bot_its_token_until_it_is_revoked() {
+async fn a_token_url_gives_a_bot_its_token_until_the_url_is_revoked() {
     let vault = Vault::new().await;
-    let id = vault.given_user("desk").await;
+    let id = vault.add_user_credential("desk").await;
     let path = format!("/v2/zoom-credentials/{id}/token-urls");
     let made = vault.acme.request(reqwest::Method::POST, &path);
     let made = crate::world::send(made.json(&json!({ "type": "onbehalf" })))
         .await
         .expect(201);
-    // Behind an emulator the address in it is not where it is reached; what is after it is the same anywhere.
+    // Behind an emulator, the host in the URL may not be reachable from here. The path is the same everywhere.
     let (_, token) = made["url"].as_str().unwrap().rsplit_once("/t/").unwrap();
     let call = vault
         .acme

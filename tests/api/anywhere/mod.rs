@@ -1,5 +1,5 @@
-//! What needs an address, keys and the Zoom sandbox, and nothing from behind: all of it runs in worlds of its own like
-//! the rest, and against a vault that was deployed, where `VAULT_URL` names one:
+//! Tests that need only an address, keys and the Zoom sandbox. Like the other tests, each runs in a world of its own.
+//! If `VAULT_URL` is set, they run against the vault that is deployed there:
 //!
 //! ```sh
 //! set -a; . .local/env; set +a      # the operator's AWS, KEYS_TABLE, ZOOM_OAUTH_BASE_URL

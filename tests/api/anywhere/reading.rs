@@ -1,4 +1,4 @@
-//! Getting, listing, and pages.
+//! Reading and listing credentials.
 
 use serde_json::json;
 use shared::api_key::Permission;
@@ -6,13 +6,13 @@ use shared::credential::CredentialId;
 
 use crate::reading::{down, names, pages, query};
 use crate::vault::Vault;
-use crate::world::{an_app, user_body};
+use crate::world::{app_body, user_body};
 
-/// App credentials named `0`, `1`, … in the order of creation; their ids.
-async fn given_apps(vault: &Vault, count: usize) -> Vec<String> {
+/// Creates app credentials named `0`, `1`, … and returns their ids.
+async fn add_app_credentials(vault: &Vault, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 0..count {
-        ids.push(vault.given_app(&number.to_string()).await);
+        ids.push(vault.add_app_credential(&number.to_string()).await);
     }
     ids
 }
@@ -36,7 +36,7 @@ async fn a_created_credential_can_be_read() {
 }
 
 #[tokio::test]
-async fn an_id_that_names_nothing_is_not_found() {
+async fn an_unknown_id_is_not_found() {
     let vault = Vault::new().await;
     for id in [
         CredentialId::generate().to_string(),
@@ -55,7 +55,7 @@ async fn an_id_that_names_nothing_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_query_that_says_nothing_sensible_is_refused_by_its_rule() {
+async fn an_invalid_query_is_refused_with_its_rule() {
     const TYPES: &str = "querystring/credential_type must be a comma-separated list of app, user";
     const STATES: &str = "querystring/state must be a comma-separated list of active, invalid";
     const PAIRS: &str = "querystring/extra must be key:value pairs, separated by commas";
@@ -114,7 +114,7 @@ async fn a_query_that_says_nothing_sensible_is_refused_by_its_rule() {
                 "null",
                 "AQ",
                 "AQ==",
-                // 23 characters are 17 bytes: version 1 and an id. These are one off.
+                // A cursor is a version and an id, 17 bytes in 23 characters. Each of these has one mistake.
                 "AAAAAAAAAAAAAAAAAAAAAAA",
                 "AgAAAAAAAAAAAAAAAAAAAAA",
                 "_wAAAAAAAAAAAAAAAAAAAAA",
@@ -142,7 +142,7 @@ async fn a_query_that_says_nothing_sensible_is_refused_by_its_rule() {
 #[tokio::test]
 async fn pages_are_newest_first_full_and_complete() {
     let vault = Vault::new().await;
-    given_apps(&vault, 7).await;
+    add_app_credentials(&vault, 7).await;
     assert_eq!(names(&vault.acme.list("").await.expect(200)), down(6, 0));
 
     for (limit, sizes) in [
@@ -163,16 +163,16 @@ async fn pages_are_newest_first_full_and_complete() {
 }
 
 #[tokio::test]
-async fn a_cursor_outlives_the_credential_it_names_and_sees_nothing_newer() {
+async fn a_cursor_survives_the_deletion_of_its_credential_and_shows_nothing_newer() {
     let vault = Vault::new().await;
-    let ids = given_apps(&vault, 5).await;
+    let ids = add_app_credentials(&vault, 5).await;
     let first = vault.acme.list("?limit=2").await;
     assert_eq!(names(&first.expect(200)), ["4", "3"]);
     let cursor = first.header("x-next-cursor").unwrap();
 
     vault.acme.delete(&ids[3]).await.expect(200);
     vault.acme.delete(&ids[1]).await.expect(200);
-    vault.given_app("newer").await;
+    vault.add_app_credential("newer").await;
 
     let rest = vault.acme.list(&format!("?cursor={cursor}")).await;
     assert_eq!(names(&rest.expect(200)), ["2", "0"]);
@@ -180,13 +180,13 @@ async fn a_cursor_outlives_the_credential_it_names_and_sees_nothing_newer() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_team_shows_only_ones_own() {
+async fn a_cursor_of_another_team_shows_only_the_callers_credentials() {
     let vault = Vault::new().await;
-    given_apps(&vault, 3).await;
+    add_app_credentials(&vault, 3).await;
     let cursor = vault.acme.list("?limit=1").await;
     let cursor = cursor.header("x-next-cursor").unwrap().to_owned();
     let other = vault.caller("other", Permission::Full).await;
-    let mine = other.create(an_app("mine")).await.expect(201);
+    let mine = other.create(app_body("mine")).await.expect(201);
 
     let listed = other.list(&format!("?cursor={cursor}")).await;
     assert_eq!(listed.expect(200), json!([]));
@@ -194,9 +194,9 @@ async fn a_cursor_of_another_team_shows_only_ones_own() {
 }
 
 #[tokio::test]
-async fn deleted_credentials_are_listed_where_they_are_asked_for() {
+async fn deleted_credentials_are_listed_only_on_request() {
     let vault = Vault::new().await;
-    let ids = given_apps(&vault, 9).await;
+    let ids = add_app_credentials(&vault, 9).await;
     for row in [0, 3, 4, 5, 8] {
         vault.acme.delete(&ids[row]).await.expect(200);
     }
@@ -207,7 +207,7 @@ async fn deleted_credentials_are_listed_where_they_are_asked_for() {
         names(&vault.acme.list("").await.expect(200)),
         ["7", "6", "2", "1"]
     );
-    // Rows that do not show make no page short.
+    // Hidden rows do not make a page shorter.
     for (query, sizes) in [
         ("?limit=2", vec![2, 2]),
         ("?limit=3&deleted=false", vec![3, 1]),

@@ -1,17 +1,17 @@
-//! What goes in comes out again, in the shape that was published.
+//! Credentials come back as they were sent, in the published shape.
 
 use reqwest::Method;
 use serde_json::json;
 
 use crate::vault::Vault;
-use crate::world::{Answer, an_app, id_of, send, user_body};
+use crate::world::{Answer, app_body, id_of, send, user_body};
 
 #[tokio::test]
 async fn a_whole_round_of_calls_keeps_the_published_contract() {
-    // Every answer is validated where it is received: here is one of each kind.
+    // `send` validates every answer. This test makes one call of each kind.
     let vault = Vault::new().await;
     let acme = &vault.acme;
-    let app = id_of(&acme.create(an_app("app")).await.expect(201));
+    let app = id_of(&acme.create(app_body("app")).await.expect(201));
     let code = vault.code().await;
     let user = id_of(&acme.create(user_body("user", &code)).await.expect(201));
     let again = id_of(&acme.create(user_body("user", &code)).await.expect(201));
@@ -42,7 +42,7 @@ async fn a_whole_round_of_calls_keeps_the_published_contract() {
         .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
     acme.list("?deleted=true").await.expect(200);
     vault
-        .stranger("x")
+        .caller_with_key("x")
         .list("")
         .await
         .expect_code(401, "FST_ERR_UNAUTHORIZED");
@@ -60,7 +60,7 @@ async fn a_whole_round_of_calls_keeps_the_published_contract() {
     }
 }
 
-/// The text that stands for `extra`, which is the last of a credential's keys.
+/// Checks the raw JSON text of `extra`, the last field of a credential.
 #[track_caller]
 fn expect_extra(answer: &Answer, status: u16, raw: &str, after: &str) {
     answer.expect(status);
@@ -73,7 +73,7 @@ fn expect_extra(answer: &Answer, status: u16, raw: &str, after: &str) {
 }
 
 #[tokio::test]
-async fn an_extra_comes_back_to_the_byte() {
+async fn extra_comes_back_byte_for_byte() {
     let vault = Vault::new().await;
     let exact = format!(r#"{{"a":"{}"}}"#, "\u{e9}".repeat(8188));
     assert_eq!(exact.len(), 16 * 1024);
@@ -117,7 +117,7 @@ async fn an_extra_comes_back_to_the_byte() {
         expect_extra(&vault.acme.get(&made).await, 200, raw, "");
         expect_extra(&vault.acme.list("?limit=1").await, 200, raw, "]");
 
-        // Over the one before it, too.
+        // The same `extra` replaces the one before.
         let id = id.get_or_insert(made);
         let body = format!(r#"{{"extra":{raw}}}"#);
         let path = format!("/v2/zoom-credentials/{id}");

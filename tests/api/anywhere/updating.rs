@@ -1,10 +1,10 @@
-//! Changing.
+//! Updating a credential.
 
 use serde_json::{Value, json};
 
-use crate::updating::{authorization, changed, pair};
+use crate::updating::{authorization, changed, client_pair};
 use crate::vault::Vault;
-use crate::world::{CLIENT_ID, SCOPES, an_app, id_of, user_body, with};
+use crate::world::{CLIENT_ID, SCOPES, app_body, id_of, user_body, with};
 
 #[tokio::test]
 async fn each_field_is_changed_on_its_own() {
@@ -42,9 +42,9 @@ async fn each_field_is_changed_on_its_own() {
 }
 
 #[tokio::test]
-async fn an_authorization_whose_profile_cannot_be_read_does_not_keep_the_old_one() {
+async fn an_authorization_without_a_readable_profile_does_not_keep_the_old_profile() {
     let vault = Vault::new().await;
-    let id = vault.given_user("bot").await;
+    let id = vault.add_user_credential("bot").await;
     let code = vault.code_of("ada", Some(&["user:read:token"])).await;
 
     let updated = vault
@@ -77,9 +77,9 @@ async fn an_authorization_whose_profile_cannot_be_read_does_not_keep_the_old_one
 }
 
 #[tokio::test]
-async fn an_app_credential_becomes_a_users() {
+async fn an_app_credential_becomes_a_user_credential() {
     let vault = Vault::new().await;
-    let id = vault.given_app("bot").await;
+    let id = vault.add_app_credential("bot").await;
     let before = vault.acme.get(&id).await.expect(200);
     let updated = vault
         .acme
@@ -105,8 +105,8 @@ async fn an_app_credential_becomes_a_users() {
 #[tokio::test]
 async fn a_change_and_a_delete_at_once_leave_it_deleted() {
     let vault = Vault::new().await;
-    for body in [json!({ "name": "renamed" }), pair(CLIENT_ID, "x")] {
-        let id = vault.given_app("bot").await;
+    for body in [json!({ "name": "renamed" }), client_pair(CLIENT_ID, "x")] {
+        let id = vault.add_app_credential("bot").await;
         let (acme, path) = (vault.acme.clone(), id.clone());
         let update = tokio::spawn(async move { acme.update(&path, body).await.status });
         vault.acme.delete(&id).await.expect(200);
@@ -121,10 +121,10 @@ async fn a_change_and_a_delete_at_once_leave_it_deleted() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_created_again_is_another_credential() {
+async fn two_credentials_of_one_app_are_independent() {
     let vault = Vault::new().await;
-    let first = vault.given_app("bot").await;
-    let second = id_of(&vault.acme.create(an_app("bot")).await.expect(201));
+    let first = vault.add_app_credential("bot").await;
+    let second = id_of(&vault.acme.create(app_body("bot")).await.expect(201));
     vault
         .acme
         .update(&first, json!({ "name": "first" }))

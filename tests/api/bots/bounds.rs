@@ -13,7 +13,7 @@ use crate::world::World;
 #[tokio::test]
 async fn token_urls_count_against_the_mint_rate_of_the_team() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 1).await;
     let acme = "acme".parse().unwrap();
     let settings = TeamSettingsChange {
@@ -64,9 +64,9 @@ async fn a_token_url_takes_three_round_trips_and_one_for_its_event() {
 async fn a_vendor_is_answered_within_15_seconds_although_zoom_does_not_answer() {
     let silent_refresh = async {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
+        let id = world.add_user_credential("bot").await;
         let url = world.given_limited_url(&id, 1).await;
-        world.expire_access().await;
+        world.expire_access_tokens().await;
         world
             .wire
             .inject_once(Service::Zoom, "/oauth/token", Fault::Stall);

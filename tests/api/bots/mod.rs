@@ -85,7 +85,7 @@ impl World {
 
     /// A user credential that has minted before, so that its grant is in the function's memory.
     async fn given_warm_user(&self) -> String {
-        let id = self.given_user("bot").await;
+        let id = self.add_user_credential("bot").await;
         mint_onbehalf(&self.acme, &id).await.expect(200);
         id
     }

@@ -11,7 +11,7 @@ use crate::world::World;
 #[tokio::test]
 async fn the_origin_of_a_token_url_does_not_depend_on_the_host_header() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let db = &world.dynamodb;
     let keys = &Keys::new(db.clone(), "keys".to_owned());
     let requests = &Requests::new(db.clone(), "requests".to_owned());

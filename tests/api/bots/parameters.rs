@@ -231,7 +231,7 @@ async fn a_url_for_one_meeting_refuses_every_other_meeting() {
 #[tokio::test]
 async fn a_local_recording_token_needs_a_meeting() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world
         .given_url(&id, json!({ "type": "local_recording" }))
         .await;

@@ -80,11 +80,11 @@ async fn every_invalid_token_url_gets_the_same_answer() {
 #[tokio::test]
 async fn invalid_token_urls_cause_no_kms_call_and_no_write_and_a_wrong_checksum_causes_no_read() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     let before = (
-        world.contents("token-urls").await,
-        world.contents("requests").await,
+        world.sorted_rows("token-urls").await,
+        world.sorted_rows("requests").await,
     );
     let at = |token: &str| Url {
         id: String::new(),
@@ -110,8 +110,8 @@ async fn invalid_token_urls_cause_no_kms_call_and_no_write_and_a_wrong_checksum_
     );
     assert_eq!(world.kms_and_zoom_calls(), 0);
     let after = (
-        world.contents("token-urls").await,
-        world.contents("requests").await,
+        world.sorted_rows("token-urls").await,
+        world.sorted_rows("requests").await,
     );
     assert_eq!(before, after);
 }

@@ -11,7 +11,7 @@ use crate::world::{CLIENT_ID, World};
 #[tokio::test]
 async fn of_32_parallel_calls_of_a_url_with_one_use_one_gets_a_token() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 1).await;
     let calls = (0..32).map(|count| {
         let method = if count % 2 == 0 {
@@ -34,7 +34,7 @@ async fn of_32_parallel_calls_of_a_url_with_one_use_one_gets_a_token() {
 #[tokio::test]
 async fn each_token_takes_one_use_and_the_list_shows_the_uses() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 3).await;
     let unlimited = world.given_url(&id, json!({ "type": "onbehalf" })).await;
     let statuses = async |url: &Url| {
@@ -56,7 +56,7 @@ async fn each_token_takes_one_use_and_the_list_shows_the_uses() {
 #[tokio::test]
 async fn a_use_is_given_back_if_no_token_was_released() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 1).await;
     let broken = |service, operation| Rule {
         service: Some(service),
@@ -87,9 +87,9 @@ async fn a_use_is_given_back_if_no_token_was_released() {
 #[tokio::test]
 async fn a_revoked_grant_is_answered_with_reconnect_required_and_takes_no_use() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 1).await;
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "ada");
     for _ in 0..2 {
         let answer = world.vendor_gets(&url, "").await;
@@ -105,7 +105,7 @@ async fn a_revoked_grant_is_answered_with_reconnect_required_and_takes_no_use() 
 #[tokio::test]
 async fn a_lost_answer_to_taking_the_last_use_does_not_refuse_the_call() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let single = world.given_limited_url(&id, 1).await;
     let unlimited = world.given_url(&id, json!({ "type": "onbehalf" })).await;
     for url in [single, unlimited] {
@@ -121,7 +121,7 @@ async fn a_lost_answer_to_taking_the_last_use_does_not_refuse_the_call() {
 #[tokio::test]
 async fn a_lost_answer_to_giving_a_use_back_does_not_give_it_back_twice() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_limited_url(&id, 5).await;
     assert_eq!(world.vendor_gets(&url, "").await.status, 200);
     assert_eq!(world.vendor_gets(&url, "").await.status, 200);

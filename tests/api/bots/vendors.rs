@@ -148,7 +148,7 @@ async fn meetstream_is_refused_a_head_and_can_get_or_post() {
 #[tokio::test]
 async fn other_methods_are_refused_without_a_read() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
     world.wire.reset();
     for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {

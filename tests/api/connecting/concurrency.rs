@@ -24,7 +24,7 @@ async fn of_parallel_button_presses_one_leads_to_a_connection() {
         connected += usize::from(page.status == 200);
         assert!(matches!(page.status, 200 | 403), "{page:?}");
     }
-    assert_eq!((connected, world.exchanges()), (1, 1));
+    assert_eq!((connected, world.exchange_calls()), (1, 1));
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn of_parallel_callbacks_one_exchanges_the_code() {
     }
     assert!(pages.iter().any(|page| page.status == 200));
     assert_eq!(
-        (world.exchanges(), world.count("credentials").await),
+        (world.exchange_calls(), world.count("credentials").await),
         (1, 1)
     );
     browser
@@ -87,7 +87,7 @@ async fn while_the_code_is_exchanged_the_session_cannot_be_started_again() {
 #[tokio::test]
 async fn two_sessions_of_one_credential_reconnect_it_one_after_the_other() {
     let world = world().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let sessions = [
         given_session(&world, &json!({ "credential_id": id })).await,
         given_session(&world, &json!({ "credential_id": id })).await,
@@ -108,5 +108,5 @@ async fn two_sessions_of_one_credential_reconnect_it_one_after_the_other() {
         .open(&second_callback)
         .await
         .expect(200, "Zoom is connected");
-    assert!(!world.is_running().await);
+    assert!(!world.has_running_request().await);
 }

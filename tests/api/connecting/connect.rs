@@ -10,7 +10,7 @@ use super::{
     credential_of, expect_connected, given_session, mint_zak, new_credential_body, read_session,
     session_row, world,
 };
-use crate::world::{CLIENT_ID, CLIENT_SECRET, Item, an_app, attribute, id_of, test_app, with};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, Item, app_body, attribute, id_of, test_app, with};
 
 #[tokio::test]
 async fn a_user_connects_and_the_new_credential_mints_a_token() {
@@ -81,13 +81,13 @@ async fn a_user_connects_and_the_new_credential_mints_a_token() {
         0,
         "the secrets of the session are deleted"
     );
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.exchange_calls(), 1);
 }
 
 #[tokio::test]
 async fn a_session_can_use_the_app_of_an_app_credential_without_sending_the_client_secret() {
     let world = world().await;
-    let app = world.given_app("the app").await;
+    let app = world.add_app_credential("the app").await;
     let session = given_session(&world, &json!({ "name": "Ada", "app_credential_id": app })).await;
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
@@ -101,7 +101,7 @@ async fn a_session_can_use_the_app_of_an_app_credential_without_sending_the_clie
     );
     // The new credential has its own copy of the client secret, so the app credential can be deleted.
     world.acme.delete(&app).await.expect(200);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     world.acme.check(id).await.expect(200);
     mint_zak(&world, id).await;
 }
@@ -109,10 +109,10 @@ async fn a_session_can_use_the_app_of_an_app_credential_without_sending_the_clie
 #[tokio::test]
 async fn an_invalid_credential_is_reconnected_and_keeps_its_id() {
     let world = world().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let before = world.acme.get(&id).await.expect(200);
     world.zoom.remove_app(CLIENT_ID, "ada");
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     world.acme.check(&id).await;
     assert_eq!(world.acme.get(&id).await.expect(200)["state"], "invalid");
 
@@ -132,7 +132,7 @@ async fn an_invalid_credential_is_reconnected_and_keeps_its_id() {
         id.as_str()
     );
     assert_eq!(world.count("credentials").await, 1);
-    assert!(!world.is_running().await, "the lock is released");
+    assert!(!world.has_running_request().await, "the lock is released");
     mint_zak(&world, &id).await;
 }
 
@@ -140,7 +140,7 @@ async fn an_invalid_credential_is_reconnected_and_keeps_its_id() {
 async fn an_app_credential_becomes_a_user_credential_with_a_new_name_extra_and_app() {
     let world = world().await;
     let body = with(
-        an_app("old"),
+        app_body("old"),
         json!({ "client_id": "another", "extra": { "a": 1 } }),
     );
     let id = id_of(&world.acme.create(body).await.expect(201));
@@ -159,7 +159,7 @@ async fn an_app_credential_becomes_a_user_credential_with_a_new_name_extra_and_a
         (&json!("new"), &Value::Null)
     );
     assert_eq!(after["credential_type"], "user");
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     assert_eq!(
         world.acme.check(&id).await.expect(200)["credential_id"],
         id.as_str()
@@ -169,8 +169,8 @@ async fn an_app_credential_becomes_a_user_credential_with_a_new_name_extra_and_a
 #[tokio::test]
 async fn an_older_credential_of_the_same_user_moves_to_the_new_grant() {
     let world = world().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
     let session = given_session(&world, &new_credential_body()).await;
     Browser::new(&world)
         .connect(&session, "ada")
@@ -274,7 +274,7 @@ async fn reloading_the_callback_shows_the_same_page_and_sends_the_code_once() {
         .await
         .expect(200, "Zoom is connected");
     assert_eq!(
-        (world.exchanges(), world.count("credentials").await),
+        (world.exchange_calls(), world.count("credentials").await),
         (1, 1)
     );
 }

@@ -39,7 +39,7 @@ pub(crate) async fn nothing_after_the_commit(world: &World, held: &Notify) {
 #[tokio::test]
 async fn a_committed_connection_is_reported_although_all_reads_after_the_commit_fail() {
     let world = world().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     for return_url in [None, Some(format!("{RETURN_ORIGIN}/"))] {
         let requested = with(
             json!({ "credential_id": id }),
@@ -70,7 +70,7 @@ async fn a_commit_whose_answer_was_lost_is_reported_as_connected() {
     for reconnects in [false, true] {
         let world = world().await;
         let requested = if reconnects {
-            json!({ "credential_id": world.given_user("bot").await })
+            json!({ "credential_id": world.add_user_credential("bot").await })
         } else {
             new_credential_body()
         };
@@ -100,7 +100,7 @@ async fn a_commit_whose_answer_was_lost_is_reported_as_connected() {
         );
         assert_eq!(location.as_str(), expected);
         assert_eq!(count_session_secrets(&world).await, 0);
-        assert!(!world.is_running().await);
+        assert!(!world.has_running_request().await);
     }
 }
 
@@ -129,8 +129,8 @@ async fn crash_at_each_call(reconnects: bool) -> Vec<AfterCrash> {
     for n in 1.. {
         let world = world().await;
         let requested = if reconnects {
-            let id = world.given_user("bot").await;
-            world.age_grant(&id).await;
+            let id = world.add_user_credential("bot").await;
+            world.backdate_authorization(&id).await;
             json!({ "credential_id": id })
         } else {
             new_credential_body()
@@ -138,13 +138,13 @@ async fn crash_at_each_call(reconnects: bool) -> Vec<AfterCrash> {
         let session = given_session(&world, &requested).await;
         let mut browser = Browser::new(&world);
         let callback = browser.authorize(&session, Some("ada")).await;
-        let before = world.exchanges();
+        let before = world.exchange_calls();
         let begin = || invoke_callback(&world, &browser, &callback);
         if let Some(status) = crash_at_call(&world, n, begin).await {
             assert_eq!(status, 200);
             break;
         }
-        let code_was_sent = world.exchanges() - before == 1;
+        let code_was_sent = world.exchange_calls() - before == 1;
         let credentials = world.count("credentials").await;
         end_locks(&world, &session).await;
         let (status, error, connected) = session_outcome(&world, &session).await;
@@ -172,7 +172,7 @@ async fn crash_at_each_call(reconnects: bool) -> Vec<AfterCrash> {
         let id = credential_of(&world, &session).await;
         assert_eq!(world.count("credentials").await, 1, "{n}");
         assert_eq!(count_session_secrets(&world).await, 0, "{n}");
-        assert!(!world.is_running().await, "{n}");
+        assert!(!world.has_running_request().await, "{n}");
         mint_zak(&world, &id).await;
         outcomes.push((status, error, code_was_sent));
     }

@@ -21,7 +21,7 @@ async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
     page.expect(400, "Nothing was connected");
     assert!(page.text.contains("The link works until "));
     expect_failed(&world, &session, "access_denied").await;
-    assert_eq!(world.exchanges(), 0);
+    assert_eq!(world.exchange_calls(), 0);
 
     browser
         .open(&session.link)
@@ -69,7 +69,7 @@ async fn an_error_that_zoom_sends_to_the_callback_fails_the_session() {
         browser.open(callback.as_str()).await.expect(400, heading);
         expect_failed(&world, &session, session_error).await;
     }
-    assert_eq!(world.exchanges(), 0);
+    assert_eq!(world.exchange_calls(), 0);
 }
 
 #[tokio::test]
@@ -184,8 +184,8 @@ async fn while_kms_is_down_the_code_is_not_sent_and_a_later_reload_connects() {
 async fn a_credential_that_was_deleted_or_changed_during_the_session_is_not_connected() {
     let world = world().await;
     let mut browser = Browser::new(&world);
-    let deleted = world.given_app("deleted").await;
-    let changed = world.given_app("changed").await;
+    let deleted = world.add_app_credential("deleted").await;
+    let changed = world.add_app_credential("changed").await;
     for (id, requested) in [
         (
             &deleted,
@@ -207,5 +207,5 @@ async fn a_credential_that_was_deleted_or_changed_during_the_session_is_not_conn
             .expect(400, "The connection has changed");
         expect_failed(&world, &session, "credential_changed").await;
     }
-    assert_eq!(world.exchanges(), 0);
+    assert_eq!(world.exchange_calls(), 0);
 }

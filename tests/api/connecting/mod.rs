@@ -302,7 +302,7 @@ async fn end_locks(world: &World, session: &Session) {
         let past = AttributeValue::N("1".to_owned());
         set_attribute(world, session, "taken_until", past).await;
     }
-    world.outlast_the_running().await;
+    world.expire_claims().await;
 }
 
 /// How many sessions have a row in the table of secrets.

@@ -28,7 +28,7 @@ async fn creating_a_session_needs_a_full_key_and_reading_it_needs_a_read_key() {
         let read = send(caller.request(Method::GET, &path)).await;
         assert_eq!(read.status, read_status);
     }
-    let stranger = world.stranger("zcv_acme_nonsense");
+    let stranger = world.caller_with_key("zcv_acme_nonsense");
     create_session(&stranger, &new_credential_body())
         .await
         .expect_code(401, "FST_ERR_UNAUTHORIZED");
@@ -41,7 +41,7 @@ async fn creating_a_session_needs_a_full_key_and_reading_it_needs_a_read_key() {
 async fn the_credential_and_the_session_of_another_team_are_answered_as_not_found() {
     let world = world().await;
     let (credential, session) = (
-        world.given_app("bot").await,
+        world.add_app_credential("bot").await,
         given_session(&world, &new_credential_body()).await,
     );
     let globex = world.caller("globex", Permission::Full).await;
@@ -75,7 +75,7 @@ async fn the_credential_and_the_session_of_another_team_are_answered_as_not_foun
 #[tokio::test]
 async fn an_invalid_session_body_is_refused_with_the_field_and_the_rule() {
     let world = world().await;
-    let id = world.given_app("bot").await;
+    let id = world.add_app_credential("bot").await;
     let cases = [
         (json!({ "name": null }), "body/name is required"),
         (

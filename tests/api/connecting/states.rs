@@ -124,7 +124,7 @@ async fn a_state_works_once() {
         .await
         .expect(200, "Zoom is connected");
     assert_eq!(
-        (world.exchanges(), world.count("credentials").await),
+        (world.exchange_calls(), world.count("credentials").await),
         (1, 1)
     );
 }

@@ -23,7 +23,7 @@ async fn user_changed(world: &World, session: &Session) -> Value {
 async fn the_page_and_the_session_say_when_another_zoom_user_connected() {
     let world = world().await;
     world.register_grace();
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     for (user, is_another) in [("ada", false), ("grace", true), ("ada", true)] {
         let session = given_session(&world, &json!({ "credential_id": id })).await;
         assert_eq!(user_changed(&world, &session).await, Value::Null);
@@ -51,7 +51,7 @@ async fn the_page_and_the_session_say_when_another_zoom_user_connected() {
 async fn the_return_url_says_when_another_zoom_user_connected() {
     let world = world().await;
     world.register_grace();
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let requested = json!({ "credential_id": id, "return_url": format!("{RETURN_ORIGIN}/") });
     for (user, parameter) in [("ada", ""), ("grace", "&user_changed=true")] {
         let session = given_session(&world, &requested).await;
@@ -69,7 +69,7 @@ async fn the_return_url_says_when_another_zoom_user_connected() {
 async fn user_changed_is_null_while_the_old_or_the_new_user_is_unknown() {
     let world = world().await;
     world.register_grace();
-    let user = world.given_user("bot").await;
+    let user = world.add_user_credential("bot").await;
     let session = given_session(&world, &json!({ "credential_id": user })).await;
     let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
     world
@@ -92,7 +92,7 @@ async fn user_changed_is_null_while_the_old_or_the_new_user_is_unknown() {
     assert_eq!(user_changed(&world, &session).await, Value::Null);
 
     // A new credential and an app credential have no earlier user.
-    let app = world.given_app("app").await;
+    let app = world.add_app_credential("app").await;
     for requested in [new_credential_body(), json!({ "credential_id": app })] {
         let session = given_session(&world, &requested).await;
         Browser::new(&world)
@@ -107,7 +107,7 @@ async fn user_changed_is_null_while_the_old_or_the_new_user_is_unknown() {
 async fn when_another_user_connects_the_tokens_of_the_first_user_are_destroyed() {
     let world = world().await;
     world.register_grace();
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let current_grant = async || format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
     let grant_of_ada = current_grant().await;
     let session = given_session(&world, &json!({ "credential_id": id })).await;
@@ -119,7 +119,7 @@ async fn when_another_user_connects_the_tokens_of_the_first_user_are_destroyed()
         sealed.contains(&grant_of_ada),
         "the purge has not read the stream yet"
     );
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(
         sealed_secrets(&world).await,
         [format!("app#{id}"), grant_of_grace]
@@ -139,7 +139,7 @@ async fn when_another_user_connects_the_tokens_of_the_first_user_are_destroyed()
         (&credential["state"], &credential["zoom_user_id"]),
         (&json!("active"), &json!("grace"))
     );
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     mint_zak(&world, &id).await;
 }
 
@@ -150,7 +150,7 @@ async fn the_row_of_a_session_has_a_hash_of_the_expected_user_and_not_the_user_i
         id: "a-zoom-user-id".to_owned(),
         ..ada()
     });
-    let id = world.given_user_of("a-zoom-user-id").await;
+    let id = world.add_credential_for_user("a-zoom-user-id").await;
     let session = given_session(&world, &json!({ "credential_id": id, "name": "bot" })).await;
     let row = session_row(&world, &session).await;
     assert_eq!(attribute(&row, "known_user").len(), 64);

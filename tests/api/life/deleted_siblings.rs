@@ -15,33 +15,33 @@ use crate::world::{CLIENT_ID, World};
 #[tokio::test]
 async fn a_credential_moves_to_the_grant_of_a_deleted_credential_of_the_same_user() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    let newer = world.given_user("newer").await;
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
     world.acme.delete(&newer).await.expect(200);
-    assert!(world.follow_stream().await);
-    world.expire_access().await;
+    assert!(world.drain_stream().await);
+    world.expire_access_tokens().await;
 
     mint_onbehalf(&world.acme, &older).await.expect(200);
     assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
     // The older credential uses the grant now, so the purge of the newer credential keeps it.
-    world.outlive_the_deleted().await;
-    assert!(world.follow_stream().await);
-    world.expire_access().await;
+    world.expire_deleted().await;
+    assert!(world.drain_stream().await);
+    world.expire_access_tokens().await;
     mint_onbehalf(&world.acme, &older).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_revoked_grant_of_a_deleted_credential_is_tried_once() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    let newer = world.given_user("newer").await;
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
     world.acme.delete(&newer).await.expect(200);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "ada");
 
     for _ in 0..2 {
         expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
-        assert_eq!(world.refreshes(), 2);
+        assert_eq!(world.refresh_calls(), 2);
     }
     expect_invalid(&world.acme.restore(&newer).await.expect(200), "revoked");
 }
@@ -51,10 +51,10 @@ async fn a_revoked_grant_of_a_deleted_credential_is_tried_once() {
 #[tokio::test]
 async fn a_grant_that_another_credential_moves_to_during_the_purge_is_kept() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
+    let older = world.add_user_credential("older").await;
     let newer = given_deleted(&world, "newer").await;
     let grant = grant_secret_id(&world, &newer).await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let held_mint = Arc::new(Notify::new());
     // Zoom's third call tries the deleted credential's access token. The first two calls try the older credential's
     // access token and refresh token.
@@ -67,7 +67,7 @@ async fn a_grant_that_another_credential_moves_to_during_the_purge_is_kept() {
     let mint = spawn_mint(&world, &older);
     world.wire.stalled().await;
 
-    world.outlive_the_deleted().await;
+    world.expire_deleted().await;
     let held_purge = world.wire.hold(Service::DynamoDb, "Query");
     let purge = spawn_purge(&world);
     world.wire.stalled().await;
@@ -76,9 +76,9 @@ async fn a_grant_that_another_credential_moves_to_during_the_purge_is_kept() {
     held_purge.notify_one();
     assert!(!purge.await.unwrap(), "the purge asks for a retry");
 
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert!(sealed_secrets(&world).await.contains(&grant));
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     mint_onbehalf(&world.acme, &older).await.expect(200);
 }
 
@@ -86,7 +86,7 @@ async fn a_grant_that_another_credential_moves_to_during_the_purge_is_kept() {
 #[tokio::test]
 async fn no_credential_moves_to_the_grant_of_a_credential_whose_retention_is_over() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
+    let older = world.add_user_credential("older").await;
     let newer = given_deleted(&world, "newer").await;
     end_retention(&world, &newer).await;
     expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");

@@ -16,7 +16,7 @@ async fn delete_secret(world: &World, id: &str) {
 #[tokio::test]
 async fn a_missing_grant_row_is_treated_like_a_revoked_grant() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let grant = grant_secret_id(&world, &id).await;
     delete_secret(&world, &grant).await;
 
@@ -25,7 +25,7 @@ async fn a_missing_grant_row_is_treated_like_a_revoked_grant() {
         expect_invalid(&world.acme.get(&id).await.expect(200), "revoked");
     }
     // Another credential of the same user has a live grant, so the mint moves to that grant.
-    world.given_user("other").await;
+    world.add_user_credential("other").await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
     assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
 }
@@ -33,7 +33,10 @@ async fn a_missing_grant_row_is_treated_like_a_revoked_grant() {
 #[tokio::test]
 async fn a_missing_client_secret_is_an_error_that_sending_the_secret_repairs() {
     let world = World::new().await;
-    let (user, app) = (world.given_user("bot").await, world.given_app("app").await);
+    let (user, app) = (
+        world.add_user_credential("bot").await,
+        world.add_app_credential("app").await,
+    );
     for id in [&user, &app] {
         delete_secret(&world, &format!("app#{id}")).await;
         let token_type = if *id == user { "onbehalf" } else { "sdk_jwt" };

@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Creates a user credential of `acme`, deletes it, and answers its id.
 async fn given_deleted(world: &World, name: &str) -> String {
-    let id = world.given_user(name).await;
+    let id = world.add_user_credential(name).await;
     world.acme.delete(&id).await.expect(200);
     id
 }
@@ -81,7 +81,7 @@ pub(crate) async fn sealed_secrets(world: &World) -> Vec<String> {
 async fn dump(world: &World) -> String {
     let mut dump = String::new();
     for table in ["credentials", "secrets", "token-urls"] {
-        dump += &world.contents(table).await.join("\n");
+        dump += &world.sorted_rows(table).await.join("\n");
     }
     dump
 }
@@ -117,7 +117,7 @@ fn spawn_restore(world: &World, id: &str) -> JoinHandle<u16> {
 
 /// Lets the purge process the next batch of the stream, in a task of its own. Answers whether the batch is done.
 fn spawn_purge(world: &World) -> JoinHandle<bool> {
-    let (gateway, batch) = (world.gateway.clone(), world.next_batch().unwrap());
+    let (gateway, batch) = (world.gateway.clone(), world.next_stream_batch().unwrap());
     tokio::spawn(async move { gateway.purge(batch).await.unwrap() })
 }
 

@@ -15,20 +15,20 @@ use crate::world::{Item, REDIRECT_URI, World, attribute};
 #[tokio::test]
 async fn a_purge_deletes_everything_of_a_credential() {
     let world = World::new().await;
-    let kept = world.given_user_of("bob").await;
+    let kept = world.add_credential_for_user("bob").await;
     let before = dump(&world).await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     world
         .given_url(&id, json!({ "name": "vendor", "type": "onbehalf" }))
         .await;
     let row = world.row(&id).await;
     world.acme.delete(&id).await.expect(200);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
 
-    world.outlive_the_deleted().await;
+    world.expire_deleted().await;
     // TTL has deleted the credential's row. The purge deletes the rest when it reads the stream.
     assert_eq!(sealed_secrets(&world).await.len(), 4);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
 
     let dump = dump(&world).await;
     for purged in [id.as_str(), attribute(&row, "grant_id")] {
@@ -42,32 +42,32 @@ async fn a_purge_deletes_everything_of_a_credential() {
 #[tokio::test]
 async fn a_grant_is_kept_until_every_credential_that_uses_it_is_purged() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
-    world.age_grant(&older).await;
-    let newer = world.given_user("newer").await;
+    let older = world.add_user_credential("older").await;
+    world.backdate_authorization(&older).await;
+    let newer = world.add_user_credential("newer").await;
     let grant = grant_secret_id(&world, &newer).await;
     assert_eq!(grant, grant_secret_id(&world, &older).await);
 
     // The newer credential is purged. The older one is deleted, restored, deleted again, and purged.
     world.acme.delete(&newer).await.expect(200);
-    world.outlive_the_deleted().await;
+    world.expire_deleted().await;
     world.acme.delete(&older).await.expect(200);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert!(sealed_secrets(&world).await.contains(&grant));
     world.acme.restore(&older).await.expect(200);
     mint_onbehalf(&world.acme, &older).await.expect(200);
     world.acme.delete(&older).await.expect(200);
-    world.outlive_the_deleted().await;
-    assert!(world.follow_stream().await);
+    world.expire_deleted().await;
+    assert!(world.drain_stream().await);
     assert_eq!(sealed_secrets(&world).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_grant_is_destroyed_after_its_last_credential_has_moved_to_another_grant() {
     let world = World::new().await;
-    let older = world.given_user("older").await;
+    let older = world.add_user_credential("older").await;
     let old_grant = grant_secret_id(&world, &older).await;
-    world.age_grant(&older).await;
+    world.backdate_authorization(&older).await;
     // A deleted credential that can be restored uses the same grant.
     let mut deleted = world.row(&older).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
@@ -81,23 +81,23 @@ async fn a_grant_is_destroyed_after_its_last_credential_has_moved_to_another_gra
         .delete(attribute(&deleted, "credential_id"))
         .await
         .expect(200);
-    let newer = world.given_user("newer").await;
-    assert!(world.follow_stream().await);
+    let newer = world.add_user_credential("newer").await;
+    assert!(world.drain_stream().await);
     assert!(sealed_secrets(&world).await.contains(&old_grant));
-    world.outlive_the_deleted().await;
-    assert!(world.follow_stream().await);
+    world.expire_deleted().await;
+    assert!(world.drain_stream().await);
     assert!(!sealed_secrets(&world).await.contains(&old_grant));
 
     // Another user authorizes the same credential, so it leaves the first user's grant.
     let old_grant = grant_secret_id(&world, &newer).await;
     world.acme.delete(&older).await.expect(200);
-    world.outlive_the_deleted().await;
-    world.given_user_of("bob").await;
+    world.expire_deleted().await;
+    world.add_credential_for_user("bob").await;
     let body =
         json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": REDIRECT_URI });
     world.acme.update(&newer, body).await.expect(200);
     assert!(sealed_secrets(&world).await.contains(&old_grant));
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert!(!sealed_secrets(&world).await.contains(&old_grant));
     mint_onbehalf(&world.acme, &newer).await.expect(200);
 }
@@ -105,10 +105,10 @@ async fn a_grant_is_destroyed_after_its_last_credential_has_moved_to_another_gra
 #[tokio::test]
 async fn after_a_re_authorization_no_table_names_the_old_grant() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let old_grant = attribute(&world.row(&id).await, "grant_id").to_owned();
     authorize_again(&world, &id).await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert!(!dump(&world).await.contains(&old_grant));
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
@@ -119,13 +119,13 @@ async fn after_a_re_authorization_no_table_names_the_old_grant() {
 async fn a_mint_that_a_re_authorization_overtakes_uses_the_new_grant() {
     for (service, operation) in [(Service::Kms, "Decrypt"), (Service::Zoom, "/oauth/token")] {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
-        world.expire_access().await;
+        let id = world.add_user_credential("bot").await;
+        world.expire_access_tokens().await;
         let held = world.wire.hold(service, operation);
         let mint = spawn_mint(&world, &id);
         world.wire.stalled().await;
         authorize_again(&world, &id).await;
-        assert!(world.follow_stream().await);
+        assert!(world.drain_stream().await);
         held.notify_one();
         mint.await.unwrap().expect(200);
         assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
@@ -136,7 +136,7 @@ async fn a_mint_that_a_re_authorization_overtakes_uses_the_new_grant() {
 #[tokio::test]
 async fn a_purge_does_not_destroy_the_grant_of_another_team() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let mut forged = world.row(&id).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     forged.insert("team_id".to_owned(), text("zeta"));
@@ -147,8 +147,8 @@ async fn a_purge_does_not_destroy_the_grant_of_another_team() {
     forged.insert("deleted".to_owned(), AttributeValue::Bool(true));
     forged.insert("purge_at".to_owned(), AttributeValue::N("1".to_owned()));
     world.put("credentials", forged).await;
-    world.outlive_the_deleted().await;
-    assert!(world.follow_stream().await);
+    world.expire_deleted().await;
+    assert!(world.drain_stream().await);
 
     mint_onbehalf(&world.acme, &id).await.expect(200);
     assert_eq!(sealed_secrets(&world).await.len(), 2);
@@ -159,8 +159,8 @@ async fn a_forged_credential_that_leaves_or_deletes_a_grant_does_not_destroy_it_
     let world = World::new().await;
     enable_revocation(&world).await;
     let (id, own) = (
-        world.given_user("bot").await,
-        world.given_user_of("bob").await,
+        world.add_user_credential("bot").await,
+        world.add_credential_for_user("bob").await,
     );
     let mut forged = world.row(&own).await;
     let mut other = world.row(&id).await;
@@ -182,9 +182,9 @@ async fn a_forged_credential_that_leaves_or_deletes_a_grant_does_not_destroy_it_
     put(&forged, 6, false).await;
     put(&other, 7, false).await;
     put(&other, 8, true).await;
-    let before = world.contents("secrets").await;
-    assert!(world.follow_stream().await);
-    assert_eq!(world.contents("secrets").await, before);
+    let before = world.sorted_rows("secrets").await;
+    assert!(world.drain_stream().await);
+    assert_eq!(world.sorted_rows("secrets").await, before);
     assert_eq!(world.keep_alive().await, Report::default());
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
@@ -192,33 +192,33 @@ async fn a_forged_credential_that_leaves_or_deletes_a_grant_does_not_destroy_it_
 #[tokio::test]
 async fn a_row_copied_from_a_backup_destroys_no_grant() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let backup = world.row(&id).await;
     authorize_again(&world, &id).await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let live = world.row(&id).await;
     let grant = format!("grant#{}", attribute(&live, "grant_id"));
 
     world.put("credentials", backup).await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert!(sealed_secrets(&world).await.contains(&grant));
     // Putting the live row back undoes the mistake.
     world.put("credentials", live).await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_row_deleted_by_hand_causes_no_purge() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let row = world.row(&id).await;
     let mut delete = world.dynamodb.delete_item().table_name("credentials");
     for key in ["team_id", "credential_id"] {
         delete = delete.key(key, row[key].clone());
     }
     delete.send().await.unwrap();
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
 
     world.put("credentials", row).await;
     mint_onbehalf(&world.acme, &id).await.expect(200);

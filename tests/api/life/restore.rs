@@ -19,7 +19,7 @@ use crate::world::{CLIENT_ID, World, attribute};
 #[tokio::test]
 async fn a_restored_credential_is_as_before_its_deletion_and_mints_at_once() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let (before, row) = (world.acme.get(&id).await.expect(200), world.row(&id).await);
     let secrets = sealed_secrets(&world).await;
     world.acme.delete(&id).await.expect(200);
@@ -54,7 +54,7 @@ async fn a_restored_credential_is_as_before_its_deletion_and_mints_at_once() {
 #[tokio::test]
 async fn an_app_credential_is_restored_without_a_grant() {
     let world = World::new().await;
-    let id = world.given_app("app").await;
+    let id = world.add_app_credential("app").await;
     world.acme.delete(&id).await.expect(200);
     let restored = world.acme.restore(&id).await.expect(200);
     assert_eq!(
@@ -70,7 +70,7 @@ async fn a_live_unknown_foreign_or_expired_credential_cannot_be_restored() {
     let world = World::new().await;
     let zeta = world.caller("zeta", Permission::Full).await;
     let (live, deleted) = (
-        world.given_user("live").await,
+        world.add_user_credential("live").await,
         given_deleted(&world, "deleted").await,
     );
     let unknown = uuid::Uuid::now_v7().to_string();
@@ -113,7 +113,7 @@ async fn of_parallel_restores_one_succeeds() {
 #[tokio::test]
 async fn parallel_deletes_and_restores_end_in_the_state_that_their_answers_say() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let calls = (0..8).map(|number| {
         let (acme, id) = (world.acme.clone(), id.clone());
         tokio::spawn(async move {
@@ -145,7 +145,7 @@ async fn parallel_deletes_and_restores_end_in_the_state_that_their_answers_say()
 async fn a_restored_credential_moves_to_the_grant_of_a_newer_authorization() {
     let world = World::new().await;
     let id = given_deleted(&world, "older").await;
-    let newer = world.given_user("newer").await;
+    let newer = world.add_user_credential("newer").await;
     assert_eq!(world.acme.restore(&id).await.expect(200)["state"], "active");
 
     mint_onbehalf(&world.acme, &id).await.expect(200);
@@ -156,8 +156,8 @@ async fn a_restored_credential_moves_to_the_grant_of_a_newer_authorization() {
 #[tokio::test]
 async fn a_credential_that_was_invalid_before_its_deletion_is_restored_as_invalid() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("bot").await;
+    world.expire_access_tokens().await;
     world.zoom.remove_app(CLIENT_ID, "ada");
     expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
     let before = world.acme.get(&id).await.expect(200);
@@ -173,14 +173,14 @@ async fn a_credential_that_was_invalid_before_its_deletion_is_restored_as_invali
 async fn a_grant_is_refreshed_only_after_its_deleted_credential_is_restored() {
     let world = World::new().await;
     let id = given_deleted(&world, "bot").await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let unwanted = Report {
         unwanted: 1,
         ..Report::default()
     };
     assert_eq!(world.keep_alive().await, unwanted);
-    assert_eq!((world.refreshes(), revocations(&world)), (0, 0));
-    world.idle(IDLE_TIME).await;
+    assert_eq!((world.refresh_calls(), revocations(&world)), (0, 0));
+    world.age_grants_by(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await, Report::default());
 
     world.acme.restore(&id).await.expect(200);
@@ -194,7 +194,7 @@ async fn a_grant_is_refreshed_only_after_its_deleted_credential_is_restored() {
 async fn a_credential_restored_while_the_schedule_drops_its_grant_is_kept_alive() {
     let world = World::new().await;
     let id = given_deleted(&world, "bot").await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let held = Arc::new(Notify::new());
     // The run reads the grant, the credential and the team's settings. When it read the credential, that was deleted.
     world.wire.inject(Rule {
@@ -209,14 +209,14 @@ async fn a_credential_restored_while_the_schedule_drops_its_grant_is_kept_alive(
     held.notify_one();
     run.await.unwrap();
 
-    world.idle(IDLE_TIME).await;
+    world.age_grants_by(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await.refreshed, 1);
 }
 
 #[tokio::test]
 async fn a_token_url_stops_working_with_its_credential_and_works_again_after_the_restore() {
     let world = World::new().await;
-    let id = world.given_user("bot").await;
+    let id = world.add_user_credential("bot").await;
     let url = world
         .given_url(&id, json!({ "name": "vendor", "type": "onbehalf" }))
         .await;
@@ -244,8 +244,8 @@ async fn after_a_crash_at_any_call_of_a_restore_the_credential_is_restored_or_st
         let is_restored = world.acme.get(&id).await.status == 200;
         let again = world.acme.restore(&id).await.status;
         assert_eq!(again, if is_restored { 404 } else { 200 });
-        assert!(world.follow_stream().await);
-        world.idle(IDLE_TIME).await;
+        assert!(world.drain_stream().await);
+        world.age_grants_by(IDLE_TIME).await;
         assert_eq!(world.keep_alive().await.refreshed, 1);
         mint_onbehalf(&world.acme, &id).await.expect(200);
         restored_after_crash.push(is_restored);

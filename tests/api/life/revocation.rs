@@ -19,12 +19,12 @@ async fn deleting_the_last_credential_of_a_grant_revokes_the_grant() {
     let world = World::new().await;
     enable_revocation(&world).await;
     let (id, other) = (
-        world.given_user("bot").await,
-        world.given_user("other").await,
+        world.add_user_credential("bot").await,
+        world.add_user_credential("other").await,
     );
     // The mint moves the older credential to the grant of the newer one.
     mint_onbehalf(&world.acme, &id).await.expect(200);
-    world.expire_access().await;
+    world.expire_access_tokens().await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
 
     world.wire.reset();
@@ -36,12 +36,12 @@ async fn deleting_the_last_credential_of_a_grant_revokes_the_grant() {
         ),
         (0, 0)
     );
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(world.keep_alive().await, Report::default());
     mint_onbehalf(&world.acme, &id).await.expect(200);
 
     world.acme.delete(&id).await.expect(200);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let revoked = Report {
         unwanted: 1,
         revoked: 1,
@@ -76,19 +76,19 @@ async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
     let world = World::new().await;
     enable_revocation(&world).await;
     given_deleted(&world, "bot").await;
-    world.expire_access().await;
-    assert!(world.follow_stream().await);
+    world.expire_access_tokens().await;
+    assert!(world.drain_stream().await);
 
     assert_eq!(world.keep_alive().await.revoked, 1);
-    assert_eq!((world.refreshes(), revocations(&world)), (1, 1));
+    assert_eq!((world.refresh_calls(), revocations(&world)), (1, 1));
     // An access token that has not expired by the vault's clock, but that Zoom refuses.
     let world = World::new().await;
     enable_revocation(&world).await;
     given_deleted(&world, "bot").await;
     world.zoom.advance(Duration::from_hours(1));
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(world.keep_alive().await.revoked, 1);
-    assert_eq!((world.refreshes(), revocations(&world)), (1, 1));
+    assert_eq!((world.refresh_calls(), revocations(&world)), (1, 1));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_credential_restored_before_the_next_run_of_the_schedule_is_not_revoke
     let world = World::new().await;
     enable_revocation(&world).await;
     let id = given_deleted(&world, "bot").await;
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     world.acme.restore(&id).await.expect(200);
 
     assert_eq!(world.keep_alive().await, Report::default());
@@ -108,8 +108,8 @@ async fn a_credential_restored_while_its_grant_is_refreshed_for_the_revocation_i
     let world = World::new().await;
     enable_revocation(&world).await;
     let id = given_deleted(&world, "bot").await;
-    world.expire_access().await;
-    assert!(world.follow_stream().await);
+    world.expire_access_tokens().await;
+    assert!(world.drain_stream().await);
     let held = world.wire.hold(Service::Zoom, "/oauth/token");
     let run = spawn_keep_alive(&world);
     world.wire.stalled().await;
@@ -132,8 +132,8 @@ async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
         let world = World::new().await;
         enable_revocation(&world).await;
         let id = given_deleted(&world, "bot").await;
-        world.expire_access().await;
-        assert!(world.follow_stream().await);
+        world.expire_access_tokens().await;
+        assert!(world.drain_stream().await);
         world.zoom.inject(ZoomFault::once(Endpoint::Revoke, kind));
         let failed = Report {
             failed: 1,
@@ -149,8 +149,8 @@ async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
 
         // The next run does not retry before a day has passed.
         assert_eq!(world.keep_alive().await, Report::default());
-        world.idle(DAY).await;
-        world.end_leases().await;
+        world.age_grants_by(DAY).await;
+        world.expire_leases().await;
         assert_eq!(world.keep_alive().await.revoked, 1);
         assert_eq!(revocations(&world), usize::from(!zoom_revoked));
         assert_eq!(sealed_secrets(&world).await, [format!("app#{id}")]);
@@ -164,12 +164,12 @@ async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
 async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
     let world = World::new().await;
     enable_revocation(&world).await;
-    let older = world.given_user("older").await;
-    let newer = world.given_user("newer").await;
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
     let grant = attribute(&world.row(&newer).await, "grant_id").to_owned();
     assert_ne!(attribute(&world.row(&older).await, "grant_id"), grant);
     world.acme.delete(&newer).await.expect(200);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let unwanted = Report {
         unwanted: 1,
         ..Report::default()
@@ -184,7 +184,7 @@ async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
     let row = secrets.find(|row| attribute(row, "secret_id") == format!("grant#{grant}"));
     assert!(row.unwrap().contains_key("due_shard"));
     world.acme.delete(&older).await.expect(200);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(world.keep_alive().await.revoked, 1);
     assert_eq!(revocations(&world), 1);
 }
@@ -196,15 +196,15 @@ async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
         let world = World::new().await;
         enable_revocation(&world).await;
         let id = given_deleted(&world, "bot").await;
-        world.expire_access().await;
-        assert!(world.follow_stream().await);
+        world.expire_access_tokens().await;
+        assert!(world.drain_stream().await);
         let crash = crash_at_call(&world, n, || spawn_keep_alive(&world));
         if crash.await.is_some() {
             break;
         }
         let before_the_crash = revocations(&world);
-        world.end_leases().await;
-        world.idle(DAY).await;
+        world.expire_leases().await;
+        world.age_grants_by(DAY).await;
         world.keep_alive().await;
         assert_eq!(
             sealed_secrets(&world).await,
@@ -212,7 +212,7 @@ async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
             "at {n}"
         );
         assert!(
-            world.zoom.grants().iter().all(|grant| !grant.alive) || world.refreshes() > 1,
+            world.zoom.grants().iter().all(|grant| !grant.alive) || world.refresh_calls() > 1,
             "at {n}"
         );
         let reason = if revocations(&world) == 1 {

@@ -14,18 +14,18 @@ async fn after_a_crash_at_any_call_of_a_purge_the_retry_finishes_it() {
     let mut calls = 0;
     for n in 1.. {
         let world = World::new().await;
-        let id = world.given_user("bot").await;
+        let id = world.add_user_credential("bot").await;
         world
             .given_url(&id, json!({ "name": "vendor", "type": "zak" }))
             .await;
         world.acme.delete(&id).await.expect(200);
-        assert!(world.follow_stream().await);
-        world.outlive_the_deleted().await;
+        assert!(world.drain_stream().await);
+        world.expire_deleted().await;
         let crash = crash_at_call(&world, n, || spawn_purge(&world));
         if crash.await.is_some() {
             break;
         }
-        assert!(world.follow_stream().await);
+        assert!(world.drain_stream().await);
         assert_eq!(dump(&world).await, "");
         calls = n;
     }
@@ -40,13 +40,17 @@ async fn a_batch_queries_the_credentials_of_a_team_once() {
     let world = World::new().await;
     let mut ids = Vec::new();
     for number in 0..10 {
-        ids.push(world.given_user_of(&format!("user-{number}")).await);
+        ids.push(
+            world
+                .add_credential_for_user(&format!("user-{number}"))
+                .await,
+        );
     }
     for id in &ids {
         world.acme.delete(id).await.expect(200);
     }
     world.wire.reset();
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     let calls = world.wire.operations(Service::DynamoDb);
     let count = |name| calls.iter().filter(|call| **call == name).count();
     assert_eq!(
@@ -54,9 +58,9 @@ async fn a_batch_queries_the_credentials_of_a_team_once() {
         (1, 10, 11)
     );
 
-    world.outlive_the_deleted().await;
+    world.expire_deleted().await;
     world.wire.reset();
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     // One query finds the credentials of the team. For each purged credential one query finds its token URLs.
     let calls = world.wire.operations(Service::DynamoDb);
     let count = |name| calls.iter().filter(|call| **call == name).count();
@@ -71,15 +75,15 @@ async fn a_batch_queries_the_credentials_of_a_team_once() {
 async fn a_batch_that_does_not_fit_into_the_time_out_is_retried() {
     let world = World::new().await;
     given_deleted(&world, "bot").await;
-    assert!(world.follow_stream().await);
-    world.outlive_the_deleted().await;
+    assert!(world.drain_stream().await);
+    world.expire_deleted().await;
     let held = world.wire.hold(Service::DynamoDb, "DeleteItem");
-    let batch = world.next_batch().unwrap();
+    let batch = world.next_stream_batch().unwrap();
     let gateway = &world.gateway;
     let time_out = Duration::from_millis(2_500);
     assert!(!gateway.purge_within(batch, time_out).await.unwrap());
     held.notify_one();
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(dump(&world).await, "");
 }
 
@@ -88,16 +92,16 @@ async fn a_failed_record_is_retried_together_with_the_records_after_it() {
     let world = World::new().await;
     given_deleted(&world, "one").await;
     given_deleted(&world, "other").await;
-    assert!(world.follow_stream().await);
-    world.outlive_the_deleted().await;
+    assert!(world.drain_stream().await);
+    world.expire_deleted().await;
     let refused = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException"}"#;
     let fault = Fault::Answer(StatusCode::BAD_REQUEST, refused.to_owned());
     world
         .wire
         .inject_once(Service::DynamoDb, "DeleteItem", fault);
 
-    assert!(!world.follow_stream().await);
+    assert!(!world.drain_stream().await);
     assert_eq!(sealed_secrets(&world).await.len(), 4);
-    assert!(world.follow_stream().await);
+    assert!(world.drain_stream().await);
     assert_eq!(dump(&world).await, "");
 }

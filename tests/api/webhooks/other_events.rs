@@ -21,7 +21,7 @@ async fn a_deactivated_or_deleted_user_makes_the_credential_invalid_until_the_ne
     ] {
         let world = World::new().await;
         register_app(&world).await;
-        let id = world.given_user("desk").await;
+        let id = world.add_user_credential("desk").await;
         let early = Timestamp::now().minus(Duration::from_hours(1));
 
         // The event is older than the authorization.
@@ -68,12 +68,12 @@ async fn a_deactivated_or_deleted_user_makes_the_credential_invalid_until_the_ne
 async fn unknown_events_and_unknown_users_are_accepted_and_change_nothing() {
     let world = World::new().await;
     register_app(&world).await;
-    world.given_user("desk").await;
+    world.add_user_credential("desk").await;
     let tables = async || {
         [
-            world.contents("credentials").await,
-            world.contents("secrets").await,
-            world.contents("events").await,
+            world.sorted_rows("credentials").await,
+            world.sorted_rows("secrets").await,
+            world.sorted_rows("events").await,
         ]
     };
     let before = tables().await;

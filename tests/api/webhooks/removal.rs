@@ -20,8 +20,8 @@ async fn after_a_user_removes_the_app_the_tokens_and_the_profile_are_deleted_and
 {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
-    let grace = world.given_user_of("grace").await;
+    let id = world.add_user_credential("desk").await;
+    let grace = world.add_credential_for_user("grace").await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
     let grant = grant_of(&world, &id).await;
     assert!(has_tokens(&world, &grant).await);
@@ -84,7 +84,7 @@ async fn after_a_user_removes_the_app_the_tokens_and_the_profile_are_deleted_and
 async fn a_hundred_parallel_deliveries_make_one_change_and_one_event() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let version = |row: &Item| attribute(row, "version").parse::<u64>().unwrap();
     let before = version(&world.row(&id).await);
     let event = app_deauthorized("ada");
@@ -127,7 +127,7 @@ async fn a_hundred_parallel_deliveries_make_one_change_and_one_event() {
 async fn a_removal_takes_nine_calls_and_none_to_zoom() {
     let world = World::new().await;
     register_app(&world).await;
-    world.given_user("desk").await;
+    world.add_user_credential("desk").await;
     world.wire.reset();
     let calls = || -> Vec<String> {
         let calls = world.wire.calls().into_iter();
@@ -174,7 +174,7 @@ async fn a_removal_takes_nine_calls_and_none_to_zoom() {
 async fn a_removal_older_than_the_last_authorization_destroys_nothing() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let older = app_deauthorized("ada");
     next_millisecond().await;
     let new_code = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
@@ -211,9 +211,9 @@ async fn a_removal_older_than_the_last_authorization_destroys_nothing() {
 async fn a_removal_also_destroys_the_tokens_of_deleted_credentials_and_of_a_shared_grant() {
     let world = World::new().await;
     register_app(&world).await;
-    let deleted = world.given_user("deleted").await;
-    let first = world.given_user("first").await;
-    let second = world.given_user("second").await;
+    let deleted = world.add_user_credential("deleted").await;
+    let first = world.add_user_credential("first").await;
+    let second = world.add_user_credential("second").await;
     // Two credentials share one grant, as after a new authorization.
     let shared = world.row(&first).await;
     let mut row = world.row(&second).await;
@@ -250,8 +250,8 @@ async fn a_removal_also_destroys_the_tokens_of_deleted_credentials_and_of_a_shar
 async fn a_refresh_that_overlaps_a_removal_does_not_store_tokens() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
-    world.expire_access().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
     let held = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = json!({ "credential_id": id, "type": "onbehalf" });
     let minting = world.invoke(Method::POST, "/v2/zoom-tokens", &body);
@@ -268,7 +268,7 @@ async fn a_refresh_that_overlaps_a_removal_does_not_store_tokens() {
 async fn a_check_that_overlaps_a_removal_does_not_store_the_profile() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     // The profile at Zoom has changed, so the check has something to store.
     world.zoom.register_user(User {
         email: Some("countess@example.test".to_owned()),

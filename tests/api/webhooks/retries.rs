@@ -31,7 +31,7 @@ fn spawn_delivery(world: &World, event: &[u8]) -> JoinHandle<u16> {
 async fn an_event_that_failed_is_processed_when_zoom_delivers_it_again() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let event = app_deauthorized("ada");
 
     world.kms.fail_next(usize::MAX, Failure::Throttling);
@@ -76,8 +76,8 @@ async fn after_a_crash_at_any_call_of_a_removal_the_next_delivery_finishes_it() 
         let world = World::new().await;
         register_app(&world).await;
         let ids = [
-            world.given_user("first").await,
-            world.given_user("second").await,
+            world.add_user_credential("first").await,
+            world.add_user_credential("second").await,
         ];
         world.zoom.remove_app(CLIENT_ID, "ada");
         let event = app_deauthorized("ada").to_string().into_bytes();

@@ -77,7 +77,7 @@ fn no_header_and_no_body_makes_a_parser_panic() {
 async fn no_signed_event_is_answered_with_500() {
     let world = World::new().await;
     register_app(&world).await;
-    world.given_user("desk").await;
+    world.add_user_credential("desk").await;
     let unusual_values = [
         json!(null),
         json!(true),

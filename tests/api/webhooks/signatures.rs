@@ -70,7 +70,7 @@ async fn the_url_validation_is_answered_only_if_the_secret_token_signed_it() {
 async fn missing_repeated_and_malformed_headers_are_refused_before_any_read() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let body = app_deauthorized("ada").to_string().into_bytes();
     let valid = signature(SECRET_TOKEN, now_in_seconds(), &body);
     let hex = valid.trim_start_matches("v0=");
@@ -137,7 +137,7 @@ async fn missing_repeated_and_malformed_headers_are_refused_before_any_read() {
 async fn a_webhook_that_was_signed_too_long_ago_or_in_the_future_is_refused() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let body = app_deauthorized("ada").to_string().into_bytes();
     world.wire.reset();
     for drift in [-3600, -302, 320, 3600] {
@@ -177,7 +177,7 @@ fn a_signature_is_fresh_for_exactly_the_window() {
 async fn the_signature_is_over_the_bytes_of_the_body() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let body = serde_json::to_vec_pretty(&app_deauthorized("ada")).unwrap();
     let compact = app_deauthorized("ada").to_string().into_bytes();
     let at = now_in_seconds();
@@ -244,7 +244,7 @@ async fn the_signature_is_over_the_bytes_of_the_body() {
 async fn a_body_that_is_no_event_of_this_app_is_refused_before_any_call() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let mut of_other_app = app_deauthorized("ada");
     of_other_app["payload"]["client_id"] = json!("other-app");
     let mut without_user = app_deauthorized("ada");
@@ -305,7 +305,7 @@ async fn a_body_that_is_no_event_of_this_app_is_refused_before_any_call() {
 async fn many_forged_events_cause_one_kms_call_and_a_new_secret_token_is_used_at_once() {
     let world = World::new().await;
     register_app(&world).await;
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     world.wire.reset();
 
     for n in 0..50 {

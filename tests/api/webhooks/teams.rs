@@ -87,7 +87,7 @@ async fn a_corrupt_row_of_one_team_does_not_stop_an_event_for_another_team() {
     shapeless.remove("sealed");
     world.put("secrets", shapeless).await;
 
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     deliver_accepted(&world, &app_deauthorized("ada")).await;
     expect_destroyed(&world, &id).await;
     // If no team verifies the event, the corrupt row may be the reason, so the vault reports an error.
@@ -109,7 +109,7 @@ async fn an_event_of_one_app_does_not_act_on_the_credentials_of_another_app() {
         .register_app("other-app", other)
         .await
         .expect(200);
-    let id = world.given_user("desk").await;
+    let id = world.add_user_credential("desk").await;
     let of_other_app = with(
         app_deauthorized("ada"),
         json!({ "payload": { "client_id": "other-app", "user_id": "ada" } }),

@@ -1,0 +1,56 @@
+//! A credential moves to another grant of the same app and Zoom user if its own is dead.
+
+use reqwest::StatusCode;
+
+use crate::minting::mint_onbehalf;
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{World, attribute};
+
+#[tokio::test]
+async fn a_credential_whose_grant_zoom_replaced_moves_to_the_grant_that_works() {
+    let world = World::new().await;
+    // The two authorizations are so close that nobody can tell which grant Zoom keeps.
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
+    assert_ne!(
+        attribute(&world.row(&older).await, "grant_id"),
+        attribute(&world.row(&newer).await, "grant_id")
+    );
+    world.expire_access_tokens().await;
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+
+    assert_eq!(
+        attribute(&world.row(&older).await, "grant_id"),
+        attribute(&world.row(&newer).await, "grant_id")
+    );
+    mint_onbehalf(&world.acme, &newer).await.expect(200);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn a_credential_moves_to_another_grant_only_after_zoom_accepted_that_grants_token() {
+    let world = World::new().await;
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
+    let grant_of = async |id: &str| attribute(&world.row(id).await, "grant_id").to_owned();
+    let (own, works) = (grant_of(&older).await, grant_of(&newer).await);
+    world.expire_access_tokens().await;
+    world.wire.reset();
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/v2/users/me/token"),
+        nth: None,
+        fault: Fault::Answer(StatusCode::BAD_GATEWAY, "<html>".to_owned()),
+    });
+
+    let answer = mint_onbehalf(&world.acme, &older).await;
+
+    // The other grant was refreshed, but no mint with its token has succeeded yet.
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(grant_of(&older).await, own);
+    assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
+    world.wire.heal();
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+    assert_eq!(grant_of(&older).await, works);
+}

@@ -1,0 +1,15 @@
+//! Rows of tables, as DynamoDB has them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// A row.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A string or number attribute of a row, as text.
+pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> &'a str {
+    let value = &item[name];
+    let text = value.as_s().or_else(|_| value.as_n());
+    text.unwrap()
+}

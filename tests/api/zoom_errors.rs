@@ -1,0 +1,152 @@
+//! Errors of Zoom when a grant is used: who has to act, and what the credential says.
+
+use hyper::StatusCode;
+use local::zoom::{Endpoint, Fault, FaultKind, GrantType, Reply};
+use serde_json::{Value, json};
+
+use crate::minting::mint_onbehalf;
+use crate::world::World;
+
+/// The endpoint that refreshes a grant.
+const REFRESH: Endpoint = Endpoint::Grant(GrantType::RefreshToken);
+
+/// A fault: Zoom answers with this status and body.
+fn answers(status: u16, body: &Value) -> FaultKind {
+    FaultKind::ReplyBefore(Reply {
+        body: Some(body.to_string()),
+        ..Reply::status(StatusCode::from_u16(status).unwrap())
+    })
+}
+
+/// A world with a user credential, in which Zoom answers every mint with this status and body.
+async fn world_where_mints_get(status: u16, body: &Value) -> (World, String) {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world
+        .zoom
+        .inject(Fault::always(Endpoint::Mint, answers(status, body)));
+    (world, id)
+}
+
+/// All known failures of a refresh, and who has to act: the user, the operator, or nobody.
+#[tokio::test]
+async fn each_failure_of_a_refresh_says_who_must_act() {
+    let user = (409, json!("FST_ERR_ZOOM_RECONNECT_REQUIRED"), "invalid");
+    let operator = (409, json!("FST_ERR_ZOOM_APP_MISCONFIGURED"), "active");
+    let nobody = (502, json!("FST_ERR_ZOOM_UNAVAILABLE"), "active");
+    let mut table = Vec::new();
+    for status in [400, 401] {
+        for code in [4711, 4735, 4737, 4738, 4740, 4741] {
+            table.push((status, json!({ "code": code, "message": "no" }), &user));
+            table.push((status, json!({ "errorCode": code.to_string() }), &user));
+        }
+        let words = json!({ "reason": "Invalid Token!", "error": "invalid_grant" });
+        table.push((status, words, &user));
+        for code in [4702, 4704, 4706, 4709, 4717] {
+            table.push((status, json!({ "code": code, "message": "no" }), &operator));
+        }
+        let words =
+            json!({ "reason": "Invalid client_id or client_secret", "error": "invalid_client" });
+        table.push((status, words, &operator));
+        table.push((status, json!({ "code": 4732, "message": "busy" }), &nobody));
+        table.push((status, json!({ "code": 4700 }), &nobody));
+    }
+    table.push((401, json!({}), &operator));
+    table.push((400, json!({}), &nobody));
+    table.push((
+        400,
+        json!({ "code": 9999, "message": "unheard of" }),
+        &nobody,
+    ));
+    table.push((403, json!({ "error": "access_denied" }), &nobody));
+
+    let world = World::new().await;
+    for (status, body, expected) in table {
+        let id = world.add_user_credential("desk").await;
+        world.expire_access_tokens().await;
+        world
+            .zoom
+            .inject(Fault::always(REFRESH, answers(status, &body)));
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        world.zoom.clear_faults();
+
+        let state = world.acme.get(&id).await.expect(200)["state"].clone();
+        let got = (
+            answer.status,
+            answer.json()["code"].clone(),
+            state.as_str().unwrap(),
+        );
+        assert_eq!(got, *expected, "{status} {body}");
+        world.acme.delete(&id).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_that_zoom_keeps_refusing_is_refreshed_only_once() {
+    let dead = json!({ "code": 124, "message": "Invalid access token." });
+    let (world, id) = world_where_mints_get(401, &dead).await;
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    // The first generation comes from the authorization.
+    assert_eq!(world.zoom.grants()[0].generation, 2);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn an_unknown_refusal_is_a_failure_of_zoom_and_does_not_change_the_credential() {
+    let odd =
+        json!({ "code": 3161, "message": "Your user account is not allowed meeting hosting." });
+    let (world, id) = world_where_mints_get(400, &odd).await;
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    let details = answer.json()["details"].as_str().unwrap().to_owned();
+    assert!(
+        details.contains("(3161)") && details.contains("tracking id"),
+        "{details}"
+    );
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_details_of_a_rate_limit_hold_what_zooms_support_asks_for() {
+    let limited = json!({ "code": 429, "message": "You have exceeded the rate." });
+    let (world, id) = world_where_mints_get(429, &limited).await;
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    let details = answer.json()["details"].as_str().unwrap().to_owned();
+    assert!(details.starts_with("code 429 (tracking id "), "{details}");
+}
+
+/// `user_gone` changes the state once, and one event records the change.
+#[tokio::test]
+async fn a_user_who_is_gone_shows_in_the_state_and_in_the_events() {
+    let gone = json!({ "code": 1001, "message": "User does not exist." });
+    let (world, id) = world_where_mints_get(404, &gone).await;
+
+    for _ in 0..2 {
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+        assert_eq!(answer.json()["details"], "user_gone");
+    }
+
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "invalid");
+    let message = credential["last_error_message"].as_str().unwrap();
+    assert!(message.starts_with("user_gone"), "{message}");
+    assert_eq!(world.state_changes(&id).await, ["invalid user_gone"]);
+
+    world.zoom.clear_faults();
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+    assert_eq!(
+        world.state_changes(&id).await,
+        ["active", "invalid user_gone"]
+    );
+}
