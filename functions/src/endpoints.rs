@@ -93,7 +93,7 @@ macro_rules! power_type {
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
     (restorable) => { Duration };
-    (unused_after) => { Duration };
+    (refresh_after) => { Duration };
     (webhook_window) => { Duration };
 }
 
@@ -268,7 +268,7 @@ endpoints! {
 
 function!(
     /// Refreshes the grants that have not been used for a while.
-    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants unused_after], warm [grants]
+    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants refresh_after], warm [grants]
 );
 
 impl KeepAlive {
@@ -278,7 +278,7 @@ impl KeepAlive {
         deadline: Timestamp,
         id: &str,
     ) -> Result<keep_alive::Report, stores::Error> {
-        self.run_for(self.unused_after, deadline, id).await
+        self.run_for(self.refresh_after, deadline, id).await
     }
 
     /// As [`Self::run`], for grants that have not been used for the time `unused`.

@@ -74,7 +74,7 @@ pub trait Environment {
     /// How long a deleted credential can be restored.
     fn restorable(&self) -> Result<Duration, Self::Error>;
     /// After how long without use a grant is refreshed.
-    fn unused_after(&self) -> Result<Duration, Self::Error>;
+    fn refresh_after(&self) -> Result<Duration, Self::Error>;
     /// How far a webhook's timestamp may be from now.
     fn webhook_window(&self) -> Result<Duration, Self::Error>;
 
@@ -198,7 +198,7 @@ impl Environment for ProcessEnvironment {
         config::restore_window()
     }
 
-    fn unused_after(&self) -> Result<Duration, config::Error> {
+    fn refresh_after(&self) -> Result<Duration, config::Error> {
         config::keep_alive_after()
     }
 

@@ -179,7 +179,7 @@ async fn parallel_creates_are_all_listed() {
     assert_eq!(list.as_array().unwrap().len(), 32);
 }
 
-/// DynamoDB applies the second UpdateItem, but its answer is lost. The first UpdateItem counts the rate.
+/// DynamoDB applies the second `UpdateItem`, but its answer is lost. The first `UpdateItem` counts the rate.
 fn lose_the_answer_to_the_change(world: &World) {
     world.wire.reset();
     world.wire.inject(Rule {

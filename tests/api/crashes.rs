@@ -85,13 +85,13 @@ async fn retry<F: Future<Output = Answer>>(world: &World, request: impl Fn() -> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
     /// The crash came before the work was done. The retry does the work.
-    DoneByRetry,
+    DoneNow,
     /// The work was done. The retry answers with its result.
     DoneBefore,
     /// The code was spent, and the tokens were lost with the function.
     CodeLost,
 }
-use Retry::{CodeLost, DoneBefore, DoneByRetry};
+use Retry::{CodeLost, DoneBefore, DoneNow};
 
 #[tokio::test]
 async fn a_crash_at_any_point_of_creating_a_user_credential_stores_all_of_it_or_nothing() {
@@ -111,7 +111,7 @@ async fn a_crash_at_any_point_of_creating_a_user_credential_stores_all_of_it_or_
             ([], 0) => {
                 retry.expect(201);
                 assert_eq!(world.exchange_calls(), 1);
-                DoneByRetry
+                DoneNow
             }
             ([row], 1) => {
                 let data = retry.expect(201);
@@ -133,7 +133,7 @@ async fn a_crash_at_any_point_of_creating_a_user_credential_stores_all_of_it_or_
     }
     // The network calls; a bar separates round trips: key │ rate, settings, two data keys │ claim │ code │ commit │ profile
     // │ update, siblings.
-    let expected = [[DoneByRetry; 6].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
+    let expected = [[DoneNow; 6].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
     assert_eq!(retries, expected);
 }
 
@@ -185,7 +185,7 @@ async fn a_crash_at_any_point_of_re_authorizing_leaves_the_old_grant_or_the_new_
             (false, 0) => {
                 retry.expect(200);
                 assert_eq!(world.exchange_calls(), 2);
-                DoneByRetry
+                DoneNow
             }
             (true, 1) => {
                 retry.expect(200);
@@ -216,7 +216,7 @@ async fn a_crash_at_any_point_of_re_authorizing_leaves_the_old_grant_or_the_new_
     }
     // The network calls: key, row │ rate, settings, data key, stored app │ opened app │ claim │ code │ commit │ profile
     // │ update, siblings.
-    let expected = [[DoneByRetry; 8].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
+    let expected = [[DoneNow; 8].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
     assert_eq!(retries, expected);
 }
 

@@ -16,7 +16,6 @@ use functions::endpoints::{
 use functions::openapi;
 use functions::powers::{Environment, Table};
 use local::gateway::FunctionEnvironment;
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::config::{Aws, DynamoDbClient, Url};
 use shared::credential::{GrantId, State};
@@ -30,7 +29,7 @@ use uuid::Uuid;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
-use crate::world::{CLIENT_ID, World, attribute, aws, send};
+use crate::world::{CLIENT_ID, World, attribute, aws};
 
 /// Builds every function and opens its connections, as its Lambda does at its start.
 struct Start<'a> {
@@ -82,6 +81,28 @@ impl World {
     async fn grant_id_of(&self, id: &str) -> GrantId {
         let row = self.row(id).await;
         attribute(&row, "grant_id").parse().unwrap()
+    }
+}
+
+/// The token URL's function checks the grant's row and changes the other credential, in one transaction.
+#[tokio::test]
+async fn a_token_url_with_a_dead_grant_turns_the_grants_other_credential_invalid_too() {
+    let world = World::new().await;
+    let other = world.add_user_credential("other").await;
+    world.backdate_authorization(&other).await;
+    let id = world.add_user_credential("desk").await;
+    assert_eq!(
+        world.grant_id_of(&other).await,
+        world.grant_id_of(&id).await
+    );
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    world.expire_access_tokens().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+
+    let answer = world.acme.http().get(url.url).send().await.unwrap();
+    assert!(!answer.status().is_success());
+    for id in [&id, &other] {
+        assert_eq!(world.acme.get(id).await.expect(200)["state"], "invalid");
     }
 }
 
@@ -170,12 +191,7 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
 async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
-    let urls = format!("/v2/zoom-credentials/{id}/token-urls");
-    let created = world
-        .acme
-        .request(Method::POST, &urls)
-        .json(&json!({ "type": "zak" }));
-    send(created).await.expect(201);
+    world.given_url(&id, json!({ "type": "zak" })).await;
     world.acme.delete(&id).await.expect(200);
     let environment = world.operator("PurgePolicy");
     let Ok(credentials) = environment.credentials();
@@ -213,9 +229,9 @@ struct Reads {
 }
 
 impl Reads {
-    fn setting<T>(&self, variable: &'static str, value: T) -> Result<T, Infallible> {
+    fn setting<T>(&self, variable: &'static str, value: T) -> T {
         self.settings.borrow_mut().insert(variable);
-        Ok(value)
+        value
     }
 
     fn service(&self, variables: &[&'static str]) {
@@ -247,12 +263,11 @@ impl Environment for Reads {
     }
 
     fn events_retention(&self) -> Result<Duration, Infallible> {
-        self.setting("EVENTS_RETENTION_DAYS", Duration::ZERO)
+        Ok(self.setting("EVENTS_RETENTION_DAYS", Duration::ZERO))
     }
 
     fn recovery_capsules(&self) -> bool {
-        let Ok(on) = self.setting("RECOVERY_CAPSULES", true);
-        on
+        self.setting("RECOVERY_CAPSULES", true)
     }
 
     fn zoom(&self) -> Result<Zoom, Infallible> {
@@ -267,19 +282,19 @@ impl Environment for Reads {
     }
 
     fn public_url(&self) -> Result<Option<Url>, Infallible> {
-        self.setting("PUBLIC_BASE_URL", None)
+        Ok(self.setting("PUBLIC_BASE_URL", None))
     }
 
     fn restorable(&self) -> Result<Duration, Infallible> {
-        self.setting("RESTORABLE_DAYS", Duration::ZERO)
+        Ok(self.setting("RESTORABLE_DAYS", Duration::ZERO))
     }
 
-    fn unused_after(&self) -> Result<Duration, Infallible> {
-        self.setting("KEEP_ALIVE_AFTER_DAYS", Duration::ZERO)
+    fn refresh_after(&self) -> Result<Duration, Infallible> {
+        Ok(self.setting("KEEP_ALIVE_AFTER_DAYS", Duration::ZERO))
     }
 
     fn webhook_window(&self) -> Result<Duration, Infallible> {
-        self.setting("WEBHOOK_WINDOW_SECONDS", Duration::ZERO)
+        Ok(self.setting("WEBHOOK_WINDOW_SECONDS", Duration::ZERO))
     }
 }
 
@@ -353,15 +368,17 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
     let mut expected = BTreeSet::new();
     for function in functions() {
         match function.trigger {
-            Trigger::Route("ANY /connect/{token}" | "GET /connect/callback") => {}
             // What a token URL answers to other methods is a refusal.
             Trigger::Route("ANY /t/{token}") => {
                 expected.extend(["GET /t/{token}", "POST /t/{token}"].map(str::to_owned));
             }
+            // Pages for browsers, the schedule and the stream are not part of the document.
+            Trigger::Route("ANY /connect/{token}" | "GET /connect/callback")
+            | Trigger::Schedule
+            | Trigger::Stream => {}
             Trigger::Route(route) => {
                 expected.insert(route.to_owned());
             }
-            Trigger::Schedule | Trigger::Stream => {}
         }
     }
     assert_eq!(documented, expected);

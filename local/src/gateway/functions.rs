@@ -112,7 +112,7 @@ impl Environment for FunctionEnvironment<'_> {
         Ok(RESTORE_WINDOW)
     }
 
-    fn unused_after(&self) -> Result<Duration, Infallible> {
+    fn refresh_after(&self) -> Result<Duration, Infallible> {
         Ok(KEEP_ALIVE_AFTER)
     }
 

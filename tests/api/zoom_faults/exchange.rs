@@ -13,10 +13,10 @@ use super::{
 };
 use crate::world::{CODE_SPENT, World, code_refused, retry_after, user_body};
 
-const FAILED: &str = "Zoom failed. It is safe to retry; should the authorization code have been used up by this \
-                      try, the answer will say so and the user must authorize again.";
-const SILENT: &str = "Zoom did not answer in time. It is safe to retry; should the authorization code have been \
-                      used up by this try, the answer will say so and the user must authorize again.";
+const FAILED: &str = "Zoom failed. It is safe to retry; if this try used up the authorization code, the answer to the \
+                      retry will say so, and the user must authorize again.";
+const SILENT: &str = "Zoom did not answer in time. It is safe to retry; if this try used up the authorization code, the \
+                      answer to the retry will say so, and the user must authorize again.";
 
 #[tokio::test]
 async fn an_answer_that_is_not_from_zooms_api_does_not_refuse_the_code() {
