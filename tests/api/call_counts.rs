@@ -48,10 +48,9 @@ async fn send_in_rounds(world: &World, request: RequestBuilder, rounds: &[usize]
             while world.wire.calls().len() < calls {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            answers
-                .by_ref()
-                .take(*round)
-                .for_each(|answer| answer.notify_one());
+            for answer in answers.by_ref().take(*round) {
+                answer.notify_one();
+            }
         }
         std::future::pending::<Infallible>().await
     };

@@ -294,6 +294,8 @@ async fn broken_connections(request: ApiRequest, fault: Fault) {
     for n in 1.. {
         let world = World::new().await;
         let id = world.add_user_credential("bot").await;
+        // The second authorization must not replace the first grant, however slow the machine is.
+        world.postdate_authorization(&id).await;
         let code = world.code();
         world.wire.reset();
         world.wire.inject_nth(n, fault.clone());

@@ -25,6 +25,8 @@ struct Row {
     operation: String,
     table: Option<String>,
     index: Option<String>,
+    /// The rows that the call is about, as a pattern of IAM's `LeadingKeys`: `grant#*`.
+    rows: Option<String>,
     /// What the encryption context names as the application.
     app: Option<String>,
     /// What the encryption context names as the secret's purpose.
@@ -107,12 +109,13 @@ fn application_id(headers: &HeaderMap) -> Option<String> {
 }
 
 fn dynamodb_rows(function: &str, operation: &str, body: &Value) -> Vec<Row> {
-    let row = |operation: &str, table: &Value, index: &Value| Row {
+    let row = |operation: &str, table: &Value, index: &Value, keys: &Value| Row {
         function: function.to_owned(),
         service: "dynamodb",
         operation: operation.to_owned(),
         table: table.as_str().map(ToOwned::to_owned),
         index: index.as_str().map(ToOwned::to_owned),
+        rows: pattern_of_rows(keys),
         app: None,
         purpose: None,
     };
@@ -130,18 +133,43 @@ fn dynamodb_rows(function: &str, operation: &str, body: &Value) -> Vec<Row> {
                         "Get" => "GetItem",
                         other => panic!("a transaction with {other}"),
                     };
-                    row(checked, &member["TableName"], &Value::Null)
+                    let keys = if kind == "Put" { "Item" } else { "Key" };
+                    row(checked, &member["TableName"], &Value::Null, &member[keys])
                 })
                 .collect()
         }
         "BatchGetItem" | "BatchWriteItem" => {
             let tables = body["RequestItems"].as_object().unwrap().keys();
             tables
-                .map(|table| row(operation, &Value::String(table.clone()), &Value::Null))
+                .map(|table| {
+                    let table = Value::String(table.clone());
+                    row(operation, &table, &Value::Null, &Value::Null)
+                })
                 .collect()
         }
-        _ => vec![row(operation, &body["TableName"], &body["IndexName"])],
+        _ => {
+            let keys = if operation == "PutItem" {
+                "Item"
+            } else {
+                "Key"
+            };
+            vec![row(
+                operation,
+                &body["TableName"],
+                &body["IndexName"],
+                &body[keys],
+            )]
+        }
     }
+}
+
+/// The kind of row that a key or an item names, in the tables whose partition key begins with the kind.
+fn pattern_of_rows(keys: &Value) -> Option<String> {
+    let key = ["secret_id", "request_id"]
+        .into_iter()
+        .find_map(|name| keys[name]["S"].as_str())?;
+    let (kind, _) = key.split_once('#')?;
+    Some(format!("{kind}#*"))
 }
 
 fn kms_row(function: String, operation: &str, body: &Value) -> Row {
@@ -156,6 +184,7 @@ fn kms_row(function: String, operation: &str, body: &Value) -> Row {
         operation: operation.to_owned(),
         table: None,
         index: None,
+        rows: None,
         app: context("app"),
         purpose: context("purpose"),
     }

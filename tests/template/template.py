@@ -88,6 +88,10 @@ class Statement:
             statement.get("NotExercised", ""),
         )
 
+    def rows(self):
+        """The kinds of rows that the statement is limited to, as patterns: `grant#*`. Empty if it allows all rows."""
+        return self.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+
     def rights(self):
         """`{(resource, action), …}` of DynamoDB and KMS, named as in the record of calls. KMS has a right for each purpose."""
         found = set()

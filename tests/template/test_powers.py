@@ -141,7 +141,7 @@ def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template
         "Null": {"dynamodb:Attributes": "false"},
     }
     # And what the program asks for is no more.
-    wrapped = (ROOT / "shared/src/stores/wrapped.rs").read_text()
+    wrapped = (ROOT / "shared/src/stores/wrapped_data_keys.rs").read_text()
     (asked,) = re.findall(r'projection_expression\("([^"]+)"\)', wrapped)
     assert asked.split(", ") == rows.condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
     assert (move.actions, move.resources) == (moves.actions, ("SealingKey", "PreviousKey"))
@@ -282,6 +282,23 @@ def test_a_role_allows_the_calls_that_its_function_makes_and_no_other(template):
             else:
                 unused = statement.rights() - made
                 assert not unused, f"{function}, {statement.sid}: no test makes a call that needs {unused}"
+
+
+def test_a_role_that_names_kinds_of_rows_allows_the_kinds_that_its_function_calls(template):
+    checked = 0
+    for function in template.functions():
+        made = record.calls_by_rows().get(template.binary(function), set())
+        statements = [it for it in template.statements(template.role(function)) if it.rights()]
+        for resource, action, rows in made:
+            allowing = [it for it in statements if (resource, action) in it.rights()]
+            assert any(not it.rows() or rows in it.rows() for it in allowing), f"{function} may not {action} {rows}"
+        for statement in statements:
+            for rows in () if statement.not_exercised else statement.rows():
+                for resource, action in statement.rights():
+                    call = (resource, action, rows)
+                    assert call in made, f"{function}, {statement.sid}: no test makes the call {call}"
+                    checked += 1
+    assert checked > 10
 
 
 def test_a_stream_is_read_by_the_calls_that_lambda_makes_and_no_other(template):

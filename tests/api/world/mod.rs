@@ -392,12 +392,21 @@ impl World {
         }
     }
 
-    /// Moves the authorization of a credential 10 s into the past.
+    /// Moves the authorization of a credential 10 s into the past, so that a new authorization replaces its grant.
     pub(crate) async fn backdate_authorization(&self, id: &str) {
+        self.shift_authorization(id, -10_000).await;
+    }
+
+    /// Moves the authorization of a credential 10 min into the future, so that no new authorization replaces its grant.
+    pub(crate) async fn postdate_authorization(&self, id: &str) {
+        self.shift_authorization(id, 600_000).await;
+    }
+
+    async fn shift_authorization(&self, id: &str, millis: i64) {
         let mut row = self.row(id).await;
         let at: i64 = attribute(&row, "grant_authorized_at").parse().unwrap();
-        let earlier = AttributeValue::N((at - 10_000).to_string());
-        row.insert("grant_authorized_at".to_owned(), earlier);
+        let shifted = AttributeValue::N((at + millis).to_string());
+        row.insert("grant_authorized_at".to_owned(), shifted);
         self.put("credentials", row).await;
     }
 
