@@ -95,7 +95,6 @@ async fn replay(capsule: &Capsule, secrets: &Secrets) -> Result<Outcome, Error> 
         Ok(Replayed::Stashed) => Outcome::Done("kept beside a newer pair"),
         Ok(Replayed::Known) => Outcome::Done("stored before"),
         Ok(Replayed::Refused) => Outcome::Done("the grant's tokens were destroyed since"),
-        Err(stores::Error::NotFound) => Outcome::Done("the grant is gone"),
         Err(error @ (stores::Error::NoTable { .. } | stores::Error::Denied { .. })) => {
             return Err(error.into());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::credential::{CredentialId, GrantId};
 use shared::envelope::SecretId;
-use shared::stores::{self, CredentialIds, SealedRow};
+use shared::stores::{CredentialIds, SealedRow};
 use shared::timestamp::Timestamp;
 
 use super::Vault;
@@ -117,12 +117,12 @@ async fn check_missing_secrets(
     for holding in holdings {
         // A secret that was created after the list was read is no problem, so read each row that is not listed.
         let app = SecretId::App(holding.credential);
-        if !is_listed(&app) && is_missing(vault.secrets.app_secret(app.clone()).await)? {
+        if !is_listed(&app) && vault.secrets.app_secret(app.clone()).await?.is_none() {
             missing.push(format!("{}/{app}", holding.team));
         }
         if let Some(grant) = holding.grant
             && !is_listed(&SecretId::Grant(grant))
-            && is_missing(vault.secrets.grant(grant).await)?
+            && vault.secrets.grant(grant).await?.is_none()
         {
             missing.push(format!("{}/{}", holding.team, SecretId::Grant(grant)));
         }
@@ -142,14 +142,6 @@ async fn check_missing_secrets(
         );
     }
     Ok(())
-}
-
-fn is_missing<T>(read: Result<T, stores::Error>) -> Result<bool, Error> {
-    match read {
-        Ok(_) => Ok(false),
-        Err(stores::Error::NotFound) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn check_keep_alive(sealed: &[SealedRow], findings: &mut Findings) {

@@ -133,7 +133,7 @@ async fn a_failure_is_logged_with_its_cause() {
         "{cause}"
     );
     assert!(cause.contains("ResourceNotFoundException"), "{cause}");
-    let what_to_do = "check the names of tables in the environment against the stack's outputs";
+    let what_to_do = "check the table names in the environment against the outputs of the stack";
     assert!(cause.contains(what_to_do), "{cause}");
     let (lines, errors) = get.stop().await;
     assert_eq!((lines, errors), (Vec::new(), String::new()));

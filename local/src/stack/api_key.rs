@@ -29,10 +29,8 @@ pub(super) async fn ensure(keys: &Keys, operator: &TeamAdmin, file: &Path) -> Re
         Err(error) => return Err(error.into()),
     }
     if let Some(key) = read(file)? {
-        match keys.permission(&key).await {
-            Ok(_) => return Ok(()),
-            Err(stores::Error::NotFound) => {}
-            Err(error) => return Err(error.into()),
+        if keys.permission(&key).await?.is_some() {
+            return Ok(());
         }
         // The database is new, so it takes the old key. A conflict means that the key was revoked: create another.
         match operator.insert_key(&key, Permission::Full).await {
