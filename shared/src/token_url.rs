@@ -165,17 +165,18 @@ impl TryFrom<String> for UrlTokenType {
     fn try_from(text: String) -> Result<Self, Invalid> {
         [Self::Onbehalf, Self::Zak, Self::LocalRecording]
             .into_iter()
-            .find(|kind| TokenType::from(*kind).as_str() == text)
+            .find(|kind| kind.token_type().as_str() == text)
             .ok_or(Invalid("must be one of onbehalf, zak, local_recording"))
     }
 }
 
-impl From<UrlTokenType> for TokenType {
-    fn from(kind: UrlTokenType) -> Self {
-        match kind {
-            UrlTokenType::Onbehalf => Self::Onbehalf,
-            UrlTokenType::Zak => Self::Zak,
-            UrlTokenType::LocalRecording => Self::LocalRecording,
+impl UrlTokenType {
+    /// The same type among all types of tokens.
+    pub fn token_type(self) -> TokenType {
+        match self {
+            Self::Onbehalf => TokenType::Onbehalf,
+            Self::Zak => TokenType::Zak,
+            Self::LocalRecording => TokenType::LocalRecording,
         }
     }
 }

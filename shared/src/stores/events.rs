@@ -7,9 +7,10 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Item, failed, query_newest, text, to_item};
 use crate::credential::{CredentialId, TeamId};
 use crate::event::{Event, EventId, EventRecord};
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{Item, query_newest, text, to_item};
 
 /// How long events are kept by default.
 pub const RETENTION: Duration = Duration::from_hours(90 * 24);

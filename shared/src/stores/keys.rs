@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Item, failed, from_item, text};
 use crate::api_key::{ApiKey, KeyHash, Permission};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{Item, from_item, text};
 use crate::timestamp::Timestamp;
 
 /// The sort key of a team's settings.

@@ -9,9 +9,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
 use super::expression::Update;
-use super::{CredentialIds, Credentials, Error, failed, from_item, number, scan_all, text};
 use crate::credential::{CredentialId, TeamId};
 use crate::envelope::sealed::SecretId;
+use crate::stores::credentials::Credentials;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, number, scan_all, text};
+use crate::stores::stream::CredentialIds;
 use crate::timestamp::Timestamp;
 
 /// A row that belongs to one or more credentials.

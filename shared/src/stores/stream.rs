@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, from_item};
 use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::stores::error::Error;
+use crate::stores::item::from_item;
 
 /// A record of the stream, as Lambda passes it to the function.
 #[derive(Debug, Deserialize)]

@@ -6,8 +6,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
 use serde::Deserialize;
 
-use super::{CredentialIds, Error, failed, from_item, scan_all};
 use crate::credential::{ReconnectReason, TeamId};
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, scan_all};
+use crate::stores::stream::CredentialIds;
 use crate::timestamp::Timestamp;
 
 /// The settings and the state of a table.

@@ -9,12 +9,14 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::Team;
 use super::expression::Update;
 use super::keys::{KEY_PREFIX, KeyRow, SETTINGS, key};
-use super::{Error, Item, Team, failed, from_item, number, text, to_item};
 use crate::api_key::{ApiKey, KeyId, Permission};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{Item, from_item, number, text, to_item};
 use crate::timestamp::Timestamp;
 
 /// An API key in a list, without the key itself.

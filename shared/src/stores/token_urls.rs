@@ -17,8 +17,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Item, failed, from_item, number, optional, query_newest, text, to_item};
 use crate::credential::{CredentialId, TeamId};
+use crate::stores::error::{Error, failed, optional};
+use crate::stores::item::{Item, from_item, number, query_newest, text, to_item};
 use crate::timestamp::Timestamp;
 use crate::token_url::{TokenUrl, UrlId, UrlToken};
 

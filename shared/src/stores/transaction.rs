@@ -13,8 +13,16 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::expression::BuiltUpdate;
-use super::{Error, Item, LAST_ATTEMPT_TIMEOUT, failed};
+use crate::stores::error::{Error, failed};
+use crate::stores::item::Item;
 use crate::timestamp::Timestamp;
+
+/// How long a transaction retries if no spent code or token depends on it. The time allows one try without an answer
+/// and two more tries.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a try may take if the caller's time is over. Every operation makes at least one try.
+pub(super) const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The kinds of rows that a transaction writes. A refused transaction names the kind of the row whose condition
 /// failed.

@@ -13,9 +13,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::Deserialize;
 
 use super::expression::Update;
-use super::{Error, Item, failed, from_item, text};
 use crate::credential::TeamId;
 use crate::envelope::sealed::WrappedKey;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{Item, from_item, text};
 
 /// Matches rows with a data key that a KMS key other than `:kid` wraps.
 const UNDER_OTHER_KEY: &str =

@@ -253,7 +253,7 @@ impl Zoom {
     ) -> Result<Profile, Error> {
         let url = join_path(self.api.or_user_host(api_url).as_url(), "/v2/users/me");
         let user: User = self.get_as_user(url, access, time_left).await?;
-        Ok(user.into())
+        Ok(user.into_profile())
     }
 
     #[expect(

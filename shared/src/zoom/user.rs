@@ -25,20 +25,21 @@ pub(super) struct User {
     last_name: Option<String>,
 }
 
-impl From<User> for Profile {
-    fn from(user: User) -> Self {
+impl User {
+    /// The profile that is stored. An empty or oversized field is left out.
+    pub(super) fn into_profile(self) -> Profile {
         let is_usable = |text: &String| (1..=MAX_FIELD_BYTES).contains(&text.len());
-        let names: Vec<String> = [user.first_name, user.last_name]
+        let names: Vec<String> = [self.first_name, self.last_name]
             .into_iter()
             .flatten()
             .filter(is_usable)
             .collect();
         let full_name = Some(names.join(" ")).filter(is_usable);
-        Self {
-            zoom_user_id: user.id.filter(is_usable),
-            zoom_account_id: user.account_id.filter(is_usable),
-            zoom_email: user.email.filter(is_usable),
-            zoom_display_name: user.display_name.filter(is_usable).or(full_name),
+        Profile {
+            zoom_user_id: self.id.filter(is_usable),
+            zoom_account_id: self.account_id.filter(is_usable),
+            zoom_email: self.email.filter(is_usable),
+            zoom_display_name: self.display_name.filter(is_usable).or(full_name),
         }
     }
 }

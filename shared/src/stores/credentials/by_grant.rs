@@ -3,10 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use super::Credentials;
 use super::row::{CredentialRow, StoredCredential};
+use super::table::Credentials;
 use crate::credential::{CredentialId, GrantId, TeamId};
-use crate::stores::{Error, failed, from_item, text};
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, text};
 
 /// The credentials that use a grant.
 #[derive(Debug, Default)]

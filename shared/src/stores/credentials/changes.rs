@@ -6,7 +6,7 @@ use crate::credential::Name;
 use crate::extra::Extra;
 use crate::invalid::Invalid;
 use crate::stores::expression::Update;
-use crate::stores::text;
+use crate::stores::item::text;
 
 /// A change of a credential's `extra`. It is stored as the JSON that the caller sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,15 +7,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::changes::CredentialChanges;
 use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
-use super::{Credentials, set_grant, touch, touch_at, when_grant_is_as_seen};
+use super::table::{Credentials, set_grant, touch, touch_at, when_grant_is_as_seen};
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
     TeamId,
 };
 use crate::extra::Extra;
 use crate::profile::Profile;
+use crate::stores::error::{Error, optional};
+use crate::stores::item::{number, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
-use crate::stores::{Error, number, optional, text, to_item};
 use crate::timestamp::Timestamp;
 
 impl Credentials {

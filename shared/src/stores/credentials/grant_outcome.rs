@@ -1,10 +1,11 @@
 //! Writes to the credential what Zoom answered when the vault used a grant.
 
 use super::row::{AuthorizedGrant, Change, StoredCredential};
-use super::{Credentials, set_grant, touch, when_grant_is_as_seen};
+use super::table::{Credentials, set_grant, touch, when_grant_is_as_seen};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::stores::error::Error;
+use crate::stores::item::text;
 use crate::stores::transaction::Transaction;
-use crate::stores::{Error, text};
 use crate::timestamp::Timestamp;
 
 impl Credentials {

@@ -4,11 +4,12 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::row::{Change, CredentialRow, StoredCredential};
-use super::{Credentials, touch, when_grant_is_as_seen};
+use super::table::{Credentials, touch, when_grant_is_as_seen};
 use crate::credential::{ClientId, CredentialId, State, TeamId};
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
+use crate::stores::item::{from_item, number, text};
 use crate::stores::transaction::{RowKind, Transaction, Write};
-use crate::stores::{Error, failed, from_item, number, text};
 use crate::timestamp::Timestamp;
 
 impl Credentials {

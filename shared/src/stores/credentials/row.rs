@@ -9,7 +9,8 @@ use crate::credential::{
 };
 use crate::extra::Extra;
 use crate::profile::Profile;
-use crate::stores::{Error, text};
+use crate::stores::error::Error;
+use crate::stores::item::text;
 use crate::timestamp::Timestamp;
 
 /// The kind of a write, for the readers of the table's stream.

@@ -10,9 +10,10 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::row::{AuthorizedGrant, Change, StoredCredential};
-use super::{Credentials, MAX_CONCURRENT_CALLS, set_grant, touch};
+use super::table::{Credentials, MAX_CONCURRENT_CALLS, set_grant, touch};
 use crate::credential::{ClientId, CredentialId, GrantId, State, TeamId};
-use crate::stores::{Error, failed, from_item, number, text};
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, number, text};
 use crate::timestamp::Timestamp;
 
 /// The least time between two authorizations for which the vault calls the later one newer. Zoom may have handled

@@ -20,15 +20,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Requests, key};
+use super::table::{Requests, key};
 use crate::connect::{
     BrowserKey, ConnectFailure, LinkToken, OAuthState, ReturnUrl, SessionId, SessionStatus,
     ZoomUserHash,
 };
 use crate::credential::{ClientId, Credential, CredentialId, Name, RedirectUri, TeamId};
+use crate::stores::ExtraChange;
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::{BuiltUpdate, Update};
+use crate::stores::item::{from_item, number, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
-use crate::stores::{Error, ExtraChange, failed, from_item, number, text, to_item};
 use crate::timestamp::Timestamp;
 
 /// How long the outcome of a session can be read after the session has ended.

@@ -9,11 +9,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Requests, key};
+use super::table::{Requests, key};
 use crate::credential::{CredentialId, TeamId};
+use crate::stores::error::Error;
 use crate::stores::expression::Update;
+use crate::stores::item::{from_item, number, text, to_item};
+use crate::stores::transaction::TRANSACTION_TIMEOUT;
 use crate::stores::transaction::{DetailedOutcome, RowKind, Transaction, Write};
-use crate::stores::{Error, TRANSACTION_TIMEOUT, from_item, number, text, to_item};
 use crate::timestamp::Timestamp;
 
 /// How long an idempotency row answers retries.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
-use super::Requests;
+use super::table::Requests;
 use crate::credential::TeamId;
-use crate::stores::{Error, RateKind, failed, from_item, number, text};
+use crate::stores::RateKind;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, number, text};
 use crate::timestamp::Timestamp;
 
 /// How long the row of a rate window is kept.

@@ -5,12 +5,13 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::Deserialize;
 
 use super::grant_row::{STASH_ATTRIBUTES, StoredGrant};
-use super::{Secrets, attributes, key};
+use super::table::{Secrets, attributes, key};
 use crate::credential::{GrantId, ReconnectReason, TeamId};
 use crate::envelope::sealed::SecretId;
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
+use crate::stores::item::{from_item, number, text};
 use crate::stores::transaction::{RowKind, Transaction, Write};
-use crate::stores::{Error, failed, from_item, number, text};
 
 /// The version of a grant's row. It changes with every refresh, and when another credential starts to use the grant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

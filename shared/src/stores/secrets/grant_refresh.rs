@@ -13,15 +13,17 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::due_shard::due_shard;
 use super::grant_row::{
     GrantState, Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes,
 };
-use super::keep_alive::due_shard;
-use super::{Secrets, attributes, key};
+use super::table::{Secrets, attributes, key};
 use crate::credential::GrantId;
 use crate::envelope::sealed::{Sealed, SecretId};
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
-use crate::stores::{Error, Item, LAST_ATTEMPT_TIMEOUT, failed, number, text};
+use crate::stores::item::{Item, number, text};
+use crate::stores::transaction::LAST_ATTEMPT_TIMEOUT;
 use crate::timestamp::Timestamp;
 
 /// The result of taking the lease.

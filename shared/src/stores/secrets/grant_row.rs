@@ -6,10 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::attributes;
+use super::table::attributes;
 use crate::credential::{CredentialId, ReconnectReason};
 use crate::envelope::sealed::Sealed;
-use crate::stores::{Error, Item, from_item, number};
+use crate::stores::error::Error;
+use crate::stores::item::{Item, from_item, number};
 use crate::timestamp::Timestamp;
 
 /// The prefix of the attributes of the stashed pair.

@@ -5,13 +5,15 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
+use super::due_shard::due_shard;
 use super::grant_row::StoredGrant;
-use super::{Secrets, key};
+use super::table::{Secrets, key};
 use crate::credential::{GrantId, TeamId};
 use crate::envelope::sealed::SecretId;
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
+use crate::stores::item::{from_item, number, text};
 use crate::stores::transaction::{RowKind, Write};
-use crate::stores::{Error, failed, from_item, number, text};
 use crate::timestamp::Timestamp;
 
 /// The index that finds idle grants. Its keys are `due_shard` and `refreshed_at`.
@@ -153,14 +155,4 @@ impl Secrets {
         };
         self.update(id, update).await.map(drop)
     }
-}
-
-/// The shard of the index `by-due` for a grant. Sixteen shards avoid a hot partition.
-pub(super) fn due_shard(id: GrantId) -> String {
-    id.to_string().chars().take(1).collect()
-}
-
-/// All shards of the index `by-due`.
-pub fn due_shards() -> impl Iterator<Item = String> {
-    (0..16).map(|shard| format!("{shard:x}"))
 }

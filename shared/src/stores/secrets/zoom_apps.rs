@@ -6,11 +6,12 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
-use super::{Secrets, attributes, key};
+use super::table::{Secrets, attributes, key};
 use crate::credential::{ClientId, Name, TeamId};
 use crate::envelope::sealed::{Sealed, SecretId};
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
-use crate::stores::{Error, failed, from_item, number, text};
+use crate::stores::item::{from_item, number, text};
 use crate::timestamp::Timestamp;
 
 /// The index that finds the teams of a Zoom app. Its keys are `webhook_app` and `team_id`.

@@ -1,0 +1,307 @@
+//! The store of the table: what the other files build on.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
+use crate::credential::{CredentialId, TeamId};
+use crate::stores::error::{Error, failed};
+use crate::stores::expression::Update;
+use crate::stores::item::{Item, from_item, number, text};
+use crate::stores::transaction::{RowKind, Transaction, Write};
+use crate::timestamp::Timestamp;
+
+/// The index that finds the credentials of a Zoom user. Its keys are `zoom_user_id` and `team_id`.
+pub(super) const BY_ZOOM_USER: &str = "by-zoom-user";
+
+/// How many rows one operation reads or updates at the same time.
+pub(super) const MAX_CONCURRENT_CALLS: usize = 16;
+
+/// How long an update retries while a transaction locks its row. A transaction locks a row for milliseconds.
+pub(super) const ROW_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A page of a team's credentials, newest first.
+#[derive(Debug)]
+pub struct CredentialPage {
+    /// The credentials of this page.
+    pub credentials: Vec<StoredCredential>,
+    /// The next page begins after this id. `None` on the last page.
+    pub next: Option<CredentialId>,
+}
+
+/// The table `credentials`.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub(super) client: Client,
+    pub(super) table: String,
+}
+
+impl Credentials {
+    /// Creates a store for the table that is named `table` in AWS.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    pub(in crate::stores) fn key(team: &TeamId, id: CredentialId) -> Item {
+        HashMap::from([
+            ("team_id".to_owned(), text(team)),
+            ("credential_id".to_owned(), text(&id)),
+        ])
+    }
+
+    /// Reads a credential that is not deleted.
+    pub async fn get(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+    ) -> Result<Option<StoredCredential>, Error> {
+        let stored = self.get_including_deleted(team, id).await?;
+        Ok(stored.filter(StoredCredential::is_live))
+    }
+
+    /// Reads a credential that is soft-deleted and can still be restored.
+    pub async fn get_deleted(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+    ) -> Result<Option<StoredCredential>, Error> {
+        let stored = self.get_including_deleted(team, id).await?;
+        Ok(stored.filter(StoredCredential::is_restorable))
+    }
+
+    /// Reads a credential, soft-deleted or not.
+    pub async fn get_including_deleted(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+    ) -> Result<Option<StoredCredential>, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(team, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        let row: Option<CredentialRow> = answer.item.map(from_item).transpose()?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// Reads up to `rows` rows of a team, newest first, starting after `after`. With `deleted`, returns the
+    /// soft-deleted credentials instead of the others.
+    ///
+    /// A page may be short or empty and still have a next page, because the filter runs after the limit.
+    pub async fn page(
+        &self,
+        team: &TeamId,
+        after: Option<CredentialId>,
+        rows: Option<i32>,
+        deleted: bool,
+    ) -> Result<CredentialPage, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("team_id = :team")
+            .filter_expression("deleted = :deleted")
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted))
+            .set_exclusive_start_key(after.map(|id| Self::key(team, id)))
+            .set_limit(rows)
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("Query", error))?;
+        let credentials = answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| from_item::<CredentialRow>(item)?.try_into());
+        let next = answer
+            .last_evaluated_key
+            .and_then(|key| match key.get("credential_id") {
+                Some(AttributeValue::S(id)) => id.parse().ok(),
+                _ => None,
+            });
+        Ok(CredentialPage {
+            credentials: credentials.collect::<Result<_, Error>>()?,
+            next,
+        })
+    }
+
+    /// Begins a query of the index `by-zoom-user`.
+    pub(super) fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_ZOOM_USER)
+            .key_condition_expression("zoom_user_id = :user AND team_id = :team")
+            .expression_attribute_values(":user", text(zoom_user_id))
+            .expression_attribute_values(":team", text(team))
+    }
+
+    /// Reads the current row of each credential that a query of the index finds. The index may be stale.
+    pub(super) async fn read_all(
+        &self,
+        team: &TeamId,
+        query: QueryFluentBuilder,
+    ) -> Result<Vec<StoredCredential>, Error> {
+        let mut pages = query.into_paginator().items().send();
+        let mut ids: Vec<CredentialId> = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| failed("Query", error))?;
+            ids.push(from_item::<IndexedKey>(item)?.credential_id);
+        }
+        let reads = ids
+            .into_iter()
+            .map(|id| self.get_including_deleted(team, id));
+        let mut reads = stream::iter(reads).buffer_unordered(MAX_CONCURRENT_CALLS);
+        let mut found = Vec::new();
+        while let Some(read) = reads.next().await {
+            found.extend(read?);
+        }
+        Ok(found)
+    }
+
+    /// Updates a row that is not deleted. Retries while a transaction locks the row.
+    ///
+    /// The SDK retries an update whose response was lost, and then the condition fails. The `writer` attribute shows
+    /// that the first try was applied.
+    pub(super) async fn update(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<StoredCredential, Error> {
+        let update = update.when_equal("deleted", AttributeValue::Bool(false));
+        self.write(team, id, update).await
+    }
+
+    /// Does the same as [`Self::update`] on a row that may be deleted.
+    pub(super) async fn write(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<StoredCredential, Error> {
+        let writer = Uuid::new_v4().to_string();
+        let update = update.set("writer", text(&writer)).build();
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(team, id)))
+            .update_expression(update.update)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let until = Timestamp::now().plus(ROW_LOCK_TIMEOUT);
+        let mut pause = Duration::from_millis(25);
+        let item = loop {
+            let error = match request.clone().send().await {
+                Ok(answer) => break answer.attributes,
+                Err(error) => error,
+            };
+            // The SDK does not retry this error.
+            let is_locked = error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_transaction_conflict_exception);
+            if !is_locked || Timestamp::now().plus(pause) >= until {
+                break Some(row_if_applied(error, &writer)?);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        };
+        from_item::<CredentialRow>(item.ok_or(Error::NotFound)?)?.try_into()
+    }
+
+    /// Begins a transaction with an update of a row that is not deleted.
+    pub(super) fn begin(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<Transaction<'_>, Error> {
+        let update = update
+            .when_equal("deleted", AttributeValue::Bool(false))
+            .build();
+        let write = Write::update(
+            RowKind::Credential,
+            &self.table,
+            Self::key(team, id),
+            update,
+        )?;
+        Ok(Transaction::new(&self.client, write))
+    }
+}
+
+/// The key that a query of the index returns.
+#[derive(Deserialize)]
+struct IndexedKey {
+    credential_id: CredentialId,
+}
+
+/// The attributes that every update sets.
+pub(super) fn touch(change: Change) -> Update {
+    touch_at(change, Timestamp::now())
+}
+
+/// Does the same as [`touch`] with a given time.
+pub(super) fn touch_at(change: Change, at: Timestamp) -> Update {
+    Update::new()
+        .set("updated_at", text(&at))
+        .set("change", change.attribute())
+        .increment("version", 1)
+}
+
+/// Sets the attributes that a new grant changes. Used for the authorized credential and for its siblings.
+pub(super) fn set_grant(update: Update, authorized: &AuthorizedGrant) -> Update {
+    update
+        .set("grant_id", text(&authorized.grant.id))
+        .set(
+            "grant_authorized_at",
+            number(&authorized.grant.authorized_at),
+        )
+        .assign("scopes", authorized.scopes.as_ref().map(text))
+        .set("state", text("active"))
+        .remove("last_error_message")
+        .remove("last_error_at")
+}
+
+/// Adds the condition that the credential still has the grant of `seen`.
+pub(super) fn when_grant_is_as_seen(update: Update, seen: &StoredCredential) -> Update {
+    match seen.grant {
+        Some(grant) => update.when_equal("grant_id", text(&grant.id)),
+        None => update.when_absent("grant_id"),
+    }
+}
+
+/// Maps a failed update to its error. Returns the row if an earlier try of the same update was applied.
+pub(super) fn row_if_applied(
+    error: SdkError<UpdateItemError>,
+    writer: &str,
+) -> Result<Item, Error> {
+    let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error()
+    else {
+        return Err(failed("UpdateItem", error));
+    };
+    let item = refused.item.clone().ok_or(Error::NotFound)?;
+    match (item.get("writer"), item.get("deleted")) {
+        (Some(AttributeValue::S(last)), _) if last == writer => Ok(item),
+        (_, Some(AttributeValue::Bool(false))) => Err(Error::Conflict),
+        _ => Err(Error::NotFound),
+    }
+}

@@ -1,0 +1,126 @@
+//! Why an operation of a store failed.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tokio::time::error::Elapsed;
+
+/// Why an operation of a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The row that a write changes does not exist, or is soft-deleted. A read returns `None` instead.
+    #[error("the row does not exist")]
+    NotFound,
+    /// A condition failed because of a concurrent change.
+    #[error("a concurrent change came first")]
+    Conflict,
+    /// DynamoDB is down, does not answer, or throttles. A retry may help.
+    #[error("DynamoDB {operation} is unavailable")]
+    Unavailable {
+        /// The name of the call.
+        operation: &'static str,
+        /// The error from the AWS SDK.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The IAM role of the caller does not allow this call. The source names the missing action. A retry helps after
+    /// the role is fixed.
+    #[error("DynamoDB {operation} was denied")]
+    Denied {
+        /// The name of the call.
+        operation: &'static str,
+        /// The error from the AWS SDK.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The table does not exist in this account and region.
+    #[error(
+        "DynamoDB {operation} found no such table: check the table names in the environment against the outputs of \
+         the stack, check the region, then deploy again"
+    )]
+    NoTable {
+        /// The name of the call.
+        operation: &'static str,
+        /// The error from the AWS SDK.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// DynamoDB refused the call, for example because of an invalid expression. A retry does not help.
+    #[error("DynamoDB {operation} was refused")]
+    Refused {
+        /// The name of the call.
+        operation: &'static str,
+        /// The error from the AWS SDK.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row does not have the shape that this version of the vault writes.
+    #[error("a row has an unknown shape")]
+    Shape(#[source] serde_dynamo::Error),
+}
+
+impl Error {
+    /// The error of a call that did not answer in time.
+    pub fn timed_out(operation: &'static str, elapsed: Elapsed) -> Self {
+        Self::Unavailable {
+            operation,
+            source: elapsed.into(),
+        }
+    }
+}
+
+/// Classifies a failed call.
+pub(super) fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.as_service_error().and_then(E::code);
+    let transient = match &error {
+        SdkError::ServiceError(refused) => {
+            refused.raw().status().is_server_error() || code.is_some_and(is_transient)
+        }
+        SdkError::ConstructionFailure(_) => false,
+        // Timeouts, broken connections and invalid responses.
+        SdkError::TimeoutError(_)
+        | SdkError::DispatchFailure(_)
+        | SdkError::ResponseError(_)
+        | _ => true,
+    };
+    match code {
+        _ if transient => Error::Unavailable {
+            operation,
+            source: error.into(),
+        },
+        Some("AccessDeniedException") => Error::Denied {
+            operation,
+            source: error.into(),
+        },
+        Some("ResourceNotFoundException") => Error::NoTable {
+            operation,
+            source: error.into(),
+        },
+        _ => Error::Refused {
+            operation,
+            source: error.into(),
+        },
+    }
+}
+
+fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "ThrottlingException"
+            | "InternalServerError"
+            | "LimitExceededException"
+            | "TransactionInProgressException"
+            | "TransactionConflictException"
+    )
+}
+
+/// `None` if a write found no row.
+pub(super) fn optional<T>(write: Result<T, Error>) -> Result<Option<T>, Error> {
+    match write {
+        Err(Error::NotFound) => Ok(None),
+        write => write.map(Some),
+    }
+}
