@@ -1,11 +1,11 @@
-"""Checks the rules of docs/architecture.md on what may import what. Needs cargo-modules.
+"""Checks the rules of docs/architecture.md on which file may import which. Needs Python alone.
 
     python3 tests/structure/check.py
 
-1. No module of `shared` or `functions` imports in a circle.
+1. No file of `shared` or `functions` imports itself through others.
 2. `envelope`, `stores` and `zoom` do not import each other. One exception: `stores` imports `envelope::sealed`.
-3. They, and the domain below them, import no use case: no `grants`, `authorize`, `keep_alive`, `purge`, `restore`.
-4. The CLI does not link `functions`. In `functions`, only `http` and the runtime name statuses of HTTP.
+3. They, and the domain below them, import no use case: not `grants`, `authorize`, `keep_alive`, `purge`, `restore` …
+4. The CLI does not link `functions`. In `functions`, only `http` names statuses of HTTP.
 """
 
 import graphlib
@@ -17,57 +17,97 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUTSIDE = ("envelope", "stores", "zoom")
 USE_CASES = ("authorize", "grants", "keep_alive", "purge", "restore", "revoke", "error", "invocation", "time_limit")
-EDGE = re.compile(r'"([\w:]+)" -> "([\w:]+)" \[label="uses"')
+# What must not be read as code: comments and texts.
+NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
+# A path that begins in the crate or at a parent, with the tree in braces that may follow it.
+PATH = re.compile(r"\b(?:crate|super|self)(?:::(?:\w+|\{[^;]*?\}(?=[;,\s])))+", re.S)
+
+
+def modules(crate):
+    """`{module's path as a tuple: file}`, binaries left out."""
+    source = ROOT / crate / "src"
+    found = {}
+    for path in source.rglob("*.rs"):
+        parts = path.relative_to(source).with_suffix("").parts
+        if parts[0] not in ("bin", "main"):
+            found[tuple(it for it in parts if it not in ("lib", "mod"))] = path
+    return found
+
+
+def expand(path):
+    """`a::{b, c::d}` as `a::b` and `a::c::d`."""
+    head, brace, tail = path.partition("{")
+    if not brace:
+        yield path
+        return
+    depth, begin, tail = 0, 0, tail[: tail.rindex("}")]
+    for at, letter in enumerate(tail + ","):
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            if tail[begin:at].strip():
+                yield from expand(head + tail[begin:at].strip())
+            begin = at + 1
 
 
 def imports(crate):
-    """`{module: {module, …}}`: which module of a crate imports which."""
-    command = ["cargo", "modules", "dependencies", "--package", crate, "--lib"]
-    command += ["--no-fns", "--no-types", "--no-traits", "--no-externs", "--no-sysroot", "--no-owns"]
+    """`{module: {module, …}}`: the longest part of each path that is a file."""
+    known = modules(crate)
     graph = {}
-    for module, imported in EDGE.findall(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout):
-        if module != imported:
-            graph.setdefault(module, set()).add(imported)
-    if len(graph) < 20:
-        sys.exit(f"cargo modules lists only {len(graph)} modules of {crate}: has its output changed?")
+    for module, file in known.items():
+        code = NOT_CODE.sub("", file.read_text())
+        for path in (it for found in PATH.findall(code) for it in expand(found)):
+            words = [word.strip() for word in path.split("::")]
+            at = {"crate": (), "self": module, "super": module[:-1]}[words[0]]
+            for word in words[1:]:
+                at = at[:-1] if word == "super" else (*at, word)
+            while at not in known:
+                at = at[:-1]
+            if at not in (module, ()):
+                graph.setdefault(module, set()).add(at)
     return graph
 
 
-def circle(graph):
+def name(module):
+    return "::".join(module) or "lib"
+
+
+def circles(crate):
     try:
-        graphlib.TopologicalSorter(graph).prepare()
+        graphlib.TopologicalSorter(imports(crate)).prepare()
     except graphlib.CycleError as error:
-        return [" -> ".join(reversed(error.args[1]))]
-    return []
+        yield f"{crate}: " + " -> ".join(map(name, reversed(error.args[1])))
 
 
-def forbidden(graph):
+def forbidden():
     """Imports of `shared` against rules 2 and 3."""
-    for module, imported in sorted((module, it) for module, all_of_it in graph.items() for it in all_of_it):
-        source, target = (name.split("::")[1:] or ["lib"] for name in (module, imported))
-        if source[0] in OUTSIDE and target[0] in OUTSIDE and source[0] != target[0]:
-            if not (source[0] == "stores" and target == ["envelope", "sealed"]):
-                yield f"{module} imports {imported}"
-        if source[0] not in (*USE_CASES, "lib") and target[0] in USE_CASES:
-            yield f"{module} imports {imported}"
+    edges = ((module, it) for module, imported in imports("shared").items() for it in imported)
+    for module, imported in sorted(edges):
+        area, target = (module or ("lib",))[0], imported[0]
+        crosses = area in OUTSIDE and target in OUTSIDE and area != target
+        if crosses and not (area == "stores" and imported == ("envelope", "sealed")):
+            yield f"shared: {name(module)} imports {name(imported)}"
+        if area not in (*USE_CASES, "lib") and target in USE_CASES:
+            yield f"shared: {name(module)} imports {name(imported)}"
 
 
 def statuses():
-    """Files of `functions` outside `http` that name a status of HTTP."""
-    for path in sorted((ROOT / "functions/src").rglob("*.rs")):
-        if "http" not in path.relative_to(ROOT / "functions/src").parts and "StatusCode" in path.read_text():
-            yield f"{path.relative_to(ROOT)} names StatusCode"
+    for module, file in sorted(modules("functions").items()):
+        if module[:1] != ("http",) and "StatusCode" in file.read_text():
+            yield f"functions: {name(module)} names StatusCode"
 
 
 def links_of_the_cli():
-    tree = subprocess.run(["cargo", "tree", "--package", "cli", "--edges", "normal", "--locked"], cwd=ROOT, check=True, capture_output=True, text=True)
-    return ["the CLI links the crate functions"] if re.search(r"\bfunctions v", tree.stdout) else []
+    command = ["cargo", "tree", "--package", "cli", "--edges", "normal", "--locked"]
+    if re.search(r"\bfunctions v", subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout):
+        yield "cli: links the crate functions"
 
 
 def main():
-    shared = imports("shared")
-    findings = [*circle(shared), *forbidden(shared), *circle(imports("functions")), *statuses(), *links_of_the_cli()]
-    print("\n".join(findings) or "structure: ok")
+    counts = {crate: sum(map(len, imports(crate).values())) for crate in ("shared", "functions")}
+    if min(counts.values()) < 100:
+        sys.exit(f"found only so many imports, so the check is broken: {counts}")
+    findings = [*circles("shared"), *circles("functions"), *forbidden(), *statuses(), *links_of_the_cli()]
+    print("\n".join(findings) or f"structure: ok, imports between files: {counts}")
     sys.exit(bool(findings))
 
 
