@@ -221,7 +221,10 @@ TYPES = set(
     UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED""".split()
 )
 # What only the gateway says.
-ITS_OWN = {"The request cannot be understood", "The request was refused before it reached the API"}
+ITS_OWN = {
+    "The request is malformed: check the path, the parameters and the body",
+    "The request was refused before it reached the API. Ask the operator of the API",
+}
 
 
 def answers(template):
