@@ -28,6 +28,16 @@ def calls():
     return found
 
 
+@functools.cache
+def calls_by_rows():
+    """`{function: {(resource, action, rows), …}}` for calls that name a kind of row, such as `grant#*`."""
+    found = {}
+    for row in rows():
+        if row["rows"]:
+            found.setdefault(row["function"], set()).add((resource(row), row["operation"], row["rows"]))
+    return found
+
+
 def rows():
     return [json.loads(line) for line in RECORD.read_text().splitlines()]
 

@@ -89,6 +89,10 @@ class Statement:
             statement.get("NotExercised", ""),
         )
 
+    def rows(self):
+        """The kinds of rows to which the statement is limited, as patterns such as `grant#*`. Empty: all rows."""
+        return self.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+
     def rights(self):
         """`{(resource, action), …}` for DynamoDB and KMS, named as in the record. Each KMS purpose is one right."""
         found = set()

@@ -286,6 +286,24 @@ def test_role_allows_exactly_the_calls_that_its_function_makes(template):
                 assert not unused, f"{where}: remove {unused}, or add a test that needs it, or comment `not exercised`"
 
 
+def test_role_that_names_kinds_of_rows_allows_exactly_the_kinds_that_its_function_uses(template):
+    checked = 0
+    for function in template.functions():
+        made = record.calls_by_rows().get(template.binary(function), set())
+        statements = [it for it in template.statements(template.role(function)) if it.rights()]
+        for resource, action, rows in made:
+            allowing = [it for it in statements if (resource, action) in it.rights()]
+            allowed = any(not it.rows() or rows in it.rows() for it in allowing)
+            assert allowed, f"{function} makes a call that its role does not allow: {action} on rows {rows}"
+        for statement in statements:
+            for rows in () if statement.not_exercised else statement.rows():
+                for resource, action in statement.rights():
+                    call = (resource, action, rows)
+                    assert call in made, f"{function}, {statement.sid}: remove {call}, or add a test that needs it"
+                    checked += 1
+    assert checked > 10
+
+
 def test_stream_reader_allows_exactly_the_calls_that_lambda_makes(template):
     (reader,) = [function for function in template.functions() if template.streams(function)]
     allowed = template.powers(reader, "dynamodb")
