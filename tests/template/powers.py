@@ -1,8 +1,8 @@
-"""Prints docs/powers.md, from template.yaml: `python tests/template/powers.py > docs/powers.md`."""
+"""Prints docs/powers.md, generated from template.yaml: `python tests/template/powers.py > docs/powers.md`."""
 
-from template import Template
+from template import Template, snake
 
-# By its name, which is how the CLI asks for it.
+# The stack's ARN by name, because the CLI asks CloudFormation for the stack by name.
 THIS_STACK = "arn:AWS::Partition:cloudformation:AWS::Region:AWS::AccountId:stack/AWS::StackName/*"
 
 
@@ -10,8 +10,9 @@ def page(template):
     lines = [
         "# What each function may do",
         "",
-        "One function, one role. This page is made from `template.yaml` by "
-        "`target/ci/python/bin/python tests/template/powers.py > docs/powers.md`, and a test fails where they differ.",
+        "Each function has its own role. Do not edit this page: it is generated from `template.yaml`. A test fails if the",
+        "page is out of date. Generate the page again with",
+        "`target/ci/python/bin/python tests/template/powers.py > docs/powers.md`.",
         "",
         "| function | route | DynamoDB | KMS, with the envelope key |",
         "| --- | --- | --- | --- |",
@@ -20,24 +21,36 @@ def page(template):
         tables = template.powers(function, "dynamodb")
         keys = template.powers(function, "kms")
         lines.append(
-            f"| `{template.binary(function)}` | {called_by(template, function)} | "
-            + "<br>".join(f"*{table}*: {listed(tables[table])}" for table in sorted(tables))
+            f"| `{template.binary(function)}` | {triggers(template, function)} | "
+            + "<br>".join(f"*{table}*: {code_list(tables[table])}" for table in sorted(tables))
             + " | "
-            + ("<br>".join(f"{listed(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
+            + ("<br>".join(f"{code_list(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
             + " |"
         )
     lines += [
         "",
-        "A write inside a DynamoDB transaction takes the permission of the write itself. Beyond the table, each function "
-        "may write to its own log group and send trace segments to X-Ray, and the one that reads a stream tell its queue what it "
-        "could not do, and no other thing.",
+        "A write inside a DynamoDB transaction needs the same right as a write outside. The table leaves out three rights:",
         "",
-        "The operators' policies, for whoever runs the CLI. Nobody has `RecoveryPolicy` until somebody attaches it: it is for "
-        "`capsule replay`, reads and writes grants as they are sealed, and opens none. Nor `RestorePolicy`, for `credentials list` "
-        "and `restore`, and `PurgePolicy`, for `credentials purge` and `sweep`. `DoctorPolicy` is for `doctor`, which looks and "
-        "changes nothing. `rewrap` has no policy but a role to assume, `RewrapRole`, since whoever may move a key to one of their own "
-        "could open what it wraps: it scans and replaces the wrapped keys of *secrets*, cannot read ciphertext, moves keys between "
-        "the envelope keys by `ReEncrypt`, and can decrypt nothing.",
+        "- Each function may write to its own log group.",
+        "- Each function may send trace segments to X-Ray.",
+        "- The function that reads a stream may send failed records to its dead-letter queue.",
+        "",
+        "## Operators",
+        "",
+        "Operators run the CLI. Attach a policy to an operator who needs it: the stack attaches none.",
+        "",
+        "- `OperatorPolicy` is for managing teams and API keys.",
+        "- `RecoveryPolicy` is for `capsule replay`. It reads and writes encrypted grants and cannot decrypt them.",
+        "- `RestorePolicy` is for `credentials list` and `credentials restore`.",
+        "- `PurgePolicy` is for `credentials purge` and `credentials sweep`.",
+        "- `DoctorPolicy` is for `doctor`. It changes nothing.",
+        "",
+        "For `rewrap`, an operator assumes the role `RewrapRole`. These rights must not be attached to people, because somebody",
+        "who may move a wrapped key to a KMS key of their own can decrypt it there. The role:",
+        "",
+        "- scans *secrets* and replaces the wrapped data keys;",
+        "- moves wrapped keys between the two envelope keys with `ReEncrypt`;",
+        "- cannot read ciphertext, and cannot decrypt.",
         "",
         "| policy | actions | on |",
         "| --- | --- | --- |",
@@ -50,29 +63,38 @@ def page(template):
     users = ", ".join(f"`{template.binary(it)}`" for it in template.functions() if template.powers(it, "kms"))
     lines += [
         "",
-        "KMS asks the envelope key's own policy too, and both must agree. It lets the account's administrators manage "
-        f"the key and not use it, lets the roles of {users} use it, lets `RewrapRole` move keys from and to it, and denies every use that does not name the row in the "
-        "encryption context. The key that encrypts the tables at rest is opened through DynamoDB for whoever may use a "
-        "table, so no role names it.",
+        "## KMS key policies",
+        "",
+        "A use of the envelope key needs two permissions: one in the role, one in the key's own policy. The key's policy:",
+        "",
+        "- lets the account's administrators manage the key, but not use it;",
+        "- lets the roles of some functions use it:",
+        f"  {users};",
+        "- lets `RewrapRole` re-encrypt from and to it;",
+        "- denies every use that does not name the row in the encryption context.",
+        "",
+        "Another key encrypts the tables at rest. DynamoDB uses that key for every caller that may use a table, so no role",
+        "has a right to it.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def called_by(template, function):
+def triggers(template, function):
     routes = "<br>".join(f"`{method} {path}`" for method, path in template.routes(function))
     return routes or ("a stream" if template.streams(function) else "a schedule")
 
 
-def listed(actions):
+def code_list(actions):
     return ", ".join(f"`{action}`" for action in sorted(actions))
 
 
 def named(resource):
-    return {THIS_STACK: "this stack"}.get(resource, f"*{resource.removesuffix('Table.Arn').lower()}*")
+    known = {THIS_STACK: "this stack", "SealingKey": "the envelope key"}
+    return known.get(resource, f"*{snake(resource.removesuffix('Table.Arn'))}*")
 
 
 def rows(statement):
-    """The rows that a statement is limited to."""
+    """The rows to which a statement is limited, as text."""
     keys = statement.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
     return f", rows {', '.join(f'`{key}`' for key in keys)}" if keys else ""
 

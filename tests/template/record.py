@@ -1,4 +1,4 @@
-"""What the Rust side writes down for these tests: the table of functions, and the AWS calls that each function made."""
+"""Reads two files that the Rust tests write: the table of functions, and the AWS calls that each function made."""
 
 import functools
 import json
@@ -7,20 +7,21 @@ import pathlib
 
 from template import ROOT
 
-# Every function: name, trigger, time-out, powers and environment. tests/api/roles.rs keeps the file current.
+# The table of functions: name, trigger, time-out, powers and environment. tests/api/roles.rs keeps the file up to date.
 FUNCTIONS = {it["name"]: it for it in json.loads((ROOT / "docs/endpoints.json").read_text())}
-# Written by tests/api/record.rs while the whole API suite runs.
+# tests/api/record.rs writes this file while the whole API suite runs.
 RECORD = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "tmp/aws-calls.jsonl"
-HOW = "run `cargo test -p tests --test api`, without a filter"
+HOW_TO_RECORD = "run `cargo test -p tests --test api`, without a filter"
 
 
 @functools.cache
 def calls():
-    """`{function: {(resource, action), …}}`. An index follows its table's name, a KMS purpose follows `kms`."""
-    assert RECORD.exists(), f"there is no record of AWS calls: {HOW}"
+    """`{function: {(resource, action), …}}`. A resource is `table`, `table/index` or `kms/purpose`."""
+    assert RECORD.exists(), f"there is no record of AWS calls in {RECORD}: {HOW_TO_RECORD}"
     sources = [path for part in ("functions", "shared", "local") for path in (ROOT / part / "src").rglob("*.rs")]
     newest = max(sources, key=lambda path: path.stat().st_mtime)
-    assert newest.stat().st_mtime < RECORD.stat().st_mtime, f"{newest} is newer than the record of AWS calls: {HOW}"
+    current = newest.stat().st_mtime < RECORD.stat().st_mtime
+    assert current, f"{newest} is newer than the record of AWS calls: {HOW_TO_RECORD}"
     found = {}
     for row in rows():
         found.setdefault(row["function"], set()).add((resource(row), row["operation"]))
@@ -29,7 +30,7 @@ def calls():
 
 @functools.cache
 def calls_by_rows():
-    """`{function: {(resource, action, pattern of the rows), …}}`, of calls that name a kind of row: `grant#*`."""
+    """`{function: {(resource, action, rows), …}}` for calls that name a kind of row, such as `grant#*`."""
     found = {}
     for row in rows():
         if row["rows"]:
@@ -48,7 +49,7 @@ def resource(row):
 
 
 def has(function, *powers):
-    """Whether a function holds one of these powers. Using grants takes what `grants` is made of."""
+    """Whether a function has one of these powers. The power `grants` includes the powers that it is built from."""
     held = set(FUNCTIONS[function]["powers"])
     if "grants" in held:
         held |= {"credentials", "secrets", "events", "envelope", "zoom"}

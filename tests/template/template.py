@@ -1,7 +1,8 @@
-"""template.yaml, as the tests and the table of powers read it.
+"""Loads template.yaml for the tests and for docs/powers.md.
 
-Intrinsics become plain text that is the same wherever the same thing is meant: `!Ref X` is `X`, `!GetAtt X.Arn` is
-`X.Arn`, `!Sub '${X.Arn}/index/i'` is `X.Arn/index/i`. `!If` and the like stay lists under their name.
+Intrinsic functions become plain text, so that the same resource always has the same text: `!Ref X` becomes `X`,
+`!GetAtt X.Arn` becomes `X.Arn`, `!Sub '${X.Arn}/index/i'` becomes `X.Arn/index/i`. Others, such as `!If`, become
+`{name: arguments}`.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATH = ROOT / "template.yaml"
-# A comment on a statement of a role, and why the API suite makes none of the calls that the statement allows.
+# A comment on a role's statement. It gives the reason why the API suite makes no call that needs the statement.
 NOT_EXERCISED = re.compile(r"^( *)# not exercised by the API suite: (.+)$", re.M)
 
 
@@ -31,7 +32,7 @@ def _intrinsic(loader, tag, node):
     match tag:
         case "Ref" | "GetAtt":
             return value
-        # The key that seals, the stack's own or another; and while it is being changed, the one before.
+        # The KMS key that encrypts, and the previous key during a change of keys.
         case "If" if value[0] == "HasEnvelopeKey":
             return "SealingKey"
         case "If" if value[0] == "HasPreviousEnvelopeKey":
@@ -46,18 +47,18 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load(text=None):
-    """The document. A comment of the form NOT_EXERCISED becomes a field of its statement, since YAML drops comments."""
+    """Parses the template. YAML drops comments, so a NOT_EXERCISED comment becomes a field of its statement first."""
     text = PATH.read_text() if text is None else text
     return yaml.load(NOT_EXERCISED.sub(lambda it: f"{it[1]}NotExercised: {json.dumps(it[2])}", text), _Loader)
 
 
 def snake(name):
-    """A name of the template as the code has it: `TokenUrls` is `token_urls`."""
+    """Converts a name in the template to a name in the code: `TokenUrls` becomes `token_urls`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def table_of(name):
-    """The logical name of a table that the code calls by this name."""
+    """Converts a table name in the code to its logical id: `token_urls` becomes `TokenUrlsTable`."""
     return "".join(word.capitalize() for word in name.split("_")) + "Table"
 
 
@@ -89,11 +90,11 @@ class Statement:
         )
 
     def rows(self):
-        """The kinds of rows that the statement is limited to, as patterns: `grant#*`. Empty if it allows all rows."""
+        """The kinds of rows to which the statement is limited, as patterns such as `grant#*`. Empty: all rows."""
         return self.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
 
     def rights(self):
-        """`{(resource, action), …}` of DynamoDB and KMS, named as in the record of calls. KMS has a right for each purpose."""
+        """`{(resource, action), …}` for DynamoDB and KMS, named as in the record. Each KMS purpose is one right."""
         found = set()
         for action in self.actions:
             service, _, name = action.partition(":")
@@ -115,7 +116,7 @@ class Template:
         return self.resources[name]["Properties"]
 
     def functions(self):
-        """The logical names, in the template's order."""
+        """The logical ids, in the order of the template."""
         return list(self.of_type("AWS::Serverless::Function"))
 
     def binary(self, function):
@@ -125,24 +126,24 @@ class Template:
         return self.properties(function)["Role"].removesuffix(".Arn")
 
     def routes(self, function):
-        """Its routes in the API: one, or several that are handled alike, or none where a schedule or a stream calls it."""
+        """The API routes of a function. A function that a schedule or a stream calls has none."""
         events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "Api"]
         return [(event["Method"], event["Path"]) for event in events]
 
     def streams(self, function):
-        """The streams that it reads."""
+        """The streams that a function reads."""
         events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "DynamoDB"]
         return [event["Stream"] for event in events]
 
     def environment(self, function):
-        everyones = self.document["Globals"]["Function"]["Environment"]["Variables"]
-        return everyones | self.properties(function)["Environment"]["Variables"]
+        shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
+        return shared | self.properties(function)["Environment"]["Variables"]
 
     def table(self, name):
         return self.properties(name)
 
     def statements(self, role):
-        """Everything a role may do by a policy of its own."""
+        """All policy statements of a role, inline or from a separate policy."""
         policies = list(self.properties(role).get("Policies", []))
         policies += [
             it["Properties"]
@@ -156,7 +157,7 @@ class Template:
         ]
 
     def operator_policies(self):
-        """What operators may be given, by the policy's name."""
+        """The policies for operators: `{name: statements}`."""
         return {
             name: [Statement.of(it) for it in many(policy["Properties"]["PolicyDocument"]["Statement"])]
             for name, policy in self.of_type("AWS::IAM::ManagedPolicy").items()
@@ -169,9 +170,9 @@ class Template:
         return [Statement.of(statement) for statement in self.properties(key)["KeyPolicy"]["Statement"]]
 
     def powers(self, function, service):
-        """`{resource: {action, …}}` of what a function may do in one service, by short names.
+        """`{resource: {action, …}}`: what a function may do in one service.
 
-        A table is named as in the code, an index after its table, a key with the purposes it may be used for.
+        A resource is `table` or `table/index`, with the table names of the code. For KMS it is the list of purposes.
         """
         powers = {}
         for statement in self.statements(self.role(function)):

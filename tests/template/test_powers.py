@@ -1,4 +1,4 @@
-"""Who may do what: checklist 18, 31 to 34, 36 and 37."""
+"""Tests the rights in template.yaml: roles of functions, policies of operators, policies of KMS keys, environments."""
 
 import re
 
@@ -7,10 +7,10 @@ from powers import THIS_STACK, page
 from record import FUNCTIONS
 from template import ROOT, many, snake, table_of
 
-DOC = ROOT / "docs/powers.md"
-# X-Ray's two writes know no resources.
-X_RAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
-# What would take data, or the key that opens it, away or into other hands.
+POWERS_PAGE = ROOT / "docs/powers.md"
+# Actions for which IAM knows no resources.
+X_RAY_ACTIONS = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# Actions that could destroy or leak data or KMS keys.
 DESTRUCTIVE = re.compile(
     r"dynamodb:(Delete(?!Item)|UpdateTable|UpdateContinuousBackups|UpdateTimeToLive|\w*ResourcePolicy|\w*Export|\w*Import|(?!Describe)\w*Backup)"
     r"|kms:(?!GenerateDataKey$|Decrypt$|DescribeKey$)"
@@ -19,46 +19,46 @@ DESTRUCTIVE = re.compile(
 CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
 
 
-def test_every_function_has_a_role_of_its_own(template):
+def test_each_function_has_its_own_role(template):
     roles = [template.role(function) for function in template.functions()]
     assert len(set(roles)) == len(roles)
     for role in roles:
-        assert "ManagedPolicyArns" not in template.properties(role), f"{role} has powers that are not written here"
+        assert "ManagedPolicyArns" not in template.properties(role), f"{role} has managed policies"
         trust = template.properties(role)["AssumeRolePolicyDocument"]["Statement"]
         assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
     for function in template.functions():
-        assert "Policies" not in template.properties(function), f"{function} has powers beside its role's"
+        assert "Policies" not in template.properties(function), f"{function} has policies beside its role"
 
 
-def test_no_role_holds_a_wildcard(template):
+def test_no_role_uses_a_wildcard(template):
     for function in template.functions():
         for statement in template.statements(template.role(function)):
             assert not any("*" in action for action in statement.actions), statement
             if "*" in statement.resources:
-                assert set(statement.actions) <= X_RAY, statement
+                assert set(statement.actions) <= X_RAY_ACTIONS, statement
     for statement in template.operator_statements():
         resources = [resource for resource in statement.resources if resource != THIS_STACK]
         assert not any("*" in text for text in [*statement.actions, *resources]), statement
 
 
-def test_a_role_only_allows(template):
+def test_role_statements_only_allow(template):
     for function in template.functions():
         for statement in template.statements(template.role(function)):
             assert statement.effect == "Allow", statement
 
 
-def test_no_function_may_write_keys(template):
+def test_no_function_can_write_api_keys(template):
     for function in template.functions():
         assert template.powers(function, "dynamodb").get("keys", set()) <= {"GetItem"}, function
 
 
-def test_no_function_may_scan(template):
+def test_no_function_can_scan_a_table(template):
     for function in template.functions():
         for table, actions in template.powers(function, "dynamodb").items():
             assert "Scan" not in actions, (function, table)
 
 
-def test_no_function_and_no_operator_may_destroy(template):
+def test_no_function_and_no_operator_can_delete_tables_backups_or_keys(template):
     statements = template.operator_statements()
     for function in template.functions():
         statements += template.statements(template.role(function))
@@ -67,7 +67,7 @@ def test_no_function_and_no_operator_may_destroy(template):
             assert not DESTRUCTIVE.match(action), statement
 
 
-def test_reading_functions_hold_no_key_and_no_secrets(template):
+def test_read_only_functions_have_no_right_to_kms_or_secrets(template):
     for function in template.functions():
         routes = template.routes(function)
         if routes and all(method == "GET" and path.startswith("/v2/") for method, path in routes):
@@ -76,14 +76,14 @@ def test_reading_functions_hold_no_key_and_no_secrets(template):
             assert "ENVELOPE_KEY_ID" not in template.properties(function)["Environment"]["Variables"], function
 
 
-def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
+def test_every_kms_statement_of_a_role_requires_app_and_purpose_in_the_encryption_context(template):
     found = 0
     for function in template.functions():
         for statement in template.statements(template.role(function)):
             if any(action.startswith("kms:") for action in statement.actions):
                 found += 1
                 equals = statement.condition["StringEquals"]
-                # One key seals; while the key is being changed, the one before it still opens.
+                # Only the current key encrypts. During a change of keys, the previous key still decrypts.
                 keys = ("SealingKey",) if "kms:GenerateDataKey" in statement.actions else ("SealingKey", "PreviousKey")
                 assert statement.resources == keys, statement
                 assert equals["kms:EncryptionContext:app"] == "zoom-credentials", statement
@@ -91,7 +91,7 @@ def test_every_kms_statement_of_a_role_names_the_app_and_the_purpose(template):
     assert found
 
 
-def test_the_words_of_the_encryption_context_are_those_that_the_functions_send(template):
+def test_template_and_functions_use_the_same_encryption_contexts(template):
     sent = [row for row in record.rows() if row["service"] == "kms"]
     purposes = {row["purpose"] for row in sent}
     used = set()
@@ -106,14 +106,14 @@ def test_the_words_of_the_encryption_context_are_those_that_the_functions_send(t
             assert set(allowed.split(", ")) <= purposes, function
 
 
-def test_the_envelope_key_denies_every_use_without_the_row(template):
+def test_envelope_key_denies_use_without_the_row_in_the_encryption_context(template):
     (deny,) = [it for it in template.key_statements("EnvelopeKey") if it.effect == "Deny"]
     assert deny.principal == {"AWS": "*"}
     assert set(deny.actions) == {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
     assert deny.condition == {"Null": {"kms:EncryptionContext:id": "true"}}
 
 
-def test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else(template):
+def test_only_functions_with_kms_rights_can_use_the_envelope_key(template):
     users = {f"{template.role(it)}.Arn" for it in template.functions() if template.powers(it, "kms")}
     uses = [
         statement
@@ -126,7 +126,7 @@ def test_the_envelope_key_is_used_by_the_functions_that_seal_and_nobody_else(tem
     assert set(use.actions) == {f"kms:{action}" for action in allowed}
 
 
-def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template):
+def test_rewrap_role_cannot_decrypt_or_read_ciphertext(template):
     (moves,) = [it for it in template.key_statements("EnvelopeKey") if it.sid == "RewrapMoves"]
     assert set(moves.actions) == {"kms:ReEncryptFrom", "kms:ReEncryptTo"}
     assert moves.condition["ArnEquals"] == {"aws:PrincipalArn": "RewrapRole.Arn"}
@@ -140,7 +140,7 @@ def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template
         "StringEqualsIfExists": {"dynamodb:Select": ["SPECIFIC_ATTRIBUTES", "COUNT"], "dynamodb:ReturnValues": "NONE"},
         "Null": {"dynamodb:Attributes": "false"},
     }
-    # And what the program asks for is no more.
+    # The program must not ask for other attributes than these.
     wrapped = (ROOT / "shared/src/stores/wrapped_data_keys.rs").read_text()
     (asked,) = re.findall(r'projection_expression\("([^"]+)"\)', wrapped)
     assert asked.split(", ") == rows.condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
@@ -150,7 +150,7 @@ def test_whoever_moves_keys_opens_nothing_and_reads_not_even_ciphertext(template
     assert find.actions == ("cloudformation:DescribeStacks",)
 
 
-def test_the_doctor_looks_and_touches_nothing(template):
+def test_doctor_policy_only_reads(template):
     actions = {action for statement in template.operator_policies()["DoctorPolicy"] for action in statement.actions}
     assert actions == {
         "cloudformation:DescribeStacks",
@@ -163,14 +163,14 @@ def test_the_doctor_looks_and_touches_nothing(template):
     }
 
 
-def test_administrators_keep_both_keys(template):
+def test_administrators_can_manage_both_keys_but_not_use_them(template):
     for key in ("EnvelopeKey", "AtRestKey"):
         (manage,) = [it for it in template.key_statements(key) if it.sid == "AdministratorsManage"]
         assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion"} <= set(manage.actions)
         assert not any(CRYPTOGRAPHIC.match(action) or "*" in action for action in manage.actions), key
 
 
-def test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only(template):
+def test_at_rest_key_is_usable_only_through_dynamodb_and_in_this_account(template):
     uses = [
         statement
         for statement in template.key_statements("AtRestKey")
@@ -183,11 +183,11 @@ def test_the_key_at_rest_is_used_through_dynamodb_in_this_account_only(template)
     }
 
 
-def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(template):
+def test_recovery_policy_allows_exactly_a_capsule_replay_on_rows_of_grants(template):
     (store, look) = template.operator_policies()["RecoveryPolicy"]
     assert store.rights() == record.calls()["RecoveryPolicy"]
     assert store.resources == ("SecretsTable.Arn",)
-    # A request that names no key would match every pattern of none.
+    # ForAllValues is true for a request without keys. The condition Null rejects such a request.
     assert store.condition == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["grant#*"]},
         "Null": {"dynamodb:LeadingKeys": "false"},
@@ -195,7 +195,7 @@ def test_the_recovery_policy_is_what_a_replay_of_capsules_takes_on_grants_alone(
     assert (look.actions, look.resources) == (("cloudformation:DescribeStacks",), (THIS_STACK,))
 
 
-def test_what_anyone_may_call_about_apps_is_held_to_its_rows_and_opens_no_grant(template):
+def test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants(template):
     rows = {}
     for function in ("PutZoomApp", "DeleteZoomApp", "ZoomWebhook"):
         for statement in template.statements(template.role(function)):
@@ -221,7 +221,7 @@ def rights(statements):
     return set().union(*(statement.rights() for statement in statements))
 
 
-def test_the_restore_policy_is_what_listing_and_restoring_take(template):
+def test_restore_policy_allows_exactly_listing_and_restoring(template):
     assert rights(template.operator_policies()["RestorePolicy"]) == record.calls()["RestorePolicy"]
     reads, writes = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
     assert (reads.actions, writes.actions) == (("dynamodb:GetItem",), ("dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"))
@@ -231,19 +231,19 @@ def test_the_restore_policy_is_what_listing_and_restoring_take(template):
     }
 
 
-def test_the_purge_policy_is_what_purging_and_sweeping_take(template):
+def test_purge_policy_allows_exactly_purging_and_sweeping(template):
     assert rights(template.operator_policies()["PurgePolicy"]) == record.calls()["PurgePolicy"]
 
 
-def test_whoever_destroys_opens_nothing(template):
+def test_functions_that_delete_secrets_cannot_decrypt_them(template):
     destroyers = {it for it in template.functions() if "DeleteItem" in template.powers(it, "dynamodb").get("secrets", set())}
-    # But for the callback: what it destroys are sessions, which the next test holds it to.
+    # ConnectCallback may decrypt, but it can delete rows of sessions only: see the next test.
     assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback"}
     assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback"})
 
 
-def test_what_anyone_can_call_is_limited_to_the_rows_of_sessions(template):
-    """Where a call is no part of a transaction, whose keys IAM may look at as one."""
+def test_connect_functions_are_limited_to_rows_of_sessions(template):
+    """Covers only calls outside of transactions: AWS does not document LeadingKeys conditions for transactions."""
 
     def only(rows):
         return {
@@ -257,62 +257,65 @@ def test_what_anyone_can_call_is_limited_to_the_rows_of_sessions(template):
 
     for function in ("Connect", "GetConnectSession"):
         assert conditions(function, "RequestsTable", "dynamodb:GetItem", "dynamodb:UpdateItem") == [only("connect#*")]
-    # A grant or a client secret that is lost is lost.
+    # A deleted grant or client secret could not be recovered.
     assert conditions("ConnectCallback", "SecretsTable", "dynamodb:DeleteItem") == [only("session#*")]
 
 
-def test_the_everyday_operator_touches_keys_and_no_secrets(template):
+def test_operator_policy_covers_only_the_keys_table(template):
     tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
     assert tables == {"KeysTable.Arn"}
 
 
-def test_the_table_of_powers_is_what_the_template_says(template):
-    assert DOC.read_text() == page(template), "run: target/ci/python/bin/python tests/template/powers.py > docs/powers.md"
+def test_powers_page_is_up_to_date(template):
+    command = "target/ci/python/bin/python tests/template/powers.py > docs/powers.md"
+    assert POWERS_PAGE.read_text() == page(template), f"docs/powers.md is out of date, run: {command}"
 
 
-def test_a_role_allows_the_calls_that_its_function_makes_and_no_other(template):
+def test_role_allows_exactly_the_calls_that_its_function_makes(template):
     for function in template.functions():
         made = record.calls().get(template.binary(function), set())
         statements = template.statements(template.role(function))
         assert made <= rights(statements), f"{function} makes calls that its role does not allow: {made - rights(statements)}"
         for statement in statements:
+            where = f"{function}, {statement.sid}"
             if statement.not_exercised:
                 stale = statement.rights() & made
-                assert not stale, f"{function}, {statement.sid}: the API suite does exercise {stale}"
+                assert not stale, f"{where}: remove the comment `not exercised`, since the API suite exercises {stale}"
             else:
                 unused = statement.rights() - made
-                assert not unused, f"{function}, {statement.sid}: no test makes a call that needs {unused}"
+                assert not unused, f"{where}: remove {unused}, or add a test that needs it, or comment `not exercised`"
 
 
-def test_a_role_that_names_kinds_of_rows_allows_the_kinds_that_its_function_calls(template):
+def test_role_that_names_kinds_of_rows_allows_exactly_the_kinds_that_its_function_uses(template):
     checked = 0
     for function in template.functions():
         made = record.calls_by_rows().get(template.binary(function), set())
         statements = [it for it in template.statements(template.role(function)) if it.rights()]
         for resource, action, rows in made:
             allowing = [it for it in statements if (resource, action) in it.rights()]
-            assert any(not it.rows() or rows in it.rows() for it in allowing), f"{function} may not {action} {rows}"
+            allowed = any(not it.rows() or rows in it.rows() for it in allowing)
+            assert allowed, f"{function} makes a call that its role does not allow: {action} on rows {rows}"
         for statement in statements:
             for rows in () if statement.not_exercised else statement.rows():
                 for resource, action in statement.rights():
                     call = (resource, action, rows)
-                    assert call in made, f"{function}, {statement.sid}: no test makes the call {call}"
+                    assert call in made, f"{function}, {statement.sid}: remove {call}, or add a test that needs it"
                     checked += 1
     assert checked > 10
 
 
-def test_a_stream_is_read_by_the_calls_that_lambda_makes_and_no_other(template):
+def test_stream_reader_allows_exactly_the_calls_that_lambda_makes(template):
     (reader,) = [function for function in template.functions() if template.streams(function)]
     allowed = template.powers(reader, "dynamodb")
     assert allowed["credentials/stream"] == {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
 
 
-def test_every_recorded_call_is_by_a_function_or_under_an_operators_policy(template):
+def test_every_recorded_call_belongs_to_a_function_or_an_operator_policy(template):
     known = {template.binary(function) for function in template.functions()} | set(template.operator_policies())
     assert set(record.calls()) <= known
 
 
-def test_every_binary_is_a_function_and_every_function_a_binary(template):
+def test_every_binary_has_a_function_and_every_function_a_binary(template):
     binaries = {path.stem for path in (ROOT / "functions/src/bin").glob("*.rs")}
     assert {template.binary(function) for function in template.functions()} == binaries == set(FUNCTIONS)
     for function in template.functions():
@@ -320,7 +323,7 @@ def test_every_binary_is_a_function_and_every_function_a_binary(template):
         assert "-".join(words).lower() == template.binary(function)
 
 
-def test_every_function_is_triggered_as_its_row_says(template):
+def test_triggers_match_the_table_of_functions(template):
     for function in template.functions():
         routes = [" ".join(route) for route in template.routes(function)]
         trigger = FUNCTIONS[template.binary(function)]["trigger"]
@@ -328,27 +331,27 @@ def test_every_function_is_triggered_as_its_row_says(template):
         assert bool(template.streams(function)) == (trigger == "stream"), function
 
 
-def test_every_function_has_the_time_out_of_its_row(template):
-    everyones = template.document["Globals"]["Function"]["Timeout"]
+def test_time_outs_match_the_table_of_functions(template):
+    default = template.document["Globals"]["Function"]["Timeout"]
     for function in template.functions():
-        time_out = template.properties(function).get("Timeout", everyones)
+        time_out = template.properties(function).get("Timeout", default)
         assert time_out == FUNCTIONS[template.binary(function)]["time_out_seconds"], function
 
 
-def test_every_function_is_given_the_environment_that_its_powers_are_built_from(template):
+def test_environments_match_the_table_of_functions(template):
     for function in template.functions():
         given = {name for name, value in template.environment(function).items() if value}
         row = FUNCTIONS[template.binary(function)]
         assert given == {*row["required"], *row["settings"]}, function
 
 
-def test_a_function_is_told_where_a_service_is_only_if_it_calls_it(template):
+def test_function_has_an_endpoint_variable_only_for_services_that_it_calls(template):
     for function in template.functions():
         empty = {name for name, value in template.environment(function).items() if not value}
         assert empty == set(FUNCTIONS[template.binary(function)]["service_urls"]), function
 
 
-def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(template):
+def test_environment_contains_only_tables_the_key_and_settings(template):
     settings = {name for row in FUNCTIONS.values() for name in row["settings"]}
     for function in template.functions():
         tables = {table.partition("/")[0] for table in template.powers(function, "dynamodb")}
@@ -358,8 +361,8 @@ def test_the_environment_holds_names_of_tables_and_of_the_key_and_nothing_else(t
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)
-                assert table in tables, f"{function} knows a table that it may not touch"
+                assert table in tables, f"{function} has the name of {table}, but its role has no right to that table"
             elif name in settings:
                 assert value in template.document["Parameters"], name
             else:
-                assert value == "", f"{function} is given a value for {name}"
+                assert value == "", f"{function} has a value for {name}, which must be empty"

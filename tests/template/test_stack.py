@@ -1,4 +1,4 @@
-"""What the stack is made of: checklist 23 and 35, the tables, the gateway's own answers, the alarms."""
+"""Tests the resources in template.yaml: tables, keys, logs, API, triggers, alarms, dashboard."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from record import FUNCTIONS, has
 from template import ROOT, many, table_of
 
 TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
-HOLDS_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+TYPES_WITH_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
 
 def schemas():
-    """The tables as the local stack makes them: `{name: (keys, TTL, indexes)}`, out of local/src/tables.rs."""
+    """Reads the tables of the local stack from local/src/tables.rs: `{name: (keys, TTL, indexes)}`."""
     code = (ROOT / "local/src/tables.rs").read_text()
     word = lambda field, text: (re.search(rf'{field}: (?:Some\()?"([\w-]+)"', text) or [None, None])[1]
     projected = lambda index: re.findall(r'"(\w+)"', re.search(r"projected: &\[(.*?)\]", index, re.S)[1])
@@ -30,7 +30,7 @@ def schemas():
     }
 
 
-def test_the_tables_are_the_ones_that_the_code_makes_locally(template):
+def test_tables_are_the_same_as_on_the_local_stack(template):
     known = schemas()
     assert list(template.of_type("AWS::DynamoDB::Table")) == TABLES
     assert {table_of(name) for name in known} == set(TABLES)
@@ -54,7 +54,7 @@ def test_the_tables_are_the_ones_that_the_code_makes_locally(template):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_can_be_recovered_and_is_hard_to_lose(template, name):
+def test_table_is_backed_up_encrypted_and_protected_from_deletion(template, name):
     table = template.table(name)
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -62,18 +62,18 @@ def test_a_table_can_be_recovered_and_is_hard_to_lose(template, name):
     assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "AtRestKey.Arn"}
 
 
-def test_only_credentials_have_a_stream(template):
+def test_only_the_credentials_table_has_a_stream(template):
     assert [name for name in TABLES if "StreamSpecification" in template.table(name)] == ["CredentialsTable"]
 
 
-def test_what_holds_data_outlives_the_stack(template):
+def test_resources_with_data_outlive_the_stack(template):
     for name, resource in template.resources.items():
-        if resource["Type"] in HOLDS_DATA:
+        if resource["Type"] in TYPES_WITH_DATA:
             assert resource.get("DeletionPolicy") == "Retain", name
             assert resource.get("UpdateReplacePolicy") == "Retain", name
 
 
-def test_both_keys_rotate(template):
+def test_both_kms_keys_rotate(template):
     keys = template.of_type("AWS::KMS::Key")
     assert set(keys) == {"EnvelopeKey", "AtRestKey"}
     for key in keys.values():
@@ -81,7 +81,7 @@ def test_both_keys_rotate(template):
         assert key["Properties"]["PendingWindowInDays"] == 30
 
 
-def test_every_log_is_kept_for_a_time_and_every_function_has_one(template):
+def test_every_function_has_a_log_group_and_every_log_group_has_a_retention(template):
     groups = template.of_type("AWS::Logs::LogGroup")
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == "LogRetentionDays"
@@ -90,11 +90,11 @@ def test_every_log_is_kept_for_a_time_and_every_function_has_one(template):
         (write,) = [it for it in template.statements(template.role(function)) if "logs:PutLogEvents" in it.actions]
         assert write.resources == (f"{function}Logs.Arn",)
     assert template.properties("ExecutionLogs")["LogGroupName"] == "API-Gateway-Execution-Logs_Api/live"
-    # Which makes the stage wait for the group, so that API Gateway does not make one that is kept for ever.
+    # The tag makes the stage wait for the log group. Otherwise API Gateway creates one without a retention.
     assert template.properties("Api")["Tags"] == {"execution-logs": "ExecutionLogs"}
 
 
-def test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles(template):
+def test_stage_throttles_logs_only_errors_and_caches_nothing(template):
     settings, *_ = template.properties("Api")["MethodSettings"]
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["LoggingLevel"] == "ERROR"
@@ -104,12 +104,12 @@ def test_the_stage_logs_errors_and_no_bodies_caches_nothing_and_throttles(templa
     assert not {"CacheClusterEnabled", "CacheClusterSize"} & set(template.properties("Api"))
 
 
-def test_what_strangers_reach_is_throttled_by_itself(template):
+def test_routes_without_an_api_key_have_their_own_throttles(template):
     every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     expected = set()
     for function in template.functions():
         for method, path in template.routes(function):
-            # Token URLs are called by bots, as often as those need tokens.
+            # Token URLs use the general throttle, because bots call them often.
             if not path.startswith(("/v2/", "/t/")):
                 escaped = "/" + path.replace("/", "~1")
                 expected |= {(escaped, it) for it in (every if method == "ANY" else [method])}
@@ -127,7 +127,7 @@ def test_what_strangers_reach_is_throttled_by_itself(template):
         assert parameters[f"Stranger{limit}"]["Default"] < parameters[limit]["Default"]
 
 
-def test_the_access_log_holds_no_path_and_no_query(template):
+def test_access_log_contains_no_path_and_no_query(template):
     text = template.properties("Api")["AccessLogSetting"]["Format"]
     fields = json.loads(text)
     allowed = {
@@ -135,7 +135,7 @@ def test_the_access_log_holds_no_path_and_no_query(template):
         "$context.requestTime",
         "$context.identity.sourceIp",
         "$context.httpMethod",
-        "$context.resourcePath",  # the route, `{id}` and all
+        "$context.resourcePath",  # the route with placeholders such as `{id}`
         "$context.status",
         "$context.responseLatency",
         "$context.integrationLatency",
@@ -146,7 +146,7 @@ def test_the_access_log_holds_no_path_and_no_query(template):
     assert set(fields.values()) == allowed
 
 
-def test_the_api_is_regional_and_takes_tls_1_2_or_better(template):
+def test_api_is_regional_and_requires_tls_1_2(template):
     api = template.properties("Api")
     assert api["EndpointConfiguration"] == {"Type": "REGIONAL"}
     for edge in (api, template.properties("Domain")):
@@ -154,45 +154,45 @@ def test_the_api_is_regional_and_takes_tls_1_2_or_better(template):
         assert edge["EndpointAccessMode"] == "STRICT"
 
 
-def test_functions_are_traced_and_the_stage_is_not(template):
+def test_functions_are_traced_but_the_stage_is_not(template):
     assert template.document["Globals"]["Function"]["Tracing"] == "Active"
     assert template.properties("Api")["TracingEnabled"] is False
     for function in template.functions():
         assert "Tracing" not in template.properties(function)
 
 
-def test_functions_know_the_outcome_before_the_gateway_gives_up(template):
+def test_only_functions_that_refresh_grants_outlast_the_gateway(template):
     assert template.document["Globals"]["Function"]["Timeout"] == 29
     refreshes = {function for function in template.functions() if has(template.binary(function), "grants")}
     for function in template.functions():
-        # A refresh is never abandoned: such a function goes on after the gateway gave up, and commits.
+        # A refresh must not be abandoned. These functions continue after the gateway gave up, and commit.
         expected = {True: 300 if function == "KeepAlive" else 90, False: None}[function in refreshes]
         assert template.properties(function).get("Timeout") == expected, function
 
 
-def test_what_runs_on_a_schedule_is_called_by_its_rule_alone_and_once(template):
+def test_keep_alive_runs_every_hour_without_retries(template):
     scheduled = [it for it in template.functions() if not template.routes(it) and not template.streams(it)]
     assert scheduled == ["KeepAlive"]
     properties = template.properties("KeepAlive")
     (event,) = properties["Events"].values()
-    # A rule, which the function's own policy admits: the newer kind of schedule would have a role.
+    # `Schedule` makes a rule, which needs no role. `ScheduleV2` would need one.
     assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
     assert properties["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
     assert properties["Timeout"] < 3600
-    # Only where the account lends concurrency at all: small ones have none to reserve, and refuse the stack.
+    # A deployment fails if it reserves concurrency in a small account. So nothing is reserved by default.
     assert properties["ReservedConcurrentExecutions"] == {"If": ["ReservesConcurrency", 1, "AWS::NoValue"]}
 
 
-def test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue(template):
+def test_purge_retries_stream_records_and_then_sends_them_to_the_dead_letter_queue(template):
     assert [function for function in template.functions() if template.streams(function)] == ["Purge"]
     (event,) = template.properties("Purge")["Events"].values()
     mapping = event["Properties"]
     assert mapping["Stream"] == "CredentialsTable.StreamArn"
-    # What a row that is gone pointed at, only its old image says.
+    # Purge reads from the old image which grant and secrets a removed row used.
     assert template.table("CredentialsTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
     patterns = [json.loads(it["Pattern"]) for it in mapping["FilterCriteria"]["Filters"]]
     assert patterns == [
-        # Deleted, or with another grant perhaps: that comes with these.
+        # These changes mark a credential as deleted, or can give it another grant.
         {"eventName": ["MODIFY"], "dynamodb": {"NewImage": {"change": {"S": ["deleted", "updated", "active"]}}}},
         {"eventName": ["REMOVE"], "dynamodb": {"OldImage": {"deleted": {"BOOL": [True]}}}},
     ]
@@ -201,39 +201,42 @@ def test_what_deleted_credentials_leave_is_seen_to_or_kept_in_a_queue(template):
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping["MaximumRetryAttempts"] >= 10
     assert mapping["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": "LostPurges.Arn"}}
-    (tell,) = [it for it in template.statements("PurgeRole") if "sqs:SendMessage" in it.actions]
-    assert tell.resources == ("LostPurges.Arn",)
+    (send,) = [it for it in template.statements("PurgeRole") if "sqs:SendMessage" in it.actions]
+    assert send.resources == ("LostPurges.Arn",)
     alarm = template.properties("PurgesLost")
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "LostPurges.QueueName"}]
 
 
-def test_a_token_url_is_asked_by_every_method(template):
+def test_token_url_route_takes_every_method(template):
     assert template.routes("TokenUrl") == [("ANY", "/t/{token}")]
 
 
 # ---- the gateway's own answers
 
-# Every type that API Gateway has for a REST API.
+# All types of gateway responses for a REST API.
 TYPES = set(
     """ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE BAD_REQUEST_BODY
     BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE INTEGRATION_TIMEOUT INVALID_API_KEY
     INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED
     UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED""".split()
 )
-# What only the gateway says.
-ITS_OWN = {"The request cannot be understood", "The request was refused before it reached the API"}
+# Messages that no function sends.
+GATEWAY_MESSAGES = {
+    "The request is malformed: check the path, the parameters and the body",
+    "The request was refused before it reached the API. Ask the operator of the API",
+}
 
 
 def answers(template):
     return template.properties("Api")["GatewayResponses"]
 
 
-def test_every_answer_of_the_gateway_wears_the_envelope(template):
+def test_gateway_answers_have_the_json_envelope_of_the_functions(template):
     assert set(answers(template)) == TYPES
-    words = rust("error.rs")
+    code = rust("error.rs")
     for kind, answer in answers(template).items():
         (body,) = answer["ResponseTemplates"].values()
-        assert "$" not in body, f"{kind} repeats what it was sent"
+        assert "$" not in body, f"{kind} repeats parts of the request"
         body = json.loads(body)
         status = answer["StatusCode"]
         expected = {"success", "error", "code", "statusCode", "message"}
@@ -242,11 +245,11 @@ def test_every_answer_of_the_gateway_wears_the_envelope(template):
         assert set(body) == expected, kind
         assert body["success"] is False and body.get("details") is None
         assert body["statusCode"] == status, kind
-        assert f'"{body["code"]}"' in words, f"{kind} has a code that no function has"
-        assert f'"{body["message"]}"' in words or body["message"] in ITS_OWN, kind
+        assert f'"{body["code"]}"' in code, f"{kind} has a code that no function sends"
+        assert f'"{body["message"]}"' in code or body["message"] in GATEWAY_MESSAGES, kind
 
 
-def test_every_answer_of_the_gateway_has_the_headers_that_functions_send(template):
+def test_gateway_answers_have_the_headers_of_the_functions(template):
     code = rust("reply.rs")
     body = re.search(r"fn security_headers\(\).*?\n\}", code, re.S)[0]
     pairs = re.findall(r'header::(\w+),\s*HeaderValue::from_static\("([^"]+)"\)', body)
@@ -258,7 +261,7 @@ def test_every_answer_of_the_gateway_has_the_headers_that_functions_send(templat
         assert answer["ResponseParameters"]["Headers"] == sent | more, kind
 
 
-def test_an_unknown_route_is_a_404(template):
+def test_unknown_route_is_404(template):
     for kind in ("MISSING_AUTHENTICATION_TOKEN", "RESOURCE_NOT_FOUND"):
         answer = answers(template)[kind]
         assert answer["StatusCode"] == 404
@@ -268,7 +271,7 @@ def test_an_unknown_route_is_a_404(template):
 # ---- events, alarms, dashboard
 
 
-def test_events_are_the_changes_of_credentials_in_named_fields(template):
+def test_pipe_sends_state_changes_with_only_the_named_fields(template):
     pipe = template.properties("Changes")
     assert pipe["Source"] == "CredentialsTable.StreamArn"
     (pattern,) = pipe["SourceParameters"]["FilterCriteria"]["Filters"]
@@ -289,7 +292,7 @@ def test_events_are_the_changes_of_credentials_in_named_fields(template):
     }
 
 
-def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
+def test_pipe_retries_and_splits_failed_batches_and_then_sends_them_to_the_dead_letter_queue(template):
     stream = template.properties("Changes")["SourceParameters"]["DynamoDBStreamParameters"]
     assert stream["MaximumRetryAttempts"] > 0
     assert stream["OnPartialBatchItemFailure"] == "AUTOMATIC_BISECT"
@@ -297,55 +300,55 @@ def test_a_change_that_cannot_be_told_is_tried_again_split_and_kept(template):
 
 
 def rust(name):
-    """The text of the files with this name, in the functions and in what they share."""
+    """The text of all files with this name in the crates `functions` and `shared`."""
     paths = [path for part in ("functions", "shared") for path in (ROOT / part / "src").rglob(name)]
     assert paths, name
     return "\n".join(path.read_text() for path in paths)
 
 
 def metrics():
-    """The metrics in the functions' log lines: `{name: the functions that write it}`."""
+    """The metrics in the log lines: `{metric: functions that write the metric}`."""
     named = re.findall(r'\("(\w+)", "\w+"\)', re.search(r"const METRICS.*?\];", rust("metrics.rs"), re.S)[0])
     line = re.search(r"macro_rules! line.*?\n        \}", rust("runtime.rs"), re.S)[0]
     lines = line + rust("keep_alive.rs") + rust("capsule.rs")
-    assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no line has"
+    assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no log line contains"
     answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream")}
     with_power = lambda *powers: {name for name in FUNCTIONS if has(name, *powers)}
-    grants, hears = with_power("grants"), {"zoom-webhook"}
+    grants, webhook = with_power("grants"), {"zoom-webhook"}
     writers = {
         "latency": answers,
         "dynamodb": answers,
         "kms": answers & with_power("envelope"),
         "zoom": answers & with_power("zoom"),
         "refreshed": grants,
-        "turned": grants | hears,
+        "turned": grants | webhook,
         "refresh": grants,
         "grants": grants,
         "minted": {"mint-token", "token-url"},
-        "deauthorized": hears,
-        "webhook": hears,
+        "deauthorized": webhook,
+        "webhook": webhook,
         "kept": {"keep-alive"},
         "keep": {"keep-alive"},
     }
     return {name: writers[name.split("_")[0]] for name in named}
 
 
-def assert_of_those_that_have_it(template, metric, functions):
-    """That a metric of ours exists, is given by function, and by exactly those that can have it."""
+def assert_dimensions_are_the_writers(template, metric, functions):
+    """Checks that the given functions are exactly the functions that write the metric."""
     assert sorted(template.binary(it) for it in functions) == sorted(metrics()[metric]), metric
 
 
 NAMESPACE = re.search(r'NAMESPACE: &str = "(\w+)"', rust("metrics.rs"))[1]
 
 
-def test_every_alarm_can_ring(template):
+def test_every_alarm_watches_an_existing_metric_of_the_right_functions(template):
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     assert alarms
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
         stats = {it["Id"]: it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it}
-        assert len(stats) <= 10, f"{name}: CloudWatch takes ten metrics in an alarm"
+        assert len(stats) <= 10, f"{name}: an alarm can have ten metrics at most"
         if stats:
             (sum_,) = [it for it in properties["Metrics"] if "Expression" in it]
             assert sum_["Expression"] == f"SUM([{', '.join(stats)}])", name
@@ -358,19 +361,19 @@ def test_every_alarm_can_ring(template):
             else:
                 assert metric["Namespace"].startswith("AWS/"), name
         for metric, functions in ours.items():
-            assert_of_those_that_have_it(template, metric, functions)
+            assert_dimensions_are_the_writers(template, metric, functions)
 
 
-def test_every_failure_of_kms_and_every_one_of_zooms_has_an_alarm(template):
-    """But for what Zoom refuses, for which an app's owner or a user is the one to act."""
+def test_every_failure_metric_of_kms_and_zoom_has_an_alarm(template):
+    """Two metrics have no alarm, because the owner of the app or the user must act, not the operator."""
     alarms = template.of_type("AWS::CloudWatch::Alarm").values()
     metric = lambda it: it.get("MetricStat", {}).get("Metric", {}).get("MetricName")
-    rung = {metric(it) for alarm in alarms for it in alarm["Properties"].get("Metrics", [])}
+    watched = {metric(it) for alarm in alarms for it in alarm["Properties"].get("Metrics", [])}
     failures = {name for name in metrics() if name.split("_")[0] in ("kms", "zoom")} - {"kms_calls", "zoom_calls"}
-    assert failures - rung == {"zoom_app_refused", "zoom_grant_refused"}
+    assert failures - watched == {"zoom_app_refused", "zoom_grant_refused"}
 
 
-def test_what_costs_users_a_reconnect_has_an_alarm_over_every_function_that_uses_grants(template):
+def test_lost_grants_have_alarms_over_every_function_that_refreshes_grants(template):
     users = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
     assert users == {"CheckCredential", "MintToken", "TokenUrl", "KeepAlive"}
     alarms = template.of_type("AWS::CloudWatch::Alarm")
@@ -381,15 +384,15 @@ def test_what_costs_users_a_reconnect_has_an_alarm_over_every_function_that_uses
         assert (alarms[name]["Properties"]["Threshold"], alarms[name]["Properties"]["DatapointsToAlarm"]) == (0, 1)
 
 
-def test_a_schedule_that_stands_still_is_noticed(template):
+def test_alarm_rings_when_keep_alive_does_not_run(template):
     alarm = template.properties("KeepAliveStands")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("kept_alive", "SampleCount")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
     assert alarm["TreatMissingData"] == "breaching"
 
 
-def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template):
-    # Which Lambda's own Duration shows, of what answers requests.
+def test_dashboard_shows_every_metric_of_every_function(template):
+    # The dashboard shows Lambda's own metric Duration instead of latency_ms.
     shown = {"latency_ms": [function for function in template.functions() if template.routes(function)]}
     for widget in json.loads(template.properties("Dashboard")["DashboardBody"])["widgets"]:
         for namespace, metric, *dimensions in widget["properties"].get("metrics", []):
@@ -398,10 +401,10 @@ def test_the_dashboard_shows_every_metric_of_every_function_that_has_it(template
                 shown.setdefault(metric, []).append(dimensions[1])
     assert set(shown) == set(metrics())
     for metric, functions in shown.items():
-        assert_of_those_that_have_it(template, metric, functions)
+        assert_dimensions_are_the_writers(template, metric, functions)
 
 
-def test_the_dashboard_is_json_and_names_what_exists(template):
+def test_dashboard_is_json_and_refers_to_existing_resources(template):
     body = template.properties("Dashboard")["DashboardBody"]
     widgets = json.loads(body)["widgets"]
     assert widgets
@@ -412,7 +415,7 @@ def test_the_dashboard_is_json_and_names_what_exists(template):
         assert reference in names, reference
 
 
-def test_the_outputs_name_the_tables_the_key_the_bus_and_the_url(template):
+def test_outputs_include_tables_key_bus_url_and_policies(template):
     outputs = template.document["Outputs"]
     assert {"ApiUrl", "BusName", "EnvelopeKeyId", "OperatorPolicy", "RecoveryPolicy", *TABLES} <= set(outputs)
     for name in TABLES:
@@ -425,7 +428,7 @@ def test_every_parameter_has_a_default(template):
     assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
 
 
-def test_every_alarm_says_what_to_do_and_every_metric_what_it_is(template):
+def test_operate_page_explains_every_alarm_and_every_metric(template):
     alarms, *named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
     named = "".join(named)
     rows = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z].*?) \|", alarms, re.M)))
@@ -434,14 +437,14 @@ def test_every_alarm_says_what_to_do_and_every_metric_what_it_is(template):
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())
 
 
-def test_every_parameter_is_explained(template):
+def test_deploy_page_explains_every_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
     table = page[page.index("| parameter |") : page.index("The first build")]
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
 
 
-def test_a_grant_that_rests_outlives_the_time_in_which_its_credential_can_be_restored(template):
-    """It may have idled for all of the one time before the other begins. Zoom ends it after about 90 days."""
+def test_restorable_credential_still_has_a_live_grant_at_zoom(template):
+    """A grant may idle for both periods, one after the other. Zoom ends an idle grant after about 90 days."""
     parameters = [template.document["Parameters"][name] for name in ("KeepAliveAfterDays", "RestorableDays")]
     assert sum(parameter["MaxValue"] for parameter in parameters) <= 80
     assert all(parameter["Default"] <= parameter["MaxValue"] for parameter in parameters)
