@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use shared::config;
 use shared::invocation::ActivityCounts;
-use shared::meter::{self, Service as Called};
+use shared::meter::{self, Service};
 use shared::timestamp::Timestamp;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -25,7 +25,7 @@ use crate::endpoints::{Endpoint, Function};
 use crate::http::error::{ApiError, ServiceFailure};
 use crate::http::pages;
 use crate::http::reply::{self, Reply};
-use crate::http::request::{Event, Reader, Request};
+use crate::http::request::{ErrorFormat, Event, Request};
 use crate::metrics::EmbeddedMetrics;
 use crate::powers::ProcessEnvironment;
 
@@ -115,18 +115,18 @@ where
     let deadline = deadline(&event.context);
     let request = Request::new(event.payload, event.context.request_id, deadline);
     let id = request.id().to_owned();
-    let (trail, invocation) = (request.trail().clone(), request.invocation().clone());
+    let (record, invocation) = (request.record().clone(), request.invocation().clone());
 
     // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
-    let outcome = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
-    let reply = meter::measure(trail.meter.clone(), outcome).await;
+    let handled = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
+    let reply = meter::measure(record.meter.clone(), handled).await;
     let reply = reply.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")));
     let error = reply.as_ref().err();
-    let outcome = error.and_then(ApiError::service_failure);
+    let service_failure = error.and_then(ApiError::service_failure);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
-    let mut response = reply.unwrap_or_else(|error| match trail.reader.get() {
-        Some(Reader::PlainText) => reply::plain_error(&error),
-        Some(Reader::Browser) => pages::error(&error, trail.turned_away.get()),
+    let mut response = reply.unwrap_or_else(|error| match record.error_format.get() {
+        Some(ErrorFormat::PlainText) => reply::plain_error(&error),
+        Some(ErrorFormat::Page) => pages::error(&error, record.failed_connect.get()),
         None => reply::error(&error),
     });
 
@@ -135,23 +135,23 @@ where
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }
-    if let Some(admission) = trail.admission.get() {
+    if let Some(admission) = record.admission.get() {
         headers.insert("x-ratelimit-limit", admission.limit.into());
         headers.insert("x-ratelimit-remaining", admission.remaining.into());
         headers.insert("x-ratelimit-reset", admission.reset.into());
     }
 
-    let line = Line {
+    let line = RequestLine {
         request_id: &id,
         route,
-        team: trail.team.get().map(ToString::to_string),
-        credential_id: trail.credential.get().map(ToString::to_string),
+        team: record.team.get().map(ToString::to_string),
+        credential_id: record.credential.get().map(ToString::to_string),
         status: response.status().as_u16(),
         latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        dynamodb_calls: trail.meter.calls(Called::DynamoDb),
-        kms_calls: trail.meter.calls(Called::Kms),
-        zoom_calls: trail.meter.calls(Called::Zoom),
-        outcome,
+        dynamodb_calls: record.meter.calls(Service::DynamoDb),
+        kms_calls: record.meter.calls(Service::Kms),
+        zoom_calls: record.meter.calls(Service::Zoom),
+        service_failure,
         activity: invocation.activity().counts(),
     };
     line.log(code, cause.as_deref());
@@ -169,7 +169,7 @@ fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
 }
 
 /// The log line of a request. Its numbers are metrics: see [`mod@crate::metrics`].
-struct Line<'a> {
+struct RequestLine<'a> {
     request_id: &'a str,
     route: &'static str,
     team: Option<String>,
@@ -179,16 +179,16 @@ struct Line<'a> {
     dynamodb_calls: u32,
     kms_calls: u32,
     zoom_calls: u32,
-    outcome: Option<ServiceFailure>,
+    service_failure: Option<ServiceFailure>,
     activity: ActivityCounts,
 }
 
-impl Line<'_> {
+impl RequestLine<'_> {
     /// Logs at the level info, or error where the failure is not the caller's. `code` and `cause` are those of a failure.
     fn log(&self, code: Option<&str>, cause: Option<&str>) {
-        let counted = |outcome| (self.outcome == Some(outcome)).then_some(1);
+        let counted = |failure| (self.service_failure == Some(failure)).then_some(1);
         macro_rules! line {
-            ($level:ident, $words:literal) => {
+            ($level:ident, $message:literal) => {
                 tracing::$level!(
                     request_id = self.request_id,
                     route = self.route,
@@ -213,7 +213,7 @@ impl Line<'_> {
                     refresh_outcome_lost = self.activity.outcome_lost,
                     deauthorized = self.activity.deauthorized,
                     webhook_refused = counted(ServiceFailure::WebhookRefused),
-                    $words
+                    $message
                 )
             };
         }
@@ -225,7 +225,7 @@ impl Line<'_> {
     }
 }
 
-/// Logs where a panic was, and not its message: the message may quote a secret.
+/// Logs the place of a panic, and not its message, because the message may quote a secret.
 pub fn hush_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
@@ -242,7 +242,7 @@ pub fn init_logging() {
     hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
     let level = level.unwrap_or(Level::INFO);
-    let heard = Targets::new()
+    let targets = Targets::new()
         .with_default(level.min(Level::INFO))
         .with_targets([("functions", level), ("shared", level)]);
     let builder = tracing_subscriber::fmt()
@@ -253,12 +253,12 @@ pub fn init_logging() {
         .is_some_and(|format| format.eq_ignore_ascii_case("text"))
     {
         let text = builder.with_ansi(false).finish();
-        text.with(heard).try_init().ok();
+        text.with(targets).try_init().ok();
     } else {
         let function = config::optional("AWS_LAMBDA_FUNCTION_NAME");
         let json = builder
             .event_format(EmbeddedMetrics::new(function))
             .finish();
-        json.with(heard).try_init().ok();
+        json.with(targets).try_init().ok();
     }
 }

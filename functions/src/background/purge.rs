@@ -1,4 +1,4 @@
-//! The function behind the stream of the table `credentials`: destroys what credentials leave behind.
+//! The function that reads the stream of the table `credentials`, and destroys what deleted credentials leave behind.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ pub const NAME: &str = "purge";
 /// Time kept for the report.
 const REPORT_TIME: Duration = Duration::from_secs(2);
 
-/// A batch of the stream's records, in order.
+/// A batch of the stream's records, in their order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Batch {
     records: Vec<StreamRecord>,
 }
 
-/// Tells Lambda where to begin again: at the first record that failed. Empty if no record failed.
+/// Tells Lambda to continue at the first record that failed. Empty if no record failed.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// At most one.
+    /// The first record that failed.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
@@ -38,8 +38,8 @@ pub struct BatchItemFailure {
     pub item_identifier: String,
 }
 
-/// Follows each record in turn, up to the first that fails or for which the time until `deadline` is too short. `id`
-/// names the invocation in the logs.
+/// Cleans up after one record at a time. Stops at the first record that fails, or shortly before `deadline`. `id` names
+/// the invocation in the logs.
 pub async fn handle(
     credentials: &Credentials,
     secrets: &Secrets,
@@ -82,7 +82,7 @@ pub async fn handle(
             request_id = id,
             route = NAME,
             cause,
-            "a change of a credential was not followed"
+            "the cleanup after a change of a credential failed and will be retried"
         );
         return Report {
             batch_item_failures: vec![BatchItemFailure {
