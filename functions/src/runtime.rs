@@ -75,8 +75,8 @@ where
     .await
 }
 
-/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler gets each batch, and the deadline and the id
-/// of the invocation. Its answer tells Lambda from which record to repeat. `warm` opens connections, as in [`run`].
+/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler gets each batch, and the deadline and the
+/// id of the invocation. Its answer tells Lambda from which record to repeat. `warm` opens connections, as in [`run`].
 pub async fn run_stream<F, B, T>(
     warm: impl Future,
     handler: impl Fn(B, Timestamp, String) -> F,
@@ -118,8 +118,8 @@ where
     let (record, invocation) = (request.record().clone(), request.invocation().clone());
 
     // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
-    let handled = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
-    let reply = meter::measure(record.meter.clone(), handled).await;
+    let answer = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
+    let reply = meter::measure(record.meter.clone(), answer).await;
     let reply = reply.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")));
     let error = reply.as_ref().err();
     let service_failure = error.and_then(ApiError::service_failure);
@@ -184,7 +184,8 @@ struct RequestLine<'a> {
 }
 
 impl RequestLine<'_> {
-    /// Logs at the level info, or error where the failure is not the caller's. `code` and `cause` are those of a failure.
+    /// Logs the line: at the level error if the status is 5xx, and at info otherwise. `code` and `cause` describe a
+    /// failure.
     fn log(&self, code: Option<&str>, cause: Option<&str>) {
         let counted = |failure| (self.service_failure == Some(failure)).then_some(1);
         macro_rules! line {
@@ -233,8 +234,8 @@ pub fn hush_panics() {
     }));
 }
 
-/// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain the
-/// metrics of `AWS_LAMBDA_FUNCTION_NAME`. Where `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
+/// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain
+/// the metrics of `AWS_LAMBDA_FUNCTION_NAME`. If `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
 ///
 /// Libraries log at `INFO` or above only. Below `INFO`, Lambda's own runtime logs whole events, with API keys, client
 /// secrets and codes.
@@ -248,7 +249,7 @@ pub fn init_logging() {
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false);
-    // Fails only where a subscriber is installed already. Then that subscriber is used.
+    // `try_init` fails only if a subscriber is installed already. Then that subscriber is used.
     if config::optional("AWS_LAMBDA_LOG_FORMAT")
         .is_some_and(|format| format.eq_ignore_ascii_case("text"))
     {

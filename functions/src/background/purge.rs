@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
-use shared::purge::Follower;
+use shared::purge::Cleanup;
 use shared::stores::{CleanupTrigger, Credentials, Secrets, StreamRecord, TokenUrls};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
@@ -60,14 +60,14 @@ pub async fn handle(
     let changes = records
         .iter()
         .filter_map(|(_, change)| change.as_ref().ok()?.as_ref());
-    let mut follower = Follower::new(credentials, secrets, token_urls, changes);
+    let mut cleanup = Cleanup::new(credentials, secrets, token_urls, changes);
     let deadline = deadline.minus(REPORT_TIME);
     for (sequence_number, change) in &records {
         let cause = match change {
             Ok(None) => continue,
             Ok(Some(change)) => {
                 let left = Timestamp::now().until(deadline);
-                match timeout(left, follower.follow(change)).await {
+                match timeout(left, cleanup.clean_up_after(change)).await {
                     Ok(Ok(())) => {
                         log_purged(change, id);
                         continue;

@@ -16,7 +16,8 @@ use shared::zoom::Authorization;
 use crate::connect::page::lost_race;
 use crate::http::error::ApiError;
 
-/// An exchange that is ready to run. All data keys are at hand, so KMS cannot fail between Zoom's answer and the commit.
+/// An exchange that is ready to run. All data keys are at hand, so KMS cannot fail between Zoom's answer and the
+/// commit.
 #[expect(
     clippy::large_enum_variant,
     reason = "an invocation has one value, and does not move it around"
@@ -27,8 +28,8 @@ pub(crate) enum CodeExchange {
 }
 
 impl CodeExchange {
-    /// Makes the data keys and opens the secrets. Fails with [`Missing::Credential`] if the session's credential is gone,
-    /// or has another app by now.
+    /// Makes the data keys and opens the secrets. Fails with [`Missing::Credential`] if the session's credential is
+    /// gone, or has another app by now.
     pub(crate) async fn prepare(
         credentials: &Credentials,
         secrets: &Secrets,

@@ -28,8 +28,8 @@ pub struct ConnectSession {
     /// The credential that the session connected.
     #[schema(value_type = Option<String>, format = "uuid", required = true)]
     credential_id: Option<CredentialId>,
-    /// Whether the credential's Zoom user differs from the user at the time when the session was created. Null if one of
-    /// the two users is unknown.
+    /// Whether the credential's Zoom user differs from the user at the time when the session was created. Null if one
+    /// of the two users is unknown.
     #[schema(required = true)]
     user_changed: Option<bool>,
     /// Why the session failed or expired.

@@ -1,8 +1,8 @@
 //! `/connect/{token}`: the page that the user opens, and the button that takes the user to Zoom.
 //!
 //! The token in the URL is the only key. Opening the page changes nothing, because chat programs open links to preview
-//! them. The button starts the session: it stores a new state, and binds the session to this browser by a cookie. A later
-//! start, in any browser, replaces an earlier one.
+//! them. The button starts the session: it stores a new state, and binds the session to this browser by a cookie. A
+//! later start, in any browser, replaces an earlier one.
 
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ pub(crate) fn lost_race() -> ConnectRefusal {
     }
 }
 
-/// Whether our own page sent the form. Old browsers do not send the header. They are let through, because the user still
-/// has to consent at Zoom.
+/// Whether our own page sent the form. Old browsers do not send the header. They are let through, because the user
+/// still has to consent at Zoom.
 fn is_sent_by_our_page(request: &Request) -> bool {
     request
         .header("sec-fetch-site")

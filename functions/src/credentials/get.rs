@@ -31,7 +31,8 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
     )
 )]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
-    // The API key names the team, so key and credential are read at the same time. The key is checked first.
+    // The API key names the team, so key and credential are read at the same time. Nothing is answered before
+    // the key is verified.
     let key = access::api_key(request)?;
     let id = request.credential_id();
 

@@ -15,9 +15,9 @@ pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/restore";
 
 /// Restores a deleted credential
 ///
-/// Works for 30 days after the deletion, unless the operator has configured another time. The credential comes back with
-/// all its data and token URLs, and can mint at once. If its grant has died in the meantime, it comes back `invalid`, and
-/// its `last_error_message` begins with the reason. Then the user must authorize again.
+/// Works for 30 days after the deletion, unless the operator has configured another time. The credential comes back
+/// with all its data and token URLs, and can mint at once. If its grant has died in the meantime, it comes back
+/// `invalid`, and its `last_error_message` begins with the reason. Then the user must authorize again.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/restore",

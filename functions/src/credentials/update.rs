@@ -275,21 +275,9 @@ pub async fn handle(
         request,
         team,
     };
-    let updated = match prepared {
-        PreparedUpdate::Fields if changes.is_empty() => seen,
-        PreparedUpdate::Fields => {
-            let id = seen.credential.credential_id;
-            updater.change_fields(id, changes).await?
-        }
-        PreparedUpdate::App(app) => updater.change_app(seen, app, changes).await?,
-        PreparedUpdate::Authorize(new) => {
-            updater
-                .authorize(seen, new, claim.as_ref(), changes)
-                .await?
-        }
-    };
+    let stored = updater.update(seen, prepared, claim.as_ref(), changes);
 
-    reply::ok(updated.credential)
+    reply::ok(stored.await?.credential)
 }
 
 /// Carries out the update of one request.
@@ -304,6 +292,24 @@ struct Updater<'a> {
 }
 
 impl Updater<'_> {
+    async fn update(
+        &self,
+        seen: StoredCredential,
+        prepared: PreparedUpdate,
+        claim: Option<&IdempotencyClaim>,
+        changes: CredentialChanges,
+    ) -> Result<StoredCredential, ApiError> {
+        match prepared {
+            PreparedUpdate::Fields if changes.is_empty() => Ok(seen),
+            PreparedUpdate::Fields => {
+                self.change_fields(seen.credential.credential_id, changes)
+                    .await
+            }
+            PreparedUpdate::App(app) => self.change_app(seen, app, changes).await,
+            PreparedUpdate::Authorize(new) => self.authorize(seen, new, claim, changes).await,
+        }
+    }
+
     async fn read(&self, id: CredentialId) -> Result<StoredCredential, ApiError> {
         let stored = self.credentials.get(self.team, id).await?;
         Ok(stored.ok_or(Missing::Credential)?)
@@ -385,7 +391,7 @@ impl Updater<'_> {
             Claimed::Completed(earlier) if earlier.is_same => {
                 return self.read(earlier.credential).await;
             }
-            // An earlier request has spent the same code, but asked for other changes. Make these changes without it.
+            // An earlier request has spent the code, but asked for other changes. So make these changes without a code.
             Claimed::Completed(_) => {
                 return match new.app {
                     AppToUse::New(app) => self.change_app(seen, app, changes).await,

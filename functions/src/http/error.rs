@@ -1,7 +1,7 @@
 //! Every error that a caller can get: its HTTP status, code and message.
 //!
-//! The vault's own errors are [`shared::error::Error`], which says who must act. This file gives them their HTTP status.
-//! The other variants of [`ApiError`] concern the HTTP request alone.
+//! The vault's own errors are [`shared::error::Error`], which says who must act. This file gives them their HTTP
+//! status. The other variants of [`ApiError`] concern the HTTP request alone.
 
 use std::error::Error as StdError;
 use std::ops::RangeInclusive;

@@ -1,5 +1,5 @@
-//! The pages of a connect session. They are HTML without scripts, and load nothing from other sites. The template engine
-//! escapes every value. The header `content-security-policy` allows only our style sheet, by its hash.
+//! The pages of a connect session. They are HTML without scripts, and load nothing from other sites. The template
+//! engine escapes every value. The header `content-security-policy` allows only our style sheet, by its hash.
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};

@@ -1,22 +1,22 @@
 //! `/t/{token}`: bot vendors call this URL to get a token.
 //!
 //! The token in the URL is the only key, because two vendors cannot send a header. Every unknown token gets the same
-//! answer, after at most one read. A token with a wrong checksum gets it without a read. KMS and Zoom are called for known
-//! tokens only.
+//! answer, after at most one read. A token with a wrong checksum gets it without a read. KMS and Zoom are called for
+//! known tokens only.
 
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use shared::error::{Error, Missing};
 use shared::event::{Actor, Requester};
-use shared::grants::mint::{PreparedMint, TokenRequest, mint};
+use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
-use shared::stores::{Keys, RateKind, Requests, TokenUrls};
+use shared::stores::{Keys, RateKind, Requests, StoredCredential, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
-use shared::token_url::{TokenUrl, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlToken, UrlTokenType};
 use shared::zoom;
 
 use crate::http::access;
@@ -26,14 +26,14 @@ use crate::http::request::Request;
 use crate::http::schema::{BotQuery, BotRequest, BotToken};
 use crate::token_urls::dialect::Dialect;
 
-/// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and the
-/// gateway would answer 404.
+/// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
+/// the gateway would answer 404.
 pub const ROUTE: &str = "ANY /t/{token}";
 
 /// How long an access token must still live to be used. This is short, because a refresh would make the vendor wait.
 const ACCESS_MARGIN: Duration = Duration::from_mins(2);
-/// When the answer must be sent. One vendor gives up after 15 seconds.
-const ANSWER_TIME: Duration = Duration::from_secs(13);
+/// How long an answer may take. One vendor gives up after 15 seconds.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(13);
 
 /// Gives a bot its token. The OpenAPI descriptions are below, one for each method.
 pub async fn handle(
@@ -43,7 +43,7 @@ pub async fn handle(
     grants: &Grants,
     request: &Request,
 ) -> Reply {
-    let answer_by = Timestamp::now().plus(ANSWER_TIME);
+    let answer_by = Timestamp::now().plus(MAX_ANSWER_TIME);
     let dialect = Dialect::of(request)?;
     let token = request.url_token()?;
     let read = token_urls.get(&token).map_err(Error::from);
@@ -63,40 +63,91 @@ pub async fn handle(
         answer_by,
     };
 
-    let context = Context {
-        grants,
-        invocation: request.invocation(),
-        team,
-        terms: &terms,
+    let call = TokenUrlCall {
+        keys,
+        requests,
+        token_urls,
+        request,
+        token: &token,
+        context: Context {
+            grants,
+            invocation: request.invocation(),
+            team,
+            terms: &terms,
+        },
     };
-    let take_use = token_urls.take_use(&token).map_err(Error::from);
-    let read = grants.credentials().get(team, id).map_err(Error::from);
-    let (use_taken, stored) = tokio::join!(
-        time_limit::until(answer_by, take_use),
-        time_limit::until(answer_by, read),
-    );
-    if !use_taken? {
-        return Err(Error::NotFound(Missing::TokenUrl).into());
-    }
-    let minted = Box::pin(async {
-        // The caller does not learn whether the URL, its use or its credential is missing.
-        let stored = stored?.ok_or(Missing::TokenUrl)?;
-        let prepared = PreparedMint::read(grants, &stored, token_request, &terms);
-        let prepared = prepared.map_err(ApiError::from);
-        let counted = access::admit(keys, requests, team, request, RateKind::Mints, prepared);
-        let prepared = time_limit::until(answer_by, counted).await?;
-        Ok::<_, ApiError>(mint(context, stored, prepared).await?)
-    });
-    match minted.await {
-        Ok(minted) => dialect.answer(row.url.token_type, &minted.token),
-        Err(error) => {
+    let minted = call.mint(token_request).await?;
+    dialect.answer(row.url.token_type, &minted.token)
+}
+
+/// One call of a token URL that is known.
+struct TokenUrlCall<'a> {
+    keys: &'a Keys,
+    requests: &'a Requests,
+    token_urls: &'a TokenUrls,
+    request: &'a Request,
+    token: &'a UrlToken,
+    context: Context<'a>,
+}
+
+impl TokenUrlCall<'_> {
+    /// Takes one use of the URL and mints. If the mint fails, gives the use back.
+    async fn mint(&self, token_request: TokenRequest) -> Result<MintedToken, ApiError> {
+        let Context {
+            grants,
+            team,
+            terms,
+            ..
+        } = self.context;
+        let take_use = self.token_urls.take_use(self.token).map_err(Error::from);
+        let read = grants.credentials().get(team, self.token.credential());
+        let read = read.map_err(Error::from);
+        let (use_taken, stored) = tokio::join!(
+            time_limit::until(terms.answer_by, take_use),
+            time_limit::until(terms.answer_by, read),
+        );
+        if !use_taken? {
+            return Err(Error::NotFound(Missing::TokenUrl).into());
+        }
+        // Boxed: the future is large, and each layer would copy it on the stack.
+        let minted = Box::pin(async {
+            // The caller does not learn whether the URL, its use or its credential is missing.
+            let stored = stored?.ok_or(Missing::TokenUrl)?;
+            self.count_and_mint(stored, token_request).await
+        });
+        let minted = minted.await;
+        if minted.is_err() {
             // Best effort: if the use is not given back, the URL gives one token less.
-            let given_back = token_urls.return_use(&token);
-            Recorder(context)
+            let given_back = self.token_urls.return_use(self.token);
+            Recorder(self.context)
                 .best_effort("a use of a token URL is not given back", given_back)
                 .await;
-            Err(error)
         }
+        minted
+    }
+
+    async fn count_and_mint(
+        &self,
+        stored: StoredCredential,
+        token_request: TokenRequest,
+    ) -> Result<MintedToken, ApiError> {
+        let Context {
+            grants,
+            team,
+            terms,
+            ..
+        } = self.context;
+        let prepare = PreparedMint::read(grants, &stored, token_request, terms);
+        let prepared = access::admit(
+            self.keys,
+            self.requests,
+            team,
+            self.request,
+            RateKind::Mints,
+            prepare.map_err(ApiError::from),
+        );
+        let prepared = time_limit::until(terms.answer_by, prepared).await?;
+        Ok(mint(self.context, stored, prepared).await?)
     }
 }
 

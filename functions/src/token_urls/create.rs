@@ -122,8 +122,8 @@ impl CreatedTokenUrl {
 
 /// Creates a token URL
 ///
-/// Any bot vendor can call the URL, without an API key, and gets a token of the credential's user. Only this answer shows
-/// the URL.
+/// Any bot vendor can call the URL, without an API key, and gets a token of the credential's user. Only this answer
+/// shows the URL.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/token-urls",

@@ -24,8 +24,8 @@ pub struct RevokedTokenUrl {
 
 /// Revokes a token URL
 ///
-/// After this answer, the URL gives no more tokens and is not in the list any more. To revoke it again is a 404. A URL can
-/// also be revoked after its credential was deleted.
+/// After this answer, the URL gives no more tokens and is not in the list any more. A second revocation answers 404. A
+/// URL can also be revoked after its credential was deleted.
 #[utoipa::path(
     delete,
     path = "/v2/zoom-credentials/{id}/token-urls/{url_id}",

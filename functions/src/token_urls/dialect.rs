@@ -1,7 +1,7 @@
 //! The requests and answers of bot vendors that call a token URL.
 //!
-//! Each vendor has its own parameters. Unknown and invalid parameters are ignored, so a vendor can add some without harm.
-//! The query wins over the body, because the URL's owner may have written the query.
+//! Each vendor has its own parameters. Unknown and invalid parameters are ignored, so a vendor can add some without
+//! harm. The query wins over the body, because the URL's owner may have written the query.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -33,8 +33,8 @@ pub(crate) struct BotDetails {
 }
 
 impl Dialect {
-    /// The dialect of the request's method. `HEAD` is refused: a vendor sends it to find out whether to send a POST, and it
-    /// must not mint a token.
+    /// The dialect of the request's method. `HEAD` is refused: a vendor sends it to find out whether to send a POST,
+    /// and it must not mint a token.
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         match request.method() {
             "GET" => {

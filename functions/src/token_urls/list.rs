@@ -21,8 +21,8 @@ const DEFAULT_LIMIT: u16 = 100;
 /// Lists a credential's token URLs
 ///
 /// Newest first, without the revoked URLs, but with the expired and used-up ones. The list does not show the URLs
-/// themselves. If there are more token URLs, the header `x-next-cursor` has the cursor of the next page, also after a short
-/// page.
+/// themselves. If there are more token URLs, the header `x-next-cursor` has the cursor of the next page, also after a
+/// short page.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials/{id}/token-urls",

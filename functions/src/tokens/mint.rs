@@ -158,8 +158,8 @@ pub(crate) struct MintedTokenView {
 
 /// Mints a token
 ///
-/// A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the request
-/// names a Zoom user, the vault uses the team's active credential of this user that was authorized last.
+/// A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the
+/// request names a Zoom user, the vault uses the team's active credential of this user that was authorized last.
 #[utoipa::path(
     post,
     path = "/v2/zoom-tokens",

@@ -18,8 +18,8 @@ pub(crate) const CONCURRENT_CHANGES: usize = 16;
 /// How often a credential is tried that changes concurrently.
 const MAX_ATTEMPTS: usize = 5;
 /// The `last_error_message` of a credential whose user has removed the app.
-const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must authorize \
-     again.";
+const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must \
+     authorize again.";
 
 /// Handles one event for one team.
 pub(crate) struct EventHandler<'a> {
@@ -111,8 +111,8 @@ impl EventHandler<'_> {
         Err(stores::Error::Conflict)
     }
 
-    /// The user was deactivated or deleted at the time `at`. The grants stay: if the user comes back, the next mint makes
-    /// the credential active.
+    /// The user was deactivated or deleted at the time `at`. The grants stay: if the user comes back, the next mint
+    /// makes the credential active.
     async fn mark_user_gone(
         &self,
         user_id: &str,

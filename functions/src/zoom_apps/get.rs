@@ -37,7 +37,8 @@ pub async fn handle(
     public: Option<&Url>,
     request: &Request,
 ) -> Reply {
-    // The API key names the team, so key and app are read at the same time. The key is checked first.
+    // The API key names the team, so key and app are read at the same time. Nothing is answered before
+    // the key is verified.
     let key = access::api_key(request)?;
     let client_id = request.client_id();
 

@@ -1,8 +1,8 @@
 //! `POST /v2/zoom-apps/{client_id}/rotate-secret`
 //!
 //! A call seals the new secret for as many credentials as it has time for, the oldest first. The answer has the cursor
-//! for the next call. Each credential is one transaction. Sealing a secret twice does no harm, so a call that crashed can
-//! be repeated.
+//! for the next call. Each credential is one transaction. Sealing a secret twice does no harm, so a call that crashed
+//! can be repeated.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -74,9 +74,9 @@ enum ResealOutcome {
 
 /// Rotates an app's client secret
 ///
-/// Call this after you have changed the secret at Zoom. The vault checks the secret at Zoom, and then stores it in every
-/// credential of the team with this client id. It clears errors that the old secret caused. Repeat the call with the
-/// cursor until `done` is true. The call is idempotent.
+/// Call this after you have changed the secret at Zoom. The vault checks the secret at Zoom, and then stores it in
+/// every credential of the team with this client id. It clears errors that the old secret caused. Repeat the call with
+/// the cursor until `done` is true. The call is idempotent.
 #[utoipa::path(
     post,
     path = "/v2/zoom-apps/{client_id}/rotate-secret",

@@ -1,10 +1,10 @@
 //! `POST /webhooks/zoom/{client_id}`: the webhooks that Zoom sends for an app.
 //!
-//! Anyone may call this endpoint, so only a signature with the app's secret token counts. Each team has registered its own
-//! secret token. A signature that one team's token verifies changes that team's credentials only.
+//! Anyone may call this endpoint, so only a signature with the app's secret token counts. Each team has registered its
+//! own secret token. A signature that one team's token verifies changes that team's credentials only.
 //!
 //! Cheap checks come first: headers, timestamp and body cost nothing, an unregistered app costs one read. A wrong
-//! signature costs one KMS call per minute, because opened secret tokens stay in memory.
+//! signature costs at most one KMS call a minute for each team, because opened secret tokens stay in memory.
 //!
 //! Zoom repeats a webhook until it gets a 2xx within 3 seconds, so every step is idempotent. See
 //! `event_handler.rs`.
@@ -45,8 +45,8 @@ pub type OpenedSecrets = Cache<String, (Sealed, WebhookSecret)>;
 ///
 /// Enter this URL at Zoom as the app's event notification endpoint. The vault answers `endpoint.url_validation`. For
 /// `app_deauthorized`, it destroys the user's tokens. For `user.deactivated` and `user.deleted`, it marks the user's
-/// credentials as invalid. It accepts all other events and ignores them. The signature covers the body's bytes, and must
-/// not be older than 5 minutes.
+/// credentials as invalid. It accepts all other events and ignores them. The signature covers the body's bytes, and
+/// must not be older than 5 minutes.
 #[utoipa::path(
     post,
     path = "/webhooks/zoom/{client_id}",
@@ -90,16 +90,16 @@ pub async fn handle(
         request,
         client_id: &client_id,
     };
-    let verified = verifier.verified_teams(&signature, body).await?;
-    let Some((_, secret)) = verified.teams.first() else {
-        let error = verified.failed.or(verified.corrupt);
+    let accepted = verifier.verified_teams(&signature, body).await?;
+    let Some((_, secret)) = accepted.teams.first() else {
+        let error = accepted.failed.or(accepted.corrupt);
         return Err(error.unwrap_or_else(|| refused("signature")));
     };
     if let WebhookEvent::Challenge { plain_token } = event {
         return reply::bare(&ChallengeResponse::new(secret, plain_token));
     }
 
-    let handlers = verified.teams.iter().map(|(team, _)| {
+    let handlers = accepted.teams.iter().map(|(team, _)| {
         let handler = EventHandler {
             credentials,
             secrets,
@@ -114,7 +114,7 @@ pub async fn handle(
     let handlers: Vec<_> = handlers.collect();
     let handled = last_failure(stream::iter(handlers).buffer_unordered(CONCURRENT_CHANGES)).await;
     // After an error, Zoom repeats the webhook, and each team handles what it has not handled yet.
-    if let Some(error) = verified.failed {
+    if let Some(error) = accepted.failed {
         return Err(error);
     }
     handled?;
@@ -169,8 +169,8 @@ struct VerifiedTeams {
     teams: Vec<(TeamId, WebhookSecret)>,
     /// Why the secret token of another team could not be read now. A retry by Zoom may succeed.
     failed: Option<ApiError>,
-    /// Why the secret token of another team can never be read. A retry by Zoom cannot repair a corrupt row, so this does
-    /// not fail the webhook for the other teams.
+    /// Why the secret token of another team can never be read. A retry by Zoom cannot repair a corrupt row, so this
+    /// does not fail the webhook for the other teams.
     corrupt: Option<ApiError>,
 }
 
