@@ -30,7 +30,7 @@ use crate::metrics::EmbeddedMetrics;
 use crate::powers::ProcessEnvironment;
 
 /// How long a Lambda may take to open connections before it asks for its first event.
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP_TIME: Duration = Duration::from_secs(1);
 
 /// Starts the log, and builds a function's powers from the process's environment.
 pub fn start<F: Function>() -> Result<F, config::Error> {
@@ -46,7 +46,9 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
     let endpoint = &start::<E>()?;
     // tests/measure/startup.py measures the time between these two lines separately.
     tracing::debug!("opening connections");
-    tokio::time::timeout(WARM_UP, endpoint.warm()).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, endpoint.warm())
+        .await
+        .ok();
     tracing::debug!("opened connections");
     let handler = |request: Request| async move { endpoint.handle(&request).await };
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
@@ -66,7 +68,7 @@ where
     T: Serialize,
     E: Into<lambda_http::Error>,
 {
-    tokio::time::timeout(WARM_UP, warm).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| {
         let context = event.context;
         let report = handler(deadline(&context), context.request_id);
@@ -86,7 +88,7 @@ where
     B: DeserializeOwned,
     T: Serialize,
 {
-    tokio::time::timeout(WARM_UP, warm).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<B>| {
         // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
         let context = event.context;

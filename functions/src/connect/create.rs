@@ -32,7 +32,7 @@ use crate::http::schema::{
 pub const ROUTE: &str = "POST /v2/zoom-connect-sessions";
 
 /// How long a user can connect after the session was created.
-const LIFETIME: Duration = Duration::from_mins(30);
+const SESSION_LIFETIME: Duration = Duration::from_mins(30);
 /// How long after the session's end DynamoDB's TTL removes the sealed secrets.
 const SECRETS_RETENTION: Duration = Duration::from_hours(1);
 
@@ -269,7 +269,7 @@ fn new_session(
         redirect_uri: RedirectUri::try_from(redirect_uri).map_err(ApiError::internal)?,
         return_url: input.return_url,
         code_challenge: code_verifier.challenge(),
-        ends_at: id.created_at().plus(LIFETIME),
+        ends_at: id.created_at().plus(SESSION_LIFETIME),
     };
     let secret = SessionSecret {
         client_secret,

@@ -17,12 +17,12 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials";
 
 /// The largest list in one answer, in bytes. Lambda's own limit is 6 MB. The bytes are counted as in Lambda's answer,
 /// where the body is a JSON string and every quote takes two bytes.
-const MAX_BYTES: usize = 5 * 1024 * 1024;
+const MAX_LIST_BYTES: usize = 5 * 1024 * 1024;
 /// The number of credentials on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 1000;
 /// How many pages of rows (1 MB each) are read for one page of matches. A filter that matches few rows would otherwise
 /// run into the time-out.
-const MAX_READS: usize = 20;
+const MAX_PAGES_READ: usize = 20;
 
 /// Lists credentials
 ///
@@ -71,7 +71,7 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
             }
         }
         match page.next {
-            Some(next) if query.is_paginated() && reads == MAX_READS => break Some(next),
+            Some(next) if query.is_paginated() && reads == MAX_PAGES_READ => break Some(next),
             Some(next) => {
                 page = credentials
                     .page(team, Some(next), None, query.deleted)
@@ -99,10 +99,10 @@ impl Listing {
         let bytes = self.bytes + escaped_length(item.get());
         if query.is_paginated() {
             let limit = usize::from(query.limit.unwrap_or(DEFAULT_LIMIT));
-            if bytes > MAX_BYTES || self.items.len() == limit {
+            if bytes > MAX_LIST_BYTES || self.items.len() == limit {
                 return Ok(false);
             }
-        } else if bytes > MAX_BYTES {
+        } else if bytes > MAX_LIST_BYTES {
             return Err(ApiError::ListTooLarge);
         }
         self.items.push(item);

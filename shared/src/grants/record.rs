@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 
+use futures_util::TryFutureExt;
 use tokio::time::timeout;
 
 use crate::cause::chain;
@@ -30,10 +31,13 @@ impl Recorder<'_> {
     ) -> Option<T> {
         let left = time_limit::time_for_call(self.0.terms.answer_by);
         // Boxed: the future would otherwise hold `work` twice.
-        let error: Box<dyn StdError> = match timeout(left, Box::pin(work)).await {
-            Ok(Ok(done)) => return Some(done),
-            Ok(Err(error)) => error.into(),
-            Err(elapsed) => elapsed.into(),
+        let work = Box::pin(work.map_err(Into::into));
+        let done: Result<T, Box<dyn StdError>> = timeout(left, work)
+            .await
+            .unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let error = match done {
+            Ok(done) => return Some(done),
+            Err(error) => error,
         };
         let cause = chain(&*error);
         tracing::warn!(request_id = self.0.invocation.id(), cause, "{what}");

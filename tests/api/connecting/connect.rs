@@ -194,7 +194,7 @@ async fn the_browser_is_redirected_to_the_return_url_with_the_outcome() {
     let page = browser.open(&session.link).await;
     assert!(
         page.text
-            .contains("You are taken back to <strong>app.example.com</strong>.")
+            .contains("You return to <strong>app.example.com</strong>.")
     );
     let location = browser.connect(&session, "ada").await.location();
     let id = credential_of(&world, &session).await;
