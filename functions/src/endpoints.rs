@@ -89,7 +89,7 @@ macro_rules! power_type {
     (envelope) => { Envelope };
     (zoom) => { Zoom };
     (grants) => { Grants };
-    (opened_secrets) => { zoom_apps::webhook::Opened };
+    (opened_secrets) => { zoom_apps::webhook::OpenedSecrets };
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
     (restorable) => { Duration };

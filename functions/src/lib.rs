@@ -1,7 +1,7 @@
 //! The HTTP API: one handler per endpoint, and the Lambda binaries that run them.
 //!
-//! A handler reads top to bottom: who calls, how often, what they ask for; then the domain in `shared`; then the
-//! answer. Its parameters are its powers, and the role of its Lambda allows the same.
+//! A handler authenticates the caller, counts the call, parses the request, calls the domain in `shared`, and answers.
+//! Its parameters are its powers, and the role of its Lambda allows the same.
 
 pub mod background;
 pub mod connect;

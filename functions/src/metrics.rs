@@ -1,7 +1,7 @@
 //! The log as JSON lines, and the metrics in them: CloudWatch's embedded metric format.
 //!
-//! CloudWatch reads metrics out of a line that says in `_aws` which of its fields are some. So a metric is a field
-//! of a log line whose name is among `METRICS`, and costs no call.
+//! A log line lists in its field `_aws` which of its fields are metrics, and CloudWatch reads them from there. Every
+//! field whose name is in `METRICS` is a metric. So a metric costs no call.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What CloudWatch finds them under, by function.
+/// CloudWatch's namespace of the metrics.
 const NAMESPACE: &str = "ZoomCredentials";
 
-/// Every field that is a metric, and its unit.
+/// The fields that are metrics, with their units.
 const METRICS: [(&str, &str); 20] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
@@ -43,21 +43,21 @@ const METRICS: [(&str, &str); 20] = [
     ("keep_alive_left", "Count"),
 ];
 
-/// Formats each event as one line of JSON, its fields at the top; as metrics too, where it has any.
+/// Formats each log event as one line of JSON, with its fields at the top level. Adds `_aws` if a field is a metric.
 #[derive(Debug)]
 pub struct EmbeddedMetrics {
     function: Option<String>,
 }
 
 impl EmbeddedMetrics {
-    /// `function` is the Lambda whose metrics they are; outside of one, numbers are just numbers.
+    /// `function` is the Lambda whose metrics these are. Without it, no line has metrics.
     pub fn new(function: Option<String>) -> Self {
         Self { function }
     }
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     timestamp: Timestamp,
     level: SerializeLevel<'a>,
     #[serde(flatten)]
@@ -66,10 +66,10 @@ struct Line<'a> {
     metrics: Option<Directive<'a>>,
 }
 
-/// What makes a line's fields metrics.
+/// The part of a line that makes its fields metrics.
 #[derive(Serialize)]
 struct Directive<'a> {
-    /// Their one dimension.
+    /// The only dimension of the metrics.
     function: &'a str,
     _aws: Value,
 }
@@ -86,10 +86,10 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let timestamp = Timestamp::now();
-        let mut present = Present::default();
+        let mut present = PresentMetrics::default();
         event.record(&mut present);
         let function = self.function.as_deref().filter(|_| !present.0.is_empty());
-        let line = Line {
+        let line = JsonLine {
             timestamp,
             level: event.metadata().level().as_serde(),
             fields: event.field_map(),
@@ -110,11 +110,11 @@ where
     }
 }
 
-/// The metrics that an event has, as the directive names them.
+/// The metrics among an event's fields, in CloudWatch's format.
 #[derive(Default)]
-struct Present(Vec<Value>);
+struct PresentMetrics(Vec<Value>);
 
-impl Visit for Present {
+impl Visit for PresentMetrics {
     fn record_debug(&mut self, field: &Field, _: &dyn fmt::Debug) {
         let metric = METRICS.iter().find(|(name, _)| *name == field.name());
         self.0

@@ -134,8 +134,8 @@ pub trait Environment {
     }
 
     /// Memory for the webhook secrets that a function has opened.
-    fn opened_secrets(&self) -> Result<webhook::Opened, Self::Error> {
-        Ok(webhook::Opened::default())
+    fn opened_secrets(&self) -> Result<webhook::OpenedSecrets, Self::Error> {
+        Ok(webhook::OpenedSecrets::default())
     }
 }
 

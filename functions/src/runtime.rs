@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use shared::config;
 use shared::invocation::ActivityCounts;
-use shared::meter::{self, Service as Called};
+use shared::meter::{self, Service};
 use shared::timestamp::Timestamp;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -25,12 +25,12 @@ use crate::endpoints::{Endpoint, Function};
 use crate::http::error::{ApiError, ServiceFailure};
 use crate::http::pages;
 use crate::http::reply::{self, Reply};
-use crate::http::request::{Event, Reader, Request};
+use crate::http::request::{ErrorFormat, Event, Request};
 use crate::metrics::EmbeddedMetrics;
 use crate::powers::ProcessEnvironment;
 
 /// How long a Lambda may take to open connections before it asks for its first event.
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP_TIME: Duration = Duration::from_secs(1);
 
 /// Starts the log, and builds a function's powers from the process's environment.
 pub fn start<F: Function>() -> Result<F, config::Error> {
@@ -46,7 +46,9 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
     let endpoint = &start::<E>()?;
     // tests/measure/startup.py measures the time between these two lines separately.
     tracing::debug!("opening connections");
-    tokio::time::timeout(WARM_UP, endpoint.warm()).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, endpoint.warm())
+        .await
+        .ok();
     tracing::debug!("opened connections");
     let handler = |request: Request| async move { endpoint.handle(&request).await };
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async {
@@ -66,7 +68,7 @@ where
     T: Serialize,
     E: Into<lambda_http::Error>,
 {
-    tokio::time::timeout(WARM_UP, warm).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| {
         let context = event.context;
         let report = handler(deadline(&context), context.request_id);
@@ -75,8 +77,8 @@ where
     .await
 }
 
-/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler gets each batch, and the deadline and the id
-/// of the invocation. Its answer tells Lambda from which record to repeat. `warm` opens connections, as in [`run`].
+/// Runs a Lambda that a stream invokes, until its sandbox ends. The handler gets each batch, and the deadline and the
+/// id of the invocation. Its answer tells Lambda from which record to repeat. `warm` opens connections, as in [`run`].
 pub async fn run_stream<F, B, T>(
     warm: impl Future,
     handler: impl Fn(B, Timestamp, String) -> F,
@@ -86,7 +88,7 @@ where
     B: DeserializeOwned,
     T: Serialize,
 {
-    tokio::time::timeout(WARM_UP, warm).await.ok();
+    tokio::time::timeout(WARM_UP_TIME, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<B>| {
         // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
         let context = event.context;
@@ -115,18 +117,18 @@ where
     let deadline = deadline(&event.context);
     let request = Request::new(event.payload, event.context.request_id, deadline);
     let id = request.id().to_owned();
-    let (trail, invocation) = (request.trail().clone(), request.invocation().clone());
+    let (record, invocation) = (request.record().clone(), request.invocation().clone());
 
     // Boxed: the SDK's futures nest deeper than the compiler computes layouts for.
-    let outcome = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
-    let reply = meter::measure(trail.meter.clone(), outcome).await;
+    let answer = AssertUnwindSafe(handler(request).boxed()).catch_unwind();
+    let reply = meter::measure(record.meter.clone(), answer).await;
     let reply = reply.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")));
     let error = reply.as_ref().err();
-    let outcome = error.and_then(ApiError::service_failure);
+    let service_failure = error.and_then(ApiError::service_failure);
     let (code, cause) = (error.map(ApiError::code), error.and_then(ApiError::cause));
-    let mut response = reply.unwrap_or_else(|error| match trail.reader.get() {
-        Some(Reader::PlainText) => reply::plain_error(&error),
-        Some(Reader::Browser) => pages::error(&error, trail.turned_away.get()),
+    let mut response = reply.unwrap_or_else(|error| match record.error_format.get() {
+        Some(ErrorFormat::PlainText) => reply::plain_error(&error),
+        Some(ErrorFormat::Page) => pages::error(&error, record.failed_connect.get()),
         None => reply::error(&error),
     });
 
@@ -135,23 +137,23 @@ where
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }
-    if let Some(admission) = trail.admission.get() {
+    if let Some(admission) = record.admission.get() {
         headers.insert("x-ratelimit-limit", admission.limit.into());
         headers.insert("x-ratelimit-remaining", admission.remaining.into());
         headers.insert("x-ratelimit-reset", admission.reset.into());
     }
 
-    let line = Line {
+    let line = RequestLine {
         request_id: &id,
         route,
-        team: trail.team.get().map(ToString::to_string),
-        credential_id: trail.credential.get().map(ToString::to_string),
+        team: record.team.get().map(ToString::to_string),
+        credential_id: record.credential.get().map(ToString::to_string),
         status: response.status().as_u16(),
         latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        dynamodb_calls: trail.meter.calls(Called::DynamoDb),
-        kms_calls: trail.meter.calls(Called::Kms),
-        zoom_calls: trail.meter.calls(Called::Zoom),
-        outcome,
+        dynamodb_calls: record.meter.calls(Service::DynamoDb),
+        kms_calls: record.meter.calls(Service::Kms),
+        zoom_calls: record.meter.calls(Service::Zoom),
+        service_failure,
         activity: invocation.activity().counts(),
     };
     line.log(code, cause.as_deref());
@@ -169,7 +171,7 @@ fn proxied(response: Response<String>) -> ApiGatewayProxyResponse {
 }
 
 /// The log line of a request. Its numbers are metrics: see [`mod@crate::metrics`].
-struct Line<'a> {
+struct RequestLine<'a> {
     request_id: &'a str,
     route: &'static str,
     team: Option<String>,
@@ -179,16 +181,17 @@ struct Line<'a> {
     dynamodb_calls: u32,
     kms_calls: u32,
     zoom_calls: u32,
-    outcome: Option<ServiceFailure>,
+    service_failure: Option<ServiceFailure>,
     activity: ActivityCounts,
 }
 
-impl Line<'_> {
-    /// Logs at the level info, or error where the failure is not the caller's. `code` and `cause` are those of a failure.
+impl RequestLine<'_> {
+    /// Logs the line: at the level error if the status is 5xx, and at info otherwise. `code` and `cause` describe a
+    /// failure.
     fn log(&self, code: Option<&str>, cause: Option<&str>) {
-        let counted = |outcome| (self.outcome == Some(outcome)).then_some(1);
+        let counted = |failure| (self.service_failure == Some(failure)).then_some(1);
         macro_rules! line {
-            ($level:ident, $words:literal) => {
+            ($level:ident, $message:literal) => {
                 tracing::$level!(
                     request_id = self.request_id,
                     route = self.route,
@@ -213,7 +216,7 @@ impl Line<'_> {
                     refresh_outcome_lost = self.activity.outcome_lost,
                     deauthorized = self.activity.deauthorized,
                     webhook_refused = counted(ServiceFailure::WebhookRefused),
-                    $words
+                    $message
                 )
             };
         }
@@ -225,7 +228,7 @@ impl Line<'_> {
     }
 }
 
-/// Logs where a panic was, and not its message: the message may quote a secret.
+/// Logs the place of a panic, and not its message, because the message may quote a secret.
 pub fn hush_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
@@ -233,8 +236,8 @@ pub fn hush_panics() {
     }));
 }
 
-/// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain the
-/// metrics of `AWS_LAMBDA_FUNCTION_NAME`. Where `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
+/// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain
+/// the metrics of `AWS_LAMBDA_FUNCTION_NAME`. If `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
 ///
 /// Libraries log at `INFO` or above only. Below `INFO`, Lambda's own runtime logs whole events, with API keys, client
 /// secrets and codes.
@@ -242,23 +245,23 @@ pub fn init_logging() {
     hush_panics();
     let level = config::optional("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
     let level = level.unwrap_or(Level::INFO);
-    let heard = Targets::new()
+    let targets = Targets::new()
         .with_default(level.min(Level::INFO))
         .with_targets([("functions", level), ("shared", level)]);
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false);
-    // Fails only where a subscriber is installed already. Then that subscriber is used.
+    // `try_init` fails only if a subscriber is installed already. Then that subscriber is used.
     if config::optional("AWS_LAMBDA_LOG_FORMAT")
         .is_some_and(|format| format.eq_ignore_ascii_case("text"))
     {
         let text = builder.with_ansi(false).finish();
-        text.with(heard).try_init().ok();
+        text.with(targets).try_init().ok();
     } else {
         let function = config::optional("AWS_LAMBDA_FUNCTION_NAME");
         let json = builder
             .event_format(EmbeddedMetrics::new(function))
             .finish();
-        json.with(heard).try_init().ok();
+        json.with(targets).try_init().ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Spends an authorization code and stores the grant: what create, re-authorize and connect have in common.
+//! Spends an authorization code and stores the grant. Create, re-authorize and connect use this code.
 //!
 //! The tokens are committed before anything else is asked of Zoom. The profile and the siblings come afterwards; if
 //! they fail, the next mint, check or keep-alive completes them.
@@ -83,7 +83,7 @@ pub struct Authorizer<'a> {
     pub credentials: &'a Credentials,
     /// Stores sealed secrets.
     pub secrets: &'a Secrets,
-    /// Stores what happened.
+    /// Stores events.
     pub events: &'a Events,
     /// Spends codes.
     pub zoom: &'a Zoom,
@@ -94,12 +94,12 @@ pub struct Authorizer<'a> {
 }
 
 impl Authorizer<'_> {
-    /// Spends the code, if there is one, and stores a new credential. `along` is written in the same transaction.
+    /// Spends the code, if there is one, and stores a new credential. `writes` are part of the same transaction.
     pub async fn create(
         &self,
         new: NewCredential,
         grant: Option<NewGrant>,
-        along: Vec<Write>,
+        writes: Vec<Write>,
     ) -> Result<StoredCredential, Error> {
         let (id, client_id) = (new.id, new.app.app.client_id.clone());
         let grant = match grant {
@@ -135,7 +135,7 @@ impl Authorizer<'_> {
         let transaction = transaction
             .and(self.secrets.put_app_secret(id, &app)?)
             .and_maybe(tokens)
-            .and_all(along);
+            .and_all(writes);
         commit(transaction, self.invocation, grant.is_some())
             .await?
             .or_conflict()?;
@@ -147,7 +147,7 @@ impl Authorizer<'_> {
         Ok(completed.unwrap_or(stored))
     }
 
-    /// Spends a code and gives the credential `seen` the new grant. `along` is written in the same transaction. The
+    /// Spends a code and gives the credential `seen` the new grant. `writes` are part of the same transaction. The
     /// caller holds the credential's re-authorization lock.
     pub async fn reauthorize(
         &self,
@@ -155,7 +155,7 @@ impl Authorizer<'_> {
         app: AppToUse,
         new: NewGrant,
         changes: CredentialChanges,
-        along: Vec<Write>,
+        writes: Vec<Write>,
     ) -> Result<StoredCredential, Error> {
         let id = seen.credential.credential_id;
         let (app, secret) = match app {
@@ -182,7 +182,7 @@ impl Authorizer<'_> {
             let transaction = transaction
                 .and(tokens.clone())
                 .and_maybe(secret.clone())
-                .and_all(along.clone());
+                .and_all(writes.clone());
             match commit(transaction, self.invocation, true).await? {
                 CommitOutcome::Committed => break stored,
                 // A sibling's authorization has pointed the credential at another grant. Ours is as new, and the lock
@@ -229,7 +229,7 @@ impl Authorizer<'_> {
         })
     }
 
-    /// Learns who authorized. Best effort.
+    /// Reads and stores the profile of the user who authorized. Best effort.
     async fn complete(
         &self,
         grant: &Grant,

@@ -13,7 +13,7 @@ use crate::{envelope, secret, stores, zoom};
 /// An error that only the log shows.
 pub type Source = Box<dyn StdError + Send + Sync>;
 
-/// How long a caller should wait before it tries again after a failure that is not its fault.
+/// How long a caller should wait before it retries after a failure that it did not cause.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why the vault could not do what it was asked.
@@ -51,7 +51,7 @@ pub enum Error {
         /// Why.
         reason: ReconnectReason,
     },
-    /// Zoom refused the app. The operator must mend the app; the grant is untouched.
+    /// Zoom refused the app. The operator must fix the app. The grant is not affected.
     #[error(
         "Zoom refused the app: {reason}. Check the app in Zoom's marketplace and this credential's client_id and \
          client_secret; the user need not authorize again."
@@ -152,7 +152,7 @@ impl Spent {
     }
 }
 
-/// What is unavailable.
+/// What is down, or why the vault cannot act now.
 #[derive(Debug, thiserror::Error)]
 pub enum Down {
     /// DynamoDB.
@@ -208,7 +208,7 @@ impl Error {
         }
     }
 
-    /// Down, and worth another try after [`RETRY_AFTER`].
+    /// A service is down. The caller should retry after [`RETRY_AFTER`].
     pub fn unavailable(source: Down) -> Self {
         Self::Unavailable {
             retry_after: RETRY_AFTER,
@@ -268,7 +268,7 @@ impl Error {
                 source: error,
                 spent,
             },
-            // The refresh handles a refused grant, so `Grant` does not reach a caller from there.
+            // The refresh handles a refused grant itself, so a refused grant does not reach this function from there.
             zoom::Error::GrantRefused { .. }
             | zoom::Error::AccessTokenRefused
             | zoom::Error::Unreachable(_)

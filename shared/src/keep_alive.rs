@@ -1,11 +1,11 @@
 //! Refreshes grants that nobody has used for a while, so that Zoom does not end them for idling.
 //!
-//! A run finds the grants by the index `by-due`, the longest unused of each shard first. It takes every grant it
-//! handles out of what is due: a refreshed grant is due again in weeks, a failed one in a day, and a dead or unwanted
-//! one never. So each run goes on where the last one ended, and no grant keeps the others waiting.
+//! A run finds the grants by the index `by-due`, the longest unused of each shard first. Every grant that a run handles
+//! gets a new due time: a refreshed grant in weeks, a failed grant in a day, and a dead or unwanted grant none. So each
+//! run continues where the last run ended, and no grant blocks the others.
 //!
-//! A grant has months until it idles out, and a refresh whose outcome is lost costs its user a reconnect. So there is
-//! no hurry: when Zoom is in trouble, the run ends.
+//! A grant idles out after months, so a run can wait. A refresh whose outcome is lost costs the user a reconnect. So
+//! the run ends when Zoom fails repeatedly.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -37,19 +37,19 @@ const CONCURRENT_GRANTS: usize = 4;
 const MIN_TIME_FOR_GRANT: Duration = Duration::from_mins(1);
 /// The longest time for one grant. Its lease ends then.
 const MAX_TIME_FOR_GRANT: Duration = Duration::from_secs(90);
-/// When a grant is tried again that could not be refreshed.
+/// When a failed grant is due again.
 const RETRY_AFTER: Duration = Duration::from_hours(24);
-/// After so many refreshes with an unknown outcome, the run ends.
-const MAX_TROUBLES: u32 = 3;
+/// After this many failures of Zoom, the run ends.
+const MAX_ZOOM_FAILURES: u32 = 3;
 
 /// What a run did, in grants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Refreshed.
     pub refreshed: u32,
-    /// Refused by Zoom for good: their credentials are invalid now.
+    /// Refused by Zoom for good. Their credentials are invalid now.
     pub dead: u32,
-    /// Used by no live credential: not due any more.
+    /// Used by no live credential, so not due any more.
     pub unwanted: u32,
     /// The part of `unwanted` that was revoked at Zoom, or found revoked. Their tokens are destroyed.
     pub revoked: u32,
@@ -59,7 +59,7 @@ pub struct Report {
     pub left: u32,
 }
 
-/// What became of one grant.
+/// The result for one grant.
 #[derive(Clone, Copy, Debug)]
 enum GrantOutcome {
     Refreshed,
@@ -113,7 +113,7 @@ pub async fn run(
         unused_since: Timestamp::now().minus(unused),
         deadline,
         id: run_id,
-        troubles: AtomicU32::new(0),
+        zoom_failures: AtomicU32::new(0),
     };
     let shards = stream::iter(due_shards().collect::<Vec<_>>());
     let due: Vec<Vec<DueGrant>> = shards
@@ -145,14 +145,14 @@ struct Run<'a> {
     unused_since: Timestamp,
     deadline: Timestamp,
     id: &'a str,
-    /// How many refreshes had an unknown outcome.
-    troubles: AtomicU32,
+    /// How often Zoom failed or limited our calls.
+    zoom_failures: AtomicU32,
 }
 
 impl Run<'_> {
     async fn handle(&self, due: DueGrant) -> GrantOutcome {
-        let in_trouble = self.troubles.load(Ordering::Relaxed) >= MAX_TROUBLES;
-        if in_trouble || Timestamp::now().until(self.deadline) < MIN_TIME_FOR_GRANT {
+        let has_ended = self.zoom_failures.load(Ordering::Relaxed) >= MAX_ZOOM_FAILURES;
+        if has_ended || Timestamp::now().until(self.deadline) < MIN_TIME_FOR_GRANT {
             return GrantOutcome::Left;
         }
         match self.refresh(&due).await {
@@ -234,7 +234,7 @@ impl Run<'_> {
                 answer_by: deadline,
             },
         };
-        // The call itself asks nothing of Zoom: getting the access token is the refresh.
+        // The call itself does nothing, because getting the access token is the refresh.
         let called = Caller::new(context)
             .call(stored.clone(), None, async |_| Ok(()))
             .await;
@@ -272,7 +272,7 @@ impl Run<'_> {
         outcome
     }
 
-    /// Puts a failed grant off by a day. Ends the run if more grants would fail.
+    /// Postpones a failed grant by a day. Ends the run if more grants would fail.
     async fn postpone_refresh(&self, due: &DueGrant, error: &Error) -> GrantOutcome {
         tracing::warn!(
             request_id = self.id,
@@ -286,41 +286,42 @@ impl Run<'_> {
         if let Error::Unavailable { source, .. } = error {
             match source {
                 Down::OutOfTime | Down::RefreshElsewhere => return GrantOutcome::Left,
-                // DynamoDB or KMS is down. The next run finds everything as it is.
+                // DynamoDB or KMS is down. The grant stays due, so the next run handles it.
                 Down::DynamoDb(_) | Down::Kms(_) | Down::Silent => {
                     self.end_run();
                     return GrantOutcome::Left;
                 }
-                Down::Zoom(_) => self.count_trouble(),
+                Down::Zoom(_) => self.count_zoom_failure(),
             }
         } else if matches!(
             error,
             Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
         ) {
-            self.count_trouble();
+            self.count_zoom_failure();
         }
         let due_again = self.unused_since.plus(RETRY_AFTER);
-        let put_off = self
+        let postponed = self
             .grants
             .secrets
             .postpone_refresh(due.grant, due_again)
             .await;
-        if let Err(error) = put_off {
+        if let Err(error) = postponed {
             tracing::warn!(
                 request_id = self.id,
                 cause = chain(&error),
-                "a grant is not put off"
+                "a grant is not postponed"
             );
             self.end_run();
         }
         GrantOutcome::Failed
     }
 
-    fn count_trouble(&self) {
-        self.troubles.fetch_add(1, Ordering::Relaxed);
+    fn count_zoom_failure(&self) {
+        self.zoom_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     fn end_run(&self) {
-        self.troubles.store(MAX_TROUBLES, Ordering::Relaxed);
+        self.zoom_failures
+            .store(MAX_ZOOM_FAILURES, Ordering::Relaxed);
     }
 }

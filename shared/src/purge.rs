@@ -1,8 +1,8 @@
 //! Destroys what credentials leave behind, once no other credential needs it. Every step is idempotent.
 //!
 //! - A credential moved to another grant: the old grant is destroyed, unless another credential uses it.
-//! - A credential was deleted: keep-alive sees the grant soon, unless another live credential uses it. Keep-alive then
-//!   lets the grant rest, or revokes it at Zoom if the team wants that.
+//! - A credential was deleted: the grant becomes due for keep-alive, unless another live credential uses it. Keep-alive
+//!   then lets the grant rest, or revokes it at Zoom if the team wants that.
 //! - A deleted credential can no longer be restored, and DynamoDB has removed its row: its sealed data and its token
 //!   URLs are destroyed, and its grant, unless another credential uses it.
 //!
@@ -22,20 +22,20 @@ use crate::stores::{
 /// How many rows are read at a time.
 const CONCURRENT_READS: usize = 8;
 
-/// Follows the changes of one batch. Each team is read once.
-pub struct Follower<'a> {
+/// Cleans up after the changes of one batch. Each team is read once.
+pub struct Cleanup<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
     token_urls: &'a TokenUrls,
     teams: HashMap<TeamId, TeamOfBatch>,
 }
 
-/// What one batch needs to know of a team.
+/// The grants and credentials of one team, as one batch needs them.
 #[derive(Default)]
 struct TeamOfBatch {
     /// The grants that the batch's changes name.
     grants: Vec<GrantId>,
-    /// Read when it is first needed.
+    /// `None` until the first change needs it.
     owners: Option<GrantOwners>,
 }
 
@@ -54,8 +54,8 @@ impl GrantOwners {
         grants: &[GrantId],
     ) -> Result<Self, stores::Error> {
         let grants = grants.iter().copied().map(|grant| async move {
-            let moment = secrets.grant_version(grant).await?;
-            Ok::<_, stores::Error>((grant, moment))
+            let version = secrets.grant_version(grant).await?;
+            Ok::<_, stores::Error>((grant, version))
         });
         let grants = stream::iter(grants).buffer_unordered(CONCURRENT_READS);
         let grants = grants.try_collect().await?;
@@ -85,13 +85,13 @@ impl GrantOwners {
         if owners.any(|it| it.grant == Some(grant)) {
             return Ok(());
         }
-        let moment = self.grants.get(&grant).copied().unwrap_or_default();
-        secrets.purge_grant(team, grant, moment).await
+        let version = self.grants.get(&grant).copied().unwrap_or_default();
+        secrets.purge_grant(team, grant, version).await
     }
 }
 
-impl<'a> Follower<'a> {
-    /// Follows `changes`, which come one by one to [`Self::follow`].
+impl<'a> Cleanup<'a> {
+    /// A cleanup after `changes`. Pass them to [`Self::clean_up_after`] one by one.
     pub fn new(
         credentials: &'a Credentials,
         secrets: &'a Secrets,
@@ -114,8 +114,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Does what one change asks for.
-    pub async fn follow(&mut self, change: &CleanupTrigger) -> Result<(), stores::Error> {
+    /// Cleans up after one change.
+    pub async fn clean_up_after(&mut self, change: &CleanupTrigger) -> Result<(), stores::Error> {
         let secrets = self.secrets;
         match change {
             CleanupTrigger::SoftDeleted(remains) => {
@@ -156,8 +156,8 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// Destroys what a credential leaves behind that cannot be restored any more: its client secret, its token URLs, and
-/// its grant, unless another credential of the team uses that, deleted or not.
+/// Destroys what a purged credential leaves behind: its client secret, its token URLs, and its grant. Keeps the grant
+/// if another credential of the team uses it, deleted or not.
 pub async fn destroy(
     credentials: &Credentials,
     secrets: &Secrets,

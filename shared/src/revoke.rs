@@ -20,7 +20,7 @@ const MIN_LIFE_TO_REVOKE: Duration = Duration::from_mins(1);
 /// How often a revocation is tried after Zoom refused the access token.
 const MAX_TOKENS: usize = 2;
 
-/// What became of the grant.
+/// The result for the grant.
 pub(crate) enum UnusedGrantOutcome {
     /// It rests: keep-alive does not look at it again.
     Rests,
@@ -96,8 +96,8 @@ impl UnusedGrant<'_> {
         }
     }
 
-    /// Whether a live credential has the same Zoom app and user as one of the `deleted`. Zoom may have ended its grant
-    /// in favour of this one without the credential knowing. Then it will adopt this grant.
+    /// Whether a live credential has the same Zoom app and user as one of the `deleted` credentials. Zoom may have
+    /// replaced that credential's grant by this grant. Then the credential will adopt this grant at its next use.
     async fn may_be_adopted(&self, deleted: &[StoredCredential]) -> Result<bool, Error> {
         let (credentials, due) = (&self.grants.credentials, self.due);
         for stored in deleted {
@@ -111,8 +111,9 @@ impl UnusedGrant<'_> {
         Ok(false)
     }
 
-    /// Revokes the grant at Zoom with the app of a deleted credential, and destroys its tokens. Zoom wants a live access
-    /// token for that, so the grant may be refreshed first. If Zoom refuses the refresh, the grant is dead already.
+    /// Revokes the grant at Zoom with the app of a deleted credential, and destroys its tokens. Zoom wants a live
+    /// access token for that, so the grant may be refreshed first. If Zoom refuses the refresh, the grant is dead
+    /// already.
     async fn revoke(&self, stored: &StoredCredential) -> Result<UnusedGrantOutcome, Error> {
         let (grants, team, id) = (self.grants, &self.due.team, self.due.grant);
         let invocation = &Invocation::new(self.run_id.to_owned(), self.deadline);
@@ -134,7 +135,7 @@ impl UnusedGrant<'_> {
                 }
                 Err(NoAccess::Failed(error)) => return Err(error),
             };
-            // Asked again as late as possible: a credential that was restored in the meantime keeps the grant.
+            // Checked again as late as possible, because a credential may have been restored in the meantime.
             if grants.credentials.is_grant_needed(team, id, stored).await? {
                 return Ok(UnusedGrantOutcome::InUse);
             }

@@ -106,7 +106,7 @@ fn another_user_replaces_the_first() {
     visitor.expect_page("Zoom is connected");
     assert_eq!(
         visitor.eval("document.querySelector('h2').textContent"),
-        "This is another Zoom account than before"
+        "You connected a different Zoom account"
     );
     visitor.take_screenshot("connect-another");
     assert_eq!(world.session(&again)["user_changed"], json!(true));
@@ -210,7 +210,7 @@ fn another_browser_cannot_finish_the_session() {
     // The other browser opens the same address of Zoom's page, including `state`.
     other.open(&visitor.tab.get_url());
     other.decide("allow");
-    other.expect_page("This cannot be finished here");
+    other.expect_page("The connection cannot continue here");
     assert_eq!(
         world.status_and_error(&session),
         ("pending".to_owned(), Value::Null)

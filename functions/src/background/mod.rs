@@ -1,4 +1,4 @@
-//! Functions that no HTTP request invokes: a schedule and a stream do.
+//! The functions that a schedule or a stream invokes, and no HTTP request.
 
 pub mod keep_alive;
 pub mod purge;

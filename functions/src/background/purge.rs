@@ -1,11 +1,11 @@
-//! The function behind the stream of the table `credentials`: destroys what credentials leave behind.
+//! The function that reads the stream of the table `credentials`, and destroys what deleted credentials leave behind.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
-use shared::purge::Follower;
-use shared::stores::{CleanupTrigger, Credentials, Secrets, StreamRecord, TokenUrls};
+use shared::purge::Cleanup;
+use shared::stores::{self, CleanupTrigger, Credentials, Secrets, StreamRecord, TokenUrls};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
@@ -15,18 +15,18 @@ pub const NAME: &str = "purge";
 /// Time kept for the report.
 const REPORT_TIME: Duration = Duration::from_secs(2);
 
-/// A batch of the stream's records, in order.
+/// A batch of the stream's records, in their order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Batch {
     records: Vec<StreamRecord>,
 }
 
-/// Tells Lambda where to begin again: at the first record that failed. Empty if no record failed.
+/// Tells Lambda to continue at the first record that failed. Empty if no record failed.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// At most one.
+    /// The first record that failed.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
@@ -38,8 +38,8 @@ pub struct BatchItemFailure {
     pub item_identifier: String,
 }
 
-/// Follows each record in turn, up to the first that fails or for which the time until `deadline` is too short. `id`
-/// names the invocation in the logs.
+/// Cleans up after one record at a time. Stops at the first record that fails, or shortly before `deadline`. `id` names
+/// the invocation in the logs.
 pub async fn handle(
     credentials: &Credentials,
     secrets: &Secrets,
@@ -57,44 +57,44 @@ pub async fn handle(
             )
         })
         .collect();
-    let changes = records
+    let triggers = records
         .iter()
-        .filter_map(|(_, change)| change.as_ref().ok()?.as_ref());
-    let mut follower = Follower::new(credentials, secrets, token_urls, changes);
+        .filter_map(|(_, trigger)| trigger.as_ref().ok()?.as_ref());
+    let mut cleanup = Cleanup::new(credentials, secrets, token_urls, triggers);
     let deadline = deadline.minus(REPORT_TIME);
-    for (sequence_number, change) in &records {
-        let cause = match change {
-            Ok(None) => continue,
-            Ok(Some(change)) => {
-                let left = Timestamp::now().until(deadline);
-                match timeout(left, follower.follow(change)).await {
-                    Ok(Ok(())) => {
-                        log_purged(change, id);
-                        continue;
-                    }
-                    Ok(Err(error)) => chain(&error),
-                    Err(_) => "out of time".to_owned(),
-                }
-            }
-            Err(error) => chain(error),
-        };
-        tracing::error!(
-            request_id = id,
-            route = NAME,
-            cause,
-            "a change of a credential was not followed"
-        );
-        return Report {
-            batch_item_failures: vec![BatchItemFailure {
-                item_identifier: sequence_number.clone(),
-            }],
-        };
+    for (sequence_number, trigger) in &records {
+        if let Err(cause) = clean_up(&mut cleanup, trigger, deadline, id).await {
+            tracing::error!(
+                request_id = id,
+                route = NAME,
+                cause,
+                "the cleanup after a change of a credential failed and will be retried"
+            );
+            return Report {
+                batch_item_failures: vec![BatchItemFailure {
+                    item_identifier: sequence_number.clone(),
+                }],
+            };
+        }
     }
     Report::default()
 }
 
-fn log_purged(change: &CleanupTrigger, id: &str) {
-    if let CleanupTrigger::Purged(remains) = change {
+/// Cleans up after one record, if it needs that. Returns the cause of a failure, for the log.
+async fn clean_up(
+    cleanup: &mut Cleanup<'_>,
+    trigger: &Result<Option<CleanupTrigger>, stores::Error>,
+    deadline: Timestamp,
+    id: &str,
+) -> Result<(), String> {
+    let Some(trigger) = trigger.as_ref().map_err(|error| chain(error))? else {
+        return Ok(());
+    };
+    let time_left = Timestamp::now().until(deadline);
+    let cleaned_up = timeout(time_left, cleanup.clean_up_after(trigger)).await;
+    let cleaned_up = cleaned_up.map_err(|_| "out of time".to_owned())?;
+    cleaned_up.map_err(|error| chain(&error))?;
+    if let CleanupTrigger::Purged(remains) = trigger {
         tracing::info!(
             request_id = id,
             route = NAME,
@@ -103,4 +103,5 @@ fn log_purged(change: &CleanupTrigger, id: &str) {
             "purged"
         );
     }
+    Ok(())
 }

@@ -1,9 +1,14 @@
-//! `GET /connect/callback`: where Zoom sends users back to.
+//! `GET /connect/callback`: Zoom sends users back to this address.
 //!
-//! State and cookie must be those that belong together, before anything is read of what Zoom says. Keys are made and
-//! secrets opened before the state is consumed; it is consumed once, before the code is sent; and that the session ended
-//! well is written in the transaction that stores the credential. What was sealed for it goes after that. So a crash
-//! leaves a session that can be reloaded, one that is `interrupted` and can be started again, or one that is done.
+//! The order of the steps keeps a crash harmless:
+//! 1. State and cookie must match the session before anything else of the request is read.
+//! 2. All data keys are made and all secrets opened before the state is consumed.
+//! 3. The state is consumed, once, before the code is sent to Zoom.
+//! 4. One transaction stores the credential and marks the session as connected.
+//! 5. The session's sealed secrets are destroyed.
+//!
+//! A crash leaves a session that can be reloaded, or one that is `interrupted` and can be started again, or one that is
+//! connected.
 
 use shared::authorize::Authorizer;
 use shared::cause::chain;
@@ -13,23 +18,24 @@ use shared::envelope::{Envelope, SecretId};
 use shared::error::{Blamed, Down, Error, Missing};
 use shared::secret::AuthorizationCode;
 use shared::stores::{
-    self, Credentials, Events, Requests, Secrets, Session, SessionClaim, StoredCredential,
+    self, Credentials, Events, HeldClaim, Requests, Secrets, Session, SessionClaim,
+    StoredCredential,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 
-use crate::connect::page::{COOKIE, SOON};
-use crate::connect::plan::Plan;
+use crate::connect::exchange::CodeExchange;
+use crate::connect::page::{COOKIE, lost_race};
 use crate::http::error::{ApiError, ConnectRefusal};
-use crate::http::idempotency;
-use crate::http::pages::{self, Connected};
+use crate::http::idempotency::{Claimed, release_on_failure};
+use crate::http::pages::{self, ConnectedPage};
 use crate::http::reply::Reply;
-use crate::http::request::{Reader, Request, TurnedAway};
+use crate::http::request::{ErrorFormat, FailedConnect, Request};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /connect/callback";
 
-/// Stores the user's credential, and says so.
+/// Stores the user's credential, and sends the browser to the team's return URL or shows a page.
 pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
@@ -39,168 +45,262 @@ pub async fn handle(
     zoom: &Zoom,
     request: &Request,
 ) -> Reply {
-    request.trail().reader.get_or_init(|| Reader::Browser);
-    let (state, browser) = brought(request)?;
+    request.answer_errors_as(ErrorFormat::Page);
+    let (state, browser) = state_and_browser(request)?;
     let session = requests.session(state.session()).await?;
-    let session = session.ok_or(refused(ConnectRefusal::AnotherBrowser))?;
-    if !session.was_started_with(&state, &browser) {
-        return Err(refused(ConnectRefusal::AnotherBrowser));
-    }
-    let team = &session.parameters.team;
-    request.trail().team.get_or_init(|| team.clone());
-    if let Some(id) = session.credential {
-        forget(secrets, request, &session).await;
-        let stored = credentials.get(team, id).await?;
-        return connected(&session, id, stored.as_ref());
-    }
-    let code = match outcome(request, &session)? {
-        Outcome::Code(code) => code,
-        Outcome::Known(failure) => return Err(turned(request, &session, failure)),
-        Outcome::Refusal(failure) => {
-            let away = requests.fail_without_code(session.id, &state, &browser, failure);
-            first(away.await)?;
-            return Err(turned(request, &session, failure));
-        }
-    };
+    let session = session.filter(|session| session.was_started_with(&state, &browser));
+    let session = session.ok_or(ConnectRefusal::StateMismatch)?;
+    request.note_team(&session.parameters.team);
 
-    let plan = match Plan::prepare(credentials, secrets, envelope, &session, code).await {
-        Err(ApiError::Vault(Error::NotFound(Missing::Credential))) => {
-            let failure = ConnectFailure::CredentialChanged;
-            let away = requests.fail_without_code(session.id, &state, &browser, failure);
-            first(away.await)?;
-            return Err(turned(request, &session, failure));
-        }
-        plan => plan?,
+    let callback = Callback {
+        requests,
+        credentials,
+        secrets,
+        events,
+        envelope,
+        zoom,
+        request,
+        session: &session,
+        state,
+        browser,
     };
-    let id = plan.target();
-    request.trail().credential.get_or_init(|| id);
-    let claimed = requests.claim(
-        team,
-        None,
-        session.parameters.reconnects,
-        request.deadline(),
-    );
-    let held =
-        idempotency::standing(claimed.await?)?.map_err(|_| ApiError::Vault(Error::Conflict))?;
-    let stored = idempotency::holding(requests, &held, async {
-        let taken = requests.claim_session(session.id, &state, &browser, request.deadline());
-        let taken = first(taken.await)?;
-        let finished = requests.finish_session(taken, id)?;
-        let authorizer = Authorizer {
-            credentials,
-            secrets,
-            events,
-            zoom,
-            invocation: request.invocation(),
-            team,
-        };
-        let mut along = vec![finished];
-        along.extend(requests.unlock(&held)?);
-        let error = match plan.carry_out(authorizer, along).await {
-            Ok(stored) => return Ok(Some(stored)),
-            Err(error) => error,
-        };
-        let failure = failure(&error);
-        if fail(requests, request, &session, taken, failure).await {
-            return Ok(None);
-        }
-        turned(request, &session, failure);
-        Err(ApiError::from(error))
-    })
-    .await?;
-    forget(secrets, request, &session).await;
-    connected(&session, id, stored.as_ref())
+    if let Some(id) = session.credential {
+        return callback.answer_again(id).await;
+    }
+    match consent(request, &session)? {
+        Consent::Given(code) => callback.connect(code).await,
+        Consent::AlreadyFailed(failure) => Err(callback.failed(failure)),
+        Consent::Refused(failure) => Err(callback.fail_without_code(failure).await?),
+    }
 }
 
-/// The state and the cookie that the browser brought, if both can be. Reads nothing.
-fn brought(request: &Request) -> Result<(OAuthState, BrowserKey), ApiError> {
+/// The state in the query and the browser key in the cookie, if both are well-formed. Reads no table.
+fn state_and_browser(request: &Request) -> Result<(OAuthState, BrowserKey), ConnectRefusal> {
     let state = request.query("state").map(OAuthState::parse);
     let browser = request.cookie(COOKIE).map(BrowserKey::parse);
     match (state, browser) {
         (Some(Ok(state)), Some(Ok(browser))) => Ok((state, browser)),
-        _ => Err(refused(ConnectRefusal::AnotherBrowser)),
+        _ => Err(ConnectRefusal::StateMismatch),
     }
 }
 
-/// What there is to do for a user whose state and cookie are right.
-enum Outcome {
-    /// To spend this code.
-    Code(AuthorizationCode),
-    /// To say what is known already.
-    Known(ConnectFailure),
-    /// To write down that the user has no code.
-    Refusal(ConnectFailure),
+/// What the user decided at Zoom.
+enum Consent {
+    /// The user consented. The code must be exchanged.
+    Given(AuthorizationCode),
+    /// The session has failed before.
+    AlreadyFailed(ConnectFailure),
+    /// The user came back without a code.
+    Refused(ConnectFailure),
 }
 
-fn outcome(request: &Request, session: &Session) -> Result<Outcome, ApiError> {
+fn consent(request: &Request, session: &Session) -> Result<Consent, ConnectRefusal> {
     let now = Timestamp::now();
     if let Some(wait) = session.exchange_time_left(now) {
-        return Err(refused(ConnectRefusal::Busy { wait }));
+        return Err(ConnectRefusal::InProgress { wait });
     }
     if let Some(failure) = session.failure(now) {
-        return Ok(Outcome::Known(failure));
+        return Ok(Consent::AlreadyFailed(failure));
     }
     if session.is_over(now) {
-        return Ok(Outcome::Known(ConnectFailure::Expired));
+        return Ok(Consent::AlreadyFailed(ConnectFailure::Expired));
     }
     let code = || AuthorizationCode::try_from(request.query("code")?.to_owned()).ok();
     Ok(match request.query("error") {
-        Some("access_denied") => Outcome::Refusal(ConnectFailure::AccessDenied),
-        Some("invalid_scope") => Outcome::Refusal(ConnectFailure::MissingScope),
-        Some(_) => Outcome::Refusal(ConnectFailure::ZoomRefused),
+        Some("access_denied") => Consent::Refused(ConnectFailure::AccessDenied),
+        Some("invalid_scope") => Consent::Refused(ConnectFailure::MissingScope),
+        Some(_) => Consent::Refused(ConnectFailure::ZoomRefused),
         None => match code() {
-            Some(code) => Outcome::Code(code),
-            // Not from Zoom, whatever it is: the state is left for what is.
-            None => return Err(refused(ConnectRefusal::AnotherBrowser)),
+            Some(code) => Consent::Given(code),
+            // Zoom always sends a code or an error, so this request is not from Zoom. The state stays unused.
+            None => return Err(ConnectRefusal::StateMismatch),
         },
     })
 }
 
-/// Back to the team's site with the credential's id, or to a page that says who is connected.
-fn connected(session: &Session, id: CredentialId, stored: Option<&StoredCredential>) -> Reply {
-    let credential = stored.map(|stored| &stored.credential);
-    let is_another = credential.and_then(|it| session.user_changed(it)) == Some(true);
-    if let Some(url) = session.parameters.return_url.as_ref() {
-        let id = id.to_string();
-        let mut outcome = vec![("credential_id", id.as_str())];
-        outcome.extend(is_another.then_some(("user_changed", "true")));
-        return pages::see_other(&url.with_outcome(session.id, &outcome));
+/// One visit of a browser whose state and cookie match the session.
+struct Callback<'a> {
+    requests: &'a Requests,
+    credentials: &'a Credentials,
+    secrets: &'a Secrets,
+    events: &'a Events,
+    envelope: &'a Envelope,
+    zoom: &'a Zoom,
+    request: &'a Request,
+    session: &'a Session,
+    state: OAuthState,
+    browser: BrowserKey,
+}
+
+impl Callback<'_> {
+    /// Answers a browser that reloads the page of a connected session.
+    async fn answer_again(&self, id: CredentialId) -> Reply {
+        self.destroy_session_secrets().await;
+        let team = &self.session.parameters.team;
+        let stored = self.credentials.get(team, id).await?;
+        self.connected(id, stored.as_ref())
     }
-    let name = credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
-    pages::ok(&Connected {
-        team: session.parameters.team.as_str(),
-        label: session.parameters.label.as_str(),
-        user: name.map(String::as_str),
-        is_another,
-        client_id: session.parameters.client_id.as_str(),
-        note: credential.and_then(|it| it.last_error_message.as_deref()),
-    })
+
+    /// Exchanges the code and stores the credential.
+    async fn connect(&self, code: AuthorizationCode) -> Reply {
+        let (requests, session) = (self.requests, self.session);
+        let prepared =
+            CodeExchange::prepare(self.credentials, self.secrets, self.envelope, session, code);
+        let exchange = match prepared.await {
+            Err(ApiError::Vault(Error::NotFound(Missing::Credential))) => {
+                let failure = ConnectFailure::CredentialChanged;
+                return Err(self.fail_without_code(failure).await?);
+            }
+            prepared => prepared?,
+        };
+        let id = exchange.credential_id();
+        self.request.note_credential(id);
+
+        let parameters = &session.parameters;
+        let deadline = self.request.deadline();
+        let claim = requests.claim(&parameters.team, None, parameters.reconnects, deadline);
+        let held = match Claimed::from_outcome(claim.await?)? {
+            Claimed::New(held) => held,
+            // Without an idempotency key, the claim is only a lock, and a lock is never completed.
+            Claimed::Completed(_) => return Err(ApiError::Vault(Error::Conflict)),
+        };
+        let stored = release_on_failure(requests, &held, self.carry_out(exchange, &held)).await?;
+        self.destroy_session_secrets().await;
+        self.connected(id, stored.as_ref())
+    }
+
+    /// Claims the session and carries the exchange out. `None` if the commit has succeeded although its answer was
+    /// lost.
+    async fn carry_out(
+        &self,
+        exchange: CodeExchange,
+        held: &HeldClaim,
+    ) -> Result<Option<StoredCredential>, ApiError> {
+        let (requests, session) = (self.requests, self.session);
+        let deadline = self.request.deadline();
+        let claim = requests.claim_session(session.id, &self.state, &self.browser, deadline);
+        let claim = consumed_first(claim.await)?;
+        let finished = requests.finish_session(claim, exchange.credential_id())?;
+        let authorizer = Authorizer {
+            credentials: self.credentials,
+            secrets: self.secrets,
+            events: self.events,
+            zoom: self.zoom,
+            invocation: self.request.invocation(),
+            team: &session.parameters.team,
+        };
+        let mut writes = vec![finished];
+        writes.extend(requests.unlock(held)?);
+        let error = match exchange.run(authorizer, writes).await {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(error) => error,
+        };
+        let failure = session_failure(&error);
+        if self.fail_unless_connected(claim, failure).await {
+            return Ok(None);
+        }
+        // The browser gets the failure of the session. The log gets the error.
+        self.failed(failure);
+        Err(error.into())
+    }
+
+    /// Marks the session as failed, unless the commit has succeeded and only its answer was lost. Returns whether the
+    /// session is connected.
+    ///
+    /// Best effort: a session that is claimed and not marked becomes `interrupted` when the claim's time is over.
+    async fn fail_unless_connected(&self, claim: SessionClaim, failure: ConnectFailure) -> bool {
+        let Err(error) = self.requests.fail_session(claim, failure).await else {
+            return false;
+        };
+        if matches!(error, stores::Error::Conflict)
+            && let Ok(Some(now)) = self.requests.session(self.session.id).await
+            && now.credential.is_some()
+        {
+            return true;
+        }
+        let (request_id, cause) = (self.request.id(), chain(&error));
+        tracing::warn!(
+            request_id,
+            cause,
+            "a failed connect session could not be marked as failed"
+        );
+        false
+    }
+
+    /// Consumes the state and marks the session as failed, before a code is sent. Returns the error to answer.
+    async fn fail_without_code(&self, failure: ConnectFailure) -> Result<ApiError, ApiError> {
+        let failing =
+            self.requests
+                .fail_without_code(self.session.id, &self.state, &self.browser, failure);
+        consumed_first(failing.await)?;
+        Ok(self.failed(failure))
+    }
+
+    /// The error for a session that has failed. Also sets where the browser goes, or what the page says.
+    fn failed(&self, failure: ConnectFailure) -> ApiError {
+        let (id, parameters) = (self.session.id, &self.session.parameters);
+        let return_url = parameters.return_url.as_ref();
+        let return_url = return_url.map(|url| url.with_outcome(id, &[("error", failure.as_str())]));
+        let failed_connect = &self.request.record().failed_connect;
+        failed_connect.get_or_init(|| FailedConnect {
+            failure,
+            return_url,
+            link_works_until: parameters.ends_at,
+        });
+        ApiError::Connect(if failure == ConnectFailure::Expired {
+            ConnectRefusal::Expired
+        } else {
+            ConnectRefusal::Failed(failure)
+        })
+    }
+
+    /// Sends the browser to the team's return URL, or shows who is connected.
+    fn connected(&self, id: CredentialId, stored: Option<&StoredCredential>) -> Reply {
+        let (session, parameters) = (self.session, &self.session.parameters);
+        let credential = stored.map(|stored| &stored.credential);
+        let is_another_user = credential.and_then(|it| session.user_changed(it)) == Some(true);
+        if let Some(url) = parameters.return_url.as_ref() {
+            let id = id.to_string();
+            let mut outcome = vec![("credential_id", id.as_str())];
+            outcome.extend(is_another_user.then_some(("user_changed", "true")));
+            return pages::see_other(&url.with_outcome(session.id, &outcome));
+        }
+        let user =
+            credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
+        pages::ok(&ConnectedPage {
+            team: parameters.team.as_str(),
+            label: parameters.label.as_str(),
+            user: user.map(String::as_str),
+            is_another_user,
+            client_id: parameters.client_id.as_str(),
+            problem: credential.and_then(|it| it.last_error_message.as_deref()),
+        })
+    }
+
+    /// Destroys the sealed secrets of a connected session. Best effort: otherwise DynamoDB's TTL removes them.
+    async fn destroy_session_secrets(&self) {
+        let id = SecretId::Session(self.session.id);
+        let team = &self.session.parameters.team;
+        if let Err(error) = self.secrets.purge(team, id).await {
+            let (request_id, cause) = (self.request.id(), chain(&error));
+            tracing::warn!(
+                request_id,
+                cause,
+                "a connect session's secrets are left to DynamoDB's TTL"
+            );
+        }
+    }
 }
 
-/// Has the browser told how the session ended.
-fn turned(request: &Request, session: &Session, failure: ConnectFailure) -> ApiError {
-    let url = session.parameters.return_url.as_ref();
-    request.trail().turned_away.get_or_init(|| TurnedAway {
-        failure,
-        to: url.map(|url| url.with_outcome(session.id, &[("error", failure.as_str())])),
-        again_until: session.parameters.ends_at,
-    });
-    refused(if failure == ConnectFailure::Expired {
-        ConnectRefusal::Over
-    } else {
-        ConnectRefusal::NoCode(failure)
-    })
-}
-
-/// What an authorization that failed is to the session.
-fn failure(error: &Error) -> ConnectFailure {
+/// The failure of a session whose code could not be exchanged or stored.
+fn session_failure(error: &Error) -> ConnectFailure {
     if let Error::CodeRefused { blamed, .. } = error {
         return match blamed {
             Blamed::App => ConnectFailure::AppMisconfigured,
             Blamed::Grant => ConnectFailure::CodeRefused,
         };
     }
-    let zooms = matches!(
+    let zoom_failed = matches!(
         error,
         Error::ZoomUnavailable { .. }
             | Error::ZoomTimeout { .. }
@@ -209,7 +309,7 @@ fn failure(error: &Error) -> ConnectFailure {
                 ..
             }
     );
-    if zooms {
+    if zoom_failed {
         ConnectFailure::ZoomUnavailable
     } else if matches!(
         error,
@@ -221,54 +321,10 @@ fn failure(error: &Error) -> ConnectFailure {
     }
 }
 
-/// Says why the session has not ended well, or answers that it has: the commit may have been made though its answer was
-/// lost. Best effort: a session that is taken and not finished is `interrupted` when its time is over.
-async fn fail(
-    requests: &Requests,
-    request: &Request,
-    session: &Session,
-    taken: SessionClaim,
-    failure: ConnectFailure,
-) -> bool {
-    let Err(error) = requests.fail_session(taken, failure).await else {
-        return false;
-    };
-    if matches!(error, stores::Error::Conflict)
-        && let Ok(Some(now)) = requests.session(session.id).await
-        && now.credential.is_some()
-    {
-        return true;
-    }
-    let (request_id, cause) = (request.id(), chain(&error));
-    tracing::warn!(
-        request_id,
-        cause,
-        "a connect session does not say yet why it failed"
-    );
-    false
-}
-
-/// Destroys what was sealed for the session, once it is connected. Best effort: DynamoDB's TTL does it otherwise.
-async fn forget(secrets: &Secrets, request: &Request, session: &Session) {
-    let id = SecretId::Session(session.id);
-    if let Err(error) = secrets.purge(&session.parameters.team, id).await {
-        let (request_id, cause) = (request.id(), chain(&error));
-        tracing::warn!(
-            request_id,
-            cause,
-            "a connect session's secrets are left to DynamoDB's TTL"
-        );
-    }
-}
-
-/// The state was ours to consume, or someone else did it first and is the one who finishes.
-fn first<T>(consumed: Result<T, stores::Error>) -> Result<T, ApiError> {
+/// Maps a conflict to a lost race: another request has consumed the state first, and finishes the session.
+fn consumed_first<T>(consumed: Result<T, stores::Error>) -> Result<T, ApiError> {
     match consumed {
-        Err(stores::Error::Conflict) => Err(refused(ConnectRefusal::Busy { wait: SOON })),
+        Err(stores::Error::Conflict) => Err(lost_race().into()),
         consumed => Ok(consumed?),
     }
-}
-
-fn refused(refused: ConnectRefusal) -> ApiError {
-    ApiError::Connect(refused)
 }

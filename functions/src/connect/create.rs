@@ -10,6 +10,7 @@ use shared::config::Url;
 use shared::connect::{LinkToken, ReturnUrl, SessionId, ZoomUserHash};
 use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::error::{Error, Missing};
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
     Credentials, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp, SessionSecretRow,
@@ -26,15 +27,14 @@ use crate::http::request::Request;
 use crate::http::schema::{
     CreateConnectSession, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
 };
-use shared::error::{Error, Missing};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-connect-sessions";
 
-/// How long a session lasts.
-const LIFETIME: Duration = Duration::from_mins(30);
-/// For how long after that its sealed secrets may lie about: DynamoDB's TTL is no clock.
-const SEALED_AFTER_THE_END: Duration = Duration::from_hours(1);
+/// How long a user can connect after the session was created.
+const SESSION_LIFETIME: Duration = Duration::from_mins(30);
+/// How long after the session's end DynamoDB's TTL removes the sealed secrets.
+const SECRETS_RETENTION: Duration = Duration::from_hours(1);
 
 /// What the body asks for.
 #[derive(Debug)]
@@ -113,8 +113,8 @@ impl Input {
         })
     }
 
-    /// The credential that must exist: the one to reconnect, or whose app is used.
-    fn named(&self) -> Option<CredentialId> {
+    /// The credential that must exist: the session authorizes it again, or uses its app.
+    fn existing_credential(&self) -> Option<CredentialId> {
         let app = match self.app {
             App::New(_) => None,
             App::Of(id) => Some(id),
@@ -123,16 +123,17 @@ impl Input {
     }
 }
 
-/// A new connect session, and the only time that its URL is shown.
+/// A new connect session. No other answer shows its URL.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedConnectSession {
-    /// Names the session: what its outcome is asked by.
+    /// The session's id. Use it to read the session's outcome.
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
-    /// What the user opens. Whoever has it can connect a Zoom account: it is shown once and stored as a hash.
+    /// The URL for the user to open. Anyone who has it can connect a Zoom account. The vault shows it once and stores a
+    /// hash.
     #[schema(format = "uri", example = "https://vault.example.com/connect/zcl_…")]
     connect_url: String,
-    /// Where Zoom sends the user: the Zoom app must have it among its redirect URLs, to the letter.
+    /// The address that Zoom sends the user to. It must be one of the Zoom app's redirect URLs, letter by letter.
     #[schema(format = "uri", example = "https://vault.example.com/connect/callback")]
     redirect_uri: String,
     /// When the session ends.
@@ -143,28 +144,27 @@ pub struct CreatedConnectSession {
 impl CreatedConnectSession {
     #[expect(
         clippy::disallowed_methods,
-        reason = "whoever made the session is shown its URL, once"
+        reason = "the caller who creates the session sees its URL once"
     )]
     fn new(
         id: SessionId,
         base: &str,
         link: &SecretString,
-        redirect: String,
-        end: Timestamp,
+        redirect_uri: String,
+        ends_at: Timestamp,
     ) -> Self {
         Self {
             session_id: id,
             connect_url: format!("{base}/connect/{}", link.expose_secret()),
-            redirect_uri: redirect,
-            expires_at: end,
+            redirect_uri,
+            expires_at: ends_at,
         }
     }
 }
 
-/// Begins to connect a Zoom user
+/// Creates a connect session
 ///
-/// The answer holds a URL for that user to open. Nothing is sent to Zoom and no credential is made before the user has
-/// allowed it there.
+/// The answer has a URL for a Zoom user to open. The vault creates a credential when the user has consented at Zoom.
 #[utoipa::path(
     post,
     path = "/v2/zoom-connect-sessions",
@@ -192,64 +192,29 @@ pub async fn handle(
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
     let id = SessionId::generate();
-    let (input, named, data_key) =
-        access::admitted(keys, requests, team, request, permission, async {
+    let (input, stored, data_key) =
+        access::admit_change(keys, requests, team, request, permission, async {
             let input = Input::of(request)?;
-            let named = input.named().map(|id| named(credentials, team, id));
-            let (named, (), data_key) = tokio::try_join!(
-                OptionFuture::from(named).map(Option::transpose),
-                allow(keys, team, input.return_url.as_ref()),
+            let existing = input.existing_credential();
+            let stored = existing.map(|id| stored_credential(credentials, team, id));
+            let (stored, (), data_key) = tokio::try_join!(
+                OptionFuture::from(stored).map(Option::transpose),
+                check_return_url(keys, team, input.return_url.as_ref()),
                 data_key(envelope, team, id),
             )?;
-            Ok((input, named, data_key))
+            Ok((input, stored, data_key))
         })
         .await?;
     let base = request.base(public, "/v2/zoom-connect-sessions")?;
-    let redirect_uri = format!("{base}/connect/callback");
 
-    let failed = |error| ApiError::internal(error);
-    let link = LinkToken::generate(id).map_err(failed)?;
-    let code_verifier = CodeVerifier::generate().map_err(failed)?;
-    let code_challenge = code_verifier.challenge();
-    let ends_at = id.created_at().plus(LIFETIME);
-    let (app, client_id, client_secret) = match (input.app, &named) {
-        (App::New(app), _) => (SessionApp::Own, app.client_id, Some(app.client_secret)),
-        (App::Of(of), Some(stored)) => {
-            (SessionApp::OfCredential(of), stored.client_id.clone(), None)
-        }
-        (App::Of(_), None) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
-    };
-    let known = named.as_ref().filter(|_| input.reconnects.is_some());
-    let known_user = known
-        .and_then(|stored| stored.credential.zoom_user_id.as_deref())
-        .map(|user| ZoomUserHash::of(id, user));
-    let label = match (&input.name, named) {
-        (Some(name), _) => name.clone(),
-        (None, Some(stored)) => stored.credential.name,
-        (None, None) => return Err(ApiError::validation("body/name", "is required")),
-    };
-    let session = NewSession {
-        team: team.clone(),
-        name: input.name,
-        label,
-        extra: input.extra,
-        client_id,
-        app,
-        reconnects: input.reconnects,
-        known_user,
-        redirect_uri: RedirectUri::try_from(redirect_uri.clone()).map_err(ApiError::internal)?,
-        return_url: input.return_url,
-        code_challenge,
-        ends_at,
-    };
-    let secret = SessionSecret {
-        client_secret,
-        code_verifier,
-    };
+    let link = LinkToken::generate(id).map_err(ApiError::internal)?;
+    let redirect_uri = format!("{base}/connect/callback");
+    let (session, secret) = new_session(id, team, input, stored, redirect_uri.clone())?;
+    let ends_at = session.ends_at;
     let sealed = SessionSecretRow {
         team_id: team.clone(),
         sealed: data_key.seal(1, &Plaintext::try_from(&secret)?)?,
-        purge_at: ends_at.plus(SEALED_AFTER_THE_END).as_seconds(),
+        purge_at: ends_at.plus(SECRETS_RETENTION).as_seconds(),
     };
     requests
         .insert_session(id, &link, session)?
@@ -267,7 +232,53 @@ pub async fn handle(
     ))
 }
 
-async fn named(
+/// The new session and its secrets. `stored` is the credential that the session authorizes again, or whose app it uses.
+fn new_session(
+    id: SessionId,
+    team: &TeamId,
+    input: Input,
+    stored: Option<StoredCredential>,
+    redirect_uri: String,
+) -> Result<(NewSession, SessionSecret), ApiError> {
+    let (app, client_id, client_secret) = match (input.app, &stored) {
+        (App::New(app), _) => (SessionApp::Own, app.client_id, Some(app.client_secret)),
+        (App::Of(of), Some(stored)) => {
+            (SessionApp::OfCredential(of), stored.client_id.clone(), None)
+        }
+        (App::Of(_), None) => return Err(ApiError::Vault(Error::NotFound(Missing::Credential))),
+    };
+    let reconnected = stored.as_ref().filter(|_| input.reconnects.is_some());
+    let known_user = reconnected
+        .and_then(|stored| stored.credential.zoom_user_id.as_deref())
+        .map(|user| ZoomUserHash::of(id, user));
+    let label = match (&input.name, stored) {
+        (Some(name), _) => name.clone(),
+        (None, Some(stored)) => stored.credential.name,
+        (None, None) => return Err(ApiError::validation("body/name", "is required")),
+    };
+    let code_verifier = CodeVerifier::generate().map_err(ApiError::internal)?;
+    let session = NewSession {
+        team: team.clone(),
+        name: input.name,
+        label,
+        extra: input.extra,
+        client_id,
+        app,
+        reconnects: input.reconnects,
+        known_user,
+        redirect_uri: RedirectUri::try_from(redirect_uri).map_err(ApiError::internal)?,
+        return_url: input.return_url,
+        code_challenge: code_verifier.challenge(),
+        ends_at: id.created_at().plus(SESSION_LIFETIME),
+    };
+    let secret = SessionSecret {
+        client_secret,
+        code_verifier,
+    };
+    Ok((session, secret))
+}
+
+async fn stored_credential(
     credentials: &Credentials,
     team: &TeamId,
     id: CredentialId,
@@ -276,8 +287,12 @@ async fn named(
     Ok(stored.ok_or(Missing::Credential)?)
 }
 
-/// Refuses to send users where the team has not said that they may be sent.
-async fn allow(keys: &Keys, team: &TeamId, url: Option<&ReturnUrl>) -> Result<(), ApiError> {
+/// Refuses a return URL unless the operator has allowed its origin for the team.
+async fn check_return_url(
+    keys: &Keys,
+    team: &TeamId,
+    url: Option<&ReturnUrl>,
+) -> Result<(), ApiError> {
     let Some(url) = url else { return Ok(()) };
     if url.has_origin_in(&keys.return_origins(team).await?) {
         Ok(())

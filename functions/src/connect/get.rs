@@ -3,6 +3,7 @@
 use serde::Serialize;
 use shared::connect::{ConnectFailure, SessionId, SessionStatus};
 use shared::credential::CredentialId;
+use shared::error::{Error, Missing};
 use shared::stores::{Credentials, Keys, Requests, Session};
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
@@ -12,36 +13,35 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors};
-use shared::error::{Error, Missing};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
 
-/// How a connect session stands.
+/// A connect session and its outcome so far.
 #[derive(Serialize, ToSchema)]
 pub struct ConnectSession {
-    /// Names the session.
+    /// The session's id.
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
-    /// How it stands.
+    /// The session's status.
     status: SessionStatus,
-    /// The credential that was connected.
+    /// The credential that the session connected.
     #[schema(value_type = Option<String>, format = "uuid", required = true)]
     credential_id: Option<CredentialId>,
-    /// Whether the credential is another Zoom user's now than when the session was made. Null where it was nobody's
-    /// then, and where one of the two is not known.
+    /// Whether the credential's Zoom user differs from the user at the time when the session was created. Null if one
+    /// of the two users is unknown.
     #[schema(required = true)]
     user_changed: Option<bool>,
-    /// Why it failed or expired.
+    /// Why the session failed or expired.
     #[schema(required = true)]
     error: Option<ConnectFailure>,
-    /// When it was made.
+    /// When the session was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it ends. A day later it is forgotten.
+    /// When the session ends. A day later, the session cannot be read any more.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// When the user came back, with success or without.
+    /// When the session connected or failed.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     finished_at: Option<Timestamp>,
 }
@@ -62,9 +62,9 @@ impl ConnectSession {
     }
 }
 
-/// Tells how a connect session stands
+/// Gets a connect session
 ///
-/// `failed` is not the end: until the session expires, the user can open the same URL again.
+/// A `failed` session can still succeed: until it expires, the user can open the same URL again.
 #[utoipa::path(
     get,
     path = "/v2/zoom-connect-sessions/{id}",
@@ -99,7 +99,7 @@ pub async fn handle(
     reply::ok(ConnectSession::new(&session, user_changed))
 }
 
-/// Reads whose the credential is, where there is something to compare that with.
+/// Whether the credential's Zoom user has changed. Reads the credential only if the earlier user is known.
 async fn user_changed(
     credentials: &Credentials,
     session: &Session,

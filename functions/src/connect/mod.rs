@@ -1,8 +1,8 @@
-//! Connect sessions: made through the API, and walked through by a browser.
+//! Connect sessions. The API creates a session, and a user's browser goes to Zoom and back with it.
 
 pub mod callback;
 pub mod create;
 pub mod get;
 pub mod page;
 
-mod plan;
+mod exchange;

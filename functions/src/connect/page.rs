@@ -1,8 +1,8 @@
-//! `/connect/{token}`: the page that a user is sent, and the way from it to Zoom.
+//! `/connect/{token}`: the page that the user opens, and the button that takes the user to Zoom.
 //!
-//! The URL is the key. To look at the page changes nothing, however often it is opened and by whom: what previews links
-//! for a chat opens them too. The button starts: it binds the session to this browser, by a cookie, and to a new state.
-//! Who starts later, in whatever browser, takes over.
+//! The token in the URL is the only key. Opening the page changes nothing, because chat programs open links to preview
+//! them. The button starts the session: it stores a new state, and binds the session to this browser by a cookie. A
+//! later start, in any browser, replaces an earlier one.
 
 use std::time::Duration;
 
@@ -14,23 +14,24 @@ use shared::timestamp::Timestamp;
 use shared::zoom::ConsentPage;
 
 use crate::http::error::{ApiError, ConnectRefusal};
-use crate::http::pages::{self, Ask};
+use crate::http::pages::{self, AskPage};
 use crate::http::reply::Reply;
-use crate::http::request::{Reader, Request};
+use crate::http::request::{ErrorFormat, Request};
 
-/// What the logs call it. Every method, so that the page has a `HEAD`.
+/// The method and path, which also name the endpoint in the log. `ANY`, because the page answers `HEAD` too.
 pub const ROUTE: &str = "ANY /connect/{token}";
 
-/// What the cookie is called: by its prefix, browsers take it from this host alone and send it to no other.
+/// The name of the cookie with the browser key. Browsers accept the prefix `__Host-` from this host only, and send the
+/// cookie to no other host.
 pub(crate) const COOKIE: &str = "__Host-zoom-connect";
-/// How long the cookie lives, in seconds: longer than any session.
-const COOKIE_LIFETIME: u32 = 3600;
-/// When it is worth looking again whether another has finished.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
+/// How long the cookie lives, in seconds. That is longer than any session.
+const COOKIE_MAX_AGE: u32 = 3600;
+/// `retry-after` for a request that lost a race against another request of its session.
+const RETRY_AFTER_RACE: Duration = Duration::from_secs(2);
 
-/// Shows what will happen, or sends the user to Zoom.
+/// Shows the page, or starts the session and sends the user to Zoom.
 pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Request) -> Reply {
-    request.trail().reader.get_or_init(|| Reader::Browser);
+    request.answer_errors_as(ErrorFormat::Page);
     let starts = match request.method() {
         "GET" | "HEAD" => false,
         "POST" => true,
@@ -38,85 +39,104 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
     };
     let link = request.link_token()?;
     let session = requests.session(link.session()).await?;
-    let session = session.ok_or(refused(ConnectRefusal::UnknownLink))?;
-    if !session.is_opened_by(&link) {
-        return Err(refused(ConnectRefusal::UnknownLink));
-    }
-    let team = session.parameters.team.clone();
-    request.trail().team.get_or_init(|| team);
-    may_start(&session)?;
+    let session = session.filter(|session| session.is_opened_by(&link));
+    let session = session.ok_or(ConnectRefusal::UnknownLink)?;
+    request.note_team(&session.parameters.team);
+    check_can_start(&session)?;
 
-    if !starts {
-        return pages::ok(&Ask {
-            team: session.parameters.team.as_str(),
-            label: session.parameters.label.as_str(),
-            is_reconnect: session.parameters.reconnects.is_some(),
-            return_host: session.parameters.return_url.as_ref().map(ReturnUrl::host),
-            client_id: session.parameters.client_id.as_str(),
-            until: pages::clock(session.parameters.ends_at),
-        });
+    if starts {
+        start(requests, consent, request, &session).await
+    } else {
+        ask(&session)
     }
-    if !is_of_our_page(request) {
-        return Err(refused(ConnectRefusal::AnotherSite));
+}
+
+/// The page with the button.
+fn ask(session: &Session) -> Reply {
+    let parameters = &session.parameters;
+    pages::ok(&AskPage {
+        team: parameters.team.as_str(),
+        label: parameters.label.as_str(),
+        is_reconnect: parameters.reconnects.is_some(),
+        return_host: parameters.return_url.as_ref().map(ReturnUrl::host),
+        client_id: parameters.client_id.as_str(),
+        link_works_until: pages::time_of_day(parameters.ends_at),
+    })
+}
+
+/// Starts the session in this browser.
+async fn start(
+    requests: &Requests,
+    consent: &ConsentPage,
+    request: &Request,
+    session: &Session,
+) -> Reply {
+    if !is_sent_by_our_page(request) {
+        return Err(ConnectRefusal::AnotherSite.into());
     }
-    let failed = |error| ApiError::internal(error);
-    let state = OAuthState::generate(session.id).map_err(failed)?;
+    let state = OAuthState::generate(session.id).map_err(ApiError::internal)?;
     let browser = match request.cookie(COOKIE).map(BrowserKey::parse) {
-        // One browser may walk several sessions: a new key would end the others.
+        // A browser may use several sessions at once, and a new key would end the others.
         Some(Ok(browser)) => browser,
-        Some(Err(_)) | None => BrowserKey::generate().map_err(failed)?,
+        Some(Err(_)) | None => BrowserKey::generate().map_err(ApiError::internal)?,
     };
-    match requests.start_session(&session, &state, &browser).await {
-        // Somebody was quicker; the page, opened again, says who.
-        Err(stores::Error::Conflict) => return Err(refused(ConnectRefusal::Busy { wait: SOON })),
+    match requests.start_session(session, &state, &browser).await {
+        // The session has changed. When the page reloads, it says how.
+        Err(stores::Error::Conflict) => return Err(lost_race().into()),
         started => started?,
     }
 
-    let address = consent.address(
+    let url = consent.address(
         &session.parameters.client_id,
         &session.parameters.redirect_uri,
         &session.parameters.code_challenge,
         &state.into_text(),
     );
-    let mut response = pages::going(&address)?;
+    let mut response = pages::redirect_to_zoom(&url)?;
     let cookie = cookie(browser.text())?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
 }
 
-/// Refuses where the session has ended, well or by time, and while somebody is back from Zoom and being connected.
-fn may_start(session: &Session) -> Result<(), ApiError> {
+/// Fails if the session has ended, or if a request exchanges its code right now.
+fn check_can_start(session: &Session) -> Result<(), ConnectRefusal> {
     let now = Timestamp::now();
     if session.credential.is_some() {
-        Err(refused(ConnectRefusal::Done))
+        Err(ConnectRefusal::AlreadyConnected)
     } else if let Some(wait) = session.exchange_time_left(now) {
-        Err(refused(ConnectRefusal::Busy { wait }))
+        Err(ConnectRefusal::InProgress { wait })
     } else if session.is_over(now) {
-        Err(refused(ConnectRefusal::Over))
+        Err(ConnectRefusal::Expired)
     } else {
         Ok(())
     }
 }
 
-/// Whether the form was sent from our own page, as far as the browser says: those that say nothing are older, and what
-/// follows is Zoom's question all the same.
-fn is_of_our_page(request: &Request) -> bool {
+/// Another request of the same session was first.
+pub(crate) fn lost_race() -> ConnectRefusal {
+    ConnectRefusal::InProgress {
+        wait: RETRY_AFTER_RACE,
+    }
+}
+
+/// Whether our own page sent the form. Old browsers do not send the header. They are let through, because the user
+/// still has to consent at Zoom.
+fn is_sent_by_our_page(request: &Request) -> bool {
     request
         .header("sec-fetch-site")
         .is_none_or(|site| site == "same-origin")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the cookie is the browser's key")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the cookie carries the browser key"
+)]
 fn cookie(key: &SecretString) -> Result<HeaderValue, ApiError> {
     let cookie = format!(
-        "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={COOKIE_LIFETIME}",
+        "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={COOKIE_MAX_AGE}",
         key.expose_secret()
     );
     let mut cookie = HeaderValue::try_from(cookie).map_err(ApiError::internal)?;
     cookie.set_sensitive(true);
     Ok(cookie)
-}
-
-fn refused(refused: ConnectRefusal) -> ApiError {
-    ApiError::Connect(refused)
 }

@@ -21,8 +21,8 @@ pub(crate) fn read(fields: &Fields<'_>) -> Result<Option<Authorization>, ApiErro
     }))
 }
 
-/// Names the request that spends this code, if the request has no `Idempotency-Key`. `target` is the credential's id,
-/// or `new`.
+/// Identifies the request that spends this code, if the request has no `Idempotency-Key`. `target` is the credential's
+/// id, or `new`.
 pub(crate) fn fingerprint(
     authorization: &Authorization,
     target: &str,

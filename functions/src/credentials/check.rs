@@ -17,30 +17,29 @@ use crate::http::request::Request;
 use crate::http::schema::{BodyErrors, CheckCredential, MissingError, ReadErrors, WriteErrors};
 use crate::http::terms;
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/check";
 
-/// How a credential is, found out by using it.
+/// The result of a check.
 #[derive(Serialize, ToSchema)]
-#[schema(as = CredentialHealth)]
-pub(crate) struct Health {
-    /// Which credential.
+pub(crate) struct CredentialHealth {
+    /// The credential's id.
     #[schema(value_type = String, format = "uuid")]
     credential_id: CredentialId,
-    /// When it was found out.
+    /// When the check ended.
     #[schema(value_type = String, format = DateTime)]
     checked_at: Timestamp,
-    /// The credential's state after it: a check mends what it finds.
+    /// The credential's state after the check. The check corrects a state that is out of date.
     state: State,
-    /// What the credential can be used for, one by one.
+    /// What the credential can be used for.
     capabilities: Capabilities,
 }
 
 /// Checks a credential
 ///
-/// Without a bot: refreshes the grant if that is due, reads the user's profile, and mints and throws away one token of
-/// each kind. A profile that was not known yet, or has changed, is stored. An app credential's client id and secret
-/// are tried.
+/// Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's profile,
+/// and mints and drops one token of each type. It stores a profile that is new or has changed. For an app credential,
+/// it tries the client id and secret at Zoom.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/check",
@@ -51,7 +50,7 @@ pub(crate) struct Health {
     ),
     request_body(content = Option<CheckCredential>, content_type = "application/json"),
     responses(
-        (status = 200, description = "How the credential is: good or bad, the check itself went well", body = Success<Health>),
+        (status = 200, description = "How the credential is: good or bad, the check itself went well", body = Success<CredentialHealth>),
         ReadErrors,
         MissingError,
         WriteErrors,
@@ -62,13 +61,14 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let key = access::api_key(request)?;
     let team = key.team();
     let permission = access::verify(keys, &key, request).await?;
-    let (stored, meeting) = access::admitted(keys, requests, team, request, permission, async {
-        let id = request.credential_id()?;
-        let meeting = Fields::of_optional(request)?.optional("body/meeting_id")?;
-        let stored = grants.credentials().get(team, id).await?;
-        Ok((stored.ok_or(Missing::Credential)?, meeting))
-    })
-    .await?;
+    let (stored, meeting) =
+        access::admit_change(keys, requests, team, request, permission, async {
+            let id = request.credential_id()?;
+            let meeting = Fields::of_optional(request)?.optional("body/meeting_id")?;
+            let stored = grants.credentials().get(team, id).await?;
+            Ok((stored.ok_or(Missing::Credential)?, meeting))
+        })
+        .await?;
     let id = stored.credential.credential_id;
     let terms = terms::of_api_caller(Actor::Check(key.hash().id()).into());
     let context = Context {
@@ -82,7 +82,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
 
     let checked = grants.credentials().get(team, id).await?;
     let state = checked.ok_or(Missing::Credential)?.credential.state;
-    reply::ok(Health {
+    reply::ok(CredentialHealth {
         credential_id: id,
         checked_at: Timestamp::now(),
         state,

@@ -3,26 +3,26 @@
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
-use shared::credential::{Credential, CredentialId, GrantId, Name};
-use shared::envelope::{Binding, Envelope, SecretId};
+use shared::credential::{Credential, CredentialId, GrantId, Name, TeamId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::Missing;
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
-use shared::stores::{Credentials, Events, ExtraChange, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Requests, Secrets};
 use shared::zoom::{Authorization, Zoom};
 
 use crate::credentials::authorization;
 use crate::http::access;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
-use crate::http::idempotency::{self, Fingerprint};
+use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
     BodyErrors, CreateCredential, IdempotencyHeader, ReadErrors, WriteErrors, ZoomErrors,
 };
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials";
 
 /// What the body asks for.
@@ -48,7 +48,7 @@ impl Input {
         })
     }
 
-    /// What the request is known by where it has no idempotency key.
+    /// Identifies the request if it has no `Idempotency-Key`.
     fn code(&self) -> Option<Fingerprint> {
         let authorization = self.authorization.as_ref()?;
         Some(authorization::fingerprint(
@@ -58,7 +58,7 @@ impl Input {
         ))
     }
 
-    /// What the request is compared by when its idempotency key comes again.
+    /// The hash of what the request asks for. Two requests with one `Idempotency-Key` must have the same hash.
     fn fingerprint(&self) -> Fingerprint {
         let authorization = self.authorization.as_ref();
         Fingerprint::new("create")
@@ -73,8 +73,9 @@ impl Input {
 
 /// Creates a credential
 ///
-/// With an authorization code it is a user's: the code is spent at Zoom before anything is stored, and the
-/// tokens are stored before anything else is asked of Zoom. Without one it is the app's alone.
+/// With an authorization code, the credential belongs to a Zoom user. The vault exchanges the code at Zoom before it
+/// stores anything, and stores the tokens before it makes any other call to Zoom. Without a code, the credential holds
+/// the app only.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials",
@@ -105,39 +106,22 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (id, grant_id) = (CredentialId::generate(), GrantId::generate());
-    let bound = |secret| Binding {
-        team: team.clone(),
-        secret,
-    };
-    let (input, claim, app_key, grant_key) =
-        access::admitted(keys, requests, team, request, permission, async {
-            let input = Input::of(request)?;
-            let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
-            let grant_key = input
-                .authorization
-                .as_ref()
-                .map(|_| envelope.data_key(bound(SecretId::Grant(grant_id))));
-            let (app_key, grant_key) = tokio::try_join!(
-                envelope.data_key(bound(SecretId::App(id))),
-                OptionFuture::from(grant_key).map(Option::transpose)
-            )?;
-            Ok((input, claim, app_key, grant_key))
-        })
-        .await?;
+    let id = CredentialId::generate();
+    let prepare = PreparedCreate::prepare(envelope, team, id, request);
+    let prepared = access::admit_change(keys, requests, team, request, permission, prepare).await?;
 
+    let claim = prepared.claim.as_ref();
     let claimed = requests
-        .claim(team, claim.as_ref(), None, request.deadline())
+        .claim(team, claim, None, request.deadline())
         .await?;
-    let held = match idempotency::standing(claimed)? {
-        Ok(held) => held,
-        Err(before) => {
-            let made = credentials.get(team, before.credential).await?;
-            let made = made.ok_or(Missing::Credential)?;
-            return reply::created(made.credential);
+    let held = match Claimed::from_outcome(claimed)? {
+        Claimed::New(held) => held,
+        Claimed::Completed(earlier) => {
+            let created = credentials.get(team, earlier.credential).await?;
+            return reply::created(created.ok_or(Missing::Credential)?.credential);
         }
     };
-    request.trail().credential.get_or_init(|| id);
+    request.note_credential(id);
 
     let authorizer = Authorizer {
         credentials,
@@ -147,26 +131,68 @@ pub async fn handle(
         invocation: request.invocation(),
         team,
     };
-    let stored = idempotency::holding(requests, &held, async {
-        let new = NewCredential {
-            id,
-            name: input.name,
-            extra: input.extra,
-            app: NewApp {
-                app: input.app,
-                key: app_key,
-            },
-        };
-        let grant = input.authorization.zip(grant_key);
-        let grant = grant.map(|(authorization, key)| NewGrant {
-            authorization,
-            id: grant_id,
-            key,
-        });
-        let done = requests.complete_claim(&held, id)?;
-        authorizer.create(new, grant, Vec::from_iter(done)).await
+    let stored = release_on_failure(requests, &held, async {
+        let writes = Vec::from_iter(requests.complete_claim(&held, id)?);
+        let (credential, grant) = (prepared.credential, prepared.grant);
+        authorizer.create(credential, grant, writes).await
     })
     .await?;
 
     reply::created(stored.credential)
+}
+
+/// A create that is ready to run. All data keys are at hand, so KMS cannot fail after the code is spent.
+struct PreparedCreate {
+    credential: NewCredential,
+    grant: Option<NewGrant>,
+    claim: Option<IdempotencyClaim>,
+}
+
+impl PreparedCreate {
+    async fn prepare(
+        envelope: &Envelope,
+        team: &TeamId,
+        id: CredentialId,
+        request: &Request,
+    ) -> Result<Self, ApiError> {
+        let input = Input::of(request)?;
+        let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
+        let grant_id = GrantId::generate();
+        let has_grant = input.authorization.is_some();
+        let grant_key = has_grant.then(|| data_key(envelope, team, SecretId::Grant(grant_id)));
+        let (app_key, grant_key) = tokio::try_join!(
+            data_key(envelope, team, SecretId::App(id)),
+            OptionFuture::from(grant_key).map(Option::transpose)
+        )?;
+        let grant = input.authorization.zip(grant_key);
+        Ok(Self {
+            credential: NewCredential {
+                id,
+                name: input.name,
+                extra: input.extra,
+                app: NewApp {
+                    app: input.app,
+                    key: app_key,
+                },
+            },
+            grant: grant.map(|(authorization, key)| NewGrant {
+                authorization,
+                id: grant_id,
+                key,
+            }),
+            claim,
+        })
+    }
+}
+
+async fn data_key(
+    envelope: &Envelope,
+    team: &TeamId,
+    secret: SecretId,
+) -> Result<DataKey, ApiError> {
+    let binding = Binding {
+        team: team.clone(),
+        secret,
+    };
+    Ok(envelope.data_key(binding).await?)
 }

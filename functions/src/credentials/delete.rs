@@ -12,21 +12,22 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}";
 
-/// What became of the credential.
+/// The answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Deleted {
-    /// For people.
+#[schema(as = Deleted)]
+pub struct DeletedCredential {
+    /// The result for people.
     #[schema(example = "Zoom credential deleted successfully")]
     message: &'static str,
 }
 
 /// Deletes a credential
 ///
-/// It is gone from every read at once. Its sealed data stays for as long as it can be restored: 30 days, unless the
-/// operator has set another time.
+/// No read returns the credential any more. Its sealed data stays as long as the credential can be restored: 30 days,
+/// unless the operator has configured another time.
 #[utoipa::path(
     delete,
     path = "/v2/zoom-credentials/{id}",
@@ -36,7 +37,7 @@ pub struct Deleted {
         ("id" = String, Path, format = "uuid", description = "The credential's id"),
     ),
     responses(
-        (status = 200, description = "It is gone from every read", body = Success<Deleted>),
+        (status = 200, description = "It is gone from every read", body = Success<DeletedCredential>),
         ReadErrors,
         MissingError,
         WriteErrors,
@@ -51,7 +52,7 @@ pub async fn handle(
 ) -> Reply {
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
-    let id = access::admitted(keys, requests, key.team(), request, permission, async {
+    let id = access::admit_change(keys, requests, key.team(), request, permission, async {
         request.credential_id()
     })
     .await?;
@@ -60,7 +61,7 @@ pub async fn handle(
         return Err(Error::NotFound(Missing::Credential).into());
     }
 
-    reply::ok(Deleted {
+    reply::ok(DeletedCredential {
         message: "Zoom credential deleted successfully",
     })
 }

@@ -12,17 +12,17 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{EventsQuery, MissingError, ReadErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/events";
 
-/// Events on a page whose size was not asked for.
+/// The number of events on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
 
-/// Lists what happened to a credential
+/// Lists a credential's events
 ///
-/// Mints, refreshes and changes of state, newest first, as far back as events are kept. A mint is recorded before
-/// its token is released, so no token is given without an event. A page that is not the last has the cursor of the
-/// next in the header `x-next-cursor`.
+/// Mints, refreshes and changes of state, newest first. Old events expire. The vault records a mint before it releases
+/// the token, so every token has an event. If there are more events, the header `x-next-cursor` has the cursor of the
+/// next page.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials/{id}/events",
@@ -57,7 +57,7 @@ pub async fn handle(
     });
     Needs::Read.met_by(verified?)?;
     let (id, limit, after) = read?;
-    // Only then: of what the id names, all belongs to whoever has the credential, and that may be another team.
+    // Events are read only after the credential is found in the team, because another team may own the id.
     let page = events.page(team, id, after, limit).await?;
 
     reply::page(

@@ -10,12 +10,12 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
 
 /// Gets a credential
 ///
-/// One of the key's own team; a deleted one is not found.
+/// Answers 404 if the credential is deleted or belongs to another team.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials/{id}",
@@ -31,7 +31,8 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
     )
 )]
 pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
-    // The team is part of the key, so key and row are read together; nothing is answered before the key is good.
+    // The API key names the team, so key and credential are read at the same time. Nothing is answered before
+    // the key is verified.
     let key = access::api_key(request)?;
     let id = request.credential_id();
 

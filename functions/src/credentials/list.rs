@@ -12,21 +12,22 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{ListQuery, ReadErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials";
 
-/// Most bytes of list an answer carries, counted as they stand in Lambda's answer, where the body is a JSON
-/// string and every quote in it takes two bytes. Lambda itself ends at 6 MB.
-const MAX_BYTES: usize = 5 * 1024 * 1024;
-/// Matches on a page whose size was not asked for.
+/// The largest list in one answer, in bytes. Lambda's own limit is 6 MB. The bytes are counted as in Lambda's answer,
+/// where the body is a JSON string and every quote takes two bytes.
+const MAX_LIST_BYTES: usize = 5 * 1024 * 1024;
+/// The number of credentials on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 1000;
-/// Pages of rows (1 MB each) read for one page of matches: a sparse filter must not run into the time-out.
-const MAX_READS: usize = 20;
+/// How many pages of rows (1 MB each) are read for one page of matches. A filter that matches few rows would otherwise
+/// run into the time-out.
+const MAX_PAGES_READ: usize = 20;
 
 /// Lists credentials
 ///
-/// Newest first. The whole list, unless `limit` or `cursor` ask for a page; a page that is not the last
-/// has the cursor of the next in the header `x-next-cursor`. A page may be short and still have a next.
+/// Newest first. Without `limit` and `cursor`, the answer is the whole list. With one of them, the answer is a page. If
+/// there are more credentials, the header `x-next-cursor` has the cursor of the next page, also after a short page.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials",
@@ -65,12 +66,12 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
             .iter()
             .filter(|stored| query.matches(&stored.credential))
         {
-            if !listing.takes(&stored.credential, &query)? {
+            if !listing.add(&stored.credential, &query)? {
                 return listing.reply(listing.last);
             }
         }
         match page.next {
-            Some(next) if query.is_paginated() && reads == MAX_READS => break Some(next),
+            Some(next) if query.is_paginated() && reads == MAX_PAGES_READ => break Some(next),
             Some(next) => {
                 page = credentials
                     .page(team, Some(next), None, query.deleted)
@@ -83,7 +84,7 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     listing.reply(next)
 }
 
-/// What the answer holds so far.
+/// The credentials of the answer so far.
 #[derive(Default)]
 struct Listing {
     items: Vec<Box<RawValue>>,
@@ -92,16 +93,16 @@ struct Listing {
 }
 
 impl Listing {
-    /// Adds a match, unless the page is full. A list that was to be whole has no such excuse.
-    fn takes(&mut self, credential: &Credential, query: &Query) -> Result<bool, ApiError> {
+    /// Adds a match. Returns false if the page is full. Fails if the whole list is too large.
+    fn add(&mut self, credential: &Credential, query: &Query) -> Result<bool, ApiError> {
         let item = to_raw_value(credential).map_err(ApiError::internal)?;
         let bytes = self.bytes + escaped_length(item.get());
         if query.is_paginated() {
             let limit = usize::from(query.limit.unwrap_or(DEFAULT_LIMIT));
-            if bytes > MAX_BYTES || self.items.len() == limit {
+            if bytes > MAX_LIST_BYTES || self.items.len() == limit {
                 return Ok(false);
             }
-        } else if bytes > MAX_BYTES {
+        } else if bytes > MAX_LIST_BYTES {
             return Err(ApiError::ListTooLarge);
         }
         self.items.push(item);
@@ -116,7 +117,7 @@ impl Listing {
     }
 }
 
-/// The length of JSON text inside a JSON string, its comma included.
+/// The length of JSON text inside a JSON string, with the comma after it.
 fn escaped_length(json: &str) -> usize {
     let escapes = json.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,

@@ -1,4 +1,4 @@
-//! `/v2/zoom-credentials`: one file per endpoint.
+//! `/v2/zoom-credentials`. Each endpoint has its own file.
 
 pub mod check;
 pub mod create;

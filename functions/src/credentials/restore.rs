@@ -10,14 +10,14 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/restore";
 
 /// Restores a deleted credential
 ///
-/// For 30 days after its deletion, unless the operator has set another time, and with all that it had, token URLs
-/// included. It mints at once. Where its grant was revoked or lost meanwhile it comes back `invalid`, and its
-/// `last_error_message` begins with the reason: then the user has to authorize again.
+/// Works for 30 days after the deletion, unless the operator has configured another time. The credential comes back
+/// with all its data and token URLs, and can mint at once. If its grant has died in the meantime, it comes back
+/// `invalid`, and its `last_error_message` begins with the reason. Then the user must authorize again.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/restore",
@@ -43,7 +43,7 @@ pub async fn handle(
 ) -> Reply {
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
-    let id = access::admitted(keys, requests, key.team(), request, permission, async {
+    let id = access::admit_change(keys, requests, key.team(), request, permission, async {
         request.credential_id()
     })
     .await?;

@@ -2,13 +2,13 @@
 
 use shared::authorize::{self, AppToUse, Authorizer, NewApp, NewGrant};
 use shared::credential::{Credential, CredentialId, CredentialType, GrantId, TeamId};
-use shared::envelope::{Binding, Envelope, SecretId};
+use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::extra::Extra;
 use shared::secret::AppCredentials;
 use shared::stores::{
-    CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, IdempotencyClaim, Keys,
-    Requests, Secrets, StoredCredential,
+    CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, HeldClaim,
+    IdempotencyClaim, Keys, Requests, Secrets, StoredCredential,
 };
 use shared::zoom::{Authorization, Zoom};
 
@@ -16,7 +16,7 @@ use crate::credentials::authorization;
 use crate::http::access;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
-use crate::http::idempotency::{self, Fingerprint};
+use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
@@ -24,7 +24,7 @@ use crate::http::schema::{
     ZoomErrors,
 };
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "PATCH /v2/zoom-credentials/{id}";
 
 /// What the body asks for.
@@ -70,14 +70,14 @@ impl Input {
         })
     }
 
-    /// Another app would orphan the user's grant, so it takes a new authorization.
-    fn fits(&self, seen: &StoredCredential) -> Result<(), ApiError> {
+    /// Refuses another app for a user credential without a new authorization, because the grant belongs to the old app.
+    fn check_app(&self, seen: &StoredCredential) -> Result<(), ApiError> {
         let is_users = seen.credential.credential_type == CredentialType::User;
-        let moves = self
+        let changes_app = self
             .app
             .as_ref()
             .is_some_and(|app| app.client_id != seen.client_id);
-        if is_users && moves && self.authorization.is_none() {
+        if is_users && changes_app && self.authorization.is_none() {
             return Err(ApiError::validation(
                 "body/client_id",
                 "must be the user credential's own, unless authorization_code comes with it",
@@ -86,7 +86,7 @@ impl Input {
         Ok(())
     }
 
-    /// What the request is known by where it has no idempotency key.
+    /// Identifies the request if it has no `Idempotency-Key`.
     fn code(&self, seen: &StoredCredential) -> Option<Fingerprint> {
         let authorization = self.authorization.as_ref()?;
         let app = self
@@ -97,7 +97,7 @@ impl Input {
         Some(authorization::fingerprint(authorization, &target, app))
     }
 
-    /// What the request is compared by when its idempotency key comes again.
+    /// The hash of what the request asks for. Two requests with one `Idempotency-Key` must have the same hash.
     fn fingerprint(&self, seen: &StoredCredential) -> Fingerprint {
         let app = self.app.as_ref();
         let authorization = self.authorization.as_ref();
@@ -122,79 +122,94 @@ impl Input {
     }
 }
 
-/// What is to be done, with every key for it at hand: nothing that can fail at KMS is left for later.
+/// An update that is ready to run. All data keys are at hand, so KMS cannot fail after the code is spent.
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one of them an invocation, and it is not moved about"
+    reason = "an invocation has one value, and does not move it around"
 )]
-enum Plan {
-    /// Name and extra, or nothing at all.
+enum PreparedUpdate {
+    /// Changes name and `extra`, or nothing.
     Fields,
-    /// Another client secret, or on an app credential another app.
+    /// Stores another client secret. For an app credential, it may belong to another app.
     App(NewApp),
-    /// A new grant, and perhaps a new client secret with it.
+    /// Stores a new grant, and a new client secret if the request has one.
     Authorize(Reauthorization),
 }
 
-/// What a new authorization takes.
+/// A new authorization of the credential.
 struct Reauthorization {
     app: AppToUse,
     grant: NewGrant,
 }
 
-impl Plan {
+/// Makes the data keys and opens the secrets for an update.
+struct UpdatePreparation<'a> {
+    secrets: &'a Secrets,
+    envelope: &'a Envelope,
+    team: &'a TeamId,
+    seen: &'a StoredCredential,
+}
+
+impl UpdatePreparation<'_> {
     async fn prepare(
-        secrets: &Secrets,
-        envelope: &Envelope,
-        team: &TeamId,
-        seen: &StoredCredential,
+        &self,
         app: Option<AppCredentials>,
         authorization: Option<Authorization>,
-    ) -> Result<Self, ApiError> {
-        let secret = Binding {
-            team: team.clone(),
-            secret: SecretId::App(seen.credential.credential_id),
-        };
-        let Some(authorization) = authorization else {
-            return match app {
-                None => Ok(Self::Fields),
-                Some(app) => Ok(Self::App(NewApp {
-                    app,
-                    key: envelope.data_key(secret).await?,
-                })),
-            };
-        };
-        let grant_id = GrantId::generate();
-        let grant = Binding {
-            team: team.clone(),
-            secret: SecretId::Grant(grant_id),
-        };
-        let app = async {
-            if let Some(app) = app {
-                let key = envelope.data_key(secret).await?;
-                Ok(AppToUse::New(NewApp { app, key }))
-            } else {
-                let app = authorize::stored_app(secrets, envelope, team, seen).await?;
-                Ok(AppToUse::Stored(app))
+    ) -> Result<PreparedUpdate, ApiError> {
+        Ok(match (app, authorization) {
+            (None, None) => PreparedUpdate::Fields,
+            (Some(app), None) => PreparedUpdate::App(self.new_app(app).await?),
+            (app, Some(authorization)) => {
+                PreparedUpdate::Authorize(self.reauthorization(app, authorization).await?)
             }
+        })
+    }
+
+    async fn reauthorization(
+        &self,
+        app: Option<AppCredentials>,
+        authorization: Authorization,
+    ) -> Result<Reauthorization, ApiError> {
+        let id = GrantId::generate();
+        let app = async {
+            Ok(match app {
+                Some(app) => AppToUse::New(self.new_app(app).await?),
+                None => AppToUse::Stored(self.stored_app().await?),
+            })
         };
-        let grant_key = async { Ok::<_, ApiError>(envelope.data_key(grant).await?) };
-        let (app, grant_key) = tokio::try_join!(app, grant_key)?;
-        Ok(Self::Authorize(Reauthorization {
-            app,
-            grant: NewGrant {
-                authorization,
-                id: grant_id,
-                key: grant_key,
-            },
-        }))
+        let (app, key) = tokio::try_join!(app, self.data_key(SecretId::Grant(id)))?;
+        let grant = NewGrant {
+            authorization,
+            id,
+            key,
+        };
+        Ok(Reauthorization { app, grant })
+    }
+
+    async fn new_app(&self, app: AppCredentials) -> Result<NewApp, ApiError> {
+        let secret = SecretId::App(self.seen.credential.credential_id);
+        let key = self.data_key(secret).await?;
+        Ok(NewApp { app, key })
+    }
+
+    async fn stored_app(&self) -> Result<AppCredentials, ApiError> {
+        let app = authorize::stored_app(self.secrets, self.envelope, self.team, self.seen);
+        Ok(app.await?)
+    }
+
+    async fn data_key(&self, secret: SecretId) -> Result<DataKey, ApiError> {
+        let binding = Binding {
+            team: self.team.clone(),
+            secret,
+        };
+        Ok(self.envelope.data_key(binding).await?)
     }
 }
 
 /// Changes a credential
 ///
-/// Fields that are left out stay. An authorization code makes a new grant: the tokens are fresh, the
-/// credential is a user's, active and without errors.
+/// Fields that the request leaves out stay as they are. An authorization code gives the credential a new grant. The
+/// credential then belongs to the Zoom user who authorized, and is active and without errors.
 #[utoipa::path(
     patch,
     path = "/v2/zoom-credentials/{id}",
@@ -231,29 +246,27 @@ pub async fn handle(
         Ok::<_, ApiError>(credentials.get(team, id?).await?)
     });
     let permission = verified?;
-    let (seen, changes, claim, plan) =
-        access::admitted(keys, requests, team, request, permission, async {
+    let (seen, changes, claim, prepared) =
+        access::admit_change(keys, requests, team, request, permission, async {
             let input = Input::of(request)?;
             let seen = seen?.ok_or(Missing::Credential)?;
-            input.fits(&seen)?;
+            input.check_app(&seen)?;
             let claim = match input.code(&seen) {
                 Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
                 None => None,
             };
-            let plan = Plan::prepare(
+            let preparation = UpdatePreparation {
                 secrets,
                 envelope,
                 team,
-                &seen,
-                input.app,
-                input.authorization,
-            )
-            .await?;
-            Ok((seen, input.changes, claim, plan))
+                seen: &seen,
+            };
+            let prepared = preparation.prepare(input.app, input.authorization).await?;
+            Ok((seen, input.changes, claim, prepared))
         })
         .await?;
 
-    let writing = Writing {
+    let updater = Updater {
         requests,
         credentials,
         secrets,
@@ -262,26 +275,13 @@ pub async fn handle(
         request,
         team,
     };
-    let updated = match plan {
-        Plan::Fields if changes.is_empty() => seen,
-        Plan::Fields => {
-            let id = seen.credential.credential_id;
-            let updated = credentials.change(team, id, changes).await?;
-            updated.ok_or(Missing::Credential)?
-        }
-        Plan::App(app) => writing.change_app(seen, app, changes).await?,
-        Plan::Authorize(new) => {
-            writing
-                .authorize(seen, new, claim.as_ref(), changes)
-                .await?
-        }
-    };
+    let stored = updater.update(seen, prepared, claim.as_ref(), changes);
 
-    reply::ok(updated.credential)
+    reply::ok(stored.await?.credential)
 }
 
-/// What a change that touches secrets works with.
-struct Writing<'a> {
+/// Carries out the update of one request.
+struct Updater<'a> {
     requests: &'a Requests,
     credentials: &'a Credentials,
     secrets: &'a Secrets,
@@ -291,15 +291,43 @@ struct Writing<'a> {
     team: &'a TeamId,
 }
 
-impl Writing<'_> {
-    /// The credential as it is now.
+impl Updater<'_> {
+    async fn update(
+        &self,
+        seen: StoredCredential,
+        prepared: PreparedUpdate,
+        claim: Option<&IdempotencyClaim>,
+        changes: CredentialChanges,
+    ) -> Result<StoredCredential, ApiError> {
+        match prepared {
+            PreparedUpdate::Fields if changes.is_empty() => Ok(seen),
+            PreparedUpdate::Fields => {
+                self.change_fields(seen.credential.credential_id, changes)
+                    .await
+            }
+            PreparedUpdate::App(app) => self.change_app(seen, app, changes).await,
+            PreparedUpdate::Authorize(new) => self.authorize(seen, new, claim, changes).await,
+        }
+    }
+
     async fn read(&self, id: CredentialId) -> Result<StoredCredential, ApiError> {
         let stored = self.credentials.get(self.team, id).await?;
         Ok(stored.ok_or(Missing::Credential)?)
     }
 
-    /// Stores another client secret, and on an app credential another app. The latter waits for an authorization
-    /// that is running under the app as it is: that one's tokens would fit nothing.
+    async fn change_fields(
+        &self,
+        id: CredentialId,
+        changes: CredentialChanges,
+    ) -> Result<StoredCredential, ApiError> {
+        let updated = self.credentials.change(self.team, id, changes).await?;
+        Ok(updated.ok_or(Missing::Credential)?)
+    }
+
+    /// Stores another client secret, or another app of an app credential.
+    ///
+    /// Another app takes the lock of re-authorization. Otherwise an authorization with the old app could commit tokens
+    /// that do not fit the new app.
     async fn change_app(
         &self,
         seen: StoredCredential,
@@ -307,43 +335,47 @@ impl Writing<'_> {
         changes: CredentialChanges,
     ) -> Result<StoredCredential, ApiError> {
         let id = seen.credential.credential_id;
-        let moves = new.app.client_id != seen.client_id;
-        let claimed = self.requests.claim(
-            self.team,
-            None,
-            moves.then_some(id),
-            self.request.deadline(),
-        );
-        let held = match idempotency::standing(claimed.await?)? {
-            Ok(held) => held,
-            Err(before) => return self.read(before.credential).await,
+        let changes_app = new.app.client_id != seen.client_id;
+        let lock = changes_app.then_some(id);
+        let deadline = self.request.deadline();
+        let claim = self.requests.claim(self.team, None, lock, deadline);
+        let held = match Claimed::from_outcome(claim.await?)? {
+            Claimed::New(held) => held,
+            Claimed::Completed(earlier) => return self.read(earlier.credential).await,
         };
-        idempotency::holding(self.requests, &held, async {
-            let client_id = new.app.client_id.clone();
-            let secret = self
-                .secrets
-                .put_app_secret(id, &new.sealed(self.team, seen.version + 1)?)?;
-            let (after, transaction) = self
-                .credentials
-                .change_app(self.team, &seen, &client_id, changes)?;
-            let transaction = transaction
-                .and(secret)
-                .and_maybe(self.requests.unlock(&held)?);
-            match authorize::commit(transaction, self.request.invocation(), false).await? {
-                CommitOutcome::Committed => {
-                    Ok(authorize::read_after_commit(self.credentials, self.team, after).await)
-                }
-                CommitOutcome::Refused(_) => {
-                    // Whoever was first may have deleted it, which is another answer.
-                    self.read(id).await?;
-                    Err(ApiError::Vault(Error::Conflict))
-                }
-            }
-        })
-        .await
+        let commit = self.commit_app(seen, new, changes, &held);
+        release_on_failure(self.requests, &held, commit).await
     }
 
-    /// Spends a code and stores the new grant.
+    async fn commit_app(
+        &self,
+        seen: StoredCredential,
+        new: NewApp,
+        changes: CredentialChanges,
+        held: &HeldClaim,
+    ) -> Result<StoredCredential, ApiError> {
+        let (credentials, team) = (self.credentials, self.team);
+        let id = seen.credential.credential_id;
+        let client_id = new.app.client_id.clone();
+        let sealed = new.sealed(team, seen.version + 1)?;
+        let secret = self.secrets.put_app_secret(id, &sealed)?;
+        let (after, transaction) = credentials.change_app(team, &seen, &client_id, changes)?;
+        let transaction = transaction
+            .and(secret)
+            .and_maybe(self.requests.unlock(held)?);
+        match authorize::commit(transaction, self.request.invocation(), false).await? {
+            CommitOutcome::Committed => {
+                Ok(authorize::read_after_commit(credentials, team, after).await)
+            }
+            CommitOutcome::Refused(_) => {
+                // If the concurrent change was a deletion, the answer is a 404 instead of a 409.
+                self.read(id).await?;
+                Err(ApiError::Vault(Error::Conflict))
+            }
+        }
+    }
+
+    /// Spends the code and stores the new grant.
     async fn authorize(
         &self,
         seen: StoredCredential,
@@ -352,40 +384,34 @@ impl Writing<'_> {
         changes: CredentialChanges,
     ) -> Result<StoredCredential, ApiError> {
         let id = seen.credential.credential_id;
-        let claimed = self
-            .requests
-            .claim(self.team, claim, Some(id), self.request.deadline());
-        let held = match idempotency::standing(claimed.await?)? {
-            Ok(held) => held,
-            Err(before) if before.is_same => {
-                return self.read(before.credential).await;
+        let deadline = self.request.deadline();
+        let claimed = self.requests.claim(self.team, claim, Some(id), deadline);
+        let held = match Claimed::from_outcome(claimed.await?)? {
+            Claimed::New(held) => held,
+            Claimed::Completed(earlier) if earlier.is_same => {
+                return self.read(earlier.credential).await;
             }
-            // The code was spent by an earlier request; what this one asks besides is still to be done.
-            Err(_) => {
+            // An earlier request has spent the code, but asked for other changes. So make these changes without a code.
+            Claimed::Completed(_) => {
                 return match new.app {
                     AppToUse::New(app) => self.change_app(seen, app, changes).await,
-                    AppToUse::Stored(_) => {
-                        let updated = self.credentials.change(self.team, id, changes).await?;
-                        Ok(updated.ok_or(Missing::Credential)?)
-                    }
+                    AppToUse::Stored(_) => self.change_fields(id, changes).await,
                 };
             }
         };
-        let stored = idempotency::holding(self.requests, &held, async {
-            let authorizer = Authorizer {
-                credentials: self.credentials,
-                secrets: self.secrets,
-                events: self.events,
-                zoom: self.zoom,
-                invocation: self.request.invocation(),
-                team: self.team,
-            };
-            let along = [
-                self.requests.complete_claim(&held, id)?,
-                self.requests.unlock(&held)?,
-            ];
-            let along = along.into_iter().flatten().collect();
-            let stored = authorizer.reauthorize(seen, new.app, new.grant, changes, along);
+        let authorizer = Authorizer {
+            credentials: self.credentials,
+            secrets: self.secrets,
+            events: self.events,
+            zoom: self.zoom,
+            invocation: self.request.invocation(),
+            team: self.team,
+        };
+        let stored = release_on_failure(self.requests, &held, async {
+            let completed = self.requests.complete_claim(&held, id)?;
+            let unlocked = self.requests.unlock(&held)?;
+            let writes = completed.into_iter().chain(unlocked).collect();
+            let stored = authorizer.reauthorize(seen, new.app, new.grant, changes, writes);
             stored.await
         });
         Ok(stored.await?)

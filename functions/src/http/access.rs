@@ -1,4 +1,4 @@
-//! Who calls, what their key lets them do, and how often.
+//! Checks the API key, its permission and the team's rate limit.
 
 use std::future::Future;
 
@@ -9,22 +9,22 @@ use shared::stores::{Admission, Keys, RateKind, Requests};
 use crate::http::error::ApiError;
 use crate::http::request::Request;
 
-/// The header the key comes in.
+/// The header that carries the API key.
 pub(crate) const API_KEY: &str = "x-meeting-baas-api-key";
 
-/// What an operation asks of a key.
+/// What an operation requires of a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Needs {
-    /// To look.
+    /// Reading.
     Read,
-    /// To mint tokens.
+    /// Minting tokens.
     Mint,
-    /// To change something.
+    /// Changes.
     Full,
 }
 
 impl Needs {
-    /// Refuses a key that does not cover the operation.
+    /// Fails if the key's permission does not cover the operation.
     pub(crate) fn met_by(self, permission: Permission) -> Result<(), ApiError> {
         match (self, permission) {
             (_, Permission::Full)
@@ -36,13 +36,13 @@ impl Needs {
     }
 }
 
-/// The key the caller sent, if it is well-formed and the only one. Reads nothing.
+/// The key that the caller sent. Fails if it is missing, malformed or sent twice. Reads no table.
 pub(crate) fn api_key(request: &Request) -> Result<ApiKey, ApiError> {
     let text = request.only_header(API_KEY).ok_or(ApiError::Unauthorized)?;
     ApiKey::parse(text).map_err(|_| ApiError::Unauthorized)
 }
 
-/// What the key may do, if it is known. Until this is `Ok`, the team is only a claim.
+/// The permission of a known key. Until this succeeds, the key's team is only a claim of the caller.
 pub(crate) async fn verify(
     keys: &Keys,
     key: &ApiKey,
@@ -50,13 +50,13 @@ pub(crate) async fn verify(
 ) -> Result<Permission, ApiError> {
     let permission = keys.permission(key).await?;
     let permission = permission.ok_or(ApiError::Unauthorized)?;
-    request.trail().team.get_or_init(|| key.team().clone());
+    request.note_team(key.team());
     Ok(permission)
 }
 
-/// Counts a mutating call against its team's rate, and does `work` meanwhile, which the key's `permission` must
-/// cover. Where the call is one too many the work is for nothing, so it must change nothing.
-pub(crate) async fn admitted<T>(
+/// Checks that the key may change things, counts the call against the team's rate of changes, and does `work` in the
+/// meantime. If the call is over the limit, the result of `work` is dropped. So `work` must change nothing.
+pub(crate) async fn admit_change<T>(
     keys: &Keys,
     requests: &Requests,
     team: &TeamId,
@@ -64,27 +64,27 @@ pub(crate) async fn admitted<T>(
     permission: Permission,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
-    // Boxed: what works with several SDK calls at once is large, and would lie on the stack once for each layer.
+    // Boxed: a future with several SDK calls is large, and each layer would copy it on the stack.
     let work = Box::pin(async {
         Needs::Full.met_by(permission)?;
         work.await
     });
-    counted(keys, requests, team, request, RateKind::Mutations, work).await
+    admit(keys, requests, team, request, RateKind::Mutations, work).await
 }
 
-/// Counts a call against one of its team's rates, and does `work` meanwhile, which must change nothing.
-pub(crate) async fn counted<T>(
+/// Counts a call against one of the team's rates, and does `work` in the meantime. `work` must change nothing.
+pub(crate) async fn admit<T>(
     keys: &Keys,
     requests: &Requests,
     team: &TeamId,
     request: &Request,
-    counted: RateKind,
+    kind: RateKind,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
-    let hits = requests.count(team, counted);
-    let (hits, limit, work) = tokio::join!(hits, keys.rate(team, counted), work);
+    let hits = requests.count(team, kind);
+    let (hits, limit, work) = tokio::join!(hits, keys.rate(team, kind), work);
     let admission = Admission::of(hits?, limit?);
-    request.trail().admission.get_or_init(|| admission);
+    request.record().admission.get_or_init(|| admission);
     if admission.admitted {
         work
     } else {

@@ -1,7 +1,7 @@
-//! Every failure a caller can see: its status, code and message.
+//! Every error that a caller can get: its HTTP status, code and message.
 //!
-//! A failure of the vault itself is a [`shared::error::Error`], and says who must act. Here it gets its HTTP status.
-//! The other variants are about the request alone.
+//! The vault's own errors are [`shared::error::Error`], which says who must act. This file gives them their HTTP
+//! status. The other variants of [`ApiError`] concern the HTTP request alone.
 
 use std::error::Error as StdError;
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
 
-/// Why a request was not granted.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The vault could not do what the request asks for.
@@ -27,7 +27,7 @@ pub enum ApiError {
     /// A part of the request breaks a rule. Never holds the value.
     #[error("{at} {rule}")]
     Validation {
-        /// The part: `body/name`, `querystring/limit`, `params/id`.
+        /// The part, such as `body/name`, `querystring/limit` or `params/id`.
         at: &'static str,
         /// The rule.
         rule: Invalid,
@@ -35,7 +35,7 @@ pub enum ApiError {
     /// A part of the request is not a whole number in the allowed range.
     #[error("{at} must be an integer from {} to {}", .range.start(), .range.end())]
     Integer {
-        /// The part: `body/ttl`.
+        /// The part, such as `body/ttl`.
         at: &'static str,
         /// The allowed range.
         range: RangeInclusive<u32>,
@@ -43,18 +43,18 @@ pub enum ApiError {
     /// The body is not JSON.
     #[error("body must be valid JSON (line {line}, column {column})")]
     Syntax {
-        /// The line of the first character that is not JSON.
+        /// The line of the first character that breaks the JSON syntax.
         line: usize,
         /// Its column.
         column: usize,
     },
-    /// A list without pages would not fit into an answer.
+    /// The whole list is too large for one answer.
     #[error("The list is larger than 5 MB: ask for pages with limit and cursor")]
     ListTooLarge,
     /// The key is missing, malformed, unknown or revoked. The caller cannot tell which.
     #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]
     Unauthorized,
-    /// The key is good, but its permission does not cover this operation.
+    /// The key is valid, but its permission does not cover the operation.
     #[error("The API key's permission does not cover this operation")]
     Forbidden,
     /// No route has this path.
@@ -67,27 +67,29 @@ pub enum ApiError {
         allow: &'static str,
     },
     /// The function did not answer in time.
-    #[error("The request took too long. It may have been carried out: look before you repeat it")]
+    #[error(
+        "The request took too long. It may have taken effect: read the resource before you repeat it"
+    )]
     FunctionTimeout,
-    /// A webhook is not signed as Zoom signs for an app that is registered here. The caller does not learn why.
+    /// The signature of a webhook is missing, stale or wrong for every registered app. The caller does not learn why.
     #[error("The request is not signed by Zoom for an app that is registered here")]
     WebhookRefused {
         /// Why, for the log.
         why: &'static str,
     },
-    /// The token URL is for one meeting, and the call named another.
+    /// The token URL is for one meeting, and the caller named another meeting.
     #[error("The token URL is for another meeting")]
     AnotherMeeting,
-    /// A browser is not let through to Zoom, or back from it. Only pages say why.
+    /// The vault refuses a step of a connect session. The page tells the user why.
     #[error("{0}")]
     Connect(ConnectRefusal),
-    /// The same request, or another authorization of the same credential, is still running.
+    /// The same request, or another authorization of the same credential, is in progress.
     #[error("The same request is still being processed: try again after retry-after")]
-    Running {
-        /// When to ask again.
+    InProgress {
+        /// How long the caller should wait.
         wait: Duration,
     },
-    /// The idempotency key was used with another body.
+    /// An earlier request used the idempotency key with another body.
     #[error("The Idempotency-Key was used before with another request body: use a new key")]
     IdempotencyKeyReused,
     /// The body is larger than 256 KB.
@@ -96,53 +98,53 @@ pub enum ApiError {
     /// The body is not declared as `application/json`.
     #[error("Unsupported media type: send application/json")]
     MediaType,
-    /// The team made more calls than it may.
+    /// The team has exceeded its rate limit.
     #[error("Rate limit exceeded: try again after retry-after")]
     RateLimited(Admission),
 }
 
-/// Why a browser is not let through to Zoom, or back from it.
+/// Why the vault refuses a step of a connect session. The texts are the `cause` in the log.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum ConnectRefusal {
-    /// The link is unknown.
-    #[error("no such link")]
+    /// No session has this link.
+    #[error("no session has this link")]
     UnknownLink,
     /// The session has expired.
-    #[error("the connect session is over")]
-    Over,
-    /// The session has ended with a connected user.
-    #[error("the connect session ended well before")]
-    Done,
+    #[error("the connect session has expired")]
+    Expired,
+    /// The session has connected a user.
+    #[error("the connect session has connected a user already")]
+    AlreadyConnected,
     /// Another request is exchanging the code.
-    #[error("the code is being exchanged")]
-    Busy {
-        /// How long that may still take.
+    #[error("another request is exchanging the authorization code")]
+    InProgress {
+        /// How long the other request may still take.
         wait: Duration,
     },
-    /// Another site sent the form.
-    #[error("another site sent the form")]
+    /// A page of another site sent the form.
+    #[error("a page of another site sent the form")]
     AnotherSite,
-    /// State or cookie is missing, or the two do not belong together.
-    #[error("state and browser do not belong together")]
-    AnotherBrowser,
-    /// The user came back without a code.
-    #[error("the user came back without a code: {}", .0.as_str())]
-    NoCode(ConnectFailure),
+    /// The state or the cookie is missing, or they do not belong to the same start of a session.
+    #[error("the state and the browser's cookie do not match a started session")]
+    StateMismatch,
+    /// The session has failed.
+    #[error("the connect session has failed: {}", .0.as_str())]
+    Failed(ConnectFailure),
 }
 
 impl ConnectRefusal {
     fn status(self) -> StatusCode {
         match self {
             Self::UnknownLink => StatusCode::NOT_FOUND,
-            Self::Over | Self::Done => StatusCode::GONE,
-            Self::Busy { .. } => StatusCode::CONFLICT,
-            Self::AnotherSite | Self::AnotherBrowser => StatusCode::FORBIDDEN,
-            Self::NoCode(_) => StatusCode::BAD_REQUEST,
+            Self::Expired | Self::AlreadyConnected => StatusCode::GONE,
+            Self::InProgress { .. } => StatusCode::CONFLICT,
+            Self::AnotherSite | Self::StateMismatch => StatusCode::FORBIDDEN,
+            Self::Failed(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
 
-/// How a service that a request needed has failed. The log line counts each kind.
+/// How KMS, Zoom or a webhook made a request fail. Each kind is a metric in the log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceFailure {
     KmsFailed,
@@ -155,7 +157,7 @@ pub(crate) enum ServiceFailure {
 }
 
 impl ApiError {
-    /// The error that one part of the request breaks a rule.
+    /// A part of the request breaks a rule. The message is `at`, a space and `rule`.
     pub fn validation(at: &'static str, rule: &'static str) -> Self {
         Self::Validation {
             at,
@@ -163,7 +165,7 @@ impl ApiError {
         }
     }
 
-    /// The error of a fault in the vault itself.
+    /// A fault of the vault itself. Only the log shows `source`.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Vault(Error::Internal(source.into()))
     }
@@ -182,7 +184,7 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect(refusal) => refusal.status(),
-            Self::Running { .. } => StatusCode::CONFLICT,
+            Self::InProgress { .. } => StatusCode::CONFLICT,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -205,7 +207,7 @@ impl ApiError {
             Self::FunctionTimeout => "FST_ERR_TIMEOUT",
             Self::AnotherMeeting => "FST_ERR_ZOOM_ANOTHER_MEETING",
             Self::Connect(_) => "FST_ERR_ZOOM_CONNECT_REFUSED",
-            Self::Running { .. } => "FST_ERR_CONFLICT",
+            Self::InProgress { .. } => "FST_ERR_CONFLICT",
             Self::IdempotencyKeyReused => "FST_ERR_IDEMPOTENCY_KEY_REUSED",
             Self::BodyTooLarge => "FST_ERR_CTP_BODY_TOO_LARGE",
             Self::MediaType => "FST_ERR_CTP_INVALID_MEDIA_TYPE",
@@ -213,7 +215,7 @@ impl ApiError {
         }
     }
 
-    /// What the log line counts, if KMS, Zoom or a webhook is the reason.
+    /// The kind of failure that the log line counts, if KMS, Zoom or a webhook is the reason.
     pub(crate) fn service_failure(&self) -> Option<ServiceFailure> {
         if let Self::Vault(error) = self {
             vault_service_failure(error)
@@ -222,7 +224,7 @@ impl ApiError {
         }
     }
 
-    /// Why, for the log. `None` if the caller's mistake is the whole story.
+    /// The reason for the log. `None` if the message says everything.
     pub(crate) fn cause(&self) -> Option<String> {
         if let Self::Vault(error) = self {
             error.cause()
@@ -237,8 +239,8 @@ impl ApiError {
 
     /// The header `retry-after` in whole seconds, if waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
-        let wait = if let Self::Running { wait } | Self::Connect(ConnectRefusal::Busy { wait }) =
-            self
+        let wait = if let Self::InProgress { wait }
+        | Self::Connect(ConnectRefusal::InProgress { wait }) = self
         {
             *wait
         } else if let Self::RateLimited(admission) = self {
@@ -261,7 +263,7 @@ impl ApiError {
         ErrorBody {
             success: false,
             error: match status {
-                // The published text differs from the status line.
+                // The published schema has this text, which differs from HTTP's.
                 StatusCode::TOO_MANY_REQUESTS => "Rate Limited",
                 status => status.canonical_reason().unwrap_or_default(),
             },
@@ -275,8 +277,7 @@ impl ApiError {
         }
     }
 
-    /// The field `details`. A 400 has it only in the answers of minting, because its published schema has no such
-    /// field.
+    /// The field `details`. The published schema of a 400 has no such field, so only 400s of our own endpoints have it.
     fn details(&self) -> Option<Details> {
         let details = if let Self::Vault(error) = self {
             vault_details(error)
@@ -354,7 +355,7 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
     }
 }
 
-/// The field `details`: null if there is nothing to add.
+/// The field `details`. `None` becomes null.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Details(Option<String>);
@@ -365,19 +366,19 @@ struct Details(Option<String>);
 pub struct ErrorBody {
     #[schema(schema_with = always_false)]
     success: bool,
-    /// The status in words.
+    /// The name of the HTTP status.
     error: &'static str,
-    /// For programs.
+    /// The error for programs.
     code: &'static str,
     /// The HTTP status.
     status_code: u16,
-    /// For people: what is wrong and what to do.
+    /// The error for people: what went wrong, and what to do.
     message: String,
-    /// Zoom's tracking id, where Zoom failed.
+    /// More about the error, such as Zoom's reason or Zoom's tracking id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,
-    /// Seconds to wait; with a 429 only.
+    /// How many seconds to wait. Only a 429 has this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     retry_after: Option<u64>,
@@ -387,12 +388,18 @@ fn always_false() -> Object {
     only(false)
 }
 
-/// The schema of a boolean that has one value.
+/// The schema of a boolean that always has this value.
 pub(crate) fn only(value: bool) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Boolean)
         .enum_values(Some([value]))
         .build()
+}
+
+impl From<ConnectRefusal> for ApiError {
+    fn from(refusal: ConnectRefusal) -> Self {
+        Self::Connect(refusal)
+    }
 }
 
 impl<E: Into<Error>> From<E> for ApiError {

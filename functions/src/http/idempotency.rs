@@ -1,7 +1,7 @@
-//! A request that is sent twice is done once.
+//! Idempotency: a request that a caller repeats takes effect once.
 //!
-//! The caller's `Idempotency-Key` names a request; without one, an authorization is named by its code, which
-//! works once at Zoom: a repeat after a lost answer must return the first result, not `invalid_grant`.
+//! The header `Idempotency-Key` identifies a request. Without the header, the authorization code identifies it, because
+//! a code works once at Zoom. A retry after a lost answer gets the first result instead of Zoom's `invalid_grant`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,11 +13,12 @@ use shared::stores::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
 
-/// A running request takes a moment, and only one that crashed the rest of its time: worth asking again soon.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-const AT: &str = "headers/idempotency-key";
+/// The longest `retry-after` while the same request is in progress. Most requests end sooner than their invocation may.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The name of the header in error messages.
+const HEADER: &str = "headers/idempotency-key";
 
-/// Parts that are hashed, each with its length, so that no two lists of parts hash alike.
+/// A SHA-256 over a list of parts. The hash covers each part's length, so two different lists have different hashes.
 pub(crate) struct Fingerprint(Context);
 
 impl Fingerprint {
@@ -31,7 +32,7 @@ impl Fingerprint {
         self
     }
 
-    /// As [`Self::and`]; no part hashes differently from an empty one.
+    /// As [`Self::and`]. A missing part and an empty part give different hashes.
     pub(crate) fn and_maybe(self, part: Option<&[u8]>) -> Self {
         match part {
             Some(part) => self.and(b"some").and(part),
@@ -39,7 +40,7 @@ impl Fingerprint {
         }
     }
 
-    /// In hex.
+    /// The hash in hex.
     pub(crate) fn finish(self) -> String {
         use std::fmt::Write;
 
@@ -55,7 +56,8 @@ impl Fingerprint {
     }
 }
 
-/// What names this request: the caller's key, or else `code`; and `body`, what it asks for.
+/// The claim that identifies the request by the caller's key, or else by `code`. `body` is the hash of what the request
+/// asks for. `None` if the request has neither key nor code.
 pub(crate) fn claim(
     request: &Request,
     code: Option<Fingerprint>,
@@ -71,7 +73,7 @@ pub(crate) fn claim(
     let visible = header.bytes().all(|byte| byte.is_ascii_graphic());
     if !visible || !(1..=255).contains(&header.len()) {
         return Err(ApiError::validation(
-            AT,
+            HEADER,
             "must be 1 to 255 visible ASCII characters",
         ));
     }
@@ -85,34 +87,42 @@ pub(crate) fn claim(
     }))
 }
 
-/// Our hold on the request, or what it did before.
-pub(crate) fn standing(
-    claimed: ClaimOutcome,
-) -> Result<Result<HeldClaim, EarlierRequest>, ApiError> {
-    match claimed {
-        ClaimOutcome::Acquired(held) => Ok(Ok(held)),
-        ClaimOutcome::AlreadyDone(before) => Ok(Err(before)),
-        ClaimOutcome::InProgress { wait } => Err(ApiError::Running {
-            wait: wait.min(ASK_AGAIN),
-        }),
-        ClaimOutcome::KeyReused => Err(ApiError::IdempotencyKeyReused),
+/// Whether the request must be carried out.
+pub(crate) enum Claimed {
+    /// This invocation holds the claim and carries the request out.
+    New(HeldClaim),
+    /// An earlier request with the same key has completed.
+    Completed(EarlierRequest),
+}
+
+impl Claimed {
+    /// Fails if the same request is in progress, or if the key belongs to another request.
+    pub(crate) fn from_outcome(outcome: ClaimOutcome) -> Result<Self, ApiError> {
+        match outcome {
+            ClaimOutcome::Acquired(held) => Ok(Self::New(held)),
+            ClaimOutcome::AlreadyDone(earlier) => Ok(Self::Completed(earlier)),
+            ClaimOutcome::InProgress { wait } => Err(ApiError::InProgress {
+                wait: wait.min(MAX_RETRY_AFTER),
+            }),
+            ClaimOutcome::KeyReused => Err(ApiError::IdempotencyKeyReused),
+        }
     }
 }
 
-/// Does `work`; where it fails, lets go of the request, so that it can be made again at once.
-pub(crate) async fn holding<T, E>(
+/// Does `work` under a claim. If it fails, releases the claim, so that the caller can retry at once.
+pub(crate) async fn release_on_failure<T, E>(
     requests: &Requests,
     held: &HeldClaim,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let done = work.await;
-    if done.is_err()
+    let result = work.await;
+    if result.is_err()
         && let Err(error) = requests.release(held).await
     {
         tracing::warn!(
             cause = chain(&error),
-            "an idempotency row was not let go; it ends by itself"
+            "an idempotency claim was not released and ends by itself"
         );
     }
-    done
+    result
 }

@@ -1,5 +1,5 @@
-//! What a person is shown who connects a Zoom account: plain HTML, escaped by its engine, with no script and nothing
-//! from anywhere else. The policy in the headers admits the style sheet by its hash.
+//! The pages of a connect session. They are HTML without scripts, and load nothing from other sites. The template
+//! engine escapes every value. The header `content-security-policy` allows only our style sheet, by its hash.
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,192 +12,195 @@ use shared::timestamp::Timestamp;
 
 use crate::http::error::{ApiError, ConnectRefusal};
 use crate::http::reply::{self, Reply};
-use crate::http::request::TurnedAway;
+use crate::http::request::FailedConnect;
 
 const STYLE: &str = include_str!("../../templates/connect/style.css");
-/// After how many seconds a page looks again whether another has finished.
-const RELOAD: u32 = 3;
+/// How long a page waits before it reloads while another request connects the account.
+const RELOAD_SECONDS: u32 = 3;
 
-/// What will happen, and the button.
+/// The first page: says what will happen, and has the button.
 #[derive(Template)]
 #[template(path = "connect/ask.html")]
-pub(crate) struct Ask<'a> {
-    /// Who asks: the operator named it, and nobody who makes links.
+pub(crate) struct AskPage<'a> {
+    /// The operator chose this name. The team that creates links cannot change it, so users can trust it.
     pub(crate) team: &'a str,
     pub(crate) label: &'a str,
     pub(crate) is_reconnect: bool,
     pub(crate) return_host: Option<&'a str>,
     pub(crate) client_id: &'a str,
-    pub(crate) until: String,
+    pub(crate) link_works_until: String,
 }
 
-/// It worked.
+/// The last page: the account is connected.
 #[derive(Template)]
 #[template(path = "connect/connected.html")]
-pub(crate) struct Connected<'a> {
+pub(crate) struct ConnectedPage<'a> {
     pub(crate) team: &'a str,
     pub(crate) label: &'a str,
     pub(crate) user: Option<&'a str>,
-    /// Whether it is not the user whom the credential had.
-    pub(crate) is_another: bool,
+    /// Whether the credential belonged to another Zoom user before.
+    pub(crate) is_another_user: bool,
     pub(crate) client_id: &'a str,
-    pub(crate) note: Option<&'a str>,
+    /// The credential's error message, if it has one.
+    pub(crate) problem: Option<&'a str>,
 }
 
-/// The way to Zoom. Not a redirect: browsers hold what a form leads to against `form-action`, and what Zoom and the
-/// team's own site lead to from there is not ours to list.
+/// The page that takes the browser to Zoom. A redirect does not work: browsers apply the policy `form-action` to every
+/// redirect that follows a form, and we cannot list all sites that Zoom and the team redirect to.
 #[derive(Template)]
-#[template(path = "connect/going.html")]
-struct Going<'a> {
-    address: &'a str,
+#[template(path = "connect/redirect.html")]
+struct RedirectPage<'a> {
+    url: &'a str,
 }
 
-/// It did not work, and what to do.
+/// A page that says what went wrong, and what to do next.
 #[derive(Template)]
 #[template(path = "connect/notice.html")]
-struct Notice {
+struct NoticePage {
     title: &'static str,
-    what: &'static str,
-    todo: &'static str,
-    /// Until when the link can be opened again, where that helps.
-    until: Option<String>,
-    /// After how many seconds the page asks again.
+    problem: &'static str,
+    next_step: &'static str,
+    /// Until when the user can open the link again. `None` if that does not help.
+    link_works_until: Option<String>,
+    /// After how many seconds the page reloads.
     reload: Option<u32>,
 }
 
-const SENDER: &str = "Ask whoever sent you the link for a new one.";
-const AGAIN: &str = "Open the link again and try once more.";
-const TELL: &str = "Tell whoever sent you the link. You have done nothing wrong.";
+const ASK_FOR_NEW_LINK: &str = "Ask the person who sent you the link for a new link.";
+const TRY_AGAIN: &str = "Open the link again and try once more.";
+const TELL_SENDER: &str = "Tell the person who sent you the link. You did nothing wrong.";
 
-impl Notice {
-    fn new(title: &'static str, what: &'static str, todo: &'static str) -> Self {
+impl NoticePage {
+    fn new(title: &'static str, problem: &'static str, next_step: &'static str) -> Self {
         Self {
             title,
-            what,
-            todo,
-            until: None,
+            problem,
+            next_step,
+            link_works_until: None,
             reload: None,
         }
     }
 
-    /// Says how a session ended.
-    fn of_failure(failure: ConnectFailure, again_until: Timestamp) -> Self {
-        let (title, what, todo) = match failure {
-            ConnectFailure::AccessDenied => (
+    fn expired() -> Self {
+        Self::new(
+            "The link has expired",
+            "The time to connect is over.",
+            ASK_FOR_NEW_LINK,
+        )
+    }
+
+    /// The page for a session that failed.
+    fn from_failure(failed: &FailedConnect) -> Self {
+        let page = match failed.failure {
+            ConnectFailure::AccessDenied => Self::new(
                 "Nothing was connected",
-                "You did not allow it at Zoom, so nothing was stored.",
+                "You did not allow the app at Zoom, so nothing was stored.",
                 "If that was a mistake, open the link again.",
             ),
-            ConnectFailure::ZoomRefused => (
-                "Zoom did not go ahead",
-                "Zoom sent you back with an error instead of an answer.",
-                "Open the link again. If it stays so, tell whoever sent you the link.",
+            ConnectFailure::ZoomRefused => Self::new(
+                "Zoom reported an error",
+                "Zoom sent you back with an error, so your account was not connected.",
+                "Open the link again. If the error comes back, tell the person who sent you the link.",
             ),
-            ConnectFailure::AppMisconfigured => (
+            ConnectFailure::AppMisconfigured => Self::new(
                 "The Zoom app is not set up correctly",
                 "Zoom refuses the app's client ID, client secret or redirect URL.",
-                TELL,
+                TELL_SENDER,
             ),
-            ConnectFailure::CodeRefused => (
-                "Zoom did not accept the answer",
-                "What Zoom gave you works once, and for five minutes.",
-                AGAIN,
+            ConnectFailure::CodeRefused => Self::new(
+                "Zoom did not complete the connection",
+                "Zoom's confirmation works only once, and only for five minutes.",
+                TRY_AGAIN,
             ),
-            ConnectFailure::MissingScope => (
+            ConnectFailure::MissingScope => Self::new(
                 "The Zoom app lacks a permission",
-                "Zoom says that the app has not asked for a scope that it needs.",
-                TELL,
+                "Zoom says that the app does not request a scope that it needs.",
+                TELL_SENDER,
             ),
-            ConnectFailure::ZoomUnavailable => (
+            ConnectFailure::ZoomUnavailable => Self::new(
                 "Zoom did not answer",
-                "Zoom could not be reached, or did not answer in time.",
-                AGAIN,
+                "We could not reach Zoom, or Zoom did not answer in time.",
+                TRY_AGAIN,
             ),
-            ConnectFailure::CredentialChanged => (
+            ConnectFailure::CredentialChanged => Self::new(
                 "The connection has changed",
-                "What you were to connect was deleted or changed since the link was made.",
-                SENDER,
+                "The connection that this link is for was changed or deleted after the link was made.",
+                ASK_FOR_NEW_LINK,
             ),
-            ConnectFailure::Interrupted | ConnectFailure::Internal => (
-                "It was not finished",
-                "Something failed on our side after Zoom had answered.",
-                AGAIN,
+            ConnectFailure::Interrupted | ConnectFailure::Internal => Self::new(
+                "Your account was not connected",
+                "Something failed on our side after you came back from Zoom.",
+                TRY_AGAIN,
             ),
-            ConnectFailure::Expired => (
-                "The link has expired",
-                "The time to connect is over.",
-                SENDER,
-            ),
+            ConnectFailure::Expired => Self::expired(),
         };
-        let helps = !matches!(
-            failure,
+        let can_retry = !matches!(
+            failed.failure,
             ConnectFailure::CredentialChanged | ConnectFailure::Expired
         );
-        let in_time = again_until > Timestamp::now();
+        let in_time = failed.link_works_until > Timestamp::now();
         Self {
-            until: (helps && in_time).then(|| clock(again_until)),
-            ..Self::new(title, what, todo)
+            link_works_until: (can_retry && in_time).then(|| time_of_day(failed.link_works_until)),
+            ..page
         }
     }
 
-    fn of_refusal(refused: ConnectRefusal) -> Self {
-        match refused {
+    fn from_refusal(refusal: ConnectRefusal) -> Self {
+        match refusal {
             ConnectRefusal::UnknownLink => Self::new(
                 "This link does not work",
-                "It is unknown, incomplete or too old.",
-                SENDER,
+                "The link is unknown, incomplete or too old.",
+                ASK_FOR_NEW_LINK,
             ),
-            ConnectRefusal::Over => Self::new(
-                "The link has expired",
-                "The time to connect is over.",
-                SENDER,
-            ),
-            ConnectRefusal::Done => Self::new(
+            ConnectRefusal::Expired => Self::expired(),
+            ConnectRefusal::AlreadyConnected => Self::new(
                 "Already connected",
-                "This link was used, and the account is connected.",
+                "This link has already connected a Zoom account.",
                 "There is nothing left to do. You can close this page.",
             ),
-            ConnectRefusal::Busy { .. } => Self {
-                reload: Some(RELOAD),
-                ..Self::new(
-                    "One moment",
-                    "The account is being connected right now.",
-                    "This page looks again by itself.",
-                )
-            },
+            ConnectRefusal::InProgress { .. } => Self::in_progress(),
             ConnectRefusal::AnotherSite => Self::new(
                 "Open the link yourself",
-                "Another site tried to start this for you.",
-                "Go on only if you know who sent you the link, and open it directly.",
+                "Another website tried to start the connection for you.",
+                "If you know the person who sent you the link, open the link directly. Otherwise close this page.",
             ),
-            ConnectRefusal::AnotherBrowser | ConnectRefusal::NoCode(_) => Self::new(
-                "This cannot be finished here",
-                "The visit does not belong to a connection that was started in this browser, or it was finished before.",
-                "Open the link that you were sent again, in this browser and with cookies allowed, and go on from there.",
+            ConnectRefusal::StateMismatch | ConnectRefusal::Failed(_) => Self::new(
+                "The connection cannot continue here",
+                "No connection is waiting for this page: it was started in another browser, or it is already finished.",
+                "Open the link that you were sent again, in this browser and with cookies allowed.",
             ),
         }
     }
 
-    fn of(error: &ApiError) -> Self {
-        if let ApiError::Connect(refused) = error {
-            return Self::of_refusal(*refused);
+    fn in_progress() -> Self {
+        Self {
+            reload: Some(RELOAD_SECONDS),
+            ..Self::new(
+                "One moment",
+                "Your account is being connected right now.",
+                "This page reloads by itself.",
+            )
         }
-        if matches!(error, ApiError::Running { .. }) {
-            return Self::of_refusal(ConnectRefusal::Busy {
-                wait: std::time::Duration::ZERO,
-            });
+    }
+
+    fn from_error(error: &ApiError) -> Self {
+        if let ApiError::Connect(refusal) = error {
+            return Self::from_refusal(*refusal);
+        }
+        if matches!(error, ApiError::InProgress { .. }) {
+            return Self::in_progress();
         }
         if error.status() == StatusCode::SERVICE_UNAVAILABLE {
             return Self::new(
-                "Not possible at this moment",
-                "A service that is needed does not answer. Nothing was lost.",
+                "Temporarily unavailable",
+                "A service that we need does not answer. Nothing was lost.",
                 "Reload this page in a minute.",
             );
         }
         Self::new(
             "Something went wrong",
-            "It failed on our side.",
-            "Reload this page. If it stays so, tell whoever sent you the link.",
+            "The error is on our side.",
+            "Reload this page. If the error comes back, tell the person who sent you the link.",
         )
     }
 }
@@ -209,34 +212,34 @@ pub(crate) fn ok(page: &impl Template) -> Reply {
         .map_err(ApiError::internal)
 }
 
-/// 200 with a page that leads to Zoom.
+/// 200 with a page that takes the browser to Zoom.
 #[expect(
     clippy::disallowed_methods,
     reason = "the browser takes the state to Zoom"
 )]
-pub(crate) fn going(address: &SecretString) -> Reply {
-    ok(&Going {
-        address: address.expose_secret(),
+pub(crate) fn redirect_to_zoom(url: &SecretString) -> Reply {
+    ok(&RedirectPage {
+        url: url.expose_secret(),
     })
 }
 
-/// A failure: back to the team's site, where there is one to go to, or said on a page.
-pub(crate) fn error(error: &ApiError, turned_away: Option<&TurnedAway>) -> Response<String> {
-    if let Some(location) = turned_away.and_then(|away| away.to.as_deref())
+/// An error for a person: sends the browser to the team's return URL if there is one, and shows a page otherwise.
+pub(crate) fn error(error: &ApiError, failed: Option<&FailedConnect>) -> Response<String> {
+    if let Some(location) = failed.and_then(|failed| failed.return_url.as_deref())
         && let Ok(response) = see_other(location)
     {
         return response;
     }
-    let notice = match turned_away {
-        Some(away) => Notice::of_failure(away.failure, away.again_until),
-        None => Notice::of(error),
+    let page = match failed {
+        Some(failed) => NoticePage::from_failure(failed),
+        None => NoticePage::from_error(error),
     };
-    // Of texts of our own: it always renders.
-    let page = html(error.status(), notice.render().unwrap_or_default());
-    reply::with_hints(page, error)
+    // The template holds our own texts only, so it always renders.
+    let response = html(error.status(), page.render().unwrap_or_default());
+    reply::with_error_headers(response, error)
 }
 
-/// 303 to a URL of the team's.
+/// 303 to a URL of the team.
 pub(crate) fn see_other(location: &str) -> Reply {
     let location = HeaderValue::from_str(location).map_err(ApiError::internal)?;
     let mut response = html(StatusCode::SEE_OTHER, String::new());
@@ -244,8 +247,8 @@ pub(crate) fn see_other(location: &str) -> Reply {
     Ok(response)
 }
 
-/// An hour and a minute, for people anywhere.
-pub(crate) fn clock(at: Timestamp) -> String {
+/// The hour and the minute in UTC, for users in any time zone.
+pub(crate) fn time_of_day(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{} UTC", text.get(11..16).unwrap_or_default())
 }
@@ -260,7 +263,7 @@ fn html(status: StatusCode, page: String) -> Response<String> {
     let headers = response.headers_mut();
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, html);
-    // Base64 and words of our own: it is a header's value.
+    // The policy is ASCII, so it is always a valid header value.
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }

@@ -1,4 +1,4 @@
-//! Answers: a success or an error, in the envelope.
+//! Answers in the API's JSON envelope, and the few answers without it.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::error::{ApiError, only};
 
-/// What a handler answers.
+/// A handler's answer.
 pub type Reply = Result<Response<String>, ApiError>;
 
 /// The envelope of every success.
@@ -32,19 +32,19 @@ pub(crate) fn ok(data: impl Serialize) -> Reply {
     )
 }
 
-/// 200 with a JSON object as it is, for those who know no envelope.
+/// 200 with a JSON object outside the envelope, for callers that expect their own format.
 pub(crate) fn bare(body: &impl Serialize) -> Reply {
     json(StatusCode::OK, body)
 }
 
-/// 204, and nothing to say.
+/// 204 without a body.
 pub(crate) fn empty() -> Response<String> {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-/// 200 with a page of a list, and the cursor of the next one.
+/// 200 with a page of a list. `next` is the cursor of the next page.
 pub(crate) fn page(items: impl Serialize, next: Option<String>) -> Reply {
     let mut response = ok(items)?;
     if let Some(next) = next {
@@ -65,7 +65,7 @@ pub(crate) fn created(data: impl Serialize) -> Reply {
     )
 }
 
-/// 200 with a text and nothing around it.
+/// 200 with plain text.
 pub(crate) fn text(text: String) -> Response<String> {
     let mut response = Response::new(text);
     let plain = HeaderValue::from_static("text/plain");
@@ -75,20 +75,23 @@ pub(crate) fn text(text: String) -> Response<String> {
 
 /// An error in the envelope.
 pub fn error(error: &ApiError) -> Response<String> {
-    // The body is a handful of strings and numbers: it always serializes.
+    // The body holds strings and numbers only, so it always serializes.
     let response = json(error.status(), &error.body()).unwrap_or_default();
-    with_hints(response, error)
+    with_error_headers(response, error)
 }
 
-/// An error's words, as plain text.
+/// An error's message as plain text.
 pub(crate) fn plain_error(error: &ApiError) -> Response<String> {
     let mut response = text(error.to_string());
     *response.status_mut() = error.status();
-    with_hints(response, error)
+    with_error_headers(response, error)
 }
 
-/// What an error's headers say: when to come again, and how.
-pub(crate) fn with_hints(mut response: Response<String>, error: &ApiError) -> Response<String> {
+/// Adds the headers `retry-after` and `allow`, if they apply to the error.
+pub(crate) fn with_error_headers(
+    mut response: Response<String>,
+    error: &ApiError,
+) -> Response<String> {
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, seconds.into());
@@ -99,7 +102,7 @@ pub(crate) fn with_hints(mut response: Response<String>, error: &ApiError) -> Re
     response
 }
 
-/// What every answer carries, the gateway's own too.
+/// The headers of every answer, also of the answers that the gateway makes itself.
 pub fn security_headers() -> [(HeaderName, HeaderValue); 3] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -1,8 +1,8 @@
-//! A request, as a handler may read it: path parameter, query, headers, body and who asks.
+//! A request, as handlers read it: path parameters, query, headers and body.
 //!
-//! API Gateway's event is read into our own type and not into `lambda_http`'s: that one is turned away whole
-//! for one header that is not ASCII, and panics where Host and X-Forwarded-Proto make no URL. Here nothing
-//! a client sends can fail before a handler sees it. The Host header is not read: where the API is, the gateway says.
+//! API Gateway's event is parsed into our own type. `lambda_http`'s type rejects the whole event for one header that is
+//! not ASCII, and panics if Host and X-Forwarded-Proto make no URL. With our type, nothing that a client sends can fail
+//! before a handler runs. The header Host is not read, because a client can forge it. The gateway names the domain.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +24,7 @@ use shared::token_url::{UrlId, UrlToken};
 
 use crate::http::error::{ApiError, ConnectRefusal};
 
-/// API Gateway's REST proxy event (payload version 1), as far as it is read.
+/// API Gateway's REST proxy event (payload version 1). Only the fields that the vault reads.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
@@ -47,51 +47,52 @@ struct RequestContext {
     path: Option<String>,
 }
 
-/// What becomes known while a request is handled, for its headers and its log line.
+/// What a handler finds out about a request. The runtime needs it for the answer's headers and for the log line, also
+/// if the handler fails.
 #[derive(Debug, Default)]
-pub(crate) struct Trail {
-    /// The team, once its key is known to be good.
+pub(crate) struct RequestRecord {
+    /// The team, once the caller has proved to act for it.
     pub(crate) team: OnceLock<TeamId>,
-    /// The credential it is about.
+    /// The credential that the request is about.
     pub(crate) credential: OnceLock<CredentialId>,
-    /// How it stands against the team's rate, once counted.
+    /// The team's rate limit, once the request is counted.
     pub(crate) admission: OnceLock<Admission>,
-    /// Who reads the answer, where it is not a program that reads JSON.
-    pub(crate) reader: OnceLock<Reader>,
-    /// How a user's way to Zoom and back ended, where it did not end well.
-    pub(crate) turned_away: OnceLock<TurnedAway>,
-    /// The network calls it made.
+    /// The format of an error. JSON if none is set.
+    pub(crate) error_format: OnceLock<ErrorFormat>,
+    /// Why the user of a connect session is not connected.
+    pub(crate) failed_connect: OnceLock<FailedConnect>,
+    /// The network calls of the request.
     pub(crate) meter: Arc<Meter>,
 }
 
-/// Who reads an answer.
+/// The format of an error, for callers that do not read JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reader {
-    /// A program that wants plain text.
+pub(crate) enum ErrorFormat {
+    /// Plain text, for a program.
     PlainText,
-    /// A person, with a browser.
-    Browser,
+    /// An HTML page, for a person.
+    Page,
 }
 
-/// The outcome for a user who is not connected, and where the browser goes with it.
+/// Why the user of a connect session is not connected, and where the browser goes next.
 #[derive(Debug)]
-pub(crate) struct TurnedAway {
+pub(crate) struct FailedConnect {
     pub(crate) failure: ConnectFailure,
-    /// The URL with the outcome in it; none where a page says it.
-    pub(crate) to: Option<String>,
-    /// Until when the link can be opened again.
-    pub(crate) again_until: Timestamp,
+    /// The team's return URL with the outcome in its query. `None` if the vault shows a page.
+    pub(crate) return_url: Option<String>,
+    /// Until when the user can open the link again.
+    pub(crate) link_works_until: Timestamp,
 }
 
-/// One invocation.
+/// A request.
 pub struct Request {
     event: Event,
     body: Option<Vec<u8>>,
     invocation: Arc<Invocation>,
-    trail: Arc<Trail>,
+    record: Arc<RequestRecord>,
 }
 
-/// Names the request and shows nothing of it: its headers and body hold secrets.
+/// Shows the id only, because headers and body hold secrets.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -101,7 +102,7 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// Takes over what API Gateway sent. `invocation_id` stands in for the gateway's own id.
+    /// Reads an event of API Gateway. `invocation_id` names the request if the gateway's own id is missing.
     pub(crate) fn new(mut event: Event, invocation_id: String, deadline: Timestamp) -> Self {
         let body = event.body.take().unwrap_or_default();
         let body = if event.is_base64_encoded == Some(true) {
@@ -120,7 +121,7 @@ impl Request {
             event,
             body,
             invocation: Arc::new(Invocation::new(id, deadline)),
-            trail: Arc::default(),
+            record: Arc::default(),
         }
     }
 
@@ -139,17 +140,32 @@ impl Request {
         self.invocation.time_left(reserve)
     }
 
-    /// The invocation, for the domain.
+    /// The invocation that handles the request.
     pub(crate) fn invocation(&self) -> &Arc<Invocation> {
         &self.invocation
     }
 
-    /// What is known so far.
-    pub(crate) fn trail(&self) -> &Arc<Trail> {
-        &self.trail
+    /// What the handler has found out so far.
+    pub(crate) fn record(&self) -> &Arc<RequestRecord> {
+        &self.record
     }
 
-    /// A header's value; its name in lower case.
+    /// Notes the team for the log line. The caller has proved to act for it.
+    pub(crate) fn note_team(&self, team: &TeamId) {
+        self.record.team.get_or_init(|| team.clone());
+    }
+
+    /// Notes the credential for the log line.
+    pub(crate) fn note_credential(&self, id: CredentialId) {
+        self.record.credential.get_or_init(|| id);
+    }
+
+    /// Sets the format of an error.
+    pub(crate) fn answer_errors_as(&self, format: ErrorFormat) {
+        self.record.error_format.get_or_init(|| format);
+    }
+
+    /// The value of a header. `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.event.headers.as_ref()?;
         headers
@@ -158,7 +174,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// As [`Self::header`], but nothing where it came more than once: which one counts would be a guess.
+    /// As [`Self::header`], but `None` if the header came more than once: nothing says which value counts.
     pub(crate) fn only_header(&self, name: &str) -> Option<&str> {
         let all = self.event.multi_value_headers.iter().flatten();
         let sent = all
@@ -171,7 +187,7 @@ impl Request {
         }
     }
 
-    /// The first value of a query parameter; an empty one is as good as none.
+    /// The first value of a query parameter. An empty value counts as missing.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         let all = self.event.multi_value_query_string_parameters.as_ref();
         let first = all
@@ -189,13 +205,13 @@ impl Request {
             .filter(|value| !value.is_empty())
     }
 
-    /// The HTTP method, in capitals; empty where the event names none.
+    /// The HTTP method in capitals. Empty if the event names none.
     pub(crate) fn method(&self) -> &str {
         self.event.http_method.as_deref().unwrap_or_default()
     }
 
-    /// Where the API is, as whoever calls reached it and the gateway says: `https://`, the domain and what stands
-    /// before `route` in the path, which is the stage of an `execute-api` domain and the base path of another.
+    /// The base URL at which the caller reached the API: the gateway's domain, and the part of the path before `route`.
+    /// That part is the stage of an `execute-api` domain, or the base path of a custom domain.
     fn origin(&self, route: &str) -> Option<String> {
         let context = self.event.request_context.as_ref()?;
         let domain = context.domain_name.as_ref()?;
@@ -203,18 +219,19 @@ impl Request {
         Some(format!("https://{domain}{before}"))
     }
 
-    /// Where callers reach the API: as it was configured, or as this request came, whose path holds `route`.
+    /// The API's base URL: the configured one, or else the URL at which the caller reached the API. The request's path
+    /// contains `route`.
     pub(crate) fn base(&self, public: Option<&Url>, route: &str) -> Result<String, ApiError> {
         let base = match public {
             Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
             None => self.origin(route),
         };
         base.ok_or_else(|| {
-            ApiError::internal("the event does not say where the API is: set PUBLIC_BASE_URL")
+            ApiError::internal("the event does not name the API's domain: set PUBLIC_BASE_URL")
         })
     }
 
-    /// A cookie's value, if it came once.
+    /// The value of a cookie. `None` if the cookie came more than once.
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
         let all = self.event.multi_value_headers.iter().flatten();
         let all = all.filter(|(sent, _)| sent.eq_ignore_ascii_case("cookie"));
@@ -241,18 +258,18 @@ impl Request {
             .map_or("", String::as_str)
     }
 
-    /// The `{id}` in the path. One that is no UUID is the caller's mistake, not an absence.
+    /// The `{id}` of a credential in the path. An id that is no UUID is a 400, not a 404.
     pub(crate) fn credential_id(&self) -> Result<CredentialId, ApiError> {
         let id = self.parameter("id").parse();
         let id = id.map_err(|rule| ApiError::Validation {
             at: "params/id",
             rule,
         })?;
-        self.trail.credential.get_or_init(|| id);
+        self.note_credential(id);
         Ok(id)
     }
 
-    /// The `{url_id}` in the path. One that is no UUID is the caller's mistake, not an absence.
+    /// The `{url_id}` in the path. An id that is no UUID is a 400, not a 404.
     pub(crate) fn url_id(&self) -> Result<UrlId, ApiError> {
         let id = self.parameter("url_id").parse();
         id.map_err(|rule| ApiError::Validation {
@@ -261,7 +278,7 @@ impl Request {
         })
     }
 
-    /// The `{client_id}` in the path: of the characters that stand for themselves there.
+    /// The `{client_id}` in the path. It has only characters that need no escape in a path.
     pub(crate) fn client_id(&self) -> Result<ClientId, ApiError> {
         let text = self.parameter("client_id");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -273,13 +290,13 @@ impl Request {
         ))
     }
 
-    /// The `{token}` in the path: a secret. One that is none is unknown, and nothing is read to find out.
+    /// The `{token}` of a token URL, which is a secret. A malformed token is refused before anything is read.
     pub(crate) fn url_token(&self) -> Result<UrlToken, ApiError> {
         UrlToken::parse(self.parameter("token"))
             .map_err(|_| Error::NotFound(Missing::TokenUrl).into())
     }
 
-    /// The `{id}` of a connect session in the path. One that is no UUID is the caller's mistake, not an absence.
+    /// The `{id}` of a connect session in the path. An id that is no UUID is a 400, not a 404.
     pub(crate) fn session_id(&self) -> Result<SessionId, ApiError> {
         let id = self.parameter("id").parse();
         id.map_err(|rule| ApiError::Validation {
@@ -288,15 +305,15 @@ impl Request {
         })
     }
 
-    /// The `{token}` of a connect URL: a secret. One that is none is unknown, and nothing is read to find out.
+    /// The `{token}` of a connect URL, which is a secret. A malformed token is refused before anything is read.
     pub(crate) fn link_token(&self) -> Result<LinkToken, ApiError> {
         let token = LinkToken::parse(self.parameter("token"));
         token.map_err(|_| ApiError::Connect(ConnectRefusal::UnknownLink))
     }
 
-    /// The body's bytes, decoded where the gateway encoded them.
+    /// The body's bytes, decoded if the gateway encoded them.
     pub(crate) fn body(&self) -> Result<&[u8], ApiError> {
-        let undecodable = ApiError::validation("body", "must be base64, as the event says");
+        let undecodable = ApiError::validation("body", "must be valid base64");
         self.body.as_deref().ok_or(undecodable)
     }
 }

@@ -1,4 +1,4 @@
-//! How soon an API caller needs its answer.
+//! The terms of API callers for the use of a grant.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use shared::grants::Terms;
 use shared::grants::mint::ACCESS_MARGIN;
 use shared::timestamp::Timestamp;
 
-/// How long API Gateway waits for an answer, less the time for the way there.
+/// API Gateway waits 29 seconds. This is less, because the answer needs time to get there.
 const GATEWAY_TIME: Duration = Duration::from_secs(27);
 
-/// The terms of a caller who waits behind API Gateway.
+/// The terms of a caller who waits for API Gateway.
 pub(crate) fn of_api_caller(requester: Requester) -> Terms {
     Terms {
         requester,

@@ -1,20 +1,22 @@
-//! `/t/{token}`: what bots' vendors call, and what they expect back.
+//! `/t/{token}`: bot vendors call this URL to get a token.
 //!
-//! The URL is the key: two vendors send no header. Whoever has none hears one answer, after one read at the most, and
-//! after none where the token's checksum is wrong. KMS and Zoom are called for those who have one.
+//! The token in the URL is the only key, because two vendors cannot send a header. Every unknown token gets the same
+//! answer, after at most one read. A token with a wrong checksum gets it without a read. KMS and Zoom are called for
+//! known tokens only.
 
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
+use shared::error::{Error, Missing};
 use shared::event::{Actor, Requester};
-use shared::grants::mint::{PreparedMint, TokenRequest, mint};
+use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
-use shared::stores::{Keys, RateKind, Requests, TokenUrls};
+use shared::stores::{Keys, RateKind, Requests, StoredCredential, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
-use shared::token_url::{TokenUrl, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlToken, UrlTokenType};
 use shared::zoom;
 
 use crate::http::access;
@@ -23,18 +25,17 @@ use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::http::schema::{BotQuery, BotRequest, BotToken};
 use crate::token_urls::dialect::Dialect;
-use shared::error::{Error, Missing};
 
-/// What the logs call it. Every method: one vendor wants a 405 to `HEAD`, and where the method is
-/// no route of its own, the gateway answers otherwise.
+/// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
+/// the gateway would answer 404.
 pub const ROUTE: &str = "ANY /t/{token}";
 
-/// How long an access token must still live to be used: a vendor waits, so it is not refreshed early for its sake.
-const MARGIN: Duration = Duration::from_mins(2);
-/// When the answer should be on its way: the first vendor gives up after 15 s.
-const PATIENCE: Duration = Duration::from_secs(13);
+/// How long an access token must still live to be used. This is short, because a refresh would make the vendor wait.
+const ACCESS_MARGIN: Duration = Duration::from_mins(2);
+/// How long an answer may take. One vendor gives up after 15 seconds.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(13);
 
-/// Gives a bot its token. What is documented of it is below, once for each method.
+/// Gives a bot its token. The OpenAPI descriptions are below, one for each method.
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,
@@ -42,65 +43,116 @@ pub async fn handle(
     grants: &Grants,
     request: &Request,
 ) -> Reply {
-    let answer_by = Timestamp::now().plus(PATIENCE);
+    let answer_by = Timestamp::now().plus(MAX_ANSWER_TIME);
     let dialect = Dialect::of(request)?;
     let token = request.url_token()?;
     let read = token_urls.get(&token).map_err(Error::from);
     let row = time_limit::until(answer_by, read).await?;
     let row = row.ok_or(Missing::TokenUrl)?;
     let (team, id) = (&row.team, token.credential());
-    request.trail().team.get_or_init(|| team.clone());
-    request.trail().credential.get_or_init(|| id);
-    let call = dialect.call(request);
-    let wanted = wanted(&row.url, call.meeting)?;
+    request.note_team(team);
+    request.note_credential(id);
+    let details = dialect.bot_details(request);
+    let token_request = token_request(&row.url, details.meeting)?;
     let terms = Terms {
         requester: Requester {
             actor: Actor::TokenUrl(row.url.url_id.to_string()),
-            bot: call.bot,
+            bot: details.bot,
         },
-        margin: MARGIN,
+        margin: ACCESS_MARGIN,
         answer_by,
     };
 
-    let context = Context {
-        grants,
-        invocation: request.invocation(),
-        team,
-        terms: &terms,
+    let call = TokenUrlCall {
+        keys,
+        requests,
+        token_urls,
+        request,
+        token: &token,
+        context: Context {
+            grants,
+            invocation: request.invocation(),
+            team,
+            terms: &terms,
+        },
     };
-    let take_use = token_urls.take_use(&token).map_err(Error::from);
-    let read = grants.credentials().get(team, id).map_err(Error::from);
-    let (use_taken, stored) = tokio::join!(
-        time_limit::until(answer_by, take_use),
-        time_limit::until(answer_by, read),
-    );
-    if !use_taken? {
-        return Err(Error::NotFound(Missing::TokenUrl).into());
-    }
-    let minted = Box::pin(async {
-        // The caller does not learn whether the URL, its use or its credential is missing.
-        let stored = stored?.ok_or(Missing::TokenUrl)?;
-        let ready = PreparedMint::read(grants, &stored, wanted, &terms);
-        let ready = ready.map_err(ApiError::from);
-        let counted = access::counted(keys, requests, team, request, RateKind::Mints, ready);
-        let ready = time_limit::until(answer_by, counted).await?;
-        Ok::<_, ApiError>(mint(context, stored, ready).await?)
-    });
-    match minted.await {
-        Ok(minted) => dialect.answer(row.url.token_type, &minted.token),
-        Err(error) => {
-            // One that is lost on the way is one less for the URL, and no reason to answer otherwise.
-            let given_back = token_urls.return_use(&token);
-            Recorder(context)
+    let minted = call.mint(token_request).await?;
+    dialect.answer(row.url.token_type, &minted.token)
+}
+
+/// One call of a token URL that is known.
+struct TokenUrlCall<'a> {
+    keys: &'a Keys,
+    requests: &'a Requests,
+    token_urls: &'a TokenUrls,
+    request: &'a Request,
+    token: &'a UrlToken,
+    context: Context<'a>,
+}
+
+impl TokenUrlCall<'_> {
+    /// Takes one use of the URL and mints. If the mint fails, gives the use back.
+    async fn mint(&self, token_request: TokenRequest) -> Result<MintedToken, ApiError> {
+        let Context {
+            grants,
+            team,
+            terms,
+            ..
+        } = self.context;
+        let take_use = self.token_urls.take_use(self.token).map_err(Error::from);
+        let read = grants.credentials().get(team, self.token.credential());
+        let read = read.map_err(Error::from);
+        let (use_taken, stored) = tokio::join!(
+            time_limit::until(terms.answer_by, take_use),
+            time_limit::until(terms.answer_by, read),
+        );
+        if !use_taken? {
+            return Err(Error::NotFound(Missing::TokenUrl).into());
+        }
+        // Boxed: the future is large, and each layer would copy it on the stack.
+        let minted = Box::pin(async {
+            // The caller does not learn whether the URL, its use or its credential is missing.
+            let stored = stored?.ok_or(Missing::TokenUrl)?;
+            self.count_and_mint(stored, token_request).await
+        });
+        let minted = minted.await;
+        if minted.is_err() {
+            // Best effort: if the use is not given back, the URL gives one token less.
+            let given_back = self.token_urls.return_use(self.token);
+            Recorder(self.context)
                 .best_effort("a use of a token URL is not given back", given_back)
                 .await;
-            Err(error)
         }
+        minted
+    }
+
+    async fn count_and_mint(
+        &self,
+        stored: StoredCredential,
+        token_request: TokenRequest,
+    ) -> Result<MintedToken, ApiError> {
+        let Context {
+            grants,
+            team,
+            terms,
+            ..
+        } = self.context;
+        let prepare = PreparedMint::read(grants, &stored, token_request, terms);
+        let prepared = access::admit(
+            self.keys,
+            self.requests,
+            team,
+            self.request,
+            RateKind::Mints,
+            prepare.map_err(ApiError::from),
+        );
+        let prepared = time_limit::until(terms.answer_by, prepared).await?;
+        Ok(mint(self.context, stored, prepared).await?)
     }
 }
 
-/// What the URL gives for a meeting, if it may: its own where it has one.
-fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiError> {
+/// The token to mint. The URL's own meeting counts before the meeting that the caller named.
+fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiError> {
     let meeting = match (&url.meeting_id, named) {
         (Some(own), Some(named)) if *own != named => return Err(ApiError::AnotherMeeting),
         (Some(own), _) => Some(own.clone()),
@@ -122,8 +174,8 @@ fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiE
 
 /// Gives a bot its token, as text
 ///
-/// For vendors that send a GET: MeetingBaas, Recall.ai, MeetStream. `HEAD` is a 405. A failure is an HTTP error with a
-/// short text.
+/// For vendors that send a GET: MeetingBaas, Recall.ai, MeetStream. The answer to `HEAD` is a 405. An error is a short
+/// plain text.
 #[utoipa::path(
     get,
     path = "/t/{token}",
@@ -146,7 +198,7 @@ pub(crate) fn get() {}
 
 /// Gives a bot its token, as JSON
 ///
-/// For vendors that send a POST: Attendee, MeetStream. A body that cannot be read says nothing, and is no error.
+/// For vendors that send a POST: Attendee, MeetStream. The vault ignores a body that it cannot parse.
 #[utoipa::path(
     post,
     path = "/t/{token}",

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
 use shared::credential::{CredentialType, Name};
+use shared::error::{Error, Missing};
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
@@ -21,14 +22,13 @@ use crate::http::request::Request;
 use crate::http::schema::{
     CreateTokenUrl, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
 };
-use shared::error::{Error, Missing};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/token-urls";
 
-/// How many seconds a URL may live: a minute to ten years.
+/// The lifetime of a URL in seconds: a minute to ten years.
 const LIFETIME: RangeInclusive<u32> = 60..=315_360_000;
-/// How many tokens a URL may give.
+/// How many tokens a URL may give in all.
 const USES: RangeInclusive<u32> = 1..=1_000_000;
 
 /// What the body asks for.
@@ -53,7 +53,7 @@ impl Input {
         })
     }
 
-    /// The URL it asks for.
+    /// The URL that the request asks for.
     fn into_url(self, url_id: UrlId) -> TokenUrl {
         let created_at = url_id.created_at();
         let lifetime = self.expires_in.map(u64::from).map(Duration::from_secs);
@@ -70,32 +70,32 @@ impl Input {
     }
 }
 
-/// A new token URL, and the only time that it is shown.
+/// A new token URL. No other answer shows the URL.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedTokenUrl {
-    /// Names the URL: what it is revoked by.
+    /// The URL's id. Use it to revoke the URL.
     #[schema(value_type = String, format = "uuid")]
     url_id: UrlId,
-    /// The URL itself. Whoever has it gets tokens: it is shown once and stored as a hash.
+    /// The URL itself. Anyone who has it gets tokens. The vault shows it once and stores a hash.
     #[schema(format = "uri", example = "https://vault.example.com/t/ztu_…")]
     url: String,
-    /// What kind of token it gives.
+    /// The type of the tokens.
     r#type: UrlTokenType,
-    /// What its owner calls it.
+    /// The URL's name, which its owner chose.
     #[schema(value_type = Option<String>, required = true)]
     label: Option<Name>,
-    /// The one meeting it is for; null where it is for any.
+    /// The only meeting that the URL gives tokens for. Null if it gives tokens for all meetings.
     #[schema(value_type = Option<String>, required = true)]
     meeting_id: Option<MeetingId>,
-    /// How many tokens it gives at most.
+    /// How many tokens the URL may give in all. Null if there is no limit.
     #[schema(required = true)]
     max_uses: Option<u32>,
-    /// How many it gave.
+    /// How many tokens the URL has given.
     uses: u32,
-    /// When it was made.
+    /// When the URL was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it ends.
+    /// When the URL expires. Null if it does not expire.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     expires_at: Option<Timestamp>,
 }
@@ -103,12 +103,12 @@ pub struct CreatedTokenUrl {
 impl CreatedTokenUrl {
     #[expect(
         clippy::disallowed_methods,
-        reason = "whoever made the URL is shown it, once"
+        reason = "the caller who creates the URL sees it once"
     )]
-    fn new(url: TokenUrl, origin: &str, token: &SecretString) -> Self {
+    fn new(url: TokenUrl, base: &str, token: &SecretString) -> Self {
         Self {
             url_id: url.url_id,
-            url: format!("{origin}/t/{}", token.expose_secret()),
+            url: format!("{base}/t/{}", token.expose_secret()),
             r#type: url.token_type,
             label: url.label,
             meeting_id: url.meeting_id,
@@ -120,10 +120,10 @@ impl CreatedTokenUrl {
     }
 }
 
-/// Makes a token URL
+/// Creates a token URL
 ///
-/// Any bot vendor can call it, without a key, and gets a token of this credential's user. The answer is the only time
-/// that the URL is shown.
+/// Any bot vendor can call the URL, without an API key, and gets a token of the credential's user. Only this answer
+/// shows the URL.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/token-urls",
@@ -152,7 +152,7 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (id, input) = access::admitted(keys, requests, team, request, permission, async {
+    let (id, input) = access::admit_change(keys, requests, team, request, permission, async {
         let id = request.credential_id()?;
         let input = Input::of(request)?;
         let stored = credentials.get(team, id).await?;
@@ -163,12 +163,12 @@ pub async fn handle(
         }
     })
     .await?;
-    let origin = request.base(public, "/v2/zoom-credentials/")?;
+    let base = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate());
     let token = UrlToken::generate(id, url.url_id);
     let token = token.map_err(ApiError::internal)?;
     token_urls.insert(team, &token, &url).await?;
 
-    reply::created(CreatedTokenUrl::new(url, &origin, &token.into_text()))
+    reply::created(CreatedTokenUrl::new(url, &base, &token.into_text()))
 }

@@ -1,6 +1,7 @@
 //! `DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}`
 
 use serde::Serialize;
+use shared::error::{Error, Missing};
 use shared::stores::{Keys, Requests, TokenUrls};
 use utoipa::ToSchema;
 
@@ -8,23 +9,23 @@ use crate::http::access;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
-use shared::error::{Error, Missing};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}";
 
-/// What became of the URL.
+/// The answer to a revocation.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Revoked {
-    /// For people.
+#[schema(as = Revoked)]
+pub struct RevokedTokenUrl {
+    /// The result for people.
     #[schema(example = "Token URL revoked successfully")]
     message: &'static str,
 }
 
 /// Revokes a token URL
 ///
-/// It gives no token from this answer on, and is gone from the list: a second time it is not found. A URL can be
-/// revoked after its credential was deleted.
+/// After this answer, the URL gives no more tokens and is not in the list any more. A second revocation answers 404. A
+/// URL can also be revoked after its credential was deleted.
 #[utoipa::path(
     delete,
     path = "/v2/zoom-credentials/{id}/token-urls/{url_id}",
@@ -35,7 +36,7 @@ pub struct Revoked {
         ("url_id" = String, Path, format = "uuid", description = "The URL's id"),
     ),
     responses(
-        (status = 200, description = "It gives no more tokens", body = Success<Revoked>),
+        (status = 200, description = "It gives no more tokens", body = Success<RevokedTokenUrl>),
         ReadErrors,
         MissingError,
         WriteErrors,
@@ -50,7 +51,7 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (id, url) = access::admitted(keys, requests, team, request, permission, async {
+    let (id, url) = access::admit_change(keys, requests, team, request, permission, async {
         Ok((request.credential_id()?, request.url_id()?))
     })
     .await?;
@@ -59,7 +60,7 @@ pub async fn handle(
         return Err(Error::NotFound(Missing::TokenUrl).into());
     }
 
-    reply::ok(Revoked {
+    reply::ok(RevokedTokenUrl {
         message: "Token URL revoked successfully",
     })
 }

@@ -1,7 +1,7 @@
-//! What bot vendors say when they call a token URL, and in which words they want the token.
+//! The requests and answers of bot vendors that call a token URL.
 //!
-//! Each has its own parameters; what is unknown or makes no sense is ignored, so that a vendor which adds one breaks
-//! nothing. The query comes before the body: what the URL's owner wrote into it holds.
+//! Each vendor has its own parameters. Unknown and invalid parameters are ignored, so a vendor can add some without
+//! harm. The query wins over the body, because the URL's owner may have written the query.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -12,32 +12,33 @@ use shared::token_url::UrlTokenType;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply};
-use crate::http::request::{Reader, Request};
+use crate::http::request::{ErrorFormat, Request};
 
-/// How a vendor wants its answer.
+/// The format of the answer that a vendor wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dialect {
-    /// The raw token: to a GET.
+    /// The token as plain text, for a GET.
     Text,
-    /// An object, with the token under every name that vendors look for: to a POST.
+    /// A JSON object with the token under every name that vendors use, for a POST.
     Json,
 }
 
-/// What a vendor told about its bot.
+/// What a vendor says about its bot.
 #[derive(Debug)]
-pub(crate) struct Call {
-    /// The meeting that the bot is to join.
+pub(crate) struct BotDetails {
+    /// The meeting that the bot joins.
     pub(crate) meeting: Option<MeetingId>,
-    /// What the vendor calls the bot.
+    /// The vendor's id of the bot.
     pub(crate) bot: Option<BotId>,
 }
 
 impl Dialect {
-    /// By the request's method. `HEAD` is refused: it asks whether a POST is wanted, and must spend no token.
+    /// The dialect of the request's method. `HEAD` is refused: a vendor sends it to find out whether to send a POST,
+    /// and it must not mint a token.
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         match request.method() {
             "GET" => {
-                request.trail().reader.get_or_init(|| Reader::PlainText);
+                request.answer_errors_as(ErrorFormat::PlainText);
                 Ok(Self::Text)
             }
             "POST" => Ok(Self::Json),
@@ -45,24 +46,26 @@ impl Dialect {
         }
     }
 
-    /// What the call says, as far as it can be read.
-    pub(crate) fn call(self, request: &Request) -> Call {
+    /// Reads what the vendor says about its bot.
+    pub(crate) fn bot_details(self, request: &Request) -> BotDetails {
         let body = match self {
             Self::Text => Fields::none(),
             Self::Json => Fields::of_any(request),
         };
-        let said = |name| {
+        let values = |name| {
             let query = request.query(name).map(str::to_owned);
             [query, body.loose(name)].into_iter().flatten()
         };
-        let number = ["meeting_number", "meeting_id"].into_iter().flat_map(said);
-        let link = said("meeting_url").filter_map(|link| MeetingId::from_link(&link));
+        let number = ["meeting_number", "meeting_id"]
+            .into_iter()
+            .flat_map(values);
+        let link = values("meeting_url").filter_map(|link| MeetingId::from_link(&link));
         let header = request.header("x-bot-id").map(str::to_owned);
         let mut bots = ["bot_uuid", "bot_id"]
             .into_iter()
-            .flat_map(said)
+            .flat_map(values)
             .chain(header);
-        Call {
+        BotDetails {
             meeting: number
                 .filter_map(|number| number.try_into().ok())
                 .chain(link)
@@ -71,21 +74,21 @@ impl Dialect {
         }
     }
 
-    /// Hands the token out.
-    #[expect(clippy::disallowed_methods, reason = "the token is what was asked for")]
+    /// Answers the token.
+    #[expect(clippy::disallowed_methods, reason = "the caller asked for the token")]
     pub(crate) fn answer(self, token_type: UrlTokenType, token: &SecretString) -> Reply {
         let token = token.expose_secret();
         match self {
             Self::Text => Ok(reply::text(token.to_owned())),
-            Self::Json => reply::bare(&Names::of(token_type, token)),
+            Self::Json => reply::bare(&VendorToken::new(token_type, token)),
         }
     }
 }
 
-/// A token under each of its names.
+/// A token under every name that vendors use for its type.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Names<'a> {
+enum VendorToken<'a> {
     Onbehalf {
         onbehalf_token: &'a str,
         obf: &'a str,
@@ -103,8 +106,8 @@ enum Names<'a> {
     },
 }
 
-impl<'a> Names<'a> {
-    fn of(token_type: UrlTokenType, token: &'a str) -> Self {
+impl<'a> VendorToken<'a> {
+    fn new(token_type: UrlTokenType, token: &'a str) -> Self {
         match token_type {
             UrlTokenType::Onbehalf => Self::Onbehalf {
                 onbehalf_token: token,

@@ -12,17 +12,17 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, TokenUrlsQuery};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/token-urls";
 
-/// URLs on a page whose size was not asked for.
+/// The number of URLs on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
 
 /// Lists a credential's token URLs
 ///
-/// Those that were not revoked, newest first, the expired and the used up among them; the URLs themselves are shown by
-/// nothing but the answer that made them. A page that is not the last has the cursor of the next in the header
-/// `x-next-cursor`. A page may be short and still have a next.
+/// Newest first, without the revoked URLs, but with the expired and used-up ones. The list does not show the URLs
+/// themselves. If there are more token URLs, the header `x-next-cursor` has the cursor of the next page, also after a
+/// short page.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials/{id}/token-urls",
@@ -57,7 +57,7 @@ pub async fn handle(
     });
     Needs::Read.met_by(verified?)?;
     let (id, limit, after) = read?;
-    // Only then: of what the id names, all belongs to whoever has the credential, and that may be another team.
+    // URLs are read only after the credential is found in the team, because another team may own the id.
     let page = token_urls.page(team, id, after, limit).await?;
 
     reply::page(

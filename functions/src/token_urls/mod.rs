@@ -1,4 +1,4 @@
-//! Token URLs: made and revoked through the API, and called by bot vendors.
+//! Token URLs. The API creates, lists and revokes them. Bot vendors call them.
 
 pub mod call;
 pub mod create;

@@ -28,10 +28,10 @@ use crate::http::schema::{
 };
 use crate::http::terms;
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-tokens";
 
-/// How long a token may be asked to live, in seconds: what Zoom takes at most.
+/// The lifetimes that a caller may ask for, in seconds. The maximum is Zoom's.
 const TTL: RangeInclusive<u32> = 1..=7_776_000;
 
 /// Whose token is wanted.
@@ -140,26 +140,26 @@ fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, Ap
     })
 }
 
-/// A token, as it is handed out.
+/// A minted token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(crate) struct MintedTokenView {
-    /// What kind it is.
+    /// The token's type.
     r#type: TokenType,
     /// The token itself.
     token: String,
-    /// When it ends.
+    /// When the token expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// The credential it was minted from.
+    /// The credential that the token was minted with.
     #[schema(value_type = String, format = "uuid")]
     credential_id: CredentialId,
 }
 
 /// Mints a token
 ///
-/// A bot joins with it. An `onbehalf` token works once: each call mints another. For a Zoom user, the team's most
-/// recently authorized active credential is used.
+/// A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the
+/// request names a Zoom user, the vault uses the team's active credential of this user that was authorized last.
 #[utoipa::path(
     post,
     path = "/v2/zoom-tokens",
@@ -184,7 +184,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let team = key.team();
     let input = Input::of(request);
 
-    // One row may be read before the key is known to be good; a user's rows are more than one.
+    // Before the key is verified, at most one row is read. A Zoom user may have many rows, so they are read later.
     let (permission, named) = tokio::join!(access::verify(keys, &key, request), async {
         match input.as_ref().map(|input| &input.of) {
             Ok(MintFor::Credential(id)) => Some(grants.credentials().get(team, *id).await),
@@ -193,7 +193,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     });
     let permission = permission?;
     let terms = terms::of_api_caller(Requester::from_key(&key));
-    let (stored, ready) = access::counted(keys, requests, team, request, RateKind::Mints, async {
+    let (stored, prepared) = access::admit(keys, requests, team, request, RateKind::Mints, async {
         Needs::Mint.met_by(permission)?;
         let Input { of, wanted } = input?;
         let stored = match (of, named) {
@@ -205,12 +205,12 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
             (MintFor::Credential(id), None) => grants.credentials().get(team, id).await?,
         };
         let stored = stored.ok_or(Missing::Credential)?;
-        let ready = PreparedMint::read(grants, &stored, wanted, &terms).await?;
-        Ok((stored, ready))
+        let prepared = PreparedMint::read(grants, &stored, wanted, &terms).await?;
+        Ok((stored, prepared))
     })
     .await?;
     let credential_id = stored.credential.credential_id;
-    request.trail().credential.get_or_init(|| credential_id);
+    request.note_credential(credential_id);
 
     let context = Context {
         grants,
@@ -218,7 +218,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
         team,
         terms: &terms,
     };
-    let minted = mint(context, stored, ready).await?;
+    let minted = mint(context, stored, prepared).await?;
 
     reply::ok(MintedTokenView {
         r#type: minted.token_type,

@@ -1,4 +1,4 @@
-//! A team's Zoom app, as it is shown: never with a secret.
+//! A registered Zoom app in answers. No answer shows its secrets.
 
 use serde::Serialize;
 use shared::credential::{ClientId, Name};
@@ -6,35 +6,35 @@ use shared::stores::ZoomApp;
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
-/// What the routes of apps begin with: what stands before it in a path is where the API is.
-pub(crate) const ROUTES: &str = "/v2/zoom-apps/";
+/// The start of the apps' routes. The part of a request's path before it belongs to the API's base URL.
+pub(crate) const PATH_PREFIX: &str = "/v2/zoom-apps/";
 
-/// A Zoom app that is registered.
+/// A registered Zoom app.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ZoomApp)]
-pub(crate) struct Shown {
+pub(crate) struct ZoomAppView {
     /// The app's client id.
     #[schema(value_type = String)]
     client_id: ClientId,
-    /// What the team calls it.
+    /// The app's name, which the team chose.
     #[schema(value_type = Option<String>, required = true)]
     name: Option<Name>,
-    /// The app's event notification endpoint URL: to be entered at Zoom.
+    /// The app's webhook URL. Enter it at Zoom as the event notification endpoint URL.
     #[schema(
         format = "uri",
         example = "https://vault.example.com/webhooks/zoom/sandbox-app"
     )]
     webhook_url: String,
-    /// When it was first registered.
+    /// When the app was first registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it was last registered.
+    /// When the app was last registered.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
-impl Shown {
-    /// `base` is what our URLs begin with.
+impl ZoomAppView {
+    /// `base` is the API's base URL.
     pub(crate) fn new(app: ZoomApp, base: &str) -> Self {
         Self {
             webhook_url: format!("{base}/webhooks/zoom/{}", app.client_id.as_str()),

@@ -10,20 +10,22 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingAppError, ReadErrors, WriteErrors};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "DELETE /v2/zoom-apps/{client_id}";
 
-/// What became of the app.
+/// The answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Forgotten {
-    /// For people.
+#[schema(as = Forgotten)]
+pub(crate) struct DeletedZoomApp {
+    /// The result for people.
     #[schema(example = "Zoom app deleted successfully")]
     message: &'static str,
 }
 
-/// Forgets a Zoom app
+/// Deletes a Zoom app
 ///
-/// Its secret token is gone at once, and its webhooks are refused, as far as this team goes. Its credentials stay.
+/// The vault destroys the app's secret token at once, and refuses the app's webhooks for this team. The app's
+/// credentials stay.
 #[utoipa::path(
     delete,
     path = "/v2/zoom-apps/{client_id}",
@@ -33,7 +35,7 @@ pub(crate) struct Forgotten {
         ("client_id" = String, Path, description = "The app's client id"),
     ),
     responses(
-        (status = 200, description = "It is forgotten", body = Success<Forgotten>),
+        (status = 200, description = "It is forgotten", body = Success<DeletedZoomApp>),
         ReadErrors,
         MissingAppError,
         WriteErrors,
@@ -48,7 +50,7 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let client_id = access::admitted(keys, requests, team, request, permission, async {
+    let client_id = access::admit_change(keys, requests, team, request, permission, async {
         request.client_id()
     })
     .await?;
@@ -57,7 +59,7 @@ pub async fn handle(
         return Err(Error::NotFound(Missing::ZoomApp).into());
     }
 
-    reply::ok(Forgotten {
+    reply::ok(DeletedZoomApp {
         message: "Zoom app deleted successfully",
     })
 }

@@ -1,22 +1,22 @@
 //! `GET /v2/zoom-apps/{client_id}`
 
-use crate::http::error::ApiError;
 use shared::config::Url;
 use shared::error::Missing;
 use shared::stores::{Keys, Secrets};
 
 use crate::http::access::{self, Needs};
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingAppError, ReadErrors};
-use crate::zoom_apps::app::{ROUTES, Shown};
+use crate::zoom_apps::app::{PATH_PREFIX, ZoomAppView};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-apps/{client_id}";
 
 /// Gets a Zoom app
 ///
-/// As it was registered a moment ago; without its secrets, which nothing shows.
+/// The answer does not show the app's secrets.
 #[utoipa::path(
     get,
     path = "/v2/zoom-apps/{client_id}",
@@ -26,7 +26,7 @@ pub const ROUTE: &str = "GET /v2/zoom-apps/{client_id}";
         ("client_id" = String, Path, description = "The app's client id"),
     ),
     responses(
-        (status = 200, description = "The app", body = Success<Shown>),
+        (status = 200, description = "The app", body = Success<ZoomAppView>),
         ReadErrors,
         MissingAppError,
     )
@@ -37,7 +37,8 @@ pub async fn handle(
     public: Option<&Url>,
     request: &Request,
 ) -> Reply {
-    // The team is part of the key, so key and row are read together; nothing is answered before the key is good.
+    // The API key names the team, so key and app are read at the same time. Nothing is answered before
+    // the key is verified.
     let key = access::api_key(request)?;
     let client_id = request.client_id();
 
@@ -47,5 +48,6 @@ pub async fn handle(
     Needs::Read.met_by(verified?)?;
     let app = app?.ok_or(Missing::ZoomApp)?;
 
-    reply::ok(Shown::new(app, &request.base(public, ROUTES)?))
+    let base = request.base(public, PATH_PREFIX)?;
+    reply::ok(ZoomAppView::new(app, &base))
 }

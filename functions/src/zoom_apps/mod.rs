@@ -7,3 +7,4 @@ pub mod rotate_secret;
 pub mod webhook;
 
 mod app;
+mod event_handler;

@@ -3,6 +3,8 @@
 use shared::config::Url;
 use shared::credential::Name;
 use shared::envelope::{Binding, Envelope, SecretId};
+use shared::error::Error;
+use shared::grants::mint::ANSWER_TIME;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext, WebhookSecret};
 use shared::stores::{Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
@@ -16,11 +18,9 @@ use crate::http::request::Request;
 use crate::http::schema::{
     AppErrors, PutZoomApp, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
 };
-use crate::zoom_apps::app::{ROUTES, Shown};
-use shared::error::Error;
-use shared::grants::mint::ANSWER_TIME;
+use crate::zoom_apps::app::{PATH_PREFIX, ZoomAppView};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "PUT /v2/zoom-apps/{client_id}";
 
 /// What the body asks for.
@@ -44,8 +44,9 @@ impl Input {
 
 /// Registers a Zoom app
 ///
-/// Its webhooks are believed from then on, for this team. The client secret proves to Zoom that the app is yours, and
-/// is not kept; the secret token is sealed. What was registered before is replaced as a whole.
+/// The vault accepts the app's webhooks for this team from then on. The client secret proves at Zoom that the app is
+/// yours; the vault does not store it. The vault stores the secret token encrypted. A new registration replaces the old
+/// registration as a whole.
 #[utoipa::path(
     put,
     path = "/v2/zoom-apps/{client_id}",
@@ -56,7 +57,7 @@ impl Input {
         ("client_id" = String, Path, description = "The app's client id"),
     ),
     responses(
-        (status = 200, description = "The app, and the URL to enter at Zoom", body = Success<Shown>),
+        (status = 200, description = "The app, and the URL to enter at Zoom", body = Success<ZoomAppView>),
         ReadErrors,
         AppErrors,
         WriteErrors,
@@ -76,11 +77,12 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (client_id, input) = access::admitted(keys, requests, team, request, permission, async {
-        Ok((request.client_id()?, Input::of(request)?))
-    })
-    .await?;
-    let base = request.base(public, ROUTES)?;
+    let (client_id, input) =
+        access::admit_change(keys, requests, team, request, permission, async {
+            Ok((request.client_id()?, Input::of(request)?))
+        })
+        .await?;
+    let base = request.base(public, PATH_PREFIX)?;
 
     let app = AppCredentials {
         client_id,
@@ -90,18 +92,18 @@ pub async fn handle(
         team: team.clone(),
         secret: SecretId::Webhook(team.clone(), app.client_id.clone()),
     };
-    let proven = async {
+    let check = async {
         let checked = zoom.check_app(&app, request.time_left(ANSWER_TIME)).await;
         checked.map_err(Error::from_grant_use)
     };
-    let sealing = async { Ok(envelope.data_key(binding).await?) };
-    let ((), data_key) = tokio::try_join!(proven, sealing)?;
-    // The clock numbers its generations: nothing is read to write this.
+    let data_key = async { Ok(envelope.data_key(binding).await?) };
+    let ((), data_key) = tokio::try_join!(check, data_key)?;
+    // The time serves as the generation, so that the write needs no read.
     let generation = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
     let sealed = data_key.seal(generation, &Plaintext::from(&input.webhook_secret_token))?;
     let registered = secrets
         .put_zoom_app(team, &app.client_id, input.name.as_ref(), &sealed)
         .await?;
 
-    reply::ok(Shown::new(registered, &base))
+    reply::ok(ZoomAppView::new(registered, &base))
 }

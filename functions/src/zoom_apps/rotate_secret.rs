@@ -1,7 +1,8 @@
 //! `POST /v2/zoom-apps/{client_id}/rotate-secret`
 //!
-//! As many credentials as a call has time for, oldest first; the answer says where the next call goes on. Each is one
-//! transaction, and sealing one again changes nothing, so a call that died is repeated as it was.
+//! A call seals the new secret for as many credentials as it has time for, the oldest first. The answer has the cursor
+//! for the next call. Each credential is one transaction. Sealing a secret twice does no harm, so a call that crashed
+//! can be repeated.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,6 +11,9 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
+use shared::error::{Down, Error};
+use shared::grants::mint::ANSWER_TIME;
+use shared::grants::record::APP_REFUSED;
 use shared::secret::{AppCredentials, Plaintext};
 use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
@@ -27,54 +31,52 @@ use crate::http::schema::{
     AppErrors, ReadErrors, RotateSecret, RotationQuery, UnreadableBodyErrors, WriteErrors,
     ZoomErrors,
 };
-use shared::error::{Down, Error};
-use shared::grants::mint::ANSWER_TIME;
-use shared::grants::record::APP_REFUSED;
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-apps/{client_id}/rotate-secret";
 
-/// How long a call goes on: the gateway waits 29 s, and Zoom was asked before.
-const BUDGET: Duration = Duration::from_secs(15);
+/// How long a call works after Zoom has accepted the secret. API Gateway waits 29 seconds in all.
+const MAX_WORK_TIME: Duration = Duration::from_secs(15);
 /// How many rows are read at a time.
-const PAGE: i32 = 100;
-/// How many credentials are sealed at a time.
-const AT_ONCE: usize = 16;
-/// How often one is tried that changes meanwhile.
-const ROUNDS: usize = 5;
-/// How long one transaction is tried, and no longer: the next call goes on with the one that failed.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PAGE_SIZE: i32 = 100;
+/// How many credentials are changed at a time.
+const CONCURRENT_CREDENTIALS: usize = 16;
+/// How often a credential is tried that changes concurrently.
+const MAX_ATTEMPTS: usize = 5;
+/// How long one transaction is retried. The next call continues with the credential that failed.
+const COMMIT_TIME: Duration = Duration::from_secs(3);
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Rotation {
-    /// Credentials of the app that this call met, deleted ones that can be restored included.
+    /// How many credentials of the app this call handled, including deleted credentials that can be restored.
     credentials: u32,
-    /// Those that have the new secret now.
+    /// How many of them have the new secret now.
     resealed: u32,
-    /// Those of them that the old secret had failed, and that say so no more.
+    /// How many of them had an error because of the old secret. The error is cleared.
     healed: u32,
-    /// Those that were left for the next call, which begins with the first of them.
+    /// How many of them failed. The next call begins with the first of them.
     failed: u32,
-    /// Whether every credential of the app has the new secret. Otherwise call again, with the cursor from the header
-    /// `x-next-cursor` where it has one.
+    /// Whether every credential of the app has the new secret. If not, call again, with the cursor from the header
+    /// `x-next-cursor` if the answer has one.
     done: bool,
 }
 
-/// What became of one credential.
-enum Became {
+/// The result for one credential.
+enum ResealOutcome {
     Resealed {
+        /// Whether an error because of the old secret was cleared.
         healed: bool,
     },
-    /// It is gone, or of another app by now.
-    NotOurs,
+    /// The credential is purged, or has another app by now.
+    Skipped,
 }
 
-/// Gives an app's credentials its new client secret
+/// Rotates an app's client secret
 ///
-/// After the secret was changed at Zoom. It is checked with Zoom, and then sealed for every credential of the team with
-/// this client id; what had failed for the old secret is healed. Repeat it with the cursor until it is `done`. To repeat
-/// a call does no harm.
+/// Call this after you have changed the secret at Zoom. The vault checks the secret at Zoom, and then stores it in
+/// every credential of the team with this client id. It clears errors that the old secret caused. Repeat the call with
+/// the cursor until `done` is true. The call is idempotent.
 #[utoipa::path(
     post,
     path = "/v2/zoom-apps/{client_id}/rotate-secret",
@@ -106,7 +108,7 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let permission = access::verify(keys, &key, request).await?;
     let team = key.team();
-    let (app, after) = access::admitted(keys, requests, team, request, permission, async {
+    let (app, after) = access::admit_change(keys, requests, team, request, permission, async {
         let app = AppCredentials {
             client_id: request.client_id()?,
             client_secret: Fields::of(request)?.required("body/client_secret")?,
@@ -117,103 +119,107 @@ pub async fn handle(
 
     let checked = zoom.check_app(&app, request.time_left(ANSWER_TIME)).await;
     checked.map_err(Error::from_grant_use)?;
-    let run = Run {
+    let rotator = Rotator {
         credentials,
         secrets,
         envelope,
         request,
         team,
         app: &app,
-        until: Timestamp::now().plus(BUDGET.min(request.time_left(ANSWER_TIME))),
+        until: Timestamp::now().plus(MAX_WORK_TIME.min(request.time_left(ANSWER_TIME))),
     };
-    let (rotation, next) = run.rotate(after.map(CredentialId::from_bytes)).await?;
+    let progress = rotator.rotate(after.map(CredentialId::from_bytes)).await?;
 
-    reply::page(rotation, next.map(|id| List::Rotation.after(id.as_bytes())))
+    let cursor = progress.after.map(|id| List::Rotation.after(id.as_bytes()));
+    reply::page(progress.rotation, cursor)
 }
 
-/// One call.
-struct Run<'a> {
+/// How far a call has come.
+struct Progress {
+    rotation: Rotation,
+    /// The next page begins after this credential. `None` is the first page, and the end.
+    after: Option<CredentialId>,
+}
+
+/// Rotates the secret for one call.
+struct Rotator<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
     envelope: &'a Envelope,
     request: &'a Request,
     team: &'a TeamId,
     app: &'a AppCredentials,
+    /// When the call stops.
     until: Timestamp,
 }
 
-impl Run<'_> {
-    /// Page after page, while there is time and nothing fails; and the credential after which the next call goes on, if
-    /// one was done before the first that failed. It is an error where nothing came of it at all.
-    async fn rotate(
-        &self,
-        mut after: Option<CredentialId>,
-    ) -> Result<(Rotation, Option<CredentialId>), ApiError> {
-        let Self {
-            credentials, team, ..
-        } = *self;
-        let mut rotation = Rotation::default();
+impl Rotator<'_> {
+    /// Handles page after page, until the time is over or a credential fails. Fails only if no credential was resealed.
+    async fn rotate(&self, after: Option<CredentialId>) -> Result<Progress, ApiError> {
+        let rotation = Rotation::default();
+        let mut progress = Progress { rotation, after };
         loop {
-            let page = credentials.page_of_app(team, &self.app.client_id, after, PAGE);
-            let (holders, next) = match page.await {
-                Ok(page) => page,
-                Err(error) if rotation.resealed == 0 => return Err(error.into()),
-                Err(error) => {
-                    self.warn(&error.into());
-                    return Ok((rotation, after));
+            if let Err(error) = self.reseal_page(&mut progress).await {
+                if progress.rotation.resealed == 0 {
+                    return Err(error);
                 }
-            };
-            let mut failed = None;
-            let work = holders.into_iter().map(async |holder| {
-                let id = holder.credential.credential_id;
-                (id, self.reseal(holder).await)
-            });
-            let mut work = pin!(stream::iter(work).buffered(AT_ONCE));
-            while let Some((id, outcome)) = work.next().await {
-                match outcome {
-                    Ok(Became::Resealed { healed }) => {
-                        rotation.credentials += 1;
-                        rotation.resealed += 1;
-                        rotation.healed += u32::from(healed);
-                    }
-                    Ok(Became::NotOurs) => {}
-                    Err(error) => {
-                        rotation.credentials += 1;
-                        rotation.failed += 1;
-                        failed = Some(error);
-                    }
-                }
-                if failed.is_none() {
-                    after = Some(id);
-                }
+                // The answer has the progress, so only the log has the error.
+                let (request_id, cause) = (self.request.id(), error.cause());
+                tracing::warn!(
+                    request_id,
+                    cause,
+                    "the rotation of a client secret stopped before its end"
+                );
+                return Ok(progress);
             }
-            match failed {
-                Some(error) if rotation.resealed == 0 => return Err(error),
-                Some(error) => {
-                    self.warn(&error);
-                    return Ok((rotation, after));
-                }
-                None => after = next,
-            }
-            rotation.done = after.is_none();
-            if rotation.done || Timestamp::now() >= self.until {
-                return Ok((rotation, after));
+            if progress.rotation.done || Timestamp::now() >= self.until {
+                return Ok(progress);
             }
         }
     }
 
-    /// The answer says how far it is, and the log why no further.
-    fn warn(&self, error: &ApiError) {
-        let (request_id, cause) = (self.request.id(), error.cause());
-        tracing::warn!(
-            request_id,
-            cause,
-            "a client secret is not rotated to the end"
-        );
+    /// Handles one page. After a failure, the progress ends before the first credential that failed.
+    async fn reseal_page(&self, progress: &mut Progress) -> Result<(), ApiError> {
+        let client_id = &self.app.client_id;
+        let page = self
+            .credentials
+            .page_of_app(self.team, client_id, progress.after, PAGE_SIZE);
+        let (page, next) = page.await?;
+        let work = page.into_iter().map(async |stored| {
+            let id = stored.credential.credential_id;
+            (id, self.reseal(stored).await)
+        });
+        let mut work = pin!(stream::iter(work).buffered(CONCURRENT_CREDENTIALS));
+        let rotation = &mut progress.rotation;
+        let mut failed = None;
+        while let Some((id, outcome)) = work.next().await {
+            match outcome {
+                Ok(ResealOutcome::Resealed { healed }) => {
+                    rotation.credentials += 1;
+                    rotation.resealed += 1;
+                    rotation.healed += u32::from(healed);
+                }
+                Ok(ResealOutcome::Skipped) => {}
+                Err(error) => {
+                    rotation.credentials += 1;
+                    rotation.failed += 1;
+                    failed = Some(error);
+                }
+            }
+            if failed.is_none() {
+                progress.after = Some(id);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        progress.after = next;
+        rotation.done = next.is_none();
+        Ok(())
     }
 
     /// Seals the secret for one credential, under a data key of its own.
-    async fn reseal(&self, mut holder: StoredCredential) -> Result<Became, ApiError> {
+    async fn reseal(&self, mut stored: StoredCredential) -> Result<ResealOutcome, ApiError> {
         let Self {
             credentials,
             secrets,
@@ -221,8 +227,8 @@ impl Run<'_> {
             team,
             ..
         } = *self;
-        let id = holder.credential.credential_id;
-        for _ in 0..ROUNDS {
+        let id = stored.credential.credential_id;
+        for _ in 0..MAX_ATTEMPTS {
             if Timestamp::now() >= self.until {
                 return Err(ApiError::Vault(Error::unavailable(Down::OutOfTime)));
             }
@@ -232,27 +238,24 @@ impl Run<'_> {
             };
             let data_key = envelope.data_key(binding).await?;
             let secret = Plaintext::from(&self.app.client_secret);
-            // The credential's version numbers its generations.
+            // The generation of the secret is the version of the credential that it is stored with.
             let app = AppSecret {
                 team_id: team.clone(),
-                sealed: data_key.seal(holder.version + 1, &secret)?,
+                sealed: data_key.seal(stored.version + 1, &secret)?,
             };
-            let failed = holder.credential.last_error_message.as_deref();
-            let healed = failed.is_some_and(|message| message.starts_with(APP_REFUSED));
-            let transaction = credentials.begin_secret_replacement(team, &holder, healed)?;
+            let message = stored.credential.last_error_message.as_deref();
+            let healed = message.is_some_and(|message| message.starts_with(APP_REFUSED));
+            let transaction = credentials.begin_secret_replacement(team, &stored, healed)?;
             let transaction = transaction.and(secrets.put_app_secret(id, &app)?);
-            if transaction
-                .commit(Timestamp::now().plus(PATIENCE))
-                .await?
-                .is_committed()
-            {
-                return Ok(Became::Resealed { healed });
+            let until = Timestamp::now().plus(COMMIT_TIME);
+            if transaction.commit(until).await?.is_committed() {
+                return Ok(ResealOutcome::Resealed { healed });
             }
-            // It has changed meanwhile: as it is now, it may be another app's.
+            // The credential has changed concurrently, and may have another app now.
             let now = credentials.get_including_deleted(team, id).await?;
             match now.filter(|now| now.client_id == self.app.client_id) {
-                Some(now) => holder = now,
-                None => return Ok(Became::NotOurs),
+                Some(now) => stored = now,
+                None => return Ok(ResealOutcome::Skipped),
             }
         }
         Err(ApiError::Vault(Error::Conflict))

@@ -1,53 +1,52 @@
-//! `POST /webhooks/zoom/{client_id}`: what Zoom tells an app.
+//! `POST /webhooks/zoom/{client_id}`: the webhooks that Zoom sends for an app.
 //!
-//! Anyone may call it, and nobody is believed but who holds an app's secret token. A team's own secret verifies for that
-//! team alone, so nobody's event touches another's credentials. Headers, time and body are read first: nonsense costs
-//! nothing, an app that nobody registered one read, and a false signature one opened secret a minute, which is kept.
+//! Anyone may call this endpoint, so only a signature with the app's secret token counts. Each team has registered its
+//! own secret token. A signature that one team's token verifies changes that team's credentials only.
 //!
-//! Zoom tells an event again until it hears 2xx within 3 s. So each step says by itself whether it is still to be done:
-//! the tokens first, then the event, which has the same id each time, and last the credential, on its version.
+//! Cheap checks come first: headers, timestamp and body cost nothing, an unregistered app costs one read. A wrong
+//! signature costs at most one KMS call a minute for each team, because opened secret tokens stay in memory.
+//!
+//! Zoom repeats a webhook until it gets a 2xx within 3 seconds, so every step is idempotent. See
+//! `event_handler.rs`.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use shared::credential::{ClientId, Credential, ReconnectReason, State, TeamId};
+use shared::credential::{ClientId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::error::Error;
-use shared::event::{Event, EventDetails, EventId};
 use shared::grants::cache::Cache;
 use shared::secret::WebhookSecret;
-use shared::stores::{self, Credentials, Events, Secrets, StoredCredential};
+use shared::stores::{Credentials, Events, Secrets};
 use shared::timestamp::Timestamp;
-use shared::zoom::webhook::{ChallengeResponse, SIGNATURE_WINDOW, Signature, WebhookEvent};
+use shared::zoom::webhook::{ChallengeResponse, Signature, WebhookEvent};
 
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::schema::{ChallengeAnswer, ZoomEvent};
+use crate::zoom_apps::event_handler::{CONCURRENT_CHANGES, EventHandler, last_failure};
 
-/// What the logs call it.
+/// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /webhooks/zoom/{client_id}";
 
-/// Largest body that is looked at.
-const MAX_BYTES: usize = 256 * 1024;
-/// How many teams may hold one app, as far as its webhooks go.
-const TEAMS: u16 = 100;
-/// How many teams, or credentials of one, are seen to at a time.
-const AT_ONCE: usize = 16;
-/// How often a credential is tried that changes meanwhile.
-const ROUNDS: usize = 5;
+/// The largest body that is parsed.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// For how many teams one webhook of an app is handled.
+const MAX_TEAMS: u16 = 100;
 
-/// Secret tokens that are open in memory, so that a storm of webhooks is none at KMS. Wiped when they go.
+/// Opened secret tokens in memory, so that many webhooks do not cause many KMS calls.
 ///
-/// A row is read each time all the same: one that was replaced or deleted is believed no longer.
-pub type Opened = Cache<String, (Sealed, WebhookSecret)>;
+/// The row is still read for every webhook. So a secret token that was replaced or deleted does not verify any more.
+pub type OpenedSecrets = Cache<String, (Sealed, WebhookSecret)>;
 
-/// Hears what Zoom tells an app
+/// Receives Zoom's webhooks of an app
 ///
-/// Enter this URL at Zoom as the app's event notification endpoint. `endpoint.url_validation` is answered;
-/// `app_deauthorized` destroys the user's tokens; `user.deactivated` and `user.deleted` turn the user's credentials
-/// invalid; anything else is heard and forgotten. The signature is over the body's bytes and at most 5 minutes old.
+/// Enter this URL at Zoom as the app's event notification endpoint. The vault answers `endpoint.url_validation`. For
+/// `app_deauthorized`, it destroys the user's tokens. For `user.deactivated` and `user.deleted`, it marks the user's
+/// credentials as invalid. It accepts all other events and ignores them. The signature covers the body's bytes, and
+/// must not be older than 5 minutes.
 #[utoipa::path(
     post,
     path = "/webhooks/zoom/{client_id}",
@@ -75,70 +74,33 @@ pub async fn handle(
     secrets: &Secrets,
     events: &Events,
     envelope: &Envelope,
-    opened: &Opened,
+    opened: &OpenedSecrets,
     window: Duration,
     request: &Request,
 ) -> Reply {
     let signature = signature(request, window)?;
     let client_id = request.client_id().map_err(|_| refused("no such app"))?;
     let body = request.body()?;
-    if body.len() > MAX_BYTES {
-        return Err(ApiError::BodyTooLarge);
-    }
-    let notice =
-        WebhookEvent::parse(body).map_err(|rule| ApiError::Validation { at: "body", rule })?;
-    if let WebhookEvent::Deauthorized { client_id: of, .. } = &notice
-        && of != client_id.as_str()
-    {
-        return Err(ApiError::validation(
-            "body/payload/client_id",
-            "must be the app's that the URL names",
-        ));
-    }
+    let event = parse_event(body, &client_id)?;
 
-    // One more says whether there are more.
-    let mut teams = secrets.teams_of_app(&client_id, TEAMS + 1).await?;
-    if teams.len() > usize::from(TEAMS) {
-        teams.truncate(usize::from(TEAMS));
-        let request_id = request.id();
-        tracing::error!(
-            request_id,
-            "too many teams hold this app: some are not told"
-        );
-    }
-    let opening = teams.into_iter().map(|team| async {
-        let opened = open(secrets, envelope, opened, &team, &client_id).await;
-        (team, opened)
-    });
-    let mut opening = pin!(stream::iter(opening).buffer_unordered(AT_ONCE));
-    let (mut believers, mut failed, mut broken) = (Vec::new(), None, None);
-    while let Some((team, outcome)) = opening.next().await {
-        match outcome {
-            Ok(Some(secret)) if signature.verifies(&secret, body) => believers.push((team, secret)),
-            Ok(_) => {}
-            // Telling it again reads no row that cannot be read; the other teams are not to suffer for it.
-            Err(error @ ApiError::Vault(Error::Internal(_))) => {
-                tracing::error!(
-                    request_id = request.id(),
-                    team = team.as_str(),
-                    cause = error.cause(),
-                    "the secret token of a team's app cannot be read: register the app again"
-                );
-                broken = Some(error);
-            }
-            Err(error) => failed = Some(error),
-        }
-    }
-    let Some((_, secret)) = believers.first() else {
-        let error = failed.or(broken);
+    let verifier = Verifier {
+        secrets,
+        envelope,
+        opened,
+        request,
+        client_id: &client_id,
+    };
+    let accepted = verifier.verified_teams(&signature, body).await?;
+    let Some((_, secret)) = accepted.teams.first() else {
+        let error = accepted.failed.or(accepted.corrupt);
         return Err(error.unwrap_or_else(|| refused("signature")));
     };
-
-    if let WebhookEvent::Challenge { plain_token } = notice {
+    if let WebhookEvent::Challenge { plain_token } = event {
         return reply::bare(&ChallengeResponse::new(secret, plain_token));
     }
-    let doing = believers.iter().map(|(team, _)| {
-        let run = Run {
+
+    let handlers = accepted.teams.iter().map(|(team, _)| {
+        let handler = EventHandler {
             credentials,
             secrets,
             events,
@@ -147,22 +109,23 @@ pub async fn handle(
             client_id: &client_id,
             signed_at: signature.signed_at(),
         };
-        run.act(&notice)
+        handler.handle(&event)
     });
-    let doing: Vec<_> = doing.collect();
-    let done = all(stream::iter(doing).buffer_unordered(AT_ONCE)).await;
-    // What could not be done is told again, and what was done is not done twice.
-    match (failed, done) {
-        (Some(error), _) => Err(error),
-        (None, done) => Ok(done.map(|()| reply::empty())?),
+    let handlers: Vec<_> = handlers.collect();
+    let handled = last_failure(stream::iter(handlers).buffer_unordered(CONCURRENT_CHANGES)).await;
+    // After an error, Zoom repeats the webhook, and each team handles what it has not handled yet.
+    if let Some(error) = accepted.failed {
+        return Err(error);
     }
+    handled?;
+    Ok(reply::empty())
 }
 
 fn refused(why: &'static str) -> ApiError {
     ApiError::WebhookRefused { why }
 }
 
-/// The two headers, each of which came once, of a moment ago.
+/// The signature in the headers, if it is fresh. Each header must come once.
 fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError> {
     let signature = request.only_header("x-zm-signature");
     let timestamp = request.only_header("x-zm-request-timestamp");
@@ -176,228 +139,105 @@ fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError>
     }
 }
 
-/// The secret token of a team's app; none where the app is gone.
-async fn open(
-    secrets: &Secrets,
-    envelope: &Envelope,
-    opened: &Opened,
-    team: &TeamId,
-    client_id: &ClientId,
-) -> Result<Option<WebhookSecret>, ApiError> {
-    let Some(sealed) = secrets.webhook_secret(team, client_id).await? else {
-        return Ok(None);
-    };
-    let binding = Binding {
-        team: team.clone(),
-        secret: SecretId::Webhook(team.clone(), client_id.clone()),
-    };
-    let id = binding.secret.to_string();
-    if let Some((_, secret)) = opened.get(&id, |(of, _)| *of == sealed) {
-        return Ok(Some(secret));
+fn parse_event(body: &[u8], client_id: &ClientId) -> Result<WebhookEvent, ApiError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(ApiError::BodyTooLarge);
     }
-    let secret = WebhookSecret::try_from(envelope.open(&binding, &sealed).await?)?;
-    opened.insert(id, (sealed, secret.clone()));
-    Ok(Some(secret))
+    let event =
+        WebhookEvent::parse(body).map_err(|rule| ApiError::Validation { at: "body", rule })?;
+    if let WebhookEvent::Deauthorized { client_id: of, .. } = &event
+        && of != client_id.as_str()
+    {
+        let rule = "must be the client id in the webhook's URL";
+        return Err(ApiError::validation("body/payload/client_id", rule));
+    }
+    Ok(event)
 }
 
-/// One event, in one team.
-struct Run<'a> {
-    credentials: &'a Credentials,
+/// Checks a signature with the secret tokens of all teams that have registered the app.
+struct Verifier<'a> {
     secrets: &'a Secrets,
-    events: &'a Events,
+    envelope: &'a Envelope,
+    opened: &'a OpenedSecrets,
     request: &'a Request,
-    team: &'a TeamId,
     client_id: &'a ClientId,
-    signed_at: Timestamp,
 }
 
-/// What a credential says whose user took the authorization back.
-const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must authorize \
-     again.";
+/// The teams whose secret token verifies the signature.
+#[derive(Default)]
+struct VerifiedTeams {
+    teams: Vec<(TeamId, WebhookSecret)>,
+    /// Why the secret token of another team could not be read now. A retry by Zoom may succeed.
+    failed: Option<ApiError>,
+    /// Why the secret token of another team can never be read. A retry by Zoom cannot repair a corrupt row, so this
+    /// does not fail the webhook for the other teams.
+    corrupt: Option<ApiError>,
+}
 
-impl Run<'_> {
-    async fn act(self, notice: &WebhookEvent) -> Result<(), stores::Error> {
-        // Nothing that was signed by now is of a later time, whatever it says; clocks may differ.
-        let at = |said: &Option<Timestamp>| match said {
-            Some(said) => (*said).min(self.signed_at.plus(SIGNATURE_WINDOW)),
-            None => self.signed_at,
+impl Verifier<'_> {
+    async fn verified_teams(
+        &self,
+        signature: &Signature,
+        body: &[u8],
+    ) -> Result<VerifiedTeams, ApiError> {
+        let opening = self.registered_teams().await?.into_iter();
+        let opening = opening.map(|team| async {
+            let opened = self.open(&team).await;
+            (team, opened)
+        });
+        let mut opening = pin!(stream::iter(opening).buffer_unordered(CONCURRENT_CHANGES));
+        let mut verified = VerifiedTeams::default();
+        while let Some((team, opened)) = opening.next().await {
+            match opened {
+                Ok(Some(secret)) if signature.verifies(&secret, body) => {
+                    verified.teams.push((team, secret));
+                }
+                Ok(_) => {}
+                Err(error @ ApiError::Vault(Error::Internal(_))) => {
+                    tracing::error!(
+                        request_id = self.request.id(),
+                        team = team.as_str(),
+                        cause = error.cause(),
+                        "the secret token of a team's app cannot be read: register the app again"
+                    );
+                    verified.corrupt = Some(error);
+                }
+                Err(error) => verified.failed = Some(error),
+            }
+        }
+        Ok(verified)
+    }
+
+    /// The teams that have registered the app.
+    async fn registered_teams(&self) -> Result<Vec<TeamId>, ApiError> {
+        // One more than the limit, to find out whether there are too many.
+        let teams = self.secrets.teams_of_app(self.client_id, MAX_TEAMS + 1);
+        let mut teams = teams.await?;
+        if teams.len() > usize::from(MAX_TEAMS) {
+            teams.truncate(usize::from(MAX_TEAMS));
+            tracing::error!(
+                request_id = self.request.id(),
+                "too many teams have registered this app: the webhook is not handled for all of them"
+            );
+        }
+        Ok(teams)
+    }
+
+    /// Opens the secret token of a team's app. `None` if the team has deleted the app.
+    async fn open(&self, team: &TeamId) -> Result<Option<WebhookSecret>, ApiError> {
+        let Some(sealed) = self.secrets.webhook_secret(team, self.client_id).await? else {
+            return Ok(None);
         };
-        match notice {
-            WebhookEvent::Deauthorized {
-                user_id, at: said, ..
-            } => self.deauthorized(user_id, at(said)).await,
-            WebhookEvent::UserGone {
-                user_id,
-                change,
-                at: said,
-            } => self.mark_user_gone(user_id, change, at(said)).await,
-            WebhookEvent::Challenge { .. } | WebhookEvent::Other => Ok(()),
-        }
-    }
-
-    /// A user took back the authorization `at` that time. What was authorized since is left alone.
-    async fn deauthorized(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
-        let holders = self.all_of_user(user_id).await?;
-        let done = holders
-            .into_iter()
-            .map(|holder| self.destroy(holder, user_id, at));
-        all(stream::iter(done).buffer_unordered(AT_ONCE)).await
-    }
-
-    async fn destroy(
-        &self,
-        mut holder: StoredCredential,
-        user_id: &str,
-        at: Timestamp,
-    ) -> Result<(), stores::Error> {
-        let Self {
-            credentials,
-            secrets,
-            team,
-            ..
-        } = *self;
-        let id = holder.credential.credential_id;
-        for _ in 0..ROUNDS {
-            if let Some(grant) = holder.grant {
-                let row = secrets.grant(grant.id).await?;
-                if row
-                    .as_ref()
-                    .is_some_and(|row| row.authorize_sent_at > at.as_millis())
-                {
-                    return Ok(());
-                }
-                if row.is_some_and(|row| row.sealed.is_some()) {
-                    secrets
-                        .destroy(team, grant.id, ReconnectReason::Deauthorized)
-                        .await?;
-                }
-            }
-            if is_blank(&holder.credential) {
-                return Ok(());
-            }
-            self.record(&holder, ReconnectReason::Deauthorized, at)
-                .await?;
-            match credentials.deauthorize(team, &holder, DEAUTHORIZED).await {
-                Ok(()) => {
-                    self.request.invocation().activity().deauthorized();
-                    self.log(&holder, "a user took the authorization back: tokens destroyed, address and name blanked");
-                    return Ok(());
-                }
-                Err(stores::Error::Conflict | stores::Error::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-            let now = credentials.get_including_deleted(team, id).await?;
-            match now.filter(|now| now.is_of(self.client_id, user_id)) {
-                Some(now) => holder = now,
-                None => return Ok(()),
-            }
-        }
-        Err(stores::Error::Conflict)
-    }
-
-    /// A user is gone since `at`. The grants stay: should the user come back, a mint that works heals the credential.
-    async fn mark_user_gone(
-        &self,
-        user_id: &str,
-        change: &str,
-        at: Timestamp,
-    ) -> Result<(), stores::Error> {
-        let holders = self.all_of_user(user_id).await?;
-        let word = ReconnectReason::UserGone.as_str();
-        let message = format!("{word}: Zoom says that the user was {change}");
-        let done = holders
-            .into_iter()
-            .map(|holder| self.invalidate(holder, &message, at));
-        all(stream::iter(done).buffer_unordered(AT_ONCE)).await
-    }
-
-    async fn invalidate(
-        &self,
-        holder: StoredCredential,
-        message: &str,
-        at: Timestamp,
-    ) -> Result<(), stores::Error> {
-        let authorized_since = holder
-            .grant
-            .is_some_and(|grant| grant.authorized_at > at.as_millis());
-        if holder.credential.state == State::Invalid || authorized_since {
-            return Ok(());
-        }
-        self.record(&holder, ReconnectReason::UserGone, at).await?;
-        match self
-            .credentials
-            .mark_user_gone(self.team, &holder, message)
-            .await
-        {
-            Ok(()) => {
-                self.request
-                    .invocation()
-                    .activity()
-                    .turned_invalid(ReconnectReason::UserGone);
-                self.log(&holder, "a user is gone: the credential is invalid");
-                Ok(())
-            }
-            // Told by another at once, or changed: if the user is gone, its next use says so too.
-            Err(stores::Error::Conflict | stores::Error::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn all_of_user(&self, user_id: &str) -> Result<Vec<StoredCredential>, stores::Error> {
-        self.credentials
-            .all_of_user(self.team, self.client_id, user_id)
-            .await
-    }
-
-    /// Writes the event down. However often it is told, it is the same one.
-    async fn record(
-        &self,
-        holder: &StoredCredential,
-        reason: ReconnectReason,
-        at: Timestamp,
-    ) -> Result<(), stores::Error> {
-        let (id, word) = (holder.credential.credential_id, reason.as_str());
-        let grant = holder
-            .grant
-            .map(|grant| grant.id.to_string())
-            .unwrap_or_default();
-        let event = Event {
-            id: EventId::derived(at, &format!("{word}#{id}#{grant}")),
-            details: EventDetails::StateChange {
-                reason: Some(reason),
-            },
+        let binding = Binding {
+            team: team.clone(),
+            secret: SecretId::Webhook(team.clone(), self.client_id.clone()),
         };
-        self.events.record(self.team, id, &event).await
-    }
-
-    fn log(&self, holder: &StoredCredential, what: &'static str) {
-        tracing::info!(
-            request_id = self.request.id(),
-            team = self.team.as_str(),
-            credential_id = %holder.credential.credential_id,
-            "{what}"
-        );
-    }
-}
-
-/// Whether nothing is left to do: it says why, and names nobody.
-fn is_blank(credential: &Credential) -> bool {
-    let says = credential.last_error_message.as_deref();
-    credential.state == State::Invalid
-        && says.is_some_and(|message| message.starts_with(ReconnectReason::Deauthorized.as_str()))
-        && credential.zoom_email.is_none()
-        && credential.zoom_display_name.is_none()
-}
-
-/// All of them, whatever becomes of one; the last failure.
-async fn all(
-    mut outcomes: impl StreamExt<Item = Result<(), stores::Error>> + Unpin,
-) -> Result<(), stores::Error> {
-    let mut total = Ok(());
-    while let Some(outcome) = outcomes.next().await {
-        if outcome.is_err() {
-            total = outcome;
+        let id = binding.secret.to_string();
+        if let Some((_, secret)) = self.opened.get(&id, |(of, _)| *of == sealed) {
+            return Ok(Some(secret));
         }
+        let secret = WebhookSecret::try_from(self.envelope.open(&binding, &sealed).await?)?;
+        self.opened.insert(id, (sealed, secret.clone()));
+        Ok(Some(secret))
     }
-    total
 }

@@ -37,7 +37,7 @@ impl<'a> App<'a> {
         }
     }
 
-    /// Opens the client secret. The first call asks KMS once; later calls ask nobody.
+    /// Opens the client secret. Only the first call makes a KMS call.
     pub(crate) async fn open(&self) -> Result<AppCredentials, Error> {
         let opened = self.opened.get_or_try_init(|| async {
             let read = match &self.row {

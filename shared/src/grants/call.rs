@@ -39,7 +39,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Zoom's answer to a call, and what the call was made with.
 pub(crate) struct CallOutcome<T> {
-    /// Zoom accepted the access token. This is what it said about the rest.
+    /// Zoom's answer. Zoom has accepted the access token, but may have refused the call for another reason.
     pub(crate) answer: Result<T, zoom::Error>,
     /// The credential as it is after the call.
     pub(crate) stored: StoredCredential,
@@ -80,7 +80,7 @@ impl<'a> Caller<'a> {
     /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
     ///
     /// `call` may run more than once, each time with another token. The result is `Ok` once Zoom has accepted a token,
-    /// whatever it said about the rest.
+    /// also if Zoom refused the call for another reason.
     pub(crate) async fn call<T, F>(
         &self,
         mut stored: StoredCredential,
@@ -175,8 +175,8 @@ impl<'a> Caller<'a> {
     /// Tries the grants of the credential's siblings, the newest first, and points the credential at the one that Zoom
     /// accepts.
     ///
-    /// Deleted siblings come last. A credential that was not told about a newer authorization may find it there, after
-    /// the credential that came with the authorization was deleted.
+    /// Deleted siblings come last. A deleted sibling may have the newest grant, if this credential was not re-pointed
+    /// to that grant at its authorization.
     async fn try_siblings<T, F>(
         &self,
         stored: &StoredCredential,

@@ -1,7 +1,7 @@
-//! The recovery capsule: a new token pair that DynamoDB did not store, as one word in the log.
+//! The recovery capsule: a new token pair that DynamoDB did not store, as text in a log line.
 //!
 //! A capsule holds ciphertext and ids only. It is CBOR in base64url, a third longer than its bytes, so that CloudWatch
-//! does not cut the line. `cli capsule replay` stores the pair once DynamoDB is back; the pair opens nowhere else.
+//! does not cut the line. `cli capsule replay` stores the pair once DynamoDB is back. Only the vault can open the pair.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ pub struct Capsule {
     pub team: TeamId,
     /// The grant.
     pub grant: GrantId,
-    /// The sealed pair and what is stored with it.
+    /// The sealed pair, with the other attributes of its row.
     pub pair: NewPair,
     /// Names the invocation that could not store the pair.
     writer: Uuid,
@@ -34,9 +34,9 @@ pub struct Capsule {
 pub enum Replayed {
     /// The pair is the grant's pair now.
     Stored,
-    /// A newer pair is stored. This pair is kept beside it, and tried if Zoom refuses the newer one.
+    /// A newer pair is stored. This pair is stashed, and used if Zoom refuses the newer pair.
     Stashed,
-    /// The pair was stored before; only the answer of that write was lost.
+    /// The pair was stored before. Only the answer to that write was lost.
     Known,
     /// The grant's tokens were destroyed on purpose, so the pair was not stored.
     Refused,

@@ -22,8 +22,8 @@ pub(crate) enum StoredPair {
     GrantDestroyed,
 }
 
-/// Commits a pair, or stashes it if another pair was first. The pair may be the only live one, however far the row
-/// has moved since: Zoom may have accepted an old refresh token once more.
+/// Commits a pair, or stashes it if another pair was first. Even then this pair may be the only live pair, because Zoom
+/// may have accepted an old refresh token again.
 ///
 /// `drop_stash` removes the stash that was there before. `writer` names this invocation, so that a commit whose
 /// answer was lost is recognized.

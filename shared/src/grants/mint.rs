@@ -166,7 +166,7 @@ struct Mint<'a> {
     record: &'a Event,
 }
 
-/// What Zoom and the usage record said. A token may be released only if both agree.
+/// Zoom's token, and whether the usage record was written. The token may be released only with its usage record.
 struct ZoomMint {
     minted: zoom::ZoomToken,
     usage_record: Result<(), stores::Error>,

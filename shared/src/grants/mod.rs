@@ -3,9 +3,9 @@
 //! - [`call`] makes a call to Zoom with a live access token. If Zoom refuses the grant, it tries the grants of the
 //!   credential's siblings (other credentials of the same app and Zoom user), and otherwise declares the grant dead.
 //! - [`mint`] and [`check`] are the uses.
-//! - [`access`] gets an access token from a grant; [`refresh`] and [`commit`] are the refresh protocol
-//!   (docs/protocol.md); [`capsule`] is what is left when DynamoDB does not store a new pair.
-//! - [`record`] and [`profile`] write down what a use has shown.
+//! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
+//!   (docs/protocol.md). [`capsule`] logs a new pair that DynamoDB does not store.
+//! - [`record`] stores events and failures. [`profile`] stores who the user is.
 
 pub mod access;
 pub mod app;
@@ -38,13 +38,13 @@ use crate::zoom::Zoom;
 const NO_CLIENT_SECRET: &str =
     "the client secret is not stored: PATCH the credential with client_id and client_secret";
 
-/// The powers that using grants takes: three tables, KMS and Zoom.
+/// Everything that using grants needs: three tables, KMS and Zoom.
 #[derive(Debug)]
 pub struct Grants {
     pub(crate) credentials: Credentials,
     pub(crate) secrets: Secrets,
     pub(crate) events: Events,
-    /// Opens grants, and seals their successors.
+    /// Opens grants, and seals new token pairs.
     pub envelope: Envelope,
     /// Refreshes and mints.
     pub zoom: Zoom,
@@ -131,7 +131,7 @@ impl Grants {
     }
 }
 
-/// What a grant's tokens are bound to.
+/// The binding of a grant's sealed tokens.
 pub(crate) fn grant_binding(team: &TeamId, id: GrantId) -> Binding {
     Binding {
         team: team.clone(),
@@ -139,7 +139,7 @@ pub(crate) fn grant_binding(team: &TeamId, id: GrantId) -> Binding {
     }
 }
 
-/// Rows of `secrets` that were read before their use.
+/// Rows of `secrets` that were read ahead.
 #[derive(Debug)]
 pub(crate) struct Rows {
     /// `None` if the grant was destroyed. That counts as a grant that Zoom refuses.
@@ -161,7 +161,7 @@ pub struct Terms {
 /// What one use of a grant works with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The powers.
+    /// The tables, KMS and Zoom.
     pub grants: &'a Grants,
     /// The invocation.
     pub invocation: &'a Invocation,

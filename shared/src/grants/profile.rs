@@ -1,4 +1,5 @@
-//! Who the user of a grant is. The authorizing call learns it after its commit; if that fails, a later use does.
+//! The Zoom user of a grant. The authorizing request reads the user's profile after its commit. If that fails, a later
+//! use of the grant reads it.
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -1,9 +1,10 @@
-//! What a use of a grant leaves behind: events, and what went wrong. All of it is best effort: no answer depends on it,
-//! and no caller waits for it longer than the caller has time.
+//! Records the events of a grant's use, and stores failures in the credential. Records are best effort: no answer
+//! depends on them, and a caller waits for them only within its time.
 
 use std::error::Error as StdError;
 use std::future::Future;
 
+use futures_util::TryFutureExt;
 use tokio::time::timeout;
 
 use crate::cause::chain;
@@ -14,7 +15,7 @@ use crate::grants::Context;
 use crate::stores::StoredCredential;
 use crate::time_limit;
 
-/// The start of `last_error_message` when Zoom refuses the app. A new client secret may heal that.
+/// The start of `last_error_message` when Zoom refuses the app. A new client secret clears such an error.
 pub const APP_REFUSED: &str = "app refused: ";
 
 /// Writes records for one use of a grant.
@@ -22,7 +23,7 @@ pub const APP_REFUSED: &str = "app refused: ";
 pub struct Recorder<'a>(pub Context<'a>);
 
 impl Recorder<'_> {
-    /// Does `work` while the caller can wait. A failure becomes the warning `what`.
+    /// Does `work` while the caller can wait. Logs a failure as a warning with the text `what`.
     pub async fn best_effort<T, E: Into<Box<dyn StdError>>>(
         &self,
         what: &'static str,
@@ -30,10 +31,13 @@ impl Recorder<'_> {
     ) -> Option<T> {
         let left = time_limit::time_for_call(self.0.terms.answer_by);
         // Boxed: the future would otherwise hold `work` twice.
-        let error: Box<dyn StdError> = match timeout(left, Box::pin(work)).await {
-            Ok(Ok(done)) => return Some(done),
-            Ok(Err(error)) => error.into(),
-            Err(elapsed) => elapsed.into(),
+        let work = Box::pin(work.map_err(Into::into));
+        let done: Result<T, Box<dyn StdError>> = timeout(left, work)
+            .await
+            .unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let error = match done {
+            Ok(done) => return Some(done),
+            Err(error) => error,
         };
         let cause = chain(&*error);
         tracing::warn!(request_id = self.0.invocation.id(), cause, "{what}");
@@ -71,7 +75,7 @@ impl Recorder<'_> {
         self.event(id, &event).await;
     }
 
-    /// Stores in the credential what its team has to mend, unless the credential says so already.
+    /// Stores a failure that the team must fix in the credential's `last_error_message`.
     pub(crate) async fn failure(&self, stored: &StoredCredential, error: &Error) {
         let gone = ReconnectReason::UserGone;
         let message = if let Error::AppMisconfigured { reason } = error {

@@ -71,7 +71,7 @@ impl NoAccess {
 /// A grant that Zoom refuses.
 #[derive(Debug)]
 pub(crate) struct DeadGrant {
-    /// The row as it was read after the refusal; its stash, if any, was refused too. `None` if the grant was
+    /// The row, read after the refusal. Zoom has refused its stash too, if it has one. `None` if the grant was
     /// destroyed, which counts as a refusal.
     pub(crate) row: Option<StoredGrant>,
     /// Why the user has to authorize again.
@@ -100,7 +100,7 @@ struct HeldLease {
     outcome_unknown: bool,
 }
 
-/// What a refresh led to.
+/// The result of a refresh.
 pub(crate) enum RefreshOutcome {
     /// A new pair is stored.
     Done(Arc<Access>),
@@ -177,7 +177,7 @@ impl<'a> Refresher<'a> {
             .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("UpdateItem", elapsed)));
         let give_back = match &acquired {
             Err(stores::Error::NotFound) => return Err(NoAccess::destroyed()),
-            // The lease may be ours and only the answer lost. Nothing was sent to Zoom.
+            // The write may have succeeded although its answer was lost. Nothing was sent to Zoom.
             Err(_) => Some(false),
             Ok(AcquireOutcome::Acquired {
                 earlier_attempt, ..
@@ -209,8 +209,8 @@ impl<'a> Refresher<'a> {
         }
     }
 
-    /// Releases the lease. Also removes the attempt, if it is ours and every send of ours has a known outcome.
-    async fn let_go(&self, lease: &HeldLease) {
+    /// Releases the lease. Also removes the attempt, if this invocation made it and knows the outcome of every send.
+    async fn release_held(&self, lease: &HeldLease) {
         let forget = !lease.earlier_attempt && !lease.outcome_unknown;
         self.release(lease.id, forget).await;
     }
@@ -251,7 +251,7 @@ impl<'a> Refresher<'a> {
                 return self.keep(lease, next, tokens).await;
             }
         }
-        self.let_go(&lease).await;
+        self.release_held(&lease).await;
         let lost = lease.earlier_attempt || lease.outcome_unknown;
         Err(NoAccess::Dead(Box::new(DeadGrant {
             row: Some(now),
@@ -270,7 +270,7 @@ impl<'a> Refresher<'a> {
             Ok(Some(row)) => Ok(row),
             Ok(None) => Err(NoAccess::destroyed()),
             Err(error) => {
-                self.let_go(lease).await;
+                self.release_held(lease).await;
                 Err(error.into())
             }
         }
@@ -279,14 +279,14 @@ impl<'a> Refresher<'a> {
     /// Opens the stashed pair, if there is time to send it and to wait for the answer.
     async fn open_stash(&self, lease: &HeldLease, stash: &Sealed) -> Result<TokenPair, NoAccess> {
         if self.invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
-            self.let_go(lease).await;
+            self.release_held(lease).await;
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
         let binding = grant_binding(self.team, lease.id);
         match self.grants.envelope.open(&binding, stash).await {
             Ok(opened) => Ok(opened.try_into()?),
             Err(error) => {
-                self.let_go(lease).await;
+                self.release_held(lease).await;
                 Err(error.into())
             }
         }
@@ -325,7 +325,7 @@ impl<'a> Refresher<'a> {
                 break error;
             }
         };
-        self.let_go(lease).await;
+        self.release_held(lease).await;
         Err(NoAccess::Failed(Error::from_grant_use(error)))
     }
 

@@ -1,4 +1,4 @@
-//! Keeps the state of a grant and of the credentials that use it in step.
+//! Keeps the states of a grant and of its credentials consistent.
 
 use futures_util::{StreamExt, stream};
 
@@ -17,10 +17,11 @@ use crate::timestamp::Timestamp;
 /// How many credentials of one grant are changed at a time.
 const CONCURRENT_CHANGES: usize = 8;
 
-/// The start of `last_error_message` when only the profile cannot be read. A mint does not heal that.
+/// The start of `last_error_message` when only the profile cannot be read. A successful mint does not clear this
+/// message.
 pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
 
-/// What came of declaring a grant dead.
+/// The result of declaring a grant dead.
 pub(crate) enum Declaration {
     /// The user has to authorize again.
     Dead(ReconnectReason),
@@ -30,7 +31,7 @@ pub(crate) enum Declaration {
     CredentialChanged,
 }
 
-/// What the credentials of a grant are told.
+/// The state of a grant, which its credentials must have too.
 enum GrantHealth {
     Alive,
     Dead {
@@ -86,7 +87,7 @@ impl<'a> CredentialStates<'a> {
             terms,
         } = self.context;
         let secrets = &grants.secrets;
-        // Read again after everything else has failed: a change since the refusal counts.
+        // The row is read again, because the grant may have changed since Zoom refused it.
         let now = match &dead.row {
             Some(row) if row.state != GrantState::Active => Some(row.clone()),
             _ => time_limit::until(terms.answer_by, grants.grant_row(id)).await?,
@@ -127,7 +128,7 @@ impl<'a> CredentialStates<'a> {
         invocation.activity().turned_invalid(reason);
         self.recorder.state_change(credential, Some(reason)).await;
         let health = GrantHealth::Dead { reason, message };
-        self.tell_siblings(stored, id, &health).await;
+        self.update_siblings(stored, id, &health).await;
         Ok(Declaration::Dead(reason))
     }
 
@@ -151,32 +152,34 @@ impl<'a> CredentialStates<'a> {
         let activated = self.commit_if_grant_is(activated, id, true);
         let activated = self
             .recorder
-            .best_effort("a credential's state is not mended yet", activated);
+            .best_effort("a credential's state is not updated yet", activated);
         if activated.await == Some(true) && invalid {
             self.recorder
                 .state_change(credential.credential_id, None)
                 .await;
         }
         if reactivated || invalid {
-            self.tell_siblings(stored, id, &GrantHealth::Alive).await;
+            self.update_siblings(stored, id, &GrantHealth::Alive).await;
         }
     }
 
-    /// Gives the other credentials of a grant its state. Best effort: a mint with any of them mends its state.
-    async fn tell_siblings(&self, stored: &StoredCredential, id: GrantId, health: &GrantHealth) {
+    /// Gives the other credentials of a grant its state. Best effort: a mint with a credential corrects its state.
+    async fn update_siblings(&self, stored: &StoredCredential, id: GrantId, health: &GrantHealth) {
         let Context { grants, team, .. } = self.context;
         let siblings = grants.credentials.siblings_of(team, stored, false);
         let siblings = self
             .recorder
-            .best_effort("other credentials of a grant are not told", siblings);
+            .best_effort("the siblings of a credential could not be read", siblings);
         let siblings = siblings.await.unwrap_or_default().into_iter();
         let siblings = siblings.filter(|sibling| sibling.grant.is_some_and(|grant| grant.id == id));
         stream::iter(siblings)
-            .for_each_concurrent(CONCURRENT_CHANGES, |sibling| self.tell(sibling, id, health))
+            .for_each_concurrent(CONCURRENT_CHANGES, |sibling| {
+                self.update_sibling(sibling, id, health)
+            })
             .await;
     }
 
-    async fn tell(&self, sibling: StoredCredential, id: GrantId, health: &GrantHealth) {
+    async fn update_sibling(&self, sibling: StoredCredential, id: GrantId, health: &GrantHealth) {
         let Context {
             grants,
             invocation,
@@ -197,11 +200,11 @@ impl<'a> CredentialStates<'a> {
                 return;
             }
         };
-        let told = self.commit_if_grant_is(change, id, reason.is_none());
-        let told = self
+        let updated = self.commit_if_grant_is(change, id, reason.is_none());
+        let updated = self
             .recorder
-            .best_effort("another credential of a grant is not told", told);
-        if told.await == Some(true) {
+            .best_effort("a sibling's state is not updated yet", updated);
+        if updated.await == Some(true) {
             if let Some(reason) = reason {
                 invocation.activity().turned_invalid(reason);
             }

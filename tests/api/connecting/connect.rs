@@ -44,7 +44,7 @@ async fn a_user_connects_and_the_new_credential_mints_a_token() {
     let client_id = format!("The Zoom app's client ID: {CLIENT_ID}");
     assert!(page.text.contains(&client_id));
     let page = browser.press_button(&session).await;
-    page.expect(200, "Going to Zoom");
+    page.expect(200, "Taking you to Zoom");
     let zoom_url = page.zoom_url();
     let sent: BTreeMap<String, String> = zoom_url.query_pairs().into_owned().collect();
     assert_eq!(sent["response_type"], "code");
@@ -61,7 +61,7 @@ async fn a_user_connects_and_the_new_credential_mints_a_token() {
             "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong> of the team <strong>acme</strong>."
         )
     );
-    assert!(!page.text.contains("One thing is missing"));
+    assert!(!page.text.contains("A permission is missing"));
 
     let connected = read_session(&world, &session).await;
     assert_eq!(
@@ -194,7 +194,7 @@ async fn the_browser_is_redirected_to_the_return_url_with_the_outcome() {
     let page = browser.open(&session.link).await;
     assert!(
         page.text
-            .contains("You are taken back to <strong>app.example.com</strong>.")
+            .contains("You return to <strong>app.example.com</strong>.")
     );
     let location = browser.connect(&session, "ada").await.location();
     let id = credential_of(&world, &session).await;
@@ -290,7 +290,7 @@ async fn the_page_names_a_missing_scope_and_the_credential_is_connected() {
     let session = given_session(&world, &new_credential_body()).await;
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
-    assert!(page.text.contains("One thing is missing"));
+    assert!(page.text.contains("A permission is missing"));
     assert!(page.text.contains("missing scope user:read:user"));
     expect_connected(&world, &session).await;
 }

@@ -160,7 +160,7 @@ async fn crash_at_each_call(reconnects: bool) -> Vec<AfterCrash> {
                 browser
                     .open(&callback)
                     .await
-                    .expect(400, "It was not finished");
+                    .expect(400, "Your account was not connected");
                 browser
                     .connect(&session, "ada")
                     .await

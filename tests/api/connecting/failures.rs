@@ -43,7 +43,7 @@ async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
     browser
         .open(&callback)
         .await
-        .expect(403, "This cannot be finished here");
+        .expect(403, "The connection cannot continue here");
 }
 
 #[tokio::test]
@@ -55,8 +55,8 @@ async fn an_error_that_zoom_sends_to_the_callback_fails_the_session() {
             "missing_scope",
             "The Zoom app lacks a permission",
         ),
-        ("server_error", "zoom_refused", "Zoom did not go ahead"),
-        ("<script>", "zoom_refused", "Zoom did not go ahead"),
+        ("server_error", "zoom_refused", "Zoom reported an error"),
+        ("<script>", "zoom_refused", "Zoom reported an error"),
     ] {
         let session = given_session(&world, &new_credential_body()).await;
         let mut browser = Browser::new(&world);
@@ -112,7 +112,7 @@ async fn after_an_expired_code_the_link_can_be_used_again() {
     browser
         .open(&callback)
         .await
-        .expect(400, "Zoom did not accept the answer");
+        .expect(400, "Zoom did not complete the connection");
     expect_failed(&world, &session, "code_refused").await;
     browser
         .connect(&session, "ada")
@@ -165,7 +165,7 @@ async fn while_kms_is_down_the_code_is_not_sent_and_a_later_reload_connects() {
     browser
         .open(&callback)
         .await
-        .expect(503, "Not possible at this moment");
+        .expect(503, "Temporarily unavailable");
     assert_eq!(
         create_session(&world.acme, &new_credential_body())
             .await

@@ -16,7 +16,7 @@ async fn expect_refused(world: &World, session: &Session, browser: &Browser, url
     let before = session_row(world, session).await;
     world.wire.reset();
     let page = browser.open(url).await;
-    page.expect(403, "This cannot be finished here");
+    page.expect(403, "The connection cannot continue here");
     assert!(!page.headers.contains_key("set-cookie"), "{why}");
     assert_eq!(kms_and_zoom_calls(world), (0, 0), "{why}");
     assert!(world.wire.count(Service::DynamoDb) <= 1, "{why}");
@@ -73,7 +73,7 @@ async fn a_callback_with_a_wrong_state_or_a_wrong_cookie_is_refused_before_any_t
     // The browser has a second session. Its state selects that session's PKCE verifier, which does not match this code.
     let url = swap(&state_of_same_browser);
     let page = browser.open(&url).await;
-    page.expect(400, "Zoom did not accept the answer");
+    page.expect(400, "Zoom did not complete the connection");
     assert_eq!(session_outcome(&world, &session).await.0, "pending");
 
     let without_cookie = Browser::new(&world);
@@ -198,5 +198,5 @@ async fn the_browser_that_pressed_the_button_last_owns_the_session() {
     first
         .open(&first_callback)
         .await
-        .expect(403, "This cannot be finished here");
+        .expect(403, "The connection cannot continue here");
 }

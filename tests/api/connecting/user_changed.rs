@@ -12,7 +12,7 @@ use crate::life::sealed_secrets;
 use crate::proxy::{Fault, Service};
 use crate::world::{World, ada, attribute};
 
-const USER_CHANGED_NOTICE: &str = "This is another Zoom account than before";
+const USER_CHANGED_NOTICE: &str = "You connected a different Zoom account";
 
 /// The session's `user_changed`: whether the credential had another Zoom user before.
 async fn user_changed(world: &World, session: &Session) -> Value {

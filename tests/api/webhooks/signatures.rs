@@ -216,7 +216,7 @@ async fn the_signature_is_over_the_bytes_of_the_body() {
         world.kms.default_key(),
         Secrets::NAME,
     );
-    let opened = zoom_apps::webhook::Opened::default();
+    let opened = zoom_apps::webhook::OpenedSecrets::default();
     let invoke = async |mut event: Value, encoded: bool| {
         event["isBase64Encoded"] = encoded.into();
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());

@@ -1,0 +1,222 @@
+//! Handles an event of Zoom for the credentials of one team.
+//!
+//! Zoom may send an event several times, so every step checks whether it is still to be done. The order of the steps
+//! makes that possible: first the tokens are destroyed, then the event is recorded under an id that is always the same,
+//! and last the credential changes, if its version has not changed.
+
+use futures_util::{StreamExt, stream};
+use shared::credential::{ClientId, Credential, ReconnectReason, State, TeamId};
+use shared::event::{Event, EventDetails, EventId};
+use shared::stores::{self, Credentials, Events, Secrets, StoredCredential};
+use shared::timestamp::Timestamp;
+use shared::zoom::webhook::{SIGNATURE_WINDOW, WebhookEvent};
+
+use crate::http::request::Request;
+
+/// How many teams, or credentials of one team, are handled at a time.
+pub(crate) const CONCURRENT_CHANGES: usize = 16;
+/// How often a credential is tried that changes concurrently.
+const MAX_ATTEMPTS: usize = 5;
+/// The `last_error_message` of a credential whose user has removed the app.
+const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must \
+     authorize again.";
+
+/// Handles one event for one team.
+pub(crate) struct EventHandler<'a> {
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) events: &'a Events,
+    pub(crate) request: &'a Request,
+    pub(crate) team: &'a TeamId,
+    pub(crate) client_id: &'a ClientId,
+    pub(crate) signed_at: Timestamp,
+}
+
+impl EventHandler<'_> {
+    pub(crate) async fn handle(self, event: &WebhookEvent) -> Result<(), stores::Error> {
+        // An event cannot have happened after it was signed. The window allows for clocks that differ.
+        let latest = self.signed_at.plus(SIGNATURE_WINDOW);
+        let happened_at = |at: &Option<Timestamp>| at.map_or(self.signed_at, |at| at.min(latest));
+        match event {
+            WebhookEvent::Deauthorized { user_id, at, .. } => {
+                self.deauthorize_user(user_id, happened_at(at)).await
+            }
+            WebhookEvent::UserGone {
+                user_id,
+                change,
+                at,
+            } => self.mark_user_gone(user_id, change, happened_at(at)).await,
+            WebhookEvent::Challenge { .. } | WebhookEvent::Other => Ok(()),
+        }
+    }
+
+    /// The user removed the app at the time `at`. Grants that were authorized later stay.
+    async fn deauthorize_user(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
+        let credentials = self.all_of_user(user_id).await?.into_iter();
+        let changes = credentials.map(|stored| self.deauthorize(stored, user_id, at));
+        last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await
+    }
+
+    async fn deauthorize(
+        &self,
+        mut stored: StoredCredential,
+        user_id: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let Self {
+            credentials,
+            secrets,
+            team,
+            ..
+        } = *self;
+        let id = stored.credential.credential_id;
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(grant) = stored.grant {
+                let row = secrets.grant(grant.id).await?;
+                if row
+                    .as_ref()
+                    .is_some_and(|row| row.authorize_sent_at > at.as_millis())
+                {
+                    return Ok(());
+                }
+                if row.is_some_and(|row| row.sealed.is_some()) {
+                    secrets
+                        .destroy(team, grant.id, ReconnectReason::Deauthorized)
+                        .await?;
+                }
+            }
+            if is_deauthorized(&stored.credential) {
+                return Ok(());
+            }
+            self.record(&stored, ReconnectReason::Deauthorized, at)
+                .await?;
+            match credentials.deauthorize(team, &stored, DEAUTHORIZED).await {
+                Ok(()) => {
+                    self.request.invocation().activity().deauthorized();
+                    self.log(
+                        &stored,
+                        "the user removed the app at Zoom: tokens destroyed, user's email and name removed",
+                    );
+                    return Ok(());
+                }
+                Err(stores::Error::Conflict | stores::Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            let now = credentials.get_including_deleted(team, id).await?;
+            match now.filter(|now| now.is_of(self.client_id, user_id)) {
+                Some(now) => stored = now,
+                None => return Ok(()),
+            }
+        }
+        Err(stores::Error::Conflict)
+    }
+
+    /// The user was deactivated or deleted at the time `at`. The grants stay: if the user comes back, the next mint
+    /// makes the credential active.
+    async fn mark_user_gone(
+        &self,
+        user_id: &str,
+        change: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let credentials = self.all_of_user(user_id).await?.into_iter();
+        let reason = ReconnectReason::UserGone.as_str();
+        let message = format!("{reason}: Zoom says that the user was {change}");
+        let changes = credentials.map(|stored| self.invalidate(stored, &message, at));
+        last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await
+    }
+
+    async fn invalidate(
+        &self,
+        stored: StoredCredential,
+        message: &str,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let authorized_later = stored
+            .grant
+            .is_some_and(|grant| grant.authorized_at > at.as_millis());
+        if stored.credential.state == State::Invalid || authorized_later {
+            return Ok(());
+        }
+        self.record(&stored, ReconnectReason::UserGone, at).await?;
+        match self
+            .credentials
+            .mark_user_gone(self.team, &stored, message)
+            .await
+        {
+            Ok(()) => {
+                self.request
+                    .invocation()
+                    .activity()
+                    .turned_invalid(ReconnectReason::UserGone);
+                self.log(
+                    &stored,
+                    "the Zoom user was deactivated or deleted: the credential is invalid",
+                );
+                Ok(())
+            }
+            // The credential has changed concurrently. If the user is still gone, the next use finds out.
+            Err(stores::Error::Conflict | stores::Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn all_of_user(&self, user_id: &str) -> Result<Vec<StoredCredential>, stores::Error> {
+        self.credentials
+            .all_of_user(self.team, self.client_id, user_id)
+            .await
+    }
+
+    /// Records the event. A repeated webhook gives the same event id, so the event is recorded once.
+    async fn record(
+        &self,
+        stored: &StoredCredential,
+        reason: ReconnectReason,
+        at: Timestamp,
+    ) -> Result<(), stores::Error> {
+        let (id, word) = (stored.credential.credential_id, reason.as_str());
+        let grant = stored
+            .grant
+            .map(|grant| grant.id.to_string())
+            .unwrap_or_default();
+        let event = Event {
+            id: EventId::derived(at, &format!("{word}#{id}#{grant}")),
+            details: EventDetails::StateChange {
+                reason: Some(reason),
+            },
+        };
+        self.events.record(self.team, id, &event).await
+    }
+
+    fn log(&self, stored: &StoredCredential, message: &'static str) {
+        tracing::info!(
+            request_id = self.request.id(),
+            team = self.team.as_str(),
+            credential_id = %stored.credential.credential_id,
+            "{message}"
+        );
+    }
+}
+
+/// Whether the credential was marked as deauthorized before, and the user's email and name are removed.
+fn is_deauthorized(credential: &Credential) -> bool {
+    let message = credential.last_error_message.as_deref();
+    credential.state == State::Invalid
+        && message
+            .is_some_and(|message| message.starts_with(ReconnectReason::Deauthorized.as_str()))
+        && credential.zoom_email.is_none()
+        && credential.zoom_display_name.is_none()
+}
+
+/// Runs all changes, also after a failure. Returns the last failure.
+pub(crate) async fn last_failure(
+    mut changes: impl StreamExt<Item = Result<(), stores::Error>> + Unpin,
+) -> Result<(), stores::Error> {
+    let mut result = Ok(());
+    while let Some(outcome) = changes.next().await {
+        if outcome.is_err() {
+            result = outcome;
+        }
+    }
+    result
+}
