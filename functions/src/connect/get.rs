@@ -11,7 +11,7 @@ use crate::http::access::{self, Needs};
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingError, ReadErrors};
+use crate::http::schema::{MissingSessionError, ReadErrors};
 use shared::error::{Error, Missing};
 
 /// What the logs call it.
@@ -21,12 +21,11 @@ pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
 #[derive(Serialize, ToSchema)]
 pub struct ConnectSession {
     /// Names the session.
-    #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
     /// How it stands.
     status: SessionStatus,
     /// The credential that was connected.
-    #[schema(value_type = Option<String>, format = "uuid", required = true)]
+    #[schema(required = true)]
     credential_id: Option<CredentialId>,
     /// Whether the credential is another Zoom user's now than when the session was made. Null where it was nobody's
     /// then, and where one of the two is not known.
@@ -36,13 +35,11 @@ pub struct ConnectSession {
     #[schema(required = true)]
     error: Option<ConnectFailure>,
     /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When it ends. A day later it is forgotten.
-    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     /// When the user came back, with success or without.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     finished_at: Option<Timestamp>,
 }
 
@@ -71,12 +68,12 @@ impl ConnectSession {
     operation_id = "getZoomConnectSession",
     tag = "Connect sessions",
     params(
-        ("id" = String, Path, format = "uuid", description = "The session's id"),
+        ("id" = inline(SessionId), Path, description = "The session's id"),
     ),
     responses(
         (status = 200, description = "The session as it is now", body = Success<ConnectSession>),
         ReadErrors,
-        MissingError,
+        MissingSessionError,
     )
 )]
 pub async fn handle(

@@ -30,12 +30,17 @@ pub(crate) const SOON: Duration = Duration::from_secs(2);
 
 /// Shows what will happen, or sends the user to Zoom.
 pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Request) -> Reply {
-    request.trail().reader.get_or_init(|| Reader::Browser);
     let starts = match request.method() {
         "GET" | "HEAD" => false,
         "POST" => true,
-        _ => return Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
+        // No browser sends another method, so the answer is no page.
+        _ => {
+            return Err(ApiError::MethodNotAllowed {
+                allow: "GET, HEAD, POST",
+            });
+        }
     };
+    request.trail().reader.get_or_init(|| Reader::Browser);
     let link = request.link_token()?;
     let session = requests.session(link.session()).await?;
     let session = session.ok_or(refused(ConnectRefusal::UnknownLink))?;

@@ -8,27 +8,44 @@ use shared::grants::check::{Capabilities, check};
 use shared::grants::{Context, Grants};
 use shared::stores::{Keys, Requests};
 use shared::timestamp::Timestamp;
+use shared::token::MeetingId;
 use utoipa::ToSchema;
 
 use crate::http::access;
 use crate::http::body::Fields;
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{BodyErrors, CheckCredential, MissingError, ReadErrors, WriteErrors};
+use crate::http::schema::{BodyErrors, MissingError, ReadErrors, WriteErrors};
 use crate::http::terms;
 
 /// What the logs call it.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/check";
+
+/// What a check can use. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CheckCredential {
+    /// The meeting to mint a local recording token for. Without a meeting, the scopes decide.
+    #[schema(nullable = false)]
+    meeting_id: Option<MeetingId>,
+}
+
+impl CheckCredential {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of_optional(request)?;
+        Ok(Self {
+            meeting_id: fields.optional("body/meeting_id")?,
+        })
+    }
+}
 
 /// How a credential is, found out by using it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CredentialHealth)]
 pub(crate) struct Health {
     /// Which credential.
-    #[schema(value_type = String, format = "uuid")]
     credential_id: CredentialId,
     /// When it was found out.
-    #[schema(value_type = String, format = DateTime)]
     checked_at: Timestamp,
     /// The credential's state after it: a check mends what it finds.
     state: State,
@@ -47,7 +64,7 @@ pub(crate) struct Health {
     operation_id = "checkZoomCredential",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     request_body(content = Option<CheckCredential>, content_type = "application/json"),
     responses(
@@ -64,7 +81,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let permission = access::verify(keys, &key, request).await?;
     let (stored, meeting) = access::admitted(keys, requests, team, request, permission, async {
         let id = request.credential_id()?;
-        let meeting = Fields::of_optional(request)?.optional("body/meeting_id")?;
+        let meeting = CheckCredential::of(request)?.meeting_id;
         let stored = grants.credentials().get(team, id).await?;
         Ok((stored.ok_or(Missing::Credential)?, meeting))
     })

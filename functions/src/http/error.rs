@@ -18,6 +18,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
 
+use crate::http::schema::one_of;
+
 /// Why a request was not granted.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -189,6 +191,22 @@ impl ApiError {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
+
+    /// The codes that [`Self::code`] returns besides [`Error::CODES`].
+    const CODES: [&str; 12] = [
+        "FST_ERR_CTP_BODY_TOO_LARGE",
+        "FST_ERR_CTP_INVALID_MEDIA_TYPE",
+        "FST_ERR_FORBIDDEN",
+        "FST_ERR_IDEMPOTENCY_KEY_REUSED",
+        "FST_ERR_LIST_TOO_LARGE",
+        "FST_ERR_METHOD_NOT_ALLOWED",
+        "FST_ERR_NOT_FOUND",
+        "FST_ERR_TIMEOUT",
+        "FST_ERR_TOO_MANY_REQUESTS",
+        "FST_ERR_UNAUTHORIZED",
+        "FST_ERR_ZOOM_ANOTHER_MEETING",
+        "FST_ERR_ZOOM_CONNECT_REFUSED",
+    ];
 
     /// The code for programs.
     pub fn code(&self) -> &'static str {
@@ -368,6 +386,7 @@ pub struct ErrorBody {
     /// The status in words.
     error: &'static str,
     /// For programs.
+    #[schema(schema_with = codes)]
     code: &'static str,
     /// The HTTP status.
     status_code: u16,
@@ -379,8 +398,12 @@ pub struct ErrorBody {
     details: Option<Details>,
     /// Seconds to wait; with a 429 only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, nullable = false)]
     retry_after: Option<u64>,
+}
+
+fn codes() -> Object {
+    one_of(Error::CODES.into_iter().chain(ApiError::CODES))
 }
 
 fn always_false() -> Object {

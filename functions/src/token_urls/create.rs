@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
-use shared::credential::{CredentialType, Name};
+use shared::credential::{CredentialId, CredentialType, Name};
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
@@ -18,9 +18,7 @@ use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{
-    CreateTokenUrl, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
-};
+use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
 use shared::error::{Error, Missing};
 
 /// What the logs call it.
@@ -31,21 +29,31 @@ const LIFETIME: RangeInclusive<u32> = 60..=315_360_000;
 /// How many tokens a URL may give.
 const USES: RangeInclusive<u32> = 1..=1_000_000;
 
-/// What the body asks for.
-#[derive(Debug)]
-struct Input {
-    token_type: UrlTokenType,
+/// A new token URL. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CreateTokenUrl {
+    /// The type of the tokens that the URL returns.
+    r#type: UrlTokenType,
+    /// Your name for the URL.
+    #[schema(nullable = false)]
     label: Option<Name>,
+    /// The only meeting that the URL works for. A call that names another meeting is refused. A call that names none
+    /// gets a token for this meeting.
+    #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
+    /// How many tokens the URL returns at most.
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
     max_uses: Option<u32>,
+    /// Seconds until the URL expires. Without this field the URL never expires.
+    #[schema(minimum = 60, maximum = 315_360_000, nullable = false)]
     expires_in: Option<u32>,
 }
 
-impl Input {
+impl CreateTokenUrl {
     fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
-            token_type: fields.required("body/type")?,
+            r#type: fields.required("body/type")?,
             label: fields.optional("body/label")?,
             meeting_id: fields.optional("body/meeting_id")?,
             max_uses: fields.integer("body/max_uses", USES)?,
@@ -59,7 +67,7 @@ impl Input {
         let lifetime = self.expires_in.map(u64::from).map(Duration::from_secs);
         TokenUrl {
             url_id,
-            token_type: self.token_type,
+            token_type: self.r#type,
             label: self.label,
             meeting_id: self.meeting_id,
             max_uses: self.max_uses,
@@ -74,7 +82,6 @@ impl Input {
 #[derive(Serialize, ToSchema)]
 pub struct CreatedTokenUrl {
     /// Names the URL: what it is revoked by.
-    #[schema(value_type = String, format = "uuid")]
     url_id: UrlId,
     /// The URL itself. Whoever has it gets tokens: it is shown once and stored as a hash.
     #[schema(format = "uri", example = "https://vault.example.com/t/ztu_…")]
@@ -82,10 +89,10 @@ pub struct CreatedTokenUrl {
     /// What kind of token it gives.
     r#type: UrlTokenType,
     /// What its owner calls it.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     label: Option<Name>,
     /// The one meeting it is for; null where it is for any.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     meeting_id: Option<MeetingId>,
     /// How many tokens it gives at most.
     #[schema(required = true)]
@@ -93,10 +100,9 @@ pub struct CreatedTokenUrl {
     /// How many it gave.
     uses: u32,
     /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When it ends.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     expires_at: Option<Timestamp>,
 }
 
@@ -131,7 +137,7 @@ impl CreatedTokenUrl {
     tag = "Token URLs",
     request_body(content = CreateTokenUrl, content_type = "application/json"),
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     responses(
         (status = 201, description = "The new URL", body = Success<CreatedTokenUrl>),
@@ -154,7 +160,7 @@ pub async fn handle(
     let team = key.team();
     let (id, input) = access::admitted(keys, requests, team, request, permission, async {
         let id = request.credential_id()?;
-        let input = Input::of(request)?;
+        let input = CreateTokenUrl::of(request)?;
         let stored = credentials.get(team, id).await?;
         let stored = stored.ok_or(Missing::Credential)?;
         match stored.credential.credential_type {

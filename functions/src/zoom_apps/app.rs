@@ -14,10 +14,9 @@ pub(crate) const ROUTES: &str = "/v2/zoom-apps/";
 #[schema(as = ZoomApp)]
 pub(crate) struct Shown {
     /// The app's client id.
-    #[schema(value_type = String)]
     client_id: ClientId,
     /// What the team calls it.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     name: Option<Name>,
     /// The app's event notification endpoint URL: to be entered at Zoom.
     #[schema(
@@ -26,10 +25,8 @@ pub(crate) struct Shown {
     )]
     webhook_url: String,
     /// When it was first registered.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When it was last registered.
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 

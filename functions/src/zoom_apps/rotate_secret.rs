@@ -10,11 +10,12 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
-use shared::secret::{AppCredentials, Plaintext};
+use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use crate::http::access;
 use crate::http::body::Fields;
@@ -24,8 +25,7 @@ use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
-    AppErrors, ReadErrors, RotateSecret, RotationQuery, UnreadableBodyErrors, WriteErrors,
-    ZoomErrors,
+    AppErrors, ClientIdInPath, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
 };
 use shared::error::{Down, Error};
 use shared::grants::mint::ANSWER_TIME;
@@ -44,6 +44,44 @@ const AT_ONCE: usize = 16;
 const ROUNDS: usize = 5;
 /// How long one transaction is tried, and no longer: the next call goes on with the one that failed.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// An app's new client secret. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct RotateSecret {
+    /// The client secret as it is at Zoom now.
+    #[schema(write_only)]
+    client_secret: ClientSecret,
+}
+
+impl RotateSecret {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        Ok(Self {
+            client_secret: Fields::of(request)?.required("body/client_secret")?,
+        })
+    }
+}
+
+/// Where to go on.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RotationQuery {
+    /// Where the call before ended: the value of that call's header `x-next-cursor`.
+    #[param(schema_with = cursor_schema, required = false)]
+    cursor: Option<CredentialId>,
+}
+
+impl RotationQuery {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let cursor = query::cursor(request, List::Rotation)?;
+        Ok(Self {
+            cursor: cursor.map(CredentialId::from_bytes),
+        })
+    }
+}
+
+fn cursor_schema() -> Object {
+    List::Rotation.schema()
+}
 
 /// What a call came to.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -82,11 +120,11 @@ enum Became {
     tag = "Zoom apps",
     request_body(content = RotateSecret, content_type = "application/json"),
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
         RotationQuery,
     ),
     responses(
-        (status = 200, description = "How far it is", body = Success<Rotation>, headers(("x-next-cursor" = String, description = "Where the next call goes on, if it is not done"))),
+        (status = 200, description = "How far it is", body = Success<Rotation>),
         ReadErrors,
         AppErrors,
         WriteErrors,
@@ -109,9 +147,9 @@ pub async fn handle(
     let (app, after) = access::admitted(keys, requests, team, request, permission, async {
         let app = AppCredentials {
             client_id: request.client_id()?,
-            client_secret: Fields::of(request)?.required("body/client_secret")?,
+            client_secret: RotateSecret::of(request)?.client_secret,
         };
-        Ok((app, query::cursor(request, List::Rotation)?))
+        Ok((app, RotationQuery::of(request)?.cursor))
     })
     .await?;
 
@@ -126,7 +164,7 @@ pub async fn handle(
         app: &app,
         until: Timestamp::now().plus(BUDGET.min(request.time_left(ANSWER_TIME))),
     };
-    let (rotation, next) = run.rotate(after.map(CredentialId::from_bytes)).await?;
+    let (rotation, next) = run.rotate(after).await?;
 
     reply::page(rotation, next.map(|id| List::Rotation.after(id.as_bytes())))
 }
