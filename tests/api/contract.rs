@@ -132,6 +132,12 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     if answer.status >= 400 {
         assert_eq!(body["statusCode"], answer.status);
         assert_eq!(body["error"], named(answer.status));
+        let codes = &OWN["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"];
+        assert!(
+            codes.as_array().unwrap().contains(&body["code"]),
+            "the document lacks the code {}: add it to CODES",
+            body["code"]
+        );
         assert!(
             body["message"]
                 .as_str()

@@ -4,7 +4,6 @@ use shared::credential::CredentialId;
 use shared::error::Missing;
 use shared::event::{EventId, EventRecord};
 use shared::stores::{Credentials, Events, Keys};
-use utoipa::openapi::Object;
 
 use crate::http::access::{self, Needs};
 use crate::http::cursor::List;
@@ -25,10 +24,10 @@ const DEFAULT_LIMIT: u16 = 100;
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
     /// The size of the page; 100 if the parameter is missing or empty.
-    #[param(schema_with = query::limit_schema, required = false)]
+    #[param(value_type = Option<query::Limit>, inline)]
     limit: u16,
     /// Where the page before ended: the value of that page's header `x-next-cursor`.
-    #[param(schema_with = cursor_schema, required = false)]
+    #[param(value_type = Option<query::EventsCursor>, inline)]
     cursor: Option<EventId>,
 }
 
@@ -39,10 +38,6 @@ impl EventsQuery {
             cursor: query::cursor(request, List::Events)?.map(EventId::from_bytes),
         })
     }
-}
-
-fn cursor_schema() -> Object {
-    List::Events.schema()
 }
 
 /// Lists what happened to a credential

@@ -3,14 +3,11 @@
 use shared::credential::{Credential, CredentialId, CredentialType, State};
 use shared::invalid::Invalid;
 use utoipa::IntoParams;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{Object, ObjectBuilder, Schema};
 
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
-use crate::http::query::{cursor, limit, limit_schema, parsed};
+use crate::http::query::{CredentialsCursor, Flag, Limit, cursor, limit, parsed};
 use crate::http::request::Request;
-use crate::http::schema::or_empty;
 
 /// The query string. A credential must meet every condition. An empty parameter means the same as a missing one.
 #[derive(Debug, Default, IntoParams)]
@@ -41,22 +38,14 @@ pub(crate) struct Query {
     )]
     extra: Vec<(String, String)>,
     /// `true` lists the deleted credentials instead of the others.
-    #[param(schema_with = deleted_schema, required = false)]
+    #[param(value_type = Option<Flag>, inline)]
     pub(crate) deleted: bool,
     /// The size of the page.
-    #[param(schema_with = limit_schema, required = false)]
+    #[param(value_type = Option<Limit>, inline)]
     pub(crate) limit: Option<u16>,
     /// Where the page before ended: the value of that page's header `x-next-cursor`.
-    #[param(schema_with = cursor_schema, required = false)]
+    #[param(value_type = Option<CredentialsCursor>, inline)]
     pub(crate) cursor: Option<CredentialId>,
-}
-
-fn deleted_schema() -> Schema {
-    or_empty(ObjectBuilder::new().schema_type(Type::Boolean))
-}
-
-fn cursor_schema() -> Object {
-    List::Credentials.schema()
 }
 
 impl Query {

@@ -18,8 +18,6 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
 
-use crate::http::schema::one_of;
-
 /// Why a request was not granted.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -389,10 +387,12 @@ pub struct ErrorBody {
     #[schema(schema_with = codes)]
     code: &'static str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
     /// For people: what is wrong and what to do.
     message: String,
-    /// Zoom's tracking id, where Zoom failed.
+    /// More about the cause, depending on `code`: why the user must authorize again, Zoom's reason, the missing scope,
+    /// or Zoom's own error code and tracking id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,
@@ -403,7 +403,12 @@ pub struct ErrorBody {
 }
 
 fn codes() -> Object {
-    one_of(Error::CODES.into_iter().chain(ApiError::CODES))
+    let codes = Error::CODES.into_iter().chain(ApiError::CODES);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("For programs."))
+        .enum_values(Some(codes))
+        .build()
 }
 
 fn always_false() -> Object {

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use shared::invalid::Invalid;
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ObjectBuilder, Schema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
@@ -40,13 +41,33 @@ pub(crate) fn limit(request: &Request) -> Result<Option<u16>, ApiError> {
     })
 }
 
-/// The schema of [`limit`].
-pub(crate) fn limit_schema() -> Schema {
-    let number = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(*LIMITS.start()))
-        .maximum(Some(*LIMITS.end()));
-    or_empty(number)
+/// Defines types that describe parameters to the OpenAPI document. Nobody makes a value of them.
+macro_rules! described {
+    ($($name:ident: $schema:expr;)+) => {$(
+        pub(crate) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
+}
+
+described! {
+    Limit: or_empty(
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(*LIMITS.start()))
+            .maximum(Some(*LIMITS.end())),
+    );
+    Flag: or_empty(ObjectBuilder::new().schema_type(Type::Boolean));
+    CredentialsCursor: List::Credentials.schema();
+    EventsCursor: List::Events.schema();
+    TokenUrlsCursor: List::TokenUrls.schema();
+    RotationCursor: List::Rotation.schema();
 }
 
 /// The id that the page before ended with.

@@ -6,7 +6,7 @@ use shared::credential::ClientId;
 use shared::invalid::Invalid;
 use utoipa::openapi::schema::{AnyOfBuilder, Type};
 use utoipa::openapi::{
-    ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
+    ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
 };
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -109,7 +109,7 @@ impl TryFrom<&str> for ClientIdInPath {
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub(crate) struct IdempotencyKey<'a>(
     /// 1 to 255 visible ASCII characters of your choice. The vault remembers them for 24 hours.
-    #[param(value_type = Option<String>, pattern = "^[!-~]{1,255}$")]
+    #[param(value_type = Option<String>, nullable = false, pattern = "^[!-~]{1,255}$")]
     pub(crate) &'a str,
 );
 
@@ -124,14 +124,6 @@ impl<'a> TryFrom<&'a str> for IdempotencyKey<'a> {
             Err(Invalid("must be 1 to 255 visible ASCII characters"))
         }
     }
-}
-
-/// The schema of a text that has one of these values.
-pub(crate) fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(values))
-        .build()
 }
 
 /// The schema of a query parameter that may be empty. An empty parameter means the same as a missing one.

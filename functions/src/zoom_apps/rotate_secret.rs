@@ -15,7 +15,6 @@ use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCred
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
-use utoipa::openapi::Object;
 
 use crate::http::access;
 use crate::http::body::Fields;
@@ -66,7 +65,7 @@ impl RotateSecret {
 #[into_params(parameter_in = Query)]
 pub(crate) struct RotationQuery {
     /// Where the call before ended: the value of that call's header `x-next-cursor`.
-    #[param(schema_with = cursor_schema, required = false)]
+    #[param(value_type = Option<query::RotationCursor>, inline)]
     cursor: Option<CredentialId>,
 }
 
@@ -77,10 +76,6 @@ impl RotationQuery {
             cursor: cursor.map(CredentialId::from_bytes),
         })
     }
-}
-
-fn cursor_schema() -> Object {
-    List::Rotation.schema()
 }
 
 /// What a call came to.
