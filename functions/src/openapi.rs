@@ -1,13 +1,15 @@
-//! The API as an OpenAPI 3.1 document, generated from the types that answer.
-//!
-//! Bodies and queries are read field by field (`body`, `filter`), so that a refusal can name the field; what
-//! they may hold is written down here once more, as documentation. A test holds it against MeetingBaas's
-//! published schema, and others hold the handlers against the same limits.
+//! The API as an OpenAPI 3.1 document, generated from the types that read requests and write answers.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use shared::credential::{Credential, CredentialType, State};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Schema};
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::{Object, OpenApi, PathItem, RefOr};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
@@ -24,7 +26,9 @@ pub fn document() -> OpenApi {
     info(
         title = "Zoom credential vault",
         description = "Keeps Zoom OAuth grants for meeting bots, in your own AWS account. The endpoints under \
-                       `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.",
+                       `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.\n\n\
+                       A path that no endpoint has, or a method that its path does not have, is a 404 with the code \
+                       `FST_ERR_NOT_FOUND`. Only token URLs answer a wrong method with a 405 and the header `Allow`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -63,7 +67,7 @@ pub fn document() -> OpenApi {
 )]
 struct Document;
 
-/// The key, and that answers have no more fields than the document names.
+/// Adds what the types cannot say: the API key, the rules between fields, headers, and that answers have no other fields.
 struct Closing;
 
 impl Modify for Closing {
@@ -71,28 +75,176 @@ impl Modify for Closing {
         let key = ApiKeyValue::with_description(API_KEY, "`zcv_<team>_…`, made by the operator");
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        let mut bodies = BTreeSet::new();
+        for operation in openapi.paths.paths.values_mut().flat_map(operations) {
+            bodies.extend(body_schema(operation));
+            add_headers(operation);
+        }
         for (name, schema) in &mut components.schemas {
-            let is_answer = !matches!(
-                name.as_str(),
-                "CreateCredential"
-                    | "UpdateCredential"
-                    | "MintToken"
-                    | "CheckCredential"
-                    | "CreateTokenUrl"
-                    | "CreateConnectSession"
-                    | "BotRequest"
-                    | "PutZoomApp"
-                    | "RotateSecret"
-                    | "ZoomEvent"
-            );
-            if is_answer {
+            if !bodies.contains(name) {
                 close(schema);
+            }
+            if let RefOr::T(Schema::Object(object)) = schema {
+                object.extensions = rules(name).map(Extensions::from_iter);
             }
         }
     }
 }
 
-/// Says of an object schema, and of those inside it, that it has no more fields than it names.
+/// The rules between the fields of a body, in JSON Schema's keywords.
+fn rules(body: &str) -> Option<Vec<(&'static str, Value)>> {
+    let with_code = json!({ "authorization_code": ["redirect_uri"] });
+    let with_app = json!({ "client_id": ["client_secret"], "client_secret": ["client_id"] });
+    let either = |fields: [&str; 2]| fields.map(|field| json!({ "required": [field] }));
+    match body {
+        "CreateCredential" => Some(vec![("dependentRequired", with_code)]),
+        "UpdateCredential" => {
+            let both = json!({
+                "authorization_code": ["redirect_uri"],
+                "client_id": ["client_secret"],
+                "client_secret": ["client_id"],
+            });
+            Some(vec![("dependentRequired", both)])
+        }
+        "CreateConnectSession" => Some(vec![
+            ("dependentRequired", with_app),
+            ("anyOf", json!(either(["name", "credential_id"]))),
+            // Exactly one app: the one in the body, a credential's, or that of the credential to connect again.
+            (
+                "oneOf",
+                json!([
+                    { "required": ["client_id"], "not": { "required": ["app_credential_id"] } },
+                    { "required": ["app_credential_id"], "not": { "anyOf": either(["client_id", "credential_id"]) } },
+                    { "required": ["credential_id"], "not": { "anyOf": either(["client_id", "app_credential_id"]) } },
+                ]),
+            ),
+        ]),
+        "MintToken" => {
+            let is = |kind: &str| json!({ "properties": { "type": { "const": kind } } });
+            let sdk_jwt = json!({
+                "dependentRequired": { "meeting_id": ["role"], "role": ["meeting_id"] },
+                "properties": { "ttl": { "minimum": 1800, "maximum": 172_800 } },
+            });
+            Some(vec![
+                (
+                    "oneOf",
+                    json!(either(["credential_id", "credential_user_id"])),
+                ),
+                (
+                    "allOf",
+                    json!([
+                        { "if": is("local_recording"), "then": { "required": ["meeting_id"] } },
+                        { "if": is("sdk_jwt"), "then": sdk_jwt },
+                    ]),
+                ),
+            ])
+        }
+        _ => None,
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut path.get,
+        &mut path.put,
+        &mut path.post,
+        &mut path.patch,
+        &mut path.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The name of the schema of an operation's body. A body that may be missing (`Option` in the handler's attribute) may
+/// not be `null`.
+fn body_schema(operation: &mut Operation) -> Option<String> {
+    let RefOr::T(body) = operation.request_body.as_mut()? else {
+        return None;
+    };
+    let RefOr::T(content) = body.content.get_mut("application/json")? else {
+        return None;
+    };
+    if let Some(RefOr::T(Schema::OneOf(optional))) = &content.schema {
+        content.schema = optional
+            .items
+            .iter()
+            .find(|item| is_reference(item))
+            .cloned();
+    }
+    let Some(RefOr::Ref(reference)) = &content.schema else {
+        return None;
+    };
+    let (_, name) = reference.ref_location.rsplit_once('/')?;
+    Some(name.to_owned())
+}
+
+fn is_reference(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::Ref(_))
+}
+
+/// Adds the headers of each answer.
+fn add_headers(operation: &mut Operation) {
+    let pages =
+        operation.parameters.iter().flatten().any(
+            |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"),
+        );
+    let responses = &mut operation.responses.responses;
+    let counted = responses.contains_key("429");
+    for (status, response) in responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        let mut add = |name: &str, kind: Type, description: &str| {
+            let header = HeaderBuilder::new().schema(Some(Object::with_type(kind)));
+            let header = header.description(Some(description)).build();
+            response.headers.insert(name.to_owned(), header.into());
+        };
+        add(
+            "x-request-id",
+            Type::String,
+            "Names the request in the vault's log",
+        );
+        if counted && status != "401" {
+            add(
+                "x-ratelimit-limit",
+                Type::Integer,
+                "Calls in a second that the team may make",
+            );
+            add(
+                "x-ratelimit-remaining",
+                Type::Integer,
+                "Calls that are left in this second",
+            );
+            add(
+                "x-ratelimit-reset",
+                Type::Integer,
+                "Seconds until the count starts again",
+            );
+        }
+        if matches!(
+            status.as_str(),
+            "409" | "429" | "502" | "503" | "504" | "default"
+        ) {
+            add(
+                "retry-after",
+                Type::Integer,
+                "Seconds to wait before the next try, if waiting helps",
+            );
+        }
+        if status == "405" {
+            add("allow", Type::String, "The methods that the path accepts");
+        }
+        if status == "200" && pages {
+            add(
+                "x-next-cursor",
+                Type::String,
+                "The `cursor` of the next page, if there is one",
+            );
+        }
+    }
+}
+
+/// Closes an object schema and those inside it: an answer has no fields but those that the document names.
 fn close(schema: &mut RefOr<Schema>) {
     let RefOr::T(schema) = schema else { return };
     if let Schema::Object(object) = schema {
@@ -104,5 +256,7 @@ fn close(schema: &mut RefOr<Schema>) {
         && let ArrayItems::RefOrSchema(items) = &mut array.items
     {
         close(items);
+    } else if let Schema::OneOf(choice) = schema {
+        choice.items.iter_mut().for_each(close);
     }
 }

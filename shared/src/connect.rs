@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::credential::{created_at, uuid};
+use crate::credential::{created_at, uuid, uuid_schema};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
@@ -35,6 +35,8 @@ const MAX_URL_CHARACTERS: usize = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(Uuid);
+
+uuid_schema!(SessionId, "The id of a connect session.");
 
 impl SessionId {
     /// Makes a new id.
@@ -308,8 +310,9 @@ impl fmt::Display for ReturnOrigin {
 ///
 /// The parsed URL is stored, not the text. Otherwise a browser could read the text differently than the check of
 /// its origin did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, format = "uri", max_length = 2000)]
 pub struct ReturnUrl(Url);
 
 impl ReturnUrl {

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::{Schema, SchemaFormat, Type};
 use uuid::{Uuid, Variant};
 
 use crate::extra::Extra;
@@ -16,10 +18,11 @@ use crate::timestamp::Timestamp;
 
 /// Defines a text type with a minimum and a maximum length. Lengths count characters, as JSON Schema does.
 macro_rules! bounded_text {
-    ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $short:literal, $long:literal) => {
+    ($(#[$doc:meta])* $name:ident, $min:tt..=$max:tt, $short:literal, $long:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schema(min_length = $min, max_length = $max)]
         pub struct $name(String);
 
         impl $name {
@@ -60,11 +63,36 @@ bounded_text!(
     "must NOT have fewer than 1 characters", "must NOT have more than 256 characters"
 );
 
+/// Describes an id to the OpenAPI document: the pattern of the published API, which [`uuid`] implements.
+macro_rules! uuid_schema {
+    ($name:ident, $description:literal) => {
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::credential::describe_uuid($description).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+pub(crate) use uuid_schema;
+
+pub(crate) fn describe_uuid(description: &str) -> Schema {
+    const PATTERN: &str = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}\
+                           |00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$";
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::Custom("uuid".to_owned())))
+        .pattern(Some(PATTERN));
+    schema.description(Some(description)).into()
+}
+
 /// The redirect URI to which Zoom sent the user with the code.
 ///
 /// Zoom compares redirect URIs as text. The text is therefore kept exactly as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(format = "uri")]
 pub struct RedirectUri(String);
 
 impl RedirectUri {
@@ -97,6 +125,8 @@ impl From<RedirectUri> for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CredentialId(Uuid);
+
+uuid_schema!(CredentialId, "The id of a credential.");
 
 impl CredentialId {
     /// Makes a new id. Every id sorts after those that this process made before.
@@ -304,10 +334,8 @@ impl ReconnectReason {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Credential {
     /// The id of the credential.
-    #[schema(value_type = String, format = "uuid", pattern = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$")]
     pub credential_id: CredentialId,
     /// The owner's name for the credential.
-    #[schema(value_type = String, min_length = 1, max_length = 100)]
     pub name: Name,
     /// `app`, or `user` once a Zoom user has authorized.
     pub credential_type: CredentialType,
@@ -332,13 +360,11 @@ pub struct Credential {
     #[schema(required = true)]
     pub last_error_message: Option<String>,
     /// When the last error happened.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     pub last_error_at: Option<Timestamp>,
     /// When the credential was created.
-    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When the credential was last changed.
-    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// The owner's own JSON object, exactly as it was sent.
     #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>, required = true)]

@@ -176,6 +176,25 @@ pub enum Down {
 }
 
 impl Error {
+    /// Every code that [`Self::code`] returns.
+    pub const CODES: [&str; 15] = [
+        "FST_ERR_CONFLICT",
+        "FST_ERR_INTERNAL",
+        "FST_ERR_UNAVAILABLE",
+        "FST_ERR_VALIDATION",
+        "FST_ERR_ZOOM_APP_MISCONFIGURED",
+        "FST_ERR_ZOOM_APP_NOT_FOUND",
+        "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED",
+        "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
+        "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
+        "FST_ERR_ZOOM_MISSING_SCOPE",
+        "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+        "FST_ERR_ZOOM_RECONNECT_REQUIRED",
+        "FST_ERR_ZOOM_TIMEOUT",
+        "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
+        "FST_ERR_ZOOM_UNAVAILABLE",
+    ];
+
     /// The code for programs. Events store it, and the API answers it.
     pub fn code(&self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
 use crate::api_key::{ApiKey, KeyId};
-use crate::credential::{ReconnectReason, State, created_at};
+use crate::credential::{ReconnectReason, State, created_at, uuid_schema};
 use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
@@ -21,6 +21,8 @@ use crate::token::{MeetingId, TokenType};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Uuid);
+
+uuid_schema!(EventId, "The id of an event.");
 
 impl EventId {
     /// Makes a new id. Every id sorts after those that this process made before.
@@ -62,8 +64,9 @@ impl fmt::Display for EventId {
 }
 
 /// The bot vendor's own id of the bot that a token is for: 1 to 128 visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(pattern = "^[!-~]{1,128}$")]
 pub struct BotId(String);
 
 impl BotId {
@@ -238,10 +241,8 @@ pub enum ActorKind {
 #[schema(as = Event)]
 pub struct EventRecord {
     /// The id of the event. Ids sort by age.
-    #[schema(value_type = String, format = "uuid")]
     pub event_id: EventId,
     /// When the event happened.
-    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// What happened.
     pub kind: EventKind,
@@ -256,7 +257,7 @@ pub struct EventRecord {
     #[schema(required = true)]
     pub token_type: Option<TokenType>,
     /// The meeting that the token is for.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
     /// Who requested the token, or whose request made the refresh necessary.
     #[schema(required = true)]
@@ -268,7 +269,7 @@ pub struct EventRecord {
     #[schema(required = true)]
     pub url_id: Option<String>,
     /// The bot vendor's own id of the bot.
-    #[schema(value_type = Option<String>, required = true, max_length = 128)]
+    #[schema(required = true)]
     pub bot_id: Option<BotId>,
     /// The new state of the credential.
     #[schema(required = true)]

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::credential::ClientId;
@@ -15,7 +16,8 @@ use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
 
 /// A Zoom app's client secret: 1 to 256 characters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct ClientSecret(SecretString);
 
 impl TryFrom<String> for ClientSecret {
@@ -32,7 +34,8 @@ impl TryFrom<String> for ClientSecret {
 }
 
 /// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct WebhookSecret(SecretString);
 
 impl TryFrom<String> for WebhookSecret {
@@ -45,7 +48,8 @@ impl TryFrom<String> for WebhookSecret {
 }
 
 /// An OAuth authorization code, at most 2000 characters. Zoom accepts a code once, within 5 minutes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = String, format = Password, min_length = 1, max_length = 2000)]
 pub struct AuthorizationCode(SecretString);
 
 impl TryFrom<String> for AuthorizationCode {

@@ -51,8 +51,9 @@ impl TryFrom<String> for TokenType {
 }
 
 /// The number of a Zoom meeting: 1 to 20 digits. Spaces and dashes between the digits are removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(pattern = "^[ -]*([0-9][ -]*){1,20}$", example = "98765432101")]
 pub struct MeetingId(String);
 
 impl MeetingId {

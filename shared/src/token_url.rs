@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::credential::{CredentialId, Name, created_at, uuid};
+use crate::credential::{CredentialId, Name, created_at, uuid, uuid_schema};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
@@ -30,6 +30,8 @@ const RANDOM_BYTES: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UrlId(Uuid);
+
+uuid_schema!(UrlId, "The id of a token URL.");
 
 impl UrlId {
     /// Makes a new id. Every id sorts after those that this process made before.
@@ -185,16 +187,15 @@ impl UrlTokenType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TokenUrl {
     /// The id of the URL. It is needed to revoke the URL.
-    #[schema(value_type = String, format = "uuid")]
     pub url_id: UrlId,
     /// The type of token that the URL returns.
     #[serde(rename = "type")]
     pub token_type: UrlTokenType,
     /// The owner's name for the URL.
-    #[schema(value_type = Option<String>, required = true, min_length = 1, max_length = 100)]
+    #[schema(required = true)]
     pub label: Option<Name>,
     /// The only meeting that the URL works for; null if it works for any meeting.
-    #[schema(value_type = Option<String>, required = true, example = "98765432101")]
+    #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
     /// How many tokens the URL returns at most; null if there is no limit.
     #[schema(required = true)]
@@ -202,9 +203,8 @@ pub struct TokenUrl {
     /// How many tokens the URL returned. A crash may count a token that nobody received.
     pub uses: u32,
     /// When the URL was created.
-    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When the URL expires; null if it never does.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     pub expires_at: Option<Timestamp>,
 }

@@ -25,6 +25,7 @@ fn status_name(status: u16) -> &'static str {
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         409 => "Conflict",
         413 => "Payload Too Large",
         415 => "Unsupported Media Type",
@@ -131,6 +132,12 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     if answer.status >= 400 {
         assert_eq!(body["statusCode"], answer.status);
         assert_eq!(body["error"], status_name(answer.status));
+        let codes = &OWN["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"];
+        assert!(
+            codes.as_array().unwrap().contains(&body["code"]),
+            "the document lacks the code {}: add it to CODES",
+            body["code"]
+        );
         assert!(
             body["message"]
                 .as_str()

@@ -30,6 +30,7 @@ mod input;
 mod keep_alive;
 mod life;
 mod limits;
+mod methods;
 mod minting;
 mod openapi;
 mod outage;

@@ -13,10 +13,13 @@ fn document() -> Value {
 #[test]
 fn the_committed_document_is_current() {
     let current = functions::openapi::document().to_pretty_json().unwrap() + "\n";
-    let committed = include_str!("../../docs/openapi.json");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    if std::env::var("UPDATE_DOCS").is_ok_and(|update| update == "1") {
+        std::fs::write(file, &current).unwrap();
+    }
     assert!(
-        current == committed,
-        "docs/openapi.json is stale: cargo run, then curl -s localhost:3000/v2/openapi.json > docs/openapi.json"
+        std::fs::read_to_string(file).unwrap() == current,
+        "docs/openapi.json is stale: run this test with UPDATE_DOCS=1, which writes the file"
     );
 }
 
@@ -28,16 +31,18 @@ fn contract_of(schema: &Value, root: &Value) -> Value {
             root,
         );
     }
-    let any: Vec<Value> = schema["anyOf"]
-        .as_array()
+    let any = ["anyOf", "oneOf"].map(|key| schema[key].as_array());
+    let mut any: Vec<Value> = any
         .into_iter()
+        .flatten()
         .flatten()
         .map(|schema| contract_of(schema, root))
         .collect();
+    any.sort_by_key(|schema| schema["type"] == "null");
     if let [value, null] = any.as_slice()
         && null["type"] == "null"
     {
-        // `anyOf: [T, null]` and `type: [T, null]` mean the same.
+        // `anyOf: [T, null]`, `oneOf: [null, T]` and `type: [T, null]` mean the same.
         let mut value = value.clone();
         value["type"] = json!([value["type"], "null"]);
         return value;
@@ -98,7 +103,14 @@ fn contracts(root: &Value) -> BTreeMap<String, Value> {
 
 #[test]
 fn bodies_and_answers_match_the_published_document() {
-    let (ours, published) = (contracts(&document()), contracts(&PUBLISHED));
+    let (ours, mut published) = (contracts(&document()), contracts(&PUBLISHED));
+    // The one deviation: the published schema allows an empty code, and the vault refuses it.
+    for (name, contract) in &mut published {
+        let code = contract.pointer_mut("/properties/authorization_code");
+        if let Some(code) = code.filter(|_| name.ends_with(" body")) {
+            code["minLength"] = json!(1);
+        }
+    }
     for (name, contract) in &published {
         assert_eq!(ours.get(name), Some(contract), "{name}");
     }

@@ -24,9 +24,7 @@ use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{
-    CreateConnectSession, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
-};
+use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-connect-sessions";
@@ -36,7 +34,50 @@ const SESSION_LIFETIME: Duration = Duration::from_mins(30);
 /// How long after the session's end DynamoDB's TTL removes the sealed secrets.
 const SECRETS_RETENTION: Duration = Duration::from_hours(1);
 
-/// What the body asks for.
+/// The user to connect, and the Zoom app. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CreateConnectSession {
+    /// Your name for the credential; the page shows the name to the user. Required without `credential_id`.
+    #[schema(nullable = false)]
+    name: Option<Name>,
+    /// The Zoom app's client id, with `client_secret`.
+    #[schema(nullable = false)]
+    client_id: Option<ClientId>,
+    /// The Zoom app's client secret, with `client_id`.
+    #[schema(write_only, nullable = false)]
+    client_secret: Option<ClientSecret>,
+    /// Instead of `client_id` and `client_secret`: a credential of the team, whose app is used.
+    #[schema(nullable = false)]
+    app_credential_id: Option<CredentialId>,
+    /// The credential to connect again. It keeps its id. It keeps its app, unless the body names another.
+    #[schema(nullable = false)]
+    credential_id: Option<CredentialId>,
+    /// Your own JSON object. With `credential_id` the object replaces the credential's, and null clears it.
+    #[schema(value_type = Option<HashMap<String, Value>>)]
+    extra: Option<ExtraChange>,
+    /// Where the user goes in the end. The vault adds to the query `session_id`, and `credential_id` or `error`. It adds
+    /// `user_changed` if another Zoom user came. The operator must have allowed the URL's origin for the team. Without a
+    /// return URL, a page shows the outcome.
+    #[schema(nullable = false)]
+    return_url: Option<ReturnUrl>,
+}
+
+impl CreateConnectSession {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        Ok(Self {
+            client_id: fields.optional("body/client_id")?,
+            client_secret: fields.optional("body/client_secret")?,
+            app_credential_id: fields.optional("body/app_credential_id")?,
+            credential_id: fields.optional("body/credential_id")?,
+            name: fields.optional("body/name")?,
+            extra: fields.extra()?,
+            return_url: fields.optional("body/return_url")?,
+        })
+    }
+}
+
+/// The body, with what belongs together put together.
 #[derive(Debug)]
 struct Input {
     name: Option<Name>,
@@ -55,13 +96,10 @@ enum App {
 
 impl Input {
     fn of(request: &Request) -> Result<Self, ApiError> {
-        let fields = Fields::of(request)?;
+        let body = CreateConnectSession::of(request)?;
         let missing = |at| ApiError::validation(at, "is required");
-        let client_id: Option<ClientId> = fields.optional("body/client_id")?;
-        let client_secret: Option<ClientSecret> = fields.optional("body/client_secret")?;
-        let named: Option<CredentialId> = fields.optional("body/app_credential_id")?;
-        let reconnects: Option<CredentialId> = fields.optional("body/credential_id")?;
-        let app = match (client_id, client_secret, named.or(reconnects)) {
+        let (named, reconnects) = (body.app_credential_id, body.credential_id);
+        let app = match (body.client_id, body.client_secret, named.or(reconnects)) {
             (Some(client_id), Some(client_secret), _) if named.is_none() => {
                 App::New(AppCredentials {
                     client_id,
@@ -100,16 +138,15 @@ impl Input {
                 "must NOT come with credential_id",
             ));
         }
-        let name: Option<Name> = fields.optional("body/name")?;
-        if name.is_none() && reconnects.is_none() {
+        if body.name.is_none() && reconnects.is_none() {
             return Err(missing("body/name"));
         }
         Ok(Self {
-            name,
-            extra: fields.extra()?,
+            name: body.name,
+            extra: body.extra,
             app,
             reconnects,
-            return_url: fields.optional("body/return_url")?,
+            return_url: body.return_url,
         })
     }
 
@@ -127,7 +164,6 @@ impl Input {
 #[derive(Serialize, ToSchema)]
 pub struct CreatedConnectSession {
     /// The session's id. Use it to read the session's outcome.
-    #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
     /// The URL for the user to open. Anyone who has it can connect a Zoom account. The vault shows it once and stores a
     /// hash.
@@ -137,7 +173,6 @@ pub struct CreatedConnectSession {
     #[schema(format = "uri", example = "https://vault.example.com/connect/callback")]
     redirect_uri: String,
     /// When the session ends.
-    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 

@@ -12,7 +12,7 @@ use crate::http::access::{self, Needs};
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingError, ReadErrors};
+use crate::http::schema::{MissingSessionError, ReadErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
@@ -21,12 +21,11 @@ pub const ROUTE: &str = "GET /v2/zoom-connect-sessions/{id}";
 #[derive(Serialize, ToSchema)]
 pub struct ConnectSession {
     /// The session's id.
-    #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
     /// The session's status.
     status: SessionStatus,
     /// The credential that the session connected.
-    #[schema(value_type = Option<String>, format = "uuid", required = true)]
+    #[schema(required = true)]
     credential_id: Option<CredentialId>,
     /// Whether the credential's Zoom user differs from the user at the time when the session was created. Null if one
     /// of the two users is unknown.
@@ -36,13 +35,11 @@ pub struct ConnectSession {
     #[schema(required = true)]
     error: Option<ConnectFailure>,
     /// When the session was created.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When the session ends. A day later, the session cannot be read any more.
-    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     /// When the session connected or failed.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     finished_at: Option<Timestamp>,
 }
 
@@ -71,12 +68,12 @@ impl ConnectSession {
     operation_id = "getZoomConnectSession",
     tag = "Connect sessions",
     params(
-        ("id" = String, Path, format = "uuid", description = "The session's id"),
+        ("id" = inline(SessionId), Path, description = "The session's id"),
     ),
     responses(
         (status = 200, description = "The session as it is now", body = Success<ConnectSession>),
         ReadErrors,
-        MissingError,
+        MissingSessionError,
     )
 )]
 pub async fn handle(

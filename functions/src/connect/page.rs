@@ -31,12 +31,17 @@ const RETRY_AFTER_RACE: Duration = Duration::from_secs(2);
 
 /// Shows the page, or starts the session and sends the user to Zoom.
 pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Request) -> Reply {
-    request.answer_errors_as(ErrorFormat::Page);
     let starts = match request.method() {
         "GET" | "HEAD" => false,
         "POST" => true,
-        _ => return Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
+        // No browser sends another method, so the answer is no page.
+        _ => {
+            return Err(ApiError::MethodNotAllowed {
+                allow: "GET, HEAD, POST",
+            });
+        }
     };
+    request.answer_errors_as(ErrorFormat::Page);
     let link = request.link_token()?;
     let session = requests.session(link.session()).await?;
     let session = session.filter(|session| session.is_opened_by(&link));

@@ -1,16 +1,18 @@
 //! The authorization code in the body of a create or an update.
 
-use shared::credential::ClientId;
+use shared::credential::{ClientId, RedirectUri};
+use shared::secret::AuthorizationCode;
 use shared::zoom::Authorization;
 
-use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::idempotency::Fingerprint;
 
 /// The code, and the redirect URI that must come with it.
-pub(crate) fn read(fields: &Fields<'_>) -> Result<Option<Authorization>, ApiError> {
-    let redirect_uri = fields.optional("body/redirect_uri")?;
-    let Some(code) = fields.optional("body/authorization_code")? else {
+pub(crate) fn of(
+    code: Option<AuthorizationCode>,
+    redirect_uri: Option<RedirectUri>,
+) -> Result<Option<Authorization>, ApiError> {
+    let Some(code) = code else {
         return Ok(None);
     };
     let missing = ApiError::validation("body/redirect_uri", "is required with authorization_code");

@@ -8,26 +8,43 @@ use shared::grants::check::{Capabilities, check};
 use shared::grants::{Context, Grants};
 use shared::stores::{Keys, Requests};
 use shared::timestamp::Timestamp;
+use shared::token::MeetingId;
 use utoipa::ToSchema;
 
 use crate::http::access;
 use crate::http::body::Fields;
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{BodyErrors, CheckCredential, MissingError, ReadErrors, WriteErrors};
+use crate::http::schema::{BodyErrors, MissingError, ReadErrors, WriteErrors};
 use crate::http::terms;
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/check";
 
+/// What a check can use. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CheckCredential {
+    /// The meeting to mint a local recording token for. Without a meeting, the scopes decide.
+    #[schema(nullable = false)]
+    meeting_id: Option<MeetingId>,
+}
+
+impl CheckCredential {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of_optional(request)?;
+        Ok(Self {
+            meeting_id: fields.optional("body/meeting_id")?,
+        })
+    }
+}
+
 /// The result of a check.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CredentialHealth {
     /// The credential's id.
-    #[schema(value_type = String, format = "uuid")]
     credential_id: CredentialId,
     /// When the check ended.
-    #[schema(value_type = String, format = DateTime)]
     checked_at: Timestamp,
     /// The credential's state after the check. The check corrects a state that is out of date.
     state: State,
@@ -46,7 +63,7 @@ pub(crate) struct CredentialHealth {
     operation_id = "checkZoomCredential",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     request_body(content = Option<CheckCredential>, content_type = "application/json"),
     responses(
@@ -64,7 +81,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let (stored, meeting) =
         access::admit_change(keys, requests, team, request, permission, async {
             let id = request.credential_id()?;
-            let meeting = Fields::of_optional(request)?.optional("body/meeting_id")?;
+            let meeting = CheckCredential::of(request)?.meeting_id;
             let stored = grants.credentials().get(team, id).await?;
             Ok((stored.ok_or(Missing::Credential)?, meeting))
         })

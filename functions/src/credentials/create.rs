@@ -3,13 +3,14 @@
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
-use shared::credential::{Credential, CredentialId, GrantId, Name, TeamId};
+use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::Missing;
 use shared::extra::Extra;
-use shared::secret::AppCredentials;
+use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
 use shared::stores::{Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Requests, Secrets};
 use shared::zoom::{Authorization, Zoom};
+use utoipa::ToSchema;
 
 use crate::credentials::authorization;
 use crate::http::access;
@@ -18,14 +19,48 @@ use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{
-    BodyErrors, CreateCredential, IdempotencyHeader, ReadErrors, WriteErrors, ZoomErrors,
-};
+use crate::http::schema::{BodyErrors, IdempotencyKey, ReadErrors, WriteErrors, ZoomErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials";
 
-/// What the body asks for.
+/// A new credential. With `authorization_code` the credential belongs to a Zoom user, without to the app alone. Unknown
+/// fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CreateCredential {
+    /// Your name for the credential. Names need not be unique.
+    name: Name,
+    /// The Zoom app's client id.
+    client_id: ClientId,
+    /// The Zoom app's client secret. The vault encrypts the secret and never shows it.
+    #[schema(write_only)]
+    client_secret: ClientSecret,
+    /// The code with which Zoom sent the user back. Zoom accepts a code once, within 5 minutes.
+    #[schema(write_only, nullable = false)]
+    authorization_code: Option<AuthorizationCode>,
+    /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
+    #[schema(nullable = false)]
+    redirect_uri: Option<RedirectUri>,
+    /// Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent.
+    #[schema(value_type = Option<HashMap<String, Value>>)]
+    extra: Option<Extra>,
+}
+
+impl CreateCredential {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        Ok(Self {
+            name: fields.required("body/name")?,
+            client_id: fields.required("body/client_id")?,
+            client_secret: fields.required("body/client_secret")?,
+            redirect_uri: fields.optional("body/redirect_uri")?,
+            authorization_code: fields.optional("body/authorization_code")?,
+            extra: fields.extra()?.and_then(ExtraChange::into_extra),
+        })
+    }
+}
+
+/// The body, with what belongs together put together.
 #[derive(Debug)]
 struct Input {
     name: Name,
@@ -36,15 +71,15 @@ struct Input {
 
 impl Input {
     fn of(request: &Request) -> Result<Self, ApiError> {
-        let fields = Fields::of(request)?;
+        let body = CreateCredential::of(request)?;
         Ok(Self {
-            name: fields.required("body/name")?,
+            name: body.name,
             app: AppCredentials {
-                client_id: fields.required("body/client_id")?,
-                client_secret: fields.required("body/client_secret")?,
+                client_id: body.client_id,
+                client_secret: body.client_secret,
             },
-            authorization: authorization::read(&fields)?,
-            extra: fields.extra()?.and_then(ExtraChange::into_extra),
+            authorization: authorization::of(body.authorization_code, body.redirect_uri)?,
+            extra: body.extra,
         })
     }
 
@@ -83,7 +118,7 @@ impl Input {
     tag = "Zoom credentials",
     request_body(content = CreateCredential, content_type = "application/json"),
     params(
-        IdempotencyHeader,
+        IdempotencyKey,
     ),
     responses(
         (status = 201, description = "The new credential", body = Success<Credential>),

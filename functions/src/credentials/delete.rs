@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::credential::CredentialId;
 use shared::error::{Error, Missing};
 use shared::stores::{Credentials, Keys, Requests};
 use utoipa::ToSchema;
@@ -34,7 +35,7 @@ pub struct DeletedCredential {
     operation_id = "deleteZoomCredential",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     responses(
         (status = 200, description = "It is gone from every read", body = Success<DeletedCredential>),

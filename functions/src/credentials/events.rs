@@ -1,5 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}/events`
 
+use shared::credential::CredentialId;
 use shared::error::Missing;
 use shared::event::{EventId, EventRecord};
 use shared::stores::{Credentials, Events, Keys};
@@ -10,13 +11,34 @@ use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{EventsQuery, MissingError, ReadErrors};
+use crate::http::schema::{MissingError, ReadErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/events";
 
 /// The number of events on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
+
+/// Which page of the events.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// The size of the page; 100 if the parameter is missing or empty.
+    #[param(value_type = Option<query::Limit>, inline)]
+    limit: u16,
+    /// Where the page before ended: the value of that page's header `x-next-cursor`.
+    #[param(value_type = Option<query::EventsCursor>, inline)]
+    cursor: Option<EventId>,
+}
+
+impl EventsQuery {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        Ok(Self {
+            limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query::cursor(request, List::Events)?.map(EventId::from_bytes),
+        })
+    }
+}
 
 /// Lists a credential's events
 ///
@@ -29,11 +51,11 @@ const DEFAULT_LIMIT: u16 = 100;
     operation_id = "listZoomCredentialEvents",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
         EventsQuery,
     ),
     responses(
-        (status = 200, description = "The events", body = Success<Vec<EventRecord>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        (status = 200, description = "The events", body = Success<Vec<EventRecord>>),
         ReadErrors,
         MissingError,
     )
@@ -49,16 +71,15 @@ pub async fn handle(
 
     let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
         let id = request.credential_id()?;
-        let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
-        let after = query::cursor(request, List::Events)?.map(EventId::from_bytes);
+        let query = EventsQuery::of(request)?;
         let stored = credentials.get(team, id).await?;
         stored.ok_or(Missing::Credential)?;
-        Ok::<_, ApiError>((id, limit, after))
+        Ok::<_, ApiError>((id, query))
     });
     Needs::Read.met_by(verified?)?;
-    let (id, limit, after) = read?;
+    let (id, query) = read?;
     // Events are read only after the credential is found in the team, because another team may own the id.
-    let page = events.page(team, id, after, limit).await?;
+    let page = events.page(team, id, query.cursor, query.limit).await?;
 
     reply::page(
         page.events,

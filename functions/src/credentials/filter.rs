@@ -2,27 +2,49 @@
 
 use shared::credential::{Credential, CredentialId, CredentialType, State};
 use shared::invalid::Invalid;
+use utoipa::IntoParams;
 
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
-use crate::http::query::{cursor, limit, parsed};
+use crate::http::query::{CredentialsCursor, Flag, Limit, cursor, limit, parsed};
 use crate::http::request::Request;
 
-/// Everything the query string asks for. All conditions must hold; an empty parameter asks for nothing.
-#[derive(Debug, Default)]
+/// The query string. A credential must meet every condition. An empty parameter means the same as a missing one.
+#[derive(Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Query {
+    /// Part of the name, in upper or lower case.
+    #[param(value_type = Option<String>)]
     name: Option<Folded>,
+    /// Part of the email address, in upper or lower case.
+    #[param(value_type = Option<String>)]
     zoom_email: Option<Folded>,
+    /// Part of the display name, in upper or lower case.
+    #[param(value_type = Option<String>)]
     zoom_display_name: Option<Folded>,
+    /// The Zoom user's id.
     zoom_user_id: Option<String>,
+    /// A comma-separated list of `app`, `user`.
+    #[param(value_type = Option<String>, pattern = "^( *(app|user) *(, *(app|user) *)*)?$")]
     credential_type: Option<Vec<CredentialType>>,
+    /// A comma-separated list of `active`, `invalid`.
+    #[param(value_type = Option<String>, pattern = "^( *(active|invalid) *(, *(active|invalid) *)*)?$")]
     state: Option<Vec<State>>,
+    /// `key:value` pairs of `extra`, separated by commas. A value may contain `:`. Keys and values must match exactly.
+    #[param(
+        value_type = Option<String>,
+        pattern = "^([^,:]*:[^,]*(,[^,:]*:[^,]*)*)?$",
+        example = "environment:production,tenant:acme"
+    )]
     extra: Vec<(String, String)>,
-    /// The deleted credentials instead of the others.
+    /// `true` lists the deleted credentials instead of the others.
+    #[param(value_type = Option<Flag>, inline)]
     pub(crate) deleted: bool,
-    /// At most this many.
+    /// The size of the page.
+    #[param(value_type = Option<Limit>, inline)]
     pub(crate) limit: Option<u16>,
-    /// After this one.
+    /// Where the page before ended: the value of that page's header `x-next-cursor`.
+    #[param(value_type = Option<CredentialsCursor>, inline)]
     pub(crate) cursor: Option<CredentialId>,
 }
 

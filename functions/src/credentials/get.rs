@@ -1,6 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}`
 
-use shared::credential::Credential;
+use shared::credential::{Credential, CredentialId};
 use shared::error::Missing;
 use shared::stores::{Credentials, Keys};
 
@@ -22,7 +22,7 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
     operation_id = "getZoomCredential",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     responses(
         (status = 200, description = "The credential", body = Success<Credential>),

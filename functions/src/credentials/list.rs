@@ -10,7 +10,7 @@ use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{ListQuery, ReadErrors};
+use crate::http::schema::ReadErrors;
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials";
@@ -34,10 +34,10 @@ const MAX_PAGES_READ: usize = 20;
     operation_id = "listZoomCredentials",
     tag = "Zoom credentials",
     params(
-        ListQuery,
+        Query,
     ),
     responses(
-        (status = 200, description = "The credentials", body = Success<Vec<Credential>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        (status = 200, description = "The credentials", body = Success<Vec<Credential>>),
         ReadErrors,
     )
 )]

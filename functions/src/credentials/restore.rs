@@ -1,6 +1,6 @@
 //! `POST /v2/zoom-credentials/{id}/restore`
 
-use shared::credential::Credential;
+use shared::credential::{Credential, CredentialId};
 use shared::error::Missing;
 use shared::restore::restore;
 use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
@@ -24,7 +24,7 @@ pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/restore";
     operation_id = "restoreZoomCredential",
     tag = "Zoom credentials",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     responses(
         (status = 200, description = "The credential, as it is now", body = Success<Credential>),

@@ -1,16 +1,19 @@
 //! `PATCH /v2/zoom-credentials/{id}`
 
 use shared::authorize::{self, AppToUse, Authorizer, NewApp, NewGrant};
-use shared::credential::{Credential, CredentialId, CredentialType, GrantId, TeamId};
+use shared::credential::{
+    ClientId, Credential, CredentialId, CredentialType, GrantId, Name, RedirectUri, TeamId,
+};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::extra::Extra;
-use shared::secret::AppCredentials;
+use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, HeldClaim,
     IdempotencyClaim, Keys, Requests, Secrets, StoredCredential,
 };
 use shared::zoom::{Authorization, Zoom};
+use utoipa::ToSchema;
 
 use crate::credentials::authorization;
 use crate::http::access;
@@ -19,15 +22,49 @@ use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{
-    BodyErrors, IdempotencyHeader, MissingError, ReadErrors, UpdateCredential, WriteErrors,
-    ZoomErrors,
-};
+use crate::http::schema::{BodyErrors, MissingError, ReadErrors, WriteErrors, ZoomErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "PATCH /v2/zoom-credentials/{id}";
 
-/// What the body asks for.
+/// The changes. A field that is missing stays as it is. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct UpdateCredential {
+    /// A new name.
+    #[schema(nullable = false)]
+    name: Option<Name>,
+    /// The Zoom app's client id, with `client_secret`. Another app on a user credential needs a new authorization.
+    #[schema(nullable = false)]
+    client_id: Option<ClientId>,
+    /// The Zoom app's client secret, with `client_id`. The vault encrypts the secret and never shows it.
+    #[schema(write_only, nullable = false)]
+    client_secret: Option<ClientSecret>,
+    /// The code of a new authorization, by any Zoom user: fresh tokens, state `active`, errors cleared.
+    #[schema(write_only, nullable = false)]
+    authorization_code: Option<AuthorizationCode>,
+    /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
+    #[schema(nullable = false)]
+    redirect_uri: Option<RedirectUri>,
+    /// Replaces your JSON object as a whole; null clears it.
+    #[schema(value_type = Option<HashMap<String, Value>>)]
+    extra: Option<ExtraChange>,
+}
+
+impl UpdateCredential {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of_optional(request)?;
+        Ok(Self {
+            client_id: fields.optional("body/client_id")?,
+            client_secret: fields.optional("body/client_secret")?,
+            name: fields.optional("body/name")?,
+            extra: fields.extra()?,
+            redirect_uri: fields.optional("body/redirect_uri")?,
+            authorization_code: fields.optional("body/authorization_code")?,
+        })
+    }
+}
+
+/// The body, with what belongs together put together.
 #[derive(Debug)]
 struct Input {
     changes: CredentialChanges,
@@ -37,11 +74,8 @@ struct Input {
 
 impl Input {
     fn of(request: &Request) -> Result<Self, ApiError> {
-        let fields = Fields::of_optional(request)?;
-        let app = match (
-            fields.optional("body/client_id")?,
-            fields.optional("body/client_secret")?,
-        ) {
+        let body = UpdateCredential::of(request)?;
+        let app = match (body.client_id, body.client_secret) {
             (Some(client_id), Some(client_secret)) => Some(AppCredentials {
                 client_id,
                 client_secret,
@@ -62,11 +96,11 @@ impl Input {
         };
         Ok(Self {
             changes: CredentialChanges {
-                name: fields.optional("body/name")?,
-                extra: fields.extra()?,
+                name: body.name,
+                extra: body.extra,
             },
             app,
-            authorization: authorization::read(&fields)?,
+            authorization: authorization::of(body.authorization_code, body.redirect_uri)?,
         })
     }
 
@@ -215,10 +249,10 @@ impl UpdatePreparation<'_> {
     path = "/v2/zoom-credentials/{id}",
     operation_id = "updateZoomCredential",
     tag = "Zoom credentials",
-    request_body(content = UpdateCredential, content_type = "application/json"),
+    request_body(content = Option<UpdateCredential>, content_type = "application/json"),
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
-        IdempotencyHeader,
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, description = "As for `POST`. The vault reads the key only if the body has an authorization code: without a code, a PATCH can be repeated as it is."),
     ),
     responses(
         (status = 200, description = "The credential as it is now", body = Success<Credential>),

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::invalid::Invalid;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{Object, ObjectBuilder};
 
 /// Which list a cursor is of, and in which form: its first byte.
 #[derive(Clone, Copy, Debug)]
@@ -37,5 +39,19 @@ impl List {
             Some((&tag, id)) if tag == self.tag() => id.try_into().map_err(|_| RULE),
             _ => Err(RULE),
         }
+    }
+
+    /// The schema of this list's cursors, and of an empty parameter. The two characters at the start carry the tag and
+    /// four bits of the id. The last character carries four bits.
+    pub(crate) fn schema(self) -> Object {
+        let starts = (0..16).map(|bits| URL_SAFE_NO_PAD.encode([self.tag(), bits << 4]));
+        let starts: Vec<String> = starts.map(|text| text.chars().take(2).collect()).collect();
+        let starts = starts.join("|");
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(format!(
+                "^(({starts})[A-Za-z0-9_-]{{20}}[AEIMQUYcgkosw048])?$"
+            )))
+            .build()
     }
 }

@@ -192,6 +192,22 @@ impl ApiError {
         }
     }
 
+    /// The codes that [`Self::code`] returns besides [`Error::CODES`].
+    const CODES: [&str; 12] = [
+        "FST_ERR_CTP_BODY_TOO_LARGE",
+        "FST_ERR_CTP_INVALID_MEDIA_TYPE",
+        "FST_ERR_FORBIDDEN",
+        "FST_ERR_IDEMPOTENCY_KEY_REUSED",
+        "FST_ERR_LIST_TOO_LARGE",
+        "FST_ERR_METHOD_NOT_ALLOWED",
+        "FST_ERR_NOT_FOUND",
+        "FST_ERR_TIMEOUT",
+        "FST_ERR_TOO_MANY_REQUESTS",
+        "FST_ERR_UNAUTHORIZED",
+        "FST_ERR_ZOOM_ANOTHER_MEETING",
+        "FST_ERR_ZOOM_CONNECT_REFUSED",
+    ];
+
     /// The code for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -369,19 +385,31 @@ pub struct ErrorBody {
     /// The name of the HTTP status.
     error: &'static str,
     /// The error for programs.
+    #[schema(schema_with = codes)]
     code: &'static str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
     /// The error for people: what went wrong, and what to do.
     message: String,
-    /// More about the error, such as Zoom's reason or Zoom's tracking id.
+    /// More about the cause, depending on `code`: why the user must authorize again, Zoom's reason, the missing scope,
+    /// or Zoom's own error code and tracking id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,
     /// How many seconds to wait. Only a 429 has this field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, nullable = false)]
     retry_after: Option<u64>,
+}
+
+fn codes() -> Object {
+    let codes = Error::CODES.into_iter().chain(ApiError::CODES);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("For programs."))
+        .enum_values(Some(codes))
+        .build()
 }
 
 fn always_false() -> Object {

@@ -12,6 +12,7 @@ use shared::stores::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, 
 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
+use crate::http::schema::IdempotencyKey;
 
 /// The longest `retry-after` while the same request is in progress. Most requests end sooner than their invocation may.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -70,19 +71,14 @@ pub(crate) fn claim(
             refuses_other_requests: false,
         }));
     };
-    let visible = header.bytes().all(|byte| byte.is_ascii_graphic());
-    if !visible || !(1..=255).contains(&header.len()) {
-        return Err(ApiError::validation(
-            HEADER,
-            "must be 1 to 255 visible ASCII characters",
-        ));
-    }
+    let key = IdempotencyKey::try_from(header);
+    let IdempotencyKey(key) = key.map_err(|rule| ApiError::Validation { at: HEADER, rule })?;
     let key_hash = Fingerprint::new("idempotency-key")
-        .and(header.as_bytes())
+        .and(key.as_bytes())
         .finish();
     Ok(Some(IdempotencyClaim {
         key_hash,
-        request_hash: body.and(header.as_bytes()).finish(),
+        request_hash: body.and(key.as_bytes()).finish(),
         refuses_other_requests: true,
     }))
 }

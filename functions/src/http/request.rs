@@ -23,6 +23,7 @@ use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 
 use crate::http::error::{ApiError, ConnectRefusal};
+use crate::http::schema::ClientIdInPath;
 
 /// API Gateway's REST proxy event (payload version 1). Only the fields that the vault reads.
 #[derive(Default, Deserialize)]
@@ -280,14 +281,11 @@ impl Request {
 
     /// The `{client_id}` in the path. It has only characters that need no escape in a path.
     pub(crate) fn client_id(&self) -> Result<ClientId, ApiError> {
-        let text = self.parameter("client_id");
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let plain = text.len() <= 128 && text.bytes().all(plain);
-        let id = ClientId::try_from(text.to_owned()).ok().filter(|_| plain);
-        id.ok_or(ApiError::validation(
-            "params/client_id",
-            "must be 1 to 128 of A-Z, a-z, 0-9, - and _",
-        ))
+        let id = ClientIdInPath::try_from(self.parameter("client_id"));
+        id.map(|id| id.0).map_err(|rule| ApiError::Validation {
+            at: "params/client_id",
+            rule,
+        })
     }
 
     /// The `{token}` of a token URL, which is a secret. A malformed token is refused before anything is read.

@@ -22,9 +22,8 @@ use shared::zoom;
 use crate::http::access;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::Reply;
-use crate::http::request::Request;
-use crate::http::schema::{BotQuery, BotRequest, BotToken};
-use crate::token_urls::dialect::Dialect;
+use crate::http::request::{ErrorFormat, Request};
+use crate::token_urls::dialect::{BotCall, Dialect, VendorToken};
 
 /// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
 /// the gateway would answer 404.
@@ -35,7 +34,8 @@ const ACCESS_MARGIN: Duration = Duration::from_mins(2);
 /// How long an answer may take. One vendor gives up after 15 seconds.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(13);
 
-/// Gives a bot its token. The OpenAPI descriptions are below, one for each method.
+/// Gives a bot its token. `HEAD` is refused: a vendor sends it to find out whether to send a POST, and it must not mint a
+/// token.
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,
@@ -43,8 +43,22 @@ pub async fn handle(
     grants: &Grants,
     request: &Request,
 ) -> Reply {
+    match request.method() {
+        "GET" => get(keys, requests, token_urls, grants, request).await,
+        "POST" => post(keys, requests, token_urls, grants, request).await,
+        _ => Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
+    }
+}
+
+async fn answer(
+    keys: &Keys,
+    requests: &Requests,
+    token_urls: &TokenUrls,
+    grants: &Grants,
+    request: &Request,
+    dialect: Dialect,
+) -> Reply {
     let answer_by = Timestamp::now().plus(MAX_ANSWER_TIME);
-    let dialect = Dialect::of(request)?;
     let token = request.url_token()?;
     let read = token_urls.get(&token).map_err(Error::from);
     let row = time_limit::until(answer_by, read).await?;
@@ -183,18 +197,27 @@ fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenReques
     tag = "Token URLs",
     params(
         ("token" = String, Path, description = "The secret in the URL"),
-        BotQuery,
+        BotCall,
     ),
     responses(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
         (status = 403, description = "The URL is for another meeting", body = String, content_type = "text/plain"),
         (status = 404, description = "The URL is unknown, revoked, expired or used up", body = String, content_type = "text/plain"),
+        (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`, in one line", body = String, content_type = "text/plain"),
     ),
     security(()),
 )]
-#[expect(dead_code, reason = "documents what `handle` answers to a GET")]
-pub(crate) fn get() {}
+pub(crate) async fn get(
+    keys: &Keys,
+    requests: &Requests,
+    token_urls: &TokenUrls,
+    grants: &Grants,
+    request: &Request,
+) -> Reply {
+    request.answer_errors_as(ErrorFormat::PlainText);
+    answer(keys, requests, token_urls, grants, request, Dialect::Text).await
+}
 
 /// Gives a bot its token, as JSON
 ///
@@ -204,18 +227,26 @@ pub(crate) fn get() {}
     path = "/t/{token}",
     operation_id = "callTokenUrlByPost",
     tag = "Token URLs",
-    request_body(content = Option<BotRequest>, content_type = "application/json"),
+    request_body(content = Option<BotCall>, content_type = "application/json"),
     params(
         ("token" = String, Path, description = "The secret in the URL"),
-        BotQuery,
+        BotCall,
     ),
     responses(
-        (status = 200, description = "The token, under each of its names", body = BotToken),
+        (status = 200, description = "The token, under each of its names", body = VendorToken<'static>),
         (status = 403, description = "The URL is for another meeting", body = ErrorBody),
         (status = 404, description = "The URL is unknown, revoked, expired or used up", body = ErrorBody),
+        (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`", body = ErrorBody),
     ),
     security(()),
 )]
-#[expect(dead_code, reason = "documents what `handle` answers to a POST")]
-pub(crate) fn post() {}
+pub(crate) async fn post(
+    keys: &Keys,
+    requests: &Requests,
+    token_urls: &TokenUrls,
+    grants: &Grants,
+    request: &Request,
+) -> Reply {
+    answer(keys, requests, token_urls, grants, request, Dialect::Json).await
+}

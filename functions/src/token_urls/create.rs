@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
-use shared::credential::{CredentialType, Name};
+use shared::credential::{CredentialId, CredentialType, Name};
 use shared::error::{Error, Missing};
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::timestamp::Timestamp;
@@ -19,9 +19,7 @@ use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{
-    CreateTokenUrl, MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors,
-};
+use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/token-urls";
@@ -31,21 +29,31 @@ const LIFETIME: RangeInclusive<u32> = 60..=315_360_000;
 /// How many tokens a URL may give in all.
 const USES: RangeInclusive<u32> = 1..=1_000_000;
 
-/// What the body asks for.
-#[derive(Debug)]
-struct Input {
-    token_type: UrlTokenType,
+/// A new token URL. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct CreateTokenUrl {
+    /// The type of the tokens that the URL returns.
+    r#type: UrlTokenType,
+    /// Your name for the URL.
+    #[schema(nullable = false)]
     label: Option<Name>,
+    /// The only meeting that the URL works for. A call that names another meeting is refused. A call that names none
+    /// gets a token for this meeting.
+    #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
+    /// How many tokens the URL returns at most.
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
     max_uses: Option<u32>,
+    /// Seconds until the URL expires. Without this field the URL never expires.
+    #[schema(minimum = 60, maximum = 315_360_000, nullable = false)]
     expires_in: Option<u32>,
 }
 
-impl Input {
+impl CreateTokenUrl {
     fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
-            token_type: fields.required("body/type")?,
+            r#type: fields.required("body/type")?,
             label: fields.optional("body/label")?,
             meeting_id: fields.optional("body/meeting_id")?,
             max_uses: fields.integer("body/max_uses", USES)?,
@@ -59,7 +67,7 @@ impl Input {
         let lifetime = self.expires_in.map(u64::from).map(Duration::from_secs);
         TokenUrl {
             url_id,
-            token_type: self.token_type,
+            token_type: self.r#type,
             label: self.label,
             meeting_id: self.meeting_id,
             max_uses: self.max_uses,
@@ -74,7 +82,6 @@ impl Input {
 #[derive(Serialize, ToSchema)]
 pub struct CreatedTokenUrl {
     /// The URL's id. Use it to revoke the URL.
-    #[schema(value_type = String, format = "uuid")]
     url_id: UrlId,
     /// The URL itself. Anyone who has it gets tokens. The vault shows it once and stores a hash.
     #[schema(format = "uri", example = "https://vault.example.com/t/ztu_…")]
@@ -82,10 +89,10 @@ pub struct CreatedTokenUrl {
     /// The type of the tokens.
     r#type: UrlTokenType,
     /// The URL's name, which its owner chose.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     label: Option<Name>,
     /// The only meeting that the URL gives tokens for. Null if it gives tokens for all meetings.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     meeting_id: Option<MeetingId>,
     /// How many tokens the URL may give in all. Null if there is no limit.
     #[schema(required = true)]
@@ -93,10 +100,9 @@ pub struct CreatedTokenUrl {
     /// How many tokens the URL has given.
     uses: u32,
     /// When the URL was created.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When the URL expires. Null if it does not expire.
-    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    #[schema(required = true)]
     expires_at: Option<Timestamp>,
 }
 
@@ -131,7 +137,7 @@ impl CreatedTokenUrl {
     tag = "Token URLs",
     request_body(content = CreateTokenUrl, content_type = "application/json"),
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
     ),
     responses(
         (status = 201, description = "The new URL", body = Success<CreatedTokenUrl>),
@@ -154,7 +160,7 @@ pub async fn handle(
     let team = key.team();
     let (id, input) = access::admit_change(keys, requests, team, request, permission, async {
         let id = request.credential_id()?;
-        let input = Input::of(request)?;
+        let input = CreateTokenUrl::of(request)?;
         let stored = credentials.get(team, id).await?;
         let stored = stored.ok_or(Missing::Credential)?;
         match stored.credential.credential_type {

@@ -1,14 +1,16 @@
 //! `DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}`
 
 use serde::Serialize;
+use shared::credential::CredentialId;
 use shared::error::{Error, Missing};
 use shared::stores::{Keys, Requests, TokenUrls};
+use shared::token_url::UrlId;
 use utoipa::ToSchema;
 
 use crate::http::access;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
+use crate::http::schema::{MissingTokenUrlError, ReadErrors, WriteErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}";
@@ -32,13 +34,13 @@ pub struct RevokedTokenUrl {
     operation_id = "deleteTokenUrl",
     tag = "Token URLs",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
-        ("url_id" = String, Path, format = "uuid", description = "The URL's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
+        ("url_id" = inline(UrlId), Path, description = "The URL's id"),
     ),
     responses(
         (status = 200, description = "It gives no more tokens", body = Success<RevokedTokenUrl>),
         ReadErrors,
-        MissingError,
+        MissingTokenUrlError,
         WriteErrors,
     )
 )]

@@ -8,11 +8,11 @@ use serde::Serialize;
 use shared::event::BotId;
 use shared::token::MeetingId;
 use shared::token_url::UrlTokenType;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::body::Fields;
-use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply};
-use crate::http::request::{ErrorFormat, Request};
+use crate::http::request::Request;
 
 /// The format of the answer that a vendor wants.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,40 @@ pub(crate) enum Dialect {
     Text,
     /// A JSON object with the token under every name that vendors use, for a POST.
     Json,
+}
+
+/// What a call may say about the bot, in the query or in the body of a POST. The query comes first. All other
+/// parameters are ignored, and so are values that make no sense. The first value of a repeated parameter counts.
+#[derive(Debug, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BotCall {
+    /// The meeting.
+    #[schema(nullable = false)]
+    meeting_number: Option<String>,
+    /// The meeting, if there is no `meeting_number`.
+    #[schema(nullable = false)]
+    meeting_id: Option<String>,
+    /// A Zoom link, if there is neither.
+    #[schema(nullable = false)]
+    meeting_url: Option<String>,
+    /// The vendor's id of the bot, for the usage record.
+    #[schema(nullable = false)]
+    bot_uuid: Option<String>,
+    /// The vendor's id of the bot, if there is no `bot_uuid`.
+    #[schema(nullable = false)]
+    bot_id: Option<String>,
+}
+
+impl BotCall {
+    fn read(field: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            meeting_number: field("meeting_number"),
+            meeting_id: field("meeting_id"),
+            meeting_url: field("meeting_url"),
+            bot_uuid: field("bot_uuid"),
+            bot_id: field("bot_id"),
+        }
+    }
 }
 
 /// What a vendor says about its bot.
@@ -33,44 +67,40 @@ pub(crate) struct BotDetails {
 }
 
 impl Dialect {
-    /// The dialect of the request's method. `HEAD` is refused: a vendor sends it to find out whether to send a POST,
-    /// and it must not mint a token.
-    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
-        match request.method() {
-            "GET" => {
-                request.answer_errors_as(ErrorFormat::PlainText);
-                Ok(Self::Text)
-            }
-            "POST" => Ok(Self::Json),
-            _ => Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
-        }
-    }
-
     /// Reads what the vendor says about its bot.
     pub(crate) fn bot_details(self, request: &Request) -> BotDetails {
         let body = match self {
             Self::Text => Fields::none(),
             Self::Json => Fields::of_any(request),
         };
-        let values = |name| {
-            let query = request.query(name).map(str::to_owned);
-            [query, body.loose(name)].into_iter().flatten()
-        };
-        let number = ["meeting_number", "meeting_id"]
-            .into_iter()
-            .flat_map(values);
-        let link = values("meeting_url").filter_map(|link| MeetingId::from_link(&link));
+        let query = BotCall::read(|name| request.query(name).map(str::to_owned));
+        let body = BotCall::read(|name| body.loose(name));
+        let numbers = [
+            query.meeting_number,
+            body.meeting_number,
+            query.meeting_id,
+            body.meeting_id,
+        ];
+        let numbers = numbers.into_iter().flatten();
+        let links = [query.meeting_url, body.meeting_url].into_iter().flatten();
+        let links = links.filter_map(|link| MeetingId::from_link(&link));
         let header = request.header("x-bot-id").map(str::to_owned);
-        let mut bots = ["bot_uuid", "bot_id"]
-            .into_iter()
-            .flat_map(values)
-            .chain(header);
+        let bots = [
+            query.bot_uuid,
+            body.bot_uuid,
+            query.bot_id,
+            body.bot_id,
+            header,
+        ];
         BotDetails {
-            meeting: number
+            meeting: numbers
                 .filter_map(|number| number.try_into().ok())
-                .chain(link)
+                .chain(links)
                 .next(),
-            bot: bots.find_map(|bot| bot.try_into().ok()),
+            bot: bots
+                .into_iter()
+                .flatten()
+                .find_map(|bot| bot.try_into().ok()),
         }
     }
 
@@ -86,9 +116,10 @@ impl Dialect {
 }
 
 /// A token under every name that vendors use for its type.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum VendorToken<'a> {
+#[schema(as = BotToken)]
+pub(crate) enum VendorToken<'a> {
     Onbehalf {
         onbehalf_token: &'a str,
         obf: &'a str,

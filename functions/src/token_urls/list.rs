@@ -1,5 +1,6 @@
 //! `GET /v2/zoom-credentials/{id}/token-urls`
 
+use shared::credential::CredentialId;
 use shared::error::Missing;
 use shared::stores::{Credentials, Keys, TokenUrls};
 use shared::token_url::{TokenUrl, UrlId};
@@ -10,13 +11,34 @@ use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingError, ReadErrors, TokenUrlsQuery};
+use crate::http::schema::{MissingError, ReadErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/token-urls";
 
 /// The number of URLs on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
+
+/// Which page of the token URLs.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TokenUrlsQuery {
+    /// The size of the page; 100 if the parameter is missing or empty.
+    #[param(value_type = Option<query::Limit>, inline)]
+    limit: u16,
+    /// Where the page before ended: the value of that page's header `x-next-cursor`.
+    #[param(value_type = Option<query::TokenUrlsCursor>, inline)]
+    cursor: Option<UrlId>,
+}
+
+impl TokenUrlsQuery {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        Ok(Self {
+            limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes),
+        })
+    }
+}
 
 /// Lists a credential's token URLs
 ///
@@ -29,11 +51,11 @@ const DEFAULT_LIMIT: u16 = 100;
     operation_id = "listTokenUrls",
     tag = "Token URLs",
     params(
-        ("id" = String, Path, format = "uuid", description = "The credential's id"),
+        ("id" = inline(CredentialId), Path, description = "The credential's id"),
         TokenUrlsQuery,
     ),
     responses(
-        (status = 200, description = "The URLs", body = Success<Vec<TokenUrl>>, headers(("x-next-cursor" = String, description = "Where the next page begins, if there is one"))),
+        (status = 200, description = "The URLs", body = Success<Vec<TokenUrl>>),
         ReadErrors,
         MissingError,
     )
@@ -49,16 +71,15 @@ pub async fn handle(
 
     let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
         let id = request.credential_id()?;
-        let limit = query::limit(request)?.unwrap_or(DEFAULT_LIMIT);
-        let after = query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes);
+        let query = TokenUrlsQuery::of(request)?;
         let stored = credentials.get(team, id).await?;
         stored.ok_or(Missing::Credential)?;
-        Ok::<_, ApiError>((id, limit, after))
+        Ok::<_, ApiError>((id, query))
     });
     Needs::Read.met_by(verified?)?;
-    let (id, limit, after) = read?;
+    let (id, query) = read?;
     // URLs are read only after the credential is found in the team, because another team may own the id.
-    let page = token_urls.page(team, id, after, limit).await?;
+    let page = token_urls.page(team, id, query.cursor, query.limit).await?;
 
     reply::page(
         page.urls,

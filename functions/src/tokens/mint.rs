@@ -24,7 +24,7 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
-    BodyErrors, MintErrors, MintToken, MissingError, ReadErrors, WriteErrors,
+    BodyErrors, MintErrors, MissingError, ReadErrors, WriteErrors, ZoomErrors,
 };
 use crate::http::terms;
 
@@ -42,7 +42,8 @@ enum MintFor {
 }
 
 /// Zoom's id of a user, as far as it is checked.
-#[derive(Debug)]
+#[derive(Debug, ToSchema)]
+#[schema(min_length = 1, max_length = 256)]
 struct ZoomUserId(String);
 
 impl TryFrom<String> for ZoomUserId {
@@ -57,7 +58,55 @@ impl TryFrom<String> for ZoomUserId {
     }
 }
 
-/// What the body asks for.
+/// The token to mint. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct MintToken {
+    /// The credential. Required without `credential_user_id`.
+    #[schema(nullable = false)]
+    credential_id: Option<CredentialId>,
+    /// A Zoom user's id: the team's most recently authorized active credential of that user. Required without
+    /// `credential_id`.
+    #[schema(nullable = false)]
+    credential_user_id: Option<ZoomUserId>,
+    /// The type of the token.
+    r#type: TokenType,
+    /// The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
+    #[schema(nullable = false)]
+    meeting_id: Option<MeetingId>,
+    /// Seconds until the token expires. For `sdk_jwt` 1800 to 172800, and 7200 by default. For the other types Zoom
+    /// decides the default.
+    #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
+    ttl: Option<u32>,
+    /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it.
+    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    role: Option<u32>,
+}
+
+impl MintToken {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let fields = Fields::of(request)?;
+        let credential_id = fields.optional("body/credential_id")?;
+        let credential_user_id = fields.optional("body/credential_user_id")?;
+        let token_type = fields.required("body/type")?;
+        let ttl = match token_type {
+            TokenType::SdkJwt => {
+                let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
+                seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME)
+            }
+            TokenType::Onbehalf | TokenType::Zak | TokenType::LocalRecording => TTL,
+        };
+        Ok(Self {
+            credential_id,
+            credential_user_id,
+            r#type: token_type,
+            meeting_id: fields.optional("body/meeting_id")?,
+            ttl: fields.integer("body/ttl", ttl)?,
+            role: fields.integer("body/role", 0..=1)?,
+        })
+    }
+}
+
+/// The body, with what belongs together put together.
 #[derive(Debug)]
 struct Input {
     of: MintFor,
@@ -66,11 +115,9 @@ struct Input {
 
 impl Input {
     fn of(request: &Request) -> Result<Self, ApiError> {
-        let fields = Fields::of(request)?;
-        let of = match (
-            fields.optional("body/credential_id")?,
-            fields.optional("body/credential_user_id")?,
-        ) {
+        let body = MintToken::of(request)?;
+        let wanted = wanted(&body)?;
+        let of = match (body.credential_id, body.credential_user_id) {
             (Some(id), None) => MintFor::Credential(id),
             (None, Some(user)) => MintFor::ZoomUser(user),
             (Some(_), Some(_)) => {
@@ -82,24 +129,15 @@ impl Input {
                 return Err(ApiError::validation("body/credential_id", rule));
             }
         };
-        let token_type = fields.required("body/type")?;
-        Ok(Self {
-            of,
-            wanted: wanted(&fields, token_type)?,
-        })
+        Ok(Self { of, wanted })
     }
 }
 
-fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, ApiError> {
-    let meeting: Option<MeetingId> = fields.optional("body/meeting_id")?;
-    Ok(match token_type {
-        TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf {
-            meeting,
-            ttl: fields.integer("body/ttl", TTL)?,
-        }),
-        TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak {
-            ttl: fields.integer("body/ttl", TTL)?,
-        }),
+fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
+    let (meeting, ttl) = (body.meeting_id.clone(), body.ttl);
+    Ok(match body.r#type {
+        TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
+        TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
         TokenType::LocalRecording => {
             let missing = ApiError::validation(
                 "body/meeting_id",
@@ -110,11 +148,7 @@ fn wanted(fields: &Fields<'_>, token_type: TokenType) -> Result<TokenRequest, Ap
             })
         }
         TokenType::SdkJwt => {
-            let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
-            let range = seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME);
-            let ttl = fields.integer("body/ttl", range)?;
-            let role = fields.integer("body/role", 0..=1)?;
-            let role = role.map(|role| match role {
+            let role = body.role.map(|role| match role {
                 0 => MeetingRole::Attendee,
                 _ => MeetingRole::Host,
             });
@@ -149,10 +183,8 @@ pub(crate) struct MintedTokenView {
     /// The token itself.
     token: String,
     /// When the token expires.
-    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     /// The credential that the token was minted with.
-    #[schema(value_type = String, format = "uuid")]
     credential_id: CredentialId,
 }
 
@@ -172,6 +204,7 @@ pub(crate) struct MintedTokenView {
         MissingError,
         WriteErrors,
         BodyErrors,
+        ZoomErrors,
         MintErrors,
     )
 )]

@@ -14,10 +14,9 @@ pub(crate) const PATH_PREFIX: &str = "/v2/zoom-apps/";
 #[schema(as = ZoomApp)]
 pub(crate) struct ZoomAppView {
     /// The app's client id.
-    #[schema(value_type = String)]
     client_id: ClientId,
     /// The app's name, which the team chose.
-    #[schema(value_type = Option<String>, required = true)]
+    #[schema(required = true)]
     name: Option<Name>,
     /// The app's webhook URL. Enter it at Zoom as the event notification endpoint URL.
     #[schema(
@@ -26,10 +25,8 @@ pub(crate) struct ZoomAppView {
     )]
     webhook_url: String,
     /// When the app was first registered.
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When the app was last registered.
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::http::access;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingAppError, ReadErrors, WriteErrors};
+use crate::http::schema::{ClientIdInPath, MissingAppError, ReadErrors, WriteErrors};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "DELETE /v2/zoom-apps/{client_id}";
@@ -32,7 +32,7 @@ pub(crate) struct DeletedZoomApp {
     operation_id = "deleteZoomApp",
     tag = "Zoom apps",
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
     ),
     responses(
         (status = 200, description = "It is forgotten", body = Success<DeletedZoomApp>),

@@ -8,7 +8,7 @@ use crate::http::access::{self, Needs};
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{MissingAppError, ReadErrors};
+use crate::http::schema::{ClientIdInPath, MissingAppError, ReadErrors};
 use crate::zoom_apps::app::{PATH_PREFIX, ZoomAppView};
 
 /// The method and path, which also name the endpoint in the log.
@@ -23,7 +23,7 @@ pub const ROUTE: &str = "GET /v2/zoom-apps/{client_id}";
     operation_id = "getZoomApp",
     tag = "Zoom apps",
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
     ),
     responses(
         (status = 200, description = "The app", body = Success<ZoomAppView>),

@@ -9,6 +9,7 @@ use shared::secret::{AppCredentials, ClientSecret, Plaintext, WebhookSecret};
 use shared::stores::{Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
+use utoipa::ToSchema;
 
 use crate::http::access;
 use crate::http::body::Fields;
@@ -16,22 +17,28 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
-    AppErrors, PutZoomApp, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
+    AppErrors, ClientIdInPath, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
 };
 use crate::zoom_apps::app::{PATH_PREFIX, ZoomAppView};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "PUT /v2/zoom-apps/{client_id}";
 
-/// What the body asks for.
-#[derive(Debug)]
-struct Input {
+/// A Zoom app. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct PutZoomApp {
+    /// Your name for the app.
+    #[schema(nullable = false)]
     name: Option<Name>,
+    /// The app's client secret. It proves to Zoom that the app is yours, and the vault does not keep it.
+    #[schema(write_only)]
     client_secret: ClientSecret,
+    /// The app's secret token, from its features page at Zoom. The vault encrypts the token and never shows it.
+    #[schema(write_only)]
     webhook_secret_token: WebhookSecret,
 }
 
-impl Input {
+impl PutZoomApp {
     fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
@@ -54,7 +61,7 @@ impl Input {
     tag = "Zoom apps",
     request_body(content = PutZoomApp, content_type = "application/json"),
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
     ),
     responses(
         (status = 200, description = "The app, and the URL to enter at Zoom", body = Success<ZoomAppView>),
@@ -79,7 +86,7 @@ pub async fn handle(
     let team = key.team();
     let (client_id, input) =
         access::admit_change(keys, requests, team, request, permission, async {
-            Ok((request.client_id()?, Input::of(request)?))
+            Ok((request.client_id()?, PutZoomApp::of(request)?))
         })
         .await?;
     let base = request.base(public, PATH_PREFIX)?;

@@ -14,7 +14,7 @@ use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::{Down, Error};
 use shared::grants::mint::ANSWER_TIME;
 use shared::grants::record::APP_REFUSED;
-use shared::secret::{AppCredentials, Plaintext};
+use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
@@ -28,8 +28,7 @@ use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{
-    AppErrors, ReadErrors, RotateSecret, RotationQuery, UnreadableBodyErrors, WriteErrors,
-    ZoomErrors,
+    AppErrors, ClientIdInPath, ReadErrors, UnreadableBodyErrors, WriteErrors, ZoomErrors,
 };
 
 /// The method and path, which also name the endpoint in the log.
@@ -45,6 +44,40 @@ const CONCURRENT_CREDENTIALS: usize = 16;
 const MAX_ATTEMPTS: usize = 5;
 /// How long one transaction is retried. The next call continues with the credential that failed.
 const COMMIT_TIME: Duration = Duration::from_secs(3);
+
+/// An app's new client secret. Unknown fields are ignored.
+#[derive(Debug, ToSchema)]
+pub(crate) struct RotateSecret {
+    /// The client secret as it is at Zoom now.
+    #[schema(write_only)]
+    client_secret: ClientSecret,
+}
+
+impl RotateSecret {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        Ok(Self {
+            client_secret: Fields::of(request)?.required("body/client_secret")?,
+        })
+    }
+}
+
+/// Where to go on.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RotationQuery {
+    /// Where the call before ended: the value of that call's header `x-next-cursor`.
+    #[param(value_type = Option<query::RotationCursor>, inline)]
+    cursor: Option<CredentialId>,
+}
+
+impl RotationQuery {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let cursor = query::cursor(request, List::Rotation)?;
+        Ok(Self {
+            cursor: cursor.map(CredentialId::from_bytes),
+        })
+    }
+}
 
 /// The result of a call.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -84,11 +117,11 @@ enum ResealOutcome {
     tag = "Zoom apps",
     request_body(content = RotateSecret, content_type = "application/json"),
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
         RotationQuery,
     ),
     responses(
-        (status = 200, description = "How far it is", body = Success<Rotation>, headers(("x-next-cursor" = String, description = "Where the next call goes on, if it is not done"))),
+        (status = 200, description = "How far it is", body = Success<Rotation>),
         ReadErrors,
         AppErrors,
         WriteErrors,
@@ -111,9 +144,9 @@ pub async fn handle(
     let (app, after) = access::admit_change(keys, requests, team, request, permission, async {
         let app = AppCredentials {
             client_id: request.client_id()?,
-            client_secret: Fields::of(request)?.required("body/client_secret")?,
+            client_secret: RotateSecret::of(request)?.client_secret,
         };
-        Ok((app, query::cursor(request, List::Rotation)?))
+        Ok((app, RotationQuery::of(request)?.cursor))
     })
     .await?;
 
@@ -128,7 +161,7 @@ pub async fn handle(
         app: &app,
         until: Timestamp::now().plus(MAX_WORK_TIME.min(request.time_left(ANSWER_TIME))),
     };
-    let progress = rotator.rotate(after.map(CredentialId::from_bytes)).await?;
+    let progress = rotator.rotate(after).await?;
 
     let cursor = progress.after.map(|id| List::Rotation.after(id.as_bytes()));
     reply::page(progress.rotation, cursor)

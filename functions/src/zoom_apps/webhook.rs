@@ -20,12 +20,12 @@ use shared::grants::cache::Cache;
 use shared::secret::WebhookSecret;
 use shared::stores::{Credentials, Events, Secrets};
 use shared::timestamp::Timestamp;
-use shared::zoom::webhook::{ChallengeResponse, Signature, WebhookEvent};
+use shared::zoom::webhook::{ChallengeResponse, EventBody, Signature, WebhookEvent};
 
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
-use crate::http::schema::{ChallengeAnswer, ZoomEvent};
+use crate::http::schema::ClientIdInPath;
 use crate::zoom_apps::event_handler::{CONCURRENT_CHANGES, EventHandler, last_failure};
 
 /// The method and path, which also name the endpoint in the log.
@@ -52,14 +52,14 @@ pub type OpenedSecrets = Cache<String, (Sealed, WebhookSecret)>;
     path = "/webhooks/zoom/{client_id}",
     operation_id = "zoomWebhook",
     tag = "Zoom apps",
-    request_body(content = ZoomEvent, content_type = "application/json"),
+    request_body(content = EventBody, content_type = "application/json"),
     params(
-        ("client_id" = String, Path, description = "The app's client id"),
+        ("client_id" = inline(ClientIdInPath), Path, description = "The app's client id"),
         ("x-zm-signature" = String, Header, description = "`v0=` and the HMAC-SHA256 of `v0:`, timestamp, `:` and body, in hex"),
         ("x-zm-request-timestamp" = String, Header, description = "Seconds since 1970"),
     ),
     responses(
-        (status = 200, description = "The answer to `endpoint.url_validation`", body = ChallengeAnswer),
+        (status = 200, description = "The answer to `endpoint.url_validation`", body = ChallengeResponse),
         (status = 204, description = "Heard, and done what there was to do"),
         (status = 400, description = "No event of Zoom's", body = ErrorBody),
         (status = 401, description = "Not signed by Zoom for an app that is registered here", body = ErrorBody),

@@ -163,6 +163,9 @@ impl<E: Endpoint> Invoke for Deployed<E> {
     }
 }
 
+/// The methods that API Gateway routes with `ANY`.
+const ANY: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
 /// A function behind a route.
 #[derive(Clone, Debug)]
 pub(super) struct Routed {
@@ -175,7 +178,7 @@ pub(super) struct Routed {
 impl Routed {
     /// Whether the function answers requests with this method.
     pub(super) fn answers(&self, method: &str) -> bool {
-        self.method == "ANY" || self.method == method
+        self.method == method || (self.method == "ANY" && ANY.contains(&method))
     }
 
     /// Invokes the function.

@@ -12,6 +12,7 @@ use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::encoding::hex;
 use crate::invalid::Invalid;
@@ -125,7 +126,7 @@ pub enum WebhookEvent {
 impl WebhookEvent {
     /// Reads a body. The payload of an event that the vault ignores is not read.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let body: Body<'_> = serde_json::from_slice(body).map_err(|_| RULE)?;
+        let body: EventBody<'_> = serde_json::from_slice(body).map_err(|_| RULE)?;
         let payload = body.payload.map_or("{}", RawValue::get);
         match body.event.as_ref() {
             "endpoint.url_validation" => {
@@ -164,10 +165,13 @@ impl WebhookEvent {
 }
 
 /// The answer to a challenge.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChallengeAnswer)]
 pub struct ChallengeResponse {
+    /// The text that Zoom sent.
     plain_token: String,
+    /// Its HMAC-SHA256 under the secret token, in hex.
     encrypted_token: String,
 }
 
@@ -181,13 +185,21 @@ impl ChallengeResponse {
     }
 }
 
-#[derive(Deserialize)]
-struct Body<'a> {
+/// An event, as Zoom sends it.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ZoomEvent)]
+pub struct EventBody<'a> {
+    /// The name of the event.
     #[serde(borrow)]
+    #[schema(value_type = String, example = "app_deauthorized")]
     event: Cow<'a, str>,
+    /// The time of the event, in milliseconds since 1970.
     #[serde(default)]
+    #[schema(value_type = Option<i64>)]
     event_ts: Value,
+    /// The details. Each event has its own.
     #[serde(borrow)]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     payload: Option<&'a RawValue>,
 }
 
