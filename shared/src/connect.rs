@@ -203,7 +203,7 @@ impl ZoomUserHash {
 /// The status of a connect session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = Status)]
+#[schema(as = ConnectSessionStatus)]
 pub enum SessionStatus {
     /// The user has not come back from Zoom yet.
     Pending,
@@ -218,7 +218,7 @@ pub enum SessionStatus {
 /// Why a session ended without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = Failure)]
+#[schema(as = ConnectFailure)]
 pub enum ConnectFailure {
     /// The user refused the consent.
     AccessDenied,

@@ -18,7 +18,6 @@ pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}";
 
 /// The answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Deleted)]
 pub struct DeletedCredential {
     /// The result for people.
     #[schema(example = "Zoom credential deleted successfully")]

@@ -17,7 +17,6 @@ pub const ROUTE: &str = "DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}";
 
 /// The answer to a revocation.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Revoked)]
 pub struct RevokedTokenUrl {
     /// The result for people.
     #[schema(example = "Token URL revoked successfully")]

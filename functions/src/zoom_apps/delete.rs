@@ -15,7 +15,6 @@ pub const ROUTE: &str = "DELETE /v2/zoom-apps/{client_id}";
 
 /// The answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Forgotten)]
 pub(crate) struct DeletedZoomApp {
     /// The result for people.
     #[schema(example = "Zoom app deleted successfully")]

@@ -10,7 +10,8 @@ use crate::error::{Down, Error};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::refresh::{
-    DeadGrant, Keys, MIN_REFRESH_TIME, NoAccess, RefreshOutcome, Refresher, api_url, jittered,
+    DeadGrant, MIN_REFRESH_TIME, NoAccess, RefreshKeys, RefreshOutcome, Refresher, api_url,
+    jittered,
 };
 use crate::secret::TokenPair;
 use crate::stores::{AcquireOutcome, GrantState, StoredGrant};
@@ -126,14 +127,19 @@ impl AccessTokens<'_> {
     }
 
     /// Asks KMS for everything that a refresh needs, before the refresh token is spent.
-    async fn keys(&self, id: GrantId, row: &StoredGrant, app: &App<'_>) -> Result<Keys, Error> {
+    async fn keys(
+        &self,
+        id: GrantId,
+        row: &StoredGrant,
+        app: &App<'_>,
+    ) -> Result<RefreshKeys, Error> {
         let next = self.refresher.next_key(id);
         let (pair, app, next) = tokio::try_join!(
             self.open(id, row),
             time_limit::until(self.give_up_at, app.open()),
             time_limit::until(self.give_up_at, next),
         )?;
-        Ok(Keys { pair, app, next })
+        Ok(RefreshKeys { pair, app, next })
     }
 
     /// Waits while another invocation refreshes. Returns the row once it has changed or the lease is free.

@@ -81,7 +81,7 @@ pub(crate) struct DeadGrant {
 }
 
 /// Everything that KMS gives for one refresh. It is at hand before the refresh token is spent.
-pub(crate) struct Keys {
+pub(crate) struct RefreshKeys {
     pub(crate) pair: TokenPair,
     pub(crate) app: AppCredentials,
     /// Seals the successor of `pair`.
@@ -223,7 +223,7 @@ impl<'a> Refresher<'a> {
         row: StoredGrant,
         earlier_attempt: bool,
         stash: bool,
-        keys: Keys,
+        keys: RefreshKeys,
     ) -> Result<RefreshOutcome, NoAccess> {
         let mut lease = HeldLease {
             id,
@@ -232,7 +232,7 @@ impl<'a> Refresher<'a> {
             stash,
             outcome_unknown: false,
         };
-        let Keys { pair, app, next } = keys;
+        let RefreshKeys { pair, app, next } = keys;
         let refused = match self.send(&mut lease, &app, &pair.refresh).await? {
             RefreshAnswer::Tokens(tokens) => return self.keep(lease, next, tokens).await,
             RefreshAnswer::Refused(reason) => reason,
