@@ -24,7 +24,7 @@ pub(crate) const GET_SESSION: &str = env!("CARGO_BIN_EXE_get-connect-session");
 pub(crate) const CONNECT: &str = env!("CARGO_BIN_EXE_connect");
 pub(crate) const CALLBACK: &str = env!("CARGO_BIN_EXE_connect-callback");
 
-/// Seven of the functions that API Gateway invokes. The other tests add more.
+/// Seven of the functions that API Gateway invokes. Tests of the others name them.
 pub(crate) const API_FUNCTIONS: [&str; 7] = [CREATE, LIST, GET, UPDATE, DELETE, LIST_EVENTS, CHECK];
 
 /// The environment variables that Lambda itself sets.
