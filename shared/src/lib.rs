@@ -4,7 +4,7 @@
 //!
 //! | modules | job |
 //! | --- | --- |
-//! | `keep_alive`, `restore`, `purge`, `authorize` | use cases that more than one entry point needs |
+//! | `keep_alive`, `restore`, `purge`, `revoke`, `authorize` | use cases that more than one entry point needs |
 //! | `grants` | everything that is done with a user's tokens: refresh, mint, check |
 //! | `error`, `invocation`, `time_limit` | what the use cases share |
 //! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |

@@ -24,7 +24,8 @@ const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
 /// The claim that makes a retry the same request. Two requests with the same `key_hash` are one request.
 #[derive(Clone, Debug)]
 pub struct IdempotencyClaim {
-    /// The SHA-256, in hex, of the idempotency key. Without the header, the SHA-256 of the authorization code.
+    /// The SHA-256, in hex, of the idempotency key. Without the header, the SHA-256 of the credential's id (`new`
+    /// for a new credential), the client id and the authorization code.
     pub key_hash: String,
     /// The SHA-256, in hex, of the request.
     pub request_hash: String,
