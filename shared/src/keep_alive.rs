@@ -201,7 +201,8 @@ impl Run<'_> {
             grants: self.grants,
             due,
             run_id: self.id,
-            deadline: self.deadline_of_grant(),
+            max_time: MAX_TIME_FOR_GRANT,
+            deadline: self.deadline,
             refreshed_at: self.unused_since.plus(RETRY_AFTER),
         };
         Ok(match unused.settle(&row, holders.deleted).await? {

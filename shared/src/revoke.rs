@@ -37,8 +37,10 @@ pub(crate) struct UnusedGrant<'a> {
     pub(crate) due: &'a DueGrant,
     /// Names the run in the logs.
     pub(crate) run_id: &'a str,
-    /// When the work on this grant must end.
+    /// When the run ends.
     pub(crate) deadline: Timestamp,
+    /// The longest time for one attempt to revoke. Its lease ends then.
+    pub(crate) max_time: Duration,
     /// When a refresh that is needed to revoke counts as made. The grant becomes due again a day later, so that a
     /// revocation that fails after the refresh is tried again.
     pub(crate) refreshed_at: Timestamp,
@@ -116,13 +118,14 @@ impl UnusedGrant<'_> {
     /// already.
     async fn revoke(&self, stored: &StoredCredential) -> Result<UnusedGrantOutcome, Error> {
         let (grants, team, id) = (self.grants, &self.due.team, self.due.grant);
-        let invocation = &Invocation::new(self.run_id.to_owned(), self.deadline);
+        let deadline = self.deadline.min(Timestamp::now().plus(self.max_time));
+        let invocation = &Invocation::new(self.run_id.to_owned(), deadline);
         let mut refresher = Refresher::new(grants, invocation, team);
         refresher.refreshed_at = Some(self.refreshed_at);
         let tokens = AccessTokens {
             refresher,
             margin: MIN_LIFE_TO_REVOKE,
-            give_up_at: self.deadline,
+            give_up_at: deadline,
         };
         let app = App::new(grants, team, stored, None);
         let mut refused = None;

@@ -73,11 +73,11 @@ pub(crate) struct MintToken {
     /// The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
-    /// Seconds until the token expires. For `sdk_jwt` 1800 to 172800, and 7200 by default. For the other types Zoom
-    /// decides the default.
+    /// Seconds until the token expires. For `sdk_jwt` 1800 to 172800, and 7200 by default. For `onbehalf` and `zak` Zoom
+    /// decides the default. Ignored for `local_recording`.
     #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
     ttl: Option<u32>,
-    /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it.
+    /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     role: Option<u32>,
 }
@@ -88,20 +88,26 @@ impl MintToken {
         let credential_id = fields.optional("body/credential_id")?;
         let credential_user_id = fields.optional("body/credential_user_id")?;
         let token_type = fields.required("body/type")?;
-        let ttl = match token_type {
+        // A field that the type does not use is ignored, whatever its value.
+        let (ttl, role) = match token_type {
             TokenType::SdkJwt => {
                 let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
-                seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME)
+                let range = seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME);
+                (
+                    fields.integer("body/ttl", range)?,
+                    fields.integer("body/role", 0..=1)?,
+                )
             }
-            TokenType::Onbehalf | TokenType::Zak | TokenType::LocalRecording => TTL,
+            TokenType::Onbehalf | TokenType::Zak => (fields.integer("body/ttl", TTL)?, None),
+            TokenType::LocalRecording => (None, None),
         };
         Ok(Self {
             credential_id,
             credential_user_id,
             r#type: token_type,
             meeting_id: fields.optional("body/meeting_id")?,
-            ttl: fields.integer("body/ttl", ttl)?,
-            role: fields.integer("body/role", 0..=1)?,
+            ttl,
+            role,
         })
     }
 }

@@ -4,6 +4,7 @@ use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, Plaintext,
 
 use super::canary::{Canary, assert_absent};
 use super::{APP, CLIENT_SECRET};
+use crate::minting::mint_onbehalf;
 use crate::world::World;
 
 /// Does not compile if `$type` implements `$trait`.
@@ -47,6 +48,9 @@ fn secret_types_cannot_be_serialized_displayed_or_compared() {
 #[tokio::test]
 async fn debug_output_shows_no_secret() {
     let world = World::new().await;
+    // The gateway builds a function's clients and caches at its first call.
+    let id = world.add_user_credential("desk").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
     let secret = || ClientSecret::try_from(CLIENT_SECRET.to_owned()).unwrap();
     let app = AppCredentials {
         client_id: APP.to_owned().try_into().unwrap(),
