@@ -145,6 +145,7 @@ fn wanted(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiE
     params(
         ("token" = String, Path, description = "The secret in the URL"),
         BotCall,
+        ("x-bot-id" = Option<String>, Header, nullable = false, description = "The vendor's id of the bot, if the query and the body have none"),
     ),
     responses(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
@@ -178,6 +179,7 @@ pub(crate) async fn get(
     params(
         ("token" = String, Path, description = "The secret in the URL"),
         BotCall,
+        ("x-bot-id" = Option<String>, Header, nullable = false, description = "The vendor's id of the bot, if the query and the body have none"),
     ),
     responses(
         (status = 200, description = "The token, under each of its names", body = Names<'static>),
