@@ -93,16 +93,21 @@ impl Modify for Closing {
 
 /// The rules between the fields of a body, in JSON Schema's keywords.
 fn rules(body: &str) -> Option<Vec<(&'static str, Value)>> {
-    let with_code = json!({ "authorization_code": ["redirect_uri"] });
     let with_app = json!({ "client_id": ["client_secret"], "client_secret": ["client_id"] });
     let either = |fields: [&str; 2]| fields.map(|field| json!({ "required": [field] }));
     match body {
-        "CreateCredential" => Some(vec![("dependentRequired", with_code)]),
-        "UpdateCredential" => {
-            let mut both = with_app;
-            both["authorization_code"] = with_code["authorization_code"].clone();
-            Some(vec![("dependentRequired", both)])
-        }
+        "CreateCredential" => Some(vec![(
+            "dependentRequired",
+            json!({ "authorization_code": ["redirect_uri"] }),
+        )]),
+        "UpdateCredential" => Some(vec![(
+            "dependentRequired",
+            json!({
+                "authorization_code": ["redirect_uri"],
+                "client_id": ["client_secret"],
+                "client_secret": ["client_id"],
+            }),
+        )]),
         "CreateConnectSession" => Some(vec![
             ("dependentRequired", with_app),
             ("anyOf", json!(either(["name", "credential_id"]))),
