@@ -85,59 +85,45 @@ impl Modify for Closing {
                 close(schema);
             }
             if let RefOr::T(Schema::Object(object)) = schema {
-                object.extensions = rules(name).map(Extensions::from_iter);
+                // One keyword only: the order of several would change from run to run.
+                let rules = rules(name).map(|rules| ("allOf", rules));
+                object.extensions = rules.map(|rules| Extensions::from_iter([rules]));
             }
         }
     }
 }
 
-/// The rules between the fields of a body, in JSON Schema's keywords.
-fn rules(body: &str) -> Option<Vec<(&'static str, Value)>> {
-    let with_code = json!({ "authorization_code": ["redirect_uri"] });
-    let with_app = json!({ "client_id": ["client_secret"], "client_secret": ["client_id"] });
+/// The rules between the fields of a body: schemas that the body must match besides its own.
+fn rules(body: &str) -> Option<Value> {
+    let with_code = json!({ "dependentRequired": { "authorization_code": ["redirect_uri"] } });
+    let with_app = json!({
+        "dependentRequired": { "client_id": ["client_secret"], "client_secret": ["client_id"] },
+    });
     let either = |fields: [&str; 2]| fields.map(|field| json!({ "required": [field] }));
     match body {
-        "CreateCredential" => Some(vec![("dependentRequired", with_code)]),
-        "UpdateCredential" => {
-            let both = json!({
-                "authorization_code": ["redirect_uri"],
-                "client_id": ["client_secret"],
-                "client_secret": ["client_id"],
-            });
-            Some(vec![("dependentRequired", both)])
-        }
-        "CreateConnectSession" => Some(vec![
-            ("dependentRequired", with_app),
-            ("anyOf", json!(either(["name", "credential_id"]))),
+        "CreateCredential" => Some(json!([with_code])),
+        "UpdateCredential" => Some(json!([with_code, with_app])),
+        "CreateConnectSession" => Some(json!([
+            with_app,
+            { "anyOf": either(["name", "credential_id"]) },
             // Exactly one app: the one in the body, a credential's, or that of the credential to connect again.
-            (
-                "oneOf",
-                json!([
-                    { "required": ["client_id"], "not": { "required": ["app_credential_id"] } },
-                    { "required": ["app_credential_id"], "not": { "anyOf": either(["client_id", "credential_id"]) } },
-                    { "required": ["credential_id"], "not": { "anyOf": either(["client_id", "app_credential_id"]) } },
-                ]),
-            ),
-        ]),
+            { "oneOf": [
+                { "required": ["client_id"], "not": { "required": ["app_credential_id"] } },
+                { "required": ["app_credential_id"], "not": { "anyOf": either(["client_id", "credential_id"]) } },
+                { "required": ["credential_id"], "not": { "anyOf": either(["client_id", "app_credential_id"]) } },
+            ] },
+        ])),
         "MintToken" => {
             let is = |kind: &str| json!({ "properties": { "type": { "const": kind } } });
             let sdk_jwt = json!({
                 "dependentRequired": { "meeting_id": ["role"], "role": ["meeting_id"] },
                 "properties": { "ttl": { "minimum": 1800, "maximum": 172_800 } },
             });
-            Some(vec![
-                (
-                    "oneOf",
-                    json!(either(["credential_id", "credential_user_id"])),
-                ),
-                (
-                    "allOf",
-                    json!([
-                        { "if": is("local_recording"), "then": { "required": ["meeting_id"] } },
-                        { "if": is("sdk_jwt"), "then": sdk_jwt },
-                    ]),
-                ),
-            ])
+            Some(json!([
+                { "oneOf": either(["credential_id", "credential_user_id"]) },
+                { "if": is("local_recording"), "then": { "required": ["meeting_id"] } },
+                { "if": is("sdk_jwt"), "then": sdk_jwt },
+            ]))
         }
         _ => None,
     }

@@ -14,7 +14,7 @@ fn document() -> Value {
 fn the_committed_document_is_current() {
     let current = functions::openapi::document().to_pretty_json().unwrap() + "\n";
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
-    if std::env::var_os("UPDATE_DOCS").is_some_and(|update| update == "1") {
+    if shared::config::optional("UPDATE_DOCS").is_some_and(|update| update == "1") {
         std::fs::write(file, &current).unwrap();
     }
     assert!(

@@ -198,6 +198,7 @@ fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenReques
     params(
         ("token" = String, Path, description = "The secret in the URL"),
         BotCall,
+        ("x-bot-id" = Option<String>, Header, nullable = false, description = "The vendor's id of the bot, if the query and the body have none"),
     ),
     responses(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
@@ -231,6 +232,7 @@ pub(crate) async fn get(
     params(
         ("token" = String, Path, description = "The secret in the URL"),
         BotCall,
+        ("x-bot-id" = Option<String>, Header, nullable = false, description = "The vendor's id of the bot, if the query and the body have none"),
     ),
     responses(
         (status = 200, description = "The token, under each of its names", body = VendorToken<'static>),
