@@ -63,7 +63,7 @@ bounded_text!(
     "must NOT have fewer than 1 characters", "must NOT have more than 256 characters"
 );
 
-/// Describes an id to the OpenAPI document: the pattern of the published API, which [`uuid`] implements.
+/// Describes an id to the OpenAPI document: the pattern of the published API, which [`uuid()`] implements.
 macro_rules! uuid_schema {
     ($name:ident, $description:literal) => {
         impl utoipa::PartialSchema for $name {

@@ -4,7 +4,7 @@
 //! key only under the encryption context of the row. AES-GCM opens the ciphertext only with the additional data of the
 //! row.
 //!
-//! Key bytes are kept in [`Zeroizing`]; they are moved and never copied. The buffers in which the AWS SDK receives keys
+//! Key bytes are kept in `Zeroizing`; they are moved and never copied. The buffers in which the AWS SDK receives keys
 //! from KMS cannot be wiped from here.
 //!
 //! | file | job |
