@@ -1,21 +1,31 @@
 //! Spends an authorization code and stores the grant. Create, re-authorize and connect use this code.
 //!
-//! The tokens are committed before anything else is asked of Zoom. The profile and the siblings come afterwards; if
-//! they fail, the next mint, check or keep-alive completes them.
+//! The tokens are committed before anything else is asked of Zoom. If the credential cannot take them, they are stored
+//! alone, as a stray grant, because Zoom has ended the user's older grants. If DynamoDB is down, they are logged as a
+//! capsule. The profile and the user's other credentials come afterwards; if they fail, the next mint, check or
+//! keep-alive completes them.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
+use crate::cause::chain;
+use crate::counted;
 use crate::credential::{ClientId, CredentialId, GrantId, Name, State, TeamId};
 use crate::envelope::{Binding, DataKey, Envelope, SecretId};
 use crate::error::{Down, Error, Missing};
 use crate::extra::Extra;
-use crate::grants::profile::{UnknownUser, record_active};
+use crate::grants::capsule::{AuthorizationCapsule, Capsule, SeenCredential};
+use crate::grants::profile::{UserFinder, WorkingGrant, record_active};
+use crate::grants::stray::register;
 use crate::invocation::Invocation;
+use crate::pair::Pair;
 use crate::secret::{AppCredentials, ClientSecret, Plaintext};
 use crate::stores::{
-    self, AppSecret, AuthorizedGrant, CommitOutcome, CredentialChanges, Credentials, Events,
-    GrantRef, GrantSecret, RowKind, Secrets, StoredCredential, TRANSACTION_TIMEOUT, Transaction,
-    Write,
+    self, AppSecret, AuthorizedGrant, CommitOutcome, CountChange, CredentialChanges, Credentials,
+    Events, GrantRef, GrantSecret, Pairs, RowKind, Secrets, StoredCredential, TRANSACTION_TIMEOUT,
+    Transaction, Write,
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::{Authorization, Tokens, Zoom};
@@ -81,6 +91,8 @@ pub struct NewCredential {
 pub struct Authorizer<'a> {
     /// Stores credentials.
     pub credentials: &'a Credentials,
+    /// Counts credentials.
+    pub pairs: &'a Pairs,
     /// Stores sealed secrets.
     pub secrets: &'a Secrets,
     /// Stores events.
@@ -91,9 +103,11 @@ pub struct Authorizer<'a> {
     pub invocation: &'a Invocation,
     /// The team that owns the credential.
     pub team: &'a TeamId,
+    /// Whether tokens that DynamoDB does not store are logged as a sealed capsule.
+    pub capsules: bool,
 }
 
-impl Authorizer<'_> {
+impl<'a> Authorizer<'a> {
     /// Spends the code, if there is one, and stores a new credential. `writes` are part of the same transaction.
     pub async fn create(
         &self,
@@ -101,54 +115,47 @@ impl Authorizer<'_> {
         grant: Option<NewGrant>,
         writes: Vec<Write>,
     ) -> Result<StoredCredential, Error> {
-        let (id, client_id) = (new.id, new.app.app.client_id.clone());
-        let grant = match grant {
-            Some(NewGrant {
-                authorization,
-                id,
-                key,
-            }) => {
-                let grant = self.spend(id, &new.app.app, &authorization).await?;
-                Some((grant, key))
-            }
+        let (team, id, app) = (self.team, new.id, new.app.app.clone());
+        let secret = self
+            .secrets
+            .put_app_secret(id, &new.app.sealed(team, 1)?)?;
+        let spent = match grant {
+            Some(grant) => Some(self.spend(grant, &app, id).await?),
             None => None,
         };
 
-        let app = new.app.sealed(self.team, 1)?;
-        let (grant, tokens) = match grant {
-            Some((grant, key)) => {
-                let sealed = grant.seal(self.team, id, key)?;
-                let tokens = self.secrets.insert_grant(grant.id, &sealed)?;
-                (Some(grant), Some(tokens))
-            }
-            None => (None, None),
-        };
-        let authorized = grant.as_ref().map(Grant::authorized);
+        let authorized = spent.as_ref().map(Spent::authorized);
         let (stored, transaction) = self.credentials.insert(
-            self.team,
+            team,
             id,
             new.name,
-            client_id.clone(),
+            app.client_id,
             new.extra,
             authorized,
         )?;
-        let transaction = transaction
-            .and(self.secrets.put_app_secret(id, &app)?)
-            .and_maybe(tokens)
-            .and_all(writes);
-        commit(transaction, self.invocation, grant.is_some())
-            .await?
-            .or_conflict()?;
-
-        let completed = match &grant {
-            Some(grant) => self.complete(grant, &client_id, id).await,
-            None => None,
+        let tokens = spent.as_ref().map(|spent| self.insert(spent)).transpose()?;
+        let transaction = transaction.and(secret).and_maybe(tokens).and_all(writes);
+        let Some(spent) = spent else {
+            let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+            commit(transaction, team, id, until).await?.or_conflict()?;
+            return Ok(stored);
         };
-        Ok(completed.unwrap_or(stored))
+        match commit(transaction, team, id, self.commit_until()).await {
+            Ok(CommitOutcome::Committed) => {
+                let completed = self.finder().find(&stored, &spent.working()).await;
+                Ok(completed.unwrap_or(stored))
+            }
+            Ok(CommitOutcome::Refused(_)) => {
+                Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await)
+            }
+            Err(error) => Err(self.log_capsule(&spent, None, error)),
+        }
     }
 
     /// Spends a code and gives the credential `seen` the new grant. `writes` are part of the same transaction. The
     /// caller holds the credential's re-authorization lock.
+    ///
+    /// Once Zoom has answered, the tokens are stored, or logged as a capsule, whatever happened to the credential.
     pub async fn reauthorize(
         &self,
         mut seen: StoredCredential,
@@ -157,124 +164,244 @@ impl Authorizer<'_> {
         changes: CredentialChanges,
         writes: Vec<Write>,
     ) -> Result<StoredCredential, Error> {
-        let id = seen.credential.credential_id;
+        let (team, id) = (self.team, seen.credential.credential_id);
         let (app, secret) = match app {
             AppToUse::Stored(app) => (app, None),
             AppToUse::New(new) => {
                 let app = new.app.clone();
-                let sealed = new.sealed(self.team, seen.version + 1)?;
+                let sealed = new.sealed(team, seen.version + 1)?;
                 (app, Some(self.secrets.put_app_secret(id, &sealed)?))
             }
         };
         let new_app = secret.is_some().then_some(&app.client_id);
-        let grant = self.spend(new.id, &app, &new.authorization).await?;
+        let spent = self.spend(new, &app, id).await?;
 
-        let sealed = grant.seal(self.team, id, new.key)?;
-        let tokens = self.secrets.insert_grant(grant.id, &sealed)?;
         let committed = loop {
-            let (stored, transaction) = self.credentials.reauthorize(
-                self.team,
-                &seen,
-                new_app,
-                &grant.authorized(),
-                changes.clone(),
-            )?;
+            let (stored, transaction) = self.move_to(&seen, new_app, &spent, &changes)?;
             let transaction = transaction
-                .and(tokens.clone())
                 .and_maybe(secret.clone())
                 .and_all(writes.clone());
-            match commit(transaction, self.invocation, true).await? {
-                CommitOutcome::Committed => break stored,
-                // A sibling's authorization has pointed the credential at another grant. Ours is as new, and the lock
-                // keeps other authorizations of this credential out.
-                CommitOutcome::Refused(RowKind::Credential) => {
-                    let now = self.credentials.get(self.team, id).await?;
-                    let now = now.ok_or(Missing::Credential)?;
-                    seen = still_fits(&seen, now, new_app)?;
+            let refused = match commit(transaction, team, id, self.commit_until()).await {
+                Ok(CommitOutcome::Committed) => break stored,
+                Ok(CommitOutcome::Refused(kind)) => kind,
+                Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
+            };
+            if refused != RowKind::Credential {
+                return Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await);
+            }
+            // The credential was deleted, or another grant or pair has it by now. Our grant is as new, and the lock
+            // keeps other authorizations of this credential out.
+            let now = match self.read_until_commit(id).await {
+                Ok(now) => now,
+                Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
+            };
+            match now.filter(StoredCredential::is_live) {
+                Some(now) if may_take(&seen, &now, new_app) => seen = now,
+                Some(_) => {
+                    return Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await);
                 }
-                CommitOutcome::Refused(_) => return Err(Error::Conflict),
+                None => {
+                    let answer = Missing::AuthorizedCredential.into();
+                    return Err(self.keep_stray(&spent, answer).await);
+                }
             }
         };
 
         let was_invalid = seen.credential.state == State::Invalid;
         let reactivated = was_invalid.then_some(id);
+        let finder = self.finder();
+        let working = spent.working();
         let (completed, ()) = tokio::join!(
-            self.complete(&grant, &app.client_id, id),
-            record_active(self.events, self.invocation, self.team, reactivated),
+            finder.find(&committed, &working),
+            record_active(self.events, self.invocation, team, reactivated),
         );
         match completed {
             Some(updated) => Ok(updated),
-            None => Ok(read_after_commit(self.credentials, self.team, committed).await),
+            None => Ok(read_after_commit(self.credentials, team, committed).await),
         }
     }
 
-    /// Sends the code to Zoom.
+    /// Sends the code to Zoom, and seals what Zoom gave. Makes no network call after Zoom's answer.
     async fn spend(
         &self,
-        id: GrantId,
+        new: NewGrant,
         app: &AppCredentials,
-        authorization: &Authorization,
-    ) -> Result<Grant, Error> {
+        credential: CredentialId,
+    ) -> Result<Spent, Error> {
         let time_left = self.invocation.time_left(COMMIT_TIME);
         if time_left < MIN_EXCHANGE_TIME {
             return Err(Error::unavailable(Down::OutOfTime));
         }
         let sent_at = Timestamp::now();
-        let tokens = self.zoom.exchange(app, authorization, time_left).await;
-        Ok(Grant {
-            id,
-            tokens: tokens.map_err(Error::from_code_exchange)?,
-            sent_at,
-            answered_at: Timestamp::now(),
+        let tokens = self.zoom.exchange(app, &new.authorization, time_left).await;
+        let tokens = tokens.map_err(Error::from_code_exchange)?;
+        let answered_at = Timestamp::now();
+        let row = GrantSecret {
+            team_id: self.team.clone(),
+            client_id: app.client_id.clone(),
+            scopes: tokens.scopes.clone(),
+            credential_id: credential,
+            sealed: new.key.seal(1, &Plaintext::try_from(&tokens.pair)?)?,
+            access_expires_at: answered_at.plus(tokens.expires_in).as_millis(),
+            authorize_sent_at: sent_at.as_millis(),
+            authorized_at: answered_at.as_millis(),
+            api_url: tokens.api_url.as_ref().map(|url| url.as_str().to_owned()),
+        };
+        Ok(Spent {
+            id: new.id,
+            tokens,
+            row,
         })
     }
 
-    /// Reads and stores the profile of the user who authorized. Best effort.
-    async fn complete(
+    /// Until when a commit is tried that a spent code depends on.
+    fn commit_until(&self) -> Timestamp {
+        self.invocation.deadline().minus(ANSWER_TIME)
+    }
+
+    fn insert(&self, spent: &Spent) -> Result<Write, stores::Error> {
+        self.secrets.insert_grant(spent.id, &spent.row)
+    }
+
+    /// The transaction that gives a credential the new grant, and takes it out of its old pair. Returns the credential
+    /// as the transaction leaves it.
+    fn move_to(
         &self,
-        grant: &Grant,
-        client_id: &ClientId,
-        id: CredentialId,
-    ) -> Option<StoredCredential> {
-        let unknown = UnknownUser {
-            team: self.team,
-            client_id,
-            id,
-            authorized: grant.authorized(),
-            sent_at: grant.sent_at,
-            access: &grant.tokens.pair.access,
-            api_url: grant.tokens.api_url.as_ref(),
+        seen: &StoredCredential,
+        new_app: Option<&ClientId>,
+        spent: &Spent,
+        changes: &CredentialChanges,
+    ) -> Result<(StoredCredential, Transaction<'a>), stores::Error> {
+        let (credentials, authorized) = (self.credentials, spent.authorized());
+        let (stored, transaction) =
+            credentials.reauthorize(self.team, seen, new_app, &authorized, changes.clone())?;
+        let left = match &seen.pair {
+            Some(pair) => Some(self.pairs.count(self.team, pair, CountChange::Left)?),
+            None => None,
         };
-        unknown
-            .read_and_store(self.credentials, self.events, self.zoom, self.invocation)
-            .await
+        let transaction = transaction.and(self.insert(spent)?).and_maybe(left);
+        Ok((stored, transaction))
+    }
+
+    /// The credential as it is now, deleted or not. Tries until no time is left, because a spent code depends on it.
+    async fn read_until_commit(
+        &self,
+        id: CredentialId,
+    ) -> Result<Option<StoredCredential>, stores::Error> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let read = self.credentials.get_including_deleted(self.team, id);
+            let read = timeout(Timestamp::now().until(self.commit_until()), read).await;
+            let error = match read {
+                Ok(Ok(read)) => return Ok(read),
+                Ok(Err(error)) => error,
+                Err(elapsed) => stores::Error::timed_out("GetItem", elapsed),
+            };
+            if Timestamp::now().plus(pause) >= self.commit_until() {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Keeps a grant that its credential does not take. It may be the only one that Zoom still accepts, and other
+    /// credentials of its user find it. Returns the error to answer.
+    async fn keep_stray(&self, spent: &Spent, answer: Error) -> Error {
+        let insert = self
+            .secrets
+            .insert_stray_grant(spent.id, &spent.row, self.commit_until());
+        if let Err(error) = insert.await {
+            return self.log_capsule(spent, None, error);
+        }
+        tracing::info!(
+            request_id = self.invocation.id(),
+            grant_id = %spent.id,
+            "a credential does not take its new authorization, which is kept for the user's other credentials"
+        );
+        self.register_stray(spent).await;
+        answer
+    }
+
+    /// Adds a stray grant to its pair, so that the next use of one of the user's other credentials finds it. Best
+    /// effort: keep-alive does it within the hour.
+    async fn register_stray(&self, spent: &Spent) {
+        let registered = async {
+            let finder = self.finder();
+            let profile = finder.profile(&spent.working()).await?;
+            let Some(zoom_user_id) = profile.zoom_user_id else {
+                return Ok(());
+            };
+            let pair = Pair {
+                team: self.team.clone(),
+                client_id: spent.row.client_id.clone(),
+                zoom_user_id,
+            };
+            let until = self.commit_until().min(Timestamp::now().plus(TRANSACTION_TIMEOUT));
+            // Refused if the pair has no other credential, or if the user has removed the app.
+            let sent_at = spent.row.authorize_sent_at;
+            register(self.pairs, self.secrets, &pair, spent.id, sent_at, until).await?;
+            Ok::<_, Box<dyn StdError>>(())
+        };
+        if let Err(error) = registered.await {
+            let (request_id, cause) = (self.invocation.id(), chain(&*error));
+            tracing::warn!(request_id, cause, "the user of a stray grant is not known yet");
+        }
+    }
+
+    /// Logs the tokens of a spent code as a capsule, because DynamoDB does not store them. `seen` is the credential that
+    /// would have got them. Returns the error to answer.
+    fn log_capsule(
+        &self,
+        spent: &Spent,
+        seen: Option<&StoredCredential>,
+        error: stores::Error,
+    ) -> Error {
+        let capsule = Capsule::Authorization(AuthorizationCapsule {
+            team: self.team.clone(),
+            grant: spent.id,
+            row: spent.row.clone(),
+            seen: seen.map(|seen| SeenCredential {
+                grant: seen.grant.map(|grant| grant.id),
+                pair: seen.pair.clone(),
+            }),
+        });
+        capsule.log(self.invocation.id(), self.capsules);
+        Error::Internal(error.into())
+    }
+
+    fn finder(&self) -> UserFinder<'a> {
+        UserFinder {
+            credentials: self.credentials,
+            pairs: self.pairs,
+            secrets: self.secrets,
+            events: self.events,
+            zoom: self.zoom,
+            invocation: self.invocation,
+            team: self.team,
+        }
     }
 }
 
-/// Commits. `with_tokens` means that a code is spent, so the commit is tried until the invocation ends.
+/// Commits until `until`.
 ///
 /// The rows of the idempotency key, of the lock and of the connect session are written too, but the tokens are worth
 /// more. If another request has taken one of those rows because its time ran out, the commit goes on without them.
 pub async fn commit(
     transaction: Transaction<'_>,
-    invocation: &Invocation,
-    with_tokens: bool,
+    team: &TeamId,
+    credential: CredentialId,
+    until: Timestamp,
 ) -> Result<CommitOutcome, stores::Error> {
-    let until = if with_tokens {
-        invocation.deadline().minus(ANSWER_TIME)
-    } else {
-        Timestamp::now().plus(TRANSACTION_TIMEOUT)
-    };
-    match transaction.clone().commit(until).await? {
+    match counted::commit(transaction.clone(), team, credential, until).await? {
         CommitOutcome::Refused(
             RowKind::Idempotency | RowKind::ReauthorizationLock | RowKind::ConnectSession,
         ) => {
-            transaction
+            let transaction = transaction
                 .without(RowKind::Idempotency)
                 .without(RowKind::ReauthorizationLock)
-                .without(RowKind::ConnectSession)
-                .commit(until)
-                .await
+                .without(RowKind::ConnectSession);
+            counted::commit(transaction, team, credential, until).await
         }
         outcome @ (CommitOutcome::Committed | CommitOutcome::Refused(_)) => Ok(outcome),
     }
@@ -292,20 +419,16 @@ pub async fn read_after_commit(
     now.unwrap_or(committed)
 }
 
-/// The credential as it is `now`, if the new tokens still fit it: they belong to the app that was seen, or a new app
-/// comes with them.
-fn still_fits(
+/// Whether the credential as it is `now` may take the new tokens: they belong to its app, or a new app comes with them;
+/// and something has changed that explains why the commit was refused.
+fn may_take(
     seen: &StoredCredential,
-    now: StoredCredential,
+    now: &StoredCredential,
     new_app: Option<&ClientId>,
-) -> Result<StoredCredential, Error> {
-    let moved = now.grant != seen.grant;
+) -> bool {
+    let moved = now.grant != seen.grant || now.pair != seen.pair;
     let fits = new_app.is_some() || now.client_id == seen.client_id;
-    if moved && fits {
-        Ok(now)
-    } else {
-        Err(Error::Conflict)
-    }
+    moved && fits
 }
 
 /// The app of a credential, opened. One read and one KMS call.
@@ -329,45 +452,32 @@ pub async fn stored_app(
 }
 
 /// What Zoom gave for a code.
-struct Grant {
+struct Spent {
     id: GrantId,
     tokens: Tokens,
-    sent_at: Timestamp,
-    answered_at: Timestamp,
+    /// The grant's row, with the sealed tokens.
+    row: GrantSecret,
 }
 
-impl Grant {
+impl Spent {
     /// What the credential's row says about the grant.
     fn authorized(&self) -> AuthorizedGrant {
         AuthorizedGrant {
             grant: GrantRef {
                 id: self.id,
-                authorized_at: self.answered_at.as_millis(),
+                authorized_at: self.row.authorized_at,
             },
-            scopes: self.tokens.scopes.clone(),
+            scopes: self.row.scopes.clone(),
         }
     }
 
-    /// The first generation of the grant's row. Makes no network call, because none may stand between Zoom's answer and
-    /// the commit.
-    fn seal(
-        &self,
-        team: &TeamId,
-        credential: CredentialId,
-        key: DataKey,
-    ) -> Result<GrantSecret, Error> {
-        Ok(GrantSecret {
-            team_id: team.clone(),
-            credential_id: credential,
-            sealed: key.seal(1, &Plaintext::try_from(&self.tokens.pair)?)?,
-            access_expires_at: self.answered_at.plus(self.tokens.expires_in).as_millis(),
-            authorize_sent_at: self.sent_at.as_millis(),
-            authorized_at: self.answered_at.as_millis(),
-            api_url: self
-                .tokens
-                .api_url
-                .as_ref()
-                .map(|url| url.as_str().to_owned()),
-        })
+    fn working(&self) -> WorkingGrant<'_> {
+        WorkingGrant {
+            authorized: self.authorized(),
+            sent_at: Timestamp::from_millis(self.row.authorize_sent_at),
+            access: &self.tokens.pair.access,
+            expires_at: Timestamp::from_millis(self.row.access_expires_at),
+            api_url: self.tokens.api_url.as_ref(),
+        }
     }
 }

@@ -14,6 +14,7 @@ use uuid::{Uuid, Variant};
 
 use crate::extra::Extra;
 use crate::invalid::Invalid;
+use crate::profile::Profile;
 use crate::timestamp::Timestamp;
 
 /// Defines a text type with a minimum and a maximum length. Lengths count characters, as JSON Schema does.
@@ -255,7 +256,7 @@ impl fmt::Display for TeamId {
 /// The id of a grant: one authorization of one Zoom app by one Zoom user.
 ///
 /// The id is chosen before the code is spent, because the data key that seals the tokens is bound to the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GrantId(Uuid);
 
@@ -369,4 +370,24 @@ pub struct Credential {
     /// The owner's own JSON object, exactly as it was sent.
     #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>, required = true)]
     pub extra: Option<Extra>,
+}
+
+impl Credential {
+    /// What Zoom says about the user.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            zoom_user_id: self.zoom_user_id.clone(),
+            zoom_account_id: self.zoom_account_id.clone(),
+            zoom_email: self.zoom_email.clone(),
+            zoom_display_name: self.zoom_display_name.clone(),
+        }
+    }
+
+    /// Replaces what Zoom says about the user.
+    pub(crate) fn set_profile(&mut self, profile: Profile) {
+        self.zoom_user_id = profile.zoom_user_id;
+        self.zoom_account_id = profile.zoom_account_id;
+        self.zoom_email = profile.zoom_email;
+        self.zoom_display_name = profile.zoom_display_name;
+    }
 }

@@ -30,6 +30,12 @@ pub enum Error {
     /// A concurrent change won.
     #[error("The credential was changed at the same time: read it and try again")]
     Conflict,
+    /// A concurrent change won after the user had authorized.
+    #[error(
+        "The credential was changed while the user authorized, and did not take the authorization. The authorization is \
+         kept for the other credentials of this user: read the credential, and let the user authorize again."
+    )]
+    AuthorizationNotTaken,
     /// Zoom refused the authorization code.
     #[error(
         "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
@@ -111,6 +117,12 @@ pub enum Missing {
     /// A credential.
     #[error("Zoom credential not found")]
     Credential,
+    /// A credential that was deleted while its user authorized.
+    #[error(
+        "Zoom credential not found: it was deleted while the user authorized. The authorization is kept for the other \
+         credentials of this user."
+    )]
+    AuthorizedCredential,
     /// A token URL: unknown, revoked, expired or used up, or its credential is gone.
     #[error("Token URL not found: it is unknown, revoked, expired or used up")]
     TokenUrl,
@@ -170,6 +182,9 @@ pub enum Down {
     /// DynamoDB or KMS did not answer before the caller's time was over.
     #[error("DynamoDB or KMS did not answer before the caller's time was over")]
     Silent,
+    /// Zoom has refused as many grants of the app and user as one call tries, and more are left.
+    #[error("Zoom has refused as many grants of the user as one call tries, and more are left")]
+    GrantsLeft,
     /// Another invocation refreshes the grant.
     #[error("another invocation is refreshing the grant")]
     RefreshElsewhere,
@@ -198,12 +213,14 @@ impl Error {
     /// The code for programs. Events store it, and the API answers it.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound(Missing::Credential) => "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID",
+            Self::NotFound(Missing::Credential | Missing::AuthorizedCredential) => {
+                "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID"
+            }
             Self::NotFound(Missing::TokenUrl) => "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
             Self::NotFound(Missing::ZoomApp) => "FST_ERR_ZOOM_APP_NOT_FOUND",
             Self::NotFound(Missing::ConnectSession) => "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
             Self::NotAUserCredential => "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
-            Self::Conflict => "FST_ERR_CONFLICT",
+            Self::Conflict | Self::AuthorizationNotTaken => "FST_ERR_CONFLICT",
             Self::CodeRefused { .. } => "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED",
             Self::ReconnectRequired { .. } => "FST_ERR_ZOOM_RECONNECT_REQUIRED",
             Self::AppMisconfigured { .. } => "FST_ERR_ZOOM_APP_MISCONFIGURED",

@@ -4,14 +4,14 @@
 //!
 //! | modules | job |
 //! | --- | --- |
-//! | `keep_alive`, `restore`, `purge`, `revoke`, `authorize` | use cases that more than one entry point needs |
+//! | `keep_alive`, `delete`, `restore`, `purge`, `revoke`, `authorize`, `counted` | use cases that more than one entry point needs |
 //! | `grants` | everything that is done with a user's tokens: refresh, mint, check |
 //! | `error`, `invocation`, `time_limit` | what the use cases share |
 //! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |
 //! | `stores` | the DynamoDB tables. The only module that calls DynamoDB |
 //! | `zoom` | the client for Zoom. The only module that makes HTTP calls itself |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt` | the domain: values that are checked when they are made |
+//! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
 //!
 //! `envelope`, `stores` and `zoom` do not import each other, with one exception: `stores` reads and writes the types of
@@ -19,6 +19,8 @@
 //! cannot live elsewhere.
 
 pub mod authorize;
+mod counted;
+pub mod delete;
 pub mod grants;
 pub mod keep_alive;
 pub mod purge;
@@ -43,6 +45,7 @@ pub mod event;
 pub mod extra;
 pub mod invalid;
 pub mod meter;
+pub mod pair;
 pub mod profile;
 pub mod random;
 pub mod sdk_jwt;

@@ -1,184 +1,122 @@
-//! Destroys what credentials leave behind, once no other credential needs it. Every step is idempotent.
+//! What follows when credentials are deleted, leave a grant, or are removed for good. Every step can be repeated.
 //!
-//! - A credential moved to another grant: the old grant is destroyed, unless another credential uses it.
-//! - A credential was deleted: the grant becomes due for keep-alive, unless another live credential uses it. Keep-alive
-//!   then lets the grant rest, or revokes it at Zoom if the team wants that.
-//! - A deleted credential can no longer be restored, and DynamoDB has removed its row: its sealed data and its token
-//!   URLs are destroyed, and its grant, unless another credential uses it.
+//! - A credential was deleted, and no live credential of its pair is left: the pair's grants become due, so that
+//!   keep-alive lets them rest or revokes them.
+//! - A credential moved to another grant: the old grant becomes due, so that keep-alive finds out whether it still works.
+//! - A deleted credential can no longer be restored, and DynamoDB has removed its row: it is counted out, and its sealed
+//!   client secret and its token URLs are destroyed. If the pair has no credential left, its grants become due.
 //!
-//! No index tells which credentials use a grant, so the team is read whole, once per batch. The rows of the grants are
-//! read before that. If a credential joins a grant in the meantime, the grant's row has changed, and the grant is kept.
+//! No grant is destroyed here. Only keep-alive does that, after it has asked the pair.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::counted::report_lost_count;
+use crate::credential::GrantId;
 use crate::envelope::sealed::SecretId;
 use crate::stores::{
-    self, CleanupTrigger, CredentialIds, Credentials, GrantVersion, SecretOwner, Secrets, TokenUrls,
+    self, CleanupTrigger, CommitOutcome, CountChange, CredentialIds, Pairs, RowKind, Secrets,
+    TRANSACTION_TIMEOUT, TokenUrls,
 };
+use crate::timestamp::Timestamp;
 
-/// How many rows are read at a time.
-const CONCURRENT_READS: usize = 8;
-
-/// Cleans up after the changes of one batch. Each team is read once.
+/// Cleans up after the changes of one batch.
 pub struct Cleanup<'a> {
-    credentials: &'a Credentials,
+    pairs: &'a Pairs,
     secrets: &'a Secrets,
     token_urls: &'a TokenUrls,
-    teams: HashMap<TeamId, TeamOfBatch>,
-}
-
-/// The grants and credentials of one team, as one batch needs them.
-#[derive(Default)]
-struct TeamOfBatch {
-    /// The grants that the batch's changes name.
-    grants: Vec<GrantId>,
-    /// `None` until the first change needs it.
-    owners: Option<GrantOwners>,
-}
-
-/// Which credentials of a team use which grant.
-struct GrantOwners {
-    owners: Vec<SecretOwner>,
-    /// The grants that may be destroyed, as they were before the owners were read.
-    grants: HashMap<GrantId, GrantVersion>,
-}
-
-impl GrantOwners {
-    async fn read(
-        credentials: &Credentials,
-        secrets: &Secrets,
-        team: &TeamId,
-        grants: &[GrantId],
-    ) -> Result<Self, stores::Error> {
-        let grants = grants.iter().copied().map(|grant| async move {
-            let version = secrets.grant_version(grant).await?;
-            Ok::<_, stores::Error>((grant, version))
-        });
-        let grants = stream::iter(grants).buffer_unordered(CONCURRENT_READS);
-        let grants = grants.try_collect().await?;
-        Ok(Self {
-            owners: credentials.secret_owners(team).await?,
-            grants,
-        })
-    }
-
-    /// Whether a credential that is not deleted uses the grant.
-    fn is_used(&self, grant: GrantId) -> bool {
-        let mut owners = self.owners.iter();
-        owners.any(|it| it.grant == Some(grant) && !it.deleted)
-    }
-
-    /// Destroys a grant that no credential uses, deleted or not. The credential `gone` does not count, since its row is
-    /// about to go.
-    async fn purge(
-        &self,
-        secrets: &Secrets,
-        team: &TeamId,
-        grant: GrantId,
-        gone: Option<CredentialId>,
-    ) -> Result<(), stores::Error> {
-        let counts = |it: &&SecretOwner| !(it.deleted && Some(it.credential) == gone);
-        let mut owners = self.owners.iter().filter(counts);
-        if owners.any(|it| it.grant == Some(grant)) {
-            return Ok(());
-        }
-        let version = self.grants.get(&grant).copied().unwrap_or_default();
-        secrets.purge_grant(team, grant, version).await
-    }
+    /// The grants that the batch has made due. Thousands of credentials may leave one grant together.
+    hastened: HashSet<GrantId>,
 }
 
 impl<'a> Cleanup<'a> {
-    /// A cleanup after `changes`. Pass them to [`Self::clean_up_after`] one by one.
-    pub fn new(
-        credentials: &'a Credentials,
-        secrets: &'a Secrets,
-        token_urls: &'a TokenUrls,
-        changes: impl IntoIterator<Item = &'a CleanupTrigger>,
-    ) -> Self {
-        let mut teams: HashMap<TeamId, TeamOfBatch> = HashMap::new();
-        for change in changes {
-            if let CleanupTrigger::GrantReplaced(remains) | CleanupTrigger::Purged(remains) = change
-            {
-                let team = teams.entry(remains.team.clone()).or_default();
-                team.grants.extend(remains.grant);
-            }
-        }
+    /// A cleanup after the changes of one batch.
+    pub fn new(pairs: &'a Pairs, secrets: &'a Secrets, token_urls: &'a TokenUrls) -> Self {
         Self {
-            credentials,
+            pairs,
             secrets,
             token_urls,
-            teams,
+            hastened: HashSet::new(),
         }
     }
 
     /// Cleans up after one change.
     pub async fn clean_up_after(&mut self, change: &CleanupTrigger) -> Result<(), stores::Error> {
-        let secrets = self.secrets;
         match change {
-            CleanupTrigger::SoftDeleted(remains) => {
-                let Some(grant) = remains.grant else {
-                    return Ok(());
-                };
-                if self.owners(&remains.team).await?.is_used(grant) {
-                    return Ok(());
-                }
-                secrets.schedule_first(&remains.team, grant).await
-            }
-            CleanupTrigger::GrantReplaced(remains) => {
-                let Some(grant) = remains.grant else {
-                    return Ok(());
-                };
-                // A request that still works with the old grant finds it destroyed, and reads the credential again.
-                let owners = self.owners(&remains.team).await?;
-                owners.purge(secrets, &remains.team, grant, None).await
-            }
-            CleanupTrigger::Purged(remains) => {
-                if let Some(grant) = remains.grant {
-                    let (team, gone) = (&remains.team, Some(remains.credential));
-                    let owners = self.owners(team).await?;
-                    owners.purge(secrets, team, grant, gone).await?;
-                }
-                destroy_own(secrets, self.token_urls, remains).await
+            CleanupTrigger::SoftDeleted(ids) => self.hasten_unused(ids, false).await,
+            CleanupTrigger::GrantReplaced(ids) => match ids.grant {
+                Some(grant) => self.hasten(ids, grant).await,
+                None => Ok(()),
+            },
+            CleanupTrigger::Purged(ids) => {
+                count_out(self.pairs, ids).await?;
+                destroy_own(self.secrets, self.token_urls, ids).await?;
+                self.hasten_unused(ids, true).await
             }
         }
     }
 
-    async fn owners(&mut self, id: &TeamId) -> Result<&GrantOwners, stores::Error> {
-        let team = self.teams.entry(id.clone()).or_default();
-        let owners = match team.owners.take() {
-            Some(owners) => owners,
-            None => GrantOwners::read(self.credentials, self.secrets, id, &team.grants).await?,
+    /// Makes the grants of the credential's pair due, if the pair has no live credential any more; or, with
+    /// `without_members`, no credential at all. While the user is not known, makes the credential's own grant due.
+    async fn hasten_unused(
+        &mut self,
+        ids: &CredentialIds,
+        without_members: bool,
+    ) -> Result<(), stores::Error> {
+        let Some(pair) = &ids.pair else {
+            return match ids.grant {
+                Some(grant) => self.hasten(ids, grant).await,
+                None => Ok(()),
+            };
         };
-        Ok(team.owners.insert(owners))
+        let Some(pair) = self.pairs.get(pair).await? else {
+            return Ok(());
+        };
+        let is_used = if without_members {
+            pair.members != 0
+        } else {
+            pair.live != 0
+        };
+        if is_used {
+            return Ok(());
+        }
+        for grant in pair.grants {
+            self.hasten(ids, grant).await?;
+        }
+        Ok(())
+    }
+
+    async fn hasten(&mut self, ids: &CredentialIds, grant: GrantId) -> Result<(), stores::Error> {
+        if self.hastened.insert(grant) {
+            self.secrets.hasten(&ids.team, grant).await?;
+        }
+        Ok(())
     }
 }
 
-/// Destroys what a purged credential leaves behind: its client secret, its token URLs, and its grant. Keeps the grant
-/// if another credential of the team uses it, deleted or not.
-pub async fn destroy(
-    credentials: &Credentials,
-    secrets: &Secrets,
-    token_urls: &TokenUrls,
-    remains: &CredentialIds,
-) -> Result<(), stores::Error> {
-    if let Some(grant) = remains.grant {
-        let (team, gone) = (&remains.team, Some(remains.credential));
-        let owners = GrantOwners::read(credentials, secrets, team, &[grant]).await?;
-        owners.purge(secrets, team, grant, gone).await?;
+/// Counts a credential out whose row was removed. Counts once, however often it is told.
+async fn count_out(pairs: &Pairs, ids: &CredentialIds) -> Result<(), stores::Error> {
+    let Some(pair) = &ids.pair else {
+        return Ok(());
+    };
+    let gone = pairs.begin(pairs.remember_gone(ids.credential)?);
+    let count = pairs.count(&ids.team, pair, CountChange::Purged)?;
+    let until = || Timestamp::now().plus(TRANSACTION_TIMEOUT);
+    let counted = gone.clone().and(count).commit(until()).await?;
+    if counted == CommitOutcome::Refused(RowKind::Pair) {
+        report_lost_count(&ids.team, ids.credential);
+        // Refused if the credential was counted out before.
+        return gone.commit(until()).await.map(drop);
     }
-    destroy_own(secrets, token_urls, remains).await
+    Ok(())
 }
 
-/// Destroys what belongs to the credential alone.
-async fn destroy_own(
+/// Destroys what belongs to the credential alone: its client secret and its token URLs.
+pub async fn destroy_own(
     secrets: &Secrets,
     token_urls: &TokenUrls,
-    remains: &CredentialIds,
+    ids: &CredentialIds,
 ) -> Result<(), stores::Error> {
-    let app = SecretId::App(remains.credential);
-    secrets.purge(&remains.team, app).await?;
-    token_urls.purge(remains.credential).await
+    let app = SecretId::App(ids.credential);
+    secrets.purge(&ids.team, app).await?;
+    token_urls.purge(ids.credential).await
 }

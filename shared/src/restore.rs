@@ -1,25 +1,27 @@
 //! Restores a deleted credential.
 
 use crate::cause::chain;
+use crate::counted;
 use crate::credential::{CredentialId, ReconnectReason, State, TeamId};
 use crate::event::{Event, EventDetails};
 use crate::grants::state::reconnect_message;
 use crate::stores::{
-    self, CommitOutcome, Credentials, Events, GrantState, RowKind, Secrets, StoredCredential,
-    TRANSACTION_TIMEOUT, Write,
+    self, CommitOutcome, CountChange, Credentials, Events, GrantState, Pairs, Secrets,
+    StoredCredential, TRANSACTION_TIMEOUT, Write,
 };
 use crate::timestamp::Timestamp;
 
-/// How often a restore starts over because the grant has changed.
-const MAX_ROUNDS: usize = 3;
+/// How often a restore starts over because the credential or its grant has changed.
+const MAX_ROUNDS: usize = 5;
 
-/// Restores a deleted credential, and puts its grant back into keep-alive, in one transaction. The credential's state
-/// is what its grant allows at that moment.
+/// Restores a deleted credential, counts that in its pair, and puts its grant back into keep-alive, in one transaction.
+/// The credential's state is what its grant allows at that moment.
 ///
-/// `None` if the credential is not deleted, or was deleted too long ago. [`stores::Error::Conflict`] if the grant keeps
-/// changing.
+/// `None` if the credential is not deleted, or was deleted too long ago. [`stores::Error::Conflict`] if the credential
+/// or the grant keeps changing.
 pub async fn restore(
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     team: &TeamId,
@@ -34,17 +36,21 @@ pub async fn restore(
         let dead = dead.filter(|_| seen.credential.state == State::Active);
         let message = dead.map(|reason| reconnect_message(reason, None));
         let restored = credentials.restore(team, &seen, message.as_deref())?;
+        let count = match &seen.pair {
+            Some(pair) => Some(pairs.count(team, pair, CountChange::Restored)?),
+            None => None,
+        };
+        let restored = restored.and_maybe(write).and_maybe(count);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        match restored.and_maybe(write).commit(until).await? {
+        match counted::commit(restored, team, id, until).await? {
             CommitOutcome::Committed => {
                 if let Some(reason) = dead {
                     record_invalid(events, team, id, reason).await;
                 }
                 return credentials.get(team, id).await;
             }
-            // Another request has restored it, or its time is over.
-            CommitOutcome::Refused(RowKind::Credential) => return Ok(None),
-            // The grant was refreshed or declared dead in the meantime.
+            // A deleted credential changes too: its user becomes known, its client secret is replaced, a webhook comes. Or
+            // the grant was refreshed or declared dead. Or another request has restored the credential.
             CommitOutcome::Refused(_) => {}
         }
     }

@@ -18,6 +18,9 @@ pub struct Timestamp(jiff::Timestamp);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
+
     /// The current time of the wall clock, rounded down to the millisecond.
     pub fn now() -> Self {
         Self::from_millis(jiff::Timestamp::now().as_millisecond())

@@ -314,9 +314,10 @@ fn vault_status(error: &Error) -> StatusCode {
         | Error::CodeRefused { .. }
         | Error::MissingScope { .. }
         | Error::ZoomRefused { .. } => StatusCode::BAD_REQUEST,
-        Error::Conflict | Error::ReconnectRequired { .. } | Error::AppMisconfigured { .. } => {
-            StatusCode::CONFLICT
-        }
+        Error::Conflict
+        | Error::AuthorizationNotTaken
+        | Error::ReconnectRequired { .. }
+        | Error::AppMisconfigured { .. } => StatusCode::CONFLICT,
         Error::ZoomUnavailable { .. } => StatusCode::BAD_GATEWAY,
         Error::ZoomTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -360,11 +361,16 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
         Error::Unavailable { source, .. } => match source {
             Down::Kms(_) => Some(ServiceFailure::KmsFailed),
             Down::Zoom(_) => Some(ServiceFailure::ZoomLimited),
-            Down::DynamoDb(_) | Down::Silent | Down::OutOfTime | Down::RefreshElsewhere => None,
+            Down::DynamoDb(_)
+            | Down::Silent
+            | Down::OutOfTime
+            | Down::GrantsLeft
+            | Down::RefreshElsewhere => None,
         },
         Error::NotFound(_)
         | Error::NotAUserCredential
         | Error::Conflict
+        | Error::AuthorizationNotTaken
         | Error::MissingScope { .. }
         | Error::ZoomRefused { .. }
         | Error::Internal(_) => None,

@@ -118,7 +118,12 @@ impl AccessTokens<'_> {
     async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
         let row = self.refresher.grants.grant_row(id);
         let row = time_limit::until(self.give_up_at, row).await?;
-        row.ok_or_else(NoAccess::destroyed)
+        let row = row.ok_or_else(NoAccess::destroyed)?;
+        Ok(if self.refresher.revokes {
+            row.opened_for_revocation()
+        } else {
+            row
+        })
     }
 
     async fn open(&self, id: GrantId, row: &StoredGrant) -> Result<TokenPair, Error> {

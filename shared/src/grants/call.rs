@@ -1,7 +1,7 @@
 //! A call to Zoom with a live access token of a credential's user.
 //!
 //! Zoom keeps one live grant per app and user, so the credentials of one app and user must end up on the same grant.
-//! When Zoom refuses a credential's grant, the grants of its siblings are tried. Only if none works does the
+//! When Zoom refuses a credential's grant, the other grants of its app and user are tried. Only if none works does the
 //! credential become invalid.
 
 use std::cmp::Reverse;
@@ -9,20 +9,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::credential::{GrantId, State};
+use crate::envelope;
 use crate::error::{Down, Error, Missing};
 use crate::grants::access::AccessTokens;
 use crate::grants::app::App;
 use crate::grants::cache::Access;
+use crate::grants::hand_over::HandOver;
 use crate::grants::record::Recorder;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::grants::state::{CredentialStates, Declaration};
-use crate::grants::{Context, Grants, Rows};
+use crate::grants::{Context, Rows};
+use crate::pair::PairId;
+use crate::secret;
 use crate::stores::{
-    self, AuthorizedGrant, CommitOutcome, GrantRef, GrantState, StoredCredential, StoredGrant,
-    TRANSACTION_TIMEOUT,
+    self, AuthorizedGrant, GrantState, Holder, StoredCredential, StoredGrant, TRANSACTION_TIMEOUT,
 };
 use crate::time_limit;
 use crate::timestamp::Timestamp;
@@ -34,6 +37,10 @@ const MAX_ROUNDS: usize = 5;
 const MAX_TOKENS: usize = 3;
 /// How long a call waits for another invocation's refresh.
 const MAX_WAIT: Duration = Duration::from_secs(12);
+/// How many other grants of the app and user one call tries. The next call goes on with the rest.
+const MAX_CANDIDATES: usize = 8;
+/// How many grants are read at a time.
+const CONCURRENT_READS: usize = 16;
 /// Time kept for the answer to the caller after a wait in vain.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
@@ -114,7 +121,7 @@ impl<'a> Caller<'a> {
                 Err(NoAccess::Dead(dead)) => dead,
             };
             // Boxed: the search is rare, and its future is large.
-            let search = Box::pin(self.try_siblings(&stored, &mut tried, &app, &call));
+            let search = Box::pin(self.search(&stored, &mut tried, &app, &call));
             if let Some(outcome) = search.await? {
                 return Ok(outcome);
             }
@@ -172,12 +179,9 @@ impl<'a> Caller<'a> {
         Err(NoAccess::Failed(refused))
     }
 
-    /// Tries the grants of the credential's siblings, the newest first, and points the credential at the one that Zoom
-    /// accepts.
-    ///
-    /// Deleted siblings come last. A deleted sibling may have the newest grant, if this credential was not re-pointed
-    /// to that grant at its authorization.
-    async fn try_siblings<T, F>(
+    /// Tries the other grants of the credential's pair, the most recently authorized first, and points the credential at
+    /// the one that Zoom accepts. No credential need use that grant.
+    async fn search<T, F>(
         &self,
         stored: &StoredCredential,
         tried: &mut Vec<GrantId>,
@@ -187,93 +191,103 @@ impl<'a> Caller<'a> {
     where
         F: Future<Output = Result<T, zoom::Error>>,
     {
-        let Context {
-            grants,
-            team,
-            terms,
-            ..
-        } = self.context;
-        for deleted in [false, true] {
-            let siblings = grants.credentials.siblings_of(team, stored, deleted);
-            let siblings = siblings.map_err(Error::from);
-            let mut siblings = time_limit::until(terms.answer_by, siblings).await?;
-            siblings.sort_by_key(|sibling| Reverse(sibling.grant.map(|it| it.authorized_at)));
-            for sibling in siblings {
-                let Some(grant) = sibling.grant.filter(|grant| Some(*grant) != stored.grant) else {
-                    continue;
-                };
-                if tried.contains(&grant.id) {
-                    continue;
-                }
-                tried.push(grant.id);
-                let row = grants.grant_row(grant.id);
-                let Some(row) = time_limit::until(terms.answer_by, row).await? else {
-                    continue;
-                };
-                if row.state != GrantState::Active {
-                    continue;
-                }
-                let (access, answer) = match self.try_grant(grant.id, Some(row), app, call).await {
-                    Ok(accepted) => accepted,
-                    Err(NoAccess::Failed(error)) => return Err(error),
-                    Err(NoAccess::Dead(dead)) if deleted => {
-                        self.states.declare_unused_dead(grant.id, &dead).await;
-                        continue;
-                    }
-                    Err(NoAccess::Dead(dead)) => {
-                        // This grant is dead too, so mark it. If it changed in the meantime, another request
-                        // handles it.
-                        self.states.declare_dead(&sibling, grant.id, &dead).await?;
-                        continue;
-                    }
-                };
-                let stored = if proves_the_grant(&answer) {
-                    self.adopt(stored, grant, &sibling, &access).await
-                } else {
-                    stored.clone()
-                };
-                return Ok(Some(CallOutcome {
-                    answer,
-                    stored,
-                    access,
-                }));
+        let Some(pair) = &stored.pair else {
+            return Ok(None);
+        };
+        for (id, row) in self.candidates(stored, pair, tried).await? {
+            if tried.len() >= MAX_CANDIDATES {
+                return Err(Error::unavailable(Down::GrantsLeft));
             }
+            tried.push(id);
+            let authorized = row.authorized(id);
+            let (access, answer) = match self.try_grant(id, Some(row), app, call).await {
+                Ok(accepted) => accepted,
+                Err(NoAccess::Dead(dead)) => {
+                    self.states.declare_only_grant(id, &dead).await;
+                    continue;
+                }
+                Err(NoAccess::Failed(error)) if is_unreadable(&error) => {
+                    tracing::error!(
+                        request_id = self.context.invocation.id(),
+                        team = %self.context.team,
+                        grant_id = %id,
+                        cause = error.cause(),
+                        "the tokens of a grant cannot be opened, so another credential cannot use it"
+                    );
+                    continue;
+                }
+                Err(NoAccess::Failed(error)) => return Err(error),
+            };
+            let stored = if proves_the_grant(&answer) {
+                self.adopt(stored, pair, &authorized, &access).await
+            } else {
+                stored.clone()
+            };
+            return Ok(Some(CallOutcome {
+                answer,
+                stored,
+                access,
+            }));
         }
         Ok(None)
     }
 
-    /// Points the credential at the grant of its sibling. Returns the credential as it is then.
+    /// The pair's usable grants that were not tried yet, the most recently authorized first.
+    async fn candidates(
+        &self,
+        stored: &StoredCredential,
+        pair: &PairId,
+        tried: &[GrantId],
+    ) -> Result<Vec<(GrantId, StoredGrant)>, Error> {
+        let Context { grants, terms, .. } = self.context;
+        let read = async { Ok::<_, Error>(grants.pairs.get(pair).await?) };
+        let known = time_limit::until(terms.answer_by, read).await?;
+        let known = known.filter(|known| known.pair.team == *self.context.team);
+        let ids = known.map(|known| known.grants).unwrap_or_default();
+        let ids = ids
+            .into_iter()
+            .filter(|id| !stored.has_grant(*id) && !tried.contains(id));
+        let rows = stream::iter(ids)
+            .map(|id| async move {
+                let row = time_limit::until(terms.answer_by, grants.grant_row(id)).await;
+                row.map(|row| row.map(|row| (id, row)))
+            })
+            .buffer_unordered(CONCURRENT_READS);
+        let rows: Vec<Option<(GrantId, StoredGrant)>> = rows.try_collect().await?;
+        let mut found: Vec<_> = rows.into_iter().flatten().collect();
+        found.retain(|(_, row)| {
+            row.state == GrantState::Active && row.pair.as_ref() == Some(pair)
+        });
+        found.sort_by_key(|(_, row)| Reverse(row.authorized_at));
+        Ok(found)
+    }
+
+    /// Points the credential at another grant of its pair. Returns the credential as it is then.
     async fn adopt(
         &self,
         stored: &StoredCredential,
-        grant: GrantRef,
-        sibling: &StoredCredential,
+        pair: &PairId,
+        authorized: &AuthorizedGrant,
         access: &Access,
     ) -> StoredCredential {
         let Context { grants, team, .. } = self.context;
-        let Grants {
-            credentials,
-            secrets,
-            ..
-        } = grants;
         let id = stored.credential.credential_id;
-        let authorized = AuthorizedGrant {
-            grant,
-            scopes: sibling.credential.scopes.clone(),
+        let hand_over = HandOver {
+            credentials: &grants.credentials,
+            secrets: &grants.secrets,
+            team,
+            pair,
+            authorized,
+            idle_since: access.expires_at,
         };
         let adopted = async {
-            let adopt = credentials.repoint(team, stored, &authorized)?;
-            let adopt = adopt.and(secrets.add_credential(grant.id, access.expires_at)?);
-            match adopt
-                .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
-                .await?
-            {
-                CommitOutcome::Committed => credentials
-                    .get(team, id)
-                    .await?
-                    .ok_or(stores::Error::NotFound),
-                CommitOutcome::Refused(_) => Err(stores::Error::Conflict),
+            let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+            let holder = Holder::of(stored).ok_or(stores::Error::NotFound)?;
+            if hand_over.to(&[holder], None, until).await?.is_empty() {
+                return Err(stores::Error::Conflict);
             }
+            let adopted = grants.credentials.get(team, id).await?;
+            adopted.ok_or(stores::Error::NotFound)
         };
         let adopted = self
             .recorder
@@ -286,6 +300,16 @@ impl<'a> Caller<'a> {
             self.recorder.state_change(id, None).await;
         }
         adopted
+    }
+}
+
+/// Whether the error says that sealed tokens can never be opened: they were altered, or belong to another row.
+fn is_unreadable(error: &Error) -> bool {
+    match error {
+        Error::Internal(source) => {
+            source.is::<envelope::Error>() || source.is::<secret::UnknownFormat>()
+        }
+        _ => false,
     }
 }
 

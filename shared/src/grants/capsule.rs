@@ -1,7 +1,7 @@
-//! The recovery capsule: a new token pair that DynamoDB did not store, as text in a log line.
+//! The recovery capsule: tokens that DynamoDB did not store, as text in a log line.
 //!
 //! A capsule holds ciphertext and ids only. It is CBOR in base64url, a third longer than its bytes, so that CloudWatch
-//! does not cut the line. `cli capsule replay` stores the pair once DynamoDB is back. Only the vault can open the pair.
+//! does not cut the line. `cli capsule replay` stores the tokens once DynamoDB is back. Only the vault can open them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,28 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::counted;
 use crate::credential::{GrantId, TeamId};
 use crate::grants::commit::{StoredPair, store};
-use crate::stores::{self, NewPair, Secrets};
+use crate::pair::PairId;
+use crate::stores::{
+    self, AuthorizedGrant, CountChange, CredentialChanges, Credentials, GrantRef, GrantSecret,
+    NewPair, Pairs, Secrets, StoredCredential,
+};
 use crate::timestamp::Timestamp;
+
+/// Tokens that DynamoDB did not store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Capsule {
+    /// A refreshed pair of a grant that has a row.
+    Refresh(RefreshCapsule),
+    /// A new grant.
+    Authorization(AuthorizationCapsule),
+}
 
 /// A new token pair and the grant that it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Capsule {
+pub struct RefreshCapsule {
     /// The team that owns the grant.
     pub team: TeamId,
     /// The grant.
@@ -26,7 +40,33 @@ pub struct Capsule {
     /// The sealed pair, with the other attributes of its row.
     pub pair: NewPair,
     /// Names the invocation that could not store the pair.
-    writer: Uuid,
+    pub(crate) writer: Uuid,
+}
+
+/// The tokens of a new authorization.
+///
+/// The name, `extra` and the client secret of a new credential are not in it: a data key seals once, and nothing is
+/// logged in clear. So the replay of a create stores the tokens for the user's other credentials.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthorizationCapsule {
+    /// The team that owns the grant.
+    pub team: TeamId,
+    /// The grant.
+    pub grant: GrantId,
+    /// The grant's row, with the sealed tokens.
+    pub row: GrantSecret,
+    /// The credential that was authorized again, as it was seen. `None` for a new credential, and for one that did not
+    /// take the authorization.
+    pub seen: Option<SeenCredential>,
+}
+
+/// What a credential had before its new authorization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenCredential {
+    /// Its grant.
+    pub grant: Option<GrantId>,
+    /// Its pair.
+    pub pair: Option<PairId>,
 }
 
 /// What a replay did.
@@ -36,6 +76,8 @@ pub enum Replayed {
     Stored,
     /// A newer pair is stored. This pair is stashed, and used if Zoom refuses the newer pair.
     Stashed,
+    /// The grant is stored without a credential. Keep-alive gives it to the user's credentials within the hour.
+    Stray,
     /// The pair was stored before. Only the answer to that write was lost.
     Known,
     /// The grant's tokens were destroyed on purpose, so the pair was not stored.
@@ -51,19 +93,25 @@ impl Capsule {
     /// The prefix of every capsule's text.
     pub const PREFIX: &str = "zcvcap1_";
 
-    /// A capsule for the pair that `writer` could not store.
-    pub fn new(team: &TeamId, grant: GrantId, pair: NewPair, writer: Uuid) -> Self {
-        Self {
-            team: team.clone(),
-            grant,
-            pair,
-            writer,
+    /// The team that owns the grant.
+    pub fn team(&self) -> &TeamId {
+        match self {
+            Self::Refresh(capsule) => &capsule.team,
+            Self::Authorization(capsule) => &capsule.team,
+        }
+    }
+
+    /// The grant.
+    pub fn grant(&self) -> GrantId {
+        match self {
+            Self::Refresh(capsule) => capsule.grant,
+            Self::Authorization(capsule) => capsule.grant,
         }
     }
 
     /// Logs one line at error. Without `with_capsule` the line holds no capsule, and the pair is lost.
     pub(crate) fn log(&self, request_id: &str, with_capsule: bool) {
-        let (team, grant_id) = (self.team.as_str(), self.grant.to_string());
+        let (team, grant_id) = (self.team().as_str(), self.grant().to_string());
         if with_capsule {
             let capsule = self.to_string();
             tracing::error!(
@@ -72,7 +120,7 @@ impl Capsule {
                 grant_id,
                 capsule,
                 grants_not_stored = 1_u32,
-                "a refreshed grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
+                "tokens of a grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
             );
         } else {
             tracing::error!(
@@ -80,16 +128,34 @@ impl Capsule {
                 team,
                 grant_id,
                 grants_not_stored = 1_u32,
-                "a refreshed grant could not be stored and is lost, since RECOVERY_CAPSULES is off: its user has to authorize again"
+                "tokens of a grant could not be stored and are lost, since RECOVERY_CAPSULES is off: its user has to authorize again"
             );
         }
     }
 
-    /// Stores the pair as the refresh would have. Idempotent.
+    /// Stores the tokens as the request would have. Idempotent.
+    pub async fn replay(
+        &self,
+        credentials: &Credentials,
+        pairs: &Pairs,
+        secrets: &Secrets,
+        until: Timestamp,
+    ) -> Result<Replayed, stores::Error> {
+        match self {
+            Self::Refresh(capsule) => capsule.replay(secrets, until).await,
+            Self::Authorization(capsule) => {
+                capsule.replay(credentials, pairs, secrets, until).await
+            }
+        }
+    }
+}
+
+impl RefreshCapsule {
+    /// Stores the pair as the refresh would have.
     ///
     /// The pair is marked as late, because another invocation may have sent its predecessor to Zoom in the meantime.
     /// For the same reason a stashed pair stays.
-    pub async fn replay(
+    async fn replay(
         &self,
         secrets: &Secrets,
         until: Timestamp,
@@ -111,6 +177,68 @@ impl Capsule {
             StoredPair::Stashed { .. } => Replayed::Stashed,
             StoredPair::GrantDestroyed => Replayed::Refused,
         })
+    }
+}
+
+impl AuthorizationCapsule {
+    /// Gives the credential the grant, if it still has the grant and the pair that were seen. Otherwise stores the grant
+    /// alone. The grant's id is fixed, so a second replay finds its row.
+    async fn replay(
+        &self,
+        credentials: &Credentials,
+        pairs: &Pairs,
+        secrets: &Secrets,
+        until: Timestamp,
+    ) -> Result<Replayed, stores::Error> {
+        if secrets.grant(self.grant).await?.is_some() {
+            return Ok(Replayed::Known);
+        }
+        if let Some(stored) = self.taker(credentials).await? {
+            let authorized = AuthorizedGrant {
+                grant: GrantRef {
+                    id: self.grant,
+                    authorized_at: self.row.authorized_at,
+                },
+                scopes: self.row.scopes.clone(),
+            };
+            let changes = CredentialChanges::default();
+            let (_, given) =
+                credentials.reauthorize(&self.team, &stored, None, &authorized, changes)?;
+            let left = match &stored.pair {
+                Some(pair) => Some(pairs.count(&self.team, pair, CountChange::Left)?),
+                None => None,
+            };
+            let given = given
+                .and(secrets.insert_grant(self.grant, &self.row)?)
+                .and_maybe(left);
+            let id = stored.credential.credential_id;
+            if counted::commit(given, &self.team, id, until)
+                .await?
+                .is_committed()
+            {
+                return Ok(Replayed::Stored);
+            }
+        }
+        secrets
+            .insert_stray_grant(self.grant, &self.row, until)
+            .await?;
+        Ok(Replayed::Stray)
+    }
+
+    /// The credential that may still take the grant.
+    async fn taker(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Option<StoredCredential>, stores::Error> {
+        let Some(seen) = &self.seen else {
+            return Ok(None);
+        };
+        let now = credentials.get(&self.team, self.row.credential_id).await?;
+        Ok(now.filter(|now| {
+            now.grant.map(|grant| grant.id) == seen.grant
+                && now.pair == seen.pair
+                && now.client_id == self.row.client_id
+        }))
     }
 }
 

@@ -3,15 +3,15 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::credential::{Credential, CredentialId, CredentialType};
+use crate::credential::{CredentialId, CredentialType};
 use crate::error::{Down, Error};
 use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::app::App;
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::mint::ANSWER_TIME;
-use crate::grants::profile::UnknownUser;
+use crate::grants::profile::{UserFinder, WorkingGrant};
 use crate::grants::record::Recorder;
-use crate::grants::{Context, Grants};
+use crate::grants::Context;
 use crate::profile::Profile;
 use crate::stores::StoredCredential;
 use crate::token::{MeetingId, TokenType};
@@ -295,31 +295,23 @@ impl Check<'_> {
 
     /// Stores who the user is, if that was unknown or has changed.
     async fn learn_profile(&self, outcome: &CallOutcome<ProfileAnswer>) {
-        let known = &outcome.stored.credential;
+        let known = &outcome.stored;
         let read = match &outcome.answer {
-            Ok(ProfileAnswer::Read(profile)) if *profile != profile_of(known) => {
+            Ok(ProfileAnswer::Read(profile))
+                if known.pair.is_none() || *profile != known.credential.profile() =>
+            {
                 Ok(profile.clone())
             }
-            Ok(ProfileAnswer::MissingScope(scope)) if known.zoom_user_id.is_none() => {
+            Ok(ProfileAnswer::MissingScope(scope)) if known.pair.is_none() => {
                 Err(zoom::Error::MissingScope {
                     scope: scope.clone(),
                 })
             }
             Ok(_) | Err(_) => return,
         };
-        let Context {
-            grants,
-            invocation,
-            team,
-            ..
-        } = self.context;
-        let Grants {
-            credentials,
-            events,
-            ..
-        } = grants;
-        if let Some(unknown) = UnknownUser::of_use(team, &outcome.stored, &outcome.access) {
-            unknown.store(credentials, events, invocation, read).await;
+        if let Some(grant) = WorkingGrant::of_use(known, &outcome.access) {
+            let found = UserFinder::of_use(self.context);
+            found.store(known, &grant, read).await;
         }
     }
 }
@@ -334,14 +326,5 @@ fn local_recording_by_consent(stored: &StoredCredential) -> Capability {
         Capability::of(CapabilityStatus::Granted)
     } else {
         Capability::missing(LOCAL_RECORDING[0])
-    }
-}
-
-fn profile_of(known: &Credential) -> Profile {
-    Profile {
-        zoom_user_id: known.zoom_user_id.clone(),
-        zoom_account_id: known.zoom_account_id.clone(),
-        zoom_email: known.zoom_email.clone(),
-        zoom_display_name: known.zoom_display_name.clone(),
     }
 }

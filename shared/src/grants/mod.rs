@@ -5,7 +5,8 @@
 //! - [`mint`] and [`check`] are the uses.
 //! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
 //!   (docs/protocol.md). [`capsule`] logs a new pair that DynamoDB does not store.
-//! - [`record`] stores events and failures. [`profile`] stores who the user is.
+//! - [`record`] stores events and failures. [`profile`] stores who the user is. [`hand_over`] points credentials at a
+//!   grant that works.
 
 pub mod access;
 pub mod app;
@@ -14,11 +15,13 @@ pub mod call;
 pub mod capsule;
 pub mod check;
 pub mod commit;
+mod hand_over;
 pub mod mint;
 pub mod profile;
 pub mod record;
 pub mod refresh;
 pub mod state;
+pub(crate) mod stray;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +33,7 @@ use crate::event::Requester;
 use crate::grants::cache::{Access, Cache};
 use crate::invocation::Invocation;
 use crate::secret::TokenPair;
-use crate::stores::{AppSecret, Credentials, Events, Secrets, StoredCredential, StoredGrant};
+use crate::stores::{AppSecret, Credentials, Events, Pairs, Secrets, StoredCredential, StoredGrant};
 use crate::timestamp::Timestamp;
 use crate::zoom::Zoom;
 
@@ -38,10 +41,11 @@ use crate::zoom::Zoom;
 const NO_CLIENT_SECRET: &str =
     "the client secret is not stored: PATCH the credential with client_id and client_secret";
 
-/// Everything that using grants needs: three tables, KMS and Zoom.
+/// Everything that using grants needs: four tables, KMS and Zoom.
 #[derive(Debug)]
 pub struct Grants {
     pub(crate) credentials: Credentials,
+    pub(crate) pairs: Pairs,
     pub(crate) secrets: Secrets,
     pub(crate) events: Events,
     /// Opens grants, and seals new token pairs.
@@ -56,6 +60,7 @@ impl Grants {
     /// With `capsules`, a token pair that cannot be stored is logged as a sealed [`capsule`].
     pub fn new(
         credentials: Credentials,
+        pairs: Pairs,
         secrets: Secrets,
         events: Events,
         envelope: Envelope,
@@ -64,6 +69,7 @@ impl Grants {
     ) -> Self {
         Self {
             credentials,
+            pairs,
             secrets,
             events,
             envelope,

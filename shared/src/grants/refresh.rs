@@ -20,7 +20,7 @@ use crate::credential::{GrantId, ReconnectReason, TeamId};
 use crate::envelope::{DataKey, Sealed};
 use crate::error::{Down, Error};
 use crate::grants::cache::Access;
-use crate::grants::capsule::Capsule;
+use crate::grants::capsule::{Capsule, RefreshCapsule};
 use crate::grants::commit::{StoredPair, store};
 use crate::grants::{Grants, grant_binding};
 use crate::invocation::Invocation;
@@ -122,8 +122,10 @@ pub(crate) struct Refresher<'a> {
     pub(crate) team: &'a TeamId,
     /// Names this invocation in leases, attempts and commits.
     pub(crate) holder: Uuid,
-    /// When keep-alive should count a refreshed grant as refreshed. `None` is the moment of Zoom's answer.
-    pub(crate) refreshed_at: Option<Timestamp>,
+    /// Since when keep-alive should count a refreshed grant as unused. `None` is the moment of Zoom's answer.
+    pub(crate) idle_since: Option<Timestamp>,
+    /// Whether this is the revocation, which alone may use a closed grant.
+    pub(crate) revokes: bool,
     /// How many new pairs this invocation has stored.
     stored: AtomicU32,
     /// Whether a grant that had been declared dead lives again, so that its credentials must become active.
@@ -137,7 +139,8 @@ impl<'a> Refresher<'a> {
             invocation,
             team,
             holder: Uuid::new_v4(),
-            refreshed_at: None,
+            idle_since: None,
+            revokes: false,
             stored: AtomicU32::new(0),
             reactivated: AtomicBool::new(false),
         }
@@ -171,7 +174,13 @@ impl<'a> Refresher<'a> {
         };
         let began = Instant::now();
         let secrets = &self.grants.secrets;
-        let acquired = secrets.acquire_lease(id, row.generation(), lease, Timestamp::now());
+        let acquired = secrets.acquire_lease(
+            id,
+            row.generation(),
+            lease,
+            Timestamp::now(),
+            self.revokes,
+        );
         let acquired = timeout(MAX_ACQUIRE_TIME, acquired)
             .await
             .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("UpdateItem", elapsed)));
@@ -349,7 +358,8 @@ impl<'a> Refresher<'a> {
             sealed: next.seal(generation + 1, &Plaintext::try_from(&tokens.pair)?)?,
             access_expires_at: expires_at.as_millis(),
             api_url: tokens.api_url.as_ref().map(|url| url.as_str().to_owned()),
-            refreshed_at: self.refreshed_at.unwrap_or(answered),
+            refreshed_at: answered,
+            idle_since: self.idle_since.unwrap_or(answered),
             late: false,
         };
         let until = self.invocation.deadline().minus(ANSWER_TIME);
@@ -374,7 +384,12 @@ impl<'a> Refresher<'a> {
             }
             Ok(StoredPair::GrantDestroyed) => Ok(RefreshOutcome::RowChanged),
             Err(error) => {
-                let capsule = Capsule::new(self.team, lease.id, pair, self.holder);
+                let capsule = Capsule::Refresh(RefreshCapsule {
+                    team: self.team.clone(),
+                    grant: lease.id,
+                    pair,
+                    writer: self.holder,
+                });
                 capsule.log(self.invocation.id(), self.grants.capsules);
                 Err(NoAccess::Failed(Error::Internal(error.into())))
             }

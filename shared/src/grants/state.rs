@@ -8,8 +8,8 @@ use crate::grants::Context;
 use crate::grants::record::Recorder;
 use crate::grants::refresh::DeadGrant;
 use crate::stores::{
-    self, CommitOutcome, GrantState, RowKind, StoredCredential, StoredGrant, TRANSACTION_TIMEOUT,
-    Transaction,
+    self, CommitOutcome, GrantState, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant,
+    TRANSACTION_TIMEOUT, Transaction,
 };
 use crate::time_limit;
 use crate::timestamp::Timestamp;
@@ -54,22 +54,22 @@ impl<'a> CredentialStates<'a> {
         }
     }
 
-    /// Declares a grant dead that only deleted credentials use. Best effort: a restore reads the grant's state, and the
-    /// next search declares the grant again.
-    pub(crate) async fn declare_unused_dead(&self, id: GrantId, dead: &DeadGrant) {
+    /// Declares a grant dead, and no credential. Best effort: the credentials that use it learn it at their next use, a
+    /// restore reads the grant's state, and the next search declares the grant again.
+    pub(crate) async fn declare_only_grant(&self, id: GrantId, dead: &DeadGrant) {
         let active = |row: &&StoredGrant| row.state == GrantState::Active;
         let Some(row) = dead.row.as_ref().filter(active) else {
             return;
         };
         let declared = async {
             let secrets = &self.context.grants.secrets;
-            let declare = secrets.mark_unused_dead(id, row, dead.reason)?;
+            let declare = secrets.begin(secrets.mark_dead(id, row, dead.reason)?);
             // Refused if the grant has changed, because then it is not dead.
             declare
                 .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
                 .await
         };
-        let what = "the grant of a deleted credential is not declared dead yet";
+        let what = "a grant of the same user is not declared dead yet";
         self.recorder.best_effort(what, declared).await;
     }
 
@@ -166,12 +166,20 @@ impl<'a> CredentialStates<'a> {
     /// Gives the other credentials of a grant its state. Best effort: a mint with a credential corrects its state.
     async fn update_siblings(&self, stored: &StoredCredential, id: GrantId, health: &GrantHealth) {
         let Context { grants, team, .. } = self.context;
-        let siblings = grants.credentials.siblings_of(team, stored, false);
-        let siblings = self
+        let Some(pair) = stored.pair(team).filter(|_| stored.pair.is_some()) else {
+            return;
+        };
+        let members = grants.credentials.members_of(&pair, Some(SOME_MEMBERS));
+        let members = self
             .recorder
-            .best_effort("the siblings of a credential could not be read", siblings);
-        let siblings = siblings.await.unwrap_or_default().into_iter();
-        let siblings = siblings.filter(|sibling| sibling.grant.is_some_and(|grant| grant.id == id));
+            .best_effort("the siblings of a credential could not be read", members);
+        let siblings = members.await.unwrap_or_default().into_iter();
+        let own_id = stored.credential.credential_id;
+        let siblings = siblings.filter(|sibling| {
+            sibling.is_live()
+                && sibling.has_grant(id)
+                && sibling.credential.credential_id != own_id
+        });
         stream::iter(siblings)
             .for_each_concurrent(CONCURRENT_CHANGES, |sibling| {
                 self.update_sibling(sibling, id, health)

@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 pub(super) struct Update {
     set: Vec<String>,
     remove: Vec<String>,
+    add: Vec<String>,
+    delete: Vec<String>,
     conditions: Vec<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
@@ -52,16 +54,37 @@ impl Update {
         self
     }
 
-    /// Adds one to a counter. A counter that does not exist starts at zero.
-    pub(super) fn count(mut self, name: &'static str) -> Self {
+    /// Adds `by` to a number. A number that does not exist counts as zero. Does nothing for zero.
+    pub(super) fn add(mut self, name: &'static str, by: i32) -> Self {
+        if by != 0 {
+            let name = self.name(name);
+            let sum = format!("{name} {}", self.value(AttributeValue::N(by.to_string())));
+            self.add.push(sum);
+        }
+        self
+    }
+
+    /// Adds an element to a set. A set that does not exist counts as empty.
+    pub(super) fn add_to_set(mut self, name: &'static str, element: &impl ToString) -> Self {
         let name = self.name(name);
-        let [none, one] = ["0", "1"].map(|number| AttributeValue::N(number.to_owned()));
-        let sum = format!(
-            "{name} = if_not_exists({name}, {}) + {}",
-            self.value(none),
-            self.value(one)
-        );
-        self.set.push(sum);
+        let element = AttributeValue::Ss(vec![element.to_string()]);
+        let element = format!("{name} {}", self.value(element));
+        self.add.push(element);
+        self
+    }
+
+    /// Removes elements from a set. A set without elements does not exist.
+    pub(super) fn remove_from_set<T: ToString>(
+        mut self,
+        name: &'static str,
+        elements: &[T],
+    ) -> Self {
+        if !elements.is_empty() {
+            let name = self.name(name);
+            let elements = elements.iter().map(T::to_string).collect();
+            let elements = format!("{name} {}", self.value(AttributeValue::Ss(elements)));
+            self.delete.push(elements);
+        }
         self
     }
 
@@ -87,6 +110,10 @@ impl Update {
         self.when(name, ">=", value)
     }
 
+    pub(super) fn when_more(self, name: &'static str, value: AttributeValue) -> Self {
+        self.when(name, ">", value)
+    }
+
     pub(super) fn when_present(mut self, name: &'static str) -> Self {
         let condition = format!("attribute_exists({})", self.name(name));
         self.conditions.push(condition);
@@ -106,6 +133,58 @@ impl Update {
             self.value(value)
         );
         self.conditions.push(condition);
+        self
+    }
+
+    pub(super) fn when_absent_or_equal(
+        mut self,
+        name: &'static str,
+        value: AttributeValue,
+    ) -> Self {
+        let name = self.name(name);
+        let condition = format!(
+            "(attribute_not_exists({name}) OR {name} = {})",
+            self.value(value)
+        );
+        self.conditions.push(condition);
+        self
+    }
+
+    pub(super) fn when_absent_or_not_equal(
+        mut self,
+        name: &'static str,
+        value: AttributeValue,
+    ) -> Self {
+        let name = self.name(name);
+        let condition = format!(
+            "(attribute_not_exists({name}) OR {name} <> {})",
+            self.value(value)
+        );
+        self.conditions.push(condition);
+        self
+    }
+
+    /// Adds the condition that one attribute has this value, or that another one exists.
+    pub(super) fn when_equal_or_present(
+        mut self,
+        name: &'static str,
+        value: AttributeValue,
+        other: &'static str,
+    ) -> Self {
+        let (name, other) = (self.name(name), self.name(other));
+        let condition = format!(
+            "({name} = {} OR attribute_exists({other}))",
+            self.value(value)
+        );
+        self.conditions.push(condition);
+        self
+    }
+
+    /// Adds the condition that the row does not exist, or else meets all conditions of this update so far.
+    pub(super) fn or_when_row_absent(mut self, key: &'static str) -> Self {
+        let key = self.name(key);
+        let so_far = self.conditions.join(" AND ");
+        self.conditions = vec![format!("(attribute_not_exists({key}) OR ({so_far}))")];
         self
     }
 
@@ -138,7 +217,12 @@ impl Update {
     }
 
     pub(super) fn build(self) -> BuiltUpdate {
-        let clauses = [("SET", self.set), ("REMOVE", self.remove)];
+        let clauses = [
+            ("SET", self.set),
+            ("REMOVE", self.remove),
+            ("ADD", self.add),
+            ("DELETE", self.delete),
+        ];
         let update: Vec<String> = clauses
             .into_iter()
             .filter(|(_, parts)| !parts.is_empty())

@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `credentials` | [`Credentials`] | [`ManualPurge`], [`TableInspector`] |
 //! | `secrets` | [`Secrets`] | [`WrappedDataKeys`], [`ManualPurge`], [`TableInspector`] |
+//! | `pairs` | [`Pairs`] | |
 //! | `keys` | [`Keys`] (reads) | [`TeamAdmin`] (writes) |
 //! | `requests` | [`Requests`] | |
 //! | `token-urls` | [`TokenUrls`] | [`ManualPurge`] |
@@ -21,7 +22,9 @@ mod expression;
 mod item;
 mod keys;
 mod manual_purge;
+mod pairs;
 mod requests;
+mod row_lock;
 mod secrets;
 mod stream;
 mod table_inspector;
@@ -31,19 +34,20 @@ mod transaction;
 mod wrapped_data_keys;
 
 pub use credentials::{
-    AuthorizedGrant, CredentialChanges, CredentialPage, Credentials, CredentialsOfGrant,
-    ExtraChange, GrantRef, SecretOwner, StoredCredential, UpdatedSiblings,
+    AuthorizedGrant, BATCH, CredentialChanges, CredentialPage, Credentials, ExtraChange, GrantRef, Holder,
+    SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
 pub use events::{EventPage, Events, RETENTION};
 pub use keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, RateKind, Team};
 pub use manual_purge::{ManualPurge, OwnedRow, OwnedRowId};
+pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
     Admission, ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, NewSession, Requests,
     Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
-    AcquireOutcome, AppSecret, DueGrant, GrantSecret, GrantState, GrantVersion, Lease, NewPair,
+    AcquireOutcome, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState, Lease, NewPair,
     PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant, ZoomApp, due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};

@@ -1,8 +1,9 @@
-//! The stream of the table `credentials`: which credentials were deleted, and which grants they no longer use.
+//! The stream of the table `credentials`: which credentials were deleted or removed, and which grants they left.
 
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{CredentialId, GrantId, TeamId};
+use crate::pair::PairId;
 use crate::stores::error::Error;
 use crate::stores::item::from_item;
 
@@ -34,9 +35,12 @@ pub struct CredentialIds {
     /// The grant of the credential. Other credentials may use the same grant.
     #[serde(rename = "grant_id")]
     pub grant: Option<GrantId>,
+    /// The pair that counts the credential.
+    #[serde(rename = "pair_id")]
+    pub pair: Option<PairId>,
 }
 
-/// A change of a credential after which secrets may have to be destroyed.
+/// A change of a credential after which its pair, its grant or its secrets need attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CleanupTrigger {
     /// The credential was soft-deleted. It can be restored for a while.

@@ -42,6 +42,10 @@ pub enum RowKind {
     ConnectSession,
     /// The sealed secrets of a connect session.
     SessionSecret,
+    /// A row of `pairs`.
+    Pair,
+    /// The row that remembers that a credential was counted out.
+    Gone,
 }
 
 /// One write of one store.
@@ -120,14 +124,14 @@ impl Write {
         kind: RowKind,
         table: &str,
         key: Item,
-        condition: &str,
-        values: Item,
+        condition: BuiltUpdate,
     ) -> Result<Self, Error> {
         let delete = Delete::builder()
             .table_name(table)
             .set_key(Some(key))
-            .condition_expression(condition)
-            .set_expression_attribute_values(Some(values))
+            .set_condition_expression(condition.condition)
+            .set_expression_attribute_names(Some(condition.names))
+            .set_expression_attribute_values(Some(condition.values))
             .build()
             .map_err(malformed)?;
         Ok(Self {
@@ -180,6 +184,8 @@ pub(super) enum DetailedOutcome {
         kind: RowKind,
         /// The current row, if it exists.
         row: Option<Item>,
+        /// The kinds of all rows whose condition failed, each with its position among the writes of its kind.
+        all: Vec<(RowKind, usize)>,
     },
 }
 
@@ -236,6 +242,43 @@ impl<'a> Transaction<'a> {
             DetailedOutcome::Committed => CommitOutcome::Committed,
             DetailedOutcome::Refused { kind, .. } => CommitOutcome::Refused(kind),
         })
+    }
+
+    /// Does the same as [`Self::commit`], but leaves out writes of rows of `kind` whose condition failed. Returns their
+    /// positions among the writes of that kind.
+    pub async fn commit_without_refused(
+        mut self,
+        kind: RowKind,
+        until: Timestamp,
+    ) -> Result<(CommitOutcome, Vec<usize>), Error> {
+        let positions = self.writes.iter().filter(|write| write.kind == kind).count();
+        let mut left: Vec<usize> = (0..positions).collect();
+        let mut refused = Vec::new();
+        loop {
+            if left.is_empty() {
+                return Ok((CommitOutcome::Refused(kind), refused));
+            }
+            let now = match self.clone().run(until).await? {
+                DetailedOutcome::Committed => return Ok((CommitOutcome::Committed, refused)),
+                DetailedOutcome::Refused { all, .. } => all,
+            };
+            if let Some(other) = now.iter().find(|(refused, _)| *refused != kind) {
+                return Ok((CommitOutcome::Refused(other.0), refused));
+            }
+            let now: Vec<usize> = now.into_iter().map(|(_, position)| position).collect();
+            let mut position = 0;
+            self.writes.retain(|write| {
+                let is_refused = write.kind == kind && now.contains(&position);
+                position += usize::from(write.kind == kind);
+                !is_refused
+            });
+            refused.extend(now.iter().filter_map(|position| left.get(*position)));
+            let mut position = 0;
+            left.retain(|_| {
+                position += 1;
+                !now.contains(&(position - 1))
+            });
+        }
     }
 
     /// Does the same as [`Self::commit`] and returns the row whose condition failed.
@@ -296,12 +339,21 @@ impl<'a> Transaction<'a> {
 
     /// Finds the first write whose condition failed. The reasons are in the order of the writes.
     fn refused(&self, reasons: &[CancellationReason]) -> Option<DetailedOutcome> {
+        let failed = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
         let mut refused = self.writes.iter().zip(reasons);
-        let (write, reason) =
-            refused.find(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))?;
+        let (write, reason) = refused.find(|(_, reason)| failed(reason))?;
+        let mut all = Vec::new();
+        for (position, (write, reason)) in self.writes.iter().zip(reasons).enumerate() {
+            let before = self.writes.iter().take(position);
+            let position = before.filter(|other| other.kind == write.kind).count();
+            if failed(&reason) {
+                all.push((write.kind, position));
+            }
+        }
         Some(DetailedOutcome::Refused {
             kind: write.kind,
             row: reason.item.clone(),
+            all,
         })
     }
 }

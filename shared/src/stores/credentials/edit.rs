@@ -7,14 +7,18 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::changes::CredentialChanges;
 use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
-use super::table::{Credentials, set_grant, touch, touch_at, when_grant_is_as_seen};
+use super::table::{
+    Credentials, set_grant, touch, touch_at, when_grant_is_as_seen, when_pair_is_as_seen,
+};
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
     TeamId,
 };
 use crate::extra::Extra;
+use crate::pair::Pair;
 use crate::profile::Profile;
 use crate::stores::error::{Error, optional};
+use crate::stores::expression::Update;
 use crate::stores::item::{number, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
@@ -42,6 +46,7 @@ impl Credentials {
             },
             client_id,
             grant,
+            pair: None,
             profile: Profile::default(),
             scopes,
             state: State::Active,
@@ -109,8 +114,9 @@ impl Credentials {
 
     /// Begins a transaction that stores a new authorization. Returns the credential as the transaction leaves it.
     ///
-    /// The transaction is refused if the grant differs from `seen`, or the app differs and `new_app` is `None`. The
-    /// update clears the profile, because the new grant may belong to another Zoom user.
+    /// The transaction is refused if the grant or the pair differs from `seen`, or the app differs and `new_app` is
+    /// `None`. The update clears the profile and the pair, because the new grant may belong to another Zoom user. The
+    /// caller adds the write that takes the credential out of its old pair.
     pub fn reauthorize(
         &self,
         team: &TeamId,
@@ -122,6 +128,7 @@ impl Credentials {
         let now = Timestamp::now();
         let mut stored = seen.changed(&changes, now);
         stored.grant = Some(authorized.grant);
+        stored.pair = None;
         stored.client_id = new_app.unwrap_or(&seen.client_id).clone();
         stored.credential = Credential {
             credential_type: CredentialType::User,
@@ -141,6 +148,7 @@ impl Credentials {
         };
         let update = set_grant(changes.apply(touch_at(change, now)), authorized)
             .set("credential_type", text("user"))
+            .remove("pair_id")
             .remove("zoom_user_id")
             .remove("zoom_account_id")
             .remove("zoom_email")
@@ -149,57 +157,92 @@ impl Credentials {
             Some(client_id) => update.set("client_id", text(client_id.as_str())),
             None => update.when_equal("client_id", text(seen.client_id.as_str())),
         };
-        let update = when_grant_is_as_seen(update, seen);
+        let update = when_pair_is_as_seen(when_grant_is_as_seen(update, seen), seen);
         let transaction = self.begin(team, seen.credential.credential_id, update)?;
         Ok((stored, transaction))
     }
 
-    /// Stores the user's profile, or the reason why Zoom did not return the profile.
+    /// Begins a transaction that stores who the user of the credential's grant is. Returns the credential as the
+    /// transaction leaves it. The caller adds the writes that count the credential in.
     ///
-    /// The update is refused if the credential has another grant, or if the user has deauthorized the app since.
-    /// After a deauthorization, the profile must stay empty.
-    pub async fn complete_profile(
+    /// The transaction is refused if the credential has another grant or app, is counted already, or was deleted or
+    /// restored since `seen`.
+    pub fn learn(
         &self,
-        team: &TeamId,
-        id: CredentialId,
+        pair: &Pair,
+        seen: &StoredCredential,
         grant: GrantId,
-        profile: Result<Profile, String>,
-    ) -> Result<StoredCredential, Error> {
-        let update = touch(Change::Updated)
-            .when_equal("grant_id", text(&grant))
-            .when_not_prefixed("last_error_message", ReconnectReason::Deauthorized.as_str());
-        let update = match profile {
-            Ok(profile) => update
-                .assign("zoom_user_id", profile.zoom_user_id.as_ref().map(text))
-                .assign(
-                    "zoom_account_id",
-                    profile.zoom_account_id.as_ref().map(text),
-                )
-                .assign("zoom_email", profile.zoom_email.as_ref().map(text))
-                .assign(
-                    "zoom_display_name",
-                    profile.zoom_display_name.as_ref().map(text),
-                ),
-            Err(reason) => update
-                .set("last_error_message", text(&reason))
-                .set("last_error_at", text(&Timestamp::now())),
+        profile: Profile,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let change = if seen.is_live() {
+            Change::Updated
+        } else {
+            Change::Quiet
         };
-        self.update(team, id, update).await
+        let update = set_profile(touch_at(change, now), &profile)
+            .set("pair_id", text(&pair.id()))
+            .when_equal("grant_id", text(&grant))
+            .when_absent("pair_id")
+            .when_equal("client_id", text(pair.client_id.as_str()))
+            .when_equal("deleted", AttributeValue::Bool(!seen.is_live()));
+        let mut stored = seen.changed(&CredentialChanges::default(), now);
+        stored.pair = Some(pair.id());
+        stored.credential.set_profile(profile);
+        let key = Self::key(&pair.team, seen.credential.credential_id);
+        let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
+        Ok((stored, Transaction::new(&self.client, write)))
     }
 
-    /// Soft-deletes a credential. Returns whether there was one. The row keeps its attributes, and DynamoDB removes the row after `retention`.
-    pub async fn delete(
+    /// Stores a profile that has changed. The user is the same as before.
+    ///
+    /// The update is refused if the credential has another grant or pair, or if the user has removed the app since.
+    /// After that the profile must stay empty.
+    pub async fn change_profile(
         &self,
         team: &TeamId,
-        id: CredentialId,
+        seen: &StoredCredential,
+        profile: &Profile,
+    ) -> Result<StoredCredential, Error> {
+        let update = set_profile(touch(Change::Updated), profile)
+            .when_not_prefixed("last_error_message", ReconnectReason::Deauthorized.as_str());
+        let update = when_pair_is_as_seen(when_grant_is_as_seen(update, seen), seen);
+        self.update(team, seen.credential.credential_id, update)
+            .await
+    }
+
+    /// Stores why Zoom does not show the user's profile. Refused if the credential has another grant, or if its user is
+    /// known by now.
+    pub async fn note_unknown_user(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        reason: &str,
+    ) -> Result<StoredCredential, Error> {
+        let update = touch(Change::Updated)
+            .set("last_error_message", text(reason))
+            .set("last_error_at", text(&Timestamp::now()))
+            .when_absent("pair_id");
+        let update = when_grant_is_as_seen(update, seen);
+        self.update(team, seen.credential.credential_id, update)
+            .await
+    }
+
+    /// Begins a transaction that soft-deletes a live credential at `now`. The row keeps its attributes, and DynamoDB
+    /// removes it after `retention`. Refused if the credential is deleted, or if another pair counts it by now.
+    pub fn delete(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        now: Timestamp,
         retention: Duration,
-    ) -> Result<bool, Error> {
-        let now = Timestamp::now();
-        let update = touch(Change::Deleted)
+    ) -> Result<Transaction<'_>, Error> {
+        let update = touch_at(Change::Deleted, now)
             .set("deleted", AttributeValue::Bool(true))
             .set("deleted_at", text(&now))
             .set("purge_at", number(&now.plus(retention).as_seconds()));
-        Ok(optional(self.update(team, id, update).await)?.is_some())
+        let update = when_pair_is_as_seen(update, seen);
+        self.begin(team, seen.credential.credential_id, update)
     }
 
     /// Begins a transaction that restores a soft-deleted credential.
@@ -227,8 +270,19 @@ impl Credentials {
             .when_equal("deleted", AttributeValue::Bool(true))
             .when_equal("version", number(&seen.version))
             .when_not_less("purge_at", number(&now.as_seconds()));
+        let update = when_pair_is_as_seen(update, seen);
         let key = Self::key(team, seen.credential.credential_id);
         let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
         Ok(Transaction::new(&self.client, write))
     }
+}
+
+/// Sets the profile. What Zoom leaves out is removed.
+fn set_profile(update: Update, profile: &Profile) -> Update {
+    let optional = |value: &Option<String>| value.as_ref().map(text);
+    update
+        .assign("zoom_user_id", optional(&profile.zoom_user_id))
+        .assign("zoom_account_id", optional(&profile.zoom_account_id))
+        .assign("zoom_email", optional(&profile.zoom_email))
+        .assign("zoom_display_name", optional(&profile.zoom_display_name))
 }

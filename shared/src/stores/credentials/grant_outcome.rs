@@ -1,12 +1,18 @@
 //! Writes to the credential what Zoom answered when the vault used a grant.
 
+use super::members::Holder;
 use super::row::{AuthorizedGrant, Change, StoredCredential};
 use super::table::{Credentials, set_grant, touch, when_grant_is_as_seen};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::pair::PairId;
 use crate::stores::error::Error;
-use crate::stores::item::text;
+use crate::stores::item::{number, text};
 use crate::stores::transaction::Transaction;
 use crate::timestamp::Timestamp;
+
+/// The most credentials that one transaction points at another grant. A credential's row has up to 20 KB, and a partition
+/// writes 1 MB a second.
+pub const BATCH: usize = 25;
 
 impl Credentials {
     /// Begins a transaction that makes the credential invalid. The transaction is refused if the credential has
@@ -46,20 +52,35 @@ impl Credentials {
         self.begin(team, seen.credential.credential_id, update)
     }
 
-    /// Begins a transaction that points the credential at another grant of the same app and user. Zoom has just
-    /// accepted that grant. The transaction is refused if the credential's grant differs from `seen`.
-    pub fn repoint(
+    /// Begins a transaction that points live credentials of a pair at another of its grants. `holders` has at least one
+    /// and at most [`BATCH`].
+    ///
+    /// The update of a credential is refused if it has another grant or pair by now. With `authorized_before`, it is also
+    /// refused if the credential's own authorization was answered later.
+    pub fn hand_over(
         &self,
         team: &TeamId,
-        seen: &StoredCredential,
+        pair: &PairId,
+        holders: &[Holder],
         authorized: &AuthorizedGrant,
+        authorized_before: Option<Timestamp>,
     ) -> Result<Transaction<'_>, Error> {
-        let update = set_grant(touch(Change::Active), authorized);
-        self.begin(
-            team,
-            seen.credential.credential_id,
-            when_grant_is_as_seen(update, seen),
-        )
+        let mut transaction = None;
+        for holder in holders {
+            let update = set_grant(touch(Change::Active), authorized)
+                .when_equal("grant_id", text(&holder.grant_id))
+                .when_equal("pair_id", text(pair));
+            let update = match authorized_before {
+                Some(at) => update.when_less("grant_authorized_at", number(&at.as_millis())),
+                None => update,
+            };
+            let write = self.write_live(team, holder.credential_id, update)?;
+            transaction = Some(match transaction.take() {
+                None => Transaction::new(&self.client, write),
+                Some(transaction) => Transaction::and(transaction, write),
+            });
+        }
+        transaction.ok_or(Error::NotFound)
     }
 
     /// Stores the last error. With `invalid`, also makes the credential invalid until a mint succeeds.

@@ -13,22 +13,6 @@ use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 impl Credentials {
-    /// Finds the team's credentials of a Zoom app and user.
-    pub async fn all_of_user(
-        &self,
-        team: &TeamId,
-        client_id: &ClientId,
-        zoom_user_id: &str,
-    ) -> Result<Vec<StoredCredential>, Error> {
-        let query = self
-            .by_zoom_user(team, zoom_user_id)
-            .filter_expression("client_id = :app")
-            .expression_attribute_values(":app", text(client_id.as_str()));
-        let mut found = self.read_all(team, query).await?;
-        found.retain(|stored| stored.is_of(client_id, zoom_user_id));
-        Ok(found)
-    }
-
     /// Reads up to `rows` rows of a team, oldest first, starting after `after`. Returns those of the Zoom app.
     ///
     /// A page may be empty and still have a next page, because the filter runs after the limit.

@@ -8,21 +8,19 @@
 //! - `table`: reads by key, pages, and the conditional update that the other files use
 //! - `edit`: creates, changes, deletes and restores a credential
 //! - `grant_outcome`: writes the result of using a grant
-//! - `siblings`: finds and updates credentials of the same Zoom app and user
-//! - `by_grant`: finds the credentials that use a grant
+//! - `members`: finds the credentials of a Zoom user
 //! - `including_deleted`: operations that treat soft-deleted credentials like the others
 
-mod by_grant;
 mod changes;
 mod edit;
 mod grant_outcome;
 mod including_deleted;
+mod members;
 mod row;
-mod siblings;
 mod table;
 
-pub use self::by_grant::{CredentialsOfGrant, SecretOwner};
 pub use self::changes::{CredentialChanges, ExtraChange};
+pub use self::grant_outcome::BATCH;
+pub use self::members::{Holder, SOME_MEMBERS};
 pub use self::row::{AuthorizedGrant, GrantRef, StoredCredential};
-pub use self::siblings::UpdatedSiblings;
 pub use self::table::{CredentialPage, Credentials};

@@ -8,6 +8,7 @@ use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
 };
 use crate::extra::Extra;
+use crate::pair::{Pair, PairId};
 use crate::profile::Profile;
 use crate::stores::error::Error;
 use crate::stores::item::text;
@@ -51,6 +52,8 @@ pub(super) struct CredentialRow {
     pub(super) client_id: ClientId,
     #[serde(flatten)]
     pub(super) grant: Option<GrantRef>,
+    #[serde(rename = "pair_id", skip_serializing_if = "Option::is_none")]
+    pub(super) pair: Option<PairId>,
     #[serde(flatten)]
     pub(super) profile: Profile,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +104,8 @@ pub struct StoredCredential {
     pub client_id: ClientId,
     /// The grant, if a user has authorized the app.
     pub grant: Option<GrantRef>,
+    /// The pair that counts the credential. `None` while its user is not known.
+    pub pair: Option<PairId>,
     /// The version of the row. Every write raises it.
     pub version: u64,
     /// Until when a soft-deleted credential can be restored. `None` if it is not deleted.
@@ -111,6 +116,15 @@ impl StoredCredential {
     /// Whether the credential is not deleted.
     pub fn is_live(&self) -> bool {
         self.purge_at.is_none()
+    }
+
+    /// The pair of the credential's app and user. `None` while the user is not known.
+    pub fn pair(&self, team: &TeamId) -> Option<Pair> {
+        Some(Pair {
+            team: team.clone(),
+            client_id: self.client_id.clone(),
+            zoom_user_id: self.credential.zoom_user_id.clone()?,
+        })
     }
 
     /// Whether the credential uses this grant.
@@ -174,6 +188,7 @@ impl TryFrom<CredentialRow> for StoredCredential {
             },
             client_id: row.client_id,
             grant: row.grant,
+            pair: row.pair,
             version: row.version,
             purge_at: row
                 .deleted

@@ -1,7 +1,6 @@
 //! The store of the table: what the other files build on.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -17,6 +16,7 @@ use crate::credential::{CredentialId, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{Item, from_item, number, text};
+use crate::stores::row_lock::retry_while_locked;
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
@@ -25,9 +25,6 @@ pub(super) const BY_ZOOM_USER: &str = "by-zoom-user";
 
 /// How many rows one operation reads or updates at the same time.
 pub(super) const MAX_CONCURRENT_CALLS: usize = 16;
-
-/// How long an update retries while a transaction locks its row. A transaction locks a row for milliseconds.
-pub(super) const ROW_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A page of a team's credentials, newest first.
 #[derive(Debug)]
@@ -151,15 +148,21 @@ impl Credentials {
             .expression_attribute_values(":team", text(team))
     }
 
-    /// Reads the current row of each credential that a query of the index finds. The index may be stale.
+    /// Reads the current row of each credential that a query of the index finds, at most `limit`. The index may be
+    /// stale.
     pub(super) async fn read_all(
         &self,
         team: &TeamId,
         query: QueryFluentBuilder,
+        limit: Option<usize>,
     ) -> Result<Vec<StoredCredential>, Error> {
+        let limit = limit.unwrap_or(usize::MAX);
         let mut pages = query.into_paginator().items().send();
         let mut ids: Vec<CredentialId> = Vec::new();
-        while let Some(item) = pages.next().await {
+        while ids.len() < limit {
+            let Some(item) = pages.next().await else {
+                break;
+            };
             let item = item.map_err(|error| failed("Query", error))?;
             ids.push(from_item::<IndexedKey>(item)?.credential_id);
         }
@@ -208,22 +211,9 @@ impl Credentials {
             .set_expression_attribute_values(Some(update.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let until = Timestamp::now().plus(ROW_LOCK_TIMEOUT);
-        let mut pause = Duration::from_millis(25);
-        let item = loop {
-            let error = match request.clone().send().await {
-                Ok(answer) => break answer.attributes,
-                Err(error) => error,
-            };
-            // The SDK does not retry this error.
-            let is_locked = error
-                .as_service_error()
-                .is_some_and(UpdateItemError::is_transaction_conflict_exception);
-            if !is_locked || Timestamp::now().plus(pause) >= until {
-                break Some(row_if_applied(error, &writer)?);
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+        let item = match retry_while_locked(|| request.clone().send()).await {
+            Ok(answer) => answer.attributes,
+            Err(error) => Some(row_if_applied(error, &writer)?),
         };
         from_item::<CredentialRow>(item.ok_or(Error::NotFound)?)?.try_into()
     }
@@ -235,16 +225,20 @@ impl Credentials {
         id: CredentialId,
         update: Update,
     ) -> Result<Transaction<'_>, Error> {
-        let update = update
-            .when_equal("deleted", AttributeValue::Bool(false))
-            .build();
-        let write = Write::update(
-            RowKind::Credential,
-            &self.table,
-            Self::key(team, id),
-            update,
-        )?;
+        let write = self.write_live(team, id, update)?;
         Ok(Transaction::new(&self.client, write))
+    }
+
+    /// The write that updates a row that is not deleted.
+    pub(super) fn write_live(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        update: Update,
+    ) -> Result<Write, Error> {
+        let update = update.when_equal("deleted", AttributeValue::Bool(false));
+        let key = Self::key(team, id);
+        Write::update(RowKind::Credential, &self.table, key, update.build())
     }
 }
 
@@ -286,6 +280,14 @@ pub(super) fn when_grant_is_as_seen(update: Update, seen: &StoredCredential) -> 
     match seen.grant {
         Some(grant) => update.when_equal("grant_id", text(&grant.id)),
         None => update.when_absent("grant_id"),
+    }
+}
+
+/// Adds the condition that the same pair still counts the credential, or none does.
+pub(super) fn when_pair_is_as_seen(update: Update, seen: &StoredCredential) -> Update {
+    match &seen.pair {
+        Some(pair) => update.when_equal("pair_id", text(pair)),
+        None => update.when_absent("pair_id"),
     }
 }
 

@@ -121,7 +121,7 @@ impl Requests {
 
         match transaction.run(now.plus(TRANSACTION_TIMEOUT)).await? {
             DetailedOutcome::Committed => Ok(ClaimOutcome::Acquired(held)),
-            DetailedOutcome::Refused { kind, row } => {
+            DetailedOutcome::Refused { kind, row, .. } => {
                 let row: ClaimRow = from_item(row.unwrap_or_default())?;
                 Ok(refused_claim(kind, &row, claim, now))
             }
@@ -186,9 +186,10 @@ impl Requests {
 
     fn release_row(&self, kind: RowKind, id: &str, holder: Uuid) -> Result<Write, Error> {
         // A completed row stays, because it answers retries.
-        let mine = "holder = :me AND attribute_exists(in_progress_until)";
-        let values = HashMap::from([(":me".to_owned(), text(&holder))]);
-        Write::delete(kind, &self.table, key(id), mine, values)
+        let mine = Update::new()
+            .when_equal("holder", text(&holder))
+            .when_present("in_progress_until");
+        Write::delete(kind, &self.table, key(id), mine.build())
     }
 }
 

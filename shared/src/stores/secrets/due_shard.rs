@@ -1,6 +1,10 @@
-//! The shards of the index `by-due`.
+//! The keys of the index `by-due`.
 
 use crate::credential::GrantId;
+use crate::timestamp::Timestamp;
+
+/// The value of `idle_since` that makes a grant the first in the next run.
+pub const DUE_AT_ONCE: Timestamp = Timestamp::EPOCH;
 
 /// The shard of the index `by-due` for a grant. Sixteen shards avoid a hot partition.
 pub(super) fn due_shard(id: GrantId) -> String {

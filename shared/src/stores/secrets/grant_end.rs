@@ -1,31 +1,23 @@
-//! The end of a grant: marks it dead, destroys its tokens, deletes its row.
-
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use serde::Deserialize;
+//! The end of a grant: marks it dead, gives it up, destroys its tokens, deletes its row.
 
 use super::grant_row::{STASH_ATTRIBUTES, StoredGrant};
 use super::table::{Secrets, attributes, key};
 use crate::credential::{GrantId, ReconnectReason, TeamId};
 use crate::envelope::sealed::SecretId;
-use crate::stores::error::{Error, failed};
+use crate::pair::PairId;
+use crate::stores::error::Error;
 use crate::stores::expression::Update;
-use crate::stores::item::{from_item, number, text};
+use crate::stores::item::{number, text};
 use crate::stores::transaction::{RowKind, Transaction, Write};
-
-/// The version of a grant's row. It changes with every refresh, and when another credential starts to use the grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct GrantVersion {
-    generation: Option<u64>,
-    adoptions: Option<u64>,
-}
+use crate::timestamp::Timestamp;
 
 impl Secrets {
     /// Destroys a grant's tokens, its stash and their data keys, and records the `reason`. Idempotent, also if the
     /// row does not exist.
     ///
     /// The generation rises, so a concurrent refresh cannot commit. A stash is refused as well, because the row has
-    /// no tokens any more. A grant of another team stays, as in [`Self::purge`].
+    /// no tokens any more. A grant of another team stays, as in [`Self::purge`]. Ask nobody whether the grant is
+    /// needed: Zoom, the user or the revocation has ended it.
     pub async fn destroy(
         &self,
         team: &TeamId,
@@ -48,6 +40,7 @@ impl Secrets {
             "writer",
             "due_shard",
             "refreshed_at",
+            "idle_since",
         ] {
             update = update.remove(name);
         }
@@ -85,90 +78,131 @@ impl Secrets {
                     .when_equal("alt_sealed", bytes)
             }
         };
-        Write::update(
-            RowKind::Grant,
-            &self.table,
-            key(SecretId::Grant(id)),
-            update.build(),
-        )
-    }
-
-    /// Begins a transaction that marks a grant dead. Only soft-deleted credentials use the grant. They become invalid
-    /// when they are restored.
-    pub fn mark_unused_dead(
-        &self,
-        id: GrantId,
-        seen: &StoredGrant,
-        reason: ReconnectReason,
-    ) -> Result<Transaction<'_>, Error> {
-        let write = self.mark_dead(id, seen, reason)?;
-        Ok(Transaction::new(&self.client, write))
+        self.write(id, update)
     }
 
     /// The check that a grant is active if `usable`, or dead if not, when the transaction commits.
     pub fn check_state(&self, id: GrantId, usable: bool) -> Result<Write, Error> {
-        let state = if usable { "active" } else { "reconnect" };
-        let check = Update::new().when_equal("state", text(state)).build();
-        Write::check(RowKind::Grant, &self.table, key(SecretId::Grant(id)), check)
+        let check = if usable {
+            Update::new()
+                .when_equal("state", text("active"))
+                .when_absent("closed")
+        } else {
+            Update::new().when_equal_or_present("state", text("reconnect"), "closed")
+        };
+        let key = key(SecretId::Grant(id));
+        Write::check(RowKind::Grant, &self.table, key, check.build())
     }
 
-    /// Reads the version of a grant's row for [`Self::purge_grant`]. Read the version before the credentials that use
-    /// the grant.
-    pub async fn grant_version(&self, id: GrantId) -> Result<GrantVersion, Error> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(SecretId::Grant(id))))
-            .projection_expression("generation, adoptions")
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("GetItem", error))?;
-        answer.item.map_or(Ok(GrantVersion::default()), from_item)
-    }
-
-    /// Deletes the row of a grant that no credential uses. A grant of another team stays, as in [`Self::purge`].
-    ///
-    /// Returns `Conflict` if the row has another version, because a credential may use the grant by now. The caller
-    /// must then look for such credentials again.
-    pub async fn purge_grant(
-        &self,
-        team: &TeamId,
-        id: GrantId,
-        version: GrantVersion,
-    ) -> Result<(), Error> {
-        let as_it_was = |condition: Update, name, value: Option<u64>| match value {
-            Some(value) => condition.when_equal(name, number(&value)),
-            None => condition.when_absent(name),
-        };
-        let condition = Update::new().when_equal("team_id", text(team));
-        let condition = as_it_was(condition, "generation", version.generation);
-        let condition = as_it_was(condition, "adoptions", version.adoptions).build();
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(key(SecretId::Grant(id))))
-            .set_condition_expression(condition.condition)
-            .set_expression_attribute_names(Some(condition.names))
-            .set_expression_attribute_values(Some(condition.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = sent else {
-            return Ok(());
-        };
-        match error.as_service_error() {
-            Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
-                let row = refused.item.as_ref();
-                match row.and_then(|row| row.get("team_id")) {
-                    Some(owner) if *owner == text(team) => Err(Error::Conflict),
-                    // The row is gone, or belongs to another team.
-                    _ => Ok(()),
-                }
+    /// The delete of a grant that Zoom refused, with its stash if it has one. The row must be as `seen`, and no refresh
+    /// of it may be unfinished: a capsule may hold the tokens that work.
+    pub fn delete_refused(&self, id: GrantId, seen: &StoredGrant) -> Result<Write, Error> {
+        let condition = Update::new()
+            .when_equal("team_id", text(&seen.team_id))
+            .when_equal("generation", number(&seen.generation()))
+            .when_absent("attempt");
+        let condition = match &seen.stash {
+            None => condition.when_absent("alt_sealed"),
+            Some(stash) => {
+                let [_, _, (_, bytes)] = attributes(stash);
+                condition.when_equal("alt_sealed", bytes)
             }
-            _ => Err(failed("DeleteItem", error)),
+        };
+        self.delete(id, condition)
+    }
+
+    /// The delete of a grant of a pair that has no credential. Refused if the grant was authorized since
+    /// `young_since`, because an invocation that still runs may be about to add a credential that needs the grant.
+    pub fn delete_unneeded(
+        &self,
+        id: GrantId,
+        pair: &PairId,
+        young_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let condition = Update::new()
+            .when_equal("pair_id", text(pair))
+            .when_less("authorized_at", number(&young_since.as_millis()))
+            .or_when_row_absent("secret_id");
+        self.delete(id, condition)
+    }
+
+    /// The delete of a grant whose pair is not on its row. Refused if the grant was authorized since `young_since`.
+    pub fn delete_without_pair(
+        &self,
+        id: GrantId,
+        team: &TeamId,
+        young_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let condition = Update::new()
+            .when_equal("team_id", text(team))
+            .when_absent("pair_id")
+            .when_less("authorized_at", number(&young_since.as_millis()));
+        self.delete(id, condition)
+    }
+
+    fn delete(&self, id: GrantId, condition: Update) -> Result<Write, Error> {
+        let key = key(SecretId::Grant(id));
+        Write::delete(RowKind::Grant, &self.table, key, condition.build())
+    }
+
+    /// Begins a transaction with these writes.
+    pub fn begin(&self, first: Write) -> Transaction<'_> {
+        Transaction::new(&self.client, first)
+    }
+
+    /// The write that gives a grant up for revocation at `now`. From then on only the revocation may use it.
+    ///
+    /// Refused if the grant was authorized since `young_since`, or closed since then: whoever closed it may be about to
+    /// revoke it.
+    pub fn close(
+        &self,
+        id: GrantId,
+        pair: &PairId,
+        now: Timestamp,
+        young_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let young_since = number(&young_since.as_millis());
+        let update = Update::new()
+            .set("closed", number(&now.as_millis()))
+            .when_equal("pair_id", text(pair))
+            .when_present("sealed")
+            .when_less("authorized_at", young_since.clone())
+            .when_absent_or_less("closed", young_since);
+        self.write(id, update)
+    }
+
+    /// The write that gives a grant up for revocation whose pair is not known. As [`Self::close`].
+    pub fn close_without_pair(
+        &self,
+        id: GrantId,
+        team: &TeamId,
+        now: Timestamp,
+        young_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let young_since = number(&young_since.as_millis());
+        let update = Update::new()
+            .set("closed", number(&now.as_millis()))
+            .when_equal("team_id", text(team))
+            .when_absent("pair_id")
+            .when_present("sealed")
+            .when_less("authorized_at", young_since.clone())
+            .when_absent_or_less("closed", young_since);
+        self.write(id, update)
+    }
+
+    /// Makes a grant usable again that was closed at `closed`, in milliseconds. Only whoever closed it may do so.
+    pub async fn reopen(&self, id: GrantId, closed: i64) -> Result<(), Error> {
+        let update = Update::new()
+            .remove("closed")
+            .when_equal("closed", number(&closed));
+        match self.update(id, update).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn write(&self, id: GrantId, update: Update) -> Result<Write, Error> {
+        let key = key(SecretId::Grant(id));
+        Write::update(RowKind::Grant, &self.table, key, update.build())
     }
 }

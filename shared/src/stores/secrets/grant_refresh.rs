@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::due_shard::due_shard;
+use super::due_shard::{DUE_AT_ONCE, due_shard};
 use super::grant_row::{
-    GrantState, Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes,
+    Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes,
 };
 use super::table::{Secrets, attributes, key};
 use crate::credential::GrantId;
@@ -51,6 +51,8 @@ pub struct NewPair {
     pub api_url: Option<String>,
     /// When Zoom issued the pair.
     pub refreshed_at: Timestamp,
+    /// Since when keep-alive counts the grant as unused.
+    pub idle_since: Timestamp,
     /// Whether the pair was kept elsewhere before it is committed. Another request may have sent the old refresh
     /// token again in the meantime. If Zoom then refuses the pair, the lost race is the likely reason.
     pub late: bool,
@@ -91,7 +93,8 @@ impl Secrets {
         answer.item.map(StoredGrant::read).transpose()
     }
 
-    /// Takes the lease of an active grant of this generation, and records an attempt.
+    /// Takes the lease of an active grant of this generation, and records an attempt. Only the revocation (`revokes`)
+    /// may take the lease of a closed grant.
     ///
     /// An older unfinished attempt stays on the row, because it shows that the refresh token may have been spent.
     pub async fn acquire_lease(
@@ -100,6 +103,7 @@ impl Secrets {
         generation: u64,
         lease: Lease,
         now: Timestamp,
+        revokes: bool,
     ) -> Result<AcquireOutcome, Error> {
         let me = lease.holder;
         let attempt = RefreshAttempt {
@@ -115,6 +119,11 @@ impl Secrets {
             .when_equal("generation", number(&generation))
             .when_equal("state", text("active"))
             .when_absent_or_less("lease_until", number(&now.as_millis()));
+        let update = if revokes {
+            update
+        } else {
+            update.when_absent("closed")
+        };
         // An earlier attempt of this invocation counts as well: its outcome is unknown too.
         let written = (me, now.as_millis());
         let older = |row: &StoredGrant| {
@@ -201,6 +210,7 @@ impl Secrets {
             .set("writer", text(&writer))
             .set("state", text("active"))
             .set("refreshed_at", text(&pair.refreshed_at))
+            .set("idle_since", text(&pair.idle_since))
             .set("due_shard", text(&due_shard(id)))
             .remove("lease_id")
             .remove("lease_until")
@@ -208,9 +218,15 @@ impl Secrets {
             .remove("reason")
             .when_equal("generation", number(&generation));
         match self.insist(id, &update, until).await? {
-            RowUpdate::Applied(before) => Ok(PairWrite::Written {
-                reactivated: before.state != GrantState::Active,
-            }),
+            RowUpdate::Applied(before) => {
+                if before.idle_since == Some(DUE_AT_ONCE) {
+                    // The commit has overwritten the mark. Best effort: without it the grant is due in weeks.
+                    self.hasten(&before.team_id, id).await.ok();
+                }
+                Ok(PairWrite::Written {
+                    reactivated: before.is_marked_dead(),
+                })
+            }
             // The caller's own update was applied, but its response was lost.
             RowUpdate::Refused(now) if now.writer == Some(writer) => {
                 Ok(PairWrite::Written { reactivated: false })
@@ -243,7 +259,7 @@ impl Secrets {
             .when_absent("alt_sealed");
         match self.insist(id, &update, until).await? {
             RowUpdate::Applied(before) => Ok(PairWrite::Written {
-                reactivated: before.state != GrantState::Active,
+                reactivated: before.is_marked_dead(),
             }),
             // The caller's own update was applied, but its response was lost.
             RowUpdate::Refused(now) if now.stash.as_ref() == Some(sealed) => {

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::table::attributes;
-use crate::credential::{CredentialId, ReconnectReason};
+use crate::credential::{ClientId, CredentialId, GrantId, ReconnectReason, TeamId};
 use crate::envelope::sealed::Sealed;
+use crate::pair::PairId;
+use crate::stores::credentials::{AuthorizedGrant, GrantRef};
 use crate::stores::error::Error;
 use crate::stores::item::{Item, from_item, number};
 use crate::timestamp::Timestamp;
@@ -53,6 +55,17 @@ pub struct RefreshAttempt {
 /// A grant's row.
 #[derive(Clone, Debug)]
 pub struct StoredGrant {
+    /// The team of the grant.
+    pub team_id: TeamId,
+    /// The Zoom app that the user authorized.
+    pub client_id: ClientId,
+    /// The scopes that the user consented to, separated by commas. `None` if Zoom did not say.
+    pub scopes: Option<String>,
+    /// The pair of the app and the user. `None` while the vault does not know the user. Then only `credential_id` can
+    /// have this grant.
+    pub pair: Option<PairId>,
+    /// When the grant was given up for revocation, in milliseconds. Only the revocation may use a closed grant.
+    pub closed: Option<i64>,
     /// The credential that the user authorized. Other credentials may use the grant too, or instead.
     pub credential_id: CredentialId,
     /// The tokens. `None` after they were destroyed; then the user must authorize again.
@@ -61,8 +74,12 @@ pub struct StoredGrant {
     pub access_expires_at: i64,
     /// When the vault sent the authorization code to Zoom, in milliseconds.
     pub authorize_sent_at: i64,
-    /// When Zoom last issued tokens, or a later time if the keep-alive schedule postponed the grant.
+    /// When Zoom answered the authorization, in milliseconds.
+    pub authorized_at: i64,
+    /// When Zoom last issued tokens. `None` after they were destroyed.
     pub refreshed_at: Option<Timestamp>,
+    /// Since when the keep-alive schedule counts the grant as unused. `None` after the tokens were destroyed.
+    pub idle_since: Option<Timestamp>,
     /// The host of Zoom's REST API for this user, if Zoom named a host.
     pub api_url: Option<String>,
     /// Whether the grant can be used.
@@ -75,15 +92,24 @@ pub struct StoredGrant {
     /// sealed with the generation that it would have had, which may be much lower than the row's.
     pub stash: Option<Sealed>,
     generation: u64,
+    is_marked_active: bool,
     pub(super) writer: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
 struct GrantRow {
+    team_id: TeamId,
+    client_id: ClientId,
+    scopes: Option<String>,
+    #[serde(rename = "pair_id")]
+    pair: Option<PairId>,
+    closed: Option<i64>,
     credential_id: CredentialId,
     access_expires_at: i64,
     authorize_sent_at: i64,
+    authorized_at: i64,
     refreshed_at: Option<Timestamp>,
+    idle_since: Option<Timestamp>,
     api_url: Option<String>,
     generation: u64,
     state: GrantRowState,
@@ -107,8 +133,13 @@ impl StoredGrant {
         let stash = pair(&item, STASH_PREFIX).map(from_item).transpose()?;
         let row: GrantRow = from_item(item)?;
         let generation = row.generation;
+        let is_marked_active = matches!(row.state, GrantRowState::Active);
         Ok(Self {
+            is_marked_active,
             state: match row.state {
+                GrantRowState::Active if row.closed.is_some() => {
+                    GrantState::Reconnect(ReconnectReason::Revoked)
+                }
                 GrantRowState::Active if sealed.is_none() => {
                     let broken = serde::de::Error::custom("an active grant has no tokens");
                     return Err(Error::Shape(broken));
@@ -125,16 +156,47 @@ impl StoredGrant {
             attempt: row
                 .attempt
                 .filter(|attempt| attempt.generation == generation),
+            team_id: row.team_id,
+            client_id: row.client_id,
+            scopes: row.scopes,
+            pair: row.pair,
+            closed: row.closed,
             credential_id: row.credential_id,
             sealed,
             access_expires_at: row.access_expires_at,
             authorize_sent_at: row.authorize_sent_at,
+            authorized_at: row.authorized_at,
             refreshed_at: row.refreshed_at,
+            idle_since: row.idle_since,
             api_url: row.api_url,
             stash,
             generation,
             writer: row.writer,
         })
+    }
+
+    /// The row for the revocation, which may use a closed grant.
+    pub fn opened_for_revocation(mut self) -> Self {
+        if self.closed.is_some() && self.is_marked_active && self.sealed.is_some() {
+            self.state = GrantState::Active;
+        }
+        self
+    }
+
+    /// Whether Zoom has refused the grant, or its tokens were destroyed.
+    pub(super) fn is_marked_dead(&self) -> bool {
+        !self.is_marked_active
+    }
+
+    /// What a credential's row says about this grant.
+    pub fn authorized(&self, id: GrantId) -> AuthorizedGrant {
+        AuthorizedGrant {
+            grant: GrantRef {
+                id,
+                authorized_at: self.authorized_at,
+            },
+            scopes: self.scopes.clone(),
+        }
     }
 
     /// The generation of the committed pair.

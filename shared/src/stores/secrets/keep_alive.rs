@@ -1,22 +1,25 @@
 //! The keep-alive schedule: which grants are due for a refresh because nothing has used them for long.
 //!
-//! The index `by-due` has only rows with `due_shard`. It sorts them by `refreshed_at`, which only the schedule uses.
+//! The index `by-due` has only rows with `due_shard`. It sorts them by `idle_since`, which only the schedule uses. That
+//! is the time of the last refresh, or a later time if the schedule postponed the grant, or [`DUE_AT_ONCE`]. So
+//! `refreshed_at` tells how long a grant that fails has really been unused.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use super::due_shard::due_shard;
+use super::due_shard::{DUE_AT_ONCE, due_shard};
+use super::grant_refresh::RowUpdate;
 use super::grant_row::StoredGrant;
-use super::table::{Secrets, key};
+use super::table::Secrets;
 use crate::credential::{GrantId, TeamId};
-use crate::envelope::sealed::SecretId;
+use crate::pair::PairId;
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{from_item, number, text};
-use crate::stores::transaction::{RowKind, Write};
+use crate::stores::transaction::Write;
 use crate::timestamp::Timestamp;
 
-/// The index that finds idle grants. Its keys are `due_shard` and `refreshed_at`.
+/// The index that finds idle grants. Its keys are `due_shard` and `idle_since`.
 const BY_DUE: &str = "by-due";
 
 /// A grant that is due for a refresh, according to the index. The index may be stale.
@@ -26,6 +29,8 @@ pub struct DueGrant {
     pub team: TeamId,
     /// The grant.
     pub grant: GrantId,
+    /// Since when the schedule counts it as unused.
+    pub idle_since: Timestamp,
 }
 
 /// A row of the index `by-due`.
@@ -33,6 +38,7 @@ pub struct DueGrant {
 struct DueRow {
     secret_id: String,
     team_id: TeamId,
+    idle_since: Timestamp,
 }
 
 impl TryFrom<DueRow> for DueGrant {
@@ -47,12 +53,13 @@ impl TryFrom<DueRow> for DueGrant {
         Ok(Self {
             team: row.team_id,
             grant,
+            idle_since: row.idle_since,
         })
     }
 }
 
 impl Secrets {
-    /// Finds up to `limit` grants of a shard that were last refreshed before `before`, the oldest first.
+    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first.
     pub async fn due_grants(
         &self,
         shard: String,
@@ -64,7 +71,7 @@ impl Secrets {
             .query()
             .table_name(&self.table)
             .index_name(BY_DUE)
-            .key_condition_expression("due_shard = :shard AND refreshed_at < :before")
+            .key_condition_expression("due_shard = :shard AND idle_since < :before")
             .expression_attribute_values(":shard", AttributeValue::S(shard))
             .expression_attribute_values(":before", text(&before))
             .limit(limit.into())
@@ -76,83 +83,126 @@ impl Secrets {
             .collect()
     }
 
-    /// Postpones an active grant whose refresh failed, as if it had been refreshed at `refreshed_at`.
-    pub async fn postpone_refresh(
+    /// Takes a due grant for this run, so that no other run handles it before `until`. Returns the row, or `None` if the
+    /// grant is no longer due as `due` says.
+    pub async fn take(
         &self,
-        id: GrantId,
-        refreshed_at: Timestamp,
-    ) -> Result<(), Error> {
-        let update = Update::new()
-            .set("refreshed_at", text(&refreshed_at))
-            .when_equal("state", text("active"))
-            .when_less("refreshed_at", text(&refreshed_at));
-        self.update(id, update).await.map(drop)
+        due: &DueGrant,
+        until: Timestamp,
+    ) -> Result<Option<StoredGrant>, Error> {
+        self.put_off_due(due.grant, due.idle_since, until).await
     }
 
-    /// Makes an active grant the first in the next run, because no credential mints with it any more. A grant of
-    /// another team stays as it is, as in [`Self::purge`].
-    pub async fn schedule_first(&self, team: &TeamId, id: GrantId) -> Result<(), Error> {
+    /// Makes a grant due again as it was before [`Self::take`].
+    pub async fn give_back(&self, due: &DueGrant, until: Timestamp) -> Result<(), Error> {
+        let given = self.put_off_due(due.grant, until, due.idle_since).await;
+        given.map(drop)
+    }
+
+    async fn put_off_due(
+        &self,
+        id: GrantId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Option<StoredGrant>, Error> {
         let update = Update::new()
-            .set("refreshed_at", text(&Timestamp::from_millis(0)))
-            .when_equal("team_id", text(team))
-            .when_equal("state", text("active"))
+            .set("idle_since", text(&to))
+            .when_equal("idle_since", text(&from))
             .when_present("due_shard");
+        match self.update(id, update).await {
+            Ok(RowUpdate::Applied(row)) => Ok(Some(row)),
+            Ok(RowUpdate::Refused(_)) | Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a grant that was taken until `taken` due at another time, as if it had been unused since `idle_since`.
+    pub async fn postpone(
+        &self,
+        id: GrantId,
+        taken: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<(), Error> {
+        self.put_off_due(id, taken, idle_since).await.map(drop)
+    }
+
+    /// Makes a grant the first in the next run, whatever its state: nobody is known to use it any more. A grant of
+    /// another team stays as it is, as in [`Self::purge`].
+    pub async fn hasten(&self, team: &TeamId, id: GrantId) -> Result<(), Error> {
+        let update = Update::new()
+            .set("idle_since", text(&DUE_AT_ONCE))
+            .set("due_shard", text(&due_shard(id)))
+            .when_equal("team_id", text(team))
+            .when_absent_or_not_equal("idle_since", text(&DUE_AT_ONCE));
         match self.update(id, update).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// The write that adds another credential to an active grant.
+    /// The write that says who the user of a grant is. The grant counts as unused since `idle_since`.
     ///
-    /// The version of the row changes, so [`Self::purge_grant`] notices. The grant returns to the schedule if it was
-    /// not there, as if it had been refreshed at `access_expires_at`.
-    pub fn add_credential(
+    /// Refused if the grant's tokens were destroyed, or if it belongs to another pair.
+    pub fn name_pair(
         &self,
         id: GrantId,
-        access_expires_at: Timestamp,
+        pair: &PairId,
+        idle_since: Option<Timestamp>,
     ) -> Result<Write, Error> {
         let update = Update::new()
-            .set("refreshed_at", text(&access_expires_at))
-            .set("due_shard", text(&due_shard(id)))
-            .count("adoptions")
-            .when_equal("state", text("active"));
-        Write::update(
-            RowKind::Grant,
-            &self.table,
-            key(SecretId::Grant(id)),
-            update.build(),
-        )
+            .set("pair_id", text(pair))
+            .when_present("sealed")
+            .when_absent_or_equal("pair_id", text(pair));
+        let update = match idle_since {
+            Some(at) => update.set("idle_since", text(&at)),
+            None => update,
+        };
+        self.write(id, update)
     }
 
-    /// The write that returns an active grant to the schedule, because its credential is restored. The grant counts
-    /// as idle since its last access token.
+    /// The write that gives a usable grant of this pair to further credentials. The grant returns to the schedule if it
+    /// was not there, as if it had been unused since `idle_since`.
+    pub fn hand_over(
+        &self,
+        id: GrantId,
+        pair: &PairId,
+        idle_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let update = scheduled(id, idle_since)
+            .when_equal("state", text("active"))
+            .when_equal("pair_id", text(pair))
+            .when_absent("closed");
+        self.write(id, update)
+    }
+
+    /// The write that returns a usable grant to the schedule, because its credential is restored. The grant counts
+    /// as unused since its last access token.
     pub fn resume_keep_alive(&self, id: GrantId, seen: &StoredGrant) -> Result<Write, Error> {
         // The row does not say when Zoom issued the access token. Its expiry is at most an hour later, which is close
         // enough.
         let idle_since = Timestamp::from_millis(seen.access_expires_at);
-        let update = Update::new()
-            .set("refreshed_at", text(&idle_since))
-            .set("due_shard", text(&due_shard(id)))
+        let update = scheduled(id, idle_since)
             .when_equal("state", text("active"))
+            .when_absent("closed")
             .when_equal("generation", number(&seen.generation()));
-        Write::update(
-            RowKind::Grant,
-            &self.table,
-            key(SecretId::Grant(id)),
-            update.build(),
-        )
+        self.write(id, update)
     }
 
-    /// Removes a grant from the schedule if the row is as `seen`. [`Self::resume_keep_alive`] is the inverse.
-    pub async fn stop_keep_alive(&self, id: GrantId, seen: &StoredGrant) -> Result<(), Error> {
+    /// Removes a grant from the schedule that was taken until `taken`. [`Self::resume_keep_alive`] is the inverse.
+    pub async fn stop_keep_alive(&self, id: GrantId, taken: Timestamp) -> Result<(), Error> {
         let update = Update::new()
             .remove("due_shard")
-            .when_equal("generation", number(&seen.generation()));
-        let update = match &seen.refreshed_at {
-            Some(at) => update.when_equal("refreshed_at", text(at)),
-            None => update.when_absent("refreshed_at"),
-        };
-        self.update(id, update).await.map(drop)
+            .when_equal("idle_since", text(&taken));
+        match self.update(id, update).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Puts a grant into the schedule.
+fn scheduled(id: GrantId, idle_since: Timestamp) -> Update {
+    Update::new()
+        .set("idle_since", text(&idle_since))
+        .set("due_shard", text(&due_shard(id)))
 }

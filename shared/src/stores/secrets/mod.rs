@@ -7,7 +7,7 @@
 //! - `zoom_apps`: a team's Zoom apps, with the secret that signs their webhooks
 //! - `grant_row`: the types of a grant's row
 //! - `grant_refresh`: reads a grant and runs the refresh protocol (lease, commit, stash)
-//! - `grant_end`: marks a grant dead, destroys its tokens, deletes its row
+//! - `grant_end`: marks a grant dead, gives it up, destroys its tokens, deletes its row
 //! - `keep_alive`: the schedule that refreshes idle grants
 
 mod due_shard;
@@ -18,8 +18,7 @@ mod keep_alive;
 mod table;
 mod zoom_apps;
 
-pub use self::due_shard::due_shards;
-pub use self::grant_end::GrantVersion;
+pub use self::due_shard::{DUE_AT_ONCE, due_shards};
 pub use self::grant_refresh::{AcquireOutcome, NewPair, PairWrite};
 pub use self::grant_row::{GrantState, Lease, RefreshAttempt, StoredGrant};
 pub use self::keep_alive::DueGrant;

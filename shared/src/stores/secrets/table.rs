@@ -9,13 +9,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::due_shard::due_shard;
+use super::due_shard::{DUE_AT_ONCE, due_shard};
 use crate::connect::SessionId;
-use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::credential::{ClientId, CredentialId, GrantId, State, TeamId};
 use crate::envelope::sealed::{Sealed, SecretId};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, from_item, text, to_item};
-use crate::stores::transaction::{RowKind, Write};
+use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 /// The sealed client secret of a credential.
@@ -33,6 +33,11 @@ pub struct AppSecret {
 pub struct GrantSecret {
     /// The credential's team. The ciphertext is bound to the team.
     pub team_id: TeamId,
+    /// The Zoom app that the user authorized.
+    pub client_id: ClientId,
+    /// The scopes that the user consented to, separated by commas. `None` if Zoom did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<String>,
     /// The credential that the user authorized. Later, other credentials may use the grant too, or instead.
     pub credential_id: CredentialId,
     /// The access token and the refresh token.
@@ -75,6 +80,20 @@ struct NewGrantRow<'a> {
     state: State,
     due_shard: String,
     refreshed_at: Timestamp,
+    /// A new grant is due at once. Whoever learns its user puts it off.
+    idle_since: Timestamp,
+}
+
+impl<'a> NewGrantRow<'a> {
+    fn new(id: GrantId, grant: &'a GrantSecret) -> Self {
+        Self {
+            state: State::Active,
+            due_shard: due_shard(id),
+            refreshed_at: Timestamp::from_millis(grant.authorized_at),
+            idle_since: DUE_AT_ONCE,
+            grant,
+        }
+    }
 }
 
 /// The table `secrets`.
@@ -127,18 +146,25 @@ impl Secrets {
 
     /// The write that inserts the tokens of a new grant.
     pub fn insert_grant(&self, id: GrantId, grant: &GrantSecret) -> Result<Write, Error> {
-        let grant = NewGrantRow {
-            state: State::Active,
-            due_shard: due_shard(id),
-            refreshed_at: Timestamp::from_millis(grant.authorized_at),
-            grant,
-        };
         self.put(
             RowKind::Grant,
             SecretId::Grant(id),
-            &grant,
+            &NewGrantRow::new(id, grant),
             Some("attribute_not_exists(secret_id)"),
         )
+    }
+
+    /// Inserts the tokens of a new grant that no credential takes. Retries every error until `until`. Does nothing if
+    /// the row exists.
+    pub async fn insert_stray_grant(
+        &self,
+        id: GrantId,
+        grant: &GrantSecret,
+        until: Timestamp,
+    ) -> Result<(), Error> {
+        let insert = Transaction::new(&self.client, self.insert_grant(id, grant)?);
+        // Refused if an earlier try was applied: the id is new.
+        insert.commit(until).await.map(drop)
     }
 
     /// Deletes a secret, if the team owns it. Idempotent.

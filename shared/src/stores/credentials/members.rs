@@ -1,0 +1,109 @@
+//! Finds the credentials of a Zoom user, by the index `by-zoom-user`.
+//!
+//! The index may be stale. So it decides nothing that cannot be undone: reads load the rows themselves, and updates
+//! check their condition on the row. What must be certain is asked of the table `pairs`.
+
+use std::cmp::Reverse;
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+
+use super::row::StoredCredential;
+use super::table::Credentials;
+use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::pair::Pair;
+use crate::stores::error::{Error, failed};
+use crate::stores::item::{from_item, text};
+
+/// The most members of a pair that one operation looks at, if it need not see all of them.
+pub const SOME_MEMBERS: usize = 100;
+
+/// A credential of a pair, and the grant that it uses, as the index shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Holder {
+    /// The credential.
+    pub credential_id: CredentialId,
+    /// Its grant.
+    pub grant_id: GrantId,
+    /// Its state.
+    pub state: State,
+}
+
+impl Holder {
+    /// A credential that was read, if it has a grant.
+    pub fn of(stored: &StoredCredential) -> Option<Self> {
+        Some(Self {
+            credential_id: stored.credential.credential_id,
+            grant_id: stored.grant?.id,
+            state: stored.credential.state,
+        })
+    }
+}
+
+impl Credentials {
+    /// Finds the team's credentials of a Zoom user. Active credentials come first, then the most recently authorized.
+    pub async fn of_zoom_user(
+        &self,
+        team: &TeamId,
+        zoom_user_id: &str,
+    ) -> Result<Vec<StoredCredential>, Error> {
+        let query = self
+            .by_zoom_user(team, zoom_user_id)
+            .filter_expression("deleted = :no AND attribute_exists(grant_id)")
+            .expression_attribute_values(":no", AttributeValue::Bool(false));
+        let mut found = self.read_all(team, query, None).await?;
+        found.retain(|stored| {
+            stored.is_live() && stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
+        });
+        found.sort_by_key(|stored| {
+            let authorized_at = stored.grant.map(|grant| grant.authorized_at);
+            Reverse((stored.credential.state == State::Active, authorized_at))
+        });
+        Ok(found)
+    }
+
+    /// Finds credentials of a pair, soft-deleted or not. At most `limit`, if there is a limit.
+    pub async fn members_of(
+        &self,
+        pair: &Pair,
+        limit: Option<usize>,
+    ) -> Result<Vec<StoredCredential>, Error> {
+        let query = self.of_pair(pair).filter_expression("client_id = :app");
+        let mut found = self.read_all(&pair.team, query, limit).await?;
+        let id = pair.id();
+        found.retain(|stored| stored.pair.as_ref() == Some(&id));
+        Ok(found)
+    }
+
+    /// Finds up to `limit` live credentials of a pair that do not use the grant `newest`.
+    pub async fn holders_of_other_grants(
+        &self,
+        pair: &Pair,
+        newest: GrantId,
+        limit: usize,
+    ) -> Result<Vec<Holder>, Error> {
+        let mut pages = self
+            .of_pair(pair)
+            .filter_expression("client_id = :app AND deleted = :no AND grant_id <> :newest")
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .expression_attribute_values(":newest", text(&newest))
+            .into_paginator()
+            .items()
+            .send();
+        let mut holders = Vec::new();
+        while holders.len() < limit {
+            let Some(item) = pages.next().await else {
+                break;
+            };
+            holders.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(holders)
+    }
+
+    /// Begins a query for the credentials of a Zoom user. The caller filters by the app, which is `:app`.
+    fn of_pair(&self, pair: &Pair) -> QueryFluentBuilder {
+        self.by_zoom_user(&pair.team, &pair.zoom_user_id)
+            .expression_attribute_values(":app", text(pair.client_id.as_str()))
+    }
+}
