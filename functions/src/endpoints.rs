@@ -10,11 +10,12 @@ use std::time::Duration;
 use shared::config::Url;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{self, Credentials, Events, Keys, Requests, Secrets, TokenUrls};
+use shared::keep_alive;
+use shared::stores::{self, Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ConsentPage, Zoom};
 
-use crate::background::{keep_alive, purge};
+use crate::background::purge;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::powers::{Environment, Warm};
@@ -83,6 +84,7 @@ macro_rules! power_type {
     (keys) => { Keys };
     (requests) => { Requests };
     (credentials) => { Credentials };
+    (pairs) => { Pairs };
     (secrets) => { Secrets };
     (events) => { Events };
     (token_urls) => { TokenUrls };
@@ -93,7 +95,9 @@ macro_rules! power_type {
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
     (restorable) => { Duration };
+    (recovery_capsules) => { bool };
     (refresh_after) => { Duration };
+    (revoke_after) => { Duration };
     (webhook_window) => { Duration };
 }
 
@@ -104,6 +108,9 @@ macro_rules! lend {
         $power.as_ref()
     };
     (restorable $power:ident) => {
+        *$power
+    };
+    (recovery_capsules $power:ident) => {
         *$power
     };
     (webhook_window $power:ident) => {
@@ -179,7 +186,7 @@ macro_rules! endpoints {
 endpoints! {
     /// Creates a credential.
     CreateCredential = "create-credential": credentials::create::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
-    credentials::create::handle { keys, requests, credentials, secrets, events, envelope, zoom };
+    credentials::create::handle { keys, requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
 
     /// Lists credentials.
     ListCredentials = "list-credentials": credentials::list::ROUTE, API_TIME_OUT, warm [keys],
@@ -191,15 +198,15 @@ endpoints! {
 
     /// Changes a credential.
     UpdateCredential = "update-credential": credentials::update::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
-    credentials::update::handle { keys, requests, credentials, secrets, events, envelope, zoom };
+    credentials::update::handle { keys, requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
 
     /// Deletes a credential.
     DeleteCredential = "delete-credential": credentials::delete::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::delete::handle { keys, requests, credentials, restorable };
+    credentials::delete::handle { keys, requests, credentials, pairs, restorable };
 
     /// Restores a deleted credential.
     RestoreCredential = "restore-credential": credentials::restore::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::restore::handle { keys, requests, credentials, secrets, events };
+    credentials::restore::handle { keys, requests, credentials, pairs, secrets, events };
 
     /// Lists the events of a credential.
     ListEvents = "list-events": credentials::events::ROUTE, API_TIME_OUT, warm [keys],
@@ -243,7 +250,7 @@ endpoints! {
 
     /// Finishes a connect session, when Zoom sends the user back.
     ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests envelope zoom],
-    connect::callback::handle { requests, credentials, secrets, events, envelope, zoom };
+    connect::callback::handle { requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
 
     /// Registers a Zoom app for webhooks.
     PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
@@ -263,12 +270,12 @@ endpoints! {
 
     /// Receives Zoom's webhooks.
     ZoomWebhook = "zoom-webhook": zoom_apps::webhook::ROUTE, API_TIME_OUT, warm [envelope],
-    zoom_apps::webhook::handle { credentials, secrets, events, envelope, opened_secrets, webhook_window };
+    zoom_apps::webhook::handle { credentials, pairs, secrets, events, envelope, opened_secrets, webhook_window };
 }
 
 function!(
     /// Refreshes the grants that have not been used for a while.
-    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants refresh_after], warm [grants]
+    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants refresh_after revoke_after], warm [grants]
 );
 
 impl KeepAlive {
@@ -278,34 +285,38 @@ impl KeepAlive {
         deadline: Timestamp,
         id: &str,
     ) -> Result<keep_alive::Report, stores::Error> {
-        self.run_for(self.refresh_after, deadline, id).await
+        let (unused, revoke_after) = (self.refresh_after, self.revoke_after);
+        self.run_for(unused, revoke_after, deadline, id).await
     }
 
-    /// As [`Self::run`], for grants that have not been used for the time `unused`.
+    /// As [`Self::run`], for grants that have not been used for the time `unused`. A pair's grants may be revoked once
+    /// its last deletion is `revoke_after` ago.
     pub async fn run_for(
         &self,
         unused: Duration,
+        revoke_after: Duration,
         deadline: Timestamp,
         id: &str,
     ) -> Result<keep_alive::Report, stores::Error> {
-        keep_alive::handle(&self.keys, &self.grants, unused, deadline, id).await
+        let Self { keys, grants, .. } = self;
+        keep_alive::run(keys, grants, unused, revoke_after, deadline, id).await
     }
 }
 
 // No caller waits for this function, so it opens no connections ahead.
 function!(
-    /// Destroys what deleted credentials leave behind.
-    Purge, purge::NAME, Trigger::Stream, API_TIME_OUT, [credentials secrets token_urls], warm []
+    /// Cleans up after credentials that were deleted, removed, or moved to another grant.
+    Purge, purge::NAME, Trigger::Stream, API_TIME_OUT, [pairs secrets token_urls], warm []
 );
 
 impl Purge {
     /// Handles a batch of records, until shortly before `deadline`. `id` names the invocation in the logs.
     pub async fn run(&self, batch: purge::Batch, deadline: Timestamp, id: &str) -> purge::Report {
         let Self {
-            credentials,
+            pairs,
             secrets,
             token_urls,
         } = self;
-        purge::handle(credentials, secrets, token_urls, batch, deadline, id).await
+        purge::handle(pairs, secrets, token_urls, batch, deadline, id).await
     }
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// The fields that are metrics, with their units.
-const METRICS: [(&str, &str); 20] = [
+const METRICS: [(&str, &str); 23] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
@@ -41,6 +41,9 @@ const METRICS: [(&str, &str); 20] = [
     ("kept_alive", "Count"),
     ("keep_alive_failed", "Count"),
     ("keep_alive_left", "Count"),
+    ("keep_alive_overdue", "Seconds"),
+    ("pair_counts_wrong", "Count"),
+    ("stream_records_skipped", "Count"),
 ];
 
 /// Formats each log event as one line of JSON, with its fields at the top level. Adds `_aws` if a field is a metric.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shared::config::{self, Aws, DynamoDbClient, Url};
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{Credentials, Events, Keys, Requests, Secrets, TokenUrls};
+use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::zoom::{ConsentPage, Zoom};
 
 use crate::zoom_apps::webhook;
@@ -19,6 +19,8 @@ use crate::zoom_apps::webhook;
 pub enum Table {
     /// What may be shown of credentials.
     Credentials,
+    /// The credentials and grants of each Zoom app and user.
+    Pairs,
     /// Sealed secrets.
     Secrets,
     /// Teams and the hashes of their API keys.
@@ -36,6 +38,7 @@ impl Table {
     pub fn variable(self) -> &'static str {
         match self {
             Self::Credentials => "CREDENTIALS_TABLE",
+            Self::Pairs => "PAIRS_TABLE",
             Self::Secrets => "SECRETS_TABLE",
             Self::Keys => "KEYS_TABLE",
             Self::Requests => "REQUESTS_TABLE",
@@ -63,8 +66,8 @@ pub trait Environment {
     fn envelope_key(&self) -> Result<String, Self::Error>;
     /// How long events are kept.
     fn events_retention(&self) -> Result<Duration, Self::Error>;
-    /// Whether a token pair that cannot be stored is logged as a recovery capsule.
-    fn recovery_capsules(&self) -> bool;
+    /// Whether tokens that cannot be stored are logged as a recovery capsule.
+    fn recovery_capsules(&self) -> Result<bool, Self::Error>;
     /// Zoom.
     fn zoom(&self) -> Result<Zoom, Self::Error>;
     /// The page where Zoom asks its users for consent.
@@ -75,6 +78,8 @@ pub trait Environment {
     fn restorable(&self) -> Result<Duration, Self::Error>;
     /// After how long without use a grant is refreshed.
     fn refresh_after(&self) -> Result<Duration, Self::Error>;
+    /// How long after its last deletion a pair's grants may be revoked.
+    fn revoke_after(&self) -> Result<Duration, Self::Error>;
     /// How far a webhook's timestamp may be from now.
     fn webhook_window(&self) -> Result<Duration, Self::Error>;
 
@@ -92,6 +97,11 @@ pub trait Environment {
     fn credentials(&self) -> Result<Credentials, Self::Error> {
         let table = self.table(Table::Credentials)?;
         Ok(Credentials::new(self.dynamodb(), table))
+    }
+
+    /// The credentials and grants of each Zoom app and user.
+    fn pairs(&self) -> Result<Pairs, Self::Error> {
+        Ok(Pairs::new(self.dynamodb(), self.table(Table::Pairs)?))
     }
 
     /// Sealed secrets.
@@ -125,11 +135,12 @@ pub trait Environment {
     fn grants(&self) -> Result<Grants, Self::Error> {
         Ok(Grants::new(
             self.credentials()?,
+            self.pairs()?,
             self.secrets()?,
             self.events()?,
             self.envelope()?,
             self.zoom()?,
-            self.recovery_capsules(),
+            self.recovery_capsules()?,
         ))
     }
 
@@ -178,8 +189,8 @@ impl Environment for ProcessEnvironment {
         config::events_retention()
     }
 
-    fn recovery_capsules(&self) -> bool {
-        config::recovery_capsules_enabled()
+    fn recovery_capsules(&self) -> Result<bool, config::Error> {
+        Ok(config::recovery_capsules_enabled())
     }
 
     fn zoom(&self) -> Result<Zoom, config::Error> {
@@ -200,6 +211,10 @@ impl Environment for ProcessEnvironment {
 
     fn refresh_after(&self) -> Result<Duration, config::Error> {
         config::keep_alive_after()
+    }
+
+    fn revoke_after(&self) -> Result<Duration, config::Error> {
+        config::revoke_after()
     }
 
     fn webhook_window(&self) -> Result<Duration, config::Error> {

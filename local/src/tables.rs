@@ -26,6 +26,8 @@ pub struct Error {
 pub struct Names {
     /// Credentials, without their secrets.
     pub credentials: String,
+    /// The credentials and grants of each Zoom app and user.
+    pub pairs: String,
     /// Sealed secrets: grants and client secrets.
     pub secrets: String,
     /// Teams and API keys.
@@ -44,6 +46,7 @@ impl Names {
         let name = |variable, default| config::optional(variable).unwrap_or(default);
         let Self {
             credentials,
+            pairs,
             secrets,
             keys,
             requests,
@@ -52,6 +55,7 @@ impl Names {
         } = Self::default();
         Self {
             credentials: name("CREDENTIALS_TABLE", credentials),
+            pairs: name("PAIRS_TABLE", pairs),
             secrets: name("SECRETS_TABLE", secrets),
             keys: name("KEYS_TABLE", keys),
             requests: name("REQUESTS_TABLE", requests),
@@ -65,6 +69,7 @@ impl Default for Names {
     fn default() -> Self {
         Self {
             credentials: "credentials".to_owned(),
+            pairs: "pairs".to_owned(),
             secrets: "secrets".to_owned(),
             keys: "keys".to_owned(),
             requests: "requests".to_owned(),
@@ -104,7 +109,7 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
     Ok(())
 }
 
-fn schemas(names: &Names) -> [(&String, Schema); 6] {
+fn schemas(names: &Names) -> [(&String, Schema); 7] {
     let by_zoom_user = Index {
         name: "by-zoom-user",
         partition: "zoom_user_id",
@@ -114,8 +119,8 @@ fn schemas(names: &Names) -> [(&String, Schema); 6] {
     let by_due = Index {
         name: "by-due",
         partition: "due_shard",
-        sort: "refreshed_at",
-        projected: &["team_id"],
+        sort: "idle_since",
+        projected: &["team_id", "refreshed_at"],
     };
     let by_webhook_app = Index {
         name: "by-webhook-app",
@@ -131,6 +136,14 @@ fn schemas(names: &Names) -> [(&String, Schema); 6] {
             ttl: Some("purge_at"),
             indexes: vec![by_zoom_user],
             stream: true,
+        },
+    );
+    let pairs = (
+        &names.pairs,
+        Schema {
+            partition: "pair_id",
+            ttl: Some("expires_at"),
+            ..Schema::default()
         },
     );
     let secrets = (
@@ -176,7 +189,15 @@ fn schemas(names: &Names) -> [(&String, Schema); 6] {
             ..Schema::default()
         },
     );
-    [credentials, secrets, keys, requests, token_urls, events]
+    [
+        credentials,
+        pairs,
+        secrets,
+        keys,
+        requests,
+        token_urls,
+        events,
+    ]
 }
 
 /// Creates a table, unless it exists already.

@@ -28,6 +28,9 @@ pub const KEEP_ALIVE_AFTER: Duration = Duration::from_hours(20 * 24);
 /// The default time in which a deleted credential can be restored.
 pub const RESTORE_WINDOW: Duration = Duration::from_hours(30 * 24);
 
+/// The default time after its last deletion after which a pair's grants may be revoked at Zoom.
+pub const REVOKE_AFTER: Duration = Duration::from_hours(24);
+
 /// The environment is incomplete or wrong.
 #[derive(thiserror::Error)]
 pub enum Error {
@@ -103,6 +106,19 @@ pub fn events_retention() -> Result<Duration, Error> {
 /// The time without use after which a grant is refreshed: `KEEP_ALIVE_AFTER_DAYS`, or [`KEEP_ALIVE_AFTER`].
 pub fn keep_alive_after() -> Result<Duration, Error> {
     days("KEEP_ALIVE_AFTER_DAYS", KEEP_ALIVE_AFTER)
+}
+
+/// The time after its last deletion after which a pair's grants may be revoked at Zoom: `REVOKE_AFTER_HOURS`, or
+/// [`REVOKE_AFTER`].
+pub fn revoke_after() -> Result<Duration, Error> {
+    const NAME: &str = "REVOKE_AFTER_HOURS";
+    let Some(text) = optional(NAME) else {
+        return Ok(REVOKE_AFTER);
+    };
+    match text.parse::<u16>() {
+        Ok(hours) => Ok(Duration::from_hours(hours.into())),
+        Err(_) => Err(Error::Invalid(NAME, "is not a number of hours")),
+    }
 }
 
 /// The largest accepted difference between the clock and the time of a webhook's signature:

@@ -185,6 +185,9 @@ pub enum Down {
     /// Zoom has refused as many grants of the app and user as one call tries, and more are left.
     #[error("Zoom has refused as many grants of the user as one call tries, and more are left")]
     GrantsLeft,
+    /// The index does not show all credentials of a Zoom user, or DynamoDB has just removed one.
+    #[error("not all credentials of the Zoom user are found yet")]
+    MembersMissing,
     /// Another invocation refreshes the grant.
     #[error("another invocation is refreshing the grant")]
     RefreshElsewhere,

@@ -1,11 +1,14 @@
-//! The function that reads the stream of the table `credentials`, and destroys what deleted credentials leave behind.
+//! The function that reads the stream of the table `credentials`, and cleans up after each change.
+//!
+//! A record that cannot be read is reported and skipped. Lambda would otherwise repeat it for hours, and the records
+//! behind it would wait.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
 use shared::purge::Cleanup;
-use shared::stores::{self, CleanupTrigger, Credentials, Secrets, StreamRecord, TokenUrls};
+use shared::stores::{CleanupTrigger, Pairs, Secrets, StreamRecord, TokenUrls};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
@@ -41,29 +44,30 @@ pub struct BatchItemFailure {
 /// Cleans up after one record at a time. Stops at the first record that fails, or shortly before `deadline`. `id` names
 /// the invocation in the logs.
 pub async fn handle(
-    credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     token_urls: &TokenUrls,
     batch: Batch,
     deadline: Timestamp,
     id: &str,
 ) -> Report {
-    let records = batch.records.into_iter();
-    let records: Vec<_> = records
-        .map(|record| {
-            (
-                record.sequence_number().to_owned(),
-                record.cleanup_trigger(),
-            )
-        })
-        .collect();
-    let triggers = records
-        .iter()
-        .filter_map(|(_, trigger)| trigger.as_ref().ok()?.as_ref());
-    let mut cleanup = Cleanup::new(credentials, secrets, token_urls, triggers);
+    let mut cleanup = Cleanup::new(pairs, secrets, token_urls);
     let deadline = deadline.minus(REPORT_TIME);
-    for (sequence_number, trigger) in &records {
-        if let Err(cause) = clean_up(&mut cleanup, trigger, deadline, id).await {
+    for record in batch.records {
+        let sequence_number = record.sequence_number().to_owned();
+        // The error may quote the row, so it is not logged.
+        let Ok(trigger) = record.cleanup_trigger() else {
+            tracing::error!(
+                request_id = id,
+                route = NAME,
+                sequence_number,
+                stream_records_skipped = 1_u32,
+                "a record of the stream cannot be read and is skipped: read the record, then run `cli sweep`"
+            );
+            continue;
+        };
+        let Some(trigger) = trigger else { continue };
+        if let Err(cause) = clean_up(&mut cleanup, &trigger, deadline, id).await {
             tracing::error!(
                 request_id = id,
                 route = NAME,
@@ -72,7 +76,7 @@ pub async fn handle(
             );
             return Report {
                 batch_item_failures: vec![BatchItemFailure {
-                    item_identifier: sequence_number.clone(),
+                    item_identifier: sequence_number,
                 }],
             };
         }
@@ -80,16 +84,13 @@ pub async fn handle(
     Report::default()
 }
 
-/// Cleans up after one record, if it needs that. Returns the cause of a failure, for the log.
+/// Cleans up after one record. Returns the cause of a failure, for the log.
 async fn clean_up(
     cleanup: &mut Cleanup<'_>,
-    trigger: &Result<Option<CleanupTrigger>, stores::Error>,
+    trigger: &CleanupTrigger,
     deadline: Timestamp,
     id: &str,
 ) -> Result<(), String> {
-    let Some(trigger) = trigger.as_ref().map_err(|error| chain(error))? else {
-        return Ok(());
-    };
     let time_left = Timestamp::now().until(deadline);
     let cleaned_up = timeout(time_left, cleanup.clean_up_after(trigger)).await;
     let cleaned_up = cleaned_up.map_err(|_| "out of time".to_owned())?;

@@ -18,7 +18,7 @@ use shared::envelope::{Envelope, SecretId};
 use shared::error::{Blamed, Down, Error, Missing};
 use shared::secret::AuthorizationCode;
 use shared::stores::{
-    self, Credentials, Events, HeldClaim, Requests, Secrets, Session, SessionClaim,
+    self, Credentials, Events, HeldClaim, Pairs, Requests, Secrets, Session, SessionClaim,
     StoredCredential,
 };
 use shared::timestamp::Timestamp;
@@ -39,10 +39,12 @@ pub const ROUTE: &str = "GET /connect/callback";
 pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
+    recovery_capsules: bool,
     request: &Request,
 ) -> Reply {
     request.answer_errors_as(ErrorFormat::Page);
@@ -55,10 +57,12 @@ pub async fn handle(
     let callback = Callback {
         requests,
         credentials,
+        pairs,
         secrets,
         events,
         envelope,
         zoom,
+        recovery_capsules,
         request,
         session: &session,
         state,
@@ -122,10 +126,12 @@ fn consent(request: &Request, session: &Session) -> Result<Consent, ConnectRefus
 struct Callback<'a> {
     requests: &'a Requests,
     credentials: &'a Credentials,
+    pairs: &'a Pairs,
     secrets: &'a Secrets,
     events: &'a Events,
     envelope: &'a Envelope,
     zoom: &'a Zoom,
+    recovery_capsules: bool,
     request: &'a Request,
     session: &'a Session,
     state: OAuthState,
@@ -183,11 +189,13 @@ impl Callback<'_> {
         let finished = requests.finish_session(claim, exchange.credential_id())?;
         let authorizer = Authorizer {
             credentials: self.credentials,
+            pairs: self.pairs,
             secrets: self.secrets,
             events: self.events,
             zoom: self.zoom,
             invocation: self.request.invocation(),
             team: &session.parameters.team,
+            capsules: self.recovery_capsules,
         };
         let mut writes = vec![finished];
         writes.extend(requests.unlock(held)?);
@@ -313,7 +321,9 @@ fn session_failure(error: &Error) -> ConnectFailure {
         ConnectFailure::ZoomUnavailable
     } else if matches!(
         error,
-        Error::Conflict | Error::NotFound(Missing::Credential)
+        Error::Conflict
+            | Error::AuthorizationNotTaken
+            | Error::NotFound(Missing::Credential | Missing::AuthorizedCredential)
     ) {
         ConnectFailure::CredentialChanged
     } else {

@@ -8,7 +8,9 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::Missing;
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
-use shared::stores::{Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Requests, Secrets};
+use shared::stores::{
+    Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Pairs, Requests, Secrets,
+};
 use shared::zoom::{Authorization, Zoom};
 use utoipa::ToSchema;
 
@@ -132,10 +134,12 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
+    recovery_capsules: bool,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
@@ -160,11 +164,13 @@ pub async fn handle(
 
     let authorizer = Authorizer {
         credentials,
+        pairs,
         secrets,
         events,
         zoom,
         invocation: request.invocation(),
         team,
+        capsules: recovery_capsules,
     };
     let stored = release_on_failure(requests, &held, async {
         let writes = Vec::from_iter(requests.complete_claim(&held, id)?);

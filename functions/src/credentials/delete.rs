@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::credential::CredentialId;
-use shared::error::{Error, Missing};
-use shared::stores::{Credentials, Keys, Requests};
+use shared::delete::delete;
+use shared::error::Missing;
+use shared::stores::{Credentials, Keys, Pairs, Requests};
 use utoipa::ToSchema;
 
 use crate::http::access;
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
@@ -47,18 +49,23 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
+    pairs: &Pairs,
     restorable: Duration,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let id = access::admit_change(keys, requests, key.team(), request, permission, async {
-        request.credential_id()
-    })
-    .await?;
+    let team = key.team();
+    let id = request.credential_id();
+    let (verified, seen) = tokio::join!(access::verify(keys, &key, request), async {
+        let id = id?;
+        Ok::<_, ApiError>((id, credentials.get(team, id).await?))
+    });
+    let permission = verified?;
+    let (id, seen) =
+        access::admit_change(keys, requests, team, request, permission, async { seen }).await?;
 
-    if !credentials.delete(key.team(), id, restorable).await? {
-        return Err(Error::NotFound(Missing::Credential).into());
+    if !delete(credentials, pairs, team, id, seen, restorable).await? {
+        return Err(Missing::Credential.into());
     }
 
     reply::ok(DeletedCredential {

@@ -3,7 +3,7 @@
 use shared::credential::{Credential, CredentialId};
 use shared::error::Missing;
 use shared::restore::restore;
-use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets};
 
 use crate::http::access;
 use crate::http::reply::{self, Reply, Success};
@@ -37,6 +37,7 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     request: &Request,
@@ -48,7 +49,7 @@ pub async fn handle(
     })
     .await?;
 
-    let restored = restore(credentials, secrets, events, key.team(), id).await?;
+    let restored = restore(credentials, pairs, secrets, events, key.team(), id).await?;
 
     let restored = restored.ok_or(Missing::Credential)?;
     reply::ok(restored.credential)

@@ -10,8 +10,9 @@ use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, HeldClaim,
-    IdempotencyClaim, Keys, Requests, Secrets, StoredCredential,
+    IdempotencyClaim, Keys, Pairs, Requests, Secrets, StoredCredential, TRANSACTION_TIMEOUT,
 };
+use shared::timestamp::Timestamp;
 use shared::zoom::{Authorization, Zoom};
 use utoipa::ToSchema;
 
@@ -267,10 +268,12 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
+    recovery_capsules: bool,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
@@ -303,11 +306,13 @@ pub async fn handle(
     let updater = Updater {
         requests,
         credentials,
+        pairs,
         secrets,
         events,
         zoom,
         request,
         team,
+        recovery_capsules,
     };
     let stored = updater.update(seen, prepared, claim.as_ref(), changes);
 
@@ -318,11 +323,13 @@ pub async fn handle(
 struct Updater<'a> {
     requests: &'a Requests,
     credentials: &'a Credentials,
+    pairs: &'a Pairs,
     secrets: &'a Secrets,
     events: &'a Events,
     zoom: &'a Zoom,
     request: &'a Request,
     team: &'a TeamId,
+    recovery_capsules: bool,
 }
 
 impl Updater<'_> {
@@ -397,7 +404,8 @@ impl Updater<'_> {
         let transaction = transaction
             .and(secret)
             .and_maybe(self.requests.unlock(held)?);
-        match authorize::commit(transaction, self.request.invocation(), false).await? {
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        match authorize::commit(transaction, team, id, until).await? {
             CommitOutcome::Committed => {
                 Ok(authorize::read_after_commit(credentials, team, after).await)
             }
@@ -435,11 +443,13 @@ impl Updater<'_> {
         };
         let authorizer = Authorizer {
             credentials: self.credentials,
+            pairs: self.pairs,
             secrets: self.secrets,
             events: self.events,
             zoom: self.zoom,
             invocation: self.request.invocation(),
             team: self.team,
+            capsules: self.recovery_capsules,
         };
         let stored = release_on_failure(self.requests, &held, async {
             let completed = self.requests.complete_claim(&held, id)?;

@@ -365,6 +365,7 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
             | Down::Silent
             | Down::OutOfTime
             | Down::GrantsLeft
+            | Down::MembersMissing
             | Down::RefreshElsewhere => None,
         },
         Error::NotFound(_)

@@ -1,19 +1,24 @@
 //! Handles an event of Zoom for the credentials of one team.
 //!
 //! Zoom may send an event several times, so every step checks whether it is still to be done. The order of the steps
-//! makes that possible: first the tokens are destroyed, then the event is recorded under an id that is always the same,
-//! and last the credential changes, if its version has not changed.
+//! makes that possible: first the pair of the app and the user records the removal, so that no older grant can join the
+//! pair any more. Then the tokens are destroyed. Then the event of each credential is recorded under an id that is always
+//! the same, and last the credential changes, if its version has not changed.
 
-use futures_util::{StreamExt, stream};
-use shared::credential::{ClientId, Credential, ReconnectReason, State, TeamId};
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use shared::credential::{ClientId, Credential, GrantId, ReconnectReason, State, TeamId};
+use shared::error::{Down, Error};
 use shared::event::{Event, EventDetails, EventId};
-use shared::stores::{self, Credentials, Events, Secrets, StoredCredential};
+use shared::pair::Pair;
+use shared::stores::{self, Credentials, Events, Pairs, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::webhook::{SIGNATURE_WINDOW, WebhookEvent};
 
 use crate::http::request::Request;
 
-/// How many teams, or credentials of one team, are handled at a time.
+/// How many teams are handled at a time, or how many credentials or grants of one team.
 pub(crate) const CONCURRENT_CHANGES: usize = 16;
 /// How often a credential is tried that changes concurrently.
 const MAX_ATTEMPTS: usize = 5;
@@ -21,9 +26,19 @@ const MAX_ATTEMPTS: usize = 5;
 const DEAUTHORIZED: &str = "deauthorized: the user removed the app at Zoom, and the tokens were destroyed. The user must \
      authorize again.";
 
+/// Whether a removal of the app ended a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GrantAfterRemoval {
+    /// The user authorized the grant after the removal. It stays.
+    AuthorizedLater,
+    /// The grant has no tokens any more.
+    Destroyed,
+}
+
 /// Handles one event for one team.
 pub(crate) struct EventHandler<'a> {
     pub(crate) credentials: &'a Credentials,
+    pub(crate) pairs: &'a Pairs,
     pub(crate) secrets: &'a Secrets,
     pub(crate) events: &'a Events,
     pub(crate) request: &'a Request,
@@ -33,7 +48,7 @@ pub(crate) struct EventHandler<'a> {
 }
 
 impl EventHandler<'_> {
-    pub(crate) async fn handle(self, event: &WebhookEvent) -> Result<(), stores::Error> {
+    pub(crate) async fn handle(self, event: &WebhookEvent) -> Result<(), Error> {
         // An event cannot have happened after it was signed. The window allows for clocks that differ.
         let latest = self.signed_at.plus(SIGNATURE_WINDOW);
         let happened_at = |at: &Option<Timestamp>| at.map_or(self.signed_at, |at| at.min(latest));
@@ -50,39 +65,82 @@ impl EventHandler<'_> {
         }
     }
 
-    /// The user removed the app at the time `at`. Grants that were authorized later stay.
-    async fn deauthorize_user(&self, user_id: &str, at: Timestamp) -> Result<(), stores::Error> {
-        let credentials = self.all_of_user(user_id).await?.into_iter();
-        let changes = credentials.map(|stored| self.deauthorize(stored, user_id, at));
-        last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await
+    fn pair(&self, user_id: &str) -> Pair {
+        Pair {
+            team: self.team.clone(),
+            client_id: self.client_id.clone(),
+            zoom_user_id: user_id.to_owned(),
+        }
     }
 
+    /// The user removed the app at the time `at`. Grants that were authorized later stay.
+    async fn deauthorize_user(&self, user_id: &str, at: Timestamp) -> Result<(), Error> {
+        let pair = self.pair(user_id);
+        let marked = self.pairs.deauthorize(&pair, at).await?;
+        let grants = self.destroy_grants(marked.grants, at).await?;
+        let members = self.credentials.members_of(&pair, None).await?;
+        let found = i64::try_from(members.len()).unwrap_or(i64::MAX);
+        let changes = members.into_iter();
+        let changes = changes.map(|stored| self.deauthorize(stored, &pair, &grants, at));
+        last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await?;
+        if found < marked.members {
+            return Err(Error::unavailable(Down::MembersMissing));
+        }
+        Ok(())
+    }
+
+    /// Destroys the pair's grants that were authorized before the removal at `at`.
+    async fn destroy_grants(
+        &self,
+        grants: BTreeSet<GrantId>,
+        at: Timestamp,
+    ) -> Result<HashMap<GrantId, GrantAfterRemoval>, stores::Error> {
+        let destroying = grants
+            .into_iter()
+            .map(|id| async move { Ok((id, self.destroy_grant(id, at).await?)) });
+        let destroying = stream::iter(destroying).buffer_unordered(CONCURRENT_CHANGES);
+        destroying.try_collect().await
+    }
+
+    async fn destroy_grant(
+        &self,
+        id: GrantId,
+        at: Timestamp,
+    ) -> Result<GrantAfterRemoval, stores::Error> {
+        let Some(row) = self.secrets.grant(id).await? else {
+            return Ok(GrantAfterRemoval::Destroyed);
+        };
+        if row.authorize_sent_at > at.as_millis() {
+            return Ok(GrantAfterRemoval::AuthorizedLater);
+        }
+        if row.sealed.is_some() {
+            let reason = ReconnectReason::Deauthorized;
+            self.secrets.destroy(self.team, id, reason).await?;
+        }
+        Ok(GrantAfterRemoval::Destroyed)
+    }
+
+    /// Marks a credential of the pair as deauthorized, and clears its profile. `grants` are the pair's grants after the
+    /// removal at `at`. If the credential has another grant, the grant is destroyed first.
     async fn deauthorize(
         &self,
         mut stored: StoredCredential,
-        user_id: &str,
+        pair: &Pair,
+        grants: &HashMap<GrantId, GrantAfterRemoval>,
         at: Timestamp,
-    ) -> Result<(), stores::Error> {
+    ) -> Result<(), Error> {
         let Self {
-            credentials,
-            secrets,
-            team,
-            ..
+            credentials, team, ..
         } = *self;
-        let id = stored.credential.credential_id;
+        let (id, pair_id) = (stored.credential.credential_id, pair.id());
         for _ in 0..MAX_ATTEMPTS {
             if let Some(grant) = stored.grant {
-                let row = secrets.grant(grant.id).await?;
-                if row
-                    .as_ref()
-                    .is_some_and(|row| row.authorize_sent_at > at.as_millis())
-                {
+                let after = match grants.get(&grant.id) {
+                    Some(after) => *after,
+                    None => self.destroy_grant(grant.id, at).await?,
+                };
+                if after == GrantAfterRemoval::AuthorizedLater {
                     return Ok(());
-                }
-                if row.is_some_and(|row| row.sealed.is_some()) {
-                    secrets
-                        .destroy(team, grant.id, ReconnectReason::Deauthorized)
-                        .await?;
                 }
             }
             if is_deauthorized(&stored.credential) {
@@ -100,15 +158,15 @@ impl EventHandler<'_> {
                     return Ok(());
                 }
                 Err(stores::Error::Conflict | stores::Error::NotFound) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
             let now = credentials.get_including_deleted(team, id).await?;
-            match now.filter(|now| now.is_of(self.client_id, user_id)) {
+            match now.filter(|now| now.pair.as_ref() == Some(&pair_id)) {
                 Some(now) => stored = now,
                 None => return Ok(()),
             }
         }
-        Err(stores::Error::Conflict)
+        Err(Error::Conflict)
     }
 
     /// The user was deactivated or deleted at the time `at`. The grants stay: if the user comes back, the next mint
@@ -118,11 +176,12 @@ impl EventHandler<'_> {
         user_id: &str,
         change: &str,
         at: Timestamp,
-    ) -> Result<(), stores::Error> {
-        let credentials = self.all_of_user(user_id).await?.into_iter();
+    ) -> Result<(), Error> {
+        let pair = self.pair(user_id);
+        let members = self.credentials.members_of(&pair, None).await?.into_iter();
         let reason = ReconnectReason::UserGone.as_str();
         let message = format!("{reason}: Zoom says that the user was {change}");
-        let changes = credentials.map(|stored| self.invalidate(stored, &message, at));
+        let changes = members.map(|stored| self.invalidate(stored, &message, at));
         last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await
     }
 
@@ -131,7 +190,7 @@ impl EventHandler<'_> {
         stored: StoredCredential,
         message: &str,
         at: Timestamp,
-    ) -> Result<(), stores::Error> {
+    ) -> Result<(), Error> {
         let authorized_later = stored
             .grant
             .is_some_and(|grant| grant.authorized_at > at.as_millis());
@@ -157,14 +216,8 @@ impl EventHandler<'_> {
             }
             // The credential has changed concurrently. If the user is still gone, the next use finds out.
             Err(stores::Error::Conflict | stores::Error::NotFound) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
-    }
-
-    async fn all_of_user(&self, user_id: &str) -> Result<Vec<StoredCredential>, stores::Error> {
-        self.credentials
-            .all_of_user(self.team, self.client_id, user_id)
-            .await
     }
 
     /// Records the event. A repeated webhook gives the same event id, so the event is recorded once.
@@ -210,8 +263,8 @@ fn is_deauthorized(credential: &Credential) -> bool {
 
 /// Runs all changes, also after a failure. Returns the last failure.
 pub(crate) async fn last_failure(
-    mut changes: impl StreamExt<Item = Result<(), stores::Error>> + Unpin,
-) -> Result<(), stores::Error> {
+    mut changes: impl StreamExt<Item = Result<(), Error>> + Unpin,
+) -> Result<(), Error> {
     let mut result = Ok(());
     while let Some(outcome) = changes.next().await {
         if outcome.is_err() {

@@ -18,7 +18,7 @@ use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::error::Error;
 use shared::grants::cache::Cache;
 use shared::secret::WebhookSecret;
-use shared::stores::{Credentials, Events, Secrets};
+use shared::stores::{Credentials, Events, Pairs, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::webhook::{ChallengeResponse, EventBody, Signature, WebhookEvent};
 
@@ -71,6 +71,7 @@ pub type OpenedSecrets = Cache<String, (Sealed, WebhookSecret)>;
 )]
 pub async fn handle(
     credentials: &Credentials,
+    pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
     envelope: &Envelope,
@@ -102,6 +103,7 @@ pub async fn handle(
     let handlers = accepted.teams.iter().map(|(team, _)| {
         let handler = EventHandler {
             credentials,
+            pairs,
             secrets,
             events,
             request,

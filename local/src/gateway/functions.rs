@@ -12,7 +12,7 @@ use functions::runtime::invoke;
 use futures_util::future::BoxFuture;
 use lambda_http::LambdaEvent;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use shared::config::{Aws, DynamoDbClient, KEEP_ALIVE_AFTER, RESTORE_WINDOW};
+use shared::config::{Aws, DynamoDbClient, KEEP_ALIVE_AFTER, RESTORE_WINDOW, REVOKE_AFTER};
 use shared::stores::RETENTION;
 use shared::zoom::{ConsentPage, Zoom, webhook};
 use url::Url;
@@ -75,6 +75,7 @@ impl Environment for FunctionEnvironment<'_> {
         let names = &self.services.tables;
         let name = match table {
             Table::Credentials => &names.credentials,
+            Table::Pairs => &names.pairs,
             Table::Secrets => &names.secrets,
             Table::Keys => &names.keys,
             Table::Requests => &names.requests,
@@ -92,8 +93,8 @@ impl Environment for FunctionEnvironment<'_> {
         Ok(RETENTION)
     }
 
-    fn recovery_capsules(&self) -> bool {
-        true
+    fn recovery_capsules(&self) -> Result<bool, Infallible> {
+        Ok(true)
     }
 
     fn zoom(&self) -> Result<Zoom, Infallible> {
@@ -114,6 +115,10 @@ impl Environment for FunctionEnvironment<'_> {
 
     fn refresh_after(&self) -> Result<Duration, Infallible> {
         Ok(KEEP_ALIVE_AFTER)
+    }
+
+    fn revoke_after(&self) -> Result<Duration, Infallible> {
+        Ok(REVOKE_AFTER)
     }
 
     fn webhook_window(&self) -> Result<Duration, Infallible> {

@@ -148,16 +148,18 @@ impl Gateway {
         }
     }
 
-    /// Runs the scheduled function for grants that have not been used for the time `unused`.
+    /// Runs the scheduled function for grants that have not been used for the time `unused`. A pair's grants may be
+    /// revoked once its last deletion is `revoke_after` ago.
     pub async fn keep_alive(
         &self,
         unused: Duration,
+        revoke_after: Duration,
         time_out: Duration,
     ) -> Result<keep_alive::Report, stores::Error> {
         let deadline = Timestamp::now().plus(time_out);
         let id = Uuid::new_v4().to_string();
         let function = self.keep_alive.get(&self.services);
-        function.run_for(unused, deadline, &id).await
+        function.run_for(unused, revoke_after, deadline, &id).await
     }
 
     /// Invokes the stream's function with a batch, as Lambda gives it. Answers whether every record was handled.
@@ -207,12 +209,13 @@ impl Gateway {
     }
 
     /// Runs the scheduled function every hour. Dropping the future ends the schedule, but no run that has begun.
-    pub async fn schedule(self, unused: Duration) {
+    pub async fn schedule(self, unused: Duration, revoke_after: Duration) {
         loop {
             tokio::time::sleep(SCHEDULE_INTERVAL).await;
             let gateway = self.clone();
             let run = self.invocations.spawn(async move {
-                if let Err(error) = gateway.keep_alive(unused, SCHEDULE_TIME_OUT).await {
+                let run = gateway.keep_alive(unused, revoke_after, SCHEDULE_TIME_OUT);
+                if let Err(error) = run.await {
                     tracing::error!(cause = chain(&error), "grants are not kept alive");
                 }
             });

@@ -108,6 +108,7 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "{KMS}={}", endpoints.kms)?;
         writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
         writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;
+        writeln!(f, "PAIRS_TABLE={}", self.tables.pairs)?;
         writeln!(f, "SECRETS_TABLE={}", self.tables.secrets)?;
         writeln!(f, "KEYS_TABLE={}", self.tables.keys)?;
         writeln!(f, "REQUESTS_TABLE={}", self.tables.requests)?;

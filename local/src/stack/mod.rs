@@ -69,6 +69,7 @@ pub struct Stack {
     gateway: Gateway,
     stream: Option<engine::Stream>,
     keep_alive_after: Duration,
+    revoke_after: Duration,
     listener: TcpListener,
     services: BuiltInServices,
     /// Keeps the data directory locked.
@@ -120,6 +121,7 @@ impl Stack {
             gateway: gateway(&aws, &tables, &envelope_key, &endpoints, &api)?,
             stream: open_stream(endpoints.database, &tables.credentials),
             keep_alive_after: config::keep_alive_after()?,
+            revoke_after: config::revoke_after()?,
             api,
             zoom: endpoints.zoom_oauth,
             consent_url: endpoints.consent_url,
@@ -162,7 +164,9 @@ impl Stack {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
         let port = self.api.port().unwrap_or_default();
-        let schedule = tokio::spawn(self.gateway.clone().schedule(self.keep_alive_after));
+        let gateway = self.gateway.clone();
+        let schedule = gateway.schedule(self.keep_alive_after, self.revoke_after);
+        let schedule = tokio::spawn(schedule);
         let stream = self.stream.take();
         let follow = stream.map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
         let served = self

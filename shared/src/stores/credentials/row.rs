@@ -138,12 +138,6 @@ impl StoredCredential {
         self.purge_at.is_some_and(|at| Timestamp::now() < at)
     }
 
-    /// Whether the credential belongs to this Zoom app and user.
-    pub fn is_of(&self, client_id: &ClientId, zoom_user_id: &str) -> bool {
-        self.client_id == *client_id
-            && self.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
-    }
-
     /// The credential after these changes, if nobody else changes it concurrently.
     pub(super) fn changed(&self, changes: &CredentialChanges, at: Timestamp) -> Self {
         let mut after = self.clone();
