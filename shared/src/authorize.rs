@@ -116,36 +116,39 @@ impl<'a> Authorizer<'a> {
         writes: Vec<Write>,
     ) -> Result<StoredCredential, Error> {
         let (team, id, app) = (self.team, new.id, new.app.app.clone());
-        let secret = self
-            .secrets
-            .put_app_secret(id, &new.app.sealed(team, 1)?)?;
+        let secret = self.secrets.put_app_secret(id, &new.app.sealed(team, 1)?)?;
         let spent = match grant {
             Some(grant) => Some(self.spend(grant, &app, id).await?),
             None => None,
         };
 
-        let authorized = spent.as_ref().map(Spent::authorized);
-        let (stored, transaction) = self.credentials.insert(
-            team,
-            id,
-            new.name,
-            app.client_id,
-            new.extra,
-            authorized,
-        )?;
-        let tokens = spent.as_ref().map(|spent| self.insert(spent)).transpose()?;
-        let transaction = transaction.and(secret).and_maybe(tokens).and_all(writes);
+        let committed = async {
+            let authorized = spent.as_ref().map(Spent::authorized);
+            let (name, client_id) = (new.name, app.client_id);
+            let (stored, transaction) = self
+                .credentials
+                .insert(team, id, name, client_id, new.extra, authorized)?;
+            let tokens = spent.as_ref().map(|spent| self.insert(spent)).transpose()?;
+            let transaction = transaction.and(secret).and_maybe(tokens).and_all(writes);
+            let until = match &spent {
+                Some(_) => self.commit_until(),
+                None => Timestamp::now().plus(TRANSACTION_TIMEOUT),
+            };
+            let outcome = commit(transaction, team, id, until).await?;
+            Ok::<_, stores::Error>((stored, outcome))
+        };
+        let committed = committed.await;
         let Some(spent) = spent else {
-            let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-            commit(transaction, team, id, until).await?.or_conflict()?;
+            let (stored, outcome) = committed?;
+            outcome.or_conflict()?;
             return Ok(stored);
         };
-        match commit(transaction, team, id, self.commit_until()).await {
-            Ok(CommitOutcome::Committed) => {
+        match committed {
+            Ok((stored, CommitOutcome::Committed)) => {
                 let completed = self.finder().find(&stored, &spent.working()).await;
                 Ok(completed.unwrap_or(stored))
             }
-            Ok(CommitOutcome::Refused(_)) => {
+            Ok((_, CommitOutcome::Refused(_))) => {
                 Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await)
             }
             Err(error) => Err(self.log_capsule(&spent, None, error)),
@@ -177,13 +180,17 @@ impl<'a> Authorizer<'a> {
         let spent = self.spend(new, &app, id).await?;
 
         let committed = loop {
-            let (stored, transaction) = self.move_to(&seen, new_app, &spent, &changes)?;
-            let transaction = transaction
-                .and_maybe(secret.clone())
-                .and_all(writes.clone());
-            let refused = match commit(transaction, team, id, self.commit_until()).await {
-                Ok(CommitOutcome::Committed) => break stored,
-                Ok(CommitOutcome::Refused(kind)) => kind,
+            let moved = async {
+                let (stored, transaction) = self.move_to(&seen, new_app, &spent, &changes)?;
+                let transaction = transaction
+                    .and_maybe(secret.clone())
+                    .and_all(writes.clone());
+                let outcome = commit(transaction, team, id, self.commit_until()).await?;
+                Ok::<_, stores::Error>((stored, outcome))
+            };
+            let refused = match moved.await {
+                Ok((stored, CommitOutcome::Committed)) => break stored,
+                Ok((_, CommitOutcome::Refused(kind))) => kind,
                 Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
             };
             if refused != RowKind::Credential {
@@ -337,7 +344,9 @@ impl<'a> Authorizer<'a> {
                 client_id: spent.row.client_id.clone(),
                 zoom_user_id,
             };
-            let until = self.commit_until().min(Timestamp::now().plus(TRANSACTION_TIMEOUT));
+            let until = self
+                .commit_until()
+                .min(Timestamp::now().plus(TRANSACTION_TIMEOUT));
             // Refused if the pair has no other credential, or if the user has removed the app.
             let sent_at = spent.row.authorize_sent_at;
             register(self.pairs, self.secrets, &pair, spent.id, sent_at, until).await?;
@@ -345,7 +354,11 @@ impl<'a> Authorizer<'a> {
         };
         if let Err(error) = registered.await {
             let (request_id, cause) = (self.invocation.id(), chain(&*error));
-            tracing::warn!(request_id, cause, "the user of a stray grant is not known yet");
+            tracing::warn!(
+                request_id,
+                cause,
+                "the user of a stray grant is not known yet"
+            );
         }
     }
 
@@ -421,11 +434,7 @@ pub async fn read_after_commit(
 
 /// Whether the credential as it is `now` may take the new tokens: they belong to its app, or a new app comes with them;
 /// and something has changed that explains why the commit was refused.
-fn may_take(
-    seen: &StoredCredential,
-    now: &StoredCredential,
-    new_app: Option<&ClientId>,
-) -> bool {
+fn may_take(seen: &StoredCredential, now: &StoredCredential, new_app: Option<&ClientId>) -> bool {
     let moved = now.grant != seen.grant || now.pair != seen.pair;
     let fits = new_app.is_some() || now.client_id == seen.client_id;
     moved && fits

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply};
 use serde_json::{Value, json};
-use shared::config::KEEP_ALIVE_AFTER;
+use shared::config::{KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::keep_alive::Report;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ const NOTHING: Report = Report {
     revoked: 0,
     failed: 0,
     left: 0,
+    destroyed: 0,
+    overdue: 0,
 };
 
 /// The rows of all grants.
@@ -288,7 +290,7 @@ async fn a_run_starts_no_refresh_that_its_time_out_may_interrupt() {
 
     let short = world
         .gateway
-        .keep_alive(KEEP_ALIVE_AFTER, Duration::from_secs(59));
+        .keep_alive(KEEP_ALIVE_AFTER, REVOKE_AFTER, Duration::from_secs(59));
     assert_eq!(short.await.unwrap(), Report { left: 1, ..NOTHING });
     assert_eq!(world.refresh_calls(), 0);
     assert_eq!(world.keep_alive().await.refreshed, 1);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shared::config::{Aws, DynamoDbClient, Url};
 use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
-use shared::grants::capsule::{Capsule, Replayed};
+use shared::grants::capsule::{Capsule, RefreshCapsule, Replayed};
 use shared::secret::{Plaintext, TokenPair};
 use shared::stores::{ManualPurge, NewPair, Secrets};
 use shared::timestamp::Timestamp;
@@ -111,7 +111,10 @@ async fn an_operator_replays_a_capsule() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
     let grant = world.grant_id_of(&id).await;
-    let Ok(secrets) = world.operator("RecoveryPolicy").secrets();
+    let environment = world.operator("RecoveryPolicy");
+    let Ok(credentials) = environment.credentials();
+    let Ok(pairs) = environment.pairs();
+    let Ok(secrets) = environment.secrets();
     let generation = secrets.grant(grant).await.unwrap().unwrap().generation();
     // Sealed as a function would have sealed it, and not through the wire.
     let envelope = Envelope::new(
@@ -135,12 +138,18 @@ async fn an_operator_replays_a_capsule() {
         access_expires_at: 1,
         api_url: None,
         refreshed_at: Timestamp::now(),
+        idle_since: Timestamp::now(),
         late: false,
     };
     for expected in [Replayed::Stored, Replayed::Stashed] {
-        let capsule = Capsule::new(&world.team("acme"), grant, pair.clone(), Uuid::new_v4());
-        let replayed = capsule.replay(&secrets, Timestamp::now()).await.unwrap();
-        assert_eq!(replayed, expected);
+        let capsule = Capsule::Refresh(RefreshCapsule {
+            team: world.team("acme"),
+            grant,
+            pair: pair.clone(),
+            writer: Uuid::new_v4(),
+        });
+        let replayed = capsule.replay(&credentials, &pairs, &secrets, Timestamp::now());
+        assert_eq!(replayed.await.unwrap(), expected);
         let key = envelope.data_key(Binding {
             team: world.team("acme"),
             secret: SecretId::Grant(grant),
@@ -170,6 +179,7 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
     row.send().await.unwrap();
     let environment = world.operator("RestorePolicy");
     let Ok(credentials) = environment.credentials();
+    let Ok(pairs) = environment.pairs();
     let Ok(secrets) = environment.secrets();
     let Ok(events) = environment.events();
     let team = world.team("acme");
@@ -182,8 +192,9 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
         (lost, State::Invalid),
     ] {
         let id = id.parse().unwrap();
-        let restored = shared::restore::restore(&credentials, &secrets, &events, &team, id).await;
-        assert_eq!(restored.unwrap().unwrap().credential.state, state);
+        let restored =
+            shared::restore::restore(&credentials, &pairs, &secrets, &events, &team, id);
+        assert_eq!(restored.await.unwrap().unwrap().credential.state, state);
     }
 }
 
@@ -205,7 +216,6 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let removal = ManualPurge::new(environment.dynamodb(), of_credentials, of_secrets, of_urls);
     let team = world.team("acme");
 
-    assert!(!credentials.secret_owners(&team).await.unwrap().is_empty());
     let page = credentials.page(&team, None, None, true).await.unwrap();
     assert_eq!(page.credentials.len(), 1);
     assert!(!removal.owned_rows().await.unwrap().is_empty());
@@ -213,7 +223,7 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
         .end_restore_period(&team, id.parse().unwrap())
         .await
         .unwrap();
-    shared::purge::destroy(&credentials, &secrets, &token_urls, &remains)
+    shared::purge::destroy_own(&secrets, &token_urls, &remains)
         .await
         .unwrap();
     removal.delete_expired(&remains).await.unwrap();
@@ -266,8 +276,8 @@ impl Environment for Reads {
         Ok(self.setting("EVENTS_RETENTION_DAYS", Duration::ZERO))
     }
 
-    fn recovery_capsules(&self) -> bool {
-        self.setting("RECOVERY_CAPSULES", true)
+    fn recovery_capsules(&self) -> Result<bool, Infallible> {
+        Ok(self.setting("RECOVERY_CAPSULES", true))
     }
 
     fn zoom(&self) -> Result<Zoom, Infallible> {
@@ -291,6 +301,10 @@ impl Environment for Reads {
 
     fn refresh_after(&self) -> Result<Duration, Infallible> {
         Ok(self.setting("KEEP_ALIVE_AFTER_DAYS", Duration::ZERO))
+    }
+
+    fn revoke_after(&self) -> Result<Duration, Infallible> {
+        Ok(self.setting("REVOKE_AFTER_HOURS", Duration::ZERO))
     }
 
     fn webhook_window(&self) -> Result<Duration, Infallible> {

@@ -18,7 +18,7 @@ use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::secret::TokenPair;
 use shared::stores::{
-    Credentials, Events, Keys, RETENTION, Requests, Secrets, StoredGrant, TeamAdmin,
+    Credentials, Events, Keys, Pairs, RETENTION, Requests, Secrets, StoredGrant, TeamAdmin,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
@@ -53,6 +53,7 @@ pub(crate) struct Backend {
     pub(crate) behaviour: ZoomBehaviour,
     pub(crate) zoom: Sandbox,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) pairs: Pairs,
     pub(crate) secrets: Secrets,
     pub(crate) credentials: Credentials,
     envelope: Envelope,
@@ -154,6 +155,7 @@ impl Backend {
         Arc::new(Self {
             behaviour,
             zoom,
+            pairs: Pairs::new(dynamodb.clone(), names.pairs),
             secrets: Secrets::new(dynamodb.clone(), names.secrets),
             credentials: Credentials::new(dynamodb.clone(), names.credentials),
             envelope: Envelope::new(direct.kms(), key_id.clone(), Secrets::NAME),
@@ -195,6 +197,7 @@ impl Backend {
         let aws = aws(&urls[0], &urls[1]);
         let (dynamodb, names) = (aws.dynamodb(), tables::Names::default());
         let credentials = Credentials::new(dynamodb.clone(), names.credentials);
+        let pairs = Pairs::new(dynamodb.clone(), names.pairs);
         let secrets = Secrets::new(dynamodb.clone(), names.secrets);
         let envelope = Envelope::new(aws.kms(), self.key_id.clone(), Secrets::NAME);
         let zoom = zoom_at(&urls[2], ZOOM_TIME_OUT);
@@ -206,6 +209,7 @@ impl Backend {
             events,
             dynamodb,
             credentials,
+            pairs,
             secrets,
             envelope,
             zoom,
@@ -362,7 +366,13 @@ impl Backend {
     pub(crate) async fn replay_capsules(&self, team: &Team) -> usize {
         let capsules = capsules::take(&team.id);
         for capsule in &capsules {
-            let replayed = capsule.replay(&self.secrets, Timestamp::now());
+            let Self {
+                credentials,
+                pairs,
+                secrets,
+                ..
+            } = self;
+            let replayed = capsule.replay(credentials, pairs, secrets, Timestamp::now());
             replayed.await.unwrap();
         }
         capsules.len()

@@ -48,7 +48,7 @@ impl<S: Subscriber> Layer<S> for CapsuleCollector {
         let capsule: Capsule = text.parse().unwrap();
         let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
         let logged = logged.get_or_insert_default();
-        let team = capsule.team.as_str().to_owned();
+        let team = capsule.team().as_str().to_owned();
         logged.entry(team).or_default().push(capsule);
     }
 }

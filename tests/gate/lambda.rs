@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::credential::CredentialId;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{Credentials, Events, Keys, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::task::JoinSet;
@@ -37,6 +37,7 @@ pub(crate) struct Lambda {
     pub(crate) events: Events,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) credentials: Credentials,
+    pub(crate) pairs: Pairs,
     pub(crate) secrets: Secrets,
     pub(crate) envelope: Envelope,
     pub(crate) zoom: Zoom,
@@ -126,6 +127,7 @@ impl Lambda {
         // New `Grants` have an empty cache of opened grants, so every mint is a cold start.
         let grants = Grants::new(
             self.credentials.clone(),
+            self.pairs.clone(),
             self.secrets.clone(),
             self.events.clone(),
             self.envelope.clone(),

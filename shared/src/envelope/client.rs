@@ -25,6 +25,9 @@ pub enum Error {
     Kms {
         /// The KMS operation.
         operation: &'static str,
+        /// Whether KMS refuses this key: it is disabled, about to be deleted, unknown, or not allowed. Other keys may
+        /// work.
+        refuses_key: bool,
         /// The error of the AWS SDK.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -97,10 +100,7 @@ impl Envelope {
             .set_encryption_context(Some(binding.encryption_context()))
             .send()
             .await
-            .map_err(|source| Error::Kms {
-                operation: "GenerateDataKey",
-                source: source.into(),
-            })?;
+            .map_err(|error| kms_failed("GenerateDataKey", error))?;
         let key = key_bytes(answer.plaintext)?;
         let dek = answer
             .ciphertext_blob
@@ -156,10 +156,27 @@ where
 {
     match error.as_service_error().and_then(E::code) {
         Some("InvalidCiphertextException" | "IncorrectKeyException") => Error::WrongRow,
-        _ => Error::Kms {
-            operation,
-            source: error.into(),
-        },
+        _ => kms_failed(operation, error),
+    }
+}
+
+fn kms_failed<E>(operation: &'static str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.as_service_error().and_then(E::code);
+    Error::Kms {
+        operation,
+        refuses_key: matches!(
+            code,
+            Some(
+                "DisabledException"
+                    | "KMSInvalidStateException"
+                    | "AccessDeniedException"
+                    | "NotFoundException"
+            )
+        ),
+        source: error.into(),
     }
 }
 

@@ -115,7 +115,7 @@ impl AccessTokens<'_> {
         row.lease.is_some_and(|lease| lease.holder != holder) && row.is_leased(Timestamp::now())
     }
 
-    async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
+    pub(crate) async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
         let row = self.refresher.grants.grant_row(id);
         let row = time_limit::until(self.give_up_at, row).await?;
         let row = row.ok_or_else(NoAccess::destroyed)?;

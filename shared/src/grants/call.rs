@@ -18,11 +18,13 @@ use crate::grants::access::AccessTokens;
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
+use crate::grants::profile::MAX_PROFILE_TIME;
 use crate::grants::record::Recorder;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::grants::state::{CredentialStates, Declaration};
 use crate::grants::{Context, Rows};
 use crate::pair::PairId;
+use crate::profile::Profile;
 use crate::secret;
 use crate::stores::{
     self, AuthorizedGrant, GrantState, Holder, StoredCredential, StoredGrant, TRANSACTION_TIMEOUT,
@@ -137,6 +139,24 @@ impl<'a> Caller<'a> {
             }
         }
         Err(Error::unavailable(Down::RefreshElsewhere))
+    }
+
+    /// Finds out whether Zoom accepts a grant, by reading the profile of its user. The grant's app must be `app`.
+    pub(crate) async fn test(
+        &self,
+        id: GrantId,
+        app: &App<'_>,
+    ) -> Result<(Arc<Access>, Result<Profile, zoom::Error>), NoAccess> {
+        let Context {
+            grants, invocation, ..
+        } = self.context;
+        let row = self.tokens.read(id).await?;
+        let profile = async |access: Arc<Access>| {
+            let time_left = invocation.time_left(ANSWER_TIME).min(MAX_PROFILE_TIME);
+            let api_url = access.api_url.as_ref();
+            grants.zoom.profile(api_url, &access.token, time_left).await
+        };
+        self.try_grant(id, Some(row), app, &profile).await
     }
 
     /// Makes the call with one grant. If Zoom refuses the access token, the grant is refreshed once. If Zoom refuses
@@ -255,9 +275,7 @@ impl<'a> Caller<'a> {
             .buffer_unordered(CONCURRENT_READS);
         let rows: Vec<Option<(GrantId, StoredGrant)>> = rows.try_collect().await?;
         let mut found: Vec<_> = rows.into_iter().flatten().collect();
-        found.retain(|(_, row)| {
-            row.state == GrantState::Active && row.pair.as_ref() == Some(pair)
-        });
+        found.retain(|(_, row)| row.state == GrantState::Active && row.pair.as_ref() == Some(pair));
         found.sort_by_key(|(_, row)| Reverse(row.authorized_at));
         Ok(found)
     }

@@ -40,7 +40,7 @@ pub struct RefreshCapsule {
     /// The sealed pair, with the other attributes of its row.
     pub pair: NewPair,
     /// Names the invocation that could not store the pair.
-    pub(crate) writer: Uuid,
+    pub writer: Uuid,
 }
 
 /// The tokens of a new authorization.
@@ -155,11 +155,7 @@ impl RefreshCapsule {
     ///
     /// The pair is marked as late, because another invocation may have sent its predecessor to Zoom in the meantime.
     /// For the same reason a stashed pair stays.
-    async fn replay(
-        &self,
-        secrets: &Secrets,
-        until: Timestamp,
-    ) -> Result<Replayed, stores::Error> {
+    async fn replay(&self, secrets: &Secrets, until: Timestamp) -> Result<Replayed, stores::Error> {
         let Some(row) = secrets.grant(self.grant).await? else {
             return Ok(Replayed::Refused);
         };

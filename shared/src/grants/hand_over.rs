@@ -2,9 +2,7 @@
 
 use crate::credential::TeamId;
 use crate::pair::PairId;
-use crate::stores::{
-    self, AuthorizedGrant, CommitOutcome, Credentials, Holder, RowKind, Secrets,
-};
+use crate::stores::{self, AuthorizedGrant, CommitOutcome, Credentials, Holder, RowKind, Secrets};
 use crate::timestamp::Timestamp;
 
 /// A grant that works, for credentials of its pair.

@@ -15,7 +15,7 @@ pub mod call;
 pub mod capsule;
 pub mod check;
 pub mod commit;
-mod hand_over;
+pub(crate) mod hand_over;
 pub mod mint;
 pub mod profile;
 pub mod record;
@@ -33,7 +33,9 @@ use crate::event::Requester;
 use crate::grants::cache::{Access, Cache};
 use crate::invocation::Invocation;
 use crate::secret::TokenPair;
-use crate::stores::{AppSecret, Credentials, Events, Pairs, Secrets, StoredCredential, StoredGrant};
+use crate::stores::{
+    AppSecret, Credentials, Events, Pairs, Secrets, StoredCredential, StoredGrant,
+};
 use crate::timestamp::Timestamp;
 use crate::zoom::Zoom;
 

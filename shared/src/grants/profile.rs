@@ -29,7 +29,7 @@ use crate::timestamp::Timestamp;
 use crate::zoom::{self, ApiUrl, Zoom};
 
 /// The longest wait for a profile.
-const MAX_PROFILE_TIME: Duration = Duration::from_secs(5);
+pub(crate) const MAX_PROFILE_TIME: Duration = Duration::from_secs(5);
 /// The longest time for everything that is done about a grant's user, so that the caller gets its answer.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// Time kept for the answer to the caller.
@@ -199,9 +199,9 @@ impl<'a> UserFinder<'a> {
             let changed = self.credentials.change_profile(self.team, stored, &profile);
             return changed.await.map(Some);
         }
-        let others = self
-            .credentials
-            .holders_of_other_grants(&pair, grant.id(), MAX_BATCHES * BATCH);
+        let others =
+            self.credentials
+                .holders_of_other_grants(&pair, grant.id(), MAX_BATCHES * BATCH);
         let (learnt, others) = tokio::join!(self.learn(stored, grant, &pair, profile), others);
         let learnt = learnt?;
         if let (Some(_), Some(mut others)) = (&learnt, self.or_warn(others)) {

@@ -174,13 +174,8 @@ impl<'a> Refresher<'a> {
         };
         let began = Instant::now();
         let secrets = &self.grants.secrets;
-        let acquired = secrets.acquire_lease(
-            id,
-            row.generation(),
-            lease,
-            Timestamp::now(),
-            self.revokes,
-        );
+        let acquired =
+            secrets.acquire_lease(id, row.generation(), lease, Timestamp::now(), self.revokes);
         let acquired = timeout(MAX_ACQUIRE_TIME, acquired)
             .await
             .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("UpdateItem", elapsed)));

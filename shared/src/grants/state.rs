@@ -176,9 +176,7 @@ impl<'a> CredentialStates<'a> {
         let siblings = members.await.unwrap_or_default().into_iter();
         let own_id = stored.credential.credential_id;
         let siblings = siblings.filter(|sibling| {
-            sibling.is_live()
-                && sibling.has_grant(id)
-                && sibling.credential.credential_id != own_id
+            sibling.is_live() && sibling.has_grant(id) && sibling.credential.credential_id != own_id
         });
         stream::iter(siblings)
             .for_each_concurrent(CONCURRENT_CHANGES, |sibling| {

@@ -34,8 +34,8 @@ mod transaction;
 mod wrapped_data_keys;
 
 pub use credentials::{
-    AuthorizedGrant, BATCH, CredentialChanges, CredentialPage, Credentials, ExtraChange, GrantRef, Holder,
-    SOME_MEMBERS, StoredCredential,
+    AuthorizedGrant, BATCH, CredentialChanges, CredentialPage, Credentials, ExtraChange, GrantRef,
+    Holder, SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
 pub use events::{EventPage, Events, RETENTION};

@@ -11,9 +11,7 @@ use crate::timestamp::Timestamp;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends an update again while a transaction locks its row. The SDK does not retry this error.
-pub(super) async fn retry_while_locked<T, E, F>(
-    send: impl Fn() -> F,
-) -> Result<T, SdkError<E>>
+pub(super) async fn retry_while_locked<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata,
     F: Future<Output = Result<T, SdkError<E>>>,

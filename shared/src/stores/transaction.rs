@@ -251,7 +251,11 @@ impl<'a> Transaction<'a> {
         kind: RowKind,
         until: Timestamp,
     ) -> Result<(CommitOutcome, Vec<usize>), Error> {
-        let positions = self.writes.iter().filter(|write| write.kind == kind).count();
+        let positions = self
+            .writes
+            .iter()
+            .filter(|write| write.kind == kind)
+            .count();
         let mut left: Vec<usize> = (0..positions).collect();
         let mut refused = Vec::new();
         loop {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::config::KEEP_ALIVE_AFTER;
+use shared::config::{KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::stores::TeamSettingsChange;
 use tokio::task::JoinHandle;
 
@@ -80,7 +80,7 @@ pub(crate) async fn sealed_secrets(world: &World) -> Vec<String> {
 /// The rows of all tables that a purge empties. Events are not among them: they have their own retention.
 async fn dump(world: &World) -> String {
     let mut dump = String::new();
-    for table in ["credentials", "secrets", "token-urls"] {
+    for table in ["credentials", "pairs", "secrets", "token-urls"] {
         dump += &world.sorted_rows(table).await.join("\n");
     }
     dump
@@ -98,7 +98,7 @@ async fn end_retention(world: &World, id: &str) -> Item {
 fn spawn_keep_alive(world: &World) -> JoinHandle<()> {
     let gateway = world.gateway.clone();
     tokio::spawn(async move {
-        let run = gateway.keep_alive(KEEP_ALIVE_AFTER, Duration::from_mins(5));
+        let run = gateway.keep_alive(KEEP_ALIVE_AFTER, REVOKE_AFTER, Duration::from_mins(5));
         run.await.unwrap();
     })
 }

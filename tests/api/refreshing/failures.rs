@@ -213,7 +213,7 @@ async fn an_earlier_attempt_of_the_same_function_counts_as_unfinished() {
     for (at, expected) in [(now, false), (now, false), (later, true)] {
         let acquired = peer
             .secrets
-            .acquire_lease(peer.grant, 1, lease, at)
+            .acquire_lease(peer.grant, 1, lease, at, false)
             .await
             .unwrap();
         let AcquireOutcome::Acquired {

@@ -10,9 +10,9 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::credential::{CredentialId, GrantId, ReconnectReason};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
-use shared::grants::capsule::{Capsule, Replayed};
+use shared::grants::capsule::{Capsule, RefreshCapsule, Replayed};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
-use shared::stores::{NewPair, PairWrite, Secrets, StoredGrant};
+use shared::stores::{Credentials, NewPair, PairWrite, Pairs, Secrets, StoredGrant};
 use shared::timestamp::Timestamp;
 
 use crate::minting::{mint, mint_onbehalf};
@@ -32,6 +32,8 @@ fn invoke(world: &World, id: &str) -> tokio::task::JoinHandle<u16> {
 
 /// Another function that works on the same grant. It uses the vault's tables and keys directly.
 struct Peer {
+    credentials: Credentials,
+    pairs: Pairs,
     secrets: Secrets,
     envelope: Envelope,
     grant: GrantId,
@@ -44,6 +46,8 @@ impl Peer {
         let row = world.row(id).await;
         let grant: GrantId = serde_json::from_value(json!(attribute(&row, "grant_id"))).unwrap();
         Self {
+            credentials: Credentials::new(world.dynamodb.clone(), "credentials".to_owned()),
+            pairs: Pairs::new(world.dynamodb.clone(), "pairs".to_owned()),
             secrets: Secrets::new(world.dynamodb.clone(), "secrets".to_owned()),
             envelope: Envelope::new(
                 world.kms_client().await,
@@ -105,6 +109,7 @@ impl Peer {
             access_expires_at: 1,
             api_url: None,
             refreshed_at: Timestamp::now(),
+            idle_since: Timestamp::now(),
             late: false,
         }
     }
@@ -128,15 +133,24 @@ impl Peer {
     /// The capsule of a pair, parsed from its log text.
     fn capsule(&self, world: &World, pair: &NewPair) -> Capsule {
         let writer = uuid::Uuid::new_v4();
-        let capsule = Capsule::new(&world.team("acme"), self.grant, pair.clone(), writer);
+        let capsule = Capsule::Refresh(RefreshCapsule {
+            team: world.team("acme"),
+            grant: self.grant,
+            pair: pair.clone(),
+            writer,
+        });
         capsule.to_string().parse().unwrap()
     }
 
     async fn replay(&self, capsule: &Capsule) -> Replayed {
-        capsule
-            .replay(&self.secrets, Timestamp::now())
-            .await
-            .unwrap()
+        let Self {
+            credentials,
+            pairs,
+            secrets,
+            ..
+        } = self;
+        let replayed = capsule.replay(credentials, pairs, secrets, Timestamp::now());
+        replayed.await.unwrap()
     }
 
     async fn destroy(&self, reason: ReconnectReason) {

@@ -9,7 +9,9 @@ use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType};
 use serde_json::json;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{Credentials, Events, Keys, PairWrite, RETENTION, Requests, Secrets};
+use shared::stores::{
+    Credentials, Events, Keys, PairWrite, Pairs, RETENTION, Requests, Secrets,
+};
 use shared::timestamp::Timestamp;
 
 use super::{Peer, invoke};
@@ -25,6 +27,7 @@ async fn mint_until(world: &World, id: &str, deadline: Timestamp) -> u16 {
     let db = &world.dynamodb;
     let grants = Grants::new(
         Credentials::new(db.clone(), "credentials".to_owned()),
+        Pairs::new(db.clone(), "pairs".to_owned()),
         Secrets::new(db.clone(), "secrets".to_owned()),
         Events::new(db.clone(), "events".to_owned(), RETENTION),
         Envelope::new(

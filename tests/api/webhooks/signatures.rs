@@ -7,7 +7,7 @@ use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use shared::envelope::Envelope;
 use shared::secret::WebhookSecret;
-use shared::stores::{Credentials, Events, RETENTION, Secrets};
+use shared::stores::{Credentials, Events, Pairs, RETENTION, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::webhook::{ChallengeResponse, SIGNATURE_WINDOW, Signature};
 
@@ -209,6 +209,7 @@ async fn the_signature_is_over_the_bytes_of_the_body() {
     });
     let dynamodb = world.dynamodb.clone();
     let credentials = Credentials::new(dynamodb.clone(), "credentials".to_owned());
+    let pairs = Pairs::new(dynamodb.clone(), "pairs".to_owned());
     let secrets = Secrets::new(dynamodb.clone(), "secrets".to_owned());
     let events = Events::new(dynamodb, "events".to_owned(), RETENTION);
     let envelope = Envelope::new(
@@ -223,6 +224,7 @@ async fn the_signature_is_over_the_bytes_of_the_body() {
         let answer = runtime::invoke(zoom_apps::webhook::ROUTE, event, async |request| {
             zoom_apps::webhook::handle(
                 &credentials,
+                &pairs,
                 &secrets,
                 &events,
                 &envelope,

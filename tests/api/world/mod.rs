@@ -14,9 +14,9 @@ use local::zoom::{Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
 use reqwest::Method;
 use serde_json::Value;
-use shared::config::{Aws, KEEP_ALIVE_AFTER};
+use shared::config::{Aws, KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::keep_alive::Report;
-use shared::stores::TeamAdmin;
+use shared::stores::{DUE_AT_ONCE, TeamAdmin};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
@@ -193,7 +193,7 @@ impl World {
     pub(crate) async fn keep_alive(&self) -> Report {
         let time_out = Duration::from_mins(5);
         self.gateway
-            .keep_alive(KEEP_ALIVE_AFTER, time_out)
+            .keep_alive(KEEP_ALIVE_AFTER, REVOKE_AFTER, time_out)
             .await
             .unwrap()
     }
@@ -379,12 +379,17 @@ impl World {
         self.zoom.advance(time);
         let millis = i64::try_from(time.as_millis()).unwrap();
         for mut row in self.items("secrets").await {
-            let Some(refreshed_at) = row.get("refreshed_at") else {
+            if !row.contains_key("refreshed_at") {
                 continue;
-            };
-            let refreshed_at = Timestamp::try_from(refreshed_at.as_s().unwrap().clone());
-            let refreshed_at = refreshed_at.unwrap().minus(time).to_string();
-            row.insert("refreshed_at".to_owned(), AttributeValue::S(refreshed_at));
+            }
+            for name in ["refreshed_at", "idle_since"] {
+                let at = Timestamp::try_from(attribute(&row, name).to_owned()).unwrap();
+                // A grant that is due at once stays so.
+                if at != DUE_AT_ONCE {
+                    let at = AttributeValue::S(at.minus(time).to_string());
+                    row.insert(name.to_owned(), at);
+                }
+            }
             let expires_at: i64 = attribute(&row, "access_expires_at").parse().unwrap();
             let expires_at = AttributeValue::N((expires_at - millis).to_string());
             row.insert("access_expires_at".to_owned(), expires_at);

@@ -14,7 +14,9 @@ use super::table::Credentials;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::pair::Pair;
 use crate::stores::error::{Error, failed};
+use crate::stores::expression::Update;
 use crate::stores::item::{from_item, text};
+use crate::stores::transaction::{RowKind, Write};
 
 /// The most members of a pair that one operation looks at, if it need not see all of them.
 pub const SOME_MEMBERS: usize = 100;
@@ -99,6 +101,32 @@ impl Credentials {
             holders.push(from_item(item.map_err(|error| failed("Query", error))?)?);
         }
         Ok(holders)
+    }
+
+    /// The check that a credential does not use a grant, or does not exist.
+    pub fn check_without_grant(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        grant: GrantId,
+    ) -> Result<Write, Error> {
+        let check = Update::new().when_absent_or_not_equal("grant_id", text(&grant));
+        let key = Self::key(team, id);
+        Write::check(RowKind::Credential, &self.table, key, check.build())
+    }
+
+    /// The check that a soft-deleted credential still uses a grant.
+    pub fn check_deleted_with_grant(
+        &self,
+        team: &TeamId,
+        id: CredentialId,
+        grant: GrantId,
+    ) -> Result<Write, Error> {
+        let check = Update::new()
+            .when_equal("deleted", AttributeValue::Bool(true))
+            .when_equal("grant_id", text(&grant));
+        let key = Self::key(team, id);
+        Write::check(RowKind::Credential, &self.table, key, check.build())
     }
 
     /// Begins a query for the credentials of a Zoom user. The caller filters by the app, which is `:app`.

@@ -77,12 +77,7 @@ impl Pairs {
     }
 
     /// Corrects the counts of a pair, if its row is as `seen`. Returns whether it was.
-    pub async fn correct(
-        &self,
-        seen: &StoredPair,
-        members: i64,
-        live: i64,
-    ) -> Result<bool, Error> {
+    pub async fn correct(&self, seen: &StoredPair, members: i64, live: i64) -> Result<bool, Error> {
         let update = Update::new()
             .set("members", number(&members))
             .set("live", number(&live))

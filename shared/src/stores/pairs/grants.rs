@@ -62,9 +62,9 @@ impl Pairs {
     }
 
     /// The check that nobody can need a grant of this pair: it has no credential, or no row.
-    pub fn check_without_members(&self, pair: &Pair) -> Result<Write, Error> {
+    pub fn check_without_members(&self, id: &PairId) -> Result<Write, Error> {
         let check = Update::new().when_absent_or_equal("members", number(&0));
-        self.check(&pair.id(), check)
+        self.check(id, check)
     }
 
     /// The check that the pair's grants may be revoked at Zoom: the row is as `seen`, no credential of it is live, and

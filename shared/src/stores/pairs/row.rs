@@ -27,6 +27,8 @@ pub struct StoredPair {
     /// The pair's grants.
     #[serde(default)]
     pub grants: BTreeSet<GrantId>,
+    /// When a credential of the pair was last deleted, in milliseconds.
+    pub last_deleted_at: Option<i64>,
     /// When the user removed the app at Zoom, in milliseconds. Grants that were authorized before are destroyed.
     pub deauthorized_at: Option<i64>,
 }

@@ -94,13 +94,22 @@ impl Secrets {
         Write::check(RowKind::Grant, &self.table, key, check.build())
     }
 
-    /// The delete of a grant that Zoom refused, with its stash if it has one. The row must be as `seen`, and no refresh
-    /// of it may be unfinished: a capsule may hold the tokens that work.
-    pub fn delete_refused(&self, id: GrantId, seen: &StoredGrant) -> Result<Write, Error> {
+    /// The delete of a grant that Zoom refused, with its stash if it has one. The row must be as `seen`. Unless
+    /// `whatever_attempt`, no refresh of it may be unfinished: a capsule may hold the tokens that work.
+    pub fn delete_refused(
+        &self,
+        id: GrantId,
+        seen: &StoredGrant,
+        whatever_attempt: bool,
+    ) -> Result<Write, Error> {
         let condition = Update::new()
             .when_equal("team_id", text(&seen.team_id))
-            .when_equal("generation", number(&seen.generation()))
-            .when_absent("attempt");
+            .when_equal("generation", number(&seen.generation()));
+        let condition = if whatever_attempt {
+            condition
+        } else {
+            condition.when_absent("attempt")
+        };
         let condition = match &seen.stash {
             None => condition.when_absent("alt_sealed"),
             Some(stash) => {

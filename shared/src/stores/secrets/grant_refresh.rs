@@ -14,9 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::due_shard::{DUE_AT_ONCE, due_shard};
-use super::grant_row::{
-    Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes,
-};
+use super::grant_row::{Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes};
 use super::table::{Secrets, attributes, key};
 use crate::credential::GrantId;
 use crate::envelope::sealed::{Sealed, SecretId};

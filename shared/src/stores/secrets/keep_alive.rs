@@ -4,7 +4,8 @@
 //! is the time of the last refresh, or a later time if the schedule postponed the grant, or [`DUE_AT_ONCE`]. So
 //! `refreshed_at` tells how long a grant that fails has really been unused.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::Deserialize;
 
 use super::due_shard::{DUE_AT_ONCE, due_shard};
@@ -31,6 +32,8 @@ pub struct DueGrant {
     pub grant: GrantId,
     /// Since when the schedule counts it as unused.
     pub idle_since: Timestamp,
+    /// When Zoom last issued tokens.
+    pub refreshed_at: Option<Timestamp>,
 }
 
 /// A row of the index `by-due`.
@@ -39,6 +42,7 @@ struct DueRow {
     secret_id: String,
     team_id: TeamId,
     idle_since: Timestamp,
+    refreshed_at: Option<Timestamp>,
 }
 
 impl TryFrom<DueRow> for DueGrant {
@@ -54,33 +58,43 @@ impl TryFrom<DueRow> for DueGrant {
             team: row.team_id,
             grant,
             idle_since: row.idle_since,
+            refreshed_at: row.refreshed_at,
         })
     }
 }
 
 impl Secrets {
-    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first.
+    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first. A row that
+    /// cannot be read is an error of its own.
     pub async fn due_grants(
         &self,
         shard: String,
         before: Timestamp,
         limit: u16,
-    ) -> Result<Vec<DueGrant>, Error> {
-        let answer = self
-            .client
+    ) -> Result<Vec<Result<DueGrant, Error>>, Error> {
+        let query = self.due_query(shard, before).limit(limit.into());
+        let answer = query.send().await.map_err(|error| failed("Query", error))?;
+        let rows = answer.items.unwrap_or_default().into_iter();
+        let due = rows.map(|item| from_item::<DueRow>(item)?.try_into());
+        Ok(due.collect())
+    }
+
+    /// Counts the grants of a shard that have been unused since before `before`. A count beyond one page of the index,
+    /// some thousands, is too low.
+    pub async fn count_due(&self, shard: String, before: Timestamp) -> Result<u32, Error> {
+        let query = self.due_query(shard, before).select(Select::Count);
+        let answer = query.send().await.map_err(|error| failed("Query", error))?;
+        Ok(u32::try_from(answer.count).unwrap_or_default())
+    }
+
+    fn due_query(&self, shard: String, before: Timestamp) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.table)
             .index_name(BY_DUE)
             .key_condition_expression("due_shard = :shard AND idle_since < :before")
             .expression_attribute_values(":shard", AttributeValue::S(shard))
             .expression_attribute_values(":before", text(&before))
-            .limit(limit.into())
-            .send()
-            .await
-            .map_err(|error| failed("Query", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter();
-        rows.map(|item| from_item::<DueRow>(item)?.try_into())
-            .collect()
     }
 
     /// Takes a due grant for this run, so that no other run handles it before `until`. Returns the row, or `None` if the
@@ -134,6 +148,15 @@ impl Secrets {
             .set("due_shard", text(&due_shard(id)))
             .when_equal("team_id", text(team))
             .when_absent_or_not_equal("idle_since", text(&DUE_AT_ONCE));
+        match self.update(id, update).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a dead grant into the schedule, as if it had been unused since `idle_since`, so that its row is deleted then.
+    pub async fn keep_due(&self, id: GrantId, idle_since: Timestamp) -> Result<(), Error> {
+        let update = scheduled(id, idle_since).when_equal("state", text("reconnect"));
         match self.update(id, update).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),

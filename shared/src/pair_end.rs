@@ -1,0 +1,84 @@
+//! The end of a pair that no credential belongs to: its grants are deleted, and its row expires.
+
+use std::time::Duration;
+
+use crate::credential::GrantId;
+use crate::stores::{
+    self, CommitOutcome, Credentials, Pairs, Secrets, StoredPair, TRANSACTION_TIMEOUT,
+};
+use crate::timestamp::Timestamp;
+
+/// A younger grant is never destroyed or closed because nobody needs it. An invocation that still runs may be about to
+/// count a credential in that does. No invocation runs that long.
+pub const YOUNG: Duration = Duration::from_mins(20);
+
+/// The most grants that one transaction deletes.
+const MAX_GRANTS: usize = 49;
+/// How many rows of the index are asked whether the counts are right.
+const SECOND_OPINION: usize = 100;
+
+/// What became of the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairEnd {
+    /// Its grants are deleted, this many.
+    Dropped(usize),
+    /// A grant is too young, or was authorized in the meantime. Keep-alive deletes it later.
+    YoungLeft,
+    /// It has a credential.
+    StillNeeded,
+    /// Its row counts no credential, but a credential says that it belongs to the pair. Nothing was done.
+    CountsWrong,
+}
+
+/// Deletes the grants of a pair without credentials, and lets its row expire.
+pub async fn drop_pair(
+    pairs: &Pairs,
+    secrets: &Secrets,
+    credentials: &Credentials,
+    pair: &StoredPair,
+) -> Result<PairEnd, stores::Error> {
+    if pair.members < 0 {
+        return Ok(PairEnd::CountsWrong);
+    }
+    if pair.members > 0 {
+        return Ok(PairEnd::StillNeeded);
+    }
+    let members = credentials.members_of(&pair.pair, Some(SECOND_OPINION));
+    if !members.await?.is_empty() {
+        return Ok(PairEnd::CountsWrong);
+    }
+    let young_since = Timestamp::now().minus(YOUNG).as_millis();
+    let mut old = Vec::new();
+    for id in &pair.grants {
+        let row = secrets.grant(*id).await?;
+        if row.is_none_or(|row| row.authorized_at < young_since) {
+            old.push(*id);
+        }
+    }
+    for grants in old.chunks(MAX_GRANTS) {
+        if !delete(pairs, secrets, pair, grants).await?.is_committed() {
+            return Ok(PairEnd::YoungLeft);
+        }
+    }
+    if old.len() < pair.grants.len() {
+        return Ok(PairEnd::YoungLeft);
+    }
+    pairs.let_expire(&pair.pair.team, &pair.id).await?;
+    Ok(PairEnd::Dropped(old.len()))
+}
+
+async fn delete(
+    pairs: &Pairs,
+    secrets: &Secrets,
+    pair: &StoredPair,
+    grants: &[GrantId],
+) -> Result<CommitOutcome, stores::Error> {
+    let now = Timestamp::now();
+    let removed = pairs.remove_unneeded_grants(&pair.pair.team, &pair.id, grants)?;
+    let mut transaction = pairs.begin(removed);
+    for id in grants {
+        let deleted = secrets.delete_unneeded(*id, &pair.id, now.minus(YOUNG))?;
+        transaction = transaction.and(deleted);
+    }
+    transaction.commit(now.plus(TRANSACTION_TIMEOUT)).await
+}
