@@ -90,13 +90,16 @@ def code_list(actions):
 
 def named(resource):
     known = {THIS_STACK: "this stack", "SealingKey": "the envelope key"}
-    return known.get(resource, f"*{snake(resource.removesuffix('Table.Arn'))}*")
+    table, _, index = resource.partition("Table.Arn")
+    return known.get(resource, f"*{snake(table)}{index.replace('/index/', '/')}*")
 
 
 def rows(statement):
-    """The rows to which a statement is limited, as text."""
+    """The rows or calls to which a statement is limited, as text."""
     keys = statement.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
-    return f", rows {', '.join(f'`{key}`' for key in keys)}" if keys else ""
+    text = f", rows {', '.join(f'`{key}`' for key in keys)}" if keys else ""
+    enclosing = statement.condition.get("StringEquals", {}).get("dynamodb:EnclosingOperation")
+    return text + (", in transactions" if enclosing else "")
 
 
 if __name__ == "__main__":

@@ -52,5 +52,5 @@ def has(function, *powers):
     """Whether a function has one of these powers. The power `grants` includes the powers that it is built from."""
     held = set(FUNCTIONS[function]["powers"])
     if "grants" in held:
-        held |= {"credentials", "secrets", "events", "envelope", "zoom"}
+        held |= {"credentials", "pairs", "secrets", "events", "envelope", "zoom"}
     return bool(held & set(powers))

@@ -16,6 +16,8 @@ DESTRUCTIVE = re.compile(
     r"|kms:(?!GenerateDataKey$|Decrypt$|DescribeKey$)"
     r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
 )
+# AWS does not document conditions on the rows of a transaction.
+ONLY_IN_TRANSACTIONS = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
 CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
 
 
@@ -183,9 +185,11 @@ def test_at_rest_key_is_usable_only_through_dynamodb_and_in_this_account(templat
     }
 
 
-def test_recovery_policy_allows_exactly_a_capsule_replay_on_rows_of_grants(template):
-    (store, look) = template.operator_policies()["RecoveryPolicy"]
-    assert store.rights() == record.calls()["RecoveryPolicy"]
+def test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants(template):
+    (store, insert, *others, look) = template.operator_policies()["RecoveryPolicy"]
+    assert rights([store, insert, *others]) == record.calls()["RecoveryPolicy"]
+    assert (insert.actions, insert.resources) == (("dynamodb:PutItem",), ("SecretsTable.Arn",))
+    assert insert.condition == ONLY_IN_TRANSACTIONS
     assert store.resources == ("SecretsTable.Arn",)
     # ForAllValues is true for a request without keys. The condition Null rejects such a request.
     assert store.condition == {
@@ -238,8 +242,18 @@ def test_purge_policy_allows_exactly_purging_and_sweeping(template):
 def test_functions_that_delete_secrets_cannot_decrypt_them(template):
     destroyers = {it for it in template.functions() if "DeleteItem" in template.powers(it, "dynamodb").get("secrets", set())}
     # ConnectCallback may decrypt, but it can delete rows of sessions only: see the next test.
-    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback"}
-    assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback"})
+    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive"}
+    assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback", "KeepAlive"})
+    # KeepAlive deletes a grant only together with a check that nobody needs the grant.
+    (delete,) = [it for it in template.statements("KeepAliveRole") if "dynamodb:DeleteItem" in it.actions]
+    assert (delete.actions, delete.resources) == (("dynamodb:DeleteItem",), ("SecretsTable.Arn",))
+    assert delete.condition == ONLY_IN_TRANSACTIONS
+
+
+def test_purge_cannot_delete_grants(template):
+    deletes = [it for it in template.statements("PurgeRole") if "dynamodb:DeleteItem" in it.actions]
+    rows = {it.resources: it.rows() for it in deletes}
+    assert rows == {("SecretsTable.Arn",): ["app#*"], ("TokenUrlsTable.Arn",): []}
 
 
 def test_connect_functions_are_limited_to_rows_of_sessions(template):

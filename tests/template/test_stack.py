@@ -7,7 +7,7 @@ import pytest
 from record import FUNCTIONS, has
 from template import ROOT, many, table_of
 
-TABLES = ["CredentialsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
+TABLES = ["CredentialsTable", "PairsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
 TYPES_WITH_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
 
@@ -310,11 +310,15 @@ def metrics():
     """The metrics in the log lines: `{metric: functions that write the metric}`."""
     named = re.findall(r'\("(\w+)", "\w+"\)', re.search(r"const METRICS.*?\];", rust("metrics.rs"), re.S)[0])
     line = re.search(r"macro_rules! line.*?\n        \}", rust("runtime.rs"), re.S)[0]
-    lines = line + rust("keep_alive.rs") + rust("capsule.rs")
+    written = ["keep_alive/mod.rs", "keep_alive/due.rs", "grants/capsule.rs", "counted.rs"]
+    lines = line + "".join((ROOT / "shared/src" / path).read_text() for path in written) + rust("purge.rs")
     assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no log line contains"
     answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream")}
     with_power = lambda *powers: {name for name in FUNCTIONS if has(name, *powers)}
     grants, webhook = with_power("grants"), {"zoom-webhook"}
+    setting = lambda name: {function for function, row in FUNCTIONS.items() if name in row["settings"]}
+    # These change counts of a pair that must exist, or compare them. Learning a user creates the pair's row.
+    count = {"update-credential", "delete-credential", "restore-credential", "connect-callback", "keep-alive", "purge"}
     writers = {
         "latency": answers,
         "dynamodb": answers,
@@ -323,12 +327,15 @@ def metrics():
         "refreshed": grants,
         "turned": grants | webhook,
         "refresh": grants,
-        "grants": grants,
+        "grants": setting("RECOVERY_CAPSULES"),
         "minted": {"mint-token", "token-url"},
         "deauthorized": webhook,
         "webhook": webhook,
         "kept": {"keep-alive"},
         "keep": {"keep-alive"},
+        "two": {"keep-alive"},
+        "pair": count,
+        "stream": {"purge"},
     }
     return {name: writers[name.split("_")[0]] for name in named}
 
@@ -373,14 +380,18 @@ def test_every_failure_metric_of_kms_and_zoom_has_an_alarm(template):
     assert failures - watched == {"zoom_app_refused", "zoom_grant_refused"}
 
 
-def test_lost_grants_have_alarms_over_every_function_that_refreshes_grants(template):
+def test_lost_grants_have_alarms_over_every_function_that_gets_tokens(template):
+    refreshers = {"CheckCredential", "MintToken", "TokenUrl", "KeepAlive"}
     users = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
-    assert users == {"CheckCredential", "MintToken", "TokenUrl", "KeepAlive"}
+    assert users == refreshers | {"CreateCredential", "UpdateCredential", "ConnectCallback"}
     alarms = template.of_type("AWS::CloudWatch::Alarm")
-    for name, metric in (("GrantsNotStored", "grants_not_stored"), ("RefreshOutcomesLost", "refresh_outcome_lost")):
+    for name, metric, writers in (
+        ("GrantsNotStored", "grants_not_stored", users),
+        ("RefreshOutcomesLost", "refresh_outcome_lost", refreshers),
+    ):
         stats = [it["MetricStat"]["Metric"] for it in alarms[name]["Properties"]["Metrics"] if "MetricStat" in it]
         assert {it["MetricName"] for it in stats} == {metric}
-        assert {it["Dimensions"][0]["Value"] for it in stats} == users
+        assert {it["Dimensions"][0]["Value"] for it in stats} == writers
         assert (alarms[name]["Properties"]["Threshold"], alarms[name]["Properties"]["DatapointsToAlarm"]) == (0, 1)
 
 
@@ -389,6 +400,20 @@ def test_alarm_rings_when_keep_alive_does_not_run(template):
     assert (alarm["MetricName"], alarm["Statistic"]) == ("kept_alive", "SampleCount")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
     assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_alarm_rings_when_a_grant_is_more_than_three_days_overdue(template):
+    alarm = template.properties("GrantsOverdue")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("keep_alive_overdue", "Maximum")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 3 * 24 * 60 * 60)
+
+
+@pytest.mark.parametrize("metric", ["pair_counts_wrong", "two_grants_alive", "stream_records_skipped"])
+def test_a_single_error_that_an_operator_must_repair_rings_an_alarm(template, metric):
+    alarms = [it["Properties"] for it in template.of_type("AWS::CloudWatch::Alarm").values()]
+    named = lambda alarm: {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
+    (alarm,) = [it for it in alarms if metric in named(it) | {it.get("MetricName")}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["DatapointsToAlarm"]) == ("GreaterThanThreshold", 0, 1)
 
 
 def test_dashboard_shows_every_metric_of_every_function(template):

@@ -58,6 +58,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of a row without the attributes by which this version of the vault counts credentials.
+    pub(super) fn earlier_version() -> Self {
+        Self::Shape(serde::de::Error::custom(
+            "it was written by an earlier version of the vault, which was never released: delete the data and start anew",
+        ))
+    }
+
     /// The error of a call that did not answer in time.
     pub fn timed_out(operation: &'static str, elapsed: Elapsed) -> Self {
         Self::Unavailable {

@@ -157,6 +157,9 @@ impl TryFrom<CredentialRow> for StoredCredential {
     type Error = Error;
 
     fn try_from(row: CredentialRow) -> Result<Self, Error> {
+        if row.profile.zoom_user_id.is_some() && row.pair.is_none() {
+            return Err(Error::earlier_version());
+        }
         let extra = row
             .extra
             .map(Extra::try_from)

@@ -131,6 +131,9 @@ impl StoredGrant {
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let sealed: Option<Sealed> = pair(&item, "").map(from_item).transpose()?;
         let stash = pair(&item, STASH_PREFIX).map(from_item).transpose()?;
+        if !["client_id", "authorized_at"].iter().all(|name| item.contains_key(*name)) {
+            return Err(Error::earlier_version());
+        }
         let row: GrantRow = from_item(item)?;
         let generation = row.generation;
         let is_marked_active = matches!(row.state, GrantRowState::Active);
