@@ -1,5 +1,6 @@
 //! `capsule replay`: stores a refreshed token pair that a function could only log.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use shared::grants::capsule::{Capsule, Replayed};
 use shared::stores::{self, Secrets};
 use shared::timestamp::Timestamp;
 
-use crate::error::{Error, chain};
+use crate::error::{Error, store_message};
 use crate::output::{self, Output};
 
 /// How long the replay of one capsule may retry.
@@ -19,31 +20,58 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) enum Command {
     /// Store the token pairs in logged capsules. Run this as soon as DynamoDB is back, before the next mint
     ///
-    /// Reads standard input: log lines as CloudWatch prints them, or bare capsules. All other text is ignored. A second
-    /// replay does no harm. A capsule contains only ids and ciphertext, and only the vault can open it.
+    /// Reads standard input: log lines as CloudWatch prints them, or bare capsules. All other text is ignored. A capsule
+    /// that cannot be stored does not stop the others. A second replay does no harm. A capsule contains only ids and
+    /// ciphertext, and only the vault can open it.
     Replay,
+}
+
+/// What happened to one capsule.
+enum Outcome {
+    /// Nothing is left to do.
+    Done(&'static str),
+    NotStored(String),
+}
+
+impl Outcome {
+    /// The outcome in a sum of all capsules.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Done(text) => text,
+            Self::NotStored(_) => "NOT STORED",
+        }
+    }
+}
+
+/// One capsule and what happened to it.
+struct ReplayedCapsule {
+    /// `None` if the capsule is incomplete.
+    grant: Option<String>,
+    generation: Option<u64>,
+    outcome: Outcome,
 }
 
 /// The result of one capsule, in the output.
 #[derive(Serialize)]
 struct ReplayView {
-    /// `None` if the capsule is incomplete.
     grant: Option<String>,
     generation: Option<u64>,
+    /// Whether nothing is left to do.
+    done: bool,
     outcome: String,
 }
 
-/// The result of one capsule, in words.
-enum Outcome {
-    Done(&'static str),
-    NotStored(String),
-}
-
-impl From<Outcome> for String {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done(text) => text.to_owned(),
-            Outcome::NotStored(reason) => format!("NOT STORED: {reason}"),
+impl From<ReplayedCapsule> for ReplayView {
+    fn from(capsule: ReplayedCapsule) -> Self {
+        let done = matches!(capsule.outcome, Outcome::Done(_));
+        Self {
+            grant: capsule.grant,
+            generation: capsule.generation,
+            done,
+            outcome: match capsule.outcome {
+                Outcome::Done(text) => text.to_owned(),
+                Outcome::NotStored(reason) => format!("NOT STORED: {reason}"),
+            },
         }
     }
 }
@@ -57,53 +85,58 @@ pub(crate) async fn run(command: Command, secrets: &Secrets, output: Output) -> 
 async fn replay_all(secrets: &Secrets, output: Output) -> Result<(), Error> {
     let mut input = Vec::new();
     io::stdin().lock().read_to_end(&mut input)?;
-    let (mut views, mut failed) = (Vec::new(), 0);
+    let (mut views, mut sum) = (Vec::new(), BTreeMap::new());
     for text in capsules_in(&String::from_utf8_lossy(&input)) {
-        let (mut grant, mut generation) = (None, None);
-        let outcome = if let Ok(capsule) = text.parse::<Capsule>() {
-            grant = Some(capsule.grant.to_string());
-            generation = Some(capsule.pair.sealed.generation());
-            replay(&capsule, secrets).await?
-        } else {
-            let reason = "the capsule is incomplete; copy its log line again, to the end";
-            Outcome::NotStored(reason.to_owned())
-        };
-        if matches!(outcome, Outcome::NotStored(_)) {
-            failed += 1;
-        }
-        views.push(ReplayView {
-            grant,
-            generation,
-            outcome: outcome.into(),
-        });
+        let capsule = replay(text, secrets).await;
+        *sum.entry(capsule.outcome.name()).or_insert(0) += 1;
+        views.push(ReplayView::from(capsule));
     }
     if views.is_empty() {
         return Err(Error::NoCapsule);
     }
     output.print(&views, &table(&views))?;
-    if failed > 0 {
-        return Err(Error::CapsulesNotStored { failed });
+    let sum = sum.iter().map(|(name, count)| format!("{count} {name}"));
+    let sum = sum.collect::<Vec<_>>().join(", ");
+    output.note(&format!("{} capsules: {sum}", views.len()));
+    match views.iter().filter(|view| !view.done).count() {
+        0 => Ok(()),
+        failed => Err(Error::CapsulesNotStored {
+            failed,
+            all: views.len(),
+        }),
     }
-    Ok(())
 }
 
-/// Fails only if no other capsule can be stored either: the table is missing, or the right to use it.
-async fn replay(capsule: &Capsule, secrets: &Secrets) -> Result<Outcome, Error> {
+/// Stores one capsule, and reports a failure as its outcome: another capsule may still be stored.
+async fn replay(text: &str, secrets: &Secrets) -> ReplayedCapsule {
+    let Ok(capsule) = text.parse::<Capsule>() else {
+        let reason = "the capsule is incomplete; copy its log line again, to the end";
+        return ReplayedCapsule {
+            grant: None,
+            generation: None,
+            outcome: Outcome::NotStored(reason.to_owned()),
+        };
+    };
     let replayed = capsule.replay(secrets, Timestamp::now().plus(REPLAY_TIMEOUT));
-    Ok(match replayed.await {
+    ReplayedCapsule {
+        grant: Some(capsule.grant.to_string()),
+        generation: Some(capsule.pair.sealed.generation()),
+        outcome: outcome_of(replayed.await),
+    }
+}
+
+fn outcome_of(replayed: Result<Replayed, stores::Error>) -> Outcome {
+    match replayed {
         Ok(Replayed::Stored) => Outcome::Done("stored"),
         Ok(Replayed::Stashed) => Outcome::Done("kept beside a newer pair"),
         Ok(Replayed::Known) => Outcome::Done("stored before"),
         Ok(Replayed::Refused) => Outcome::Done("the grant's tokens were destroyed since"),
-        Err(error @ (stores::Error::NoTable { .. } | stores::Error::Denied { .. })) => {
-            return Err(error.into());
-        }
         Err(stores::Error::Conflict) => Outcome::NotStored(
             "the grant already has a second pair; mint once, so that the vault tries that pair, then replay again"
                 .to_owned(),
         ),
-        Err(error) => Outcome::NotStored(chain(&error)),
-    })
+        Err(error) => Outcome::NotStored(store_message(&error)),
+    }
 }
 
 fn table(views: &[ReplayView]) -> String {

@@ -7,7 +7,8 @@ use clap::Subcommand;
 use serde::Serialize;
 use shared::credential::{CredentialId, CredentialType, State, TeamId};
 use shared::stores::{
-    self, Credentials, Events, ManualPurge, RETENTION, Secrets, StoredCredential, TokenUrls,
+    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, RETENTION, Secrets,
+    StoredCredential, TokenUrls,
 };
 use shared::timestamp::Timestamp;
 use shared::{purge, restore};
@@ -108,14 +109,16 @@ impl Stores {
         &self,
         team: &TeamId,
         deleted: bool,
-    ) -> Result<Vec<StoredCredential>, stores::Error> {
-        let (mut all, mut after) = (Vec::new(), None);
+    ) -> Result<Listed<StoredCredential>, stores::Error> {
+        let filter = CredentialFilter::by_deletion(deleted);
+        let (mut rows, mut unreadable, mut after) = (Vec::new(), Vec::new(), None);
         loop {
-            let page = self.credentials.page(team, after, None, deleted).await?;
-            all.extend(page.credentials);
+            let page = self.credentials.page(team, after, None, &filter).await?;
+            rows.extend(page.credentials);
+            unreadable.extend(page.unreadable);
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(all),
+                None => return Ok(Listed { rows, unreadable }),
             }
         }
     }
@@ -167,13 +170,13 @@ pub(crate) async fn run(
 
 async fn list(team: &TeamId, deleted: bool, stores: &Stores, output: Output) -> Result<(), Error> {
     let found = stores.all(team, deleted).await?;
-    let views: Vec<CredentialView> = found.into_iter().map(CredentialView::from).collect();
+    let views: Vec<CredentialView> = found.rows.into_iter().map(CredentialView::from).collect();
 
     output.print(&views, &rows(&views))?;
-    if views.is_empty() {
+    if views.is_empty() && found.unreadable.is_empty() {
         output.note("no credentials");
     }
-    Ok(())
+    Error::fail_if_unreadable(found.unreadable)
 }
 
 async fn restore(

@@ -7,6 +7,7 @@ use shared::credential::{CredentialId, TeamId};
 use shared::{envelope, stores};
 
 use crate::PROGRAM;
+use crate::output::list_ids;
 
 /// Which policy allows which commands, for messages about a missing right.
 const POLICIES: &str = "OperatorPolicy (for `capsule`: RecoveryPolicy; for `credentials`: RestorePolicy or \
@@ -78,9 +79,15 @@ pub(crate) enum Error {
     )]
     NoCapsule,
     #[error(
-        "{failed} capsules are not stored, see the list. All others are stored. Replay the capsules again: a second replay does no harm"
+        "{failed} of {all} capsules are not stored: the list says why. When the cause is gone, replay all capsules again: a second replay does no harm"
     )]
-    CapsulesNotStored { failed: u32 },
+    CapsulesNotStored { failed: usize, all: usize },
+    #[error(
+        "{} rows of unknown shape are missing from the list: {}. Another version of the vault wrote them, or somebody changed them by hand. Use the program of the version that is deployed, or restore these rows from a backup",
+        .0.len(),
+        list_ids(.0)
+    )]
+    UnreadableRows(Vec<String>),
     #[error(
         "team {team} has no deleted credential {id}: it was never deleted, or it is too late to restore it. `{PROGRAM} credentials list --team {team} --deleted` lists the credentials that you can restore"
     )]
@@ -117,7 +124,7 @@ pub(crate) enum Error {
     )]
     OldKeyInUse { left: u64 },
     #[error(
-        "{left} rows are still wrapped by another key, and KMS refuses to move {}. These rows were moved or altered, so no function can open them either: restore them from a backup",
+        "{left} rows are still wrapped by another key, and these rows cannot be moved: {}. Somebody moved or altered them, so no function can open them either: restore them from a backup",
         .rows.join(", ")
     )]
     CorruptRows { left: u64, rows: Vec<String> },
@@ -126,6 +133,15 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Fails if rows of unknown shape are missing from a list.
+    pub(crate) fn fail_if_unreadable(ids: Vec<String>) -> Result<(), Self> {
+        if ids.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::UnreadableRows(ids))
+        }
+    }
+
     /// Replaces a store's `NotFound` by `missing`, which names the missing resource.
     pub(crate) fn not_found_as(error: stores::Error, missing: Self) -> Self {
         if matches!(error, stores::Error::NotFound) {
@@ -153,7 +169,7 @@ impl Error {
     }
 }
 
-fn store_message(error: &stores::Error) -> String {
+pub(crate) fn store_message(error: &stores::Error) -> String {
     match error {
         stores::Error::Unavailable { operation, source } => {
             let reason = chain(source.as_ref());

@@ -145,16 +145,17 @@ fn may_be_stored(error: &stores::Error) -> bool {
 }
 
 async fn list(team: TeamId, operator: &TeamAdmin, output: Output) -> Result<(), Error> {
-    let keys = operator.keys(&team).await;
-    let keys = keys.map_err(|error| Error::not_found_as(error, Error::NoTeam(team.clone())))?;
+    let listed = operator.keys(&team).await;
+    let listed = listed.map_err(|error| Error::not_found_as(error, Error::NoTeam(team.clone())))?;
+    let keys = listed.rows;
 
     output.print(&keys, &rows(&keys))?;
-    if keys.is_empty() {
+    if keys.is_empty() && listed.unreadable.is_empty() {
         output.note(&format!(
             "no keys yet; to make one, use `{PROGRAM} keys create --team {team} --permission full`"
         ));
     }
-    Ok(())
+    Error::fail_if_unreadable(listed.unreadable)
 }
 
 async fn revoke(

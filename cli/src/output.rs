@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
+/// How many ids a message lists. It only counts the others.
+const MAX_LISTED_IDS: usize = 5;
+
 /// Prints as text for people, or as JSON for scripts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -76,6 +79,16 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>)
         })
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// The first few ids, and the number of the others.
+pub(crate) fn list_ids(ids: &[String]) -> String {
+    let listed = ids.iter().take(MAX_LISTED_IDS).cloned();
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    match ids.len().saturating_sub(MAX_LISTED_IDS) {
+        0 => listed,
+        more => format!("{listed}, and {more} more"),
+    }
 }
 
 #[cfg(test)]

@@ -183,9 +183,10 @@ async fn pass(
         Ok::<_, Error>(())
     };
     let mut moving = JoinSet::new();
-    let mut after = None;
+    let (mut after, mut unreadable) = (None, Vec::new());
     loop {
         let page = keys.rows_under_other_keys(kid, after.as_deref()).await?;
+        unreadable.extend(page.unreadable);
         for row in page.rows {
             if moving.len() >= CONCURRENT_ROWS
                 && let Some(done) = moving.join_next().await
@@ -203,6 +204,7 @@ async fn pass(
     while let Some(done) = moving.join_next().await {
         count(done)?;
     }
+    counts.corrupt.extend(unreadable);
     Ok(counts)
 }
 

@@ -135,16 +135,16 @@ async fn create(
 }
 
 async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
-    let teams = operator.teams().await?;
-    let teams: Vec<TeamView> = teams.into_iter().map(TeamView::from).collect();
+    let listed = operator.teams().await?;
+    let teams: Vec<TeamView> = listed.rows.into_iter().map(TeamView::from).collect();
 
     output.print(&teams, &rows(&teams))?;
-    if teams.is_empty() {
+    if teams.is_empty() && listed.unreadable.is_empty() {
         output.note(&format!(
             "no teams yet; to create one, use `{PROGRAM} teams create TEAM`"
         ));
     }
-    Ok(())
+    Error::fail_if_unreadable(listed.unreadable)
 }
 
 async fn set(

@@ -5,20 +5,32 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
-    TimeToLiveSpecification,
+    TableDescription, TimeToLiveSpecification,
 };
 use shared::cause::chain;
 use shared::config;
 
-/// A table could not be created.
+/// The tables cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot create the table {table}: {reason}")]
-pub struct Error {
-    table: String,
-    reason: String,
+pub enum Error {
+    /// A table could not be read or created.
+    #[error("cannot create the table {table}: {reason}")]
+    Create {
+        /// The table.
+        table: String,
+        /// The error of DynamoDB.
+        reason: String,
+    },
+    /// A table has other keys or indexes than this version creates.
+    #[error(
+        "the table {0} was created by an earlier version of the vault, which was never released: delete its tables to \
+         start with no data"
+    )]
+    EarlierVersion(String),
 }
 
 /// The names of the tables.
@@ -96,17 +108,43 @@ struct Index {
     projected: &'static [&'static str],
 }
 
-/// Creates the missing tables.
+/// Creates the missing tables. Creates none if another table is of an earlier version.
 pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error> {
+    let failed = |table: &str| {
+        let table = table.to_owned();
+        |reason| Error::Create { table, reason }
+    };
+    for (table, schema) in schemas(names) {
+        let is_current = is_current(client, table, &schema).await;
+        if !is_current.map_err(failed(table))? {
+            return Err(Error::EarlierVersion(table.clone()));
+        }
+    }
     for (table, schema) in schemas(names) {
         create(client, table, &schema)
             .await
-            .map_err(|reason| Error {
-                table: table.clone(),
-                reason,
-            })?;
+            .map_err(failed(table))?;
     }
     Ok(())
+}
+
+/// Whether a table has the indexes of its schema, or is missing.
+async fn is_current(client: &Client, table: &str, schema: &Schema) -> Result<bool, String> {
+    let described = match client.describe_table().table_name(table).send().await {
+        Ok(described) => described.table.unwrap_or_else(|| TableDescription::builder().build()),
+        Err(SdkError::ServiceError(error))
+            if matches!(error.err(), DescribeTableError::ResourceNotFoundException(_)) =>
+        {
+            return Ok(true);
+        }
+        Err(error) => return Err(message(error)),
+    };
+    let indexes = described.global_secondary_indexes();
+    Ok(schema.indexes.iter().all(|index| {
+        let keys = [index.partition, index.sort];
+        let existing = indexes.iter().find(|it| it.index_name() == Some(index.name));
+        existing.is_some_and(|it| it.key_schema().iter().map(KeySchemaElement::attribute_name).eq(keys))
+    }))
 }
 
 fn schemas(names: &Names) -> [(&String, Schema); 7] {

@@ -218,14 +218,14 @@ impl<'a> Authorizer<'a> {
         let reactivated = was_invalid.then_some(id);
         let finder = self.finder();
         let working = spent.working();
-        let (completed, ()) = tokio::join!(
-            finder.find(&committed, &working),
+        // `committed` lacks what other requests have changed since it was read.
+        let (profile, stored, ()) = tokio::join!(
+            finder.profile(&working),
+            read_after_commit(self.credentials, team, committed),
             record_active(self.events, self.invocation, team, reactivated),
         );
-        match completed {
-            Some(updated) => Ok(updated),
-            None => Ok(read_after_commit(self.credentials, team, committed).await),
-        }
+        let completed = finder.store(&stored, &working, profile).await;
+        Ok(completed.unwrap_or(stored))
     }
 
     /// Sends the code to Zoom, and seals what Zoom gave. Makes no network call after Zoom's answer.

@@ -18,7 +18,7 @@ use crate::world::{
 };
 
 const APP_PATH: &str = "/v2/zoom-apps/test-app";
-const ROTATE_PATH: &str = "/v2/zoom-apps/test-app/rotate-secret";
+pub(crate) const ROTATE_PATH: &str = "/v2/zoom-apps/test-app/rotate-secret";
 const NEW_SECRET: &str = "the-new-client-secret";
 
 impl Caller {
@@ -42,7 +42,7 @@ impl Caller {
         send(self.request(Method::GET, APP_PATH)).await
     }
 
-    async fn rotate(&self, secret: &str, query: &str) -> Answer {
+    pub(crate) async fn rotate(&self, secret: &str, query: &str) -> Answer {
         let request = self.request(Method::POST, &format!("{ROTATE_PATH}{query}"));
         send(request.json(&json!({ "client_secret": secret }))).await
     }
@@ -291,7 +291,7 @@ async fn a_rotation_reaches_every_credential_of_the_app_and_clears_the_error_of_
     assert_eq!(answer.header("x-next-cursor"), None);
     assert_eq!(
         answer.expect(200),
-        json!({ "credentials": 3, "resealed": 3, "healed": 1, "failed": 0, "done": true })
+        json!({ "credentials": 3, "resealed": 3, "healed": 1, "failed": 0, "unreadable": 0, "done": true })
     );
     let mut expected = vec![
         (broken.clone(), NEW_SECRET.to_owned()),
@@ -357,7 +357,7 @@ async fn a_client_secret_that_zoom_refuses_is_not_stored() {
 }
 
 /// Creates this many app credentials of `acme`, as copies of the first.
-async fn given_app_credentials(world: &World, count: usize) {
+pub(crate) async fn given_app_credentials(world: &World, count: usize) {
     let id = world.add_app_credential("first").await;
     let row = world.row(&id).await;
     let copies = (1..count).map(|_| {
@@ -395,7 +395,7 @@ async fn a_rotation_that_fails_half_way_continues_with_its_cursor() {
     let answer = world.acme.rotate(NEW_SECRET, "").await;
     assert_eq!(
         answer.expect(200),
-        json!({ "credentials": 130, "resealed": 129, "healed": 0, "failed": 1, "done": false })
+        json!({ "credentials": 130, "resealed": 129, "healed": 0, "failed": 1, "unreadable": 0, "done": false })
     );
     let cursor = answer.header("x-next-cursor").unwrap().to_owned();
     world.wire.heal();

@@ -115,7 +115,7 @@ async fn each_token_that_a_check_mints_has_an_event() {
         .map(|event| {
             assert_eq!(event["kind"], "mint");
             assert_eq!(event["asked_by"], "check");
-            assert_eq!(event["key_id"], listed[0].key_id.as_str());
+            assert_eq!(event["key_id"], listed.rows[0].key_id.as_str());
             json!([
                 event["type"],
                 event["meeting_id"],

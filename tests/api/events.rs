@@ -136,7 +136,7 @@ async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
             &stored[0],
             json!({
                 "kind": "mint", "outcome": "succeeded", "type": "onbehalf", "asked_by": "api_key",
-                "key_id": listed[0].key_id,
+                "key_id": listed.rows[0].key_id,
             })
         ),
     ]);

@@ -188,7 +188,7 @@ pub(crate) async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
 }
 
 /// Stores rows like that of a new app credential, named `0`, `1`, … in order of creation, with `texts` in each row.
-async fn store_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<Item> {
+pub(crate) async fn store_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<Item> {
     let template = world.row(&world.add_app_credential("template").await).await;
     let rows = (0..count).map(|number| {
         let mut row = template.clone();
@@ -214,7 +214,7 @@ async fn store_rows(world: &World, count: usize, texts: &[(&str, &str)]) -> Vec<
     rows
 }
 
-fn id_in(row: &Item) -> &str {
+pub(crate) fn id_in(row: &Item) -> &str {
     row["credential_id"].as_s().unwrap()
 }
 
@@ -254,7 +254,7 @@ async fn the_default_page_size_is_a_thousand() {
 }
 
 /// An `extra` of exactly this many bytes. With `escaped`, nearly every byte takes two bytes in a JSON string.
-fn extra(bytes: usize, escaped: bool) -> String {
+pub(crate) fn extra(bytes: usize, escaped: bool) -> String {
     let filler = if escaped { "\\\\" } else { "xx" };
     let room = bytes - r#"{"a":""}"#.len();
     let padding = "y".repeat(room % 2);
@@ -262,11 +262,11 @@ fn extra(bytes: usize, escaped: bool) -> String {
 }
 
 #[track_caller]
-fn expect_too_large(answer: &Answer) {
+pub(crate) fn expect_too_large(answer: &Answer) {
     answer.expect_error(
         400,
         "FST_ERR_LIST_TOO_LARGE",
-        "The list is larger than 5 MB: ask for pages with limit and cursor",
+        "The list is too large for one answer: ask for pages with limit and cursor",
     );
 }
 

@@ -22,7 +22,7 @@ use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::grants::capsule::{Capsule, RefreshCapsule, Replayed};
 use shared::secret::{Plaintext, TokenPair};
-use shared::stores::{ManualPurge, NewPair, Secrets};
+use shared::stores::{CredentialFilter, ManualPurge, NewPair, OwnedRowId, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
 use uuid::Uuid;
@@ -184,7 +184,10 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
     let Ok(events) = environment.events();
     let team = world.team("acme");
 
-    let page = credentials.page(&team, None, None, true).await.unwrap();
+    let page = credentials
+        .page(&team, None, None, &CredentialFilter::by_deletion(true))
+        .await
+        .unwrap();
     assert_eq!(page.credentials.len(), 3);
     for (id, state) in [
         (alive, State::Active),
@@ -216,7 +219,10 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let removal = ManualPurge::new(environment.dynamodb(), of_credentials, of_secrets, of_urls);
     let team = world.team("acme");
 
-    let page = credentials.page(&team, None, None, true).await.unwrap();
+    let page = credentials
+        .page(&team, None, None, &CredentialFilter::by_deletion(true))
+        .await
+        .unwrap();
     assert_eq!(page.credentials.len(), 1);
     assert!(!removal.owned_rows().await.unwrap().is_empty());
     let remains = removal
@@ -227,7 +233,10 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
         .await
         .unwrap();
     removal.delete_expired(&remains).await.unwrap();
-    assert!(removal.owned_rows().await.unwrap().is_empty());
+    let left = removal.owned_rows().await.unwrap();
+    let left: Vec<_> = left.into_iter().map(|row| row.id).collect();
+    let grant = remains.grant.unwrap();
+    assert_eq!(left, [OwnedRowId::Secret(SecretId::Grant(grant))]);
 }
 
 /// The variables that a function reads when its powers are built.

@@ -4,9 +4,6 @@ use serde::Serialize;
 
 use crate::output;
 
-/// How many ids a message lists. It only counts the others.
-const MAX_LISTED_IDS: usize = 5;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
@@ -77,15 +74,5 @@ impl Findings {
             [verdict.to_owned(), finding.check.to_owned(), found]
         });
         output::table(["", "CHECK", "FOUND"], rows.collect())
-    }
-}
-
-/// The first few ids, and the number of the others.
-pub(super) fn list_ids(ids: &[String]) -> String {
-    let listed = ids.iter().take(MAX_LISTED_IDS).cloned();
-    let listed = listed.collect::<Vec<_>>().join(", ");
-    match ids.len().saturating_sub(MAX_LISTED_IDS) {
-        0 => listed,
-        more => format!("{listed}, and {more} more"),
     }
 }

@@ -1,6 +1,7 @@
 //! `doctor`: checks everything that can go wrong without an alarm, and prints how to solve each problem.
 
 mod api;
+mod census;
 mod findings;
 mod rows;
 mod tables;

@@ -1,17 +1,16 @@
 //! Checks the rows of `secrets` and `credentials`: envelope format, wrapping key, orphans, missing secrets and grants.
 
-use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use shared::credential::{CredentialId, GrantId};
 use shared::envelope::SecretId;
-use shared::stores::{CredentialIds, SealedRow};
 use shared::timestamp::Timestamp;
 
 use super::Vault;
-use super::findings::{Findings, list_ids};
+use super::census::{OwnerCensus, SecretCensus};
+use super::findings::Findings;
 use crate::PROGRAM;
 use crate::error::Error;
+use crate::output::list_ids;
 use crate::resources::Resource;
 
 /// Keep-alive refreshes every grant long before this time.
@@ -25,28 +24,54 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     // Read the secrets before the credentials. The secrets of a credential that is created in between are then not in
-    // this list, so they cannot look like orphans.
+    // the census, so they cannot look like orphans.
     let secrets_table = vault.table_name(Resource::Secrets);
-    let sealed = vault.inspection.sealed_rows(secrets_table).await?;
+    let mut secrets = SecretCensus::new(Timestamp::now().minus(MAX_TIME_WITHOUT_REFRESH));
+    let visit = |row| secrets.count(row);
+    let unreadable = vault.inspection.visit_sealed_rows(secrets_table, visit);
+    let unreadable_secrets = unreadable.await?;
+    secrets.count_unreadable(&unreadable_secrets);
+
     let credentials_table = vault.table_name(Resource::Credentials);
-    let holdings = vault.inspection.credential_ids(credentials_table).await?;
-    check_formats(&sealed, findings);
-    check_wrapping_keys(&sealed, current_key, findings);
-    check_orphans(&sealed, &holdings, findings);
-    check_missing_secrets(vault, &sealed, &holdings, findings).await?;
-    check_keep_alive(&sealed, findings);
-    note_grant_states(&sealed, findings);
+    let mut owners = OwnerCensus::default();
+    let visit = |ids| owners.count(ids, &mut secrets);
+    let unreadable = vault.inspection.visit_credentials(credentials_table, visit);
+    let unreadable_credentials = unreadable.await?;
+
+    report_unreadable(secrets_table, &unreadable_secrets, findings);
+    report_unreadable(credentials_table, &unreadable_credentials, findings);
+    check_formats(&secrets, findings);
+    check_wrapping_keys(&secrets, current_key, findings);
+    if unreadable_credentials.is_empty() {
+        check_orphans(&secrets, findings);
+    } else {
+        let found = "not checked, because the credentials of unknown shape may own secrets";
+        findings.note("orphans", found);
+    }
+    check_missing_secrets(vault, owners, findings).await?;
+    check_keep_alive(&secrets, findings);
+    note_grant_states(&secrets, findings);
     Ok(())
 }
 
-fn check_formats(sealed: &[SealedRow], findings: &mut Findings) {
-    let mut counts: BTreeMap<(u8, u8), usize> = BTreeMap::new();
-    for format in sealed.iter().flat_map(|row| &row.formats) {
-        *counts.entry(*format).or_default() += 1;
+fn report_unreadable(table: &str, ids: &[String], findings: &mut Findings) {
+    if ids.is_empty() {
+        return;
     }
-    for ((version, suite), count) in counts {
+    let found = format!(
+        "{} rows of unknown shape in {table}: {}",
+        ids.len(),
+        list_ids(ids)
+    );
+    let to_do = "another version of the vault wrote these rows, or somebody changed them by hand: use the program of the \
+                 version that is deployed, or restore these rows from a backup";
+    findings.bad("rows", found, to_do);
+}
+
+fn check_formats(secrets: &SecretCensus, findings: &mut Findings) {
+    for ((version, suite), count) in &secrets.formats {
         let found = format!("{count} ciphertexts of version {version}, suite {suite}");
-        if (version, suite) == KNOWN_FORMAT {
+        if (*version, *suite) == KNOWN_FORMAT {
             findings.good("envelope", found);
         } else {
             let to_do = "this program does not know this format: use the program of the version that is deployed";
@@ -55,12 +80,8 @@ fn check_formats(sealed: &[SealedRow], findings: &mut Findings) {
     }
 }
 
-fn check_wrapping_keys(sealed: &[SealedRow], current_key: Option<&str>, findings: &mut Findings) {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for kid in sealed.iter().flat_map(|row| &row.kids) {
-        *counts.entry(kid).or_default() += 1;
-    }
-    for (kid, count) in counts {
+fn check_wrapping_keys(secrets: &SecretCensus, current_key: Option<&str>, findings: &mut Findings) {
+    for (kid, count) in &secrets.rows_by_key {
         let found = format!("{count} rows under {kid}");
         match current_key {
             Some(key) if key != kid => findings.bad(
@@ -74,18 +95,8 @@ fn check_wrapping_keys(sealed: &[SealedRow], current_key: Option<&str>, findings
 }
 
 /// Finds secrets that belong to no credential.
-fn check_orphans(sealed: &[SealedRow], holdings: &[CredentialIds], findings: &mut Findings) {
-    let credentials: HashSet<CredentialId> = holdings.iter().map(|it| it.credential).collect();
-    let grants: HashSet<GrantId> = holdings.iter().filter_map(|it| it.grant).collect();
-    let is_orphan = |row: &&SealedRow| match row.secret_id.parse() {
-        Ok(SecretId::App(id)) => !credentials.contains(&id),
-        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed.
-        Ok(SecretId::Grant(id)) => !grants.contains(&id) && !row.kids.is_empty(),
-        Ok(SecretId::Webhook(..) | SecretId::Session(_)) => false,
-        Err(_) => true,
-    };
-    let orphans = sealed.iter().filter(is_orphan);
-    let orphans: Vec<String> = orphans.map(|row| row.secret_id.clone()).collect();
+fn check_orphans(secrets: &SecretCensus, findings: &mut Findings) {
+    let orphans = secrets.orphans();
     if orphans.is_empty() {
         findings.good("orphans", "every secret belongs to a credential");
     } else {
@@ -107,24 +118,18 @@ fn check_orphans(sealed: &[SealedRow], holdings: &[CredentialIds], findings: &mu
 /// Finds credentials whose client secret or grant is missing.
 async fn check_missing_secrets(
     vault: &Vault,
-    sealed: &[SealedRow],
-    holdings: &[CredentialIds],
+    owners: OwnerCensus,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let known: HashSet<&str> = sealed.iter().map(|row| row.secret_id.as_str()).collect();
-    let is_listed = |id: &SecretId| known.contains(id.to_string().as_str());
     let mut missing = Vec::new();
-    for holding in holdings {
-        // A secret that was created after the list was read is no problem, so read each row that is not listed.
-        let app = SecretId::App(holding.credential);
-        if !is_listed(&app) && vault.secrets.app_secret(app.clone()).await?.is_none() {
-            missing.push(format!("{}/{app}", holding.team));
-        }
-        if let Some(grant) = holding.grant
-            && !is_listed(&SecretId::Grant(grant))
-            && vault.secrets.grant(grant).await?.is_none()
-        {
-            missing.push(format!("{}/{}", holding.team, SecretId::Grant(grant)));
+    for (team, id) in owners.without_secret {
+        // A secret that was created after its table was read is no problem, so read each row that is not in the census.
+        let exists = match &id {
+            SecretId::Grant(grant) => vault.secrets.grant(*grant).await?.is_some(),
+            app => vault.secrets.app_secret(app.clone()).await?.is_some(),
+        };
+        if !exists {
+            missing.push(format!("{team}/{id}"));
         }
     }
     if missing.is_empty() {
@@ -144,16 +149,12 @@ async fn check_missing_secrets(
     Ok(())
 }
 
-fn check_keep_alive(sealed: &[SealedRow], findings: &mut Findings) {
-    let limit = Timestamp::now().minus(MAX_TIME_WITHOUT_REFRESH);
-    let overdue = sealed
-        .iter()
-        .filter(|row| row.due_since.is_some_and(|since| since < limit));
-    let overdue: Vec<String> = overdue.map(|row| row.secret_id.clone()).collect();
-    if overdue.is_empty() {
+fn check_keep_alive(secrets: &SecretCensus, findings: &mut Findings) {
+    if secrets.overdue.is_empty() {
         findings.good("keep-alive", "no grant is overdue for a refresh");
     } else {
-        let found = format!("grants not refreshed for 65 days: {}", list_ids(&overdue));
+        let overdue = list_ids(&secrets.overdue);
+        let found = format!("grants not refreshed for 65 days: {overdue}");
         let to_do = "Zoom ends an unused grant after about 90 days: the log of the function keep-alive says why it does \
                      not refresh these grants";
         findings.bad("keep-alive", found, to_do);
@@ -161,21 +162,17 @@ fn check_keep_alive(sealed: &[SealedRow], findings: &mut Findings) {
 }
 
 /// Notes grants that need a new authorization, and grants with a second token pair.
-fn note_grant_states(sealed: &[SealedRow], findings: &mut Findings) {
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in sealed.iter().filter_map(|row| row.reason) {
-        *reasons.entry(reason.as_str()).or_default() += 1;
-    }
-    for (reason, count) in reasons {
+fn note_grant_states(secrets: &SecretCensus, findings: &mut Findings) {
+    for (reason, count) in &secrets.reasons {
         findings.note(
             "grants",
             format!("{count} grants need a new authorization: {reason}"),
         );
     }
-    let stashed = sealed.iter().filter(|row| row.has_stash).count();
-    if stashed > 0 {
+    if secrets.stashed > 0 {
         let found = format!(
-            "{stashed} grants have a second token pair, which the vault tries if Zoom refuses the first"
+            "{} grants have a second token pair, which the vault tries if Zoom refuses the first",
+            secrets.stashed
         );
         findings.note("grants", found);
     }

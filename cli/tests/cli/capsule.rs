@@ -1,6 +1,9 @@
 //! `capsule replay` finds capsules in any log text, stores them, and reports the incomplete ones.
 
-use serde_json::json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
 use shared::credential::GrantId;
 use shared::envelope::{Binding, SecretId};
 use shared::secret::{Plaintext, TokenPair};
@@ -10,12 +13,17 @@ use shared::timestamp::Timestamp;
 use shared::grants::capsule::Capsule;
 
 use crate::TestStack;
-use crate::harness::CliResult;
+use crate::harness::{CliResult, serve};
 
 impl TestStack {
     /// A capsule with made-up tokens of this generation, for the only grant in the table.
     pub(crate) async fn capsule(&self, generation: u64) -> String {
         let id = self.secret_id("grant#").await;
+        self.capsule_for(&id, generation).await
+    }
+
+    /// As [`Self::capsule`], for this grant.
+    async fn capsule_for(&self, id: &str, generation: u64) -> String {
         let grant: GrantId = id.strip_prefix("grant#").unwrap().parse().unwrap();
         let binding = Binding {
             team: "acme".parse().unwrap(),
@@ -41,6 +49,27 @@ impl TestStack {
 
     async fn replay(&self, input: &str) -> CliResult {
         self.cli_with_stdin("capsule replay", input).await
+    }
+
+    /// Starts a proxy in front of the stack's DynamoDB that denies every write of this row. Returns its URL.
+    async fn dynamodb_that_denies_writes_of(&self, id: &str) -> String {
+        let (upstream, id) = (
+            self.variable("AWS_ENDPOINT_URL_DYNAMODB"),
+            format!("\"{id}\""),
+        );
+        let (upstream, http) = (upstream.to_owned(), self.http.clone());
+        let router = Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
+            let target = headers["x-amz-target"].to_str().unwrap().to_owned();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            if target.ends_with("UpdateItem") && text.contains(&id) {
+                let denial = json!({ "__type": "AccessDeniedException", "message": "by a policy" });
+                return (StatusCode::BAD_REQUEST, denial.to_string().into_bytes());
+            }
+            let request = http.post(&upstream).headers(headers).body(body);
+            let answer = request.send().await.unwrap();
+            (answer.status(), answer.bytes().await.unwrap().to_vec())
+        });
+        serve(router).await
     }
 }
 
@@ -69,7 +98,7 @@ async fn capsules_in_any_log_text_are_stored_and_incomplete_ones_reported() {
     );
     assert!(outcomes[2].ends_with("3           stored"), "{result:?}");
     assert!(
-        result.stderr.contains("1 capsules are not stored"),
+        result.stderr.contains("1 of 3 capsules are not stored"),
         "{result:?}"
     );
 
@@ -77,7 +106,8 @@ async fn capsules_in_any_log_text_are_stored_and_incomplete_ones_reported() {
     let result = stack
         .replay(&format!("{}\t{}", as_json(&first), as_json(&second)))
         .await;
-    assert_eq!((result.code, result.stderr.as_str()), (0, ""));
+    let sum = "2 capsules: 1 kept beside a newer pair, 1 stored before\n";
+    assert_eq!((result.code, result.stderr.as_str()), (0, sum));
     let count = |outcome: &str| result.stdout.matches(outcome).count();
     assert_eq!(count("kept beside a newer pair"), 1, "{result:?}");
     assert_eq!(count("stored before"), 1, "{result:?}");
@@ -85,4 +115,71 @@ async fn capsules_in_any_log_text_are_stored_and_incomplete_ones_reported() {
     let result = stack.replay("no capsule in it\n").await;
     assert_eq!((result.code, result.stdout.as_str()), (1, ""));
     assert!(result.stderr.contains("contains no capsule"), "{result:?}");
+}
+
+#[tokio::test]
+async fn capsule_that_is_refused_does_not_stop_or_hide_the_others() {
+    let mut stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    stack.connect_user(&key, "ada-sandbox-user").await;
+    stack.connect_user(&key, "grace-sandbox-user").await;
+    let mut grants = Vec::new();
+    for row in stack.secret_rows().await {
+        let id = row["secret_id"].as_s().unwrap();
+        grants.extend(id.starts_with("grant#").then(|| id.clone()));
+    }
+    let [good, refused] = grants.as_slice() else {
+        panic!("{grants:?}")
+    };
+    let input = [
+        stack.capsule_for(good, 2).await,
+        stack.capsule_for(refused, 2).await,
+        stack.capsule_for(good, 3).await,
+    ]
+    .join("\n");
+    let direct = stack.env.clone();
+    let proxy = stack.dynamodb_that_denies_writes_of(refused).await;
+    let is_endpoint = |name: &str| name == "AWS_ENDPOINT_URL_DYNAMODB";
+    for (name, value) in &mut stack.env {
+        if is_endpoint(name) {
+            value.clone_from(&proxy);
+        }
+    }
+
+    let result = stack.cli_with_stdin("capsule replay --json", &input).await;
+
+    let views: Value = serde_json::from_str(&result.stdout).unwrap();
+    let words = |view: &Value| {
+        let grant = format!("grant#{}", view["grant"].as_str().unwrap());
+        (grant, view["generation"].clone(), view["done"].clone())
+    };
+    let found: Vec<_> = views.as_array().unwrap().iter().map(words).collect();
+    let expected = [
+        (good.clone(), json!(2), json!(true)),
+        (refused.clone(), json!(2), json!(false)),
+        (good.clone(), json!(3), json!(true)),
+    ];
+    assert_eq!(found, expected);
+    let reason = views[1]["outcome"].as_str().unwrap();
+    assert!(
+        reason.starts_with("NOT STORED: DynamoDB UpdateItem was denied: by a policy")
+            && reason.contains("RecoveryPolicy"),
+        "{reason}"
+    );
+    assert_eq!(result.code, 1);
+    assert!(
+        result.stderr.contains("1 of 3 capsules are not stored"),
+        "{result:?}"
+    );
+
+    // The right is granted. A replay of all capsules stores the missing one.
+    stack.env = direct;
+    let result = stack.replay(&input).await;
+    let sum = "3 capsules: 1 kept beside a newer pair, 1 stored, 1 stored before\n";
+    assert_eq!(
+        (result.code, result.stderr.as_str()),
+        (0, sum),
+        "{result:?}"
+    );
 }

@@ -145,23 +145,6 @@ async fn message_about_a_wrong_table_or_row_says_what_to_check() {
         "{text}"
     );
 
-    let unknown_permission = [
-        ("team_id", "acme"),
-        ("record", "key#0123456789ab"),
-        ("permission", "owner"),
-        ("created_at", "2026-01-02T03:04:05.678Z"),
-    ];
-    stack.put_row("KEYS_TABLE", &unknown_permission).await;
-    let text = stack.fails(1, "keys list --team acme").await;
-    assert!(
-        text.starts_with("error: a row has an unknown shape: "),
-        "{text}"
-    );
-    assert!(
-        text.contains("owner") && text.contains("Use the program of the version that is deployed"),
-        "{text}"
-    );
-
     let unknown_settings = [
         ("team_id", "acme"),
         ("record", "settings"),
@@ -169,7 +152,6 @@ async fn message_about_a_wrong_table_or_row_says_what_to_check() {
     ];
     stack.put_row("KEYS_TABLE", &unknown_settings).await;
     for line in [
-        "teams list",
         "keys list --team acme",
         "keys create --team acme --permission full",
     ] {
@@ -179,4 +161,64 @@ async fn message_about_a_wrong_table_or_row_says_what_to_check() {
             "{line}: {text}"
         );
     }
+}
+
+#[tokio::test]
+async fn list_shows_every_row_that_can_be_read_and_names_the_others() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    stack.ok("teams create globex").await;
+    let key = stack.create_key("acme", "full").await;
+    let created = stack.create_credential(&key, "good").await;
+    assert_eq!(created.status(), 201);
+    let unknown_permission = [
+        ("team_id", "acme"),
+        ("record", "key#0123456789abcdef0123456789abcdef"),
+        ("permission", "owner"),
+        ("created_at", "2026-01-02T03:04:05.678Z"),
+    ];
+    stack.put_row("KEYS_TABLE", &unknown_permission).await;
+    let unknown_settings = [
+        ("team_id", "initech"),
+        ("record", "settings"),
+        ("pace", "slow"),
+    ];
+    stack.put_row("KEYS_TABLE", &unknown_settings).await;
+    let bad = "01a20d6c-8830-7053-9037-e291033ddc44";
+    let unknown_credential = [("team_id", "acme"), ("credential_id", bad)];
+    stack.put_deleted_row(&unknown_credential, false).await;
+
+    for (line, field, good, missing) in [
+        (
+            "teams list",
+            "team",
+            vec!["acme", "globex", "local"],
+            "initech",
+        ),
+        (
+            "keys list --team acme",
+            "permission",
+            vec!["full"],
+            "0123456789ab",
+        ),
+        ("credentials list --team acme", "name", vec!["good"], bad),
+    ] {
+        let result = stack.cli(&format!("{line} --json")).await;
+        let listed: Value = serde_json::from_str(&result.stdout).unwrap();
+        let listed = listed.as_array().unwrap().iter();
+        let listed: Vec<&str> = listed.map(|it| it[field].as_str().unwrap()).collect();
+        assert_eq!((result.code, listed), (1, good), "{line}");
+        let error: Value = serde_json::from_str(&result.stderr).unwrap();
+        let error = error["error"].as_str().unwrap();
+        let expected = format!("1 rows of unknown shape are missing from the list: {missing}. ");
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(!error.contains("owner"), "{error}");
+    }
+    // The row itself cannot be changed.
+    let text = stack.fails(1, "keys revoke --team acme 0123456789ab").await;
+    assert!(
+        text.starts_with("error: a row has an unknown shape: ")
+            && text.contains("Use the program of the version that is deployed"),
+        "{text}"
+    );
 }

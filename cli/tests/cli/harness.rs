@@ -276,6 +276,19 @@ impl TestStack {
         variable(&self.env, name)
     }
 
+    /// Writes a row of `credentials` with text attributes, deleted or not.
+    pub(crate) async fn put_deleted_row(&self, row: &[(&str, &str)], deleted: bool) {
+        let dynamodb = self.aws.dynamodb();
+        let put = dynamodb.put_item();
+        let mut put = put
+            .table_name(self.variable("CREDENTIALS_TABLE"))
+            .item("deleted", AttributeValue::Bool(deleted));
+        for (name, text) in row {
+            put = put.item(*name, AttributeValue::S((*text).to_owned()));
+        }
+        put.send().await.unwrap();
+    }
+
     /// Writes a row with text attributes into the table that a variable names.
     pub(crate) async fn put_row(&self, table: &str, row: &[(&str, &str)]) {
         let dynamodb = self.aws.dynamodb();

@@ -16,6 +16,7 @@ mod harness;
 mod keys;
 mod kms_proxy;
 mod output;
+mod pages;
 mod rewrap;
 mod rewrap_failures;
 mod sealed_rows;

@@ -43,12 +43,16 @@ async fn rewrap_that_stops_half_way_continues_when_run_again() {
 }
 
 #[tokio::test]
-async fn corrupt_row_is_named_and_all_other_rows_move() {
+async fn corrupt_rows_are_named_and_all_other_rows_move() {
     let stack = TestStack::start().await;
-    let filled = stack.seal_rows(3).await;
+    let filled = stack.seal_rows(4).await;
     let corrupt = filled[1].secret.to_string();
     let wrong_key = AttributeValue::B(Blob::new([7; 100]));
     stack.set_secret_attribute(&corrupt, "dek", wrong_key).await;
+    // The shape of this row is unknown.
+    let unknown = filled[2].secret.to_string();
+    let text = AttributeValue::S("text".to_owned());
+    stack.set_secret_attribute(&unknown, "dek", text).await;
     let stack = stack.change_envelope_key().await;
 
     let (code, document, stderr) = stack
@@ -57,10 +61,12 @@ async fn corrupt_row_is_named_and_all_other_rows_move() {
 
     assert_eq!(
         (code, &document["moved"], &document["left"]),
-        (1, &json!(2), &json!(1))
+        (1, &json!(2), &json!(2))
     );
     assert!(
-        stderr.contains(&corrupt) && stderr.contains("KMS refuses to move"),
+        stderr.contains(&corrupt)
+            && stderr.contains(&unknown)
+            && stderr.contains("these rows cannot be moved"),
         "{stderr}"
     );
 }

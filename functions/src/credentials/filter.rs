@@ -2,6 +2,7 @@
 
 use shared::credential::{Credential, CredentialId, CredentialType, State};
 use shared::invalid::Invalid;
+use shared::stores::CredentialFilter;
 use utoipa::IntoParams;
 
 use crate::http::cursor::List;
@@ -26,10 +27,10 @@ pub(crate) struct Query {
     zoom_user_id: Option<String>,
     /// A comma-separated list of `app`, `user`.
     #[param(value_type = Option<String>, pattern = "^( *(app|user) *(, *(app|user) *)*)?$")]
-    credential_type: Option<Vec<CredentialType>>,
+    credential_type: Option<CredentialType>,
     /// A comma-separated list of `active`, `invalid`.
     #[param(value_type = Option<String>, pattern = "^( *(active|invalid) *(, *(active|invalid) *)*)?$")]
-    state: Option<Vec<State>>,
+    state: Option<State>,
     /// `key:value` pairs of `extra`, separated by commas. A value may contain `:`. Keys and values must match exactly.
     #[param(
         value_type = Option<String>,
@@ -39,7 +40,7 @@ pub(crate) struct Query {
     extra: Vec<(String, String)>,
     /// `true` lists the deleted credentials instead of the others.
     #[param(value_type = Option<Flag>, inline)]
-    pub(crate) deleted: bool,
+    deleted: bool,
     /// The size of the page.
     #[param(value_type = Option<Limit>, inline)]
     pub(crate) limit: Option<u16>,
@@ -60,15 +61,26 @@ impl Query {
                 request,
                 "credential_type",
                 "querystring/credential_type",
-                credential_types,
-            )?,
-            state: parsed(request, "state", "querystring/state", states)?,
+                credential_type,
+            )?
+            .flatten(),
+            state: parsed(request, "state", "querystring/state", state)?.flatten(),
             extra: parsed(request, "extra", "querystring/extra", pairs)?.unwrap_or_default(),
             deleted: parsed(request, "deleted", "querystring/deleted", boolean)?
                 .unwrap_or_default(),
             limit: limit(request)?,
             cursor: cursor(request, List::Credentials)?.map(CredentialId::from_bytes),
         })
+    }
+
+    /// The conditions that DynamoDB checks: those that compare exactly. [`Self::matches`] checks the others.
+    pub(crate) fn filter(&self) -> CredentialFilter {
+        CredentialFilter {
+            deleted: self.deleted,
+            zoom_user_id: self.zoom_user_id.clone(),
+            credential_type: self.credential_type,
+            state: self.state,
+        }
     }
 
     /// Whether every row matches, so that a page of rows is a page of matches.
@@ -87,6 +99,7 @@ impl Query {
         self.limit.is_some() || self.cursor.is_some()
     }
 
+    /// Whether a credential that [`Self::filter`] lets through meets the other conditions.
     pub(crate) fn matches(&self, credential: &Credential) -> bool {
         contains(self.name.as_ref(), Some(credential.name.as_str()))
             && contains(self.zoom_email.as_ref(), credential.zoom_email.as_deref())
@@ -94,18 +107,6 @@ impl Query {
                 self.zoom_display_name.as_ref(),
                 credential.zoom_display_name.as_deref(),
             )
-            && self
-                .zoom_user_id
-                .as_ref()
-                .is_none_or(|id| credential.zoom_user_id.as_ref() == Some(id))
-            && self
-                .credential_type
-                .as_ref()
-                .is_none_or(|types| types.contains(&credential.credential_type))
-            && self
-                .state
-                .as_ref()
-                .is_none_or(|states| states.contains(&credential.state))
             && (self.extra.is_empty()
                 || credential
                     .extra
@@ -135,22 +136,34 @@ fn contains(wanted: Option<&Folded>, text: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| text.is_some_and(|text| Folded::from(text).0.contains(&wanted.0)))
 }
 
-fn credential_types(list: &str) -> Result<Vec<CredentialType>, Invalid> {
+/// The only type in a list. `None` if the list has every type, so that every credential matches.
+fn credential_type(list: &str) -> Result<Option<CredentialType>, Invalid> {
     let one = |word: &str| match word.trim() {
         "app" => Ok(CredentialType::App),
         "user" => Ok(CredentialType::User),
         _ => Err(Invalid("must be a comma-separated list of app, user")),
     };
-    list.split(',').map(one).collect()
+    only_value(list.split(',').map(one))
 }
 
-fn states(list: &str) -> Result<Vec<State>, Invalid> {
+/// The only state in a list. `None` if the list has every state, so that every credential matches.
+fn state(list: &str) -> Result<Option<State>, Invalid> {
     let one = |word: &str| match word.trim() {
         "active" => Ok(State::Active),
         "invalid" => Ok(State::Invalid),
         _ => Err(Invalid("must be a comma-separated list of active, invalid")),
     };
-    list.split(',').map(one).collect()
+    only_value(list.split(',').map(one))
+}
+
+/// The value that all elements of a list have. `None` if they differ.
+fn only_value<T: PartialEq>(
+    list: impl Iterator<Item = Result<T, Invalid>>,
+) -> Result<Option<T>, Invalid> {
+    let values = list.collect::<Result<Vec<T>, Invalid>>()?;
+    let mut values = values.into_iter();
+    let first = values.next();
+    Ok(first.filter(|first| values.all(|value| value == *first)))
 }
 
 fn pairs(list: &str) -> Result<Vec<(String, String)>, Invalid> {

@@ -49,7 +49,7 @@ pub enum ApiError {
         column: usize,
     },
     /// The whole list is too large for one answer.
-    #[error("The list is larger than 5 MB: ask for pages with limit and cursor")]
+    #[error("The list is too large for one answer: ask for pages with limit and cursor")]
     ListTooLarge,
     /// The key is missing, malformed, unknown or revoked. The caller cannot tell which.
     #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]

@@ -90,7 +90,10 @@ pub(crate) struct Rotation {
     healed: u32,
     /// How many of them failed. The next call begins with the first of them.
     failed: u32,
-    /// Whether every credential of the app has the new secret. If not, call again, with the cursor from the header
+    /// How many more credentials of the app this call left out, because their rows have an unknown shape. The log names
+    /// them. No request can use them.
+    unreadable: u32,
+    /// Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the header
     /// `x-next-cursor` if the answer has one.
     done: bool,
 }
@@ -187,13 +190,14 @@ struct Rotator<'a> {
 }
 
 impl Rotator<'_> {
-    /// Handles page after page, until the time is over or a credential fails. Fails only if no credential was resealed.
+    /// Handles page after page, until the time is over or a credential fails. Fails only if the call made no progress: a
+    /// caller that repeats a failed call begins where the failed call began.
     async fn rotate(&self, after: Option<CredentialId>) -> Result<Progress, ApiError> {
         let rotation = Rotation::default();
         let mut progress = Progress { rotation, after };
         loop {
             if let Err(error) = self.reseal_page(&mut progress).await {
-                if progress.rotation.resealed == 0 {
+                if progress.rotation.resealed == 0 && progress.after == after {
                     return Err(error);
                 }
                 // The answer has the progress, so only the log has the error.
@@ -217,10 +221,10 @@ impl Rotator<'_> {
         let page = self
             .credentials
             .page_of_app(self.team, client_id, progress.after, PAGE_SIZE);
-        let (page, next) = page.await?;
-        let work = page.into_iter().map(async |stored| {
+        let (page, next) = self.in_time(page).await?;
+        let work = page.rows.into_iter().map(async |stored| {
             let id = stored.credential.credential_id;
-            (id, self.reseal(stored).await)
+            (id, self.in_time(self.reseal(stored)).await)
         });
         let mut work = pin!(stream::iter(work).buffered(CONCURRENT_CREDENTIALS));
         let rotation = &mut progress.rotation;
@@ -246,9 +250,22 @@ impl Rotator<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
+        rotation.unreadable += u32::try_from(page.unreadable.len()).unwrap_or(u32::MAX);
         progress.after = next;
         rotation.done = next.is_none();
         Ok(())
+    }
+
+    /// Drops a call that would end after the time for the answer. That does no harm: the next call of the rotation
+    /// repeats the work.
+    async fn in_time<T, E: Into<ApiError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ApiError> {
+        let left = Timestamp::now().until(self.until);
+        let done = tokio::time::timeout(left, work).await;
+        let out_of_time = |_| ApiError::Vault(Error::unavailable(Down::OutOfTime));
+        done.map_err(out_of_time)?.map_err(Into::into)
     }
 
     /// Seals the secret for one credential, under a data key of its own.

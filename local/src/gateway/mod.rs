@@ -126,6 +126,16 @@ impl Gateway {
     /// Answers one request, whose body has been read, when its function is done. Dropping the future is a crash of the
     /// function.
     pub async fn answer(&self, parts: Parts, body: Vec<u8>) -> Response<Body> {
+        self.answer_within(parts, body, Duration::MAX).await
+    }
+
+    /// As [`Self::answer`], for a function whose time-out is at most `max_time_out`.
+    pub async fn answer_within(
+        &self,
+        parts: Parts,
+        body: Vec<u8>,
+        max_time_out: Duration,
+    ) -> Response<Body> {
         let request_id = Uuid::new_v4().to_string();
         let Some((function, parameters)) = self.route(&parts.method, parts.uri.path()) else {
             return own_answer(&ApiError::NoRoute, &request_id);
@@ -139,10 +149,11 @@ impl Gateway {
         };
         let mut context = Context::default();
         request_id.clone_into(&mut context.request_id);
-        let deadline = Timestamp::now().plus(function.time_out);
+        let time_out = function.time_out.min(max_time_out);
+        let deadline = Timestamp::now().plus(time_out);
         context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(0);
         let invocation = function.invoke(&self.services, LambdaEvent::new(event, context));
-        match tokio::time::timeout(function.time_out, invocation).await {
+        match tokio::time::timeout(time_out, invocation).await {
             Ok(answer) => response(answer),
             Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
         }

@@ -53,6 +53,12 @@ pub enum Error {
          directory to start with no data", .0.display()
     )]
     KeysMissing(PathBuf),
+    /// The database is of an earlier version, which was never released.
+    #[error(
+        "{} was written by an earlier version of this program, which was never released: delete the directory to start \
+         with no data", .0.display()
+    )]
+    EarlierVersion(PathBuf),
     /// The file `api-key` does not contain an API key.
     #[error("{} does not contain an API key: delete the file to get a new key", .0.display())]
     MalformedKey(PathBuf),

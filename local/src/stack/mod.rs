@@ -102,7 +102,7 @@ impl Stack {
             Some(endpoints.dynamodb.clone()),
             Some(endpoints.kms.clone()),
         )?;
-        create_tables(&aws, &tables, &endpoints).await?;
+        create_tables(&aws, &tables, &endpoints, &data_dir).await?;
         let envelope_key = envelope_key(&aws, options.envelope_key, &endpoints).await?;
         let keys = Keys::new(aws.dynamodb(), tables.keys.clone());
         let operator = TeamAdmin::new(aws.dynamodb(), tables.keys.clone());
@@ -228,13 +228,18 @@ async fn create_tables(
     aws: &Aws,
     tables: &tables::Names,
     endpoints: &Endpoints,
+    data_dir: &Path,
 ) -> Result<(), Error> {
-    tables::create_missing(&aws.dynamodb(), tables)
-        .await
-        .map_err(|source| Error::Tables {
+    let created = tables::create_missing(&aws.dynamodb(), tables).await;
+    created.map_err(|source| match source {
+        tables::Error::EarlierVersion(_) if endpoints.database.is_some() => {
+            Error::EarlierVersion(data_dir.to_owned())
+        }
+        source => Error::Tables {
             endpoint: endpoints.dynamodb.clone(),
             source,
-        })
+        },
+    })
 }
 
 /// The requested key, or the default key of the built-in KMS, or our key at an external KMS.

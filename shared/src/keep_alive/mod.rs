@@ -147,7 +147,7 @@ pub async fn run(
         own_failures: AtomicU32::new(0),
     };
     let shards = stream::iter(due_shards().collect::<Vec<_>>());
-    let due: Vec<Vec<Result<DueGrant, stores::Error>>> = shards
+    let due: Vec<Vec<DueGrant>> = shards
         .map(|shard| {
             grants
                 .secrets
@@ -156,26 +156,31 @@ pub async fn run(
         .buffer_unordered(CONCURRENT_GRANTS)
         .try_collect()
         .await?;
-    let (due, unreadable): (Vec<_>, Vec<_>) = due.into_iter().flatten().partition(Result::is_ok);
-    run.report_unreadable(unreadable);
+    let is_full = |shard: &Vec<_>| shard.len() >= usize::from(GRANTS_PER_SHARD);
+    let mut more_are_due = due.iter().any(is_full);
     // Every grant is handled to its end: a refresh that is dropped could be lost.
-    let mut report = stream::iter(due.into_iter().flatten())
+    let handled: Vec<(DueGrant, GrantOutcome)> = stream::iter(due.into_iter().flatten())
         .map(|due| async {
             let outcome = run.handle(&due).await;
             (due, outcome)
         })
         .buffer_unordered(CONCURRENT_GRANTS)
-        .fold(Report::default(), async |mut report, (due, outcome)| {
-            if matches!(
-                outcome,
-                GrantOutcome::Failed | GrantOutcome::Left | GrantOutcome::StillDue
-            ) {
-                report.overdue = report.overdue.max(run.overdue(&due));
-            }
-            report.count(outcome)
-        })
+        .collect()
         .await;
-    report.left += run.count_due().await;
+    let mut report = Report::default();
+    for (due, outcome) in handled {
+        report = report.count(outcome);
+        more_are_due |= outcome == GrantOutcome::StillDue;
+        if matches!(
+            outcome,
+            GrantOutcome::Failed | GrantOutcome::Left | GrantOutcome::StillDue
+        ) {
+            report.overdue = report.overdue.max(run.overdue(&due));
+        }
+    }
+    if more_are_due {
+        report.left += run.count_due().await;
+    }
     report.log(run_id);
     Ok(report)
 }
@@ -217,14 +222,6 @@ impl Run<'_> {
         match grant.settle().await {
             Ok(outcome) => outcome,
             Err(error) => self.after_failure(due, taken, &error).await,
-        }
-    }
-
-    /// A row of the index that cannot be read is left alone, and blocks no other.
-    fn report_unreadable(&self, rows: Vec<Result<DueGrant, stores::Error>>) {
-        for error in rows.into_iter().filter_map(Result::err) {
-            let cause = chain(&error);
-            tracing::error!(request_id = self.id, cause, "a due grant cannot be read");
         }
     }
 

@@ -79,7 +79,7 @@ impl Events {
     }
 
     /// Reads up to `limit` events of a credential, newest first, starting after `after`. Returns no events of another
-    /// team.
+    /// team. Leaves out rows of unknown shape.
     pub async fn page(
         &self,
         team: &TeamId,
@@ -90,15 +90,12 @@ impl Events {
         let query = self
             .client
             .query()
-            .table_name(&self.table)
             .key_condition_expression("credential_id = :credential")
             .filter_expression("team_id = :team")
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
             .set_exclusive_start_key(after.map(|id| Self::key(credential, id)));
-        let rows = query_newest(query, limit, "event_id", |row: &EventRow| {
-            row.record.event_id
-        });
+        let rows = query_newest::<EventRow, _>(query, limit, (&self.table, "event_id"));
         let (rows, next) = rows.await?;
         let events = rows.into_iter().map(|row| row.record).collect();
         Ok(EventPage { events, next })

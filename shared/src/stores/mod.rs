@@ -34,11 +34,12 @@ mod transaction;
 mod wrapped_data_keys;
 
 pub use credentials::{
-    AuthorizedGrant, BATCH, CredentialChanges, CredentialPage, Credentials, ExtraChange, GrantRef,
-    Holder, SOME_MEMBERS, StoredCredential,
+    AuthorizedGrant, BATCH, CredentialChanges, CredentialFilter, CredentialPage, Credentials,
+    ExtraChange, GrantRef, Holder, SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
 pub use events::{EventPage, Events, RETENTION};
+pub use item::Listed;
 pub use keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, RateKind, Team};
 pub use manual_purge::{ManualPurge, OwnedRow, OwnedRowId};
 pub use pairs::{CountChange, Pairs, StoredPair};

@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
 use serde::Deserialize;
 
-use crate::credential::{ReconnectReason, TeamId};
+use crate::credential::ReconnectReason;
 use crate::stores::error::{Error, failed};
-use crate::stores::item::{from_item, scan_all};
+use crate::stores::item::{from_item, scan_each};
 use crate::stores::stream::CredentialIds;
 use crate::timestamp::Timestamp;
 
@@ -32,8 +32,6 @@ pub struct TableHealth {
 pub struct SealedRow {
     /// The key of the row.
     pub secret_id: String,
-    /// The team of the row.
-    pub team: TeamId,
     /// The version and the suite of each ciphertext. A row has one ciphertext, two with a stash, none after the
     /// tokens were destroyed.
     pub formats: BTreeSet<(u8, u8)>,
@@ -50,7 +48,6 @@ pub struct SealedRow {
 #[derive(Deserialize)]
 struct InspectedRow {
     secret_id: String,
-    team_id: TeamId,
     #[serde(default, with = "serde_bytes")]
     sealed: Option<Vec<u8>>,
     #[serde(default, with = "serde_bytes")]
@@ -115,38 +112,48 @@ impl TableInspector {
         })
     }
 
-    /// Lists all rows of the table `secrets`. `table` is its name in AWS.
-    pub async fn sealed_rows(&self, table: &str) -> Result<Vec<SealedRow>, Error> {
+    /// Reads all rows of the table `secrets`, one page at a time, and calls `visit` with each. Returns the ids of the
+    /// rows of unknown shape. `table` is the name of the table in AWS.
+    pub async fn visit_sealed_rows(
+        &self,
+        table: &str,
+        visit: impl FnMut(SealedRow),
+    ) -> Result<Vec<String>, Error> {
+        // A ciphertext is read for its first two bytes: DynamoDB can project whole attributes only.
         let scan = self.client.scan().projection_expression(
-            "secret_id, team_id, sealed, alt_sealed, kid, alt_kid, reason, due_shard, refreshed_at",
+            "secret_id, sealed, alt_sealed, kid, alt_kid, reason, due_shard, refreshed_at",
         );
-        let rows = scan_all(scan.table_name(table)).await?.into_iter();
-        rows.map(|item| {
-            let row: InspectedRow = from_item(item)?;
-            let format = |sealed: &Vec<u8>| match sealed.as_slice() {
-                [version, suite, ..] => (*version, *suite),
-                [] | [_] => (0, 0),
-            };
-            let formats = row.sealed.iter().chain(&row.alt_sealed);
-            Ok(SealedRow {
-                formats: formats.map(format).collect(),
-                kids: row.kid.into_iter().chain(row.alt_kid).collect(),
-                has_stash: row.alt_sealed.is_some(),
-                due_since: row.due_shard.and(row.refreshed_at),
-                reason: row.reason,
-                secret_id: row.secret_id,
-                team: row.team_id,
-            })
-        })
-        .collect()
+        let parse = |item| from_item::<InspectedRow>(item).map(SealedRow::from);
+        scan_each(scan, (table, "secret_id"), parse, visit).await
     }
 
-    /// Lists all credentials of all teams with their grants, soft-deleted or not. `table` is the name of the table
-    /// `credentials` in AWS.
-    pub async fn credential_ids(&self, table: &str) -> Result<Vec<CredentialIds>, Error> {
+    /// Reads all credentials of all teams with their grants, soft-deleted or not, one page at a time, and calls `visit`
+    /// with each. Returns the ids of the rows of unknown shape. `table` is the name of the table `credentials` in AWS.
+    pub async fn visit_credentials(
+        &self,
+        table: &str,
+        visit: impl FnMut(CredentialIds),
+    ) -> Result<Vec<String>, Error> {
         let scan = self.client.scan();
         let scan = scan.projection_expression("team_id, credential_id, grant_id");
-        let rows = scan_all(scan.table_name(table)).await?.into_iter();
-        rows.map(from_item).collect()
+        scan_each(scan, (table, "credential_id"), from_item, visit).await
+    }
+}
+
+impl From<InspectedRow> for SealedRow {
+    fn from(row: InspectedRow) -> Self {
+        let format = |sealed: &Vec<u8>| match sealed.as_slice() {
+            [version, suite, ..] => (*version, *suite),
+            [] | [_] => (0, 0),
+        };
+        let formats = row.sealed.iter().chain(&row.alt_sealed);
+        Self {
+            formats: formats.map(format).collect(),
+            kids: row.kid.into_iter().chain(row.alt_kid).collect(),
+            has_stash: row.alt_sealed.is_some(),
+            due_since: row.due_shard.and(row.refreshed_at),
+            reason: row.reason,
+            secret_id: row.secret_id,
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::api_key::{ApiKey, KeyId, Permission};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::stores::error::{Error, failed};
-use crate::stores::item::{Item, from_item, number, text, to_item};
+use crate::stores::item::{Item, Listed, from_item, number, parse_rows, scan_each, text, to_item};
 use crate::timestamp::Timestamp;
 
 /// An API key in a list, without the key itself.
@@ -37,18 +37,19 @@ pub struct KeyListing {
 impl From<KeyRow> for KeyListing {
     fn from(row: KeyRow) -> Self {
         Self {
-            key_id: row
-                .record
-                .chars()
-                .skip(KEY_PREFIX.len())
-                .take(KeyId::CHARACTERS)
-                .collect(),
+            key_id: key_id(&row.record),
             team: row.team_id,
             permission: row.permission,
             created_at: row.created_at,
             revoked_at: row.revoked_at,
         }
     }
+}
+
+/// The id of the key whose row has this sort key.
+fn key_id(record: &str) -> String {
+    let hash = record.chars().skip(KEY_PREFIX.len());
+    hash.take(KeyId::CHARACTERS).collect()
 }
 
 /// A change of a team's settings. A field that is `None` stays as it is.
@@ -140,26 +141,20 @@ impl TeamAdmin {
     }
 
     /// Lists all teams, sorted by id.
-    pub async fn teams(&self) -> Result<Vec<Team>, Error> {
-        let mut rows = self
+    pub async fn teams(&self) -> Result<Listed<Team>, Error> {
+        let scan = self
             .client
             .scan()
-            .table_name(&self.table)
             .filter_expression("#record = :settings")
             .expression_attribute_names("#record", "record")
-            .expression_attribute_values(":settings", text(SETTINGS))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut teams = Vec::new();
-        while let Some(item) = rows.next().await {
-            teams.push(from_item::<Team>(
-                item.map_err(|error| failed("Scan", error))?,
-            )?);
-        }
-        teams.sort_by(|a, b| a.team_id.as_str().cmp(b.team_id.as_str()));
-        Ok(teams)
+            .expression_attribute_values(":settings", text(SETTINGS));
+        let mut rows = Vec::new();
+        let unreadable = scan_each(scan, (&self.table, "team_id"), from_item::<Team>, |team| {
+            rows.push(team);
+        });
+        let unreadable = unreadable.await?;
+        rows.sort_by(|a, b| a.team_id.as_str().cmp(b.team_id.as_str()));
+        Ok(Listed { rows, unreadable })
     }
 
     /// Creates an API key for a team and stores the hash of the key. Nothing but the return value holds the key
@@ -194,15 +189,16 @@ impl TeamAdmin {
     }
 
     /// Lists all keys of a team, oldest first, with revoked keys. Returns `NotFound` if the team does not exist.
-    pub async fn keys(&self, team: &TeamId) -> Result<Vec<KeyListing>, Error> {
+    pub async fn keys(&self, team: &TeamId) -> Result<Listed<KeyListing>, Error> {
         self.team(team).await?;
-        let mut keys: Vec<KeyListing> = self
-            .key_rows(team, String::new())
-            .await?
-            .into_iter()
-            .map(KeyListing::from)
-            .collect();
-        keys.sort_by_key(|key| key.created_at);
+        let items = self.key_rows(team, String::new()).await?;
+        let mut keys = parse_rows(items, (&self.table, "record"), |item| {
+            from_item::<KeyRow>(item).map(KeyListing::from)
+        });
+        keys.rows.sort_by_key(|key| key.created_at);
+        for record in &mut keys.unreadable {
+            *record = key_id(record);
+        }
         Ok(keys)
     }
 
@@ -212,11 +208,8 @@ impl TeamAdmin {
         if key_id.len() != KeyId::CHARACTERS {
             return Err(Error::NotFound);
         }
-        let row = self
-            .key_rows(team, key_id.to_owned())
-            .await?
-            .pop()
-            .ok_or(Error::NotFound)?;
+        let item = self.key_rows(team, key_id.to_owned()).await?.pop();
+        let row: KeyRow = from_item(item.ok_or(Error::NotFound)?)?;
         if row.revoked_at.is_some() {
             return Ok(row.into());
         }
@@ -228,7 +221,7 @@ impl TeamAdmin {
             .map(KeyListing::from)
     }
 
-    async fn key_rows(&self, team: &TeamId, id_prefix: String) -> Result<Vec<KeyRow>, Error> {
+    async fn key_rows(&self, team: &TeamId, id_prefix: String) -> Result<Vec<Item>, Error> {
         let mut rows = self
             .client
             .query()
@@ -243,7 +236,7 @@ impl TeamAdmin {
             .send();
         let mut keys = Vec::new();
         while let Some(item) = rows.next().await {
-            keys.push(from_item(item.map_err(|error| failed("Query", error))?)?);
+            keys.push(item.map_err(|error| failed("Query", error))?);
         }
         Ok(keys)
     }

@@ -177,7 +177,8 @@ impl TokenUrls {
 
     /// Reads up to `limit` URLs of a team's credential that are not revoked, newest first, starting after `after`.
     ///
-    /// A page may be short or empty and still have a next page, because the filter runs after the limit.
+    /// A page may be short or empty and still have a next page, because the filter runs after the limit, and rows of
+    /// unknown shape are left out.
     pub async fn page(
         &self,
         team: &TeamId,
@@ -188,13 +189,12 @@ impl TokenUrls {
         let query = self
             .client
             .query()
-            .table_name(&self.table)
             .key_condition_expression("credential_id = :credential")
             .filter_expression("team_id = :team AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
             .set_exclusive_start_key(after.map(|url| Self::key(credential, url)));
-        let rows = query_newest(query, limit, "url_id", |row: &TokenUrlRow| row.url.url_id);
+        let rows = query_newest::<TokenUrlRow, _>(query, limit, (&self.table, "url_id"));
         let (rows, next) = rows.await?;
         let urls = rows.into_iter().map(|row| row.url).collect();
         Ok(TokenUrlPage { urls, next })

@@ -16,7 +16,7 @@ use super::expression::Update;
 use crate::credential::TeamId;
 use crate::envelope::sealed::WrappedKey;
 use crate::stores::error::{Error, failed};
-use crate::stores::item::{Item, from_item, text};
+use crate::stores::item::{Item, Listed, from_item, parse_rows, text};
 
 /// Matches rows with a data key that a KMS key other than `:kid` wraps.
 const UNDER_OTHER_KEY: &str =
@@ -56,6 +56,8 @@ pub struct WrappedRow {
 pub struct WrappedRowPage {
     /// The rows.
     pub rows: Vec<WrappedRow>,
+    /// The ids of the rows of unknown shape, which are left out.
+    pub unreadable: Vec<String>,
     /// The next page begins after this row. `None` on the last page.
     pub next: Option<String>,
 }
@@ -124,11 +126,12 @@ impl WrappedDataKeys {
             .send()
             .await
             .map_err(|error| failed("Scan", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter();
+        let items = answer.items.unwrap_or_default();
+        let parse = |item| parse_row(item, kid);
+        let Listed { rows, unreadable } = parse_rows(items, (&self.table, "secret_id"), parse);
         Ok(WrappedRowPage {
-            rows: rows
-                .map(|item| parse_row(item, kid))
-                .collect::<Result<_, Error>>()?,
+            rows,
+            unreadable,
             next: answer
                 .last_evaluated_key
                 .and_then(|key| key.get("secret_id")?.as_s().ok().cloned()),

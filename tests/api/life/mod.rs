@@ -1,6 +1,7 @@
 //! A credential after its deletion: restored, or purged. If the team wants that, its grant is revoked at Zoom.
 
 mod deleted_siblings;
+mod losses;
 mod missing_rows;
 mod purge;
 mod restore;

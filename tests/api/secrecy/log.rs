@@ -19,10 +19,10 @@ thread_local! {
 
 /// Everything that is logged on this thread while a recording runs.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 /// Ends the recording when dropped.
-pub(super) struct Recording;
+pub(crate) struct Recording;
 
 impl Drop for Recording {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ impl Log {
     ///
     /// One subscriber serves all tests. If subscribers came and went with the threads, `tracing` would sometimes forget
     /// the levels of the other threads.
-    pub(super) fn record(&self, level: Level) -> Recording {
+    pub(crate) fn record(&self, level: Level) -> Recording {
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
             let heard = |metadata: &Metadata<'_>| {
@@ -58,12 +58,12 @@ impl Log {
         Recording
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap().clone()
     }
 
     /// The log lines of requests.
-    pub(super) fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         let lines: Vec<Value> = String::from_utf8(self.bytes())
             .unwrap()
             .lines()

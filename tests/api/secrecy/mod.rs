@@ -5,7 +5,7 @@ use tracing::Level;
 use crate::proxy::Service;
 
 mod canary;
-mod log;
+pub(crate) mod log;
 mod panics;
 mod scenario;
 mod types;

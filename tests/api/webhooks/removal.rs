@@ -124,7 +124,7 @@ async fn a_hundred_parallel_deliveries_make_one_change_and_one_event() {
 }
 
 #[tokio::test]
-async fn a_removal_takes_nine_calls_and_none_to_zoom() {
+async fn a_removal_takes_ten_calls_and_none_to_zoom() {
     let world = World::new().await;
     register_app(&world).await;
     world.add_user_credential("desk").await;
@@ -137,23 +137,26 @@ async fn a_removal_takes_nine_calls_and_none_to_zoom() {
     let event = app_deauthorized("ada");
     deliver_accepted(&world, &event).await;
 
-    // The calls find the app's teams, and read and decrypt the secret token. Then they find and read the user's
-    // credentials, delete the tokens, record the event, and update the credential last.
+    // The calls find the app's teams, and read and decrypt the secret token. Then they mark the pair, and read the pair's
+    // grant and destroy its tokens. Then they find and read the user's credentials, record the event, and update the
+    // credential last.
     let expected = [
         "Query",
         "GetItem",
         "Decrypt",
-        "Query",
-        "GetItem",
+        "UpdateItem",
         "GetItem",
         "UpdateItem",
+        "Query",
+        "GetItem",
         "PutItem",
         "UpdateItem",
     ];
     assert_eq!(calls(), expected);
     world.wire.reset();
     deliver_accepted(&world, &event).await;
-    assert_eq!(calls(), ["Query", "GetItem", "Query", "GetItem", "GetItem"]);
+    let again = ["Query", "GetItem", "UpdateItem", "GetItem", "Query", "GetItem"];
+    assert_eq!(calls(), again);
     world.wire.reset();
     let forged = tell_at(&world, PATH, "another", &event).await;
     expect_unauthorized(&forged);

@@ -8,12 +8,13 @@ use super::table::{Credentials, touch, when_grant_is_as_seen};
 use crate::credential::{ClientId, CredentialId, State, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
-use crate::stores::item::{from_item, number, text};
+use crate::stores::item::{Listed, from_item, key_of, number, parse_rows, text};
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 impl Credentials {
-    /// Reads up to `rows` rows of a team, oldest first, starting after `after`. Returns those of the Zoom app.
+    /// Reads up to `rows` rows of a team, oldest first, starting after `after`. Returns those of the Zoom app, and where
+    /// the next page begins.
     ///
     /// A page may be empty and still have a next page, because the filter runs after the limit.
     pub async fn page_of_app(
@@ -22,7 +23,7 @@ impl Credentials {
         client_id: &ClientId,
         after: Option<CredentialId>,
         rows: i32,
-    ) -> Result<(Vec<StoredCredential>, Option<CredentialId>), Error> {
+    ) -> Result<(Listed<StoredCredential>, Option<CredentialId>), Error> {
         let answer = self
             .client
             .query()
@@ -37,15 +38,13 @@ impl Credentials {
             .send()
             .await
             .map_err(|error| failed("Query", error))?;
-        let items = answer.items.unwrap_or_default().into_iter();
-        let holders = items.map(|item| from_item::<CredentialRow>(item)?.try_into());
+        let items = answer.items.unwrap_or_default();
+        let holders = parse_rows(items, (&self.table, "credential_id"), |item| {
+            from_item::<CredentialRow>(item)?.try_into()
+        });
         let end = answer.last_evaluated_key;
-        let id = end.and_then(|mut end| end.remove("credential_id"));
-        let next = id.map(serde_dynamo::from_attribute_value).transpose();
-        Ok((
-            holders.collect::<Result<_, Error>>()?,
-            next.map_err(Error::Shape)?,
-        ))
+        let next = end.map(|end| key_of(&end, "credential_id")).transpose()?;
+        Ok((holders, next))
     }
 
     /// Makes a credential invalid because its user has deauthorized the app, and clears the user's email and name.

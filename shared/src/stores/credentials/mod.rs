@@ -5,7 +5,8 @@
 //! `change`.
 //!
 //! [`Credentials`] has one file per subject:
-//! - `table`: reads by key, pages, and the conditional update that the other files use
+//! - `table`: reads by key, and the conditional update that the other files use
+//! - `list`: lists the credentials of a team, page by page
 //! - `edit`: creates, changes, deletes and restores a credential
 //! - `grant_outcome`: writes the result of using a grant
 //! - `members`: finds the credentials of a Zoom user
@@ -15,12 +16,14 @@ mod changes;
 mod edit;
 mod grant_outcome;
 mod including_deleted;
+mod list;
 mod members;
 mod row;
 mod table;
 
 pub use self::changes::{CredentialChanges, ExtraChange};
 pub use self::grant_outcome::BATCH;
+pub use self::list::{CredentialFilter, CredentialPage};
 pub use self::members::{Holder, SOME_MEMBERS};
 pub use self::row::{AuthorizedGrant, GrantRef, StoredCredential};
-pub use self::table::{CredentialPage, Credentials};
+pub use self::table::Credentials;

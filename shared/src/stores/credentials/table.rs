@@ -15,7 +15,7 @@ use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
 use crate::credential::{CredentialId, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
-use crate::stores::item::{Item, from_item, number, text};
+use crate::stores::item::{Item, from_item, log_unreadable, number, text};
 use crate::stores::row_lock::retry_while_locked;
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
@@ -25,15 +25,6 @@ pub(super) const BY_ZOOM_USER: &str = "by-zoom-user";
 
 /// How many rows one operation reads or updates at the same time.
 pub(super) const MAX_CONCURRENT_CALLS: usize = 16;
-
-/// A page of a team's credentials, newest first.
-#[derive(Debug)]
-pub struct CredentialPage {
-    /// The credentials of this page.
-    pub credentials: Vec<StoredCredential>,
-    /// The next page begins after this id. `None` on the last page.
-    pub next: Option<CredentialId>,
-}
 
 /// The table `credentials`.
 #[derive(Clone, Debug)]
@@ -94,49 +85,6 @@ impl Credentials {
         row.map(TryInto::try_into).transpose()
     }
 
-    /// Reads up to `rows` rows of a team, newest first, starting after `after`. With `deleted`, returns the
-    /// soft-deleted credentials instead of the others.
-    ///
-    /// A page may be short or empty and still have a next page, because the filter runs after the limit.
-    pub async fn page(
-        &self,
-        team: &TeamId,
-        after: Option<CredentialId>,
-        rows: Option<i32>,
-        deleted: bool,
-    ) -> Result<CredentialPage, Error> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("team_id = :team")
-            .filter_expression("deleted = :deleted")
-            .expression_attribute_values(":team", text(team))
-            .expression_attribute_values(":deleted", AttributeValue::Bool(deleted))
-            .set_exclusive_start_key(after.map(|id| Self::key(team, id)))
-            .set_limit(rows)
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("Query", error))?;
-        let credentials = answer
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| from_item::<CredentialRow>(item)?.try_into());
-        let next = answer
-            .last_evaluated_key
-            .and_then(|key| match key.get("credential_id") {
-                Some(AttributeValue::S(id)) => id.parse().ok(),
-                _ => None,
-            });
-        Ok(CredentialPage {
-            credentials: credentials.collect::<Result<_, Error>>()?,
-            next,
-        })
-    }
-
     /// Begins a query of the index `by-zoom-user`.
     pub(super) fn by_zoom_user(&self, team: &TeamId, zoom_user_id: &str) -> QueryFluentBuilder {
         self.client
@@ -149,7 +97,7 @@ impl Credentials {
     }
 
     /// Reads the current row of each credential that a query of the index finds, at most `limit`. The index may be
-    /// stale.
+    /// stale. Leaves out rows of unknown shape: no caller can use them, and they must not stop the work on the others.
     pub(super) async fn read_all(
         &self,
         team: &TeamId,
@@ -168,11 +116,14 @@ impl Credentials {
         }
         let reads = ids
             .into_iter()
-            .map(|id| self.get_including_deleted(team, id));
+            .map(async |id| (id, self.get_including_deleted(team, id).await));
         let mut reads = stream::iter(reads).buffer_unordered(MAX_CONCURRENT_CALLS);
         let mut found = Vec::new();
-        while let Some(read) = reads.next().await {
-            found.extend(read?);
+        while let Some((id, read)) = reads.next().await {
+            match read {
+                Err(Error::Shape(_)) => log_unreadable(&self.table, &id.to_string()),
+                read => found.extend(read?),
+            }
         }
         Ok(found)
     }

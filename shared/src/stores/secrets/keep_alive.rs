@@ -16,7 +16,7 @@ use crate::credential::{GrantId, TeamId};
 use crate::pair::PairId;
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
-use crate::stores::item::{from_item, number, text};
+use crate::stores::item::{from_item, number, parse_rows, text};
 use crate::stores::transaction::Write;
 use crate::timestamp::Timestamp;
 
@@ -64,19 +64,21 @@ impl TryFrom<DueRow> for DueGrant {
 }
 
 impl Secrets {
-    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first. A row that
-    /// cannot be read is an error of its own.
+    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first. Leaves
+    /// out rows of unknown shape.
     pub async fn due_grants(
         &self,
         shard: String,
         before: Timestamp,
         limit: u16,
-    ) -> Result<Vec<Result<DueGrant, Error>>, Error> {
+    ) -> Result<Vec<DueGrant>, Error> {
         let query = self.due_query(shard, before).limit(limit.into());
         let answer = query.send().await.map_err(|error| failed("Query", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter();
-        let due = rows.map(|item| from_item::<DueRow>(item)?.try_into());
-        Ok(due.collect())
+        let items = answer.items.unwrap_or_default();
+        let due = parse_rows(items, (&self.table, "secret_id"), |item| {
+            from_item::<DueRow>(item)?.try_into()
+        });
+        Ok(due.rows)
     }
 
     /// Counts the grants of a shard that have been unused since before `before`. A count beyond one page of the index,

@@ -1,0 +1,141 @@
+//! What the doctor remembers of the rows that it reads: counts and ids, and no ciphertext. A vault can have more rows
+//! than this machine has memory for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use shared::credential::{CredentialId, GrantId, TeamId};
+use shared::envelope::SecretId;
+use shared::stores::{CredentialIds, SealedRow};
+use shared::timestamp::Timestamp;
+
+/// The rows of `secrets`.
+pub(super) struct SecretCensus {
+    /// A grant that was last refreshed before this time is overdue.
+    overdue_before: Timestamp,
+    /// How many ciphertexts have each version and suite.
+    pub(super) formats: BTreeMap<(u8, u8), usize>,
+    /// How many rows each KMS key wraps.
+    pub(super) rows_by_key: BTreeMap<String, usize>,
+    /// How many grants need a new authorization, by reason.
+    pub(super) reasons: BTreeMap<&'static str, usize>,
+    /// How many grants have a second token pair.
+    pub(super) stashed: usize,
+    /// Grants that keep-alive should have refreshed.
+    pub(super) overdue: Vec<String>,
+    /// Each client secret, and whether its credential exists.
+    apps: HashMap<CredentialId, Owner>,
+    grants: HashMap<GrantId, Owner>,
+    /// Ids of rows that are no secret.
+    unknown: Vec<String>,
+}
+
+/// Whether a credential has a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// No credential has the secret, so far.
+    None,
+    /// A credential has the secret, or the secret needs none.
+    Known,
+}
+
+impl SecretCensus {
+    pub(super) fn new(overdue_before: Timestamp) -> Self {
+        Self {
+            overdue_before,
+            formats: BTreeMap::new(),
+            rows_by_key: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            stashed: 0,
+            overdue: Vec::new(),
+            apps: HashMap::new(),
+            grants: HashMap::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, row: SealedRow) {
+        for format in row.formats {
+            *self.formats.entry(format).or_default() += 1;
+        }
+        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed.
+        let is_destroyed = row.kids.is_empty();
+        for kid in row.kids {
+            *self.rows_by_key.entry(kid).or_default() += 1;
+        }
+        if let Some(reason) = row.reason {
+            *self.reasons.entry(reason.as_str()).or_default() += 1;
+        }
+        self.stashed += usize::from(row.has_stash);
+        let is_overdue = row
+            .due_since
+            .is_some_and(|since| since < self.overdue_before);
+        match row.secret_id.parse() {
+            Ok(SecretId::App(id)) => {
+                self.apps.insert(id, Owner::None);
+            }
+            Ok(SecretId::Grant(id)) => {
+                let owner = if is_destroyed {
+                    Owner::Known
+                } else {
+                    Owner::None
+                };
+                self.grants.insert(id, owner);
+            }
+            Ok(SecretId::Webhook(..) | SecretId::Session(_)) => {}
+            Err(_) => self.unknown.push(row.secret_id.clone()),
+        }
+        if is_overdue {
+            self.overdue.push(row.secret_id);
+        }
+    }
+
+    /// Rows of unknown shape exist too, so nothing that they hold is missing.
+    pub(super) fn count_unreadable(&mut self, ids: &[String]) {
+        for id in ids {
+            match id.parse() {
+                Ok(SecretId::App(id)) => {
+                    self.apps.insert(id, Owner::Known);
+                }
+                Ok(SecretId::Grant(id)) => {
+                    self.grants.insert(id, Owner::Known);
+                }
+                Ok(SecretId::Webhook(..) | SecretId::Session(_)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// The ids of the secrets that belong to no credential. All credentials must have been counted.
+    pub(super) fn orphans(&self) -> Vec<String> {
+        let ownerless = |owner: &Owner| *owner == Owner::None;
+        let apps = self.apps.iter().filter(|(_, owner)| ownerless(owner));
+        let apps = apps.map(|(id, _)| SecretId::App(*id).to_string());
+        let grants = self.grants.iter().filter(|(_, owner)| ownerless(owner));
+        let grants = grants.map(|(id, _)| SecretId::Grant(*id).to_string());
+        let mut orphans: Vec<String> = apps.chain(grants).collect();
+        orphans.extend_from_slice(&self.unknown);
+        orphans.sort_unstable();
+        orphans
+    }
+}
+
+/// The rows of `credentials`.
+#[derive(Default)]
+pub(super) struct OwnerCensus {
+    /// Secrets that a credential should have, and that are not among the secrets.
+    pub(super) without_secret: Vec<(TeamId, SecretId)>,
+}
+
+impl OwnerCensus {
+    pub(super) fn count(&mut self, ids: CredentialIds, secrets: &mut SecretCensus) {
+        let mut missing = |id| self.without_secret.push((ids.team.clone(), id));
+        match secrets.apps.get_mut(&ids.credential) {
+            Some(owner) => *owner = Owner::Known,
+            None => missing(SecretId::App(ids.credential)),
+        }
+        let Some(grant) = ids.grant else { return };
+        match secrets.grants.get_mut(&grant) {
+            Some(owner) => *owner = Owner::Known,
+            None => missing(SecretId::Grant(grant)),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A row of unknown shape: lists and searches leave it out and log its id, and a read of the row itself is an error.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::credential::CredentialId;
+use shared::keep_alive::Report;
+use tracing::Level;
+
+use crate::minting::{mint, mint_onbehalf};
+use crate::reading::{names, pages};
+use crate::secrecy::log::Log;
+use crate::world::{CLIENT_SECRET, World, attribute};
+
+/// No attribute of a row may have this value.
+const UNKNOWN: &str = "a-value-of-another-version";
+
+/// Records the log of `work`. Expects a warning for each of these rows, which quotes nothing but the id. Returns what
+/// `work` returns.
+async fn expect_warnings<T>(table: &str, ids: &[&str], work: impl Future<Output = T>) -> T {
+    let log = Log::default();
+    let recording = log.record(Level::INFO);
+    let done = work.await;
+    drop(recording);
+    let text = String::from_utf8(log.bytes()).unwrap();
+    assert!(!text.contains(UNKNOWN), "{text}");
+    let lines = text.lines();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut warned: Vec<Value> = lines.filter(|line| line["level"] == "WARN").collect();
+    for line in &mut warned {
+        let fields = line.as_object_mut().unwrap();
+        fields.remove("timestamp").unwrap();
+        let metrics = fields.remove("_aws").unwrap();
+        assert_eq!(
+            metrics["CloudWatchMetrics"][0]["Metrics"],
+            json!([{ "Name": "unreadable_rows", "Unit": "Count" }])
+        );
+    }
+    let expected = ids.iter().map(|id| {
+        json!({
+            "level": "WARN",
+            "message": "a row of unknown shape is left out of a list",
+            "table": table,
+            "row_id": id,
+            "unreadable_rows": 1,
+            "function": "f",
+        })
+    });
+    assert_eq!(warned, expected.collect::<Vec<_>>());
+    done
+}
+
+/// Sets an attribute of the row with this id to a value that no version knows.
+async fn spoil(world: &World, table: &str, key: &str, id: &str, name: &str) {
+    let rows = world.items(table).await.into_iter();
+    let mut rows = rows.filter(|row| attribute(row, key) == id);
+    let mut row = rows.next().unwrap();
+    row.insert(name.to_owned(), AttributeValue::S(UNKNOWN.to_owned()));
+    world.put(table, row).await;
+}
+
+async fn spoil_credential(world: &World, id: &str) {
+    spoil(world, "credentials", "credential_id", id, "change").await;
+}
+
+#[tokio::test]
+async fn a_list_of_credentials_leaves_the_row_out_and_a_read_of_it_fails() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for name in ["0", "1", "2", "3"] {
+        ids.push(world.add_app_credential(name).await);
+    }
+    spoil_credential(&world, &ids[2]).await;
+
+    let list = async |query: &'static str| {
+        expect_warnings("credentials", &[&ids[2]], world.acme.list(query)).await
+    };
+    assert_eq!(names(&list("").await.expect(200)), ["3", "1", "0"]);
+    assert_eq!(names(&list("?name=0").await.expect(200)), ["0"]);
+    let filtered = list("?state=active&credential_type=app").await;
+    assert_eq!(names(&filtered.expect(200)), ["3", "1", "0"]);
+    // A page that holds only this row is empty, and the list goes on.
+    for limit in [1, 2, 3] {
+        let paged = pages(&world.acme, &format!("?limit={limit}")).await;
+        let paged: Vec<&str> = paged.iter().flat_map(names).collect();
+        assert_eq!(paged, ["3", "1", "0"], "{limit}");
+    }
+
+    let read = world.acme.get(&ids[2]).await;
+    read.expect_error(500, "FST_ERR_INTERNAL", "Internal server error");
+    world.acme.get(&ids[1]).await.expect(200);
+}
+
+#[tokio::test]
+async fn events_and_token_urls_leave_the_row_out() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    for _ in 0..3 {
+        mint_onbehalf(&world.acme, &id).await.expect(200);
+        world.given_url(&id, json!({ "type": "zak" })).await;
+    }
+    for (table, key, name) in [
+        ("events", "event_id", "kind"),
+        ("token-urls", "url_id", "uses"),
+    ] {
+        let rows = world.items(table).await;
+        let mut all: Vec<&str> = rows.iter().map(|row| attribute(row, key)).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        let bad = all.remove(1);
+        spoil(&world, table, key, bad, name).await;
+        let read = async |query: &str| match table {
+            "events" => world.acme.events(&id, query).await,
+            _ => world.acme.urls(&id, query).await,
+        };
+        let ids = |listed: &Value| -> Vec<String> {
+            let listed = listed.as_array().unwrap().iter();
+            listed
+                .map(|it| it[key].as_str().unwrap().to_owned())
+                .collect()
+        };
+
+        let whole = expect_warnings(table, &[bad], read("")).await;
+        assert_eq!(ids(&whole.expect(200)), all);
+        assert_eq!(whole.header("x-next-cursor"), None);
+        // Page by page. The row is the second one, so the page after the first is empty.
+        let (mut found, mut sizes, mut query) = (Vec::new(), Vec::new(), "?limit=1".to_owned());
+        loop {
+            let page = read(&query).await;
+            let on_page = ids(&page.expect(200));
+            sizes.push(on_page.len());
+            found.extend(on_page);
+            match page.header("x-next-cursor") {
+                Some(next) => query = format!("?limit=1&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(
+            (found, sizes),
+            (all.iter().map(ToString::to_string).collect(), vec![1, 0, 1])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_counts_the_row_and_rotates_the_others() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for name in ["0", "1", "2"] {
+        ids.push(world.add_app_credential(name).await);
+    }
+    spoil_credential(&world, &ids[1]).await;
+
+    let rotation = world.acme.rotate(CLIENT_SECRET, "");
+    let rotation = expect_warnings("credentials", &[&ids[1]], rotation).await;
+
+    assert_eq!(
+        rotation.expect(200),
+        json!({
+            "credentials": 2, "resealed": 2, "healed": 0, "failed": 0, "unreadable": 1, "done": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_user_with_such_a_credential_mints_with_another() {
+    let world = World::new().await;
+    let bad = world.add_user_credential("bad").await;
+    world.add_user_credential("good").await;
+    spoil_credential(&world, &bad).await;
+
+    let body = json!({ "credential_user_id": "ada", "type": "onbehalf" });
+    let minted = expect_warnings("credentials", &[&bad], mint(&world.acme, body)).await;
+
+    minted.expect(200);
+}
+
+#[tokio::test]
+async fn keep_alive_refreshes_the_other_grants() {
+    let world = World::new().await;
+    for user in ["bob", "eve"] {
+        world.add_credential_for_user(user).await;
+    }
+    world
+        .age_grants_by(std::time::Duration::from_hours(60 * 24))
+        .await;
+    let grant = world.items("secrets").await.into_iter();
+    let mut grants = grant.filter(|row| row.contains_key("due_shard"));
+    let mut copy = grants.next().unwrap();
+    let bad = format!("grant#not-{}", CredentialId::generate());
+    copy.insert("secret_id".to_owned(), AttributeValue::S(bad.clone()));
+    world.put("secrets", copy).await;
+
+    let report = expect_warnings("secrets", &[&bad], world.keep_alive()).await;
+
+    let refreshed = Report {
+        refreshed: 2,
+        ..Report::default()
+    };
+    assert_eq!(report, refreshed);
+}
