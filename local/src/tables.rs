@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
-    TableDescription, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription,
+    TimeToLiveSpecification,
 };
 use shared::cause::chain;
 use shared::config;
@@ -131,9 +131,14 @@ pub async fn create_missing(client: &Client, names: &Names) -> Result<(), Error>
 /// Whether a table has the indexes of its schema, or is missing.
 async fn is_current(client: &Client, table: &str, schema: &Schema) -> Result<bool, String> {
     let described = match client.describe_table().table_name(table).send().await {
-        Ok(described) => described.table.unwrap_or_else(|| TableDescription::builder().build()),
+        Ok(described) => described
+            .table
+            .unwrap_or_else(|| TableDescription::builder().build()),
         Err(SdkError::ServiceError(error))
-            if matches!(error.err(), DescribeTableError::ResourceNotFoundException(_)) =>
+            if matches!(
+                error.err(),
+                DescribeTableError::ResourceNotFoundException(_)
+            ) =>
         {
             return Ok(true);
         }
@@ -142,8 +147,15 @@ async fn is_current(client: &Client, table: &str, schema: &Schema) -> Result<boo
     let indexes = described.global_secondary_indexes();
     Ok(schema.indexes.iter().all(|index| {
         let keys = [index.partition, index.sort];
-        let existing = indexes.iter().find(|it| it.index_name() == Some(index.name));
-        existing.is_some_and(|it| it.key_schema().iter().map(KeySchemaElement::attribute_name).eq(keys))
+        let existing = indexes
+            .iter()
+            .find(|it| it.index_name() == Some(index.name));
+        existing.is_some_and(|it| {
+            it.key_schema()
+                .iter()
+                .map(KeySchemaElement::attribute_name)
+                .eq(keys)
+        })
     }))
 }
 

@@ -280,7 +280,7 @@ impl Error {
             },
             zoom::Error::Unreachable(_)
             | zoom::Error::Failed { .. }
-            | zoom::Error::AccessTokenRefused
+            | zoom::Error::AccessTokenRefused { .. }
             | zoom::Error::UserNotFound { .. }
             | zoom::Error::RequestRefused { .. } => Self::ZoomUnavailable {
                 source: error,
@@ -309,7 +309,7 @@ impl Error {
             },
             // The refresh handles a refused grant itself, so a refused grant does not reach this function from there.
             zoom::Error::GrantRefused { .. }
-            | zoom::Error::AccessTokenRefused
+            | zoom::Error::AccessTokenRefused { .. }
             | zoom::Error::Unreachable(_)
             | zoom::Error::Failed { .. } => Self::ZoomUnavailable {
                 source: error,

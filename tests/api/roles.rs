@@ -20,9 +20,11 @@ use serde_json::{Value, json};
 use shared::config::{Aws, DynamoDbClient, Url};
 use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
-use shared::grants::capsule::{Capsule, RefreshCapsule, Replayed};
+use shared::grants::capsule::{
+    AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
+};
 use shared::secret::{Plaintext, TokenPair};
-use shared::stores::{CredentialFilter, ManualPurge, NewPair, OwnedRowId, Secrets};
+use shared::stores::{CredentialFilter, GrantSecret, ManualPurge, NewPair, OwnedRowId, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
 use uuid::Uuid;
@@ -159,6 +161,69 @@ async fn an_operator_replays_a_capsule() {
 }
 
 #[tokio::test]
+async fn an_operator_replays_the_capsule_of_an_authorization() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    let environment = world.operator("RecoveryPolicy");
+    let Ok(credentials) = environment.credentials();
+    let Ok(pairs) = environment.pairs();
+    let Ok(secrets) = environment.secrets();
+    let team = world.team("acme");
+    let envelope = Envelope::new(
+        world.kms_client().await,
+        world.kms.default_key(),
+        Secrets::NAME,
+    );
+    let stored = credentials.get(&team, id.parse().unwrap()).await.unwrap();
+    let stored = stored.unwrap();
+    let token = || "a-token".to_owned().into();
+    let pair = TokenPair {
+        access: token(),
+        refresh: token(),
+    };
+    let plaintext = Plaintext::try_from(&pair).unwrap();
+    let seen = SeenCredential {
+        grant: stored.grant.map(|grant| grant.id),
+        pair: stored.pair.clone(),
+    };
+    for (seen, expected) in [(Some(seen), Replayed::Stored), (None, Replayed::Stray)] {
+        let grant = GrantId::generate();
+        let key = envelope.data_key(Binding {
+            team: team.clone(),
+            secret: SecretId::Grant(grant),
+        });
+        let now = Timestamp::now();
+        let capsule = Capsule::Authorization(AuthorizationCapsule {
+            team: team.clone(),
+            grant,
+            row: GrantSecret {
+                team_id: team.clone(),
+                client_id: stored.client_id.clone(),
+                scopes: None,
+                credential_id: stored.credential.credential_id,
+                sealed: key.await.unwrap().seal(1, &plaintext).unwrap(),
+                access_expires_at: now.as_millis(),
+                authorize_sent_at: now.as_millis(),
+                authorized_at: now.as_millis(),
+                api_url: None,
+            },
+            seen,
+        });
+        for expected in [expected, Replayed::Known] {
+            let replayed = capsule.replay(&credentials, &pairs, &secrets, Timestamp::now());
+            assert_eq!(replayed.await.unwrap(), expected);
+        }
+        let has_grant = world.grant_id_of(&id).await == grant;
+        assert_eq!(has_grant, expected == Replayed::Stored);
+    }
+    let pair = world.pair_of("ada").await;
+    assert_eq!(
+        (attribute(&pair, "members"), attribute(&pair, "live")),
+        ("0", "0")
+    );
+}
+
+#[tokio::test]
 async fn an_operator_lists_and_restores_deleted_credentials() {
     let world = World::new().await;
     let alive = world.add_user_credential("alive").await;
@@ -195,8 +260,7 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
         (lost, State::Invalid),
     ] {
         let id = id.parse().unwrap();
-        let restored =
-            shared::restore::restore(&credentials, &pairs, &secrets, &events, &team, id);
+        let restored = shared::restore::restore(&credentials, &pairs, &secrets, &events, &team, id);
         assert_eq!(restored.await.unwrap().unwrap().credential.state, state);
     }
 }

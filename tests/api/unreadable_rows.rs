@@ -197,3 +197,102 @@ async fn keep_alive_refreshes_the_other_grants() {
     };
     assert_eq!(report, refreshed);
 }
+
+/// Removes an attribute from the row with this id.
+async fn without(world: &World, table: &str, key: &str, id: &str, name: &str) {
+    let rows = world.items(table).await.into_iter();
+    let mut rows = rows.filter(|row| attribute(row, key) == id);
+    let mut row = rows.next().unwrap();
+    row.remove(name).unwrap();
+    world.put(table, row).await;
+}
+
+#[tokio::test]
+async fn the_log_says_that_a_row_was_written_by_an_earlier_version() {
+    for (table, name) in [
+        ("credentials", "pair_id"),
+        ("secrets", "client_id"),
+        ("secrets", "authorized_at"),
+    ] {
+        let world = World::new().await;
+        let id = world.add_user_credential("bot").await;
+        world.expire_access_tokens().await;
+        match table {
+            "credentials" => without(&world, table, "credential_id", &id, name).await,
+            _ => {
+                let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+                without(&world, table, "secret_id", &grant, name).await;
+            }
+        }
+        let log = Log::default();
+        let recording = log.record(Level::INFO);
+        let refused = mint_onbehalf(&world.acme, &id).await;
+        drop(recording);
+        refused.expect_code(500, "FST_ERR_INTERNAL");
+        let causes = log.requests();
+        let causes: Vec<&str> = causes
+            .iter()
+            .filter_map(|line| line["cause"].as_str())
+            .collect();
+        assert_eq!(
+            causes,
+            [
+                "a row has an unknown shape: it was written by an earlier version of the vault, which was never \
+                 released: delete the data and start anew"
+            ],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_the_stream_is_reported_and_skipped() {
+    let world = World::new().await;
+    let ids = [
+        world.add_user_credential("first").await,
+        world.add_credential_for_user("grace").await,
+    ];
+    for id in &ids {
+        world.acme.delete(id).await.expect(200);
+    }
+    assert!(world.drain_stream().await);
+    world.expire_deleted().await;
+    let mut batch = world.next_stream_batch().unwrap();
+    let records = batch["Records"].as_array_mut().unwrap();
+    let bad = records
+        .iter_mut()
+        .find(|record| record["dynamodb"]["OldImage"]["credential_id"]["S"] == ids[0])
+        .unwrap();
+    bad["dynamodb"]["OldImage"]["grant_id"] = json!({ "S": UNKNOWN });
+    let sequence_number = bad["dynamodb"]["SequenceNumber"].clone();
+
+    let log = Log::default();
+    let recording = log.record(Level::INFO);
+    let is_done = world.gateway.purge(batch).await.unwrap();
+    drop(recording);
+
+    assert!(is_done);
+    let text = String::from_utf8(log.bytes()).unwrap();
+    assert!(!text.contains(UNKNOWN), "{text}");
+    let lines = log.requests();
+    let errors: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["level"] == "ERROR")
+        .collect();
+    let [error] = errors.as_slice() else {
+        panic!("{errors:?}")
+    };
+    assert_eq!(error["sequence_number"], sequence_number);
+    assert_eq!(error["stream_records_skipped"], 1);
+    assert_eq!(
+        error["_aws"]["CloudWatchMetrics"][0]["Metrics"],
+        json!([{ "Name": "stream_records_skipped", "Unit": "Count" }])
+    );
+    // The other record is handled.
+    let secrets = world.items("secrets").await;
+    let has_app = |id: &str| {
+        let app = format!("app#{id}");
+        secrets.iter().any(|row| attribute(row, "secret_id") == app)
+    };
+    assert_eq!([has_app(&ids[0]), has_app(&ids[1])], [true, false]);
+}

@@ -81,17 +81,77 @@ async fn each_failure_of_a_refresh_says_who_must_act() {
     }
 }
 
+/// Zoom's refusal of an access token. A refresh would not help if the token is new.
+fn token_refusal() -> Value {
+    json!({ "code": 124, "message": "Invalid access token." })
+}
+
+/// What the vault says about [`token_refusal`]. Zoom's tracking id follows.
+const TOKEN_REFUSED: &str = "Invalid access token. (124) (tracking id ";
+
 #[tokio::test]
-async fn an_access_token_that_zoom_keeps_refusing_is_refreshed_only_once() {
-    let dead = json!({ "code": 124, "message": "Invalid access token." });
-    let (world, id) = world_where_mints_get(401, &dead).await;
+async fn a_new_access_token_that_zoom_refuses_costs_no_refresh_and_the_refusal_is_recorded() {
+    let (world, id) = world_where_mints_get(401, &token_refusal()).await;
+    let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
 
-    let answer = mint_onbehalf(&world.acme, &id).await;
+    for _ in 0..3 {
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+        let details = answer.json()["details"].as_str().unwrap().to_owned();
+        assert!(details.starts_with(TOKEN_REFUSED), "{details}");
+        assert_eq!(world.vendor_gets(&url, "").await.status, 502);
+    }
 
-    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
-    // The first generation comes from the authorization.
-    assert_eq!(world.zoom.grants()[0].generation, 2);
+    assert_eq!(world.refresh_calls(), 0);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "active");
+    let message = credential["last_error_message"].as_str().unwrap();
+    let expected = format!("access token refused: {TOKEN_REFUSED}");
+    assert!(message.starts_with(&expected), "{message}");
+    // The tracking id differs each time. Only the first refusal is stored.
+    let row = world.row(&id).await;
+    mint_onbehalf(&world.acme, &id).await;
+    assert_eq!(world.row(&id).await, row);
+
+    world.zoom.clear_faults();
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_older_access_token_that_zoom_refuses_is_refreshed_once() {
+    let (world, id) = world_where_mints_get(401, &token_refusal()).await;
+    world.age_access_tokens().await;
+
+    for _ in 0..3 {
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    }
+
+    assert_eq!(world.refresh_calls(), 1);
     assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
+}
+
+#[tokio::test]
+async fn a_check_whose_new_access_token_zoom_refuses_says_so_and_refreshes_nothing() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    let refusal = answers(401, &token_refusal());
+    world.zoom.inject(Fault::always(Endpoint::Profile, refusal));
+
+    let checked = world.acme.check(&id).await.expect(200);
+
+    for capability in ["onbehalf", "zak", "local_recording", "profile"] {
+        let capability = &checked["capabilities"][capability];
+        assert_eq!(capability["code"], "FST_ERR_ZOOM_UNAVAILABLE");
+        let reason = capability["reason"].as_str().unwrap();
+        assert!(reason.contains(TOKEN_REFUSED), "{reason}");
+    }
+    assert_eq!(world.refresh_calls(), 0);
+    let credential = world.acme.get(&id).await.expect(200);
+    let message = credential["last_error_message"].as_str().unwrap();
+    assert!(message.contains(TOKEN_REFUSED), "{message}");
 }
 
 #[tokio::test]

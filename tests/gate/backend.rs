@@ -356,10 +356,10 @@ impl Backend {
         self.move_to_past(team, id, &["access_expires_at"]).await;
     }
 
-    /// Makes leases and locks look expired.
+    /// Makes leases and locks look expired, and access tokens old: a lease lasts longer than a token is new.
     pub(crate) async fn expire_leases(&self, team: &Team, id: CredentialId) {
-        self.move_to_past(team, id, &["lease_until", "lock_until"])
-            .await;
+        let times = ["lease_until", "lock_until", "authorized_at", "committed_at"];
+        self.move_to_past(team, id, &times).await;
     }
 
     /// Replays the logged capsules of a team, as the CLI does. Returns the number of capsules.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use shared::credential::{ClientId, Credential, GrantId, ReconnectReason, State, TeamId};
 use shared::error::{Down, Error};
 use shared::event::{Event, EventDetails, EventId};
@@ -77,29 +77,41 @@ impl EventHandler<'_> {
     async fn deauthorize_user(&self, user_id: &str, at: Timestamp) -> Result<(), Error> {
         let pair = self.pair(user_id);
         let marked = self.pairs.deauthorize(&pair, at).await?;
-        let grants = self.destroy_grants(marked.grants, at).await?;
+        let (grants, destroyed) = self.destroy_grants(marked.grants, at).await;
         let members = self.credentials.members_of(&pair, None).await?;
         let found = i64::try_from(members.len()).unwrap_or(i64::MAX);
         let changes = members.into_iter();
         let changes = changes.map(|stored| self.deauthorize(stored, &pair, &grants, at));
         last_failure(stream::iter(changes).buffer_unordered(CONCURRENT_CHANGES)).await?;
+        destroyed?;
         if found < marked.members {
             return Err(Error::unavailable(Down::MembersMissing));
         }
         Ok(())
     }
 
-    /// Destroys the pair's grants that were authorized before the removal at `at`.
+    /// Destroys the pair's grants that were authorized before the removal at `at`. Goes on after a failure, and returns
+    /// the last one.
     async fn destroy_grants(
         &self,
         grants: BTreeSet<GrantId>,
         at: Timestamp,
-    ) -> Result<HashMap<GrantId, GrantAfterRemoval>, stores::Error> {
+    ) -> (
+        HashMap<GrantId, GrantAfterRemoval>,
+        Result<(), stores::Error>,
+    ) {
         let destroying = grants
             .into_iter()
-            .map(|id| async move { Ok((id, self.destroy_grant(id, at).await?)) });
-        let destroying = stream::iter(destroying).buffer_unordered(CONCURRENT_CHANGES);
-        destroying.try_collect().await
+            .map(|id| async move { (id, self.destroy_grant(id, at).await) });
+        let mut destroying = stream::iter(destroying).buffer_unordered(CONCURRENT_CHANGES);
+        let (mut after_removal, mut result) = (HashMap::new(), Ok(()));
+        while let Some((id, destroyed)) = destroying.next().await {
+            match destroyed {
+                Ok(after) => drop(after_removal.insert(id, after)),
+                Err(error) => result = Err(error),
+            }
+        }
+        (after_removal, result)
     }
 
     async fn destroy_grant(

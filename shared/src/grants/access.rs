@@ -17,15 +17,26 @@ use crate::secret::TokenPair;
 use crate::stores::{AcquireOutcome, GrantState, StoredGrant};
 use crate::time_limit;
 use crate::timestamp::Timestamp;
+use crate::zoom;
 
 /// How long an access token must still live to be used while another invocation refreshes the grant.
 const MIN_LIFE_DURING_REFRESH: Duration = Duration::from_secs(5);
+/// How long an access token is new. If Zoom refuses a new token, a refresh does not help.
+const NEW_TOKEN_TIME: Duration = Duration::from_mins(1);
 /// The first pause between two looks at a lease. Each pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at a lease.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// The bounds of `retry-after` when another invocation is refreshing.
 const RETRY_AFTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// An access token that Zoom has just refused.
+pub(crate) struct RefusedToken {
+    /// The generation of the pair that it belongs to.
+    pub(crate) generation: u64,
+    /// Zoom's refusal.
+    pub(crate) refusal: zoom::Error,
+}
 
 /// Gets access tokens for one invocation.
 pub(crate) struct AccessTokens<'a> {
@@ -40,15 +51,16 @@ pub(crate) struct AccessTokens<'a> {
 impl AccessTokens<'_> {
     /// An access token of the grant that Zoom should accept.
     ///
-    /// `row` is the grant's row, if it was read already. `refused` is the generation whose access token Zoom has just
-    /// refused. `app` is what a refresh needs.
+    /// `row` is the grant's row, if it was read already. `refused` is the access token that Zoom has just refused. If
+    /// the row's token is that one and is new, nothing is refreshed. `app` is what a refresh needs.
     pub(crate) async fn get(
         &self,
         id: GrantId,
         mut row: Option<StoredGrant>,
-        refused: Option<u64>,
+        mut refused: Option<RefusedToken>,
         app: &App<'_>,
     ) -> Result<Arc<Access>, NoAccess> {
+        let refused_generation = refused.as_ref().map(|refused| refused.generation);
         loop {
             let read = match row.take() {
                 Some(row) => row,
@@ -61,8 +73,16 @@ impl AccessTokens<'_> {
                     zoom_reason: None,
                 })));
             }
-            let accepted = refused != Some(read.generation());
-            if accepted && lives_for(&read, self.margin) {
+            let accepted = refused_generation != Some(read.generation());
+            let lives = lives_for(&read, self.margin);
+            if !accepted
+                && lives
+                && is_new_and_alone(&read)
+                && let Some(refused) = refused.take()
+            {
+                return Err(NoAccess::NewTokenRefused(refused.refusal));
+            }
+            if accepted && lives {
                 let pair = self.open(id, &read).await?;
                 let access = Arc::new(access(&read, pair));
                 self.refresher.grants.cache.insert(id, access.clone());
@@ -171,6 +191,13 @@ impl AccessTokens<'_> {
         }
         Ok(row)
     }
+}
+
+/// Whether the row's tokens are new, and nothing on the row explains why Zoom refuses them. A stash may be newer. An
+/// attempt may have ended them.
+fn is_new_and_alone(row: &StoredGrant) -> bool {
+    let new_until = Timestamp::from_millis(row.committed_at).plus(NEW_TOKEN_TIME);
+    Timestamp::now() < new_until && row.stash.is_none() && row.attempt.is_none()
 }
 
 fn lives_for(row: &StoredGrant, margin: Duration) -> bool {

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::credential::{GrantId, State};
 use crate::envelope;
 use crate::error::{Down, Error, Missing};
-use crate::grants::access::AccessTokens;
+use crate::grants::access::{AccessTokens, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
@@ -107,7 +107,7 @@ impl<'a> Caller<'a> {
         for _ in 0..MAX_ROUNDS {
             let id = stored.grant.ok_or(Error::NotAUserCredential)?.id;
             let attempt = self.try_grant(id, grant_row.take(), &app, &call).await;
-            let dead = match attempt {
+            let no_access = match attempt {
                 Ok((access, answer)) => {
                     if answer.is_ok() {
                         let reactivated = self.tokens.refresher.has_revived();
@@ -119,14 +119,24 @@ impl<'a> Caller<'a> {
                         access,
                     });
                 }
-                Err(NoAccess::Failed(error)) => return Err(error),
-                Err(NoAccess::Dead(dead)) => dead,
+                Err(no_access) => no_access,
             };
+            if let NoAccess::Failed(error) = no_access {
+                return Err(error);
+            }
             // Boxed: the search is rare, and its future is large.
             let search = Box::pin(self.search(&stored, &mut tried, &app, &call));
             if let Some(outcome) = search.await? {
                 return Ok(outcome);
             }
+            let dead = match no_access {
+                NoAccess::Dead(dead) => dead,
+                NoAccess::NewTokenRefused(refusal) => {
+                    self.recorder.new_token_refused(&stored, &refusal).await;
+                    return Err(Error::from_grant_use(refusal));
+                }
+                NoAccess::Failed(error) => return Err(error),
+            };
             match self.states.declare_dead(&stored, id, &dead).await? {
                 Declaration::Dead(reason) => return Err(Error::ReconnectRequired { reason }),
                 Declaration::GrantChanged => {}
@@ -159,8 +169,8 @@ impl<'a> Caller<'a> {
         self.try_grant(id, Some(row), app, &profile).await
     }
 
-    /// Makes the call with one grant. If Zoom refuses the access token, the grant is refreshed once. If Zoom refuses
-    /// the token of that refresh too, something else is wrong at Zoom.
+    /// Makes the call with one grant. If Zoom refuses the access token, the grant is refreshed once. If the refused
+    /// token is new, something else is wrong at Zoom, and nothing is refreshed.
     async fn try_grant<T, F>(
         &self,
         id: GrantId,
@@ -172,31 +182,35 @@ impl<'a> Caller<'a> {
         F: Future<Output = Result<T, zoom::Error>>,
     {
         let Context { grants, terms, .. } = self.context;
-        let mut refused = None;
+        let mut refused: Option<RefusedToken> = None;
         let mut cached = match row {
             // A row was read ahead because the cache has no token that can be trusted.
             Some(_) => None,
             None => grants.cached(id, terms.margin),
         };
-        let stored_before = self.tokens.refresher.stored();
         for _ in 0..MAX_TOKENS {
             let access = match cached.take() {
                 Some(access) => access,
-                None => self.tokens.get(id, row.take(), refused, app).await?,
+                None => {
+                    let refused = refused.take();
+                    self.tokens.get(id, row.take(), refused, app).await?
+                }
             };
             match call(access.clone()).await {
-                Err(zoom::Error::AccessTokenRefused) => {
+                Err(refusal @ zoom::Error::AccessTokenRefused { .. }) => {
                     grants.cache.remove(&id);
-                    refused = Some(access.generation);
-                    if self.tokens.refresher.stored() > stored_before {
-                        break;
-                    }
+                    refused = Some(RefusedToken {
+                        generation: access.generation,
+                        refusal,
+                    });
                 }
                 answer => return Ok((access, answer)),
             }
         }
-        let refused = Error::from_grant_use(zoom::Error::AccessTokenRefused);
-        Err(NoAccess::Failed(refused))
+        Err(match refused {
+            Some(refused) => NoAccess::NewTokenRefused(refused.refusal),
+            None => Error::unavailable(Down::RefreshElsewhere).into(),
+        })
     }
 
     /// Tries the other grants of the credential's pair, the most recently authorized first, and points the credential at
@@ -236,6 +250,7 @@ impl<'a> Caller<'a> {
                     );
                     continue;
                 }
+                Err(NoAccess::NewTokenRefused(_)) => continue,
                 Err(NoAccess::Failed(error)) => return Err(error),
             };
             let stored = if proves_the_grant(&answer) {

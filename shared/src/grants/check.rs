@@ -118,11 +118,18 @@ impl Capability {
         if !is_zooms {
             return Err(error);
         }
+        let reason = match &error {
+            Error::ZoomUnavailable {
+                source: refusal @ zoom::Error::AccessTokenRefused { .. },
+                ..
+            } => format!("{refusal}."),
+            _ => error.to_string(),
+        };
         Ok(Self {
             status: CapabilityStatus::Failing,
             scope: None,
             code: Some(error.code()),
-            reason: Some(error.to_string()),
+            reason: Some(reason),
         })
     }
 

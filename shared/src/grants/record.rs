@@ -14,9 +14,12 @@ use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::Context;
 use crate::stores::StoredCredential;
 use crate::time_limit;
+use crate::zoom;
 
 /// The start of `last_error_message` when Zoom refuses the app. A new client secret clears such an error.
 pub const APP_REFUSED: &str = "app refused: ";
+/// The start of `last_error_message` when Zoom refuses a new access token.
+const NEW_TOKEN_REFUSED: &str = "access token refused: ";
 
 /// Writes records for one use of a grant.
 #[derive(Clone, Copy)]
@@ -73,6 +76,26 @@ impl Recorder<'_> {
     pub(crate) async fn state_change(&self, id: CredentialId, reason: Option<ReconnectReason>) {
         let event = Event::new(EventDetails::StateChange { reason });
         self.event(id, &event).await;
+    }
+
+    /// Stores Zoom's refusal of a new access token in the credential's `last_error_message`.
+    pub(crate) async fn new_token_refused(&self, stored: &StoredCredential, refusal: &zoom::Error) {
+        let zoom::Error::AccessTokenRefused { reason, .. } = refusal else {
+            return;
+        };
+        // Each refusal has another tracking id. One of them is enough for Zoom's support.
+        let start = format!("{NEW_TOKEN_REFUSED}{reason}");
+        let mut known = stored.credential.last_error_message.iter();
+        if known.any(|message| message.starts_with(&start)) {
+            return;
+        }
+        let details = refusal.details().unwrap_or_default();
+        let message = format!("{NEW_TOKEN_REFUSED}{details}");
+        let Context { grants, team, .. } = self.0;
+        let noted = grants
+            .credentials
+            .note_failure(team, stored, &message, false);
+        self.best_effort("a failure is not noted", noted).await;
     }
 
     /// Stores a failure that the team must fix in the credential's `last_error_message`.

@@ -8,7 +8,7 @@
 //! 4. The commit is conditional on the generation alone, so an expired lease cannot drop a pair.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -47,6 +47,8 @@ const MIN_RESEND_TIME: Duration = Duration::from_secs(20);
 pub(crate) enum NoAccess {
     /// Zoom refuses the grant now, or did before.
     Dead(Box<DeadGrant>),
+    /// Zoom refuses an access token that is new, for this reason. A refresh would only bring another new token.
+    NewTokenRefused(zoom::Error),
     /// Anything else. It says nothing about the grant.
     Failed(Error),
 }
@@ -126,8 +128,6 @@ pub(crate) struct Refresher<'a> {
     pub(crate) idle_since: Option<Timestamp>,
     /// Whether this is the revocation, which alone may use a closed grant.
     pub(crate) revokes: bool,
-    /// How many new pairs this invocation has stored.
-    stored: AtomicU32,
     /// Whether a grant that had been declared dead lives again, so that its credentials must become active.
     reactivated: AtomicBool,
 }
@@ -141,14 +141,8 @@ impl<'a> Refresher<'a> {
             holder: Uuid::new_v4(),
             idle_since: None,
             revokes: false,
-            stored: AtomicU32::new(0),
             reactivated: AtomicBool::new(false),
         }
-    }
-
-    /// How many new pairs this invocation has stored.
-    pub(crate) fn stored(&self) -> u32 {
-        self.stored.load(Ordering::Relaxed)
     }
 
     /// Whether a grant that had been declared dead lives again.
@@ -334,7 +328,6 @@ impl<'a> Refresher<'a> {
     }
 
     fn count_stored(&self, reactivated: bool) {
-        self.stored.fetch_add(1, Ordering::Relaxed);
         self.reactivated.fetch_or(reactivated, Ordering::Relaxed);
         self.invocation.activity().refresh_stored();
     }
@@ -402,7 +395,7 @@ fn pause_before_resend(error: &zoom::Error) -> Option<Duration> {
         }
         zoom::Error::AppRefused { .. }
         | zoom::Error::GrantRefused { .. }
-        | zoom::Error::AccessTokenRefused
+        | zoom::Error::AccessTokenRefused { .. }
         | zoom::Error::UserNotFound { .. }
         | zoom::Error::RequestRefused { .. }
         | zoom::Error::MissingScope { .. }

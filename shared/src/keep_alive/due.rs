@@ -239,6 +239,9 @@ impl TakenGrant<'_> {
         let tested = Caller::new(context).test(self.id, &app).await;
         let (access, profile) = match tested {
             Ok(tested) => tested,
+            Err(NoAccess::NewTokenRefused(refusal)) => {
+                return Err(Error::from_grant_use(refusal));
+            }
             Err(NoAccess::Failed(error)) => return Err(error),
             Err(NoAccess::Dead(dead)) => return self.end_refused(&pair.id, &dead).await,
         };

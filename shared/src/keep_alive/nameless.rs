@@ -74,6 +74,9 @@ impl TakenGrant<'_> {
         let app = App::new(grants, self.team, &owner, None);
         let (access, profile) = match Caller::new(context).test(self.id, &app).await {
             Ok(tested) => tested,
+            Err(NoAccess::NewTokenRefused(refusal)) => {
+                return Err(Error::from_grant_use(refusal));
+            }
             Err(NoAccess::Failed(error)) => return Err(error),
             Err(NoAccess::Dead(dead)) => return self.end_refused_nameless(&dead, uses).await,
         };

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::cause::chain;
 use crate::credential::{GrantId, ReconnectReason};
-use crate::error::Error;
+use crate::error::{Down, Error};
 use crate::event::{Event, EventDetails, EventOutcome};
-use crate::grants::access::AccessTokens;
+use crate::grants::access::{AccessTokens, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::invocation::Invocation;
@@ -192,13 +192,16 @@ impl TakenGrant<'_> {
             give_up_at: deadline,
         };
         let app = App::new(grants, team, stored, None);
-        let mut refused = None;
+        let mut refused: Option<RefusedToken> = None;
         for _ in 0..MAX_TOKENS {
-            let access = match tokens.get(id, None, refused, &app).await {
+            let access = match tokens.get(id, None, refused.take(), &app).await {
                 Ok(access) => access,
                 Err(NoAccess::Dead(dead)) => {
                     grants.secrets.destroy(team, id, dead.reason).await?;
                     return Ok(Revoked::Done);
+                }
+                Err(NoAccess::NewTokenRefused(refusal)) => {
+                    return Err(Error::from_grant_use(refusal));
                 }
                 Err(NoAccess::Failed(error)) => return Err(error),
             };
@@ -217,14 +220,20 @@ impl TakenGrant<'_> {
                         .await?;
                     return Ok(Revoked::Done);
                 }
-                Err(zoom::Error::GrantRefused { .. }) => {
+                Err(refusal @ zoom::Error::AccessTokenRefused { .. }) => {
                     grants.cache.remove(&id);
-                    refused = Some(access.generation);
+                    refused = Some(RefusedToken {
+                        generation: access.generation,
+                        refusal,
+                    });
                 }
                 Err(error) => return Err(Error::from_grant_use(error)),
             }
         }
-        Err(Error::from_grant_use(zoom::Error::AccessTokenRefused))
+        Err(match refused {
+            Some(refused) => Error::from_grant_use(refused.refusal),
+            None => Error::unavailable(Down::RefreshElsewhere),
+        })
     }
 
     /// Whether a live credential needs the grants after all. The index is asked too: if it shows a live credential that

@@ -188,7 +188,7 @@ impl Zoom {
 
     /// Ends a grant at Zoom, by one of the grant's live access tokens.
     ///
-    /// [`Error::GrantRefused`] means that Zoom does not accept the access token. The grant may still be alive.
+    /// [`Error::AccessTokenRefused`] does not mean that the grant has ended.
     #[expect(
         clippy::disallowed_methods,
         reason = "the access token is sent to Zoom"
@@ -201,8 +201,16 @@ impl Zoom {
     ) -> Result<(), Error> {
         let access = access.expose_secret();
         let form = [("token", access)];
-        self.post_as_app(app, "/oauth/revoke", &form, &[access], time_left)
-            .await
+        let revoked = self
+            .post_as_app(app, "/oauth/revoke", &form, &[access], time_left)
+            .await;
+        match revoked {
+            Err(Error::GrantRefused { reason }) => Err(Error::AccessTokenRefused {
+                reason,
+                tracking_id: None,
+            }),
+            revoked => revoked,
+        }
     }
 
     async fn post_as_app(

@@ -18,8 +18,13 @@ pub enum Error {
         reason: String,
     },
     /// Zoom refused the access token. The grant may still be good, so a refresh can help.
-    #[error("Zoom refused the access token")]
-    AccessTokenRefused,
+    #[error("Zoom refused the access token: {reason}{}", tracking_suffix(.tracking_id.as_ref()))]
+    AccessTokenRefused {
+        /// Zoom's reason.
+        reason: String,
+        /// Zoom's id of the call, for Zoom's support.
+        tracking_id: Option<String>,
+    },
     /// The Zoom user was deleted or deactivated.
     #[error("Zoom does not know the user: {reason}")]
     UserNotFound {
@@ -83,9 +88,12 @@ impl Error {
                     (None, tracking_id)
                 }
             },
+            Self::AccessTokenRefused {
+                reason,
+                tracking_id,
+            } => (Some(reason.clone()), tracking_id),
             Self::AppRefused { .. }
             | Self::GrantRefused { .. }
-            | Self::AccessTokenRefused
             | Self::UserNotFound { .. }
             | Self::RequestRefused { .. }
             | Self::MissingScope { .. }
@@ -103,7 +111,7 @@ impl Error {
         match self {
             Self::AppRefused { .. } | Self::RateLimited { .. } | Self::Unreachable(_) => true,
             Self::GrantRefused { .. }
-            | Self::AccessTokenRefused
+            | Self::AccessTokenRefused { .. }
             | Self::UserNotFound { .. }
             | Self::RequestRefused { .. }
             | Self::MissingScope { .. }

@@ -119,13 +119,13 @@ pub(super) fn of_rest(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     }
     let reason = answer.reason(secrets);
     match look_up(&REST_CODES, answer.code()) {
-        Some(RestRefusal::AccessToken) => Error::AccessTokenRefused,
+        Some(RestRefusal::AccessToken) => access_token(answer, reason),
         Some(RestRefusal::Scope) => Error::MissingScope {
             scope: answer.missing_scope(secrets),
         },
         Some(RestRefusal::User) => Error::UserNotFound { reason },
         Some(RestRefusal::Request) => Error::RequestRefused { reason },
-        None if answer.status() == StatusCode::UNAUTHORIZED => Error::AccessTokenRefused,
+        None if answer.status() == StatusCode::UNAUTHORIZED => access_token(answer, reason),
         None if matches!(refused_party(answer), Some(RefusedParty::App)) => {
             Error::AppRefused { reason }
         }
@@ -176,6 +176,13 @@ fn transient(answer: &ErrorAnswer) -> Option<Error> {
         })
     } else {
         None
+    }
+}
+
+fn access_token(answer: &ErrorAnswer, reason: String) -> Error {
+    Error::AccessTokenRefused {
+        reason,
+        tracking_id: answer.tracking_id(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! A reconnection by another Zoom user than before.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::User;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::stores::DUE_AT_ONCE;
 
 use super::{
     Browser, RETURN_ORIGIN, Session, given_session, mint_zak, new_credential_body, read_session,
@@ -103,6 +105,16 @@ async fn user_changed_is_null_while_the_old_or_the_new_user_is_unknown() {
     }
 }
 
+/// Makes a taken grant due again, as after an hour.
+async fn make_due(world: &World, grant: &str) {
+    let rows = world.items("secrets").await.into_iter();
+    let mut rows = rows.filter(|row| attribute(row, "secret_id") == grant);
+    let mut row = rows.next().unwrap();
+    let long_ago = AttributeValue::S(DUE_AT_ONCE.to_string());
+    row.insert("idle_since".to_owned(), long_ago);
+    world.put("secrets", row).await;
+}
+
 #[tokio::test]
 async fn when_another_user_connects_the_tokens_of_the_first_user_are_destroyed() {
     let world = world().await;
@@ -119,7 +131,14 @@ async fn when_another_user_connects_the_tokens_of_the_first_user_are_destroyed()
         sealed.contains(&grant_of_ada),
         "the purge has not read the stream yet"
     );
+    // The purge makes Ada's grant due. Keep-alive does not destroy it while it is young.
     assert!(world.drain_stream().await);
+    world.keep_alive().await;
+    assert_eq!(sealed_secrets(&world).await, sealed);
+    world.backdate_grants().await;
+    assert!(world.drain_stream().await);
+    make_due(&world, &grant_of_ada).await;
+    assert_eq!(world.keep_alive().await.destroyed, 1);
     assert_eq!(
         sealed_secrets(&world).await,
         [format!("app#{id}"), grant_of_grace]

@@ -55,6 +55,7 @@ async fn a_grant_that_another_credential_moves_to_during_the_purge_is_kept() {
     let newer = given_deleted(&world, "newer").await;
     let grant = grant_secret_id(&world, &newer).await;
     assert!(world.drain_stream().await);
+    world.age_access_tokens().await;
     let held_mint = Arc::new(Notify::new());
     // Zoom's third call tries the deleted credential's access token. The first two calls try the older credential's
     // access token and refresh token.
@@ -89,5 +90,6 @@ async fn no_credential_moves_to_the_grant_of_a_credential_whose_retention_is_ove
     let older = world.add_user_credential("older").await;
     let newer = given_deleted(&world, "newer").await;
     end_retention(&world, &newer).await;
+    world.age_access_tokens().await;
     expect_reconnect(&mint_onbehalf(&world.acme, &older).await, "revoked");
 }

@@ -86,9 +86,22 @@ async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
     enable_revocation(&world).await;
     given_deleted(&world, "bot").await;
     world.zoom.advance(Duration::from_hours(1));
+    world.age_access_tokens().await;
     assert!(world.drain_stream().await);
     assert_eq!(world.keep_alive().await.revoked, 1);
     assert_eq!((world.refresh_calls(), revocations(&world)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_new_access_token_that_zoom_refuses_to_revoke_costs_no_refresh() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    given_deleted(&world, "bot").await;
+    world.zoom.advance(Duration::from_hours(1));
+    assert!(world.drain_stream().await);
+
+    assert_eq!(world.keep_alive().await.failed, 1);
+    assert_eq!((world.refresh_calls(), revocations(&world)), (0, 0));
 }
 
 #[tokio::test]

@@ -28,6 +28,23 @@ async fn a_credential_whose_grant_zoom_replaced_moves_to_the_grant_that_works() 
     assert_eq!(world.acme.get(&older).await.expect(200)["state"], "active");
 }
 
+/// Zoom ends the older grant within the minute in which its access token is new.
+#[tokio::test]
+async fn a_credential_whose_new_access_token_zoom_refuses_moves_to_the_grant_that_works_without_a_refresh()
+ {
+    let world = World::new().await;
+    let older = world.add_user_credential("older").await;
+    let newer = world.add_user_credential("newer").await;
+
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+
+    assert_eq!(
+        attribute(&world.row(&older).await, "grant_id"),
+        attribute(&world.row(&newer).await, "grant_id")
+    );
+    assert_eq!(world.refresh_calls(), 0);
+}
+
 #[tokio::test]
 async fn a_credential_moves_to_another_grant_only_after_zoom_accepted_that_grants_token() {
     let world = World::new().await;

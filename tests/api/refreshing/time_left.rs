@@ -9,9 +9,7 @@ use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType};
 use serde_json::json;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{
-    Credentials, Events, Keys, PairWrite, Pairs, RETENTION, Requests, Secrets,
-};
+use shared::stores::{Credentials, Events, Keys, PairWrite, Pairs, RETENTION, Requests, Secrets};
 use shared::timestamp::Timestamp;
 
 use super::{Peer, invoke};

@@ -2,17 +2,17 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::User;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
-    OTHER_APP_PATH, PATH, SECRET_TOKEN, app_deauthorized, deliver_accepted,
+    OTHER_APP_PATH, PATH, SECRET_TOKEN, app_deauthorized, deliver, deliver_accepted,
     deliver_until_available, expect_destroyed, expect_state, expect_unauthorized, grant_of,
     has_tokens, headers, now_in_seconds, post, register_app, state_changes, tell_at, webhook,
 };
 use crate::minting::mint_onbehalf;
-use crate::proxy::Service;
+use crate::proxy::{Fault, Service};
 use crate::world::{CLIENT_ID, Item, REDIRECT_URI, World, ada, attribute, next_millisecond};
 
 #[tokio::test]
@@ -155,7 +155,14 @@ async fn a_removal_takes_ten_calls_and_none_to_zoom() {
     assert_eq!(calls(), expected);
     world.wire.reset();
     deliver_accepted(&world, &event).await;
-    let again = ["Query", "GetItem", "UpdateItem", "GetItem", "Query", "GetItem"];
+    let again = [
+        "Query",
+        "GetItem",
+        "UpdateItem",
+        "GetItem",
+        "Query",
+        "GetItem",
+    ];
     assert_eq!(calls(), again);
     world.wire.reset();
     let forged = tell_at(&world, PATH, "another", &event).await;
@@ -287,4 +294,109 @@ async fn a_check_that_overlaps_a_removal_does_not_store_the_profile() {
 
     checking.await.unwrap();
     expect_destroyed(&world, &id).await;
+}
+
+/// Sets the number of credentials in the row of Ada's pair.
+async fn set_members(world: &World, members: &str) {
+    let mut row = world.pair_of("ada").await;
+    let members = AttributeValue::N(members.to_owned());
+    row.insert("members".to_owned(), members);
+    world.put("pairs", row).await;
+}
+
+#[tokio::test]
+async fn a_removal_also_destroys_the_grants_that_no_credential_uses_any_more() {
+    let world = World::new().await;
+    register_app(&world).await;
+    let first = world.add_user_credential("first").await;
+    let left = grant_of(&world, &first).await;
+    world.backdate_authorization(&first).await;
+    // The new authorization moves the first credential to its own grant.
+    let second = world.add_user_credential("second").await;
+    assert_ne!(grant_of(&world, &first).await, left);
+    assert!(has_tokens(&world, &left).await);
+
+    deliver_accepted(&world, &app_deauthorized("ada")).await;
+
+    assert!(!has_tokens(&world, &left).await);
+    for id in [&first, &second] {
+        expect_destroyed(&world, id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_removal_for_which_not_all_credentials_are_found_is_told_again() {
+    let world = World::new().await;
+    register_app(&world).await;
+    let id = world.add_user_credential("desk").await;
+    set_members(&world, "2").await;
+    let event = app_deauthorized("ada");
+
+    let answer = deliver(&world, &event).await;
+
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    expect_destroyed(&world, &id).await;
+    set_members(&world, "1").await;
+    deliver_accepted(&world, &event).await;
+    assert_eq!(
+        state_changes(&world.acme, &id).await,
+        [json!(["invalid", "deauthorized"])]
+    );
+}
+
+#[tokio::test]
+async fn a_removal_marks_the_pair_and_no_row_with_members_expires() {
+    let world = World::new().await;
+    register_app(&world).await;
+    world.add_user_credential("desk").await;
+    let event = app_deauthorized("ada");
+    deliver_accepted(&world, &event).await;
+    let marked = world.pair_of("ada").await;
+    let at = event["event_ts"].as_i64().unwrap().to_string();
+    assert_eq!(attribute(&marked, "deauthorized_at"), at);
+    assert!(!marked.contains_key("expires_at"));
+
+    // An older removal keeps the later mark.
+    let mut older = event.clone();
+    older["payload"]["deauthorization_time"] = json!("2020-01-01T00:00:00Z");
+    deliver_accepted(&world, &older).await;
+    assert_eq!(world.pair_of("ada").await, marked);
+
+    // The row of a user without credentials expires.
+    deliver_accepted(&world, &app_deauthorized("nobody")).await;
+    let marked = world.pair_of("nobody").await;
+    assert!(marked.contains_key("deauthorized_at") && marked.contains_key("expires_at"));
+}
+
+/// Zoom's event arrives after the exchange of the code, and before the vault has asked who the user is.
+#[tokio::test]
+async fn a_removal_ends_a_grant_whose_user_is_learnt_only_later() {
+    let world = World::new().await;
+    register_app(&world).await;
+    let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
+    world.wire.inject_once(Service::Zoom, "/v2/users/me", down);
+    let id = world.add_user_credential("desk").await;
+    assert_eq!(
+        world.acme.get(&id).await.expect(200)["zoom_user_id"],
+        json!(null)
+    );
+    deliver_accepted(&world, &app_deauthorized("ada")).await;
+    let grant = grant_of(&world, &id).await;
+    assert!(has_tokens(&world, &grant).await);
+
+    // The mint learns the user. Here Zoom has not yet ended the grant.
+    mint_onbehalf(&world.acme, &id).await;
+
+    assert!(!has_tokens(&world, &grant).await);
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(
+        json!([
+            credential["state"],
+            credential["zoom_email"],
+            credential["zoom_display_name"]
+        ]),
+        json!(["invalid", null, null])
+    );
+    let refused = mint_onbehalf(&world.acme, &id).await;
+    refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
 }

@@ -16,6 +16,7 @@ use reqwest::Method;
 use serde_json::Value;
 use shared::config::{Aws, KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::keep_alive::Report;
+use shared::pair::Pair;
 use shared::stores::{DUE_AT_ONCE, TeamAdmin};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
@@ -368,6 +369,12 @@ impl World {
         self.set_to_past("secrets", "access_expires_at").await;
     }
 
+    /// Makes the access tokens old enough that a refresh may help if Zoom refuses them.
+    pub(crate) async fn age_access_tokens(&self) {
+        self.set_to_past("secrets", "authorized_at").await;
+        self.set_to_past("secrets", "committed_at").await;
+    }
+
     /// Lets the retention of deleted credentials end. DynamoDB's TTL then deletes their rows.
     pub(crate) async fn expire_deleted(&self) {
         self.set_to_past("credentials", "purge_at").await;
@@ -395,6 +402,37 @@ impl World {
             row.insert("access_expires_at".to_owned(), expires_at);
             self.put("secrets", row).await;
         }
+    }
+
+    /// Moves the authorization of all grants an hour into the past, so that no invocation of that time still runs. A grant
+    /// that nobody needs is not destroyed before.
+    pub(crate) async fn backdate_grants(&self) {
+        let hour = Duration::from_hours(1).as_millis();
+        for mut row in self.items("secrets").await {
+            if row.contains_key("authorized_at") {
+                let at: i64 = attribute(&row, "authorized_at").parse().unwrap();
+                let at = AttributeValue::N((at - i64::try_from(hour).unwrap()).to_string());
+                row.insert("authorized_at".to_owned(), at);
+                self.put("secrets", row).await;
+            }
+        }
+    }
+
+    /// The row of the pair of a Zoom user and the test app, in the team `acme`.
+    pub(crate) async fn pair_of(&self, user: &str) -> Item {
+        let id = self.pair_id(user);
+        let mut rows = self.items("pairs").await.into_iter();
+        rows.find(|row| attribute(row, "pair_id") == id).unwrap()
+    }
+
+    /// The id of the pair of a Zoom user and the test app, in the team `acme`.
+    pub(crate) fn pair_id(&self, user: &str) -> String {
+        let pair = Pair {
+            team: self.team("acme"),
+            client_id: CLIENT_ID.to_owned().try_into().unwrap(),
+            zoom_user_id: user.to_owned(),
+        };
+        pair.id().to_string()
     }
 
     /// Moves the authorization of a credential 10 s into the past, so that a new authorization replaces its grant.

@@ -37,6 +37,7 @@ impl Secrets {
             "lease_id",
             "lease_until",
             "attempt",
+            "committed_at",
             "writer",
             "due_shard",
             "refreshed_at",

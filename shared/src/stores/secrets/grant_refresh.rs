@@ -205,6 +205,7 @@ impl Secrets {
         let update = update
             .set("generation", number(&pair.sealed.generation()))
             .set("access_expires_at", number(&pair.access_expires_at))
+            .set("committed_at", number(&Timestamp::now().as_millis()))
             .set("writer", text(&writer))
             .set("state", text("active"))
             .set("refreshed_at", text(&pair.refreshed_at))

@@ -76,6 +76,8 @@ pub struct StoredGrant {
     pub authorize_sent_at: i64,
     /// When Zoom answered the authorization, in milliseconds.
     pub authorized_at: i64,
+    /// When the vault stored the tokens, in milliseconds.
+    pub committed_at: i64,
     /// When Zoom last issued tokens. `None` after they were destroyed.
     pub refreshed_at: Option<Timestamp>,
     /// Since when the keep-alive schedule counts the grant as unused. `None` after the tokens were destroyed.
@@ -108,6 +110,8 @@ struct GrantRow {
     access_expires_at: i64,
     authorize_sent_at: i64,
     authorized_at: i64,
+    /// Absent before the first refresh.
+    committed_at: Option<i64>,
     refreshed_at: Option<Timestamp>,
     idle_since: Option<Timestamp>,
     api_url: Option<String>,
@@ -131,7 +135,10 @@ impl StoredGrant {
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let sealed: Option<Sealed> = pair(&item, "").map(from_item).transpose()?;
         let stash = pair(&item, STASH_PREFIX).map(from_item).transpose()?;
-        if !["client_id", "authorized_at"].iter().all(|name| item.contains_key(*name)) {
+        if !["client_id", "authorized_at"]
+            .iter()
+            .all(|name| item.contains_key(*name))
+        {
             return Err(Error::earlier_version());
         }
         let row: GrantRow = from_item(item)?;
@@ -169,6 +176,7 @@ impl StoredGrant {
             access_expires_at: row.access_expires_at,
             authorize_sent_at: row.authorize_sent_at,
             authorized_at: row.authorized_at,
+            committed_at: row.committed_at.unwrap_or(row.authorized_at),
             refreshed_at: row.refreshed_at,
             idle_since: row.idle_since,
             api_url: row.api_url,
