@@ -1,4 +1,4 @@
-//! `capsule replay`: stores a refreshed token pair that a function could only log.
+//! `capsule replay`: stores tokens that a function could only log.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::grants::capsule::{Capsule, Replayed};
-use shared::stores::{self, Secrets};
+use shared::stores::{self, Credentials, Pairs, Secrets};
 use shared::timestamp::Timestamp;
 
 use crate::error::{Error, store_message};
@@ -18,11 +18,15 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Store the token pairs in logged capsules. Run this as soon as DynamoDB is back, before the next mint
+    /// Store the tokens in logged capsules. Run this as soon as DynamoDB is back, before the next mint
     ///
     /// Reads standard input: log lines as CloudWatch prints them, or bare capsules. All other text is ignored. A capsule
     /// that cannot be stored does not stop the others. A second replay does no harm. A capsule contains only ids and
     /// ciphertext, and only the vault can open it.
+    ///
+    /// A capsule of a refresh goes back to its grant. A capsule of an authorization goes to the credential that was
+    /// authorized, if nothing has changed since. Otherwise, and for a new credential, the tokens are stored without a
+    /// credential, and keep-alive gives them to the other credentials of the user.
     Replay,
 }
 
@@ -47,6 +51,7 @@ impl Outcome {
 struct ReplayedCapsule {
     /// `None` if the capsule is incomplete.
     grant: Option<String>,
+    kind: Option<&'static str>,
     generation: Option<u64>,
     outcome: Outcome,
 }
@@ -55,6 +60,8 @@ struct ReplayedCapsule {
 #[derive(Serialize)]
 struct ReplayView {
     grant: Option<String>,
+    /// Whether a refresh or an authorization made the tokens.
+    kind: Option<&'static str>,
     generation: Option<u64>,
     /// Whether nothing is left to do.
     done: bool,
@@ -66,6 +73,7 @@ impl From<ReplayedCapsule> for ReplayView {
         let done = matches!(capsule.outcome, Outcome::Done(_));
         Self {
             grant: capsule.grant,
+            kind: capsule.kind,
             generation: capsule.generation,
             done,
             outcome: match capsule.outcome {
@@ -76,18 +84,25 @@ impl From<ReplayedCapsule> for ReplayView {
     }
 }
 
-pub(crate) async fn run(command: Command, secrets: &Secrets, output: Output) -> Result<(), Error> {
+/// The tables that a replay writes.
+pub(crate) struct Stores {
+    pub(crate) credentials: Credentials,
+    pub(crate) pairs: Pairs,
+    pub(crate) secrets: Secrets,
+}
+
+pub(crate) async fn run(command: Command, stores: &Stores, output: Output) -> Result<(), Error> {
     match command {
-        Command::Replay => replay_all(secrets, output).await,
+        Command::Replay => replay_all(stores, output).await,
     }
 }
 
-async fn replay_all(secrets: &Secrets, output: Output) -> Result<(), Error> {
+async fn replay_all(stores: &Stores, output: Output) -> Result<(), Error> {
     let mut input = Vec::new();
     io::stdin().lock().read_to_end(&mut input)?;
     let (mut views, mut sum) = (Vec::new(), BTreeMap::new());
     for text in capsules_in(&String::from_utf8_lossy(&input)) {
-        let capsule = replay(text, secrets).await;
+        let capsule = replay(text, stores).await;
         *sum.entry(capsule.outcome.name()).or_insert(0) += 1;
         views.push(ReplayView::from(capsule));
     }
@@ -108,19 +123,31 @@ async fn replay_all(secrets: &Secrets, output: Output) -> Result<(), Error> {
 }
 
 /// Stores one capsule, and reports a failure as its outcome: another capsule may still be stored.
-async fn replay(text: &str, secrets: &Secrets) -> ReplayedCapsule {
+async fn replay(text: &str, stores: &Stores) -> ReplayedCapsule {
     let Ok(capsule) = text.parse::<Capsule>() else {
         let reason = "the capsule is incomplete; copy its log line again, to the end";
         return ReplayedCapsule {
             grant: None,
+            kind: None,
             generation: None,
             outcome: Outcome::NotStored(reason.to_owned()),
         };
     };
-    let replayed = capsule.replay(secrets, Timestamp::now().plus(REPLAY_TIMEOUT));
+    let Stores {
+        credentials,
+        pairs,
+        secrets,
+    } = stores;
+    let until = Timestamp::now().plus(REPLAY_TIMEOUT);
+    let replayed = capsule.replay(credentials, pairs, secrets, until);
+    let (kind, generation) = match &capsule {
+        Capsule::Refresh(capsule) => ("refresh", capsule.pair.sealed.generation()),
+        Capsule::Authorization(capsule) => ("authorization", capsule.row.sealed.generation()),
+    };
     ReplayedCapsule {
-        grant: Some(capsule.grant.to_string()),
-        generation: Some(capsule.pair.sealed.generation()),
+        grant: Some(capsule.grant().to_string()),
+        kind: Some(kind),
+        generation: Some(generation),
         outcome: outcome_of(replayed.await),
     }
 }
@@ -129,12 +156,19 @@ fn outcome_of(replayed: Result<Replayed, stores::Error>) -> Outcome {
     match replayed {
         Ok(Replayed::Stored) => Outcome::Done("stored"),
         Ok(Replayed::Stashed) => Outcome::Done("kept beside a newer pair"),
+        Ok(Replayed::Stray) => Outcome::Done(
+            "stored without a credential: keep-alive gives it to the user's credentials within the hour",
+        ),
         Ok(Replayed::Known) => Outcome::Done("stored before"),
         Ok(Replayed::Refused) => Outcome::Done("the grant's tokens were destroyed since"),
         Err(stores::Error::Conflict) => Outcome::NotStored(
             "the grant already has a second pair; mint once, so that the vault tries that pair, then replay again"
                 .to_owned(),
         ),
+        Err(error @ stores::Error::RowTooLarge { .. }) => Outcome::NotStored(format!(
+            "{}. A mint may still work with the pair in the row; if not, the user must authorize again",
+            store_message(&error)
+        )),
         Err(error) => Outcome::NotStored(store_message(&error)),
     }
 }
@@ -144,12 +178,13 @@ fn table(views: &[ReplayView]) -> String {
         let unknown = || "?".to_owned();
         [
             view.grant.clone().unwrap_or_else(unknown),
+            view.kind.map_or_else(unknown, str::to_owned),
             view.generation
                 .map_or_else(unknown, |generation| generation.to_string()),
             view.outcome.clone(),
         ]
     });
-    output::table(["GRANT", "GENERATION", "OUTCOME"], rows.collect())
+    output::table(["GRANT", "KIND", "GENERATION", "OUTCOME"], rows.collect())
 }
 
 /// Finds every capsule in a text, whatever surrounds it. Capsules that are cut off count too: the operator must learn

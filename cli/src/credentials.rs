@@ -1,4 +1,4 @@
-//! `credentials list`, `credentials restore` and `credentials purge`. For `credentials sweep` see [`crate::sweep`].
+//! `credentials list` and `credentials restore`. For the other commands see [`crate::purge`] and [`crate::sweep`].
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -6,16 +6,16 @@ use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::credential::{CredentialId, CredentialType, State, TeamId};
+use shared::restore;
 use shared::stores::{
-    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, RETENTION, Secrets,
-    StoredCredential, TokenUrls,
+    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, RETENTION, Secrets,
+    StoredCredential, TableInspector, TokenUrls,
 };
 use shared::timestamp::Timestamp;
-use shared::{purge, restore};
 
 use crate::error::Error;
 use crate::output::{self, Output};
-use crate::sweep;
+use crate::{purge, sweep};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -41,9 +41,9 @@ pub(crate) enum Command {
     },
     /// Destroy the data of a deleted credential now. This cannot be undone
     ///
-    /// Destroys its client secret, its token URLs, and its grant unless another credential uses the grant. This command
-    /// does not revoke the grant at Zoom. If the team has `revoke_on_delete` on, the vault revokes the grant within an
-    /// hour after the deletion, but not after a purge. A second purge does no harm.
+    /// Destroys its client secret and its token URLs. Also destroys the grants of its Zoom app and user, if no other
+    /// credential of the team belongs to them. A grant that was authorized less than 20 minutes ago stays until keep-alive
+    /// destroys it. This command does not revoke the grant at Zoom, and after it the vault cannot revoke the grant either.
     Purge {
         /// The team's name
         #[arg(long)]
@@ -57,11 +57,17 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Find secrets, grants and token URLs that belong to no credential, live or deleted
+    /// Find rows that belong to no credential, and wrong counts of credentials
     ///
-    /// Reads the tables of secrets and token URLs completely. Without --destroy, ends with exit code 1 if it finds any.
+    /// Reads the tables of secrets, token URLs, pairs and credentials completely, once. Lists secrets and token URLs that
+    /// belong to no credential, live or deleted; grants that neither a credential nor a pair has; and pairs whose row counts
+    /// another number of credentials than there are. Run it after you restored a table from a backup. Ends with exit code 1
+    /// if a problem is left.
     Sweep {
-        /// Destroy these rows
+        /// Correct the counts, and let keep-alive see to the grants. Destroys nothing
+        #[arg(long)]
+        repair: bool,
+        /// Do the same, and destroy what belongs to no credential
         #[arg(long)]
         destroy: bool,
         /// Do not ask for confirmation
@@ -75,16 +81,20 @@ pub(crate) enum Command {
 pub(crate) struct Tables {
     pub(crate) credentials: String,
     pub(crate) secrets: String,
+    pub(crate) pairs: String,
     pub(crate) token_urls: String,
     pub(crate) events: String,
 }
 
 pub(crate) struct Stores {
     pub(crate) credentials: Credentials,
+    pub(crate) pairs: Pairs,
     pub(crate) secrets: Secrets,
     pub(crate) token_urls: TokenUrls,
     pub(crate) removal: ManualPurge,
+    pub(crate) inspector: TableInspector,
     events: Events,
+    pub(crate) tables: Tables,
 }
 
 impl Stores {
@@ -96,11 +106,14 @@ impl Stores {
             tables.token_urls.clone(),
         );
         Self {
-            credentials: Credentials::new(client.clone(), tables.credentials),
-            secrets: Secrets::new(client.clone(), tables.secrets),
-            token_urls: TokenUrls::new(client.clone(), tables.token_urls),
-            events: Events::new(client.clone(), tables.events, RETENTION),
+            credentials: Credentials::new(client.clone(), tables.credentials.clone()),
+            pairs: Pairs::new(client.clone(), tables.pairs.clone()),
+            secrets: Secrets::new(client.clone(), tables.secrets.clone()),
+            token_urls: TokenUrls::new(client.clone(), tables.token_urls.clone()),
+            events: Events::new(client.clone(), tables.events.clone(), RETENTION),
+            inspector: TableInspector::new(client.clone()),
             removal,
+            tables,
         }
     }
 
@@ -163,8 +176,19 @@ pub(crate) async fn run(
             credential,
             now: _,
             yes,
-        } => purge(&team, credential, yes, &stores, output).await,
-        Command::Sweep { destroy, yes } => sweep::run(destroy, yes, &stores, output).await,
+        } => purge::run(&team, credential, yes, &stores, output).await,
+        Command::Sweep {
+            repair,
+            destroy,
+            yes,
+        } => {
+            let mode = match (repair, destroy) {
+                (_, true) => sweep::Mode::Destroy,
+                (true, false) => sweep::Mode::Repair,
+                (false, false) => sweep::Mode::Report,
+            };
+            sweep::run(mode, yes, &stores, output).await
+        }
     }
 }
 
@@ -187,11 +211,12 @@ async fn restore(
 ) -> Result<(), Error> {
     let Stores {
         credentials,
+        pairs,
         secrets,
         events,
         ..
     } = stores;
-    let restored = restore::restore(credentials, secrets, events, team, id).await;
+    let restored = restore::restore(credentials, pairs, secrets, events, team, id).await;
     let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
     let restored = CredentialView::from(restored);
 
@@ -202,37 +227,7 @@ async fn restore(
     Ok(())
 }
 
-async fn purge(
-    team: &TeamId,
-    id: CredentialId,
-    yes: bool,
-    stores: &Stores,
-    output: Output,
-) -> Result<(), Error> {
-    confirm(
-        yes,
-        &id.to_string(),
-        "This cannot be undone. Type the credential's id to destroy its data: ",
-    )?;
-    let Stores {
-        credentials,
-        secrets,
-        token_urls,
-        removal,
-        ..
-    } = stores;
-    let expired = removal.end_restore_period(team, id).await;
-    let remains = expired.map_err(|error| Error::not_found_as(error, not_deleted(team, id)))?;
-    // Delete the credential's row last. While the row exists, a purge that stopped half way can be repeated.
-    purge::destroy(credentials, secrets, token_urls, &remains).await?;
-    removal.delete_expired(&remains).await?;
-
-    output.print(&remains, "")?;
-    output.note("purged");
-    Ok(())
-}
-
-fn not_deleted(team: &TeamId, id: CredentialId) -> Error {
+pub(crate) fn not_deleted(team: &TeamId, id: CredentialId) -> Error {
     Error::NotDeleted {
         team: team.clone(),
         id,

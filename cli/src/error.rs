@@ -93,9 +93,21 @@ pub(crate) enum Error {
     )]
     NotDeleted { team: TeamId, id: CredentialId },
     #[error(
-        "{0} rows belong to no credential: to destroy them, use `{PROGRAM} credentials sweep --destroy`. A purge or a new authorization that is in progress can leave such rows for a moment, so run the sweep again first"
+        "the purge is complete, but the counts of the credential's app and user are wrong, so grants were kept. Correct the counts with `{PROGRAM} credentials sweep --repair`, then destroy what nobody needs with `{PROGRAM} credentials sweep --destroy`"
     )]
-    Orphans(usize),
+    CountsWrong,
+    #[error(
+        "{0} problems found, see the list. `{PROGRAM} credentials sweep --repair` corrects what can be corrected, and `--destroy` also destroys what belongs to no credential. A purge or a new authorization that is in progress can leave such rows for a moment, so run the sweep again first"
+    )]
+    SweepFound(usize),
+    #[error("{0} problems are left, see the list")]
+    SweepLeft(usize),
+    #[error(
+        "{} rows of unknown shape: {}. So this program cannot tell which rows belong to no credential, and has changed nothing. Another version of the vault wrote these rows, or somebody changed them by hand. Use the program of the version that is deployed, or restore these rows from a backup",
+        .0.len(),
+        list_ids(.0)
+    )]
+    SweepCannotRead(Vec<String>),
     #[error(
         "this command needs a confirmation, but standard input is not a terminal: pass --yes to confirm"
     )]
@@ -191,6 +203,7 @@ pub(crate) fn store_message(error: &stores::Error) -> String {
         ),
         stores::Error::NoTable { .. }
         | stores::Error::Refused { .. }
+        | stores::Error::RowTooLarge { .. }
         | stores::Error::NotFound
         | stores::Error::Conflict => chain(error),
     }

@@ -140,6 +140,7 @@ fn may_be_stored(error: &stores::Error) -> bool {
         | stores::Error::Denied { .. }
         | stores::Error::NoTable { .. }
         | stores::Error::Refused { .. }
+        | stores::Error::RowTooLarge { .. }
         | stores::Error::Shape(_) => false,
     }
 }

@@ -11,6 +11,8 @@ mod doctor;
 mod error;
 mod keys;
 mod output;
+mod purge;
+mod recount;
 mod resources;
 mod rewrap;
 mod stack;
@@ -23,7 +25,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
-use shared::stores::{Secrets, TableInspector, TeamAdmin, WrappedDataKeys};
+use shared::stores::{Credentials, Pairs, Secrets, TableInspector, TeamAdmin, WrappedDataKeys};
 
 use error::Error;
 use output::Output;
@@ -64,10 +66,10 @@ enum Command {
     /// Create, list and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// List, restore and purge credentials, and find rows that belong to no credential
+    /// List, restore and purge credentials, and find rows that belong to no credential and wrong counts
     #[command(subcommand)]
     Credentials(credentials::Command),
-    /// Store refreshed tokens that a function could not store
+    /// Store tokens that a function could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
     // The help of these two commands is the documentation of their types.
@@ -123,13 +125,21 @@ async fn execute(
             keys::run(command, &operator, output).await
         }
         Command::Capsule(command) => {
-            let secrets = Secrets::new(client, resources.name(Resource::Secrets)?);
-            capsule::run(command, &secrets, output).await
+            let stores = capsule::Stores {
+                credentials: Credentials::new(
+                    client.clone(),
+                    resources.name(Resource::Credentials)?,
+                ),
+                pairs: Pairs::new(client.clone(), resources.name(Resource::Pairs)?),
+                secrets: Secrets::new(client, resources.name(Resource::Secrets)?),
+            };
+            capsule::run(command, &stores, output).await
         }
         Command::Credentials(command) => {
             let tables = credentials::Tables {
                 credentials: resources.name(Resource::Credentials)?,
                 secrets: resources.name(Resource::Secrets)?,
+                pairs: resources.name(Resource::Pairs)?,
                 token_urls: resources.name(Resource::TokenUrls)?,
                 events: resources.name(Resource::Events)?,
             };
@@ -146,6 +156,7 @@ async fn execute(
                 api_url: resources.name(Resource::Api)?,
                 is_deployed: resources.is_deployed(),
                 inspection: TableInspector::new(client.clone()),
+                pairs: Pairs::new(client.clone(), resources.name(Resource::Pairs)?),
                 secrets: Secrets::new(client, resources.name(Resource::Secrets)?),
                 envelope: envelope(config, resources)?,
             };
@@ -165,10 +176,11 @@ impl Command {
     fn resources(&self) -> &'static [Resource] {
         match self {
             Self::Teams(_) | Self::Keys(_) => &[Resource::Keys],
-            Self::Capsule(_) => &[Resource::Secrets],
+            Self::Capsule(_) => &[Resource::Credentials, Resource::Pairs, Resource::Secrets],
             Self::Credentials(_) => &[
                 Resource::Credentials,
                 Resource::Secrets,
+                Resource::Pairs,
                 Resource::TokenUrls,
                 Resource::Events,
             ],

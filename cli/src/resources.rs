@@ -16,6 +16,8 @@ pub(crate) enum Resource {
     Secrets,
     /// The table of credentials.
     Credentials,
+    /// The table that counts the credentials of each Zoom app and user.
+    Pairs,
     /// The table of token URLs.
     TokenUrls,
     /// The table of events.
@@ -29,18 +31,19 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    const TABLES: [Self; 6] = [
+    const TABLES: [Self; 7] = [
         Self::Credentials,
         Self::Secrets,
+        Self::Pairs,
         Self::Keys,
         Self::Requests,
         Self::TokenUrls,
         Self::Events,
     ];
 
-    pub(crate) const ALL: [Self; 8] = {
-        let [a, b, c, d, e, f] = Self::TABLES;
-        [a, b, c, d, e, f, Self::EnvelopeKey, Self::Api]
+    pub(crate) const ALL: [Self; 9] = {
+        let [a, b, c, d, e, f, g] = Self::TABLES;
+        [a, b, c, d, e, f, g, Self::EnvelopeKey, Self::Api]
     };
 
     pub(crate) fn is_table(self) -> bool {
@@ -53,6 +56,7 @@ impl Resource {
             Self::Keys => "KeysTable",
             Self::Secrets => "SecretsTable",
             Self::Credentials => "CredentialsTable",
+            Self::Pairs => "PairsTable",
             Self::TokenUrls => "TokenUrlsTable",
             Self::Events => "EventsTable",
             Self::Requests => "RequestsTable",
@@ -67,6 +71,7 @@ impl Resource {
             Self::Keys => "--keys-table",
             Self::Secrets => "--secrets-table",
             Self::Credentials => "--credentials-table",
+            Self::Pairs => "--pairs-table",
             Self::TokenUrls => "--token-urls-table",
             Self::Events => "--events-table",
             Self::Requests => "--requests-table",
@@ -81,6 +86,7 @@ impl Resource {
             Self::Keys => "KEYS_TABLE",
             Self::Secrets => "SECRETS_TABLE",
             Self::Credentials => "CREDENTIALS_TABLE",
+            Self::Pairs => "PAIRS_TABLE",
             Self::TokenUrls => "TOKEN_URLS_TABLE",
             Self::Events => "EVENTS_TABLE",
             Self::Requests => "REQUESTS_TABLE",
@@ -97,6 +103,7 @@ impl Resource {
             Self::Keys
             | Self::Secrets
             | Self::Credentials
+            | Self::Pairs
             | Self::TokenUrls
             | Self::Events
             | Self::Requests => "a table",
@@ -123,6 +130,10 @@ pub(crate) struct ResourceOptions {
     /// Without a stack: the DynamoDB table of credentials
     #[arg(long, global = true, env = "CREDENTIALS_TABLE", value_name = "NAME")]
     credentials_table: Option<String>,
+
+    /// Without a stack: the DynamoDB table that counts the credentials of each Zoom app and user
+    #[arg(long, global = true, env = "PAIRS_TABLE", value_name = "NAME")]
+    pairs_table: Option<String>,
 
     /// Without a stack: the DynamoDB table of token URLs
     #[arg(long, global = true, env = "TOKEN_URLS_TABLE", value_name = "NAME")]
@@ -185,6 +196,7 @@ impl ResourceOptions {
             Resource::Keys => &self.keys_table,
             Resource::Secrets => &self.secrets_table,
             Resource::Credentials => &self.credentials_table,
+            Resource::Pairs => &self.pairs_table,
             Resource::TokenUrls => &self.token_urls_table,
             Resource::Events => &self.events_table,
             Resource::Requests => &self.requests_table,

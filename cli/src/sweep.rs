@@ -1,133 +1,212 @@
-//! `credentials sweep`: finds rows that belong to no credential, and destroys them if asked to.
+//! `credentials sweep`: finds rows that belong to no credential and pairs whose counts are wrong. Corrects or destroys
+//! them if asked to.
 
-use std::collections::{HashMap, HashSet};
+mod repair;
+mod rows;
 
 use serde::Serialize;
 use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::SecretId;
-use shared::stores::{self, Credentials, OwnedRow, OwnedRowId};
 
 use crate::credentials::{Stores, confirm};
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::recount::{PairProblem, Recount};
+use repair::{Outcome, Repair};
+use rows::OwnerlessRows;
 
-/// A row that belongs to no credential, in the output.
+/// What the sweep does about the problems that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Nothing.
+    Report,
+    /// Corrects what can be corrected, and destroys nothing.
+    Repair,
+    /// Also destroys what belongs to no credential.
+    Destroy,
+}
+
+/// A problem that the sweep found.
+enum Problem {
+    /// The client secret of a credential that does not exist.
+    App(TeamId, CredentialId),
+    /// The token URLs of a credential that does not exist.
+    TokenUrls(TeamId, CredentialId),
+    /// A grant that no credential and no pair has.
+    StrayGrant(TeamId, GrantId),
+    Pair(PairProblem),
+    /// A credential that no pair counts, although its user is known.
+    Uncounted(String),
+    /// A credential that names another pair than its own.
+    ForeignPair(String),
+}
+
+/// A problem in the output.
 #[derive(Serialize)]
-struct OrphanView {
-    team: TeamId,
+struct ProblemView {
     what: String,
+    problem: String,
+    /// What the sweep did about it. `None` if nothing was to be done.
+    outcome: Option<&'static str>,
 }
 
-impl From<&OwnedRow> for OrphanView {
-    fn from(orphan: &OwnedRow) -> Self {
-        let what = match &orphan.id {
-            OwnedRowId::Secret(id) => id.to_string(),
-            OwnedRowId::TokenUrls(id) => format!("token URLs of {id}"),
-        };
-        Self {
-            team: orphan.team.clone(),
-            what,
+impl Problem {
+    /// The row, as `TEAM/ID`.
+    fn what(&self) -> String {
+        match self {
+            Self::App(team, id) => format!("{team}/{}", SecretId::App(*id)),
+            Self::TokenUrls(team, id) => format!("{team}/token URLs of {id}"),
+            Self::StrayGrant(team, id) => format!("{team}/{}", SecretId::Grant(*id)),
+            Self::Pair(problem) => problem.name(),
+            Self::Uncounted(credential) | Self::ForeignPair(credential) => credential.clone(),
         }
     }
-}
 
-/// The credentials and grants of one team.
-#[derive(Default)]
-struct Owners {
-    credentials: HashSet<CredentialId>,
-    grants: HashSet<GrantId>,
-}
-
-impl Owners {
-    /// Reads live and deleted credentials in one pass, so that a credential that changes between the two states during
-    /// the read is not missed.
-    async fn read(credentials: &Credentials, team: &TeamId) -> Result<Self, stores::Error> {
-        let mut owners = Self::default();
-        for owner in credentials.secret_owners(team).await? {
-            owners.credentials.insert(owner.credential);
-            owners.grants.extend(owner.grant);
-        }
-        Ok(owners)
-    }
-
-    fn own(&self, id: &OwnedRowId) -> bool {
-        match id {
-            OwnedRowId::Secret(SecretId::App(id)) | OwnedRowId::TokenUrls(id) => {
-                self.credentials.contains(id)
+    fn problem(&self) -> String {
+        match self {
+            Self::App(..) | Self::TokenUrls(..) => "belongs to no credential".to_owned(),
+            Self::StrayGrant(..) => "no credential and no pair has this grant".to_owned(),
+            Self::Pair(problem) => problem.description(),
+            Self::Uncounted(_) => {
+                "an older version of the vault wrote this credential: no pair counts it. Authorize it again".to_owned()
             }
-            OwnedRowId::Secret(SecretId::Grant(id)) => self.grants.contains(id),
-            // These belong to a team, not to a credential.
-            OwnedRowId::Secret(SecretId::Webhook(..) | SecretId::Session(_)) => true,
+            Self::ForeignPair(_) => {
+                "this credential names the pair of another app or user. Authorize it again".to_owned()
+            }
         }
+    }
+}
+
+/// The numbers in the note after the list.
+struct Summary {
+    owned_rows: usize,
+    ownerless_rows: usize,
+    due_grants: usize,
+    pairs: usize,
+    changed_pairs: usize,
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} rows belong to credentials, {} to none; {} pairs compared",
+            self.owned_rows, self.ownerless_rows, self.pairs
+        );
+        if self.due_grants > 0 {
+            let due = self.due_grants;
+            text.push_str(&format!(
+                "; {due} grants without a credential wait for the next run of keep-alive"
+            ));
+        }
+        if self.changed_pairs > 0 {
+            let changed = self.changed_pairs;
+            text.push_str(&format!(
+                "; {changed} pairs changed during the sweep: run it again to compare them"
+            ));
+        }
+        text
     }
 }
 
 pub(crate) async fn run(
-    destroy: bool,
+    mode: Mode,
     yes: bool,
     stores: &Stores,
     output: Output,
 ) -> Result<(), Error> {
-    // Read the rows before their owners. A credential that is created in between then has no row in this list, so its
-    // rows cannot look like orphans.
-    let all = stores.removal.owned_rows().await?;
-    let orphans = find_orphans(&all, &stores.credentials).await?;
-    let views: Vec<OrphanView> = orphans.iter().copied().map(OrphanView::from).collect();
-    let rows = views
-        .iter()
-        .map(|view| [view.team.to_string(), view.what.clone()]);
-    let table = output::table(["TEAM", "BELONGS TO NO CREDENTIAL"], rows.collect());
-    output.print(&views, &table)?;
-    output.note(&format!(
-        "{} rows belong to credentials, {} to none",
-        all.len() - orphans.len(),
-        orphans.len()
-    ));
-    if orphans.is_empty() {
+    let (problems, summary) = find(stores).await?;
+    let mut views: Vec<ProblemView> = problems.iter().map(ProblemView::new).collect();
+    // In JSON the answer is one document, which also says what was done.
+    if !output.is_json() || mode == Mode::Report || problems.is_empty() {
+        output.print(&views, &table(&views))?;
+    }
+    output.note(&summary.text());
+    if problems.is_empty() {
         return Ok(());
     }
-    if !destroy {
-        return Err(Error::Orphans(orphans.len()));
+    if mode == Mode::Report {
+        return Err(Error::SweepFound(problems.len()));
     }
-    let question = "This cannot be undone. Type `destroy` to destroy these rows: ";
-    confirm(yes, "destroy", question)?;
-    for orphan in orphans {
-        destroy_orphan(orphan, stores, output).await?;
+    if mode == Mode::Destroy {
+        let question =
+            "This cannot be undone. Type `destroy` to destroy what belongs to no credential: ";
+        confirm(yes, "destroy", question)?;
     }
-    output.note("destroyed");
-    Ok(())
+    let repair = Repair { stores, mode };
+    let mut left = 0;
+    for (problem, view) in problems.into_iter().zip(&mut views) {
+        let outcome = repair.solve(problem).await?;
+        left += usize::from(matches!(outcome, Outcome::Left(_)));
+        output.note(&format!("{}: {}", view.what, outcome.text()));
+        view.outcome = Some(outcome.text());
+    }
+    if output.is_json() {
+        output.print(&views, "")?;
+    }
+    match left {
+        0 => Ok(()),
+        left => Err(Error::SweepLeft(left)),
+    }
 }
 
-async fn find_orphans<'a>(
-    all: &'a [OwnedRow],
-    credentials: &Credentials,
-) -> Result<Vec<&'a OwnedRow>, Error> {
-    let mut owners: HashMap<&TeamId, Owners> = HashMap::new();
-    for row in all {
-        if !owners.contains_key(&row.team) {
-            let of_team = Owners::read(credentials, &row.team).await?;
-            owners.insert(&row.team, of_team);
+/// Reads the tables completely, each once.
+///
+/// The rows are read before their owners. A credential that is created in between then has no row in the list, so its
+/// rows cannot look ownerless. Live and deleted credentials are read in one pass, so that a credential that changes
+/// between the two states is not missed.
+async fn find(stores: &Stores) -> Result<(Vec<Problem>, Summary), Error> {
+    let mut rows = OwnerlessRows::default();
+    let visited = stores.removal.visit_owned_rows(|row| rows.add(row));
+    let mut unreadable = visited.await?;
+    let mut recount = Recount::default();
+    let visited = stores.inspector.visit_pairs(&stores.tables.pairs, |pair| {
+        rows.remove_grants_of(&pair);
+        recount.add_row(&pair);
+    });
+    unreadable.extend(visited.await?);
+    let visited = stores
+        .inspector
+        .visit_credentials(&stores.tables.credentials, |credential| {
+            rows.remove_rows_of(&credential);
+            recount.add_credential(&credential);
+        });
+    unreadable.extend(visited.await?);
+    if !unreadable.is_empty() {
+        return Err(Error::SweepCannotRead(unreadable));
+    }
+
+    let uncounted = std::mem::take(&mut recount.uncounted);
+    let foreign = std::mem::take(&mut recount.foreign);
+    let comparison = recount.compare(&stores.pairs).await?;
+    let read = rows.read;
+    let (ownerless, due_grants) = rows.into_problems();
+    let summary = Summary {
+        owned_rows: read - ownerless.len() - due_grants,
+        ownerless_rows: ownerless.len(),
+        due_grants,
+        pairs: comparison.compared,
+        changed_pairs: comparison.changed,
+    };
+    let mut problems = ownerless;
+    problems.extend(comparison.problems.into_iter().map(Problem::Pair));
+    problems.extend(uncounted.into_iter().map(Problem::Uncounted));
+    problems.extend(foreign.into_iter().map(Problem::ForeignPair));
+    Ok((problems, summary))
+}
+
+impl ProblemView {
+    fn new(problem: &Problem) -> Self {
+        Self {
+            what: problem.what(),
+            problem: problem.problem(),
+            outcome: None,
         }
     }
-    let is_orphan = |row: &&OwnedRow| {
-        owners
-            .get(&row.team)
-            .is_none_or(|owners| !owners.own(&row.id))
-    };
-    Ok(all.iter().filter(is_orphan).collect())
 }
 
-/// Reads the owners again first: the confirmation may have taken minutes.
-async fn destroy_orphan(orphan: &OwnedRow, stores: &Stores, output: Output) -> Result<(), Error> {
-    let owners = Owners::read(&stores.credentials, &orphan.team).await?;
-    if owners.own(&orphan.id) {
-        let what = OrphanView::from(orphan).what;
-        output.note(&format!("{what} belongs to a credential now; kept"));
-        return Ok(());
-    }
-    match orphan.id.clone() {
-        OwnedRowId::Secret(id) => stores.secrets.purge(&orphan.team, id).await?,
-        OwnedRowId::TokenUrls(credential) => stores.token_urls.purge(credential).await?,
-    }
-    Ok(())
+fn table(views: &[ProblemView]) -> String {
+    let rows = views
+        .iter()
+        .map(|view| [view.what.clone(), view.problem.clone()]);
+    output::table(["ROW", "PROBLEM"], rows.collect())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cause::chain;
 use crate::credential::ReconnectReason;
+use crate::zoom::Actor;
 use crate::{envelope, secret, stores, zoom};
 
 /// An error that only the log shows.
@@ -75,11 +76,13 @@ pub enum Error {
         /// The scope.
         scope: String,
     },
-    /// Zoom refused the meeting or the lifetime that was asked for.
-    #[error("Zoom refused the request: {reason}. Check meeting_id and ttl.")]
+    /// Zoom refused for good what was asked for. The grant is good.
+    #[error("Zoom refused the request: {reason}. {}", what_to_do(*.actor))]
     ZoomRefused {
         /// Zoom's reason.
         reason: String,
+        /// Who must act.
+        actor: Actor,
     },
     /// Zoom failed. It may have acted.
     #[error("Zoom failed. It is safe to retry{}", .spent.hint())]
@@ -199,7 +202,6 @@ impl Error {
         "FST_ERR_CONFLICT",
         "FST_ERR_INTERNAL",
         "FST_ERR_UNAVAILABLE",
-        "FST_ERR_VALIDATION",
         "FST_ERR_ZOOM_APP_MISCONFIGURED",
         "FST_ERR_ZOOM_APP_NOT_FOUND",
         "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED",
@@ -208,6 +210,7 @@ impl Error {
         "FST_ERR_ZOOM_MISSING_SCOPE",
         "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
         "FST_ERR_ZOOM_RECONNECT_REQUIRED",
+        "FST_ERR_ZOOM_REFUSED",
         "FST_ERR_ZOOM_TIMEOUT",
         "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
         "FST_ERR_ZOOM_UNAVAILABLE",
@@ -228,7 +231,7 @@ impl Error {
             Self::ReconnectRequired { .. } => "FST_ERR_ZOOM_RECONNECT_REQUIRED",
             Self::AppMisconfigured { .. } => "FST_ERR_ZOOM_APP_MISCONFIGURED",
             Self::MissingScope { .. } => "FST_ERR_ZOOM_MISSING_SCOPE",
-            Self::ZoomRefused { .. } => "FST_ERR_VALIDATION",
+            Self::ZoomRefused { .. } => "FST_ERR_ZOOM_REFUSED",
             Self::ZoomUnavailable { .. } => "FST_ERR_ZOOM_UNAVAILABLE",
             Self::ZoomTimeout { .. } => "FST_ERR_ZOOM_TIMEOUT",
             Self::Unavailable { .. } => "FST_ERR_UNAVAILABLE",
@@ -295,7 +298,7 @@ impl Error {
         match error {
             zoom::Error::AppRefused { reason } => Self::AppMisconfigured { reason },
             zoom::Error::MissingScope { scope } => Self::MissingScope { scope },
-            zoom::Error::RequestRefused { reason } => Self::ZoomRefused { reason },
+            zoom::Error::RequestRefused { reason, actor } => Self::ZoomRefused { reason, actor },
             zoom::Error::UserNotFound { .. } => Self::ReconnectRequired {
                 reason: ReconnectReason::UserGone,
             },
@@ -319,6 +322,17 @@ impl Error {
     }
 }
 
+/// The advice after Zoom refused a request for good.
+fn what_to_do(actor: Actor) -> &'static str {
+    match actor {
+        Actor::Caller => "Check meeting_id and ttl.",
+        Actor::Host => "The host of the meeting must change this setting in Zoom.",
+        Actor::AccountAdmin => {
+            "An admin of the user's Zoom account must allow this in Zoom. The user need not authorize again."
+        }
+    }
+}
+
 impl From<stores::Error> for Error {
     fn from(error: stores::Error) -> Self {
         match error {
@@ -329,6 +343,7 @@ impl From<stores::Error> for Error {
             }
             stores::Error::NoTable { .. }
             | stores::Error::Refused { .. }
+            | stores::Error::RowTooLarge { .. }
             | stores::Error::Shape(_) => Self::Internal(error.into()),
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! | modules | job |
 //! | --- | --- |
-//! | `keep_alive`, `delete`, `restore`, `purge`, `pair_end`, `authorize`, `counted` | use cases that more than one entry point needs |
+//! | `keep_alive`, `delete`, `restore`, `purge`, `purge_now`, `pair_end`, `authorize`, `counted` | use cases that more than one entry point needs |
 //! | `grants` | everything that is done with a user's tokens: refresh, mint, check |
 //! | `error`, `invocation`, `time_limit` | what the use cases share |
 //! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |
@@ -25,6 +25,7 @@ pub mod grants;
 pub mod keep_alive;
 pub mod pair_end;
 pub mod purge;
+pub mod purge_now;
 pub mod restore;
 
 pub mod error;

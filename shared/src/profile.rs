@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The start of `last_error_message` when Zoom did not say who the user is. A later use of the grant asks Zoom again.
+pub const UNKNOWN_PROFILE: &str = "profile unknown: ";
+
 /// What Zoom says about the user who authorized. Zoom may leave any field out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {

@@ -49,27 +49,37 @@ impl<'a> Cleanup<'a> {
             },
             CleanupTrigger::Purged(ids) => {
                 count_out(self.pairs, ids).await?;
-                destroy_own(self.secrets, self.token_urls, ids).await?;
-                self.hasten_unused(ids, true).await
+                self.clean_up_after_purge(ids).await
             }
         }
     }
 
+    /// Cleans up after the row of a deleted credential was removed and the credential was counted out.
+    pub async fn clean_up_after_purge(&mut self, ids: &CredentialIds) -> Result<(), stores::Error> {
+        destroy_own(self.secrets, self.token_urls, ids).await?;
+        self.hasten_unused(ids, true).await
+    }
+
     /// Makes the grants of the credential's pair due, if the pair has no live credential any more; or, with
-    /// `without_members`, no credential at all. While the user is not known, makes the credential's own grant due.
+    /// `without_members`, no credential at all. Without a pair, makes the credential's own grant due.
     async fn hasten_unused(
         &mut self,
         ids: &CredentialIds,
         without_members: bool,
     ) -> Result<(), stores::Error> {
-        let Some(pair) = &ids.pair else {
+        let pair = match &ids.pair {
+            // A forged row may name the pair of another team.
+            Some(pair) => {
+                let pair = self.pairs.get(pair).await?;
+                pair.filter(|pair| pair.pair.team == ids.team)
+            }
+            None => None,
+        };
+        let Some(pair) = pair else {
             return match ids.grant {
                 Some(grant) => self.hasten(ids, grant).await,
                 None => Ok(()),
             };
-        };
-        let Some(pair) = self.pairs.get(pair).await? else {
-            return Ok(());
         };
         let is_used = if without_members {
             pair.members != 0
@@ -111,7 +121,7 @@ async fn count_out(pairs: &Pairs, ids: &CredentialIds) -> Result<(), stores::Err
 }
 
 /// Destroys what belongs to the credential alone: its client secret and its token URLs.
-pub async fn destroy_own(
+async fn destroy_own(
     secrets: &Secrets,
     token_urls: &TokenUrls,
     ids: &CredentialIds,

@@ -276,8 +276,11 @@ async fn a_check_completes_a_missing_profile_and_older_siblings_move_to_the_gran
     let older = world.add_user_credential("older").await;
     world.backdate_authorization(&older).await;
     let fault = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
-    world.zoom.inject(ZoomFault::once(Endpoint::Profile, fault));
+    world
+        .zoom
+        .inject(ZoomFault::always(Endpoint::Profile, fault));
     let id = world.add_user_credential("bot").await;
+    world.zoom.clear_faults();
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["zoom_user_id"], Value::Null);
 
@@ -286,6 +289,7 @@ async fn a_check_completes_a_missing_profile_and_older_siblings_move_to_the_gran
     assert_eq!(checked["capabilities"]["profile"], granted());
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["zoom_user_id"], "ada");
+    assert_eq!(credential["last_error_message"], Value::Null);
     let (row, older) = (world.row(&id).await, world.row(&older).await);
     assert_eq!(attribute(&older, "grant_id"), attribute(&row, "grant_id"));
 }

@@ -179,13 +179,13 @@ async fn parallel_creates_are_all_listed() {
     assert_eq!(list.as_array().unwrap().len(), 32);
 }
 
-/// DynamoDB applies the second `UpdateItem`, but its answer is lost. The first `UpdateItem` counts the rate.
-fn lose_the_answer_to_the_change(world: &World) {
+/// DynamoDB applies the `nth` call of this operation, but its answer is lost.
+fn lose_the_answer(world: &World, operation: &'static str, nth: u64) {
     world.wire.reset();
     world.wire.inject(Rule {
         service: Some(Service::DynamoDb),
-        operation: Some("UpdateItem"),
-        nth: Some(2),
+        operation: Some(operation),
+        nth: Some(nth),
         fault: Fault::DropAfter,
     });
 }
@@ -193,8 +193,8 @@ fn lose_the_answer_to_the_change(world: &World) {
 #[tokio::test]
 async fn a_delete_whose_answer_from_dynamodb_was_lost_succeeds() {
     let world = World::new().await;
-    let id = world.add_app_credential("bot").await;
-    lose_the_answer_to_the_change(&world);
+    let id = world.add_user_credential("bot").await;
+    lose_the_answer(&world, "TransactWriteItems", 1);
 
     let deleted = world.acme.delete(&id).await.expect(200);
     assert_eq!(
@@ -202,16 +202,23 @@ async fn a_delete_whose_answer_from_dynamodb_was_lost_succeeds() {
         json!({ "message": "Zoom credential deleted successfully" })
     );
     let updates = world.wire.operations(Service::DynamoDb);
-    let updates = updates.iter().filter(|it| *it == "UpdateItem").count();
-    assert_eq!(updates, 3);
-    assert_eq!(attribute(&world.row(&id).await, "version"), "2");
+    let updates = updates.iter().filter(|it| *it == "TransactWriteItems");
+    assert_eq!(updates.count(), 2);
+    assert_eq!(attribute(&world.row(&id).await, "version"), "3");
+    let pair = world.items("pairs").await.remove(0);
+    assert_eq!(
+        attribute(&pair, "live"),
+        "0",
+        "the deletion is counted once"
+    );
 }
 
 #[tokio::test]
 async fn a_rename_whose_answer_from_dynamodb_was_lost_succeeds() {
     let world = World::new().await;
     let id = world.add_app_credential("bot").await;
-    lose_the_answer_to_the_change(&world);
+    // The first `UpdateItem` counts the rate.
+    lose_the_answer(&world, "UpdateItem", 2);
 
     let renamed = world.acme.update(&id, json!({ "name": "robot" })).await;
     assert_eq!(renamed.expect(200)["name"], "robot");

@@ -148,6 +148,7 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
         let ours = [
             "FST_ERR_ZOOM_MISSING_SCOPE",
             "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+            "FST_ERR_ZOOM_REFUSED",
         ]
         .map(Value::from)
         .contains(&body["code"]);

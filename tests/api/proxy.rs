@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     DropAfter,
     /// The service does not see it, and this is the answer.
     Answer(StatusCode, String),
+    /// The service acts, and its answer is changed on the way.
+    Rewrite(fn(&mut Response<Bytes>)),
     /// The service acts, and the answer never comes. [`Wire::stalled`] tells when.
     Stall,
     /// The answer comes this much later.
@@ -276,13 +278,13 @@ async fn relay(
         .map_err(|_| Dropped)?;
     let (parts, body) = sent.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-    match fault {
+    match &fault {
         Some(Fault::DropAfter) => return Err(Dropped),
         Some(Fault::Stall) => {
             wire.stalled.notify_one();
             std::future::pending::<()>().await;
         }
-        Some(Fault::Delay(by)) => tokio::time::sleep(by).await,
+        Some(Fault::Delay(by)) => tokio::time::sleep(*by).await,
         Some(Fault::Hold(told)) => {
             wire.stalled.notify_one();
             told.notified().await;
@@ -290,9 +292,13 @@ async fn relay(
         _ => {}
     }
     wire.end(index);
-    let mut response = Response::from_parts(parts, Full::from(body));
+    let mut response = Response::from_parts(parts, body);
     response.headers_mut().remove("transfer-encoding");
-    Ok(response)
+    if let Some(Fault::Rewrite(rewrite)) = fault {
+        rewrite(&mut response);
+        response.headers_mut().remove("content-length");
+    }
+    Ok(response.map(Full::from))
 }
 
 impl Wire {

@@ -23,8 +23,10 @@ use shared::envelope::{Binding, Envelope, SecretId};
 use shared::grants::capsule::{
     AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
 };
+use shared::pair_end::PairEnd;
+use shared::purge_now::{PurgeNow, PurgedGrants};
 use shared::secret::{Plaintext, TokenPair};
-use shared::stores::{CredentialFilter, GrantSecret, ManualPurge, NewPair, OwnedRowId, Secrets};
+use shared::stores::{CredentialFilter, GrantSecret, ManualPurge, NewPair, OwnedRow, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
 use uuid::Uuid;
@@ -288,19 +290,26 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
         .await
         .unwrap();
     assert_eq!(page.credentials.len(), 1);
-    assert!(!removal.owned_rows().await.unwrap().is_empty());
-    let remains = removal
-        .end_restore_period(&team, id.parse().unwrap())
+    let Ok(pairs) = environment.pairs();
+    let mut rows = 0;
+    let unreadable = removal.visit_owned_rows(|_| rows += 1).await.unwrap();
+    assert_eq!((rows, unreadable.len()), (3, 0));
+    let tables = PurgeNow {
+        credentials: &credentials,
+        pairs: &pairs,
+        secrets: &secrets,
+        token_urls: &token_urls,
+        removal: &removal,
+    };
+    let purged = tables.purge(&team, id.parse().unwrap()).await.unwrap();
+    let grants = purged.unwrap().grants;
+    assert_eq!(grants, PurgedGrants::OfPair(PairEnd::YoungLeft));
+    let mut left = Vec::new();
+    removal
+        .visit_owned_rows(|row| left.push(row))
         .await
         .unwrap();
-    shared::purge::destroy_own(&secrets, &token_urls, &remains)
-        .await
-        .unwrap();
-    removal.delete_expired(&remains).await.unwrap();
-    let left = removal.owned_rows().await.unwrap();
-    let left: Vec<_> = left.into_iter().map(|row| row.id).collect();
-    let grant = remains.grant.unwrap();
-    assert_eq!(left, [OwnedRowId::Secret(SecretId::Grant(grant))]);
+    assert!(matches!(left[..], [OwnedRow::Grant { .. }]), "{left:?}");
 }
 
 /// The variables that a function reads when its powers are built.

@@ -261,7 +261,10 @@ async fn a_record_of_the_stream_is_reported_and_skipped() {
     let records = batch["Records"].as_array_mut().unwrap();
     let bad = records
         .iter_mut()
-        .find(|record| record["dynamodb"]["OldImage"]["credential_id"]["S"] == ids[0])
+        .find(|record| {
+            let id = &record["dynamodb"]["OldImage"]["credential_id"]["S"];
+            record["eventName"] == "REMOVE" && *id == ids[0]
+        })
         .unwrap();
     bad["dynamodb"]["OldImage"]["grant_id"] = json!({ "S": UNKNOWN });
     let sequence_number = bad["dynamodb"]["SequenceNumber"].clone();

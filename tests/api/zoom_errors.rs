@@ -48,6 +48,20 @@ async fn each_failure_of_a_refresh_says_who_must_act() {
         let words =
             json!({ "reason": "Invalid client_id or client_secret", "error": "invalid_client" });
         table.push((status, words, &operator));
+        let words = json!({ "reason": "Invalid Token!", "error": "invalid_request" });
+        table.push((status, words, &user));
+        let words = json!({ "reason": "Missing grant type.", "error": "invalid_request" });
+        table.push((status, words, &nobody));
+        table.push((status, json!({ "error": "invalid_request" }), &nobody));
+        table.push((
+            status,
+            json!({ "reason": "Invalid Token!" }),
+            if status == 400 { &nobody } else { &operator },
+        ));
+        let words =
+            json!({ "reason": "unsupported grant type", "error": "unsupported_grant_type" });
+        table.push((status, words, &operator));
+        table.push((status, json!({ "errorCode": 4705 }), &operator));
         table.push((status, json!({ "code": 4732, "message": "busy" }), &nobody));
         table.push((status, json!({ "code": 4700 }), &nobody));
     }
@@ -156,8 +170,7 @@ async fn a_check_whose_new_access_token_zoom_refuses_says_so_and_refreshes_nothi
 
 #[tokio::test]
 async fn an_unknown_refusal_is_a_failure_of_zoom_and_does_not_change_the_credential() {
-    let odd =
-        json!({ "code": 3161, "message": "Your user account is not allowed meeting hosting." });
+    let odd = json!({ "code": 9999, "message": "Nobody has heard of this." });
     let (world, id) = world_where_mints_get(400, &odd).await;
 
     let answer = mint_onbehalf(&world.acme, &id).await;
@@ -165,11 +178,141 @@ async fn an_unknown_refusal_is_a_failure_of_zoom_and_does_not_change_the_credent
     answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
     let details = answer.json()["details"].as_str().unwrap().to_owned();
     assert!(
-        details.contains("(3161)") && details.contains("tracking id"),
+        details.contains("(9999)") && details.contains("tracking id"),
         "{details}"
     );
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["last_error_message"], Value::Null);
+}
+
+/// What a caller gets: status, code and `details`.
+type Expected<'a> = (u16, &'a str, &'a str);
+
+/// Expects this answer to a mint that Zoom refuses with each status, code and message. No refusal spends a refresh.
+async fn expect_refusals(expected: Expected<'_>, refusals: &[(u16, i64, &str)]) {
+    let (wanted, name, details) = expected;
+    let world = World::new().await;
+    for (status, code, message) in refusals {
+        let id = world.add_user_credential("desk").await;
+        let body = json!({ "code": code, "message": message });
+        world
+            .zoom
+            .inject(Fault::always(Endpoint::Mint, answers(*status, &body)));
+
+        let answer = mint_onbehalf(&world.acme, &id).await;
+
+        world.zoom.clear_faults();
+        answer.expect_code(wanted, name);
+        assert_eq!(answer.json()["details"], details, "{status} {body}");
+        assert_eq!(world.refresh_calls(), 0, "{status} {body}");
+        let is_gone = details == "user_gone";
+        let state = if is_gone { "invalid" } else { "active" };
+        assert_eq!(world.acme.get(&id).await.expect(200)["state"], state);
+        world.acme.delete(&id).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn each_permanent_refusal_of_a_mint_says_who_must_act() {
+    let recording = "Not allowed to start local recording. Enable the \"Local Recording\" setting.";
+    let caller = (400, "FST_ERR_ZOOM_REFUSED", "caller");
+    let refusals = [
+        (400, 300, "Invalid meeting ID."),
+        (404, 300, "Meeting does not exist."),
+        (404, 3001, "Meeting does not exist: 1."),
+        (400, 3000, "Cannot access Webinar information."),
+    ];
+    expect_refusals(caller, &refusals).await;
+    let host = (400, "FST_ERR_ZOOM_REFUSED", "host");
+    expect_refusals(host, &[(400, 3000, recording)]).await;
+    let account_admin = (400, "FST_ERR_ZOOM_REFUSED", "account_admin");
+    let refusals = [
+        (400, 3161, "Meeting hosting is not allowed."),
+        (400, 200, "No permission."),
+        (200, 200, "No permission."),
+        (401, 200, "Account does not enabled REST API."),
+        (403, 403, "Access to the Zoom REST API has been denied."),
+    ];
+    expect_refusals(account_admin, &refusals).await;
+}
+
+/// The text decides, since the codes differ.
+#[tokio::test]
+async fn a_missing_scope_is_named_whatever_code_comes_with_it() {
+    let scopes = "Invalid access token, does not contain scopes:[user:read:token].";
+    let refusals = [
+        (400, 4711, scopes),
+        (403, 4700, scopes),
+        (401, 201, scopes),
+        (401, 124, scopes),
+    ];
+    let expected = (400, "FST_ERR_ZOOM_MISSING_SCOPE", "user:read:token");
+    expect_refusals(expected, &refusals).await;
+}
+
+#[tokio::test]
+async fn a_mint_that_the_app_may_not_make_is_for_the_operator() {
+    for (code, message) in [
+        (2300, "This API endpoint is not recognized."),
+        (124, "This API only supports OAuth2 authorization"),
+    ] {
+        let details = format!("{message} ({code})");
+        let expected = (409, "FST_ERR_ZOOM_APP_MISCONFIGURED", details.as_str());
+        expect_refusals(expected, &[(400, code, message)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_whom_zoom_does_not_know_must_authorize_again() {
+    let refusals = [
+        (404, 1001, "User does not exist."),
+        (400, 1001, "User does not exist."),
+        (404, 1010, "User not found on this account."),
+        (400, 1010, "User not found on this account."),
+    ];
+    let expected = (409, "FST_ERR_ZOOM_RECONNECT_REQUIRED", "user_gone");
+    expect_refusals(expected, &refusals).await;
+}
+
+#[tokio::test]
+async fn the_message_of_a_permanent_refusal_says_what_to_do() {
+    for (code, message, advice) in [
+        (300, "No.", "No. (300). Check meeting_id and ttl."),
+        (
+            3000,
+            "Not allowed to start local recording.",
+            "Not allowed to start local recording. (3000). The host of the meeting must change this setting in Zoom.",
+        ),
+        (
+            3161,
+            "No.",
+            "No. (3161). An admin of the user's Zoom account must allow this in Zoom. The user need not authorize again.",
+        ),
+    ] {
+        let body = json!({ "code": code, "message": message });
+        let (world, id) = world_where_mints_get(400, &body).await;
+
+        let answer = mint_onbehalf(&world.acme, &id).await;
+
+        let expected = format!("Zoom refused the request: {advice}");
+        answer.expect_error(400, "FST_ERR_ZOOM_REFUSED", &expected);
+    }
+}
+
+/// Zoom has answered with a text in the place of a token, and with an error object under status 200.
+#[tokio::test]
+async fn an_answer_without_a_token_is_never_released_as_a_token() {
+    for body in [
+        json!({ "token": "Token is no longer supported. Please use ZAK token instead." }),
+        json!({ "token": "" }),
+        json!({}),
+        json!({ "code": 9999, "message": "Nobody has heard of this." }),
+    ] {
+        let (world, id) = world_where_mints_get(200, &body).await;
+        let answer = mint_onbehalf(&world.acme, &id).await;
+        answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+        assert!(answer.json()["details"].is_string(), "{body}");
+    }
 }
 
 #[tokio::test]

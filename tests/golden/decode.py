@@ -14,6 +14,7 @@ import pathlib
 import sys
 
 HEADER, TAG = 2 + 32 + 32 + 12, 16
+LONGEST = 300 * 1024
 
 
 class Refused(Exception):
@@ -112,6 +113,8 @@ def additional_data(vector):
 
 
 def open_sealed(data_key, aad, sealed):
+    if len(sealed) > LONGEST:
+        raise Refused("the ciphertext is too long")
     if len(sealed) < HEADER + TAG:
         raise Refused("the ciphertext is too short")
     if sealed[:2] != b"\x01\x01":
@@ -162,6 +165,11 @@ def main():
     # The test vector in FIPS 197, C.3, checks the AES above.
     block = aes(round_keys(bytes(range(32))), bytes.fromhex("00112233445566778899aabbccddeeff"))
     assert block.hex() == "8ea2b7ca516745bfeafc49904b496089", "the AES of this decoder is wrong"
+
+    try:
+        open_sealed(bytes(32), b"", b"\x01\x01" + bytes(LONGEST - 1))
+    except Refused as reason:
+        assert str(reason) == "the ciphertext is too long", reason
 
     vectors = json.loads(pathlib.Path(__file__).with_name("envelope-v1.json").read_text("utf-8"))
     failed = 0

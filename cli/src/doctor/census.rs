@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::SecretId;
-use shared::stores::{CredentialIds, SealedRow};
+use shared::stores::{CredentialIds, SealedRow, StoredPair};
 use shared::timestamp::Timestamp;
 
 /// The rows of `secrets`.
@@ -22,6 +22,10 @@ pub(super) struct SecretCensus {
     pub(super) stashed: usize,
     /// Grants that keep-alive should have refreshed.
     pub(super) overdue: Vec<String>,
+    /// When the grant was refreshed that has not been refreshed for the longest time.
+    pub(super) longest_unrefreshed: Option<Timestamp>,
+    /// Grants whose row does not name their app.
+    pub(super) of_old_format: Vec<String>,
     /// Each client secret, and whether its credential exists.
     apps: HashMap<CredentialId, Owner>,
     grants: HashMap<GrantId, Owner>,
@@ -29,12 +33,12 @@ pub(super) struct SecretCensus {
     unknown: Vec<String>,
 }
 
-/// Whether a credential has a secret.
+/// Whether a credential or a pair has a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    /// No credential has the secret, so far.
+    /// Nobody has the secret, so far.
     None,
-    /// A credential has the secret, or the secret needs none.
+    /// A credential or a pair has the secret, or the secret needs none.
     Known,
 }
 
@@ -47,6 +51,8 @@ impl SecretCensus {
             reasons: BTreeMap::new(),
             stashed: 0,
             overdue: Vec::new(),
+            longest_unrefreshed: None,
+            of_old_format: Vec::new(),
             apps: HashMap::new(),
             grants: HashMap::new(),
             unknown: Vec::new(),
@@ -57,8 +63,9 @@ impl SecretCensus {
         for format in row.formats {
             *self.formats.entry(format).or_default() += 1;
         }
-        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed.
-        let is_destroyed = row.kids.is_empty();
+        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed. A due grant is seen
+        // to within the hour.
+        let is_destroyed_or_due = row.kids.is_empty() || row.is_due;
         for kid in row.kids {
             *self.rows_by_key.entry(kid).or_default() += 1;
         }
@@ -66,26 +73,42 @@ impl SecretCensus {
             *self.reasons.entry(reason.as_str()).or_default() += 1;
         }
         self.stashed += usize::from(row.has_stash);
+        if let Some(since) = row.scheduled_since {
+            let longest = self.longest_unrefreshed.map_or(since, |it| it.min(since));
+            self.longest_unrefreshed = Some(longest);
+        }
         let is_overdue = row
-            .due_since
+            .scheduled_since
             .is_some_and(|since| since < self.overdue_before);
         match row.secret_id.parse() {
             Ok(SecretId::App(id)) => {
                 self.apps.insert(id, Owner::None);
             }
             Ok(SecretId::Grant(id)) => {
-                let owner = if is_destroyed {
+                let owner = if is_destroyed_or_due {
                     Owner::Known
                 } else {
                     Owner::None
                 };
                 self.grants.insert(id, owner);
+                if !row.has_app {
+                    self.of_old_format.push(row.secret_id.clone());
+                }
             }
             Ok(SecretId::Webhook(..) | SecretId::Session(_)) => {}
             Err(_) => self.unknown.push(row.secret_id.clone()),
         }
         if is_overdue {
             self.overdue.push(row.secret_id);
+        }
+    }
+
+    /// The grants that a pair lists have an owner: one of them works, and the pair says which credentials need it.
+    pub(super) fn count_pair(&mut self, pair: &StoredPair) {
+        for grant in &pair.grants {
+            if let Some(owner) = self.grants.get_mut(grant) {
+                *owner = Owner::Known;
+            }
         }
     }
 
@@ -126,7 +149,7 @@ pub(super) struct OwnerCensus {
 }
 
 impl OwnerCensus {
-    pub(super) fn count(&mut self, ids: CredentialIds, secrets: &mut SecretCensus) {
+    pub(super) fn count(&mut self, ids: &CredentialIds, secrets: &mut SecretCensus) {
         let mut missing = |id| self.without_secret.push((ids.team.clone(), id));
         match secrets.apps.get_mut(&ids.credential) {
             Some(owner) => *owner = Owner::Known,

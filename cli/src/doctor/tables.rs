@@ -43,7 +43,7 @@ fn problems(table: Resource, health: &TableHealth, is_deployed: bool) -> Vec<Str
         Resource::Credentials | Resource::Secrets | Resource::TokenUrls | Resource::Events => {
             Some("purge_at")
         }
-        Resource::Requests => Some("expires_at"),
+        Resource::Pairs | Resource::Requests => Some("expires_at"),
         Resource::Keys | Resource::EnvelopeKey | Resource::Api => None,
     };
     if health.ttl.as_deref() != ttl {

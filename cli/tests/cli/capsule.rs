@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use shared::credential::GrantId;
 use shared::envelope::{Binding, SecretId};
 use shared::secret::{Plaintext, TokenPair};
-use shared::stores::NewPair;
+use shared::stores::{GrantSecret, NewPair};
 use shared::timestamp::Timestamp;
 
-use shared::grants::capsule::Capsule;
+use shared::grants::capsule::{AuthorizationCapsule, Capsule, RefreshCapsule, SeenCredential};
 
 use crate::TestStack;
 use crate::harness::{CliResult, serve};
@@ -41,10 +41,54 @@ impl TestStack {
             access_expires_at: 1,
             api_url: None,
             refreshed_at: Timestamp::now(),
+            idle_since: Timestamp::now(),
             late: false,
         };
-        let writer = uuid::Uuid::new_v4();
-        Capsule::new(&binding.team, grant, pair, writer).to_string()
+        let capsule = RefreshCapsule {
+            team: binding.team,
+            grant,
+            pair,
+            writer: uuid::Uuid::new_v4(),
+        };
+        Capsule::Refresh(capsule).to_string()
+    }
+
+    /// A capsule of a new authorization of this credential, with made-up tokens.
+    async fn authorization_capsule(
+        &self,
+        credential: &str,
+        seen: Option<SeenCredential>,
+    ) -> String {
+        let grant = GrantId::generate();
+        let binding = Binding {
+            team: "acme".parse().unwrap(),
+            secret: SecretId::Grant(grant),
+        };
+        let key = self.envelope().data_key(binding.clone()).await.unwrap();
+        let token = || "made-up-token".to_owned().into();
+        let pair = TokenPair {
+            access: token(),
+            refresh: token(),
+        };
+        let now = Timestamp::now().as_millis();
+        let row = GrantSecret {
+            team_id: binding.team.clone(),
+            client_id: "sandbox-app".to_owned().try_into().unwrap(),
+            scopes: None,
+            credential_id: credential.parse().unwrap(),
+            sealed: key.seal(1, &Plaintext::try_from(&pair).unwrap()).unwrap(),
+            access_expires_at: 1,
+            authorize_sent_at: now,
+            authorized_at: now,
+            api_url: None,
+        };
+        let capsule = AuthorizationCapsule {
+            team: binding.team,
+            grant,
+            row,
+            seen,
+        };
+        Capsule::Authorization(capsule).to_string()
     }
 
     async fn replay(&self, input: &str) -> CliResult {
@@ -180,6 +224,45 @@ async fn capsule_that_is_refused_does_not_stop_or_hide_the_others() {
     assert_eq!(
         (result.code, result.stderr.as_str()),
         (0, sum),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn capsule_of_an_authorization_goes_to_its_credential_or_to_keep_alive() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    let id = stack.connect_user(&key, "ada-sandbox-user").await;
+    let pair = stack.pair().await;
+    let seen = SeenCredential {
+        grant: Some(pair.grants.first().copied().unwrap()),
+        pair: Some(pair.id.clone()),
+    };
+    let again = stack.authorization_capsule(&id, Some(seen)).await;
+    let new = stack.authorization_capsule(&id, None).await;
+
+    let result = stack.replay(&format!("{again}\n{new}\n")).await;
+
+    assert_eq!(result.code, 0, "{result:?}");
+    let outcomes: Vec<&str> = result.stdout.lines().skip(1).collect();
+    assert!(
+        outcomes[0].ends_with("authorization  1           stored"),
+        "{result:?}"
+    );
+    assert!(
+        outcomes[1].contains("stored without a credential: keep-alive gives it"),
+        "{result:?}"
+    );
+    // The credential has left the pair that counted it, since nobody knows yet whose the new tokens are.
+    assert_eq!(
+        (stack.pair().await.members, stack.pair().await.live),
+        (0, 0)
+    );
+    let result = stack.replay(&format!("{again}\n{new}\n")).await;
+    assert_eq!(
+        result.stdout.matches("stored before").count(),
+        2,
         "{result:?}"
     );
 }

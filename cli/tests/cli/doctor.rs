@@ -1,5 +1,6 @@
 //! `doctor` reports each problem with its solution, and reports a healthy vault as healthy.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Value, json};
@@ -72,11 +73,13 @@ async fn healthy_vault_passes_every_check() {
         "table",
         "table",
         "table",
+        "table",
         "envelope key",
         "envelope",
         "wrapping key",
         "orphans",
         "dangling",
+        "counts",
         "keep-alive",
         "clock",
         "api",
@@ -177,4 +180,59 @@ async fn unreachable_or_wrong_api_and_a_wrong_clock_are_reported() {
     let words = ["differ by", "NTP"];
     stack.doctor_finds(&option, "clock", &words).await;
     assert_eq!(json!(stack.doctor("").await.0), json!(0));
+}
+
+#[tokio::test]
+async fn wrong_counts_and_lost_rows_of_pairs_are_reported() {
+    let stack = TestStack::start().await;
+    stack.connect_first_user().await;
+    let pair = stack.pair().await;
+    stack.change_pair(&pair, "SET live = :value", 2).await;
+    let words = [
+        pair.id.as_str(),
+        "its row counts 1 credentials (2 live), but there are 1 (1 live)",
+        "credentials sweep --repair",
+    ];
+    stack.doctor_finds("", "counts", &words).await;
+    assert_eq!(stack.pair().await.live, 2);
+
+    stack.delete_pair(&pair).await;
+    let words = [pair.id.as_str(), "it has no row, but 1 credentials"];
+    stack.doctor_finds("", "counts", &words).await;
+    stack.ok("credentials sweep --repair").await;
+    assert_eq!(stack.doctor("").await, (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn rows_of_an_older_format_are_refused() {
+    let stack = TestStack::start().await;
+    let id = stack.connect_first_user().await;
+    let pair = stack.pair().await;
+    stack.delete_pair(&pair).await;
+    let remove = |table: &str, attribute: &str| {
+        let update = stack.aws.dynamodb().update_item();
+        let update = update.table_name(stack.variable(table));
+        update.update_expression(format!("REMOVE {attribute}"))
+    };
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let update = remove("CREDENTIALS_TABLE", "pair_id")
+        .key("team_id", text("acme"))
+        .key("credential_id", text(&id));
+    update.send().await.unwrap();
+    let words = [
+        "credentials whose user is known, but that no pair counts",
+        id.as_str(),
+        "an older version of the vault wrote these rows",
+        "authorize again",
+    ];
+    stack.doctor_finds("", "format", &words).await;
+    let grant = stack.secret_id("grant#").await;
+    let update = remove("SECRETS_TABLE", "client_id").key("secret_id", text(&grant));
+    update.send().await.unwrap();
+
+    let (code, bad) = stack.doctor("").await;
+    let checks: Vec<&str> = bad.iter().map(|(check, _)| check.as_str()).collect();
+    assert_eq!((code, checks), (1, vec!["format", "format"]));
+    let words = format!("grants whose row names no app: {grant}");
+    assert!(bad[0].1.contains(&words), "{bad:?}");
 }

@@ -17,10 +17,13 @@ mod keys;
 mod kms_proxy;
 mod output;
 mod pages;
+mod pair_rows;
+mod purge;
 mod rewrap;
 mod rewrap_failures;
 mod sealed_rows;
 mod stack_outputs;
+mod sweep;
 mod teams;
 
 use harness::TestStack;

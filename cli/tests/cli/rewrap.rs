@@ -139,7 +139,9 @@ async fn stashed_pairs_webhook_secrets_and_connect_sessions_move_too() {
     stack.ok("teams create acme").await;
     let key = stack.create_key("acme", "full").await;
     stack.connect_user(&key, "ada-sandbox-user").await;
-    let stashed: Capsule = stack.capsule(1).await.parse().unwrap();
+    let Capsule::Refresh(stashed) = stack.capsule(1).await.parse().unwrap() else {
+        panic!("not a capsule of a refresh")
+    };
     let secrets = stack.secrets();
     let stash = secrets.stash(stashed.grant, &stashed.pair.sealed, Timestamp::now());
     assert!(matches!(stash.await.unwrap(), PairWrite::Written { .. }));

@@ -193,7 +193,7 @@ impl ApiError {
     }
 
     /// The codes that [`Self::code`] returns besides [`Error::CODES`].
-    const CODES: [&str; 12] = [
+    const CODES: [&str; 13] = [
         "FST_ERR_CTP_BODY_TOO_LARGE",
         "FST_ERR_CTP_INVALID_MEDIA_TYPE",
         "FST_ERR_FORBIDDEN",
@@ -204,6 +204,7 @@ impl ApiError {
         "FST_ERR_TIMEOUT",
         "FST_ERR_TOO_MANY_REQUESTS",
         "FST_ERR_UNAUTHORIZED",
+        "FST_ERR_VALIDATION",
         "FST_ERR_ZOOM_ANOTHER_MEETING",
         "FST_ERR_ZOOM_CONNECT_REFUSED",
     ];
@@ -332,6 +333,8 @@ fn vault_details(error: &Error) -> Option<String> {
         Some(reason.clone())
     } else if let Error::MissingScope { scope } = error {
         Some(scope.clone())
+    } else if let Error::ZoomRefused { actor, .. } = error {
+        Some(actor.as_str().to_owned())
     } else if let Error::ZoomUnavailable { source, .. }
     | Error::Unavailable {
         source: Down::Zoom(source),
@@ -400,7 +403,7 @@ pub struct ErrorBody {
     /// The error for people: what went wrong, and what to do.
     message: String,
     /// More about the cause, depending on `code`: why the user must authorize again, Zoom's reason, the missing scope,
-    /// or Zoom's own error code and tracking id.
+    /// who must act (`caller`, `host` or `account_admin`), or Zoom's own error code and tracking id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,

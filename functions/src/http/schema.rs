@@ -83,6 +83,7 @@ errors! {
     }
     /// The error of a mint that somebody must act on.
     MintErrors {
+        "400": "A part of the request breaks a rule, or Zoom refuses the request for good. With `FST_ERR_ZOOM_REFUSED`, `details` says who must act: `caller`, `host` or `account_admin`.",
         "409": "The user must authorize again, or the operator must correct the Zoom app. `code` and `details` say which.",
     }
 }

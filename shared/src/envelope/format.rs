@@ -22,8 +22,9 @@ use zeroize::Zeroizing;
 pub const APPLICATION: &str = "zoom-credentials";
 /// Length of a data key: 256 bits.
 pub const KEY_BYTES: usize = 32;
-/// Longest sealed bytes. Longer bytes are neither made nor opened.
-pub const MAX_SEALED_BYTES: usize = 64 * 1024;
+/// Longest sealed bytes. Longer bytes are neither made nor opened. The limit leaves room for the tokens of the longest
+/// answer that the Zoom client reads, and for the rest of a row in DynamoDB, which has at most 400 KB.
+pub const MAX_SEALED_BYTES: usize = 300 * 1024;
 
 const VERSION: u8 = 0x01;
 const SUITE: u8 = 0x01;

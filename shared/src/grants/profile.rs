@@ -19,7 +19,7 @@ use crate::grants::state::{UNREADABLE_PROFILE, reconnect_message};
 use crate::grants::{Context, Grants};
 use crate::invocation::Invocation;
 use crate::pair::Pair;
-use crate::profile::Profile;
+use crate::profile::{Profile, UNKNOWN_PROFILE};
 use crate::stores::{
     self, AuthorizedGrant, BATCH, CommitOutcome, Credentials, Events, Holder, Pairs, RowKind,
     Secrets, StoredCredential,
@@ -120,7 +120,9 @@ impl<'a> UserFinder<'a> {
     /// Reads who authorized.
     pub(crate) async fn profile(&self, grant: &WorkingGrant<'_>) -> Result<Profile, zoom::Error> {
         let time_left = self.invocation.time_left(ANSWER_TIME).min(MAX_PROFILE_TIME);
-        let profile = self.zoom.profile(grant.api_url, grant.access, time_left);
+        let profile = self
+            .zoom
+            .profile_with_retry(grant.api_url, grant.access, time_left);
         profile.await
     }
 
@@ -143,7 +145,7 @@ impl<'a> UserFinder<'a> {
                         .map_err(|elapsed| stores::Error::timed_out("TransactWriteItems", elapsed));
                     return self.or_warn(kept.flatten()).flatten();
                 }
-                None => "Zoom does not show who the user is".to_owned(),
+                None => format!("{UNKNOWN_PROFILE}Zoom does not show who the user is"),
             },
             Err(zoom::Error::MissingScope { scope }) => {
                 format!("missing scope {scope}: the Zoom user's profile cannot be read")
@@ -151,10 +153,13 @@ impl<'a> UserFinder<'a> {
             Err(error) => {
                 let (request_id, cause) = (self.invocation.id(), chain(&error));
                 tracing::warn!(request_id, cause, "the profile is not known yet");
-                return None;
+                let summary = error.summary();
+                format!("{UNKNOWN_PROFILE}{summary}. The next mint asks Zoom again.")
             }
         };
-        if stored.pair.is_some() {
+        let message = stored.credential.last_error_message.as_deref();
+        let is_noted = message.is_some_and(|message| message.starts_with(UNKNOWN_PROFILE));
+        if stored.pair.is_some() || is_noted {
             return None;
         }
         let noted = self

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::grants::Context;
 use crate::grants::record::Recorder;
 use crate::grants::refresh::DeadGrant;
+use crate::profile::UNKNOWN_PROFILE;
 use crate::stores::{
     self, CommitOutcome, GrantState, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant,
     TRANSACTION_TIMEOUT, Transaction,
@@ -143,7 +144,11 @@ impl<'a> CredentialStates<'a> {
         let credential = &stored.credential;
         let invalid = credential.state == State::Invalid;
         let error = credential.last_error_message.as_deref();
-        let stale = error.is_some_and(|message| !message.starts_with(UNREADABLE_PROFILE));
+        let stale = error.is_some_and(|message| {
+            let still_unknown =
+                message.starts_with(UNKNOWN_PROFILE) && credential.zoom_user_id.is_none();
+            !still_unknown && !message.starts_with(UNREADABLE_PROFILE)
+        });
         if !(reactivated || invalid || stale) {
             return;
         }

@@ -52,6 +52,12 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The row would become larger than DynamoDB's limit of 400 KB. A retry does not help.
+    #[error("DynamoDB {operation} was refused: the row would be larger than 400 KB")]
+    RowTooLarge {
+        /// The name of the call.
+        operation: &'static str,
+    },
     /// A row does not have the shape that this version of the vault writes.
     #[error("a row has an unknown shape")]
     Shape(#[source] serde_dynamo::Error),
@@ -74,12 +80,16 @@ impl Error {
     }
 }
 
+/// A part of DynamoDB's message when a row would be too large. The code is the same as for any invalid request.
+const ROW_TOO_LARGE: &str = "exceeded the maximum allowed size";
+
 /// Classifies a failed call.
 pub(super) fn failed<E>(operation: &'static str, error: SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = error.as_service_error().and_then(E::code);
+    let message = error.as_service_error().and_then(E::message);
     let transient = match &error {
         SdkError::ServiceError(refused) => {
             refused.raw().status().is_server_error() || code.is_some_and(is_transient)
@@ -91,7 +101,10 @@ where
         | SdkError::ResponseError(_)
         | _ => true,
     };
+    let too_large = code == Some("ValidationException")
+        && message.is_some_and(|message| message.contains(ROW_TOO_LARGE));
     match code {
+        _ if too_large => Error::RowTooLarge { operation },
         _ if transient => Error::Unavailable {
             operation,
             source: error.into(),

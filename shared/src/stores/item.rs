@@ -74,16 +74,6 @@ pub(super) async fn scan_each<T>(
     Ok(unreadable)
 }
 
-/// Reads all rows that a scan finds.
-pub(super) async fn scan_all(scan: ScanFluentBuilder) -> Result<Vec<Item>, Error> {
-    let mut pages = scan.consistent_read(true).into_paginator().items().send();
-    let mut rows = Vec::new();
-    while let Some(row) = pages.next().await {
-        rows.push(row.map_err(|error| failed("Scan", error))?);
-    }
-    Ok(rows)
-}
-
 /// Reads up to `limit` rows of one partition, in descending order of the sort key. Also returns the sort key after
 /// which the next page begins, if there is a next page.
 ///

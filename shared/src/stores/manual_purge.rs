@@ -1,38 +1,49 @@
-//! The operator's tools for soft-deleted credentials: purge one before its time, and find rows without an owner.
-
-use std::collections::HashSet;
+//! The operator's tools to remove data: purge a soft-deleted credential before its time, and find and destroy rows
+//! without an owner.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
 use super::expression::Update;
-use crate::credential::{CredentialId, TeamId};
+use crate::credential::{CredentialId, GrantId, TeamId};
 use crate::envelope::sealed::SecretId;
-use crate::stores::credentials::Credentials;
-use crate::stores::error::{Error, failed};
-use crate::stores::item::{from_item, number, scan_all, text};
-use crate::stores::stream::CredentialIds;
+use crate::pair::PairId;
+use crate::stores::credentials::{Credentials, StoredCredential};
+use crate::stores::error::Error;
+use crate::stores::item::{Item, from_item, number, scan_each, text};
+use crate::stores::secrets::DUE_AT_ONCE;
+use crate::stores::transaction::{RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 /// A row that belongs to one or more credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnedRow {
-    /// The team of the row.
-    pub team: TeamId,
-    /// The id of the row.
-    pub id: OwnedRowId,
-}
-
-/// The id of a row that belongs to credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnedRowId {
-    /// A sealed client secret, or the sealed tokens of a grant.
-    Secret(SecretId),
-    /// The token URLs of a credential, one or more rows.
-    TokenUrls(CredentialId),
+pub enum OwnedRow {
+    /// The sealed client secret of a credential.
+    App {
+        /// The team of the row.
+        team: TeamId,
+        /// The credential.
+        credential: CredentialId,
+    },
+    /// A grant, with or without tokens.
+    Grant {
+        /// The team of the row.
+        team: TeamId,
+        /// The grant.
+        grant: GrantId,
+        /// Whether the row names the grant's pair.
+        has_pair: bool,
+        /// Whether the next run of keep-alive handles the grant.
+        is_due: bool,
+    },
+    /// A token URL of a credential.
+    TokenUrl {
+        /// The team of the row.
+        team: TeamId,
+        /// The credential.
+        credential: CredentialId,
+    },
 }
 
 /// The tables, with the power to delete rows of `credentials` and to scan the other tables. No function has this
@@ -49,6 +60,9 @@ pub struct ManualPurge {
 struct ScannedSecret {
     secret_id: String,
     team_id: TeamId,
+    pair_id: Option<PairId>,
+    due_shard: Option<String>,
+    idle_since: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -68,103 +82,98 @@ impl ManualPurge {
         }
     }
 
-    /// Ends the time in which a soft-deleted credential can be restored. Returns `NotFound` if no credential with
-    /// this id is deleted.
-    ///
-    /// The caller then destroys the secrets of the credential, and last the row with [`Self::delete_expired`]. An
-    /// interrupted purge can be repeated until the row is gone.
-    pub async fn end_restore_period(
+    /// Begins a transaction that removes the row of a soft-deleted credential. Refused if the row differs from `seen`.
+    pub fn begin_removal(
         &self,
         team: &TeamId,
-        id: CredentialId,
-    ) -> Result<CredentialIds, Error> {
-        let past = Timestamp::now().as_seconds() - 1;
-        let update = Update::new()
-            .set("purge_at", number(&past))
-            // `quiet`: the stream has reported the soft delete already.
-            .set("change", text("quiet"))
+        seen: &StoredCredential,
+    ) -> Result<Transaction<'_>, Error> {
+        let condition = Update::new()
             .when_equal("deleted", AttributeValue::Bool(true))
-            .build();
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.credentials)
-            .set_key(Some(Credentials::key(team, id)))
-            .update_expression(update.update)
-            .set_condition_expression(update.condition)
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await;
-        let answer = sent.map_err(|error| missing("UpdateItem", error))?;
-        from_item(answer.attributes.unwrap_or_default())
+            .when_equal("version", number(&seen.version));
+        let key = Credentials::key(team, seen.credential.credential_id);
+        let removal = Write::delete(
+            RowKind::Credential,
+            &self.credentials,
+            key,
+            condition.build(),
+        )?;
+        Ok(Transaction::new(&self.client, removal))
     }
 
-    /// Deletes the row of a credential whose time to restore is over. Idempotent.
-    pub async fn delete_expired(&self, ids: &CredentialIds) -> Result<(), Error> {
-        let delete = self.client.delete_item().table_name(&self.credentials);
-        let sent = delete
-            .set_key(Some(Credentials::key(&ids.team, ids.credential)))
-            .condition_expression(
-                "attribute_not_exists(team_id) OR (deleted = :yes AND purge_at < :now)",
-            )
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":now", number(&Timestamp::now().as_seconds()))
-            .send()
-            .await;
-        sent.map(drop).map_err(|error| missing("DeleteItem", error))
-    }
-
-    /// Lists the client secrets, grants and token URLs of all teams. The scan does not read sealed attributes.
-    pub async fn owned_rows(&self) -> Result<Vec<OwnedRow>, Error> {
-        let mut found = Vec::new();
+    /// Reads the client secrets, grants and token URLs of all teams, one page at a time, and calls `visit` with each.
+    /// Returns the ids of the rows of unknown shape. No sealed attribute is read.
+    pub async fn visit_owned_rows(
+        &self,
+        mut visit: impl FnMut(OwnedRow),
+    ) -> Result<Vec<String>, Error> {
         let secrets = self
-            .scan(&self.secrets)
-            .projection_expression("secret_id, team_id")
-            // A row whose tokens were destroyed has no `dek`. It stays, because it records the reason.
-            .filter_expression("attribute_exists(dek)");
-        for item in scan_all(secrets).await? {
-            let row: ScannedSecret = from_item(item)?;
-            // The other secrets belong to no credential.
-            if let Ok(id @ (SecretId::App(_) | SecretId::Grant(_))) = row.secret_id.parse() {
-                found.push(OwnedRow {
-                    team: row.team_id,
-                    id: OwnedRowId::Secret(id),
-                });
-            }
-        }
-        let urls = self
-            .scan(&self.token_urls)
-            .projection_expression("credential_id, team_id");
-        let mut seen = HashSet::new();
-        for item in scan_all(urls).await? {
-            let ScannedTokenUrl {
-                credential_id,
-                team_id,
-            } = from_item(item)?;
-            if seen.insert(credential_id) {
-                found.push(OwnedRow {
-                    team: team_id,
-                    id: OwnedRowId::TokenUrls(credential_id),
-                });
-            }
-        }
-        Ok(found)
+            .client
+            .scan()
+            .projection_expression("secret_id, team_id, pair_id, due_shard, idle_since");
+        let parse = |item| from_item::<ScannedSecret>(item).map(ScannedSecret::owned);
+        let mut unreadable = scan_each(secrets, (&self.secrets, "secret_id"), parse, |row| {
+            row.into_iter().for_each(&mut visit);
+        })
+        .await?;
+        let urls = self.client.scan();
+        let urls = urls.projection_expression("credential_id, team_id");
+        let parse = |item| from_item::<ScannedTokenUrl>(item).map(OwnedRow::from);
+        unreadable
+            .extend(scan_each(urls, (&self.token_urls, "credential_id"), parse, &mut visit).await?);
+        Ok(unreadable)
     }
 
-    fn scan(&self, table: &str) -> ScanFluentBuilder {
-        self.client.scan().table_name(table)
+    /// Deletes the client secret of a credential that has no row. Idempotent. Returns `false` if the credential has a
+    /// row.
+    pub async fn destroy_ownerless_app(
+        &self,
+        team: &TeamId,
+        credential: CredentialId,
+    ) -> Result<bool, Error> {
+        let no_credential = Update::new().when_absent("credential_id");
+        let check = Write::check(
+            RowKind::Credential,
+            &self.credentials,
+            Credentials::key(team, credential),
+            no_credential.build(),
+        )?;
+        let of_team = Update::new()
+            .when_equal("team_id", text(team))
+            .or_when_row_absent("secret_id");
+        let key = AttributeValue::S(SecretId::App(credential).to_string());
+        let key = Item::from([("secret_id".to_owned(), key)]);
+        let delete = Write::delete(RowKind::App, &self.secrets, key, of_team.build())?;
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        let destroyed = Transaction::new(&self.client, check).and(delete);
+        Ok(destroyed.commit(until).await?.is_committed())
     }
 }
 
-/// Maps a failed condition to `NotFound`.
-fn missing<E>(operation: &'static str, error: SdkError<E>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    match error.code() {
-        Some("ConditionalCheckFailedException") => Error::NotFound,
-        _ => failed(operation, error),
+impl ScannedSecret {
+    /// The row, if it belongs to a credential.
+    fn owned(self) -> Option<OwnedRow> {
+        match self.secret_id.parse() {
+            Ok(SecretId::App(credential)) => Some(OwnedRow::App {
+                team: self.team_id,
+                credential,
+            }),
+            Ok(SecretId::Grant(grant)) => Some(OwnedRow::Grant {
+                team: self.team_id,
+                grant,
+                has_pair: self.pair_id.is_some(),
+                is_due: self.due_shard.is_some() && self.idle_since == Some(DUE_AT_ONCE),
+            }),
+            Ok(SecretId::Webhook(..) | SecretId::Session(_)) | Err(_) => None,
+        }
+    }
+}
+
+impl From<ScannedTokenUrl> for OwnedRow {
+    fn from(row: ScannedTokenUrl) -> Self {
+        Self::TokenUrl {
+            team: row.team_id,
+            credential: row.credential_id,
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | `credentials` | [`Credentials`] | [`ManualPurge`], [`TableInspector`] |
 //! | `secrets` | [`Secrets`] | [`WrappedDataKeys`], [`ManualPurge`], [`TableInspector`] |
-//! | `pairs` | [`Pairs`] | |
+//! | `pairs` | [`Pairs`] | [`TableInspector`] |
 //! | `keys` | [`Keys`] (reads) | [`TeamAdmin`] (writes) |
 //! | `requests` | [`Requests`] | |
 //! | `token-urls` | [`TokenUrls`] | [`ManualPurge`] |
@@ -41,7 +41,7 @@ pub use error::Error;
 pub use events::{EventPage, Events, RETENTION};
 pub use item::Listed;
 pub use keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, RateKind, Team};
-pub use manual_purge::{ManualPurge, OwnedRow, OwnedRowId};
+pub use manual_purge::{ManualPurge, OwnedRow};
 pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
     Admission, ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, NewSession, Requests,
@@ -52,7 +52,7 @@ pub use secrets::{
     PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant, ZoomApp, due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
-pub use table_inspector::{SealedRow, TableHealth, TableInspector};
+pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};
 pub use team_admin::{KeyListing, TeamAdmin, TeamSettingsChange};
 pub use token_urls::{TokenUrlPage, TokenUrls, UsableTokenUrl};
 pub use transaction::{CommitOutcome, RowKind, TRANSACTION_TIMEOUT, Transaction, Write};

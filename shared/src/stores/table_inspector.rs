@@ -6,9 +6,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
 use serde::Deserialize;
 
-use crate::credential::ReconnectReason;
+use crate::credential::{ClientId, ReconnectReason};
+use crate::pair::{Pair, PairId};
 use crate::stores::error::{Error, failed};
-use crate::stores::item::{from_item, scan_each};
+use crate::stores::item::{from_item, scan_each, text};
+use crate::stores::pairs::StoredPair;
+use crate::stores::secrets::DUE_AT_ONCE;
 use crate::stores::stream::CredentialIds;
 use crate::timestamp::Timestamp;
 
@@ -39,10 +42,61 @@ pub struct SealedRow {
     pub kids: BTreeSet<String>,
     /// Why the user must authorize again, if the grant is dead.
     pub reason: Option<ReconnectReason>,
-    /// When the grant was last refreshed, if the keep-alive schedule has the grant.
-    pub due_since: Option<Timestamp>,
+    /// When Zoom last issued tokens for the grant, if the keep-alive schedule has the grant.
+    pub scheduled_since: Option<Timestamp>,
+    /// Whether the next run of keep-alive handles the grant.
+    pub is_due: bool,
+    /// Whether the row of a grant names its Zoom app. Without the app, no version of the vault that counts pairs wrote
+    /// the row.
+    pub has_app: bool,
     /// Whether the row has a stashed pair.
     pub has_stash: bool,
+}
+
+/// What the row of a credential says about its secrets and its pair.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CredentialLinks {
+    /// The credential, its team, its grant and its pair.
+    #[serde(flatten)]
+    pub ids: CredentialIds,
+    /// The client id of the Zoom app.
+    pub client_id: Option<ClientId>,
+    /// Zoom's id of the user, if the user is known.
+    pub zoom_user_id: Option<String>,
+    /// Whether the credential is soft-deleted.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// The pair that should count a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairLink {
+    /// The user is not known, so no pair counts the credential.
+    None,
+    /// The row names this pair, which is the pair of its app and user.
+    Counted(PairId, Pair),
+    /// The user is known, but the row names no pair. No version of the vault that counts pairs wrote the row.
+    Uncounted,
+    /// The row names another pair than that of its app and user. Somebody changed it by hand.
+    Foreign,
+}
+
+impl CredentialLinks {
+    /// The pair that counts the credential, if the row is as the vault writes it.
+    pub fn pair(&self) -> PairLink {
+        let user = self.client_id.clone().zip(self.zoom_user_id.clone());
+        let pair = user.map(|(client_id, zoom_user_id)| Pair {
+            team: self.ids.team.clone(),
+            client_id,
+            zoom_user_id,
+        });
+        match (&self.ids.pair, pair) {
+            (None, None) => PairLink::None,
+            (None, Some(_)) => PairLink::Uncounted,
+            (Some(id), Some(pair)) if pair.id() == *id => PairLink::Counted(id.clone(), pair),
+            (Some(_), _) => PairLink::Foreign,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,8 +109,10 @@ struct InspectedRow {
     kid: Option<String>,
     alt_kid: Option<String>,
     reason: Option<ReconnectReason>,
+    client_id: Option<ClientId>,
     due_shard: Option<String>,
     refreshed_at: Option<Timestamp>,
+    idle_since: Option<Timestamp>,
 }
 
 /// All tables, with the power to describe and scan them, and to change nothing.
@@ -121,22 +177,39 @@ impl TableInspector {
     ) -> Result<Vec<String>, Error> {
         // A ciphertext is read for its first two bytes: DynamoDB can project whole attributes only.
         let scan = self.client.scan().projection_expression(
-            "secret_id, sealed, alt_sealed, kid, alt_kid, reason, due_shard, refreshed_at",
+            "secret_id, sealed, alt_sealed, kid, alt_kid, reason, client_id, due_shard, refreshed_at, \
+             idle_since",
         );
         let parse = |item| from_item::<InspectedRow>(item).map(SealedRow::from);
         scan_each(scan, (table, "secret_id"), parse, visit).await
     }
 
-    /// Reads all credentials of all teams with their grants, soft-deleted or not, one page at a time, and calls `visit`
-    /// with each. Returns the ids of the rows of unknown shape. `table` is the name of the table `credentials` in AWS.
+    /// Reads all credentials of all teams with their grants and pairs, soft-deleted or not, one page at a time, and calls
+    /// `visit` with each. Returns the ids of the rows of unknown shape. `table` is the name of the table `credentials` in
+    /// AWS.
     pub async fn visit_credentials(
         &self,
         table: &str,
-        visit: impl FnMut(CredentialIds),
+        visit: impl FnMut(CredentialLinks),
     ) -> Result<Vec<String>, Error> {
-        let scan = self.client.scan();
-        let scan = scan.projection_expression("team_id, credential_id, grant_id");
+        let scan = self.client.scan().projection_expression(
+            "team_id, credential_id, client_id, grant_id, pair_id, zoom_user_id, deleted",
+        );
         scan_each(scan, (table, "credential_id"), from_item, visit).await
+    }
+
+    /// Reads the rows of all pairs, one page at a time, and calls `visit` with each. Returns the ids of the rows of unknown
+    /// shape. `table` is the name of the table `pairs` in AWS.
+    pub async fn visit_pairs(
+        &self,
+        table: &str,
+        visit: impl FnMut(StoredPair),
+    ) -> Result<Vec<String>, Error> {
+        // The other rows remember that a credential was counted out.
+        let scan = self.client.scan();
+        let scan = scan.filter_expression("begins_with(pair_id, :pair)");
+        let scan = scan.expression_attribute_values(":pair", text("pair#"));
+        scan_each(scan, (table, "pair_id"), from_item, visit).await
     }
 }
 
@@ -151,7 +224,9 @@ impl From<InspectedRow> for SealedRow {
             formats: formats.map(format).collect(),
             kids: row.kid.into_iter().chain(row.alt_kid).collect(),
             has_stash: row.alt_sealed.is_some(),
-            due_since: row.due_shard.and(row.refreshed_at),
+            has_app: row.client_id.is_some(),
+            is_due: row.due_shard.is_some() && row.idle_since == Some(DUE_AT_ONCE),
+            scheduled_since: row.due_shard.and(row.refreshed_at),
             reason: row.reason,
             secret_id: row.secret_id,
         }

@@ -111,7 +111,7 @@ impl Write {
             .set_key(Some(key))
             .condition_expression(check.condition.unwrap_or_default())
             .set_expression_attribute_names(Some(check.names))
-            .set_expression_attribute_values(Some(check.values))
+            .set_expression_attribute_values((!check.values.is_empty()).then_some(check.values))
             .build()
             .map_err(malformed)?;
         Ok(Self {

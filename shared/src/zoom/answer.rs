@@ -1,7 +1,9 @@
 //! Reads Zoom's answers. Answers are untrusted: their size is limited, and their words are cleaned.
 
+use std::io::Read;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
@@ -10,8 +12,13 @@ use serde_json::value::RawValue;
 
 use crate::timestamp::Timestamp;
 
-/// Longest body that is read. Token answers and user objects are much shorter.
+/// Longest body that is read, before and after it is unpacked. Token answers and user objects are much shorter. The two
+/// tokens of an answer of this length still fit into one sealed secret.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The first bytes of a gzip stream. No JSON text begins with them.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// The byte-order mark of UTF-8, which a JSON parser refuses.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// Longest wait that a caller is told, even if Zoom names a longer one.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Longest part of Zoom's reason that is passed on.
@@ -24,10 +31,13 @@ const MIN_ECHOED_BYTES: usize = 8;
 /// Why a body could not be read.
 pub(super) enum ReadError {
     TooLong,
+    /// The body begins like a gzip stream, but cannot be unpacked.
+    Gzip,
     Connection(reqwest::Error),
 }
 
-/// Reads the whole body, up to [`MAX_BODY_BYTES`].
+/// Reads the whole body, up to [`MAX_BODY_BYTES`]. Unpacks gzip, although no request asks for gzip, and removes a
+/// byte-order mark. The tokens in the answer exist only once, so they must not be lost over an odd encoding.
 pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Connection)? {
@@ -35,6 +45,26 @@ pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, ReadError> {
             return Err(ReadError::TooLong);
         }
         body.extend_from_slice(&chunk);
+    }
+    if body.starts_with(&GZIP_MAGIC) {
+        body = unpack(&body)?;
+    }
+    if body.starts_with(&BYTE_ORDER_MARK) {
+        body.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(body)
+}
+
+/// Unpacks a gzip stream. Stops behind [`MAX_BODY_BYTES`], because a short stream can unpack to gigabytes.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let mut body = Vec::new();
+    let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) + 1;
+    GzDecoder::new(packed)
+        .take(limit)
+        .read_to_end(&mut body)
+        .map_err(|_| ReadError::Gzip)?;
+    if body.len() > MAX_BODY_BYTES {
+        return Err(ReadError::TooLong);
     }
     Ok(body)
 }
@@ -159,6 +189,20 @@ impl ErrorAnswer {
     pub(super) fn says(&self, word: &str) -> bool {
         let words = self.body.words();
         words.iter().any(|text| text.eq_ignore_ascii_case(word))
+    }
+
+    /// Whether one of the texts contains `part`, which is in lower case. The texts may have any case.
+    pub(super) fn mentions(&self, part: &str) -> bool {
+        let words = self.body.words();
+        words.iter().any(|text| text.to_lowercase().contains(part))
+    }
+
+    /// Whether one of the texts begins with `start`, which is in lower case. The texts may have any case.
+    pub(super) fn begins_with(&self, start: &str) -> bool {
+        let words = self.body.words();
+        words
+            .iter()
+            .any(|text| text.to_lowercase().starts_with(start))
     }
 
     /// Zoom's texts and code: printable, limited in length, and without any of the `secrets` of the request.

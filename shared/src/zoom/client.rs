@@ -1,18 +1,18 @@
 //! [`Zoom`]: one method for each call to Zoom.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::{Method, Url};
+use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::api_url::ApiUrl;
 use super::consent::ConsentPage;
-use super::error::Error;
+use super::error::{Error, Fault};
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
 use super::refusal;
 use super::tokens::{Authorization, TokenAnswer, Tokens};
-use super::transport::{Answer, call, join_path, tls_config};
+use super::transport::{Answer, call, call_repeatable, join_path, tls_config};
 use super::user::User;
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
@@ -31,13 +31,18 @@ pub const REFRESH_ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time-out for making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long to wait before a profile is asked for again.
+const PROFILE_RETRY_PAUSE: Duration = Duration::from_millis(300);
+/// A profile is asked for again only if Zoom has at least this long to answer.
+const MIN_PROFILE_TIME: Duration = Duration::from_secs(1);
+
 /// The client for Zoom's own hosts, or for the configured hosts.
 #[derive(Clone, Debug)]
 pub struct Zoom {
-    /// For codes and refresh tokens: each call makes a new connection. A pooled connection may have broken while the
-    /// Lambda was frozen, and a request that fails on such a connection may have spent the code or token.
+    /// For codes, refresh tokens and revocations: each call makes a new connection. A pooled connection may have broken
+    /// while the Lambda was frozen, and a request that fails on such a connection may have taken effect.
     fresh: reqwest::Client,
-    /// For all other calls: connections are reused.
+    /// For all other calls: connections are reused. If a connection breaks, such a call is repeated once with `fresh`.
     pooled: reqwest::Client,
     oauth: Url,
     api: ApiUrl,
@@ -106,7 +111,7 @@ impl Zoom {
     }
 
     /// Exchanges an authorization code for tokens. Waits for the answer for `time_left`, or for the answer time-out
-    /// if that is shorter.
+    /// if that is shorter. Sends the code once.
     ///
     /// After an error the code may be spent, unless the error is [`Error::Unreachable`] or [`Error::RateLimited`].
     pub async fn exchange(
@@ -133,13 +138,17 @@ impl Zoom {
         ];
         let timeout = time_left.min(self.answer_timeout);
         match self.request_tokens(app, &form, timeout).await? {
-            Answer::Success(tokens) => Ok(tokens.into()),
+            Answer::Success(tokens, tracking_id) => tokens.after_exchange().ok_or(Error::Failed {
+                source: Fault::NoRefreshToken,
+                tracking_id,
+            }),
             Answer::Refusal(answer) => Err(refusal::of_exchange(&answer, &secrets)),
         }
     }
 
     /// Exchanges a refresh token for new tokens. Waits for the answer for `time_left`, or for the refresh time-out if
-    /// that is shorter.
+    /// that is shorter. Sends the refresh token once. If the answer has no refresh token, the pair has the token that
+    /// was sent.
     ///
     /// After an error the token may be spent, unless [`Error::leaves_token_unspent`] is true. An
     /// [`Error::GrantRefused`] means that the token certainly does not work any more.
@@ -153,12 +162,12 @@ impl Zoom {
         refresh: &SecretString,
         time_left: Duration,
     ) -> Result<Tokens, Error> {
-        let refresh = refresh.expose_secret();
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
-        let secrets = [app.client_secret.revealed(), refresh];
+        let sent = refresh.expose_secret();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", sent)];
+        let secrets = [app.client_secret.revealed(), sent];
         let timeout = time_left.min(self.refresh_answer_timeout);
         match self.request_tokens(app, &form, timeout).await? {
-            Answer::Success(tokens) => Ok(tokens.into()),
+            Answer::Success(tokens, _) => Ok(tokens.after_refresh(refresh)),
             Answer::Refusal(answer) => Err(refusal::of_refresh(&answer, &secrets)),
         }
     }
@@ -169,26 +178,29 @@ impl Zoom {
         form: &[(&str, &str)],
         timeout: Duration,
     ) -> Result<Answer<TokenAnswer>, Error> {
-        let request = self
-            .fresh
-            .post(join_path(&self.oauth, "/oauth/token"))
-            .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
-            .form(form)
-            .timeout(timeout);
-        call(request).await
+        let request = as_app(&self.fresh, join_path(&self.oauth, "/oauth/token"), app);
+        call(request.form(form).timeout(timeout)).await
     }
 
     /// Checks whether Zoom accepts the app's id and secret. The check requests a token for the app itself and discards
     /// the token.
     pub async fn check_app(&self, app: &AppCredentials, time_left: Duration) -> Result<(), Error> {
         let form = [("grant_type", "client_credentials")];
-        self.post_as_app(app, "/oauth/token", &form, &[], time_left)
-            .await
+        let request = as_app(&self.pooled, join_path(&self.oauth, "/oauth/token"), app);
+        let timeout = time_left.min(self.answer_timeout);
+        match call_repeatable::<IgnoredAny>(request.form(&form), &self.fresh, timeout).await? {
+            Answer::Success(..) => Ok(()),
+            Answer::Refusal(answer) => {
+                let secrets = [app.client_secret.revealed()];
+                Err(refusal::of_app_check(&answer, &secrets))
+            }
+        }
     }
 
     /// Ends a grant at Zoom, by one of the grant's live access tokens.
     ///
-    /// [`Error::AccessTokenRefused`] does not mean that the grant has ended.
+    /// The access token is sent once, on a new connection. [`Error::AccessTokenRefused`] does not mean that the
+    /// grant has ended.
     #[expect(
         clippy::disallowed_methods,
         reason = "the access token is sent to Zoom"
@@ -201,38 +213,19 @@ impl Zoom {
     ) -> Result<(), Error> {
         let access = access.expose_secret();
         let form = [("token", access)];
-        let revoked = self
-            .post_as_app(app, "/oauth/revoke", &form, &[access], time_left)
-            .await;
-        match revoked {
-            Err(Error::GrantRefused { reason }) => Err(Error::AccessTokenRefused {
-                reason,
-                tracking_id: None,
-            }),
-            revoked => revoked,
-        }
-    }
-
-    async fn post_as_app(
-        &self,
-        app: &AppCredentials,
-        path: &str,
-        form: &[(&str, &str)],
-        secrets: &[&str],
-        time_left: Duration,
-    ) -> Result<(), Error> {
-        let client_secret = app.client_secret.revealed();
-        let request = self
-            .pooled
-            .post(join_path(&self.oauth, path))
-            .basic_auth(app.client_id.as_str(), Some(client_secret))
-            .form(form)
-            .timeout(time_left.min(self.answer_timeout));
-        match call::<IgnoredAny>(request).await? {
-            Answer::Success(_) => Ok(()),
+        let request = as_app(&self.fresh, join_path(&self.oauth, "/oauth/revoke"), app);
+        let timeout = time_left.min(self.answer_timeout);
+        match call::<IgnoredAny>(request.form(&form).timeout(timeout)).await? {
+            Answer::Success(..) => Ok(()),
             Answer::Refusal(answer) => {
-                let secrets = [&[client_secret], secrets].concat();
-                Err(refusal::of_refresh(&answer, &secrets))
+                let secrets = [app.client_secret.revealed(), access];
+                Err(match refusal::of_refresh(&answer, &secrets) {
+                    Error::GrantRefused { reason } => Error::AccessTokenRefused {
+                        reason,
+                        tracking_id: None,
+                    },
+                    refusal => refusal,
+                })
             }
         }
     }
@@ -264,6 +257,27 @@ impl Zoom {
         Ok(user.into_profile())
     }
 
+    /// As [`Self::profile`], and asks once more after a failure that may pass. Right after an authorization, not every
+    /// server of Zoom knows the new access token.
+    pub async fn profile_with_retry(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        time_left: Duration,
+    ) -> Result<Profile, Error> {
+        let began = Instant::now();
+        let error = match self.profile(api_url, access, time_left).await {
+            Err(error) if error.may_pass_soon() => error,
+            answer => return answer,
+        };
+        let time_left = time_left.saturating_sub(began.elapsed() + PROFILE_RETRY_PAUSE);
+        if time_left < MIN_PROFILE_TIME {
+            return Err(error);
+        }
+        tokio::time::sleep(PROFILE_RETRY_PAUSE).await;
+        self.profile(api_url, access, time_left).await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the access token is sent to Zoom"
@@ -275,14 +289,18 @@ impl Zoom {
         time_left: Duration,
     ) -> Result<T, Error> {
         let access = access.expose_secret();
-        let request = self
-            .pooled
-            .request(Method::GET, url)
-            .bearer_auth(access)
-            .timeout(time_left.min(self.answer_timeout));
-        match call(request).await? {
-            Answer::Success(body) => Ok(body),
+        let request = self.pooled.get(url).bearer_auth(access);
+        let timeout = time_left.min(self.answer_timeout);
+        match call_repeatable(request, &self.fresh, timeout).await? {
+            Answer::Success(body, _) => Ok(body),
             Answer::Refusal(answer) => Err(refusal::of_rest(&answer, &[access])),
         }
     }
+}
+
+/// A request with the app's id and secret.
+fn as_app(client: &reqwest::Client, url: Url, app: &AppCredentials) -> RequestBuilder {
+    client
+        .post(url)
+        .basic_auth(app.client_id.as_str(), Some(app.client_secret.revealed()))
 }

@@ -31,11 +31,14 @@ pub enum Error {
         /// Zoom's reason.
         reason: String,
     },
-    /// Zoom refused a parameter of the request, for example the meeting or the lifetime. The grant is good.
+    /// Zoom refused the request for good: a parameter, a setting of the host, or a right of the account. The grant is
+    /// good.
     #[error("Zoom refused the request: {reason}")]
     RequestRefused {
         /// Zoom's reason.
         reason: String,
+        /// Who must act.
+        actor: Actor,
     },
     /// The app or the user's consent lacks a scope. The grant is good.
     #[error("the Zoom app or the user's consent lacks the scope {scope}")]
@@ -84,6 +87,7 @@ impl Error {
             } => match source {
                 Fault::Refused(reason) => (Some(reason.clone()), tracking_id),
                 Fault::Status { code, .. } => (with_code(code), tracking_id),
+                Fault::NoRefreshToken => (Some(source.to_string()), tracking_id),
                 Fault::ConnectionBroken(_) | Fault::AnswerTooLong | Fault::MalformedAnswer => {
                     (None, tracking_id)
                 }
@@ -106,6 +110,42 @@ impl Error {
         }
     }
 
+    /// The error and what went wrong, as a text for people.
+    pub fn summary(&self) -> String {
+        if let Self::Failed { source, .. } = self {
+            format!("{self}: {source}")
+        } else {
+            self.to_string()
+        }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub(super) fn may_pass_soon(&self) -> bool {
+        match self {
+            Self::AccessTokenRefused { .. }
+            | Self::UserNotFound { .. }
+            | Self::Unreachable(_)
+            | Self::Failed { .. } => true,
+            Self::AppRefused { .. }
+            | Self::GrantRefused { .. }
+            | Self::RequestRefused { .. }
+            | Self::MissingScope { .. }
+            | Self::RateLimited { .. }
+            | Self::Timeout => false,
+        }
+    }
+
+    /// Whether the connection broke after the request was sent, or while it was sent.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed {
+                source: Fault::ConnectionBroken(_),
+                ..
+            }
+        )
+    }
+
     /// Whether Zoom certainly did not act. A code or refresh token that was sent can then be sent again.
     pub fn leaves_token_unspent(&self) -> bool {
         match self {
@@ -117,6 +157,28 @@ impl Error {
             | Self::MissingScope { .. }
             | Self::Failed { .. }
             | Self::Timeout => false,
+        }
+    }
+}
+
+/// Who must act after Zoom refused a request for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The caller: the meeting or the lifetime is wrong.
+    Caller,
+    /// The host of the meeting: a Zoom setting forbids the request.
+    Host,
+    /// An admin of the Zoom account: the account or the user lacks a right.
+    AccountAdmin,
+}
+
+impl Actor {
+    /// The word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Host => "host",
+            Self::AccountAdmin => "account_admin",
         }
     }
 }
@@ -138,6 +200,9 @@ pub enum Fault {
     /// A refusal that blames neither the app nor the grant.
     #[error("refused: {0}")]
     Refused(String),
+    /// Zoom accepted the code, but sent no refresh token. The code is spent.
+    #[error("the answer has no refresh token")]
+    NoRefreshToken,
     /// The answer is longer than any answer of Zoom should be.
     #[error("the answer is too long")]
     AnswerTooLong,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 use super::answer;
 use super::tokens::non_empty_token;
@@ -91,10 +92,23 @@ pub struct ZoomToken {
 
 #[derive(Deserialize)]
 pub(super) struct MintAnswer {
-    #[serde(deserialize_with = "non_empty_token")]
+    #[serde(deserialize_with = "token_without_spaces")]
     token: SecretString,
     #[serde(default, deserialize_with = "answer::none_if_malformed")]
     expire_in: Option<u64>,
+}
+
+/// Reads a token. Zoom has answered a sentence in its place.
+#[expect(clippy::disallowed_methods, reason = "the characters are checked")]
+fn token_without_spaces<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SecretString, D::Error> {
+    let token = non_empty_token(deserializer)?;
+    if token.expose_secret().contains(char::is_whitespace) {
+        Err(de::Error::custom("a token contains spaces"))
+    } else {
+        Ok(token)
+    }
 }
 
 impl MintAnswer {

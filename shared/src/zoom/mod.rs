@@ -1,6 +1,8 @@
 //! The client for Zoom's OAuth and REST hosts.
 //!
-//! - The client never retries a call. A code or a refresh token works once, so only the caller can decide to retry.
+//! - The client sends a code, a refresh token or a revocation once, on a new connection. Only the caller can decide to
+//!   send it again.
+//! - The client repeats a mint, a profile or the check of an app once on a new connection, if the connection breaks.
 //! - The client follows no redirect and reads no answer past a limit, because Zoom's answers are untrusted.
 //! - Secrets travel in headers and bodies, never in a URL.
 //!
@@ -33,6 +35,6 @@ pub use self::client::{
     ANSWER_TIMEOUT, API_BASE_URL, OAUTH_BASE_URL, REFRESH_ANSWER_TIMEOUT, Zoom,
 };
 pub use self::consent::ConsentPage;
-pub use self::error::{Error, Fault};
+pub use self::error::{Actor, Error, Fault};
 pub use self::mint::{MintRequest, ZoomToken};
 pub use self::tokens::{Authorization, Tokens};

@@ -1,9 +1,11 @@
 //! The meaning of Zoom's refusals: which [`Error`] an error answer becomes.
 //!
 //! An answer that says nothing about the request becomes [`Error::RateLimited`] (status 429) or [`Error::Failed`]:
-//! a status outside 4xx, status 408, a body that is no JSON object, code 4732, and code 4700 without any words.
+//! a status outside 4xx, status 408, a body that is no JSON object, code 4732, and code 4700 without any words. The REST
+//! host also refuses with status 200 and an error object.
 //!
-//! Other answers are looked up in the tables below. The first row that matches decides.
+//! Other answers are looked up in the tables below. The first row that matches decides. Texts are compared without
+//! regard to case.
 //!
 //! OAuth host: exchange, refresh, revoke and the check of an app.
 //!
@@ -11,9 +13,10 @@
 //! | --- | --- | --- |
 //! | code 4702, 4704, 4706, 4709, 4717 | the app: its id, secret, redirect URI or state | [`Error::AppRefused`] |
 //! | code 4711, 4735, 4737, 4738, 4740, 4741 | the code or the refresh token | [`Error::GrantRefused`] |
-//! | word `invalid_client` | the app | [`Error::AppRefused`] |
+//! | word `invalid_client`, `unsupported_grant_type` | the app | [`Error::AppRefused`] |
 //! | word `invalid_grant` | the code or the refresh token | [`Error::GrantRefused`] |
-//! | status 401 | the app's secret | [`Error::AppRefused`] |
+//! | word `invalid_request`, and a text that begins with `Invalid Token` | the refresh token | [`Error::GrantRefused`] |
+//! | status 401, without the word `invalid_request` | the app's secret | [`Error::AppRefused`] |
 //! | anything else, for a code | the code | [`Error::GrantRefused`] |
 //! | anything else, for a refresh token | unknown | [`Error::Failed`] |
 //!
@@ -21,18 +24,24 @@
 //!
 //! | answer | refused | error |
 //! | --- | --- | --- |
+//! | text `does not contain scopes` (codes 4711, 4700, 201) | a scope | [`Error::MissingScope`] |
+//! | text `only supports OAuth` (code 124) | the app | [`Error::AppRefused`] |
+//! | code 3000, text `local recording` | a setting of the meeting's host | [`Error::RequestRefused`], host |
 //! | code 124 | the access token | [`Error::AccessTokenRefused`] |
 //! | code 4711 | a scope | [`Error::MissingScope`] |
-//! | code 1001 | the user | [`Error::UserNotFound`] |
-//! | code 300, 3000, 3001 | a parameter of the request | [`Error::RequestRefused`] |
+//! | code 1001, 1010 | the user | [`Error::UserNotFound`] |
+//! | code 2300 | the app may not call this endpoint | [`Error::AppRefused`] |
+//! | code 300, 3000, 3001 | a parameter of the request | [`Error::RequestRefused`], caller |
+//! | code 200, 3161 | the account or its plan | [`Error::RequestRefused`], account admin |
 //! | status 401 | the access token | [`Error::AccessTokenRefused`] |
 //! | the app, by the table above | the app | [`Error::AppRefused`] |
+//! | status 403 | the account | [`Error::RequestRefused`], account admin |
 //! | anything else | unknown | [`Error::Failed`] |
 
 use reqwest::StatusCode;
 
 use super::answer::ErrorAnswer;
-use super::error::{Error, Fault};
+use super::error::{Actor, Error, Fault};
 
 /// Who has to act on a refusal by the OAuth host.
 #[derive(Clone, Copy)]
@@ -49,12 +58,14 @@ enum RestRefusal {
     AccessToken,
     Scope,
     User,
-    Request,
+    App,
+    Request(Actor),
 }
 
-const OAUTH_CODES: [(i64, RefusedParty); 11] = [
+const OAUTH_CODES: [(i64, RefusedParty); 12] = [
     (4702, RefusedParty::App),
     (4704, RefusedParty::App),
+    (UNSUPPORTED_GRANT_TYPE_CODE, RefusedParty::App),
     (4706, RefusedParty::App),
     (4709, RefusedParty::App),
     (4711, RefusedParty::Grant),
@@ -66,18 +77,43 @@ const OAUTH_CODES: [(i64, RefusedParty); 11] = [
     (4741, RefusedParty::Grant),
 ];
 
-const OAUTH_WORDS: [(&str, RefusedParty); 2] = [
+const OAUTH_WORDS: [(&str, RefusedParty); 3] = [
     ("invalid_client", RefusedParty::App),
+    (UNSUPPORTED_GRANT_TYPE, RefusedParty::App),
     ("invalid_grant", RefusedParty::Grant),
 ];
 
-const REST_CODES: [(i64, RestRefusal); 6] = [
+/// The word of a refused grant type. The app has the wrong type for this way to get tokens.
+const UNSUPPORTED_GRANT_TYPE: &str = "unsupported_grant_type";
+/// The code of a refused grant type.
+const UNSUPPORTED_GRANT_TYPE_CODE: i64 = 4705;
+/// The word of a malformed request. With [`INVALID_TOKEN`], an old form of `invalid_grant`.
+const INVALID_REQUEST: &str = "invalid_request";
+/// The start of Zoom's reason for refusing a refresh token.
+const INVALID_TOKEN: &str = "invalid token";
+
+const REST_CODES: [(i64, RestRefusal); 10] = [
     (124, RestRefusal::AccessToken),
-    (300, RestRefusal::Request),
+    (200, RestRefusal::Request(Actor::AccountAdmin)),
+    (300, RestRefusal::Request(Actor::Caller)),
     (1001, RestRefusal::User),
-    (3000, RestRefusal::Request),
-    (3001, RestRefusal::Request),
+    (1010, RestRefusal::User),
+    (2300, RestRefusal::App),
+    (3000, RestRefusal::Request(Actor::Caller)),
+    (3001, RestRefusal::Request(Actor::Caller)),
+    (3161, RestRefusal::Request(Actor::AccountAdmin)),
     (4711, RestRefusal::Scope),
+];
+
+/// Texts that say more than the code that comes with them. `None` stands for any code.
+const REST_TEXTS: [(Option<i64>, &str, RestRefusal); 3] = [
+    (None, "does not contain scopes", RestRefusal::Scope),
+    (Some(124), "only supports oauth", RestRefusal::App),
+    (
+        Some(3000),
+        "local recording",
+        RestRefusal::Request(Actor::Host),
+    ),
 ];
 
 /// A code for a fault of Zoom, whatever words come with it.
@@ -97,7 +133,7 @@ pub(super) fn of_exchange(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     }
 }
 
-/// The error for a refused refresh, revocation or check of an app.
+/// The error for a refused refresh or revocation.
 ///
 /// [`Error::GrantRefused`] makes the user authorize again. An unknown refusal therefore becomes [`Error::Failed`].
 pub(super) fn of_refresh(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
@@ -112,25 +148,51 @@ pub(super) fn of_refresh(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     }
 }
 
+/// The error for a refused check of an app. As [`of_refresh`], but an app that cannot be checked this way is not
+/// refused.
+pub(super) fn of_app_check(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
+    let is_unsupported =
+        answer.says(UNSUPPORTED_GRANT_TYPE) || answer.code() == Some(UNSUPPORTED_GRANT_TYPE_CODE);
+    match transient(answer) {
+        None if is_unsupported => unknown(answer, answer.reason(secrets)),
+        _ => of_refresh(answer, secrets),
+    }
+}
+
 /// The error for a refusal by the REST host.
 pub(super) fn of_rest(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
-    if let Some(error) = transient(answer) {
+    let is_success = answer.status().is_success();
+    if let Some(error) = transient(answer).filter(|_| !is_success) {
         return error;
     }
     let reason = answer.reason(secrets);
-    match look_up(&REST_CODES, answer.code()) {
+    match rest_refusal(answer) {
         Some(RestRefusal::AccessToken) => access_token(answer, reason),
         Some(RestRefusal::Scope) => Error::MissingScope {
             scope: answer.missing_scope(secrets),
         },
         Some(RestRefusal::User) => Error::UserNotFound { reason },
-        Some(RestRefusal::Request) => Error::RequestRefused { reason },
+        Some(RestRefusal::App) => Error::AppRefused { reason },
+        Some(RestRefusal::Request(actor)) => Error::RequestRefused { reason, actor },
         None if answer.status() == StatusCode::UNAUTHORIZED => access_token(answer, reason),
         None if matches!(refused_party(answer), Some(RefusedParty::App)) => {
             Error::AppRefused { reason }
         }
+        None if answer.status() == StatusCode::FORBIDDEN => Error::RequestRefused {
+            reason,
+            actor: Actor::AccountAdmin,
+        },
         None => unknown(answer, reason),
     }
+}
+
+fn rest_refusal(answer: &ErrorAnswer) -> Option<RestRefusal> {
+    let by_text = REST_TEXTS.iter().find(|(code, text, _)| {
+        code.is_none_or(|code| answer.code() == Some(code)) && answer.mentions(text)
+    });
+    by_text
+        .map(|(_, _, refusal)| *refusal)
+        .or_else(|| look_up(&REST_CODES, answer.code()))
 }
 
 fn look_up<T: Copy>(table: &[(i64, T)], code: Option<i64>) -> Option<T> {
@@ -143,10 +205,19 @@ fn refused_party(answer: &ErrorAnswer) -> Option<RefusedParty> {
         let row = OAUTH_WORDS.iter().find(|(word, _)| answer.says(word));
         row.map(|(_, party)| *party)
     };
+    let is_invalid_request = answer.says(INVALID_REQUEST);
+    let by_old_form = || {
+        let refuses_token = is_invalid_request && answer.begins_with(INVALID_TOKEN);
+        refuses_token.then_some(RefusedParty::Grant)
+    };
     // Some answers to a wrong client secret have the status 401 and neither a code nor a word.
-    let by_status = || (answer.status() == StatusCode::UNAUTHORIZED).then_some(RefusedParty::App);
+    let by_status = || {
+        let refuses_app = answer.status() == StatusCode::UNAUTHORIZED && !is_invalid_request;
+        refuses_app.then_some(RefusedParty::App)
+    };
     look_up(&OAUTH_CODES, answer.code())
         .or_else(by_word)
+        .or_else(by_old_form)
         .or_else(by_status)
 }
 

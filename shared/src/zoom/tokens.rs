@@ -44,14 +44,14 @@ pub struct Tokens {
 
 /// The answer of the token endpoint.
 ///
-/// The code or refresh token is spent already. Only the two tokens are therefore required: a bad value in any other
+/// The code or refresh token is spent already. Only the access token is therefore required: a bad value in any other
 /// field must not make the tokens unusable.
 #[derive(Deserialize)]
 pub(super) struct TokenAnswer {
     #[serde(deserialize_with = "non_empty_token")]
     access_token: SecretString,
-    #[serde(deserialize_with = "non_empty_token")]
-    refresh_token: SecretString,
+    #[serde(default, deserialize_with = "answer::none_if_malformed")]
+    refresh_token: Option<SecretString>,
     #[serde(default, deserialize_with = "answer::none_if_malformed")]
     expires_in: Option<u64>,
     #[serde(default, deserialize_with = "answer::none_if_malformed")]
@@ -60,23 +60,50 @@ pub(super) struct TokenAnswer {
     api_url: Option<String>,
 }
 
-impl From<TokenAnswer> for Tokens {
-    fn from(answer: TokenAnswer) -> Self {
-        let lifetime = answer.expires_in.unwrap_or(DEFAULT_LIFETIME_SECONDS);
-        Self {
+impl TokenAnswer {
+    /// The tokens after a refresh with the refresh token `sent`. If the answer has no refresh token, `sent` stays valid
+    /// (RFC 6749, section 6).
+    pub(super) fn after_refresh(mut self, sent: &SecretString) -> Tokens {
+        let refresh = self.take_refresh_token().unwrap_or_else(|| sent.clone());
+        self.into_tokens(refresh)
+    }
+
+    /// The tokens for a code, or `None` if the answer has no refresh token. Without a refresh token, the grant would end
+    /// with its access token.
+    pub(super) fn after_exchange(mut self) -> Option<Tokens> {
+        let refresh = self.take_refresh_token()?;
+        Some(self.into_tokens(refresh))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the length is checked")]
+    fn take_refresh_token(&mut self) -> Option<SecretString> {
+        let token = self.refresh_token.take();
+        token.filter(|token| !token.expose_secret().is_empty())
+    }
+
+    fn into_tokens(self, refresh: SecretString) -> Tokens {
+        let lifetime = self.expires_in.unwrap_or(DEFAULT_LIFETIME_SECONDS);
+        Tokens {
             pair: TokenPair {
-                access: answer.access_token,
-                refresh: answer.refresh_token,
+                access: self.access_token,
+                refresh,
             },
             expires_in: Duration::from_secs(lifetime.min(MAX_LIFETIME_SECONDS)),
-            scopes: answer
+            scopes: self
                 .scope
                 .filter(|scope| scope.len() <= MAX_SCOPES_BYTES)
-                .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(","))
+                .map(|scope| joined_by_commas(&scope))
                 .filter(|scopes| !scopes.is_empty()),
-            api_url: answer.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
+            api_url: self.api_url.and_then(|url| ApiUrl::from_zoom(&url)),
         }
     }
+}
+
+/// A list of scopes, which Zoom separates by spaces, by commas or by both.
+fn joined_by_commas(scopes: &str) -> String {
+    let scopes = scopes.split(|c: char| c.is_whitespace() || c == ',');
+    let scopes: Vec<&str> = scopes.filter(|scope| !scope.is_empty()).collect();
+    scopes.join(",")
 }
 
 /// Reads a token that is not empty.

@@ -1,29 +1,68 @@
 //! Sends a request to Zoom and reads the answer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Request, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, ErrorAnswer};
 use super::error::{Error, Fault};
 use crate::meter::{self, Service};
 
+/// A call is repeated only if Zoom has at least this long to answer.
+const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
 /// Longest tracking id that is kept.
 const MAX_TRACKING_ID_BYTES: usize = 128;
 
 /// What Zoom answered to a request.
 pub(super) enum Answer<T> {
-    /// Status 200, with the parsed body.
-    Success(T),
-    /// Any other status except a redirect.
+    /// A status of 2xx, with the parsed body and Zoom's id of the call.
+    Success(T, Option<String>),
+    /// Any other status except a redirect, or a status of 2xx with Zoom's error object.
     Refusal(Box<ErrorAnswer>),
 }
 
-/// Sends a request and reads the answer. An `Err` is a fault that says nothing about the request itself.
+/// Sends a request once and reads the answer. An `Err` is a fault that says nothing about the request itself.
 pub(super) async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<Answer<T>, Error> {
+    let (client, request) = request.build_split();
+    execute(&client, request.map_err(without_answer)?).await
+}
+
+/// As [`call`], for a request that Zoom may receive twice. If the connection breaks, the request is sent once more, on
+/// a new connection of `fresh`. Both tries together take at most `timeout`.
+///
+/// A reused connection may have been closed while the Lambda was frozen. So a broken connection says nothing about
+/// Zoom.
+pub(super) async fn call_repeatable<T: DeserializeOwned>(
+    request: RequestBuilder,
+    fresh: &Client,
+    timeout: Duration,
+) -> Result<Answer<T>, Error> {
+    let began = Instant::now();
+    let (client, request) = request.timeout(timeout).build_split();
+    let request = request.map_err(without_answer)?;
+    let again = request.try_clone();
+    let broken = match execute(&client, request).await {
+        Err(error) if error.is_broken_connection() => error,
+        answer => return answer,
+    };
+    let time_left = timeout.saturating_sub(began.elapsed());
+    match again {
+        Some(mut again) if time_left >= MIN_REPEAT_TIME => {
+            *again.timeout_mut() = Some(time_left);
+            execute(fresh, again).await
+        }
+        Some(_) | None => Err(broken),
+    }
+}
+
+async fn execute<T: DeserializeOwned>(
+    client: &Client,
+    request: Request,
+) -> Result<Answer<T>, Error> {
     meter::count(Service::Zoom);
-    let response = request.send().await.map_err(without_answer)?;
+    let response = client.execute(request).await.map_err(without_answer)?;
     let status = response.status();
     let tracking_id = tracking_id(&response);
     let failed = |source| Error::Failed {
@@ -40,6 +79,7 @@ pub(super) async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result
     let body = match answer::body(response).await {
         Ok(body) => body,
         Err(answer::ReadError::TooLong) => return Err(failed(Fault::AnswerTooLong)),
+        Err(answer::ReadError::Gzip) => return Err(failed(Fault::MalformedAnswer)),
         Err(answer::ReadError::Connection(error)) if error.is_timeout() => {
             return Err(Error::Timeout);
         }
@@ -47,14 +87,17 @@ pub(super) async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result
             return Err(failed(Fault::ConnectionBroken(error.without_url())));
         }
     };
-    if status == StatusCode::OK {
-        // The parser's error is dropped, because it may quote a token from the answer.
-        serde_json::from_slice(&body)
-            .map(Answer::Success)
-            .map_err(|_| failed(Fault::MalformedAnswer))
-    } else {
-        Ok(Answer::Refusal(Box::new(refusal.with_body(&body))))
+    // The parser's error is dropped, because it may quote a token from the answer.
+    if status.is_success()
+        && let Ok(parsed) = serde_json::from_slice(&body)
+    {
+        return Ok(Answer::Success(parsed, tracking_id));
     }
+    let refusal = refusal.with_body(&body);
+    if status.is_success() && refusal.code().is_none() {
+        return Err(failed(Fault::MalformedAnswer));
+    }
+    Ok(Answer::Refusal(Box::new(refusal)))
 }
 
 /// The error of a request that received no answer.

@@ -204,12 +204,12 @@ async fn after_a_crash_at_any_call_of_a_reconnection_the_link_still_connects() {
     let connected = after_crash("connected", Value::Null, true);
     // The calls: read the session, read the credential and the session's secrets, decrypt them, read the app's secret
     // and generate a data key, decrypt the app's secret, lock the credential, lock the session, send the code, commit,
-    // read the profile, store the profile and move siblings, delete the session's secrets.
+    // read the profile and the credential, store the profile and query siblings, delete the session's secrets.
     let expected = [
         vec![not_started.clone(); 8],
         vec![after_crash("failed", json!("interrupted"), false)],
         vec![after_crash("failed", json!("interrupted"), true)],
-        vec![connected; 5],
+        vec![connected; 6],
     ];
     assert_eq!(crash_at_each_call(true).await, expected.concat());
 }

@@ -74,9 +74,12 @@ async fn user_changed_is_null_while_the_old_or_the_new_user_is_unknown() {
     let user = world.add_user_credential("bot").await;
     let session = given_session(&world, &json!({ "credential_id": user })).await;
     let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
-    world
-        .wire
-        .inject_once(Service::Zoom, "/v2/users/me", down.clone());
+    // The vault asks Zoom twice.
+    for _ in 0..2 {
+        world
+            .wire
+            .inject_once(Service::Zoom, "/v2/users/me", down.clone());
+    }
     let page = Browser::new(&world).connect(&session, "grace").await;
     page.expect(200, "Zoom is connected");
     assert!(!page.text.contains(USER_CHANGED_NOTICE));

@@ -5,7 +5,8 @@ use serde_json::json;
 use shared::keep_alive::Report;
 
 use super::{
-    authorize_again, dump, enable_revocation, grant_secret_id, sealed_secrets, spawn_mint,
+    HOUR, authorize_again, dump, dump_without_memory, enable_revocation, grant_secret_id,
+    sealed_secrets, settle, spawn_mint,
 };
 use crate::deleting::expect_gone;
 use crate::minting::mint_onbehalf;
@@ -16,7 +17,10 @@ use crate::world::{Item, REDIRECT_URI, World, attribute};
 async fn a_purge_deletes_everything_of_a_credential() {
     let world = World::new().await;
     let kept = world.add_credential_for_user("bob").await;
-    let before = dump(&world).await;
+    let before = (
+        sealed_secrets(&world).await,
+        dump_without_memory(&world).await.lines().count(),
+    );
     let id = world.add_user_credential("bot").await;
     world
         .given_url(&id, json!({ "name": "vendor", "type": "onbehalf" }))
@@ -26,15 +30,23 @@ async fn a_purge_deletes_everything_of_a_credential() {
     assert!(world.drain_stream().await);
 
     world.expire_deleted().await;
-    // TTL has deleted the credential's row. The purge deletes the rest when it reads the stream.
+    // TTL has deleted the credential's row. The purge deletes what belongs to the credential alone when it reads the
+    // stream, and keep-alive deletes the grant once no invocation can need it.
     assert_eq!(sealed_secrets(&world).await.len(), 4);
     assert!(world.drain_stream().await);
+    assert_eq!(sealed_secrets(&world).await.len(), 3);
+    let left = world.keep_alive().await;
+    assert_eq!((left.left, left.destroyed), (1, 0), "the grant is young");
+    world.age_grants_by(HOUR).await;
+    world.backdate_grants().await;
+    assert_eq!(world.keep_alive().await.destroyed, 1);
+    world.expire_pairs().await;
 
-    let dump = dump(&world).await;
+    let dump = dump_without_memory(&world).await;
     for purged in [id.as_str(), attribute(&row, "grant_id")] {
         assert!(!dump.contains(purged), "{purged}");
     }
-    assert_eq!(dump, before);
+    assert_eq!((sealed_secrets(&world).await, dump.lines().count()), before);
     expect_gone(&world.acme.restore(&id).await);
     mint_onbehalf(&world.acme, &kept).await.expect(200);
 }
@@ -58,48 +70,38 @@ async fn a_grant_is_kept_until_every_credential_that_uses_it_is_purged() {
     mint_onbehalf(&world.acme, &older).await.expect(200);
     world.acme.delete(&older).await.expect(200);
     world.expire_deleted().await;
-    assert!(world.drain_stream().await);
+    settle(&world).await;
     assert_eq!(sealed_secrets(&world).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_grant_is_destroyed_after_its_last_credential_has_moved_to_another_grant() {
+async fn a_grant_that_its_last_credential_left_is_tried_once_and_then_deleted() {
     let world = World::new().await;
     let older = world.add_user_credential("older").await;
     let old_grant = grant_secret_id(&world, &older).await;
     world.backdate_authorization(&older).await;
-    // A deleted credential that can be restored uses the same grant.
-    let mut deleted = world.row(&older).await;
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    deleted.insert(
-        "credential_id".to_owned(),
-        text(&uuid::Uuid::now_v7().to_string()),
-    );
-    world.put("credentials", deleted.clone()).await;
-    world
-        .acme
-        .delete(attribute(&deleted, "credential_id"))
-        .await
-        .expect(200);
     let newer = world.add_user_credential("newer").await;
     assert!(world.drain_stream().await);
     assert!(sealed_secrets(&world).await.contains(&old_grant));
-    world.expire_deleted().await;
-    assert!(world.drain_stream().await);
+    let destroyed = Report {
+        unwanted: 1,
+        destroyed: 1,
+        ..Report::default()
+    };
+    world.age_access_tokens().await;
+    assert_eq!(world.keep_alive().await, destroyed);
     assert!(!sealed_secrets(&world).await.contains(&old_grant));
+    assert_eq!(world.refresh_calls(), 1);
 
-    // Another user authorizes the same credential, so it leaves the first user's grant.
-    let old_grant = grant_secret_id(&world, &newer).await;
-    world.acme.delete(&older).await.expect(200);
-    world.expire_deleted().await;
+    // Another user authorizes one of the credentials. The other one keeps the first user's grant.
     world.add_credential_for_user("bob").await;
     let body =
         json!({ "authorization_code": world.code_of("bob", None), "redirect_uri": REDIRECT_URI });
     world.acme.update(&newer, body).await.expect(200);
-    assert!(sealed_secrets(&world).await.contains(&old_grant));
-    assert!(world.drain_stream().await);
-    assert!(!sealed_secrets(&world).await.contains(&old_grant));
-    mint_onbehalf(&world.acme, &newer).await.expect(200);
+    settle(&world).await;
+    for id in [&older, &newer] {
+        mint_onbehalf(&world.acme, id).await.expect(200);
+    }
 }
 
 #[tokio::test]
@@ -108,13 +110,12 @@ async fn after_a_re_authorization_no_table_names_the_old_grant() {
     let id = world.add_user_credential("bot").await;
     let old_grant = attribute(&world.row(&id).await, "grant_id").to_owned();
     authorize_again(&world, &id).await;
-    assert!(world.drain_stream().await);
+    settle(&world).await;
     assert!(!dump(&world).await.contains(&old_grant));
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
 
-/// The mint has read the old grant, and is about to refresh that grant or waits for Zoom's answer. In the meantime the
-/// purge destroys the old grant.
+/// The mint has read the old grant, and is about to refresh that grant or waits for Zoom's answer.
 #[tokio::test]
 async fn a_mint_that_a_re_authorization_overtakes_uses_the_new_grant() {
     for (service, operation) in [(Service::Kms, "Decrypt"), (Service::Zoom, "/oauth/token")] {

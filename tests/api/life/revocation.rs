@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, Reply};
 use shared::keep_alive::Report;
+use shared::timestamp::Timestamp;
 
 use super::{
-    DAY, authorize_again, crash_at_call, enable_revocation, expect_invalid, expect_reconnect,
-    given_deleted, grant_secret_id, revocations, sealed_secrets, spawn_keep_alive,
+    DAY, HOUR, authorize_again, crash_at_call, enable_revocation, expect_invalid, expect_reconnect,
+    given_deleted, grant_secret_id, let_revoke, revocations, sealed_secrets, spawn_keep_alive,
 };
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
@@ -36,12 +38,18 @@ async fn deleting_the_last_credential_of_a_grant_revokes_the_grant() {
         ),
         (0, 0)
     );
-    assert!(world.drain_stream().await);
-    assert_eq!(world.keep_alive().await, Report::default());
+    let_revoke(&world).await;
+    // The older credential has left its own grant, which Zoom refuses.
+    let destroyed = Report {
+        unwanted: 1,
+        destroyed: 1,
+        ..Report::default()
+    };
+    assert_eq!(world.keep_alive().await, destroyed);
     mint_onbehalf(&world.acme, &id).await.expect(200);
 
     world.acme.delete(&id).await.expect(200);
-    assert!(world.drain_stream().await);
+    let_revoke(&world).await;
     let revoked = Report {
         unwanted: 1,
         revoked: 1,
@@ -77,7 +85,7 @@ async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
     enable_revocation(&world).await;
     given_deleted(&world, "bot").await;
     world.expire_access_tokens().await;
-    assert!(world.drain_stream().await);
+    let_revoke(&world).await;
 
     assert_eq!(world.keep_alive().await.revoked, 1);
     assert_eq!((world.refresh_calls(), revocations(&world)), (1, 1));
@@ -87,7 +95,7 @@ async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
     given_deleted(&world, "bot").await;
     world.zoom.advance(Duration::from_hours(1));
     world.age_access_tokens().await;
-    assert!(world.drain_stream().await);
+    let_revoke(&world).await;
     assert_eq!(world.keep_alive().await.revoked, 1);
     assert_eq!((world.refresh_calls(), revocations(&world)), (1, 1));
 }
@@ -96,9 +104,11 @@ async fn a_grant_with_an_expired_access_token_is_refreshed_and_then_revoked() {
 async fn a_new_access_token_that_zoom_refuses_to_revoke_costs_no_refresh() {
     let world = World::new().await;
     enable_revocation(&world).await;
-    given_deleted(&world, "bot").await;
+    let id = given_deleted(&world, "bot").await;
     world.zoom.advance(Duration::from_hours(1));
-    assert!(world.drain_stream().await);
+    let_revoke(&world).await;
+    let now = AttributeValue::N(Timestamp::now().as_millis().to_string());
+    world.set_in_grant(&id, "committed_at", now).await;
 
     assert_eq!(world.keep_alive().await.failed, 1);
     assert_eq!((world.refresh_calls(), revocations(&world)), (0, 0));
@@ -122,16 +132,19 @@ async fn a_credential_restored_while_its_grant_is_refreshed_for_the_revocation_i
     enable_revocation(&world).await;
     let id = given_deleted(&world, "bot").await;
     world.expire_access_tokens().await;
-    assert!(world.drain_stream().await);
+    let_revoke(&world).await;
     let held = world.wire.hold(Service::Zoom, "/oauth/token");
     let run = spawn_keep_alive(&world);
     world.wire.stalled().await;
-    world.acme.restore(&id).await.expect(200);
+    // The grant is given up for the revocation.
+    expect_invalid(&world.acme.restore(&id).await.expect(200), "revoked");
+    expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
     held.notify_one();
     run.await.unwrap();
 
     assert_eq!(revocations(&world), 0);
     mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
 }
 
 #[tokio::test]
@@ -146,7 +159,7 @@ async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
         enable_revocation(&world).await;
         let id = given_deleted(&world, "bot").await;
         world.expire_access_tokens().await;
-        assert!(world.drain_stream().await);
+        let_revoke(&world).await;
         world.zoom.inject(ZoomFault::once(Endpoint::Revoke, kind));
         let failed = Report {
             failed: 1,
@@ -164,6 +177,7 @@ async fn a_failed_revocation_is_recorded_as_an_event_and_retried_a_day_later() {
         assert_eq!(world.keep_alive().await, Report::default());
         world.age_grants_by(DAY).await;
         world.expire_leases().await;
+        world.backdate_deletions().await;
         assert_eq!(world.keep_alive().await.revoked, 1);
         assert_eq!(revocations(&world), usize::from(!zoom_revoked));
         assert_eq!(sealed_secrets(&world).await, [format!("app#{id}")]);
@@ -182,12 +196,8 @@ async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
     let grant = attribute(&world.row(&newer).await, "grant_id").to_owned();
     assert_ne!(attribute(&world.row(&older).await, "grant_id"), grant);
     world.acme.delete(&newer).await.expect(200);
-    assert!(world.drain_stream().await);
-    let unwanted = Report {
-        unwanted: 1,
-        ..Report::default()
-    };
-    assert_eq!(world.keep_alive().await, unwanted);
+    let_revoke(&world).await;
+    assert_eq!(world.keep_alive().await, Report::default());
     assert_eq!(revocations(&world), 0);
 
     mint_onbehalf(&world.acme, &older).await.expect(200);
@@ -197,7 +207,37 @@ async fn a_grant_that_a_credential_of_the_same_user_may_need_is_not_revoked() {
     let row = secrets.find(|row| attribute(row, "secret_id") == format!("grant#{grant}"));
     assert!(row.unwrap().contains_key("due_shard"));
     world.acme.delete(&older).await.expect(200);
+    let_revoke(&world).await;
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!(revocations(&world), 1);
+}
+
+#[tokio::test]
+async fn a_grant_is_not_revoked_while_it_is_young_or_before_the_time_to_change_ones_mind_is_over() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let id = given_deleted(&world, "bot").await;
     assert!(world.drain_stream().await);
+    let left = Report {
+        left: 1,
+        ..Report::default()
+    };
+    // The credential was deleted just now.
+    world.backdate_grants().await;
+    assert_eq!(world.keep_alive().await, left);
+    assert_eq!(world.keep_alive().await, Report::default());
+    world.age_grants_by(DAY + HOUR).await;
+    world.backdate_deletions().await;
+    // Somebody has just authorized the app, and may be about to create a credential.
+    let now = Timestamp::now().as_millis().to_string();
+    world
+        .set_in_grant(&id, "authorized_at", AttributeValue::N(now))
+        .await;
+    assert_eq!(world.keep_alive().await, left);
+    assert_eq!(revocations(&world), 0);
+
+    world.age_grants_by(DAY).await;
+    world.backdate_grants().await;
     assert_eq!(world.keep_alive().await.revoked, 1);
     assert_eq!(revocations(&world), 1);
 }
@@ -210,7 +250,7 @@ async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
         enable_revocation(&world).await;
         let id = given_deleted(&world, "bot").await;
         world.expire_access_tokens().await;
-        assert!(world.drain_stream().await);
+        let_revoke(&world).await;
         let crash = crash_at_call(&world, n, || spawn_keep_alive(&world));
         if crash.await.is_some() {
             break;
@@ -218,6 +258,7 @@ async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
         let before_the_crash = revocations(&world);
         world.expire_leases().await;
         world.age_grants_by(DAY).await;
+        world.backdate_deletions().await;
         world.keep_alive().await;
         assert_eq!(
             sealed_secrets(&world).await,

@@ -18,6 +18,7 @@ use shared::timestamp::Timestamp;
 use crate::minting::{mint, mint_onbehalf};
 use crate::world::{Answer, CLIENT_ID, CLIENT_SECRET, World, attribute, id_of, user_body};
 
+mod answers;
 mod destroyed;
 mod failures;
 mod other_grants;
@@ -172,9 +173,12 @@ impl Peer {
             "access_expires_at",
             "authorize_sent_at",
             "authorized_at",
+            "client_id",
             "credential_id",
             "generation",
+            "pair_id",
             "reason",
+            "scopes",
             "secret_id",
             "state",
             "team_id",

@@ -381,6 +381,18 @@ impl World {
         self.database.sweep_ttl().unwrap();
     }
 
+    /// Lets the rows of pairs without credentials expire. DynamoDB's TTL then deletes them.
+    pub(crate) async fn expire_pairs(&self) {
+        self.set_to_past("pairs", "expires_at").await;
+        self.database.sweep_ttl().unwrap();
+    }
+
+    /// Moves the last deletion of each pair, and the closing of grants, so far into the past that the vault may revoke.
+    pub(crate) async fn backdate_deletions(&self) {
+        self.set_to_past("pairs", "last_deleted_at").await;
+        self.set_to_past("secrets", "closed").await;
+    }
+
     /// Makes all grants older by this much, at Zoom and in the vault, as if nobody had used them.
     pub(crate) async fn age_grants_by(&self, time: Duration) {
         self.zoom.advance(time);

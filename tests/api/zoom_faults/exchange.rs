@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use local::zoom::{Fault, FaultKind, Reply};
+use local::zoom::{Endpoint, Fault, FaultKind, Reply};
 use serde_json::{Value, json};
 use shared::timestamp::Timestamp;
 
 use super::{
     EXCHANGE, LONG_DELAY, REFUSED, SHORT_TIME_OUT, assert_nothing_stored,
-    create_with_exchange_fault, create_with_profile_fault, reply, set, without,
+    create_while_profiles_fail, create_with_exchange_fault, reply, set, without,
 };
 use crate::world::{CODE_SPENT, World, code_refused, retry_after, user_body};
 
@@ -160,6 +160,10 @@ async fn scopes_are_shown_with_commas() {
         ),
         (json!("  a   b\tc "), json!("a,b,c")),
         (json!("a"), json!("a")),
+        (json!("a, b"), json!("a,b")),
+        (json!("a,b"), json!("a,b")),
+        (json!(", a ,,b\u{a0}c,"), json!("a,b,c")),
+        (json!(" , "), Value::Null),
         (json!(""), Value::Null),
         (Value::Null, Value::Null),
     ] {
@@ -169,11 +173,42 @@ async fn scopes_are_shown_with_commas() {
 }
 
 #[tokio::test]
-async fn tokens_of_several_kilobytes_are_stored() {
+async fn long_tokens_are_stored() {
     let world = World::new().await;
-    let token = json!("t".repeat(8_000));
-    let answer = create_with_exchange_fault(&world, set("refresh_token", token)).await;
-    assert_eq!(answer.expect(201)["zoom_user_id"], "ada");
+    // The last length almost fills the longest answer that is read.
+    for length in [8_000, 60_000, 130_000] {
+        let token = json!("t".repeat(length));
+        let tokens = FaultKind::Override {
+            set: ["access_token", "refresh_token"]
+                .map(|name| (name.to_owned(), token.clone()))
+                .into_iter()
+                .collect(),
+            remove: Vec::new(),
+        };
+        let profile = reply(200, &json!({ "id": "ada" }));
+        world.zoom.inject(Fault::once(Endpoint::Profile, profile));
+        let answer = create_with_exchange_fault(&world, tokens).await;
+        assert_eq!(answer.expect(201)["zoom_user_id"], "ada");
+    }
+}
+
+/// The grant would end with its access token, after an hour. So it is not stored, and the answer says why.
+#[tokio::test]
+async fn a_code_for_which_zoom_sends_no_refresh_token_stores_nothing_and_says_so() {
+    let world = World::new().await;
+    for fault in [
+        without(&["refresh_token"]),
+        set("refresh_token", Value::Null),
+        set("refresh_token", json!("")),
+    ] {
+        let answer = create_with_exchange_fault(&world, fault).await;
+        answer.expect_error(502, "FST_ERR_ZOOM_UNAVAILABLE", FAILED);
+        let ledger = world.zoom.ledger();
+        let tracked = &ledger[ledger.len() - 1].tracking_id;
+        let details = format!("the answer has no refresh token (tracking id {tracked})");
+        assert_eq!(answer.json()["details"], details);
+        assert_nothing_stored(&world).await;
+    }
 }
 
 #[tokio::test]
@@ -187,7 +222,7 @@ async fn a_redirect_is_never_followed() {
 
     let answer = create_with_exchange_fault(&world, FaultKind::Redirect(there.clone())).await;
     answer.expect_error(502, "FST_ERR_ZOOM_UNAVAILABLE", FAILED);
-    let data = create_with_profile_fault(&world, FaultKind::Redirect(there)).await;
+    let data = create_while_profiles_fail(&world, FaultKind::Redirect(there)).await;
     assert_eq!(data["zoom_user_id"], Value::Null);
 
     let nobody = trap.accept().unwrap_err().kind();

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use crate::world::{Answer, World, attribute, user_body};
 
 mod api_url;
+mod connections;
+mod encodings;
 mod exchange;
 mod profile;
 mod refusals;
@@ -61,6 +63,14 @@ async fn create_with_exchange_fault(world: &World, kind: FaultKind) -> Answer {
 async fn create_with_profile_fault(world: &World, kind: FaultKind) -> Value {
     world.zoom.inject(Fault::once(Endpoint::Profile, kind));
     let answer = world.acme.create(user_body("bot", &world.code())).await;
+    answer.expect(201)
+}
+
+/// Creates a user credential while every profile call meets a fault, and returns the credential.
+async fn create_while_profiles_fail(world: &World, kind: FaultKind) -> Value {
+    world.zoom.inject(Fault::always(Endpoint::Profile, kind));
+    let answer = world.acme.create(user_body("bot", &world.code())).await;
+    world.zoom.clear_faults();
     answer.expect(201)
 }
 

@@ -1,31 +1,40 @@
 //! The profile of the Zoom user: what is shown of it, and what happens if it cannot be read.
 
-use local::zoom::{FaultKind, User};
+use local::zoom::{Endpoint, Fault, FaultKind, User};
 use serde_json::{Map, Value, json};
 
-use super::{LONG_DELAY, SHORT_TIME_OUT, create_with_profile_fault, reply};
+use super::{
+    LONG_DELAY, SHORT_TIME_OUT, create_while_profiles_fail, create_with_profile_fault, reply,
+};
+use crate::minting::mint_onbehalf;
 use crate::world::{REDIRECT_URI, World, ada, attribute, user_body};
 
 #[tokio::test]
 async fn a_silent_profile_call_keeps_the_grant() {
     let world = World::with_zoom_time_out(SHORT_TIME_OUT).await;
     let data = create_with_profile_fault(&world, FaultKind::DelayAnswer(LONG_DELAY)).await;
-    assert_grant_without_profile(&world, &data).await;
+    assert_grant_without_profile(&world, &data, "Zoom did not answer in time").await;
 }
 
-async fn assert_grant_without_profile(world: &World, data: &Value) {
+async fn assert_grant_without_profile(world: &World, data: &Value, reason: &str) {
     for field in [
         "zoom_user_id",
         "zoom_account_id",
         "zoom_email",
         "zoom_display_name",
-        "last_error_message",
-        "last_error_at",
     ] {
         assert_eq!(data[field], Value::Null, "{field}");
     }
     assert_eq!(data["credential_type"], "user");
     assert_eq!(data["state"], "active");
+    let message = data["last_error_message"].as_str().unwrap();
+    let (start, end) = message.split_once(reason).unwrap();
+    assert!(start.starts_with("profile unknown: "), "{message}");
+    assert!(
+        end.ends_with(". The next mint asks Zoom again."),
+        "{message}"
+    );
+    assert!(data["last_error_at"].is_string());
     let id = data["credential_id"].as_str().unwrap();
     assert_eq!(world.acme.get(id).await.expect(200), *data);
     let grant = format!("grant#{}", attribute(&world.row(id).await, "grant_id"));
@@ -38,9 +47,44 @@ async fn assert_grant_without_profile(world: &World, data: &Value) {
 }
 
 #[tokio::test]
-async fn a_profile_that_cannot_be_read_keeps_the_grant() {
+async fn a_profile_that_cannot_be_read_keeps_the_grant_and_the_reason_is_stored() {
     let world = World::new().await;
+    let gone = json!({ "code": 1001, "message": "User does not exist" });
+    let unknown_token = json!({ "code": 124, "message": "Invalid access token." });
+    let denied = json!({ "code": 200, "message": "No permission." });
     let faults = [
+        (reply(500, "{}"), "status 500"),
+        (reply(404, &gone), "User does not exist (1001)"),
+        (
+            reply(401, &unknown_token),
+            "Zoom refused the access token: Invalid access token. (124)",
+        ),
+        (reply(403, "{}"), "status 403"),
+        (reply(200, &denied), "No permission. (200)"),
+        (reply(429, "{}"), "Zoom's rate limit is reached"),
+        (reply(204, ""), "the answer is malformed"),
+        (FaultKind::Garbage, "the answer is malformed"),
+        (FaultKind::Truncate, "the connection broke"),
+        (FaultKind::DropBefore, "the connection broke"),
+        (FaultKind::DropAfter, "the connection broke"),
+        (FaultKind::Huge { megabytes: 10 }, "the answer is too long"),
+        (reply(200, "[]"), "the answer is malformed"),
+        (reply(200, "null"), "the answer is malformed"),
+        (reply(200, "{}"), "the answer is malformed"),
+        (reply(200, "{\"id\":\"\"}"), "the answer is malformed"),
+        (reply(200, "{\"id\":7}"), "the answer is malformed"),
+    ];
+    for (fault, reason) in faults {
+        let data = create_while_profiles_fail(&world, fault).await;
+        assert_grant_without_profile(&world, &data, reason).await;
+    }
+}
+
+/// A moment after an authorization, one server of Zoom may not know the new access token yet.
+#[tokio::test]
+async fn a_profile_is_asked_for_once_more_after_a_failure_that_may_pass() {
+    let world = World::new().await;
+    for fault in [
         reply(500, "{}"),
         reply(
             404,
@@ -50,21 +94,39 @@ async fn a_profile_that_cannot_be_read_keeps_the_grant() {
             401,
             &json!({ "code": 124, "message": "Invalid access token." }),
         ),
-        reply(429, "{}"),
-        reply(204, ""),
         FaultKind::Garbage,
         FaultKind::Truncate,
         FaultKind::DropBefore,
         FaultKind::DropAfter,
-        FaultKind::Huge { megabytes: 10 },
-        reply(200, "[]"),
-        reply(200, "null"),
         reply(200, "{}"),
-    ];
-    for fault in faults {
-        let data = create_with_profile_fault(&world, fault).await;
-        assert_grant_without_profile(&world, &data).await;
+    ] {
+        let data = create_with_profile_fault(&world, fault.clone()).await;
+        assert_eq!(data["zoom_user_id"], "ada", "{fault:?}");
+        assert_eq!(data["last_error_message"], Value::Null, "{fault:?}");
     }
+}
+
+/// A mint does not clear the reason while the profile is still unknown, and does not store the reason again.
+#[tokio::test]
+async fn a_later_mint_reads_an_unknown_profile_and_clears_the_reason() {
+    let world = World::new().await;
+    let data = create_while_profiles_fail(&world, reply(500, "{}")).await;
+    let id = data["credential_id"].as_str().unwrap();
+    let message = data["last_error_message"].as_str().unwrap();
+    assert!(message.starts_with("profile unknown: "), "{message}");
+
+    world
+        .zoom
+        .inject(Fault::always(Endpoint::Profile, reply(503, "{}")));
+    mint_onbehalf(&world.acme, id).await.expect(200);
+    world.zoom.clear_faults();
+    assert_eq!(world.acme.get(id).await.expect(200), data);
+
+    mint_onbehalf(&world.acme, id).await.expect(200);
+    let shown = world.acme.get(id).await.expect(200);
+    assert_eq!(shown["zoom_user_id"], "ada");
+    assert_eq!(shown["last_error_message"], Value::Null);
+    assert_eq!(shown["last_error_at"], Value::Null);
 }
 
 #[tokio::test]

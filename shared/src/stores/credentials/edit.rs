@@ -16,7 +16,7 @@ use crate::credential::{
 };
 use crate::extra::Extra;
 use crate::pair::Pair;
-use crate::profile::Profile;
+use crate::profile::{Profile, UNKNOWN_PROFILE};
 use crate::stores::error::{Error, optional};
 use crate::stores::expression::Update;
 use crate::stores::item::{number, text, to_item};
@@ -164,6 +164,7 @@ impl Credentials {
 
     /// Begins a transaction that stores who the user of the credential's grant is. Returns the credential as the
     /// transaction leaves it. The caller adds the writes that count the credential in.
+    /// A reason why the user was unknown, which begins with [`UNKNOWN_PROFILE`], is cleared.
     ///
     /// The transaction is refused if the credential has another grant or app, is counted already, or was deleted or
     /// restored since `seen`.
@@ -189,6 +190,18 @@ impl Credentials {
         let mut stored = seen.changed(&CredentialChanges::default(), now);
         stored.pair = Some(pair.id());
         stored.credential.set_profile(profile);
+        let message = seen.credential.last_error_message.as_ref();
+        let update = match message.filter(|message| message.starts_with(UNKNOWN_PROFILE)) {
+            Some(message) => {
+                stored.credential.last_error_message = None;
+                stored.credential.last_error_at = None;
+                update
+                    .when_equal("last_error_message", text(message))
+                    .remove("last_error_message")
+                    .remove("last_error_at")
+            }
+            None => update,
+        };
         let key = Self::key(&pair.team, seen.credential.credential_id);
         let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
         Ok((stored, Transaction::new(&self.client, write)))

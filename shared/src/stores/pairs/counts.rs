@@ -1,6 +1,6 @@
 //! How many credentials a pair has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -90,6 +90,29 @@ impl Pairs {
         };
         let corrected = self.update(&seen.id, update).await?;
         Ok(matches!(corrected, RowUpdate::Applied(_)))
+    }
+
+    /// Creates the row of a pair whose row was lost. Returns whether it was missing.
+    pub async fn recreate(
+        &self,
+        pair: &Pair,
+        members: i64,
+        live: i64,
+        grants: &BTreeSet<GrantId>,
+    ) -> Result<bool, Error> {
+        let update = described(Update::new(), pair)
+            .set("members", number(&members))
+            .set("live", number(&live))
+            .when_absent("pair_id");
+        let grants: Vec<String> = grants.iter().map(GrantId::to_string).collect();
+        // DynamoDB has no empty set.
+        let update = if grants.is_empty() {
+            update
+        } else {
+            update.set("grants", AttributeValue::Ss(grants))
+        };
+        let created = self.update(&pair.id(), update).await?;
+        Ok(matches!(created, RowUpdate::Applied(_)))
     }
 }
 

@@ -31,4 +31,6 @@ pub struct StoredPair {
     pub last_deleted_at: Option<i64>,
     /// When the user removed the app at Zoom, in milliseconds. Grants that were authorized before are destroyed.
     pub deauthorized_at: Option<i64>,
+    /// When the TTL deletes the row, in seconds. Only the row of a pair without credentials has it.
+    pub expires_at: Option<i64>,
 }

@@ -165,7 +165,8 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// Commits the pair that follows `generation`. Retries every error except `NotFound` until `until`.
+    /// Commits the pair that follows `generation`. Retries every error except `NotFound` and `RowTooLarge` until
+    /// `until`.
     ///
     /// The condition is only the generation, not the lease. A holder whose lease has expired may have the only pair
     /// that Zoom still accepts.
@@ -235,7 +236,7 @@ impl Secrets {
     }
 
     /// Stores a pair as the stash, next to a pair that was committed first. Zoom may accept either pair. Retries
-    /// every error except `NotFound` until `until`.
+    /// every error except `NotFound` and `RowTooLarge` until `until`.
     ///
     /// The update is refused if the row has a stash already, if its tokens are destroyed, or if its generation is
     /// lower than the pair's.
@@ -286,7 +287,7 @@ impl Secrets {
                 .unwrap_or_else(|elapsed| Err(Error::timed_out("UpdateItem", elapsed)));
             let error = match outcome {
                 Ok(outcome) => return Ok(outcome),
-                Err(Error::NotFound) => return Err(Error::NotFound),
+                Err(error @ (Error::NotFound | Error::RowTooLarge { .. })) => return Err(error),
                 Err(error) => error,
             };
             if Timestamp::now().plus(pause) >= until {
