@@ -297,8 +297,9 @@ async fn an_empty_update_writes_only_the_rate() {
     assert_eq!(nothing, costs(2, 4, 0, 0));
 }
 
+/// The credential is read beside the profile, because other requests may have changed it while Zoom answered.
 #[tokio::test]
-async fn re_authorizing_with_a_client_secret_costs_as_much_as_creating() {
+async fn re_authorizing_with_a_client_secret_takes_as_many_round_trips_as_creating() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
 
