@@ -153,11 +153,15 @@ async fn refresh(
         client_id: stored.client_id.clone(),
         client_secret: app.try_into()?,
     };
-    let tokens = match lambda
-        .zoom
-        .refresh(&app, &pair.refresh, ZOOM_TIME_OUT)
-        .await
-    {
+    let zoom = &lambda.zoom;
+    let answer = match zoom.connect().await {
+        Ok(connection) => {
+            zoom.refresh(connection, &app, &pair.refresh, ZOOM_TIME_OUT)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    let tokens = match answer {
         Ok(tokens) => tokens,
         Err(zoom::Error::GrantRefused { .. }) => {
             let reason = AttributeValue::S("revoked".to_owned());

@@ -25,6 +25,8 @@ pub enum Action {
     DeliverLate(Id),
     /// The last message of an ended caller never arrives.
     LoseMessage(Id),
+    /// A second copy of the caller's release arrives.
+    DeliverRelease(Id),
     /// The user authorizes again. Zoom accepts the code and answers.
     Authorize,
     /// The authorizer's transaction: it writes the new row and moves credential 0 to it.
@@ -48,6 +50,8 @@ pub enum Fault {
     WriteLate,
     /// No write succeeds until the invocation ends. The caller logs the capsule.
     StoreDown,
+    /// The release of the lease is applied, and a second copy of it is still on its way.
+    ReleaseTwice,
     /// Nothing is spent: a 429, `invalid_client`, or an acquire that took too long.
     Refused,
     /// A 5xx or a reset. Zoom did nothing.
@@ -99,6 +103,11 @@ fn add_for_caller(model: RefreshModel, state: &State, me: Id, actions: &mut Vec<
     let row = state.rows[usize::from(caller.view().row)];
     match caller.step {
         Step::Ended(_) => return,
+        _ if caller.late_release.is_some() => actions.push(Action::DeliverRelease(me)),
+        _ => {}
+    }
+    match caller.step {
+        Step::Ended(_) => return,
         Step::Capsule(_) => {
             actions.push(Action::Replay(me));
             return;
@@ -146,6 +155,7 @@ fn possible_faults(me: Id, caller: &Caller, row: Option<Row>) -> &'static [Fault
             Fault::RefreshLate,
         ],
         Step::Commit(_) => &[Fault::AckLost, Fault::WriteLate, Fault::StoreDown],
+        Step::Refused if row.is_some_and(|row| row.lease == Some(me)) => &[Fault::ReleaseTwice],
         Step::Stash(_) | Step::Declare(_) | Step::Adopt => WRITE_FAULTS,
         Step::Reactivate(_) | Step::InvalidateOthers | Step::Repair(_) => &[Fault::WriteLate],
         _ => &[],
@@ -174,6 +184,7 @@ pub(crate) fn apply(model: RefreshModel, state: &mut State, action: Action) {
         }
         Action::DeliverLate(me) => crate::fault::deliver_late(model, state, me),
         Action::LoseMessage(me) => state.end_caller(me),
+        Action::DeliverRelease(me) => crate::fault::deliver_release(model, state, me),
         Action::Authorize => {
             let row: u8 = if model.start == Start::Shared { 1 } else { 2 };
             state.authorize(row);

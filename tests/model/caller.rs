@@ -100,6 +100,8 @@ pub(crate) struct Caller {
     pub(crate) replay: bool,
     /// The invocation has ended. Its last message may still arrive.
     pub(crate) ended_in_flight: bool,
+    /// The row whose release has a second copy on its way.
+    pub(crate) late_release: Option<u8>,
     /// Ghost: a transient failure occurred.
     pub(crate) failed_transiently: bool,
 }

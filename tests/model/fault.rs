@@ -3,6 +3,7 @@
 use crate::RefreshModel;
 use crate::action::Fault;
 use crate::caller::{Caller, Outcome, Step};
+use crate::mutation::Mutation;
 use crate::state::State;
 use crate::store::Id;
 use crate::zoom::ZoomBehaviour;
@@ -38,6 +39,11 @@ pub(crate) fn apply(model: RefreshModel, state: &mut State, me: Id, fault: Fault
                 it.step = Step::Capsule(sent);
             }
         }
+        Fault::ReleaseTwice => {
+            model.turn(state, me).step();
+            let released = state.row(caller.view().row).lease != Some(me);
+            state.callers[usize::from(me)].late_release = released.then_some(caller.view().row);
+        }
         Fault::Refused => model.turn(state, me).release(),
         Fault::ErrorBeforeRotation | Fault::ErrorAfterRotation if !caller.sent_twice => {
             model.turn(state, me).resend();
@@ -53,6 +59,14 @@ pub(crate) fn apply(model: RefreshModel, state: &mut State, me: Id, fault: Fault
                 ..caller
             };
         }
+    }
+}
+
+/// A second copy of the caller's release arrives. Each lease has its own id, and the lease that the copy names has ended.
+pub(crate) fn deliver_release(model: RefreshModel, state: &mut State, me: Id) {
+    let released = state.callers[usize::from(me)].late_release.take();
+    if let (Some(row), Mutation::ReleaseNamesInvocation) = (released, model.mutation) {
+        state.row(row).release(me, true);
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Mutation {
     ReplayRemovesAttempt,
     /// The lease may end before its holder.
     LeaseEndsBeforeHolder,
+    /// A release names its invocation, not its lease.
+    ReleaseNamesInvocation,
     /// The acquire does not check the generation.
     AcquireWithoutGeneration,
     /// A short time-out drops slow answers.

@@ -342,6 +342,12 @@ fn vault_details(error: &Error) -> Option<String> {
     } = error
     {
         source.details()
+    } else if let Error::Unavailable {
+        source: Down::RefreshElsewhere,
+        ..
+    } = error
+    {
+        Some("refresh_running".to_owned())
     } else {
         None
     }
@@ -403,7 +409,8 @@ pub struct ErrorBody {
     /// The error for people: what went wrong, and what to do.
     message: String,
     /// More about the cause, depending on `code`: why the user must authorize again, Zoom's reason, the missing scope,
-    /// who must act (`caller`, `host` or `account_admin`), or Zoom's own error code and tracking id.
+    /// who must act (`caller`, `host` or `account_admin`), Zoom's own error code and tracking id, or `refresh_running`
+    /// while another request refreshes the grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,

@@ -161,7 +161,12 @@ impl TokenUrlCall<'_> {
             prepare.map_err(ApiError::from),
         );
         let prepared = time_limit::until(terms.answer_by, prepared).await?;
-        Ok(mint(self.context, stored, prepared).await?)
+        let minted = mint(self.context, stored, prepared).await;
+        if let Err(Error::NotFound(Missing::Credential)) = minted {
+            // The credential was deleted during the mint.
+            return Err(Error::NotFound(Missing::TokenUrl).into());
+        }
+        Ok(minted?)
     }
 }
 

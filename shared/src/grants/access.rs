@@ -10,7 +10,7 @@ use crate::error::{Down, Error};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::refresh::{
-    DeadGrant, MIN_REFRESH_TIME, NoAccess, RefreshKeys, RefreshOutcome, Refresher, api_url,
+    DeadGrant, MIN_REFRESH_TIME, NoAccess, PreparedRefresh, RefreshOutcome, Refresher, api_url,
     jittered,
 };
 use crate::secret::TokenPair;
@@ -27,8 +27,11 @@ const NEW_TOKEN_TIME: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at a lease.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// The bounds of `retry-after` when another invocation is refreshing.
-const RETRY_AFTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// A refresh usually takes a second. A call does not wait for one that has taken this long, because its function may
+/// have crashed.
+const MAX_AGE_OF_AWAITED_LEASE: Duration = Duration::from_secs(5);
+/// The shortest `retry-after` when another invocation is refreshing.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An access token that Zoom has just refused.
 pub(crate) struct RefusedToken {
@@ -90,7 +93,7 @@ impl AccessTokens<'_> {
             }
             // The old access token works until another invocation's refresh ends it.
             let usable = accepted && lives_for(&read, MIN_LIFE_DURING_REFRESH);
-            if self.is_leased_by_another(&read) {
+            if read.held_lease(Timestamp::now()).is_some() {
                 if usable {
                     return Ok(Arc::new(access(&read, self.open(id, &read).await?)));
                 }
@@ -104,35 +107,24 @@ impl AccessTokens<'_> {
                 return Err(Error::unavailable(Down::OutOfTime).into());
             }
 
-            let keys = self.keys(id, &read, app).await?;
+            let prepared = self.prepare(id, &read, app).await?;
             match self.refresher.acquire(id, &read).await? {
-                AcquireOutcome::Acquired {
-                    earlier_attempt,
-                    stash,
-                } => {
-                    let refreshed = self
-                        .refresher
-                        .refresh(id, read, earlier_attempt, stash, keys)
-                        .await?;
-                    if let RefreshOutcome::Done(access) = refreshed {
+                AcquireOutcome::Acquired(lease) => {
+                    let refreshed = self.refresher.refresh(id, read, lease, prepared);
+                    if let RefreshOutcome::Done(access) = refreshed.await? {
                         return Ok(access);
                     }
                 }
                 AcquireOutcome::Refused(now) if now.generation() == read.generation() => {
                     // Another invocation took the lease after our read.
                     if usable {
-                        return Ok(Arc::new(access(&read, keys.pair)));
+                        return Ok(Arc::new(access(&read, prepared.pair)));
                     }
                     row = Some(self.wait(id, *now).await?);
                 }
                 AcquireOutcome::Refused(now) => row = Some(*now),
             }
         }
-    }
-
-    fn is_leased_by_another(&self, row: &StoredGrant) -> bool {
-        let holder = self.refresher.holder;
-        row.lease.is_some_and(|lease| lease.holder != holder) && row.is_leased(Timestamp::now())
     }
 
     pub(crate) async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
@@ -151,32 +143,42 @@ impl AccessTokens<'_> {
         time_limit::until(self.give_up_at, grants.open_pair(team, id, row)).await
     }
 
-    /// Asks KMS for everything that a refresh needs, before the refresh token is spent.
-    async fn keys(
+    /// Gets everything that a refresh needs, before the lease is taken.
+    async fn prepare(
         &self,
         id: GrantId,
         row: &StoredGrant,
         app: &App<'_>,
-    ) -> Result<RefreshKeys, Error> {
+    ) -> Result<PreparedRefresh, Error> {
         let next = self.refresher.next_key(id);
-        let (pair, app, next) = tokio::try_join!(
+        let (pair, app, next, connection) = tokio::try_join!(
             self.open(id, row),
             time_limit::until(self.give_up_at, app.open()),
             time_limit::until(self.give_up_at, next),
+            self.refresher.connect(),
         )?;
-        Ok(RefreshKeys { pair, app, next })
+        Ok(PreparedRefresh {
+            pair,
+            app,
+            next,
+            connection,
+        })
     }
 
     /// Waits while another invocation refreshes. Returns the row once it has changed or the lease is free.
+    ///
+    /// Does not wait for a lease that is old at the beginning.
     async fn wait(&self, id: GrantId, mut row: StoredGrant) -> Result<StoredGrant, NoAccess> {
         let mut pause = FIRST_PAUSE;
-        while row.state == GrantState::Active && row.is_leased(Timestamp::now()) {
-            let until = row.lease.map_or(0, |lease| lease.until);
-            let rest = Timestamp::now().until(Timestamp::from_millis(until));
-            if Timestamp::now().plus(pause) >= self.give_up_at {
-                let (shortest, longest) = RETRY_AFTER_BOUNDS;
+        let awaited_since = Timestamp::now().minus(MAX_AGE_OF_AWAITED_LEASE);
+        while row.state == GrantState::Active
+            && let Some(lease) = row.held_lease(Timestamp::now())
+        {
+            let is_old = lease.taken_at < awaited_since.as_millis();
+            if is_old || Timestamp::now().plus(pause) >= self.give_up_at {
+                let rest = Timestamp::now().until(Timestamp::from_millis(lease.until));
                 return Err(NoAccess::Failed(Error::Unavailable {
-                    retry_after: rest.clamp(shortest, longest),
+                    retry_after: rest.max(MIN_RETRY_AFTER),
                     source: Down::RefreshElsewhere,
                 }));
             }

@@ -189,12 +189,11 @@ impl<'a> Caller<'a> {
             None => grants.cached(id, terms.margin),
         };
         for _ in 0..MAX_TOKENS {
-            let access = match cached.take() {
-                Some(access) => access,
-                None => {
-                    let refused = refused.take();
-                    self.tokens.get(id, row.take(), refused, app).await?
-                }
+            let access = if let Some(access) = cached.take() {
+                access
+            } else {
+                let refused = refused.take();
+                self.tokens.get(id, row.take(), refused, app).await?
             };
             match call(access.clone()).await {
                 Err(refusal @ zoom::Error::AccessTokenRefused { .. }) => {

@@ -118,12 +118,14 @@ impl Capability {
         if !is_zooms {
             return Err(error);
         }
-        let reason = match &error {
-            Error::ZoomUnavailable {
-                source: refusal @ zoom::Error::AccessTokenRefused { .. },
-                ..
-            } => format!("{refusal}."),
-            _ => error.to_string(),
+        let reason = if let Error::ZoomUnavailable {
+            source: refusal @ zoom::Error::AccessTokenRefused { .. },
+            ..
+        } = &error
+        {
+            format!("{refusal}.")
+        } else {
+            error.to_string()
         };
         Ok(Self {
             status: CapabilityStatus::Failing,

@@ -2,7 +2,7 @@
 //!
 //! Zoom accepts a refresh token once. A lost answer, or two refreshes at once, cost the user a reconnect. So:
 //!
-//! 1. All keys that seal the successor are at hand before the lease is taken.
+//! 1. All keys that seal the successor are at hand, and the connection to Zoom is open, before the lease is taken.
 //! 2. Nothing is sent without the lease.
 //! 3. No network call stands between Zoom's answer and the commit.
 //! 4. The commit is conditional on the generation alone, so an expired lease cannot drop a pair.
@@ -25,7 +25,7 @@ use crate::grants::commit::{StoredPair, store};
 use crate::grants::{Grants, grant_binding};
 use crate::invocation::Invocation;
 use crate::secret::{AppCredentials, Plaintext, TokenPair};
-use crate::stores::{self, AcquireOutcome, Lease, NewPair, StoredGrant};
+use crate::stores::{self, AcquireOutcome, AcquiredLease, Lease, NewPair, StoredGrant};
 use crate::timestamp::Timestamp;
 use crate::zoom::{self, ApiUrl, Tokens};
 
@@ -82,20 +82,21 @@ pub(crate) struct DeadGrant {
     pub(crate) zoom_reason: Option<String>,
 }
 
-/// Everything that KMS gives for one refresh. It is at hand before the refresh token is spent.
-pub(crate) struct RefreshKeys {
+/// Everything that one refresh needs. It is at hand before the lease is taken.
+pub(crate) struct PreparedRefresh {
     pub(crate) pair: TokenPair,
     pub(crate) app: AppCredentials,
     /// Seals the successor of `pair`.
     pub(crate) next: DataKey,
+    /// An open connection to Zoom.
+    pub(crate) connection: zoom::Connection,
 }
 
 /// A lease that this invocation holds.
 struct HeldLease {
-    id: GrantId,
+    grant: GrantId,
     row: StoredGrant,
-    /// Whether another invocation left a refresh of this generation unfinished.
-    earlier_attempt: bool,
+    lease: AcquiredLease,
     /// Whether a stashed pair was there when the lease was taken, or has been sent since.
     stash: bool,
     /// Whether a refresh that this invocation sent has an unknown outcome.
@@ -122,8 +123,8 @@ pub(crate) struct Refresher<'a> {
     pub(crate) grants: &'a Grants,
     pub(crate) invocation: &'a Invocation,
     pub(crate) team: &'a TeamId,
-    /// Names this invocation in leases, attempts and commits.
-    pub(crate) holder: Uuid,
+    /// Names this invocation in commits.
+    writer: Uuid,
     /// Since when keep-alive should count a refreshed grant as unused. `None` is the moment of Zoom's answer.
     pub(crate) idle_since: Option<Timestamp>,
     /// Whether this is the revocation, which alone may use a closed grant.
@@ -138,7 +139,7 @@ impl<'a> Refresher<'a> {
             grants,
             invocation,
             team,
-            holder: Uuid::new_v4(),
+            writer: Uuid::new_v4(),
             idle_since: None,
             revokes: false,
             reactivated: AtomicBool::new(false),
@@ -156,6 +157,16 @@ impl<'a> Refresher<'a> {
         Ok(self.grants.envelope.data_key(binding).await?)
     }
 
+    /// Opens a connection to Zoom. Tries once more if no connection was made.
+    pub(crate) async fn connect(&self) -> Result<zoom::Connection, Error> {
+        let zoom = &self.grants.zoom;
+        let connection = match zoom.connect().await {
+            Err(_) => zoom.connect().await,
+            connection => connection,
+        };
+        connection.map_err(Error::from_grant_use)
+    }
+
     /// Takes the lease on the grant, if it is free and the row has not changed since `row`.
     pub(crate) async fn acquire(
         &self,
@@ -163,13 +174,13 @@ impl<'a> Refresher<'a> {
         row: &StoredGrant,
     ) -> Result<AcquireOutcome, NoAccess> {
         let lease = Lease {
-            holder: self.holder,
+            id: Uuid::new_v4(),
+            taken_at: Timestamp::now().as_millis(),
             until: self.invocation.deadline().plus(CLOCK_SKEW).as_millis(),
         };
         let began = Instant::now();
         let secrets = &self.grants.secrets;
-        let acquired =
-            secrets.acquire_lease(id, row.generation(), lease, Timestamp::now(), self.revokes);
+        let acquired = secrets.acquire_lease(id, row.generation(), lease, self.revokes);
         let acquired = timeout(MAX_ACQUIRE_TIME, acquired)
             .await
             .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("UpdateItem", elapsed)));
@@ -177,13 +188,14 @@ impl<'a> Refresher<'a> {
             Err(stores::Error::NotFound) => return Err(NoAccess::destroyed()),
             // The write may have succeeded although its answer was lost. Nothing was sent to Zoom.
             Err(_) => Some(false),
-            Ok(AcquireOutcome::Acquired {
-                earlier_attempt, ..
-            }) if began.elapsed() > MAX_ACQUIRE_TIME => Some(*earlier_attempt),
+            Ok(AcquireOutcome::Acquired(lease)) if began.elapsed() > MAX_ACQUIRE_TIME => {
+                Some(lease.earlier_attempt)
+            }
             Ok(_) => None,
         };
         if let Some(earlier_attempt) = give_back {
-            self.release(id, acquired.is_ok() && !earlier_attempt).await;
+            let forget = acquired.is_ok() && !earlier_attempt;
+            self.release(id, lease.id, forget).await;
             acquired?;
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
@@ -191,13 +203,9 @@ impl<'a> Refresher<'a> {
     }
 
     /// Releases the lease, best effort: a lease that stays ends by itself. `forget` also removes the attempt.
-    async fn release(&self, id: GrantId, forget: bool) {
-        let released = self
-            .grants
-            .secrets
-            .release_lease(id, self.holder, forget)
-            .await;
-        if let Err(error) = released {
+    async fn release(&self, id: GrantId, lease: Uuid, forget: bool) {
+        let secrets = &self.grants.secrets;
+        if let Err(error) = secrets.release_lease(id, lease, forget).await {
             let cause = chain(&error);
             tracing::warn!(
                 request_id = self.invocation.id(),
@@ -208,49 +216,54 @@ impl<'a> Refresher<'a> {
     }
 
     /// Releases the lease. Also removes the attempt, if this invocation made it and knows the outcome of every send.
-    async fn release_held(&self, lease: &HeldLease) {
-        let forget = !lease.earlier_attempt && !lease.outcome_unknown;
-        self.release(lease.id, forget).await;
+    async fn release_held(&self, held: &HeldLease) {
+        let forget = !held.lease.earlier_attempt && !held.outcome_unknown;
+        self.release(held.grant, held.lease.id, forget).await;
     }
 
     /// Sends the refresh token under a lease that was just taken. If Zoom refuses it, sends the stashed refresh token,
     /// if there is one.
     pub(crate) async fn refresh(
         &self,
-        id: GrantId,
+        grant: GrantId,
         row: StoredGrant,
-        earlier_attempt: bool,
-        stash: bool,
-        keys: RefreshKeys,
+        lease: AcquiredLease,
+        prepared: PreparedRefresh,
     ) -> Result<RefreshOutcome, NoAccess> {
-        let mut lease = HeldLease {
-            id,
+        let mut held = HeldLease {
+            grant,
             row,
-            earlier_attempt,
-            stash,
+            lease,
+            stash: lease.stash,
             outcome_unknown: false,
         };
-        let RefreshKeys { pair, app, next } = keys;
-        let refused = match self.send(&mut lease, &app, &pair.refresh).await? {
-            RefreshAnswer::Tokens(tokens) => return self.keep(lease, next, tokens).await,
+        let PreparedRefresh {
+            pair,
+            app,
+            next,
+            connection,
+        } = prepared;
+        let sent = self.send(&mut held, Some(connection), &app, &pair.refresh);
+        let refused = match sent.await? {
+            RefreshAnswer::Tokens(tokens) => return self.keep(held, next, tokens).await,
             RefreshAnswer::Refused(reason) => reason,
         };
         drop(pair);
 
-        let now = self.read_after_refusal(&lease).await?;
-        if now.generation() != lease.row.generation() {
+        let now = self.read_after_refusal(&held).await?;
+        if now.generation() != held.row.generation() {
             return Ok(RefreshOutcome::RowChanged);
         }
         if let Some(stash) = &now.stash {
-            let stashed = self.open_stash(&lease, stash).await?;
-            lease.stash = true;
-            let answer = self.send(&mut lease, &app, &stashed.refresh).await?;
+            let stashed = self.open_stash(&held, stash).await?;
+            held.stash = true;
+            let answer = self.send(&mut held, None, &app, &stashed.refresh).await?;
             if let RefreshAnswer::Tokens(tokens) = answer {
-                return self.keep(lease, next, tokens).await;
+                return self.keep(held, next, tokens).await;
             }
         }
-        self.release_held(&lease).await;
-        let lost = lease.earlier_attempt || lease.outcome_unknown;
+        self.release_held(&held).await;
+        let lost = held.lease.earlier_attempt || held.outcome_unknown;
         Err(NoAccess::Dead(Box::new(DeadGrant {
             row: Some(now),
             reason: if lost {
@@ -263,52 +276,63 @@ impl<'a> Refresher<'a> {
     }
 
     /// The row, read after Zoom refused the refresh token.
-    async fn read_after_refusal(&self, lease: &HeldLease) -> Result<StoredGrant, NoAccess> {
-        match self.grants.grant_row(lease.id).await {
+    async fn read_after_refusal(&self, held: &HeldLease) -> Result<StoredGrant, NoAccess> {
+        match self.grants.grant_row(held.grant).await {
             Ok(Some(row)) => Ok(row),
             Ok(None) => Err(NoAccess::destroyed()),
             Err(error) => {
-                self.release_held(lease).await;
+                self.release_held(held).await;
                 Err(error.into())
             }
         }
     }
 
     /// Opens the stashed pair, if there is time to send it and to wait for the answer.
-    async fn open_stash(&self, lease: &HeldLease, stash: &Sealed) -> Result<TokenPair, NoAccess> {
+    async fn open_stash(&self, held: &HeldLease, stash: &Sealed) -> Result<TokenPair, NoAccess> {
         if self.invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
-            self.release_held(lease).await;
+            self.release_held(held).await;
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
-        let binding = grant_binding(self.team, lease.id);
+        let binding = grant_binding(self.team, held.grant);
         match self.grants.envelope.open(&binding, stash).await {
             Ok(opened) => Ok(opened.try_into()?),
             Err(error) => {
-                self.release_held(lease).await;
+                self.release_held(held).await;
                 Err(error.into())
             }
         }
     }
 
-    /// Posts a refresh token. An answer that is neither tokens nor a refusal ends the lease.
+    /// Posts a refresh token, on `connection` if it is open already. An answer that is neither tokens nor a refusal ends
+    /// the lease.
     async fn send(
         &self,
-        lease: &mut HeldLease,
+        held: &mut HeldLease,
+        mut connection: Option<zoom::Connection>,
         app: &AppCredentials,
         refresh: &SecretString,
     ) -> Result<RefreshAnswer, NoAccess> {
+        let zoom = &self.grants.zoom;
         let mut may_resend = true;
         let error = loop {
-            let time_left = self.invocation.time_left(COMMIT_TIME);
             self.invocation.activity().refresh_sent();
-            let error = match self.grants.zoom.refresh(app, refresh, time_left).await {
+            let opened = match connection.take() {
+                Some(connection) => Ok(connection),
+                None => zoom.connect().await,
+            };
+            let time_left = self.invocation.time_left(COMMIT_TIME);
+            let answer = match opened {
+                Ok(connection) => zoom.refresh(connection, app, refresh, time_left).await,
+                Err(error) => Err(error),
+            };
+            let error = match answer {
                 Ok(tokens) => return Ok(RefreshAnswer::Tokens(tokens)),
                 Err(zoom::Error::GrantRefused { reason }) => {
                     return Ok(RefreshAnswer::Refused(reason));
                 }
                 Err(error) => error,
             };
-            lease.outcome_unknown |= !error.leaves_token_unspent();
+            held.outcome_unknown |= !error.leaves_token_unspent();
             let Some(pause) = pause_before_resend(&error) else {
                 break error;
             };
@@ -323,7 +347,7 @@ impl<'a> Refresher<'a> {
                 break error;
             }
         };
-        self.release_held(lease).await;
+        self.release_held(held).await;
         Err(NoAccess::Failed(Error::from_grant_use(error)))
     }
 
@@ -335,12 +359,12 @@ impl<'a> Refresher<'a> {
     /// Commits the pair that Zoom gave. If DynamoDB does not store it, logs it as a capsule.
     async fn keep(
         &self,
-        lease: HeldLease,
+        held: HeldLease,
         next: DataKey,
         tokens: Tokens,
     ) -> Result<RefreshOutcome, NoAccess> {
         let answered = Timestamp::now();
-        let generation = lease.row.generation();
+        let generation = held.row.generation();
         let expires_at = answered.plus(tokens.expires_in);
         let pair = NewPair {
             sealed: next.seal(generation + 1, &Plaintext::try_from(&tokens.pair)?)?,
@@ -352,7 +376,7 @@ impl<'a> Refresher<'a> {
         };
         let until = self.invocation.deadline().minus(ANSWER_TIME);
         let secrets = &self.grants.secrets;
-        let stored = store(secrets, lease.id, &pair, self.holder, lease.stash, until);
+        let stored = store(secrets, held.grant, &pair, self.writer, held.stash, until);
         match stored.await {
             Ok(StoredPair::Current { reactivated }) => {
                 self.count_stored(reactivated);
@@ -360,10 +384,10 @@ impl<'a> Refresher<'a> {
                     token: tokens.pair.access,
                     generation: generation + 1,
                     expires_at,
-                    api_url: tokens.api_url.or_else(|| api_url(&lease.row)),
-                    authorize_sent_at: Timestamp::from_millis(lease.row.authorize_sent_at),
+                    api_url: tokens.api_url.or_else(|| api_url(&held.row)),
+                    authorize_sent_at: Timestamp::from_millis(held.row.authorize_sent_at),
                 });
-                self.grants.cache.insert(lease.id, access.clone());
+                self.grants.cache.insert(held.grant, access.clone());
                 Ok(RefreshOutcome::Done(access))
             }
             Ok(StoredPair::Stashed { reactivated }) => {
@@ -374,9 +398,9 @@ impl<'a> Refresher<'a> {
             Err(error) => {
                 let capsule = Capsule::Refresh(RefreshCapsule {
                     team: self.team.clone(),
-                    grant: lease.id,
+                    grant: held.grant,
                     pair,
-                    writer: self.holder,
+                    writer: self.writer,
                 });
                 capsule.log(self.invocation.id(), self.grants.capsules);
                 Err(NoAccess::Failed(Error::Internal(error.into())))

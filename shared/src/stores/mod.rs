@@ -48,8 +48,9 @@ pub use requests::{
     Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
-    AcquireOutcome, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState, Lease, NewPair,
-    PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant, ZoomApp, due_shards,
+    AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState,
+    Lease, NewPair, PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant, ZoomApp,
+    due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};

@@ -7,12 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::api_url::ApiUrl;
+use super::connection::{CONNECT_TIMEOUT, Connection, Connector, USER_AGENT_TEXT};
 use super::consent::ConsentPage;
 use super::error::{Error, Fault};
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
 use super::refusal;
 use super::tokens::{Authorization, TokenAnswer, Tokens};
-use super::transport::{Answer, call, call_repeatable, join_path, tls_config};
+use super::transport::{Answer, call, call_on, call_repeatable, join_path, tls_config};
 use super::user::User;
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
@@ -28,9 +29,6 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default time-out for the answer to a refresh. It is longer, because a lost answer means a lost grant.
 pub const REFRESH_ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The time-out for making a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// How long to wait before a profile is asked for again.
 const PROFILE_RETRY_PAUSE: Duration = Duration::from_millis(300);
 /// A profile is asked for again only if Zoom has at least this long to answer.
@@ -39,9 +37,11 @@ const MIN_PROFILE_TIME: Duration = Duration::from_secs(1);
 /// The client for Zoom's own hosts, or for the configured hosts.
 #[derive(Clone, Debug)]
 pub struct Zoom {
-    /// For codes, refresh tokens and revocations: each call makes a new connection. A pooled connection may have broken
-    /// while the Lambda was frozen, and a request that fails on such a connection may have taken effect.
+    /// For codes and revocations: each call makes a new connection. A pooled connection may have broken while the Lambda
+    /// was frozen, and a request that fails on such a connection may have taken effect.
     fresh: reqwest::Client,
+    /// For refresh tokens: the caller opens the connection, for the same reason.
+    connector: Connector,
     /// For all other calls: connections are reused. If a connection breaks, such a call is repeated once with `fresh`.
     pooled: reqwest::Client,
     oauth: Url,
@@ -62,12 +62,13 @@ impl Zoom {
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .user_agent(concat!("zoom-credential-vault/", env!("CARGO_PKG_VERSION")))
+                .user_agent(USER_AGENT_TEXT)
         };
         let fresh = client().pool_max_idle_per_host(0).build()?;
         Ok(Self {
             fresh,
             pooled: client().build()?,
+            connector: Connector::new(tls.clone()),
             oauth,
             api,
             answer_timeout: ANSWER_TIMEOUT,
@@ -137,13 +138,19 @@ impl Zoom {
             verifier.unwrap_or_default(),
         ];
         let timeout = time_left.min(self.answer_timeout);
-        match self.request_tokens(app, &form, timeout).await? {
+        let request = self.token_request(app, &form).timeout(timeout);
+        match call::<TokenAnswer>(request).await? {
             Answer::Success(tokens, tracking_id) => tokens.after_exchange().ok_or(Error::Failed {
                 source: Fault::NoRefreshToken,
                 tracking_id,
             }),
             Answer::Refusal(answer) => Err(refusal::of_exchange(&answer, &secrets)),
         }
+    }
+
+    /// Opens a connection for a refresh. Sends nothing.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        self.connector.connect(&self.oauth).await
     }
 
     /// Exchanges a refresh token for new tokens. Waits for the answer for `time_left`, or for the refresh time-out if
@@ -158,6 +165,7 @@ impl Zoom {
     )]
     pub async fn refresh(
         &self,
+        connection: Connection,
         app: &AppCredentials,
         refresh: &SecretString,
         time_left: Duration,
@@ -166,20 +174,15 @@ impl Zoom {
         let form = [("grant_type", "refresh_token"), ("refresh_token", sent)];
         let secrets = [app.client_secret.revealed(), sent];
         let timeout = time_left.min(self.refresh_answer_timeout);
-        match self.request_tokens(app, &form, timeout).await? {
+        let request = self.token_request(app, &form);
+        match call_on::<TokenAnswer>(connection, request, timeout).await? {
             Answer::Success(tokens, _) => Ok(tokens.after_refresh(refresh)),
             Answer::Refusal(answer) => Err(refusal::of_refresh(&answer, &secrets)),
         }
     }
 
-    async fn request_tokens(
-        &self,
-        app: &AppCredentials,
-        form: &[(&str, &str)],
-        timeout: Duration,
-    ) -> Result<Answer<TokenAnswer>, Error> {
-        let request = as_app(&self.fresh, join_path(&self.oauth, "/oauth/token"), app);
-        call(request.form(form).timeout(timeout)).await
+    fn token_request(&self, app: &AppCredentials, form: &[(&str, &str)]) -> RequestBuilder {
+        as_app(&self.fresh, join_path(&self.oauth, "/oauth/token"), app).form(form)
     }
 
     /// Checks whether Zoom accepts the app's id and secret. The check requests a token for the app itself and discards

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The error of a connection.
+pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a call to Zoom failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,7 +61,7 @@ pub enum Error {
     },
     /// No connection was made. Zoom did not receive the request.
     #[error("Zoom cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] Source),
     /// The connection broke, Zoom failed, or the answer is unusable. Zoom may have acted on the request.
     #[error("Zoom failed{}", tracking_suffix(.tracking_id.as_ref()))]
     Failed {
@@ -188,7 +191,7 @@ impl Actor {
 pub enum Fault {
     /// The connection broke.
     #[error("the connection broke")]
-    ConnectionBroken(#[source] reqwest::Error),
+    ConnectionBroken(#[source] Source),
     /// A status that says nothing about the request.
     #[error("status {status}{}", code.map_or_else(String::new, |code| format!(", code {code}")))]
     Status {

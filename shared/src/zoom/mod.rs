@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `client` | [`Zoom`]: one method for each call |
 //! | `transport` | sends a request and reads the answer |
+//! | `connection` | a connection that is opened before its request is sent |
 //! | `answer` | reads an error answer: status, code, words |
 //! | `refusal` | the table of Zoom's error codes, and the [`Error`] that each code becomes |
 //! | `error` | [`Error`], and whether a code or refresh token may be spent after it |
@@ -21,6 +22,7 @@
 mod answer;
 mod api_url;
 mod client;
+mod connection;
 mod consent;
 mod error;
 mod mint;
@@ -34,6 +36,7 @@ pub use self::api_url::ApiUrl;
 pub use self::client::{
     ANSWER_TIMEOUT, API_BASE_URL, OAUTH_BASE_URL, REFRESH_ANSWER_TIMEOUT, Zoom,
 };
+pub use self::connection::Connection;
 pub use self::consent::ConsentPage;
 pub use self::error::{Actor, Error, Fault};
 pub use self::mint::{MintRequest, ZoomToken};

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Request, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::answer::{self, ErrorAnswer};
+use super::connection::Connection;
 use super::error::{Error, Fault};
 use crate::meter::{self, Service};
 
@@ -62,7 +64,24 @@ async fn execute<T: DeserializeOwned>(
     request: Request,
 ) -> Result<Answer<T>, Error> {
     meter::count(Service::Zoom);
-    let response = client.execute(request).await.map_err(without_answer)?;
+    read(client.execute(request).await.map_err(without_answer)?).await
+}
+
+/// As [`call`], on an open connection.
+pub(super) async fn call_on<T: DeserializeOwned>(
+    connection: Connection,
+    request: RequestBuilder,
+    time_left: Duration,
+) -> Result<Answer<T>, Error> {
+    let request = request.build().map_err(without_answer)?;
+    meter::count(Service::Zoom);
+    let answer = async { read(connection.send(request).await?).await };
+    timeout(time_left, answer)
+        .await
+        .unwrap_or(Err(Error::Timeout))
+}
+
+async fn read<T: DeserializeOwned>(response: Response) -> Result<Answer<T>, Error> {
     let status = response.status();
     let tracking_id = tracking_id(&response);
     let failed = |source| Error::Failed {
@@ -84,7 +103,7 @@ async fn execute<T: DeserializeOwned>(
             return Err(Error::Timeout);
         }
         Err(answer::ReadError::Connection(error)) => {
-            return Err(failed(Fault::ConnectionBroken(error.without_url())));
+            return Err(failed(Fault::ConnectionBroken(error.without_url().into())));
         }
     };
     // The parser's error is dropped, because it may quote a token from the answer.
@@ -104,12 +123,12 @@ async fn execute<T: DeserializeOwned>(
 fn without_answer(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() {
-        Error::Unreachable(error)
+        Error::Unreachable(error.into())
     } else if error.is_timeout() {
         Error::Timeout
     } else {
         Error::Failed {
-            source: Fault::ConnectionBroken(error),
+            source: Fault::ConnectionBroken(error.into()),
             tracking_id: None,
         }
     }

@@ -1,13 +1,14 @@
 //! Token URLs that do not work all get one answer, and cost little.
 
+use reqwest::Method;
 use serde_json::json;
 use shared::credential::CredentialId;
 use shared::token_url::{UrlId, UrlToken};
 
-use super::{expect_plain_text, expect_private, text_of};
+use super::{expect_plain_text, expect_private, send_as_vendor, text_of};
 use crate::proxy::Service;
 use crate::token_urls::{NO_URL, Url};
-use crate::world::{World, id_of, user_body};
+use crate::world::{CLIENT_ID, World, id_of, user_body};
 
 /// A well-formed token of no stored URL.
 fn unknown_token(credential: CredentialId, url: UrlId) -> String {
@@ -75,6 +76,31 @@ async fn every_invalid_token_url_gets_the_same_answer() {
     }
     // The URL that stays valid still works.
     assert_eq!(world.vendor_gets(&base, "").await.status, 200);
+}
+
+/// The vendor learns nothing that another call would not tell.
+#[tokio::test]
+async fn a_credential_that_is_deleted_during_the_call_gets_the_answer_of_a_deleted_credential() {
+    for method in [Method::GET, Method::POST] {
+        let world = World::new().await;
+        let id = world.add_user_credential("bot").await;
+        let url = world.given_url(&id, json!({ "type": "zak" })).await;
+        world.expire_access_tokens().await;
+        world.zoom.remove_app(CLIENT_ID, "ada");
+        let refusal = world.wire.hold(Service::Zoom, "/oauth/token");
+        let request = world.vendor_request(method.clone(), &url, "");
+        let call = tokio::spawn(send_as_vendor(request));
+        world.wire.stalled().await;
+        world.acme.delete(&id).await.expect(200);
+        refusal.notify_one();
+
+        let answer = call.await.unwrap();
+        if method == Method::GET {
+            expect_plain_text(&answer, 404, NO_URL);
+        } else {
+            answer.expect_error(404, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND", NO_URL);
+        }
+    }
 }
 
 #[tokio::test]

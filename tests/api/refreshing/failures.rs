@@ -39,6 +39,42 @@ async fn a_lost_answer_to_the_commit_loses_nothing() {
     assert_eq!(Peer::of(&world, &id).await.row().await.generation(), 2);
 }
 
+/// A transaction locks a grant's row for milliseconds, for example when another credential moves to the grant.
+#[tokio::test]
+async fn a_refresh_waits_for_a_transaction_that_locks_the_row() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    let locked =
+        json!({ "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException" });
+    // The first update counts the rate. The next two are the first tries of the acquire, or of the release.
+    let lock = |first: u64| {
+        for _ in 0..2 {
+            world.wire.inject(Rule {
+                service: Some(Service::DynamoDb),
+                operation: Some("UpdateItem"),
+                nth: Some(first),
+                fault: Fault::Answer(StatusCode::BAD_REQUEST, locked.to_string()),
+            });
+        }
+    };
+    world.expire_access_tokens().await;
+    world.wire.reset();
+    lock(2);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    world.expire_access_tokens().await;
+    world.wire.reset();
+    lock(3);
+    world.wire.break_service(
+        Service::Zoom,
+        Fault::Answer(StatusCode::TOO_MANY_REQUESTS, String::new()),
+    );
+    let answer = mint_onbehalf(&world.acme, &id).await;
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    let row = Peer::of(&world, &id).await.row().await;
+    assert!(row.lease.is_none() && row.attempt.is_none());
+}
+
 #[tokio::test]
 async fn a_crash_between_zoom_and_the_commit_is_reported_as_a_lost_outcome() {
     let world = World::new().await;
@@ -198,38 +234,49 @@ async fn no_token_is_returned_without_a_stored_event() {
     }
 }
 
-/// A function may acquire again after an attempt whose outcome it never learned.
+/// A lease that begins now and lasts a minute.
+fn new_lease() -> Lease {
+    let now = Timestamp::now();
+    Lease {
+        id: uuid::Uuid::new_v4(),
+        taken_at: now.as_millis(),
+        until: now.plus(Duration::from_mins(1)).as_millis(),
+    }
+}
+
+/// A function may acquire again after an attempt whose outcome it never learned. A late copy of its first release does
+/// not end its second lease.
 #[tokio::test]
-async fn an_earlier_attempt_of_the_same_function_counts_as_unfinished() {
+async fn each_acquire_has_its_own_lease_and_an_earlier_attempt_stays_unfinished() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
     let peer = Peer::of(&world, &id).await;
-    let now = Timestamp::now();
-    let lease = Lease {
-        holder: uuid::Uuid::new_v4(),
-        until: now.plus(Duration::from_mins(1)).as_millis(),
-    };
-    let later = now.plus(Duration::from_secs(2));
-    for (at, expected) in [(now, false), (now, false), (later, true)] {
+    let (first, second) = (new_lease(), new_lease());
+    let acquire = async |lease: Lease| {
         let acquired = peer
             .secrets
-            .acquire_lease(peer.grant, 1, lease, at, false)
-            .await
-            .unwrap();
-        let AcquireOutcome::Acquired {
-            earlier_attempt, ..
-        } = acquired
-        else {
-            panic!("{acquired:?}")
-        };
-        assert_eq!(earlier_attempt, expected);
-        if at == later {
-            peer.secrets
-                .release_lease(peer.grant, lease.holder, false)
-                .await
-                .unwrap();
+            .acquire_lease(peer.grant, 1, lease, false)
+            .await;
+        match acquired.unwrap() {
+            AcquireOutcome::Acquired(lease) => lease.earlier_attempt,
+            AcquireOutcome::Refused(row) => panic!("{row:?}"),
         }
-    }
-    let attempt = peer.row().await.attempt.unwrap();
-    assert_eq!((attempt.id, attempt.at), (lease.holder, now.as_millis()));
+    };
+    let release_first = async || {
+        let released = peer.secrets.release_lease(peer.grant, first.id, false);
+        released.await.unwrap();
+    };
+
+    // The second call is a retry after a lost answer.
+    assert!(!acquire(first).await);
+    assert!(!acquire(first).await);
+    release_first().await;
+    assert_eq!(peer.row().await.lease, None);
+    assert!(acquire(second).await);
+    release_first().await;
+
+    let row = peer.row().await;
+    assert_eq!(row.lease, Some(second));
+    let attempt = row.attempt.unwrap();
+    assert_eq!((attempt.id, attempt.at), (first.id, first.taken_at));
 }

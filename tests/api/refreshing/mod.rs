@@ -85,7 +85,9 @@ impl Peer {
         };
         let time_out = Duration::from_secs(10);
         let zoom = &world.zoom_client;
-        let tokens = zoom.refresh(&app, &pair.refresh, time_out).await.unwrap();
+        let connection = zoom.connect().await.unwrap();
+        let tokens = zoom.refresh(connection, &app, &pair.refresh, time_out);
+        let tokens = tokens.await.unwrap();
         self.sealed(&row, &tokens.pair).await
     }
 

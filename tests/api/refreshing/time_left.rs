@@ -11,17 +11,24 @@ use shared::envelope::Envelope;
 use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, PairWrite, Pairs, RETENTION, Requests, Secrets};
 use shared::timestamp::Timestamp;
+use shared::zoom::{ApiUrl, Zoom};
+use tokio::net::TcpListener;
 
 use super::{Peer, invoke};
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
-use crate::world::World;
+use crate::world::{World, retry_after};
 
 /// A function begins no refresh if its invocation has less time left than this.
 const MIN_REFRESH_TIME: Duration = Duration::from_secs(40);
 
 /// Mints in a function whose invocation ends at `deadline`, and returns the status.
 async fn mint_until(world: &World, id: &str, deadline: Timestamp) -> u16 {
+    mint_with(world, id, deadline, world.zoom_client.clone()).await
+}
+
+/// As [`mint_until`], in a function that has this client for Zoom.
+async fn mint_with(world: &World, id: &str, deadline: Timestamp, zoom: Zoom) -> u16 {
     let db = &world.dynamodb;
     let grants = Grants::new(
         Credentials::new(db.clone(), "credentials".to_owned()),
@@ -33,7 +40,7 @@ async fn mint_until(world: &World, id: &str, deadline: Timestamp) -> u16 {
             world.kms.default_key(),
             Secrets::NAME,
         ),
-        world.zoom_client.clone(),
+        zoom,
         true,
     );
     let keys = Keys::new(db.clone(), "keys".to_owned());
@@ -100,6 +107,102 @@ async fn a_stashed_token_is_not_sent_if_too_little_time_is_left_for_the_answer()
     mint_onbehalf(&world.acme, &id).await.expect(200);
 }
 
+/// The lease outlives its holder by the difference between two clocks, and no longer.
+#[tokio::test]
+async fn a_lease_ends_two_seconds_after_the_invocation_of_its_holder() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
+    let peer = Peer::of(&world, &id).await;
+    world.wire.reset();
+    let answer = world.wire.hold(Service::Zoom, "/oauth/token");
+    let before = Timestamp::now();
+    let deadline = before.plus(Duration::from_secs(90));
+    let mint = mint_until(&world, &id, deadline);
+    tokio::pin!(mint);
+    tokio::select! {
+        () = world.wire.stalled() => {}
+        status = &mut mint => panic!("{status}"),
+    }
+
+    let row = peer.row().await;
+    let lease = row.lease.unwrap();
+    assert_eq!(
+        lease.until,
+        deadline.plus(Duration::from_secs(2)).as_millis()
+    );
+    assert!((before.as_millis()..=Timestamp::now().as_millis()).contains(&lease.taken_at));
+    let attempt = row.attempt.unwrap();
+    assert_eq!((attempt.id, attempt.at), (lease.id, lease.taken_at));
+    answer.notify_one();
+    assert_eq!(mint.await, 200);
+    assert_eq!(peer.row().await.lease, None);
+}
+
+/// Lets a lease look as if it had been taken six seconds ago.
+async fn age_lease(world: &World, id: &str) {
+    let taken_at = Timestamp::now().minus(Duration::from_secs(6)).as_millis();
+    let taken_at = AttributeValue::N(taken_at.to_string());
+    world.set_in_grant(id, "lease_at", taken_at).await;
+}
+
+/// A function may crash after it has sent the refresh token. Nobody may send the token again before its lease ends.
+#[tokio::test]
+async fn after_a_crash_in_a_refresh_calls_are_answered_at_once_until_the_lease_ends() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
+    let peer = Peer::of(&world, &id).await;
+    world.wire.reset();
+    world.wire.hold(Service::Zoom, "/oauth/token");
+    let crashes = invoke(&world, &id);
+    world.wire.stalled().await;
+    crashes.abort();
+    age_lease(&world, &id).await;
+
+    let began = Timestamp::now();
+    let answer = mint_onbehalf(&world.acme, &id).await;
+    assert!(began.until(Timestamp::now()) < Duration::from_secs(5));
+    answer.expect_code(503, "FST_ERR_UNAVAILABLE");
+    assert_eq!(answer.json()["details"], "refresh_running");
+    let lease = peer.row().await.lease.unwrap();
+    let rest = began.until(Timestamp::from_millis(lease.until)).as_secs();
+    let told = retry_after(&answer);
+    assert!(told > 60 && (rest - 5..=rest + 1).contains(&told), "{told}");
+    assert_eq!(world.refresh_calls(), 1);
+}
+
+/// A crash before the refresh token is sent costs nothing while the function connects to Zoom, because no lease is taken
+/// yet.
+#[tokio::test]
+async fn a_function_that_is_connecting_to_zoom_holds_no_lease() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
+    let peer = Peer::of(&world, &id).await;
+    // Accepts connections and does not answer the TLS handshake.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let api = ApiUrl::configured(url.parse().unwrap());
+    let zoom = Zoom::new(url.parse().unwrap(), api).unwrap();
+    let deadline = Timestamp::now().plus(Duration::from_secs(90));
+
+    let mint = mint_with(&world, &id, deadline, zoom);
+    tokio::pin!(mint);
+    let connection = tokio::select! {
+        connection = silent.accept() => connection.unwrap(),
+        status = &mut mint => panic!("{status}"),
+    };
+    let row = peer.row().await;
+    assert_eq!((row.lease, row.attempt), (None, None));
+    // Zoom closes the connection, also the second one.
+    drop(connection);
+    drop(silent);
+    assert_eq!(mint.await, 502);
+    let row = peer.row().await;
+    assert_eq!((row.lease, row.attempt), (None, None));
+}
+
 /// While another function refreshes, a mint with the old access token opens it once and writes nothing.
 #[tokio::test]
 async fn a_mint_during_another_functions_refresh_opens_the_old_access_token_and_writes_nothing() {
@@ -120,7 +223,11 @@ async fn a_mint_during_another_functions_refresh_opens_the_old_access_token_and_
     };
     let before = (world.wire.count(Service::Kms), updates());
 
-    for _ in 0..5 {
+    for mint in 0..5 {
+        // The age of the lease does not matter.
+        if mint == 3 {
+            age_lease(&world, &id).await;
+        }
         mint_onbehalf(&world.acme, &id).await.expect(200);
     }
 

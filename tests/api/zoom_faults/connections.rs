@@ -155,7 +155,9 @@ async fn the_zoom_client_sends_a_code_a_refresh_token_and_a_revocation_once() {
 
         assert!(zoom.exchange(&app, &authorization, time).await.is_err());
         assert_eq!(world.wire.count(Service::Zoom), 1);
-        assert!(zoom.refresh(&app, &token, time).await.is_err());
+        let connection = zoom.connect().await.unwrap();
+        let refreshed = zoom.refresh(connection, &app, &token, time).await;
+        assert!(refreshed.is_err());
         assert_eq!(world.wire.count(Service::Zoom), 2);
         assert!(zoom.revoke(&app, &token, time).await.is_err());
         assert_eq!(world.wire.count(Service::Zoom), 3);

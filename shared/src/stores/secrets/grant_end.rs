@@ -35,6 +35,7 @@ impl Secrets {
         }
         for name in [
             "lease_id",
+            "lease_at",
             "lease_until",
             "attempt",
             "committed_at",

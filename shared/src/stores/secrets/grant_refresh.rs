@@ -24,18 +24,27 @@ use crate::stores::item::{Item, number, text};
 use crate::stores::transaction::LAST_ATTEMPT_TIMEOUT;
 use crate::timestamp::Timestamp;
 
+/// How long an update retries while a transaction locks its row. A transaction locks a row for milliseconds.
+const ROW_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The result of taking the lease.
 #[derive(Debug)]
 pub enum AcquireOutcome {
     /// The caller holds the lease, and the row has an attempt.
-    Acquired {
-        /// Whether the row already had an attempt of this generation. Its outcome is unknown.
-        earlier_attempt: bool,
-        /// Whether the row had a stashed pair.
-        stash: bool,
-    },
+    Acquired(AcquiredLease),
     /// Another request holds the lease, or the row has changed. Holds the current row.
     Refused(Box<StoredGrant>),
+}
+
+/// A lease that the caller holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcquiredLease {
+    /// The lease's id.
+    pub id: Uuid,
+    /// Whether the row already had an attempt of this generation. Its outcome is unknown.
+    pub earlier_attempt: bool,
+    /// Whether the row had a stashed pair.
+    pub stash: bool,
 }
 
 /// A new pair of tokens for a grant. Recovery capsules store this type, so its field names must stay.
@@ -100,68 +109,57 @@ impl Secrets {
         id: GrantId,
         generation: u64,
         lease: Lease,
-        now: Timestamp,
         revokes: bool,
     ) -> Result<AcquireOutcome, Error> {
-        let me = lease.holder;
         let attempt = RefreshAttempt {
-            id: me,
+            id: lease.id,
             generation,
-            at: now.as_millis(),
+            at: lease.taken_at,
         };
         let attempt = serde_dynamo::to_attribute_value(attempt).map_err(Error::Shape)?;
         let update = Update::new()
-            .set("lease_id", text(&me))
+            .set("lease_id", text(&lease.id))
+            .set("lease_at", number(&lease.taken_at))
             .set("lease_until", number(&lease.until))
             .set_if_absent("attempt", attempt)
             .when_equal("generation", number(&generation))
             .when_equal("state", text("active"))
-            .when_absent_or_less("lease_until", number(&now.as_millis()));
+            .when_absent_or_less("lease_until", number(&lease.taken_at));
         let update = if revokes {
             update
         } else {
             update.when_absent("closed")
         };
-        // An earlier attempt of this invocation counts as well: its outcome is unknown too.
-        let written = (me, now.as_millis());
-        let older = |row: &StoredGrant| {
-            let attempt = row.attempt.map(|attempt| (attempt.id, attempt.at));
-            attempt.is_some_and(|attempt| attempt != written)
+        // An attempt under an earlier lease of the caller counts as well: its outcome is unknown too.
+        let acquired = |row: &StoredGrant| AcquiredLease {
+            id: lease.id,
+            earlier_attempt: row.attempt.is_some_and(|attempt| attempt.id != lease.id),
+            stash: row.stash.is_some(),
         };
-        match self.update(id, update).await? {
-            RowUpdate::Applied(before) => Ok(AcquireOutcome::Acquired {
-                earlier_attempt: older(&before),
-                stash: before.stash.is_some(),
-            }),
+        Ok(match self.update(id, update).await? {
+            RowUpdate::Applied(before) => AcquireOutcome::Acquired(acquired(&before)),
             // The caller's own update was applied, but its response was lost.
-            RowUpdate::Refused(now) if now.lease.is_some_and(|lease| lease.holder == me) => {
-                Ok(AcquireOutcome::Acquired {
-                    earlier_attempt: older(&now),
-                    stash: now.stash.is_some(),
-                })
+            RowUpdate::Refused(now) if now.lease.is_some_and(|held| held.id == lease.id) => {
+                AcquireOutcome::Acquired(acquired(&now))
             }
-            RowUpdate::Refused(now) => Ok(AcquireOutcome::Refused(Box::new(now))),
-        }
+            RowUpdate::Refused(now) => AcquireOutcome::Refused(Box::new(now)),
+        })
     }
 
-    /// Releases the lease if `holder` still has it. With `forget`, also removes the attempt, because the refresh
+    /// Releases a lease if it is still the grant's lease. With `forget`, also removes the attempt, because the refresh
     /// token was certainly not spent.
-    pub async fn release_lease(
-        &self,
-        id: GrantId,
-        holder: Uuid,
-        forget: bool,
-    ) -> Result<(), Error> {
+    pub async fn release_lease(&self, id: GrantId, lease: Uuid, forget: bool) -> Result<(), Error> {
         let update = Update::new()
             .remove("lease_id")
+            .remove("lease_at")
             .remove("lease_until")
-            .when_equal("lease_id", text(&holder));
+            .when_equal("lease_id", text(&lease));
         let update = if forget {
             update.remove("attempt")
         } else {
             update
         };
-        // If the update is refused, the holder has lost the lease, and nothing is left to release.
+        // If the update is refused, the lease has ended, and nothing is left to release.
         self.update(id, update).await.map(drop)
     }
 
@@ -213,6 +211,7 @@ impl Secrets {
             .set("idle_since", text(&pair.idle_since))
             .set("due_shard", text(&due_shard(id)))
             .remove("lease_id")
+            .remove("lease_at")
             .remove("lease_until")
             .assign("attempt", late_attempt)
             .remove("reason")
@@ -298,10 +297,10 @@ impl Secrets {
         }
     }
 
-    /// Updates a grant's row on its condition.
+    /// Updates a grant's row on its condition. Retries while a transaction locks the row.
     pub(super) async fn update(&self, id: GrantId, update: Update) -> Result<RowUpdate, Error> {
         let update = update.build();
-        let sent = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -311,17 +310,27 @@ impl Secrets {
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(answer) => {
-                let before = answer.attributes.ok_or(Error::NotFound)?;
-                StoredGrant::read(before).map(RowUpdate::Applied)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let until = Timestamp::now().plus(ROW_LOCK_TIMEOUT);
+        let mut pause = Duration::from_millis(25);
+        loop {
+            let error = match request.clone().send().await {
+                Ok(answer) => {
+                    let before = answer.attributes.ok_or(Error::NotFound)?;
+                    return StoredGrant::read(before).map(RowUpdate::Applied);
+                }
+                Err(error) => error,
+            };
+            // The SDK does not retry this error.
+            let is_locked = error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_transaction_conflict_exception);
+            if !is_locked || Timestamp::now().plus(pause) >= until {
+                let row = refused(error)?;
+                return StoredGrant::read(row).map(RowUpdate::Refused);
             }
-            Err(error) => refused(error)
-                .and_then(StoredGrant::read)
-                .map(RowUpdate::Refused),
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     }
 }

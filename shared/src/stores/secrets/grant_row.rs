@@ -35,8 +35,10 @@ pub enum GrantState {
 /// The exclusive right to refresh a grant. It lasts as long as an invocation can last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The holder of the lease.
-    pub holder: Uuid,
+    /// Names this lease. The next lease of the same invocation has another id, so that a late release cannot end it.
+    pub id: Uuid,
+    /// When the lease was taken, in milliseconds.
+    pub taken_at: i64,
     /// When the lease ends, in milliseconds. The holder's invocation has ended by then.
     pub until: i64,
 }
@@ -44,7 +46,7 @@ pub struct Lease {
 /// A record that a generation's refresh token may have been sent to Zoom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshAttempt {
-    /// The holder of the lease that made the attempt.
+    /// The lease under which the token may have been sent.
     pub id: Uuid,
     /// The generation whose refresh token may have been sent.
     pub generation: u64,
@@ -119,6 +121,7 @@ struct GrantRow {
     state: GrantRowState,
     reason: Option<ReconnectReason>,
     lease_id: Option<Uuid>,
+    lease_at: Option<i64>,
     lease_until: Option<i64>,
     attempt: Option<RefreshAttempt>,
     writer: Option<Uuid>,
@@ -159,10 +162,13 @@ impl StoredGrant {
                     GrantState::Reconnect(row.reason.unwrap_or(ReconnectReason::Revoked))
                 }
             },
-            lease: row
-                .lease_id
-                .zip(row.lease_until)
-                .map(|(holder, until)| Lease { holder, until }),
+            lease: row.lease_id.zip(row.lease_at).zip(row.lease_until).map(
+                |((id, taken_at), until)| Lease {
+                    id,
+                    taken_at,
+                    until,
+                },
+            ),
             attempt: row
                 .attempt
                 .filter(|attempt| attempt.generation == generation),
@@ -215,10 +221,9 @@ impl StoredGrant {
         self.generation
     }
 
-    /// Whether the lease is held at `now`.
-    pub fn is_leased(&self, now: Timestamp) -> bool {
-        self.lease
-            .is_some_and(|lease| lease.until >= now.as_millis())
+    /// The lease, if it is held at `now`.
+    pub fn held_lease(&self, now: Timestamp) -> Option<Lease> {
+        self.lease.filter(|lease| lease.until >= now.as_millis())
     }
 }
 
