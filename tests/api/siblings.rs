@@ -1,5 +1,6 @@
 //! Siblings: credentials of one app and Zoom user. Zoom keeps only the newest grant alive, so all siblings move to it.
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::{App, Consent, User};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use hyper::StatusCode;
 
+use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
 use crate::world::{Caller, Item, REDIRECT_URI, SCOPES, World, ada, attribute, id_of, user_body};
 
@@ -286,6 +288,24 @@ async fn an_authorization_moves_a_limited_number_of_siblings() {
     let rows = world.items("credentials").await;
     let (moved, left): (Vec<_>, Vec<_>) = rows.iter().partition(|row| grant(row) == grant(&newest));
     assert_eq!((moved.len(), left.len()), (76, 25));
+}
+
+/// Tokens that were altered can never be opened. They must not keep the user from being told to authorize again.
+#[tokio::test]
+async fn a_grant_of_a_sibling_that_cannot_be_opened_is_passed_over() {
+    let broken = [
+        ("sealed", AttributeValue::B(Blob::new([1, 1, 2, 3]))),
+        ("state", AttributeValue::S("odd".to_owned())),
+    ];
+    for (name, value) in broken {
+        let world = World::new().await;
+        let older = world.add_user_credential("older").await;
+        let newer = world.add_user_credential("newer").await;
+        world.set_in_grant(&newer, name, value).await;
+        let refused = mint_onbehalf(&world.acme, &older).await;
+        refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+        assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
+    }
 }
 
 #[tokio::test]

@@ -240,13 +240,7 @@ impl<'a> Caller<'a> {
                     continue;
                 }
                 Err(NoAccess::Failed(error)) if is_unreadable(&error) => {
-                    tracing::error!(
-                        request_id = self.context.invocation.id(),
-                        team = %self.context.team,
-                        grant_id = %id,
-                        cause = error.cause(),
-                        "the tokens of a grant cannot be opened, so another credential cannot use it"
-                    );
+                    self.report_unreadable(id, &error);
                     continue;
                 }
                 Err(NoAccess::NewTokenRefused(_)) => continue,
@@ -283,8 +277,13 @@ impl<'a> Caller<'a> {
             .filter(|id| !stored.has_grant(*id) && !tried.contains(id));
         let rows = stream::iter(ids)
             .map(|id| async move {
-                let row = time_limit::until(terms.answer_by, grants.grant_row(id)).await;
-                row.map(|row| row.map(|row| (id, row)))
+                match time_limit::until(terms.answer_by, grants.grant_row(id)).await {
+                    Err(error) if is_unreadable(&error) => {
+                        self.report_unreadable(id, &error);
+                        Ok(None)
+                    }
+                    row => Ok::<_, Error>(row?.map(|row| (id, row))),
+                }
             })
             .buffer_unordered(CONCURRENT_READS);
         let rows: Vec<Option<(GrantId, StoredGrant)>> = rows.try_collect().await?;
@@ -292,6 +291,16 @@ impl<'a> Caller<'a> {
         found.retain(|(_, row)| row.state == GrantState::Active && row.pair.as_ref() == Some(pair));
         found.sort_by_key(|(_, row)| Reverse(row.authorized_at));
         Ok(found)
+    }
+
+    fn report_unreadable(&self, id: GrantId, error: &Error) {
+        tracing::error!(
+            request_id = self.context.invocation.id(),
+            team = %self.context.team,
+            grant_id = %id,
+            cause = error.cause(),
+            "a grant cannot be opened, so the other credentials of its user cannot use it"
+        );
     }
 
     /// Points the credential at another grant of its pair. Returns the credential as it is then.
@@ -335,14 +344,13 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// Whether the error says that sealed tokens can never be opened: they were altered, or belong to another row.
+/// Whether the error says that a grant can never be opened: its row or its tokens were altered.
 fn is_unreadable(error: &Error) -> bool {
-    match error {
-        Error::Internal(source) => {
-            source.is::<envelope::Error>() || source.is::<secret::UnknownFormat>()
-        }
-        _ => false,
-    }
+    let Error::Internal(source) = error else {
+        return false;
+    };
+    let is_of_unknown_shape = matches!(source.downcast_ref(), Some(stores::Error::Shape(_)));
+    is_of_unknown_shape || source.is::<envelope::Error>() || source.is::<secret::UnknownFormat>()
 }
 
 /// Whether Zoom's answer proves that the grant works. A failure that says nothing about the token proves nothing.

@@ -1,6 +1,8 @@
 //! A credential after its deletion: restored, or purged. If the team wants that, its grant is revoked at Zoom.
 
+mod capsules;
 mod deleted_siblings;
+mod large_team;
 mod losses;
 mod missing_rows;
 mod purge;

@@ -1,0 +1,121 @@
+//! No operation but a list costs more in a large team.
+
+use std::env;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{IDLE_TIME, given_deleted};
+use crate::minting::mint_onbehalf;
+use crate::proxy::Service;
+use crate::world::{REDIRECT_URI, World};
+
+/// The calls to DynamoDB of each operation.
+#[derive(Debug, PartialEq, Eq)]
+struct Calls {
+    delete: Vec<String>,
+    after_delete: Vec<String>,
+    restore: Vec<String>,
+    leave: Vec<String>,
+    after_leave: Vec<String>,
+    purge: Vec<String>,
+    keep_alive: Vec<String>,
+}
+
+/// Puts the rows of this many credentials of other users into the team `acme`.
+async fn given_team(world: &World, size: usize) {
+    let row = world
+        .row(&world.add_credential_for_user("grace").await)
+        .await;
+    let text = |text: String| AttributeValue::S(text);
+    let rows = (0..size).map(|number| {
+        let mut copy = row.clone();
+        for (name, value) in [
+            ("credential_id", Uuid::now_v7().to_string()),
+            ("grant_id", Uuid::new_v4().to_string()),
+            ("zoom_user_id", format!("user-{number}")),
+            ("pair_id", format!("pair#{number}")),
+            ("extra", format!("{{\"note\":\"{}\"}}", "x".repeat(500))),
+        ] {
+            copy.insert(name.to_owned(), text(value));
+        }
+        copy
+    });
+    world.put_rows(rows.collect()).await;
+}
+
+/// The calls since the last reset, sorted, since some of them run at the same time.
+fn calls(world: &World) -> Vec<String> {
+    let mut calls = world.wire.operations(Service::DynamoDb);
+    calls.sort_unstable();
+    world.wire.reset();
+    calls
+}
+
+async fn cost_in_team_of(size: usize) -> Calls {
+    let world = World::new().await;
+    world.register_grace();
+    let id = world.add_user_credential("bot").await;
+    let leaver = world.add_credential_for_user("carol").await;
+    let purged = given_deleted(&world, "purged").await;
+    given_team(&world, size).await;
+    // The stream's records of the inserted rows call for nothing.
+    assert!(world.drain_stream().await);
+    world.wire.reset();
+
+    world.acme.delete(&id).await.expect(200);
+    let delete = calls(&world);
+    assert!(world.drain_stream().await);
+    let after_delete = calls(&world);
+    world.acme.restore(&id).await.expect(200);
+    let restore = calls(&world);
+    let code = world.code_of("grace", None);
+    let body = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
+    world.acme.update(&leaver, body).await.expect(200);
+    let leave = calls(&world);
+    assert!(world.drain_stream().await);
+    let after_leave = calls(&world);
+    assert!(!purged.is_empty());
+    world.expire_deleted().await;
+    world.wire.reset();
+    assert!(world.drain_stream().await);
+    let purge = calls(&world);
+    world.age_grants_by(IDLE_TIME).await;
+    world.backdate_grants().await;
+    world.wire.reset();
+    world.keep_alive().await;
+    let keep_alive = calls(&world);
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    Calls {
+        delete,
+        after_delete,
+        restore,
+        leave,
+        after_leave,
+        purge,
+        keep_alive,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delete_restore_leave_purge_and_keep_alive_cost_the_same_in_a_team_of_any_size() {
+    let large = match env::var("GATE").as_deref() {
+        Ok("full") => 100_000,
+        _ => 2_000,
+    };
+    let small = cost_in_team_of(5).await;
+    let large = cost_in_team_of(large).await;
+    assert_eq!(small, large);
+    let counts = [
+        small.delete.len(),
+        small.after_delete.len(),
+        small.restore.len(),
+        small.leave.len(),
+        small.after_leave.len(),
+        small.purge.len(),
+    ];
+    println!("calls of delete, its record, restore, leave, its record, purge: {counts:?}");
+    println!("calls of keep-alive: {}", small.keep_alive.len());
+    assert!(counts.iter().all(|count| *count <= 13), "{counts:?}");
+}
