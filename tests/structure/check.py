@@ -16,7 +16,10 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUTSIDE = ("envelope", "stores", "zoom")
-USE_CASES = ("authorize", "grants", "keep_alive", "purge", "restore", "revoke", "error", "invocation", "time_limit")
+USE_CASES = (
+    "authorize", "counted", "delete", "grants", "keep_alive", "pair_end", "purge", "purge_now", "restore",
+    "error", "invocation", "time_limit",
+)
 # What must not be read as code: comments and texts.
 NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
 # A path that begins in the crate or at a parent, with the tree in braces that may follow it.

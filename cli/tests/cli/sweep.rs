@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::credential::GrantId;
 use shared::stores::StoredPair;
 

@@ -16,7 +16,8 @@ use crate::grants::refresh::{DeadGrant, NoAccess};
 use crate::grants::stray::{Registered, register};
 use crate::grants::{Context, Terms};
 use crate::invocation::Invocation;
-use crate::keep_alive::{GrantOutcome, NAME, Run};
+use crate::keep_alive::report::GrantOutcome;
+use crate::keep_alive::terms::{NAME, RunTerms};
 use crate::pair::PairId;
 use crate::pair_end::{PairEnd, YOUNG, drop_pair};
 use crate::stores::{
@@ -34,7 +35,7 @@ const MIN_TIME_FOR_BATCH: Duration = Duration::from_secs(15);
 
 /// A due grant that this run has taken.
 pub(super) struct TakenGrant<'a> {
-    pub(super) run: &'a Run<'a>,
+    pub(super) run: &'a RunTerms<'a>,
     pub(super) team: &'a TeamId,
     pub(super) id: GrantId,
     /// The row as it was when it was taken.

@@ -373,8 +373,11 @@ async fn a_removal_marks_the_pair_and_no_row_with_members_expires() {
 async fn a_removal_ends_a_grant_whose_user_is_learnt_only_later() {
     let world = World::new().await;
     register_app(&world).await;
-    let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
-    world.wire.inject_once(Service::Zoom, "/v2/users/me", down);
+    // The vault asks twice.
+    for _ in 0..2 {
+        let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
+        world.wire.inject_once(Service::Zoom, "/v2/users/me", down);
+    }
     let id = world.add_user_credential("desk").await;
     assert_eq!(
         world.acme.get(&id).await.expect(200)["zoom_user_id"],
