@@ -169,7 +169,7 @@ impl TakenGrant<'_> {
         let id = stored.credential.credential_id;
         let deadline = self.run.deadline_of_grant();
         let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
-        let terms = &self.terms(deadline);
+        let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         // The call itself does nothing, because getting the access token is the refresh.
         let called = Caller::new(context)
@@ -234,7 +234,7 @@ impl TakenGrant<'_> {
         let grants = self.run.grants;
         let deadline = self.run.deadline_of_grant();
         let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
-        let terms = &self.terms(deadline);
+        let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         let app = App::new(grants, self.team, member, None);
         let tested = Caller::new(context).test(self.id, &app).await;
@@ -407,14 +407,6 @@ impl TakenGrant<'_> {
         Ok(GrantOutcome::Rests)
     }
 
-    pub(super) fn terms(&self, deadline: Timestamp) -> Terms {
-        Terms {
-            requester: Actor::KeepAlive.into(),
-            margin: ACCESS_MARGIN,
-            answer_by: deadline,
-        }
-    }
-
     pub(super) fn context<'b>(
         &'b self,
         invocation: &'b Invocation,
@@ -426,5 +418,14 @@ impl TakenGrant<'_> {
             team: self.team,
             terms,
         }
+    }
+}
+
+/// The terms of keep-alive for one grant.
+pub(super) fn terms(deadline: Timestamp) -> Terms {
+    Terms {
+        requester: Actor::KeepAlive.into(),
+        margin: ACCESS_MARGIN,
+        answer_by: deadline,
     }
 }

@@ -11,7 +11,7 @@ use crate::grants::profile::{UserFinder, WorkingGrant};
 use crate::grants::refresh::{DeadGrant, NoAccess};
 use crate::grants::stray::{Registered, register};
 use crate::invocation::Invocation;
-use crate::keep_alive::due::{KEPT_FOR_CAPSULE, TakenGrant};
+use crate::keep_alive::due::{KEPT_FOR_CAPSULE, TakenGrant, terms};
 use crate::keep_alive::report::GrantOutcome;
 use crate::pair::Pair;
 use crate::pair_end::YOUNG;
@@ -53,8 +53,7 @@ impl TakenGrant<'_> {
         match owner {
             // The refresh learns the user.
             Some(owner) if uses && owner.is_live() => {
-                let users = vec![owner];
-                self.refresh_with(users, None).await
+                self.refresh_with(vec![owner], None).await
             }
             Some(owner) if owner.client_id == self.row.client_id => self.ask(owner, uses).await,
             Some(_) | None => {
@@ -69,7 +68,7 @@ impl TakenGrant<'_> {
         let grants = self.run.grants;
         let deadline = self.run.deadline_of_grant();
         let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
-        let terms = &self.terms(deadline);
+        let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         let app = App::new(grants, self.team, &owner, None);
         let (access, profile) = match Caller::new(context).test(self.id, &app).await {
@@ -85,8 +84,8 @@ impl TakenGrant<'_> {
             Err(zoom::Error::MissingScope { .. }) => None,
             Err(error) => return Err(Error::from_grant_use(error)),
         };
-        let user = profile.and_then(|profile| Some((profile.zoom_user_id.clone()?, profile)));
-        match user {
+        let named = profile.and_then(|profile| Some((profile.zoom_user_id.clone()?, profile)));
+        match named {
             Some((zoom_user_id, profile)) => {
                 let pair = Pair {
                     team: self.team.clone(),

@@ -176,14 +176,12 @@ impl Run<'_> {
             cause = error.cause(),
             "a grant is not refreshed"
         );
-        let failures = match error {
-            Error::Unavailable { source, .. } => match source {
+        let failures = if let Error::Unavailable { source, .. } = error {
+            match source {
                 Down::OutOfTime
                 | Down::RefreshElsewhere
                 | Down::GrantsLeft
-                | Down::MembersMissing => {
-                    return GrantOutcome::Left;
-                }
+                | Down::MembersMissing => return GrantOutcome::Left,
                 // The other grants may have another key.
                 Down::Kms(envelope::Error::Kms {
                     refuses_key: true, ..
@@ -195,9 +193,13 @@ impl Run<'_> {
                     return GrantOutcome::StillDue;
                 }
                 Down::Zoom(_) => Some(&self.zoom_failures),
-            },
-            Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. } => Some(&self.zoom_failures),
-            _ => None,
+            }
+        } else {
+            let is_zooms = matches!(
+                error,
+                Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
+            );
+            is_zooms.then_some(&self.zoom_failures)
         };
         if let Some(failures) = failures {
             failures.fetch_add(1, Ordering::Relaxed);

@@ -32,13 +32,12 @@ pub(super) fn parse_rows<T>(
     let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
     for item in items {
         let row_id = item.get(id).and_then(|id| id.as_s().ok()).cloned();
-        match parse(item) {
-            Ok(row) => rows.push(row),
-            Err(_) => {
-                let row_id = row_id.unwrap_or_default();
-                log_unreadable(table, &row_id);
-                unreadable.push(row_id);
-            }
+        if let Ok(row) = parse(item) {
+            rows.push(row);
+        } else {
+            let row_id = row_id.unwrap_or_default();
+            log_unreadable(table, &row_id);
+            unreadable.push(row_id);
         }
     }
     Listed { rows, unreadable }

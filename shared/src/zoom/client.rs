@@ -222,12 +222,14 @@ impl Zoom {
             Answer::Success(..) => Ok(()),
             Answer::Refusal(answer) => {
                 let secrets = [app.client_secret.revealed(), access];
-                Err(match refusal::of_refresh(&answer, &secrets) {
-                    Error::GrantRefused { reason } => Error::AccessTokenRefused {
+                let refusal = refusal::of_refresh(&answer, &secrets);
+                Err(if let Error::GrantRefused { reason } = refusal {
+                    Error::AccessTokenRefused {
                         reason,
                         tracking_id: None,
-                    },
-                    refusal => refusal,
+                    }
+                } else {
+                    refusal
                 })
             }
         }

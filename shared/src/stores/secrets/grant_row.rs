@@ -193,6 +193,7 @@ impl StoredGrant {
     }
 
     /// The row for the revocation, which may use a closed grant.
+    #[must_use]
     pub fn opened_for_revocation(mut self) -> Self {
         if self.closed.is_some() && self.is_marked_active && self.sealed.is_some() {
             self.state = GrantState::Active;
