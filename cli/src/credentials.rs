@@ -42,8 +42,9 @@ pub(crate) enum Command {
     /// Destroy the data of a deleted credential now. This cannot be undone
     ///
     /// Destroys its client secret and its token URLs. Also destroys the grants of its Zoom app and user, if no other
-    /// credential of the team belongs to them. A grant that was authorized less than 20 minutes ago stays until keep-alive
-    /// destroys it. This command does not revoke the grant at Zoom, and after it the vault cannot revoke the grant either.
+    /// credential of the team belongs to them. A grant that was authorized less than 20 minutes ago stays until
+    /// keep-alive destroys it. This command does not revoke the grant at Zoom, and after it the vault cannot revoke the
+    /// grant either.
     Purge {
         /// The team's name
         #[arg(long)]
@@ -59,10 +60,10 @@ pub(crate) enum Command {
     },
     /// Find rows that belong to no credential, and wrong counts of credentials
     ///
-    /// Reads the tables of secrets, token URLs, pairs and credentials completely, once. Lists secrets and token URLs that
-    /// belong to no credential, live or deleted; grants that neither a credential nor a pair has; and pairs whose row counts
-    /// another number of credentials than there are. Run it after you restored a table from a backup. Ends with exit code 1
-    /// if a problem is left.
+    /// Reads the tables of secrets, token URLs, pairs and credentials completely, once. A pair is a Zoom app and a Zoom
+    /// user of a team; its row counts their credentials. Lists secrets and token URLs that belong to no credential,
+    /// live or deleted; grants that neither a credential nor a pair has; and pairs whose row counts wrong. Run it after
+    /// you restored a table from a backup. Ends with exit code 1 if a problem is left.
     Sweep {
         /// Correct the counts, and let keep-alive see to the grants. Destroys nothing
         #[arg(long)]

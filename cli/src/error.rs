@@ -75,7 +75,7 @@ pub(crate) enum Error {
     )]
     CloudFormationUnavailable(String),
     #[error(
-        "the input contains no capsule: pipe in the log lines that say \"a refreshed grant could not be stored\""
+        "the input contains no capsule: pipe in the log lines that say \"tokens of a grant could not be stored\""
     )]
     NoCapsule,
     #[error(

@@ -1,8 +1,8 @@
 //! Recounts the credentials of every pair, and compares the counts with the rows of the table `pairs`.
 //!
-//! The rows of the pairs are read before the credentials. Every change of a count raises the `version` of the row. So if
-//! the version is still the same after the credentials were read, no count has changed in between, and the recount is
-//! exact.
+//! The rows of the pairs are read before the credentials. Every change of a count raises the `version` of the row. So
+//! if the version is still the same after the credentials were read, no count has changed in between, and the recount
+//! is exact.
 
 use std::collections::{BTreeSet, HashMap};
 

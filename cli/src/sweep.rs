@@ -88,23 +88,26 @@ struct Summary {
 
 impl Summary {
     fn text(&self) -> String {
-        let mut text = format!(
-            "{} rows belong to credentials, {} to none; {} pairs compared",
-            self.owned_rows, self.ownerless_rows, self.pairs
-        );
+        let mut parts = vec![
+            format!(
+                "{} rows belong to credentials, {} to none",
+                self.owned_rows, self.ownerless_rows
+            ),
+            format!("{} pairs compared", self.pairs),
+        ];
         if self.due_grants > 0 {
             let due = self.due_grants;
-            text.push_str(&format!(
-                "; {due} grants without a credential wait for the next run of keep-alive"
+            parts.push(format!(
+                "{due} grants without a credential wait for the next run of keep-alive"
             ));
         }
         if self.changed_pairs > 0 {
             let changed = self.changed_pairs;
-            text.push_str(&format!(
-                "; {changed} pairs changed during the sweep: run it again to compare them"
+            parts.push(format!(
+                "{changed} pairs changed during the sweep: run it again to compare them"
             ));
         }
-        text
+        parts.join("; ")
     }
 }
 

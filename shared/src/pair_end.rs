@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::credential::GrantId;
 use crate::stores::{
-    self, CommitOutcome, Credentials, Pairs, Secrets, StoredPair, TRANSACTION_TIMEOUT,
+    self, CommitOutcome, Credentials, Pairs, RowKind, Secrets, StoredPair, TRANSACTION_TIMEOUT,
 };
 use crate::timestamp::Timestamp;
 
@@ -45,7 +45,7 @@ pub async fn drop_pair(
     }
     let members = credentials.members_of(&pair.pair, Some(SECOND_OPINION));
     if !members.await?.is_empty() {
-        return Ok(PairEnd::CountsWrong);
+        return why_kept(pairs, pair).await;
     }
     let young_since = Timestamp::now().minus(YOUNG).as_millis();
     let mut old = Vec::new();
@@ -56,8 +56,10 @@ pub async fn drop_pair(
         }
     }
     for grants in old.chunks(MAX_GRANTS) {
-        if !delete(pairs, secrets, pair, grants).await?.is_committed() {
-            return Ok(PairEnd::YoungLeft);
+        match delete(pairs, secrets, pair, grants).await? {
+            CommitOutcome::Committed => {}
+            CommitOutcome::Refused(RowKind::Pair) => return why_kept(pairs, pair).await,
+            CommitOutcome::Refused(_) => return Ok(PairEnd::YoungLeft),
         }
     }
     if old.len() < pair.grants.len() {
@@ -65,6 +67,16 @@ pub async fn drop_pair(
     }
     pairs.let_expire(&pair.pair.team, &pair.id).await?;
     Ok(PairEnd::Dropped(old.len()))
+}
+
+/// Why a pair is kept that had no credential when its row was read. A credential may have joined since, and then the row
+/// counts it.
+async fn why_kept(pairs: &Pairs, pair: &StoredPair) -> Result<PairEnd, stores::Error> {
+    let now = pairs.get(&pair.id).await?;
+    Ok(match now {
+        Some(now) if now.members > 0 => PairEnd::StillNeeded,
+        Some(_) | None => PairEnd::CountsWrong,
+    })
 }
 
 async fn delete(

@@ -51,8 +51,8 @@ pub enum PurgedGrants {
 }
 
 impl PurgeNow<'_> {
-    /// Removes the credential, destroys its client secret and its token URLs, and destroys the grants of its pair if the
-    /// pair has no credential left. `None` if no credential with this id is deleted.
+    /// Removes the credential. Destroys its client secret and its token URLs, and the grants of its pair if the pair
+    /// has no credential left. `None` if no credential with this id is deleted.
     ///
     /// If this stops after the removal, the function `purge` does the rest: the stream tells it of the removed row.
     pub async fn purge(

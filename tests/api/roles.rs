@@ -26,7 +26,9 @@ use shared::grants::capsule::{
 use shared::pair_end::PairEnd;
 use shared::purge_now::{PurgeNow, PurgedGrants};
 use shared::secret::{Plaintext, TokenPair};
-use shared::stores::{CredentialFilter, GrantSecret, ManualPurge, NewPair, OwnedRow, Secrets};
+use shared::stores::{
+    CredentialFilter, GrantSecret, ManualPurge, NewPair, Secrets, TableInspector,
+};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
 use uuid::Uuid;
@@ -272,44 +274,67 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
     world.given_url(&id, json!({ "type": "zak" })).await;
+    let grant = SecretId::Grant(world.grant_id_of(&id).await).to_string();
+    let old = world
+        .dynamodb
+        .update_item()
+        .table_name("secrets")
+        .key("secret_id", AttributeValue::S(grant))
+        .update_expression("SET authorized_at = :old")
+        .expression_attribute_values(":old", AttributeValue::N("1".to_owned()));
+    old.send().await.unwrap();
     world.acme.delete(&id).await.expect(200);
     let environment = world.operator("PurgePolicy");
     let Ok(credentials) = environment.credentials();
+    let Ok(pairs) = environment.pairs();
     let Ok(secrets) = environment.secrets();
     let Ok(token_urls) = environment.token_urls();
-    let [of_credentials, of_secrets, of_urls] =
-        [Table::Credentials, Table::Secrets, Table::TokenUrls].map(|table| {
-            let Ok(name) = environment.table(table);
-            name
-        });
-    let removal = ManualPurge::new(environment.dynamodb(), of_credentials, of_secrets, of_urls);
-    let team = world.team("acme");
+    let [of_credentials, of_pairs, of_secrets, of_urls] = [
+        Table::Credentials,
+        Table::Pairs,
+        Table::Secrets,
+        Table::TokenUrls,
+    ]
+    .map(|table| {
+        let Ok(name) = environment.table(table);
+        name
+    });
+    let (team, id) = (world.team("acme"), id.parse().unwrap());
+    let client = environment.dynamodb();
+    let removal = ManualPurge::new(client, of_credentials.clone(), of_secrets, of_urls);
+    let owned_rows = async || {
+        let mut owned = 0;
+        removal.visit_owned_rows(|_| owned += 1).await.unwrap();
+        owned
+    };
 
-    let page = credentials
-        .page(&team, None, None, &CredentialFilter::by_deletion(true))
-        .await
-        .unwrap();
-    assert_eq!(page.credentials.len(), 1);
-    let Ok(pairs) = environment.pairs();
-    let mut rows = 0;
-    let unreadable = removal.visit_owned_rows(|_| rows += 1).await.unwrap();
-    assert_eq!((rows, unreadable.len()), (3, 0));
-    let tables = PurgeNow {
+    assert_eq!(owned_rows().await, 3);
+    let purge = PurgeNow {
         credentials: &credentials,
         pairs: &pairs,
         secrets: &secrets,
         token_urls: &token_urls,
         removal: &removal,
     };
-    let purged = tables.purge(&team, id.parse().unwrap()).await.unwrap();
-    let grants = purged.unwrap().grants;
-    assert_eq!(grants, PurgedGrants::OfPair(PairEnd::YoungLeft));
-    let mut left = Vec::new();
-    removal
-        .visit_owned_rows(|row| left.push(row))
+    let purged = purge.purge(&team, id).await.unwrap().unwrap();
+    let dropped = PurgedGrants::OfPair(PairEnd::Dropped(1));
+    assert_eq!(purged.grants, dropped);
+    assert_eq!(owned_rows().await, 0);
+    let inspector = TableInspector::new(environment.dynamodb());
+    let mut seen = Vec::new();
+    inspector
+        .visit_pairs(&of_pairs, |pair| seen.push(pair))
         .await
         .unwrap();
-    assert!(matches!(left[..], [OwnedRow::Grant { .. }]), "{left:?}");
+    inspector
+        .visit_credentials(&of_credentials, |left| panic!("{left:?}"))
+        .await
+        .unwrap();
+    let [pair] = seen.as_slice() else {
+        panic!("{seen:?}")
+    };
+    assert!(pairs.correct(pair, 0, 0).await.unwrap());
+    assert!(removal.destroy_ownerless_app(&team, id).await.unwrap());
 }
 
 /// The variables that a function reads when its powers are built.

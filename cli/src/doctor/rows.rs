@@ -143,9 +143,10 @@ async fn check_missing_secrets(
     let mut missing = Vec::new();
     for (team, id) in owners.without_secret {
         // A secret that was created after its table was read is no problem, so read each row that is not in the census.
-        let exists = match &id {
-            SecretId::Grant(grant) => vault.secrets.grant(*grant).await?.is_some(),
-            app => vault.secrets.app_secret(app.clone()).await?.is_some(),
+        let exists = if let SecretId::Grant(grant) = &id {
+            vault.secrets.grant(*grant).await?.is_some()
+        } else {
+            vault.secrets.app_secret(id.clone()).await?.is_some()
         };
         if !exists {
             missing.push(format!("{team}/{id}"));

@@ -207,7 +207,7 @@ async fn capsule_that_is_refused_does_not_stop_or_hide_the_others() {
     assert_eq!(found, expected);
     let reason = views[1]["outcome"].as_str().unwrap();
     assert!(
-        reason.starts_with("NOT STORED: DynamoDB UpdateItem was denied: by a policy")
+        reason.starts_with("NOT STORED: DynamoDB UpdateItem was denied")
             && reason.contains("RecoveryPolicy"),
         "{reason}"
     );

@@ -72,9 +72,9 @@ async fn doctor_sweep_and_rewrap_find_the_rows_of_every_page() {
     stack.ok("teams create acme").await;
     let key = stack.create_key("acme", "full").await;
     stack.connect_user(&key, "ada-sandbox-user").await;
-    let filled = stack.seal_rows(ROWS).await;
+    let sealed = stack.seal_rows(ROWS).await;
     let filler = AttributeValue::S("x".repeat(LARGE));
-    let large = filled.iter().map(|binding| {
+    let large = sealed.iter().map(|binding| {
         let (stack, filler) = (&stack, filler.clone());
         let id = binding.secret.to_string();
         async move { stack.set_secret_attribute(&id, "filler", filler).await }

@@ -1,6 +1,6 @@
 //! Direct access to the table `pairs`, and to the rows that a pair names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -29,7 +29,7 @@ impl TestStack {
         pair.clone()
     }
 
-    /// Changes the row of a pair, or deletes it.
+    /// Changes the row of a pair by an update expression with `:value`.
     pub(crate) async fn change_pair(&self, pair: &StoredPair, expression: &str, value: i64) {
         let update = self.aws.dynamodb().update_item();
         let update = update
@@ -70,6 +70,11 @@ impl TestStack {
         }
     }
 
+    async fn all_grants(&self) -> BTreeSet<GrantId> {
+        let pairs = self.pairs().await.into_iter();
+        pairs.flat_map(|pair| pair.grants).collect()
+    }
+
     /// Whether keep-alive handles the grant in its next run.
     pub(crate) async fn is_due(&self, grant: GrantId) -> bool {
         let row = self.grant_row(grant).await.unwrap();
@@ -79,20 +84,17 @@ impl TestStack {
     /// Waits until the function `purge` has handled every change of a credential so far. It handles them in order, so this
     /// deletes a credential of another user, and waits until that is handled.
     pub(crate) async fn wait_for_stream(&self, key: &str) {
-        let before = self.pairs().await;
+        let before = self.all_grants().await;
         let id = self.connect_user(key, "grace-sandbox-user").await;
-        let after = self.pairs().await;
-        let new = after
-            .iter()
-            .find(|pair| before.iter().all(|it| it.id != pair.id));
-        let grant = new.unwrap().grants.first().copied().unwrap();
+        let after = self.all_grants().await;
+        let grant = after.difference(&before).next().copied().unwrap();
         self.delete_credential(key, &id).await;
         let handled = async {
             while !self.is_due(grant).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let time_limit = Duration::from_secs(60);
+        let time_limit = Duration::from_mins(1);
         tokio::time::timeout(time_limit, handled).await.unwrap();
     }
 }

@@ -395,7 +395,7 @@ impl TakenGrant<'_> {
             team = %self.team,
             grant_id = %self.id,
             pair_counts_wrong = 1_u32,
-            "the counts of a pair are wrong: run `cli sweep`"
+            "the counts of a pair are wrong: run `cli credentials sweep --repair`"
         );
         Err(Error::Conflict)
     }
