@@ -297,9 +297,10 @@ async fn an_empty_update_writes_only_the_rate() {
     assert_eq!(nothing, costs(2, 4, 0, 0));
 }
 
-/// The credential is read beside the profile, because other requests may have changed it while Zoom answered.
+/// One round trip more than creating. It runs while Zoom names the user: other requests may have changed the credential
+/// while Zoom exchanged the code.
 #[tokio::test]
-async fn re_authorizing_with_a_client_secret_takes_as_many_round_trips_as_creating() {
+async fn re_authorizing_with_a_client_secret_reads_the_credential_beside_the_profile() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
 
@@ -313,7 +314,6 @@ async fn re_authorizing_with_a_client_secret_takes_as_many_round_trips_as_creati
         &[2, 4, 1, 1, 1, 2, 2],
     )
     .await;
-    // The credential is read beside the profile, so this costs no time.
     assert_eq!(update, costs(6, 9, 2, 2));
 }
 

@@ -52,9 +52,7 @@ impl TakenGrant<'_> {
         }
         match owner {
             // The refresh learns the user.
-            Some(owner) if uses && owner.is_live() => {
-                self.refresh_with(vec![owner], None).await
-            }
+            Some(owner) if uses && owner.is_live() => self.refresh_with(vec![owner], None).await,
             Some(owner) if owner.client_id == self.row.client_id => self.ask(owner, uses).await,
             Some(_) | None => {
                 self.postpone(NO_APP_AGAIN).await?;
