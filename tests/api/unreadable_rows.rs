@@ -217,12 +217,11 @@ async fn the_log_says_that_a_row_was_written_by_an_earlier_version() {
         let world = World::new().await;
         let id = world.add_user_credential("bot").await;
         world.expire_access_tokens().await;
-        match table {
-            "credentials" => without(&world, table, "credential_id", &id, name).await,
-            _ => {
-                let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
-                without(&world, table, "secret_id", &grant, name).await;
-            }
+        if table == "credentials" {
+            without(&world, table, "credential_id", &id, name).await;
+        } else {
+            let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+            without(&world, table, "secret_id", &grant, name).await;
         }
         let log = Log::default();
         let recording = log.record(Level::INFO);

@@ -235,10 +235,12 @@ async fn create_tables(
         tables::Error::EarlierVersion(_) if endpoints.database.is_some() => {
             Error::EarlierVersion(data_dir.to_owned())
         }
-        source => Error::Tables {
-            endpoint: endpoints.dynamodb.clone(),
-            source,
-        },
+        source @ (tables::Error::EarlierVersion(_) | tables::Error::Create { .. }) => {
+            Error::Tables {
+                endpoint: endpoints.dynamodb.clone(),
+                source,
+            }
+        }
     })
 }
 
