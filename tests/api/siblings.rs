@@ -302,6 +302,7 @@ async fn a_grant_of_a_sibling_that_cannot_be_opened_is_passed_over() {
         let older = world.add_user_credential("older").await;
         let newer = world.add_user_credential("newer").await;
         world.set_in_grant(&newer, name, value).await;
+        world.age_access_tokens().await;
         let refused = mint_onbehalf(&world.acme, &older).await;
         refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
         assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
