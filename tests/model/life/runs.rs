@@ -60,8 +60,16 @@ pub(crate) fn large_authorizations() -> Vec<Scenario> {
             &[Update(1, A), Create(2, A)],
             once.mints(0).late_writes(1),
         ),
-        Scenario::new(Start::Shared, &[Update(1, A), Update(0, A)], once),
-        Scenario::new(Start::Shared, &[Update(1, A), Update(1, B)], once),
+        Scenario::new(
+            Start::Shared,
+            &[Update(1, A), Update(0, A)],
+            once.deletes(0),
+        ),
+        Scenario::new(
+            Start::Shared,
+            &[Update(1, A), Update(1, B)],
+            once.deletes(0),
+        ),
     ];
     runs.to_vec()
 }
@@ -146,15 +154,11 @@ pub(crate) fn large_revocations() -> Vec<Scenario> {
             &[Update(0, B)],
             once.deletes(2).takes(2).crashes(1),
         ),
-        Scenario::new(
-            Start::Shared,
-            &[Update(1, A)],
-            once.deletes(2).takes(2).mints(1),
-        ),
+        Scenario::new(Start::Shared, &[Update(1, A)], once.deletes(2).mints(1)),
         Scenario::new(
             Start::SharedDeleted,
             &[Update(0, A)],
-            once.restores(2).expiries(1).crashes(1).mints(1),
+            once.restores(2).mints(1),
         ),
     ];
     runs.map(Scenario::revoking).to_vec()
@@ -231,7 +235,7 @@ pub(crate) fn due_grants() -> Vec<Scenario> {
 pub(crate) fn large_due_grants() -> Vec<Scenario> {
     let once = NOTHING.deletes(1).restores(1).takes(1);
     let crash = NOTHING.crashes(1);
-    let revokes = once.takes(2);
+    let revokes = once.crashes(1);
     let runs = [
         Scenario::new(
             Start::NewerLives,
