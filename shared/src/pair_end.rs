@@ -55,18 +55,26 @@ pub async fn drop_pair(
             old.push(*id);
         }
     }
+    if pair.grants.is_empty() {
+        pairs.let_expire(&pair.pair.team, &pair.id).await?;
+    }
+    let all_are_old = old.len() == pair.grants.len();
+    let mut left = old.len();
     for grants in old.chunks(MAX_GRANTS) {
-        match delete(pairs, secrets, pair, grants).await? {
+        left -= grants.len();
+        // The row expires with its last grant, in one transaction: nobody would look at it again.
+        let all = all_are_old && left == 0;
+        match delete(pairs, secrets, pair, grants, all).await? {
             CommitOutcome::Committed => {}
             CommitOutcome::Refused(RowKind::Pair) => return why_kept(pairs, pair).await,
             CommitOutcome::Refused(_) => return Ok(PairEnd::YoungLeft),
         }
     }
-    if old.len() < pair.grants.len() {
-        return Ok(PairEnd::YoungLeft);
-    }
-    pairs.let_expire(&pair.pair.team, &pair.id).await?;
-    Ok(PairEnd::Dropped(old.len()))
+    Ok(if all_are_old {
+        PairEnd::Dropped(old.len())
+    } else {
+        PairEnd::YoungLeft
+    })
 }
 
 /// Why a pair is kept that had no credential when its row was read. A credential may have joined since, and then the row
@@ -84,9 +92,10 @@ async fn delete(
     secrets: &Secrets,
     pair: &StoredPair,
     grants: &[GrantId],
+    all: bool,
 ) -> Result<CommitOutcome, stores::Error> {
     let now = Timestamp::now();
-    let removed = pairs.remove_unneeded_grants(&pair.pair.team, &pair.id, grants)?;
+    let removed = pairs.remove_unneeded_grants(&pair.pair.team, &pair.id, grants, all)?;
     let mut transaction = pairs.begin(removed);
     for id in grants {
         let deleted = secrets.delete_unneeded(*id, &pair.id, now.minus(YOUNG))?;

@@ -57,6 +57,10 @@ impl<'a> Cleanup<'a> {
     /// Cleans up after the row of a deleted credential was removed and the credential was counted out.
     pub async fn clean_up_after_purge(&mut self, ids: &CredentialIds) -> Result<(), stores::Error> {
         destroy_own(self.secrets, self.token_urls, ids).await?;
+        // The pair may have other credentials, but perhaps none that uses this grant.
+        if let Some(grant) = ids.grant {
+            self.hasten(ids, grant).await?;
+        }
         self.hasten_unused(ids, true).await
     }
 
@@ -88,6 +92,9 @@ impl<'a> Cleanup<'a> {
         };
         if is_used {
             return Ok(());
+        }
+        if without_members && pair.grants.is_empty() {
+            return self.pairs.let_expire(&ids.team, &pair.id).await;
         }
         for grant in pair.grants {
             self.hasten(ids, grant).await?;

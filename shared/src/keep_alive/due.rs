@@ -30,6 +30,8 @@ use crate::timestamp::Timestamp;
 pub(super) const KEPT_FOR_CAPSULE: Duration = Duration::from_hours(90 * 24);
 /// The least time between two authorizations for which the vault calls the later one newer.
 const MIN_AUTHORIZATION_GAP: Duration = Duration::from_secs(5);
+/// When a stray is due again whose pair has only deleted credentials.
+const STRAY_AGAIN: Duration = Duration::from_hours(7 * 24);
 /// With less time left, no further batch of credentials is moved.
 const MIN_TIME_FOR_BATCH: Duration = Duration::from_secs(15);
 
@@ -53,7 +55,9 @@ impl TakenGrant<'_> {
         let grants = self.run.grants;
         let (pair, owner) = tokio::try_join!(
             grants.pairs.get(pair_id),
-            grants.credentials.get(self.team, self.row.credential_id),
+            grants
+                .credentials
+                .get_including_deleted(self.team, self.row.credential_id),
         )?;
         let pair = pair.filter(|pair| pair.pair.team == *self.team);
         let owner = owner.filter(|owner| owner.has_grant(self.id));
@@ -65,8 +69,8 @@ impl TakenGrant<'_> {
         }
     }
 
-    /// A grant of a pair that has credentials. `owner` is the live credential that the user authorized, if it still uses
-    /// the grant.
+    /// A grant of a pair that has credentials. `owner` is the credential that the user authorized, live or deleted, if it
+    /// still uses the grant.
     async fn settle_in(
         &self,
         pair: StoredPair,
@@ -87,11 +91,13 @@ impl TakenGrant<'_> {
                 Registered::NoMembers | Registered::Gone => return Ok(GrantOutcome::Left),
             }
         }
-        if let Some(closed) = self.row.closed {
+        if let Some(closed) = self.closed() {
             let young_since = Timestamp::now().minus(YOUNG).as_millis();
             // Whoever closed it may be about to revoke it.
             return if closed >= young_since {
                 Ok(GrantOutcome::Left)
+            } else if pair.live > 0 {
+                self.reopen_pair(&pair).await
             } else {
                 self.revoke_pair(&pair).await
             };
@@ -103,13 +109,38 @@ impl TakenGrant<'_> {
             return if self.run.keys.revokes_on_delete(self.team).await? {
                 self.revoke_pair(&pair).await
             } else {
-                self.rest().await
+                self.rest_or_wait(&pair, owner.is_some()).await
             };
         }
-        self.keep(&pair, owner).await
+        self.keep(&pair, owner.filter(StoredCredential::is_live))
+            .await
     }
 
-    /// A grant of a pair that has live credentials.
+    /// When the grant was given up for revocation, if its tokens are still there.
+    pub(super) fn closed(&self) -> Option<i64> {
+        self.row.closed.filter(|_| self.row.sealed.is_some())
+    }
+
+    /// A grant that a deleted credential uses rests until that is restored or purged. A stray must be looked at again:
+    /// nobody would put it back into the schedule.
+    async fn rest_or_wait(&self, pair: &StoredPair, is_used: bool) -> Result<GrantOutcome, Error> {
+        let (credentials, secrets) = (&self.run.grants.credentials, &self.run.grants.secrets);
+        let members = if is_used {
+            Vec::new()
+        } else {
+            credentials
+                .members_of(&pair.pair, Some(SOME_MEMBERS))
+                .await?
+        };
+        if is_used || members.iter().any(|member| member.has_grant(self.id)) {
+            return self.rest().await;
+        }
+        let due_again = self.run.unused_since.plus(STRAY_AGAIN);
+        secrets.postpone(self.id, self.taken, due_again).await?;
+        Ok(GrantOutcome::Left)
+    }
+
+    /// A grant of a pair that has live credentials. `owner` is live.
     async fn keep(
         &self,
         pair: &StoredPair,

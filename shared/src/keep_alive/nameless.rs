@@ -37,17 +37,23 @@ impl TakenGrant<'_> {
             .get_including_deleted(self.team, self.row.credential_id)
             .await?;
         let uses = owner.as_ref().is_some_and(|owner| owner.has_grant(self.id));
+        if let Some(closed) = self.closed() {
+            let young_since = Timestamp::now().minus(YOUNG).as_millis();
+            return match owner {
+                // Whoever closed it may be about to revoke it.
+                _ if closed >= young_since => Ok(GrantOutcome::Left),
+                Some(owner) if uses && !owner.is_live() => self.revoke_nameless(&owner).await,
+                Some(_) | None => {
+                    self.reopen(vec![(self.id, closed)]).await?;
+                    Ok(GrantOutcome::Left)
+                }
+            };
+        }
         if self.row.state != GrantState::Active {
             return if uses {
                 self.rest().await
             } else {
                 self.delete_dead_stray(&self.row).await
-            };
-        }
-        if self.row.closed.is_some() {
-            return match owner {
-                Some(owner) if uses && !owner.is_live() => self.revoke_nameless(&owner).await,
-                _ => self.rest().await,
             };
         }
         match owner {

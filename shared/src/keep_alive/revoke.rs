@@ -18,7 +18,10 @@ use crate::keep_alive::due::TakenGrant;
 use crate::keep_alive::report::GrantOutcome;
 use crate::keep_alive::terms::RETRY_AFTER;
 use crate::pair_end::YOUNG;
-use crate::stores::{SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair, TRANSACTION_TIMEOUT};
+use crate::stores::{
+    CommitOutcome, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
+    TRANSACTION_TIMEOUT,
+};
 use crate::timestamp::Timestamp;
 use crate::zoom;
 
@@ -123,6 +126,39 @@ impl TakenGrant<'_> {
         self.revoke_closed(closed).await
     }
 
+    /// Opens the closed grants of a pair again whose worker has stopped, because a credential of the pair is live again.
+    pub(super) async fn reopen_pair(&self, pair: &StoredPair) -> Result<GrantOutcome, Error> {
+        let young_since = Timestamp::now().minus(YOUNG).as_millis();
+        let mut closed = Vec::new();
+        for id in &pair.grants {
+            let row = self.run.grants.grant_row(*id).await?;
+            let at = row.and_then(|row| row.closed);
+            closed.extend(at.filter(|at| *at < young_since).map(|at| (*id, at)));
+        }
+        self.reopen(closed).await?;
+        Ok(GrantOutcome::Left)
+    }
+
+    /// Opens grants again, each if it is still closed since that time. In one transaction: a pair that is half open would
+    /// refuse a credential whose grant works.
+    pub(super) async fn reopen(&self, closed: Vec<(GrantId, i64)>) -> Result<(), Error> {
+        let secrets = &self.run.grants.secrets;
+        let mut writes = closed.into_iter().map(|(id, at)| secrets.reopen(id, at));
+        let Some(first) = writes.next() else {
+            return Ok(());
+        };
+        let mut transaction = secrets.begin(first?);
+        for write in writes {
+            transaction = transaction.and(write?);
+        }
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        // A grant that is left out is open already, or another run has closed it anew.
+        let (CommitOutcome::Committed | CommitOutcome::Refused(_), _) = transaction
+            .commit_without_refused(RowKind::Grant, until)
+            .await?;
+        Ok(())
+    }
+
     /// The pair's grants that have tokens.
     async fn with_tokens(&self, pair: &StoredPair) -> Result<Vec<GrantId>, Error> {
         let mut found = Vec::new();
@@ -145,9 +181,8 @@ impl TakenGrant<'_> {
         }
         let recorded = match &outcome {
             Ok(Revoked::Needed) => {
-                for id in &closed.grants {
-                    self.run.grants.secrets.reopen(*id, closed.at).await?;
-                }
+                let grants = closed.grants.iter().map(|id| (*id, closed.at));
+                self.reopen(grants.collect()).await?;
                 return Ok(GrantOutcome::Left);
             }
             Ok(Revoked::Done) => EventOutcome::Succeeded,

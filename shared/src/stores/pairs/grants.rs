@@ -34,7 +34,8 @@ impl Pairs {
         self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
     }
 
-    /// The write that removes grants whose rows are deleted in the same transaction.
+    /// The write that removes grants whose rows are deleted in the same transaction. Refused if the pair has no
+    /// credential: then its row must expire with its last grant.
     pub fn remove_grants(
         &self,
         team: &TeamId,
@@ -43,21 +44,30 @@ impl Pairs {
     ) -> Result<Write, Error> {
         let update = Update::new()
             .remove_from_set("grants", grants)
-            .add("version", 1);
+            .add("version", 1)
+            .when_more("members", number(&0));
         self.write(id, when_of_team(update, team))
     }
 
-    /// As [`Self::remove_grants`]. Refused if the pair has a credential, or if its counts are wrong.
+    /// As [`Self::remove_grants`]. With `all`, the pair has no other grant, and its row expires. Refused if the pair has a
+    /// credential, or if its counts are wrong.
     pub fn remove_unneeded_grants(
         &self,
         team: &TeamId,
         id: &PairId,
         grants: &[GrantId],
+        all: bool,
     ) -> Result<Write, Error> {
         let update = Update::new()
             .remove_from_set("grants", grants)
             .add("version", 1)
             .when_absent_or_equal("members", number(&0));
+        let update = if all {
+            let expires_at = Timestamp::now().plus(KEEP_EMPTY_FOR).as_seconds();
+            update.set("expires_at", number(&expires_at))
+        } else {
+            update
+        };
         self.write(id, when_of_team(update, team))
     }
 

@@ -33,6 +33,7 @@ impl Secrets {
         for name in ["sealed", "dek", "kid"].into_iter().chain(STASH_ATTRIBUTES) {
             update = update.remove(name);
         }
+        // The grant stays due: if no credential uses it, keep-alive deletes its row.
         for name in [
             "lease_id",
             "lease_at",
@@ -40,9 +41,7 @@ impl Secrets {
             "attempt",
             "committed_at",
             "writer",
-            "due_shard",
             "refreshed_at",
-            "idle_since",
         ] {
             update = update.remove(name);
         }
@@ -55,7 +54,7 @@ impl Secrets {
     /// The write that marks a grant dead, so that its user must authorize again.
     ///
     /// The write is refused if the generation or the stash differs from `seen`. Zoom has refused the stashed pair
-    /// too, so the write removes it.
+    /// too, so the write removes it. The grant stays due: if no credential uses it, keep-alive deletes its row.
     pub fn mark_dead(
         &self,
         id: GrantId,
@@ -65,9 +64,9 @@ impl Secrets {
         let update = Update::new()
             .set("state", text("reconnect"))
             .set("reason", text(reason.as_str()))
-            .remove("due_shard")
             .when_equal("generation", number(&seen.generation()))
-            .when_equal("state", text("active"));
+            .when_equal("state", text("active"))
+            .when_absent("closed");
         let update = match &seen.stash {
             None => update.when_absent("alt_sealed"),
             // Removing the refused stash makes room for a pair that comes late. The condition compares the
@@ -201,15 +200,12 @@ impl Secrets {
         self.write(id, update)
     }
 
-    /// Makes a grant usable again that was closed at `closed`, in milliseconds. Only whoever closed it may do so.
-    pub async fn reopen(&self, id: GrantId, closed: i64) -> Result<(), Error> {
+    /// The write that makes a grant usable again that was closed at `closed`, in milliseconds.
+    pub fn reopen(&self, id: GrantId, closed: i64) -> Result<Write, Error> {
         let update = Update::new()
             .remove("closed")
             .when_equal("closed", number(&closed));
-        match self.update(id, update).await {
-            Ok(_) | Err(Error::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.write(id, update)
     }
 
     pub(super) fn write(&self, id: GrantId, update: Update) -> Result<Write, Error> {
