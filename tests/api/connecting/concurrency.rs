@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 
 use super::{Browser, given_session, new_credential_body, read_session, world};
 use crate::proxy::Service;
+use crate::world::{Item, attribute};
 
 #[tokio::test]
 async fn of_parallel_button_presses_one_leads_to_a_connection() {
@@ -109,4 +110,31 @@ async fn two_sessions_of_one_credential_reconnect_it_one_after_the_other() {
         .await
         .expect(200, "Zoom is connected");
     assert!(!world.has_running_request().await);
+}
+
+/// The code is spent, so the grant is kept although nobody takes it. Nobody else of this user has a credential, so
+/// keep-alive deletes the grant later.
+#[tokio::test]
+async fn a_credential_that_is_deleted_while_its_user_connects_loses_no_tokens() {
+    let world = world().await;
+    let id = world.add_user_credential("bot").await;
+    world.register_grace();
+    let session = given_session(&world, &json!({ "credential_id": id })).await;
+    let mut browser = Browser::new(&world);
+    let callback = browser.authorize(&session, Some("grace")).await;
+    let grants = async || {
+        let rows = world.items("secrets").await;
+        let is_grant = |row: &&Item| attribute(row, "secret_id").starts_with("grant#");
+        rows.iter().filter(is_grant).count()
+    };
+    assert_eq!(grants().await, 1);
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let visit = tokio::spawn(async move { browser.open(&callback).await });
+    world.wire.stalled().await;
+    world.acme.delete(&id).await.expect(200);
+    bell.notify_one();
+
+    let page = visit.await.unwrap();
+    page.expect(404, "The connection has changed");
+    assert_eq!(grants().await, 2);
 }

@@ -5,10 +5,10 @@ use aws_sdk_kms::primitives::Blob;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::IDLE_TIME;
+use super::{HOUR, IDLE_TIME};
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
-use crate::world::{Answer, REDIRECT_URI, World, attribute};
+use crate::world::{Answer, Item, REDIRECT_URI, World, attribute};
 
 /// Authorizes a credential again, with a code of `user`, in a task of its own.
 fn spawn_authorization(world: &World, id: &str, user: &str) -> JoinHandle<Answer> {
@@ -35,6 +35,36 @@ async fn tokens_for_a_credential_that_is_deleted_meanwhile_serve_the_users_other
 
     // Zoom has ended the sibling's own grant.
     mint_onbehalf(&world.acme, &sibling).await.expect(200);
+}
+
+/// The tokens belong to a user who has no credential. Nobody can need them, once no invocation runs that could.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_a_user_without_credentials_are_kept_until_nobody_can_need_them() {
+    let world = World::new().await;
+    let deleted = world.add_user_credential("deleted").await;
+    world.register_grace();
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let authorizing = spawn_authorization(&world, &deleted, "grace");
+    world.wire.stalled().await;
+    world.acme.delete(&deleted).await.expect(200);
+    bell.notify_one();
+    authorizing
+        .await
+        .unwrap()
+        .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+    assert!(world.drain_stream().await);
+    let stray = |rows: Vec<Item>| {
+        rows.iter().any(|row| {
+            attribute(row, "secret_id").starts_with("grant#") && !row.contains_key("pair_id")
+        })
+    };
+    assert_eq!(world.keep_alive().await.destroyed, 0);
+    assert!(stray(world.items("secrets").await));
+
+    world.age_grants_by(HOUR).await;
+    world.backdate_grants().await;
+    assert_eq!(world.keep_alive().await.destroyed, 1);
+    assert!(!stray(world.items("secrets").await));
 }
 
 #[tokio::test]
