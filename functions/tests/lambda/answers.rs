@@ -87,7 +87,8 @@ async fn the_scheduled_function_reports_its_work_whatever_the_event() {
     ] {
         let report = keep_alive.invoke(event).await;
         let nothing = json!({
-            "refreshed": 0, "dead": 0, "unwanted": 0, "revoked": 0, "failed": 0, "left": 0,
+            "refreshed": 0, "dead": 0, "unwanted": 0, "revoked": 0, "destroyed": 0, "failed": 0, "left": 0,
+            "overdue": 0,
         });
         assert_eq!(report, nothing);
 
@@ -120,10 +121,14 @@ async fn the_stream_function_names_the_first_record_that_must_be_retried() {
         "version": { "N": "2" }, "name": { "S": "bot" },
     });
     let unreadable = json!({ "team_id": { "S": "local" } });
+    // DynamoDB refuses an empty key.
+    let mut refused = deleted.clone();
+    refused["pair_id"] = json!({ "S": "" });
     let records = [
         record("111", deleted.clone()),
         record("222", unreadable),
-        record("333", deleted),
+        record("333", refused),
+        record("444", deleted),
     ];
 
     let report = purge.invoke(json!({ "Records": records[..1] })).await;
@@ -132,6 +137,6 @@ async fn the_stream_function_names_the_first_record_that_must_be_retried() {
     let report = purge.invoke(json!({ "Records": records })).await;
     assert_eq!(
         report,
-        json!({ "batchItemFailures": [{ "itemIdentifier": "222" }] })
+        json!({ "batchItemFailures": [{ "itemIdentifier": "333" }] })
     );
 }

@@ -140,3 +140,22 @@ async fn a_lost_answer_to_giving_a_use_back_does_not_give_it_back_twice() {
     assert_eq!(world.vendor_gets(&url, "").await.status, 502);
     assert_eq!(world.uses(&url.id).await, "2");
 }
+
+/// The authorizing request could not ask Zoom who the user is. Any use of the grant makes up for that.
+#[tokio::test]
+async fn a_call_of_a_token_url_learns_the_user() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        let down = Fault::Answer(StatusCode::BAD_GATEWAY, "{}".to_owned());
+        world.wire.inject_once(Service::Zoom, "/v2/users/me", down);
+    }
+    let id = world.add_user_credential("bot").await;
+    let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
+    let unknown = world.acme.get(&id).await.expect(200);
+    assert_eq!(unknown["zoom_user_id"], json!(null));
+
+    assert_eq!(world.vendor_gets(&url, "").await.status, 200);
+    let known = world.acme.get(&id).await.expect(200);
+    assert_eq!(known["zoom_user_id"], "ada");
+    assert_eq!(known["last_error_message"], json!(null));
+}
