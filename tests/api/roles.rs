@@ -27,7 +27,8 @@ use shared::pair_end::PairEnd;
 use shared::purge_now::{PurgeNow, PurgedGrants};
 use shared::secret::{Plaintext, TokenPair};
 use shared::stores::{
-    CredentialFilter, GrantSecret, ManualPurge, NewPair, Secrets, TableInspector,
+    CredentialFilter, GrantSecret, ManualPurge, NewPair, Secrets, TRANSACTION_TIMEOUT,
+    TableInspector,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
@@ -154,7 +155,12 @@ async fn an_operator_replays_a_capsule() {
             pair: pair.clone(),
             writer: Uuid::new_v4(),
         });
-        let replayed = capsule.replay(&credentials, &pairs, &secrets, Timestamp::now());
+        let replayed = capsule.replay(
+            &credentials,
+            &pairs,
+            &secrets,
+            Timestamp::now().plus(TRANSACTION_TIMEOUT),
+        );
         assert_eq!(replayed.await.unwrap(), expected);
         let key = envelope.data_key(Binding {
             team: world.team("acme"),
@@ -214,7 +220,12 @@ async fn an_operator_replays_the_capsule_of_an_authorization() {
             seen,
         });
         for expected in [expected, Replayed::Known] {
-            let replayed = capsule.replay(&credentials, &pairs, &secrets, Timestamp::now());
+            let replayed = capsule.replay(
+                &credentials,
+                &pairs,
+                &secrets,
+                Timestamp::now().plus(TRANSACTION_TIMEOUT),
+            );
             assert_eq!(replayed.await.unwrap(), expected);
         }
         let has_grant = world.grant_id_of(&id).await == grant;

@@ -178,9 +178,10 @@ impl<'a> Execution<'a> {
         self.expire_leases().await;
     }
 
-    /// Makes all leases look expired, even if their holders still run.
+    /// Makes all leases look expired, even if their holders still run. A lease lasts longer than an access token is new.
     pub(crate) async fn expire_leases(&mut self) {
         for id in &self.credentials {
+            self.backend.age_access_token(&self.team, *id).await;
             self.backend.expire_leases(&self.team, *id).await;
         }
     }

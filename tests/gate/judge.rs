@@ -22,6 +22,9 @@ pub(crate) async fn judge(execution: Execution<'_>, name: String) -> Summary {
     judge.check_states_before_healing().await;
     let mut last_answers = Vec::new();
     for id in judge.execution.credentials.clone() {
+        // A late request may have ended an access token that is new. The vault refreshes it after a minute.
+        let Execution { backend, team, .. } = &judge.execution;
+        backend.age_access_token(team, id).await;
         last_answers.push(judge.execution.mint(id).await);
         let Execution { backend, team, .. } = &judge.execution;
         backend.expire_access_token(team, id).await;

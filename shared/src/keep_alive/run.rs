@@ -115,7 +115,8 @@ impl Run<'_> {
             row,
             taken,
         };
-        match grant.settle().await {
+        // Boxed: the future of a whole refresh is large.
+        match Box::pin(grant.settle()).await {
             Ok(outcome) => outcome,
             Err(error) => self.after_failure(due, taken, &error).await,
         }

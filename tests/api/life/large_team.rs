@@ -115,7 +115,7 @@ fn on_a_large_stack(size: usize) -> Calls {
 
 #[test]
 fn delete_restore_leave_purge_and_keep_alive_cost_the_same_in_a_team_of_any_size() {
-    let large = if is_gate_full() { 20_000 } else { 1_000 };
+    let large = if is_gate_full() { 5_000 } else { 1_000 };
     let small = on_a_large_stack(5);
     assert_eq!(small, on_a_large_stack(large));
     let counts = [

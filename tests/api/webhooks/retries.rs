@@ -90,6 +90,7 @@ async fn after_a_crash_at_any_call_of_a_removal_the_next_delivery_finishes_it() 
             break;
         }
         // Before the retry a mint is refused, by Zoom or because of the row.
+        world.age_access_tokens().await;
         let minted = mint_onbehalf(&world.acme, &ids[0]).await;
         minted.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
 
