@@ -5,7 +5,7 @@
 //! - [`mint`] and [`check`] are the uses.
 //! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
 //!   (docs/protocol.md). [`capsule`] logs a new pair that DynamoDB does not store.
-//! - [`record`] stores events and failures. [`profile`] stores who the user is. [`hand_over`] points credentials at a
+//! - [`record`] stores events and failures. [`profile`] stores who the user is. `hand_over` points credentials at a
 //!   grant that works.
 
 pub mod access;

@@ -8,9 +8,9 @@
 //! Only this module destroys or revokes a grant because nobody needs it, and it asks the pair first:
 //!
 //! - [`run`](self::run()) takes the grants.
-//! - [`due`] is one grant: who uses it, and whether it still works.
-//! - [`nameless`] is a grant whose user is not known.
-//! - [`revoke`] revokes the grants of a pair at Zoom.
+//! - `due` is one grant: who uses it, and whether it still works.
+//! - `nameless` is a grant whose user is not known.
+//! - `revoke` revokes the grants of a pair at Zoom.
 //!
 //! A grant idles out after months, so a run can wait. A refresh whose outcome is lost costs the user a reconnect. So the
 //! run ends when Zoom, DynamoDB or KMS fails for several grants.
