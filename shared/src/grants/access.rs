@@ -47,6 +47,8 @@ pub(crate) struct AccessTokens<'a> {
     pub(crate) refresher: Refresher<'a>,
     /// How long an access token must still live to be used.
     pub(crate) margin: Duration,
+    /// An access token that was stored before is not used. `None` if its age does not matter.
+    pub(crate) stored_since: Option<Timestamp>,
     /// Until when this invocation waits for another one's refresh.
     pub(crate) give_up_at: Timestamp,
 }
@@ -76,7 +78,8 @@ impl AccessTokens<'_> {
                     zoom_reason: None,
                 })));
             }
-            let accepted = refused_generation != Some(read.generation());
+            let accepted =
+                refused_generation != Some(read.generation()) && self.is_new_enough(&read);
             let lives = lives_for(&read, self.margin);
             if !accepted
                 && lives
@@ -125,6 +128,11 @@ impl AccessTokens<'_> {
                 AcquireOutcome::Refused(now) => row = Some(*now),
             }
         }
+    }
+
+    fn is_new_enough(&self, row: &StoredGrant) -> bool {
+        self.stored_since
+            .is_none_or(|since| row.committed_at >= since.as_millis())
     }
 
     pub(crate) async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {

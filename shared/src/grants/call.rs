@@ -55,6 +55,10 @@ pub(crate) struct CallOutcome<T> {
     pub(crate) access: Arc<Access>,
 }
 
+/// The access token of a grant that was tested, and the profile of its user. Zoom has accepted the token, but may have
+/// refused to show the profile.
+pub(crate) type Tested = Result<(Arc<Access>, Result<Profile, zoom::Error>), NoAccess>;
+
 /// Makes calls for one invocation.
 pub(crate) struct Caller<'a> {
     context: Context<'a>,
@@ -74,6 +78,7 @@ impl<'a> Caller<'a> {
         let tokens = AccessTokens {
             refresher: Refresher::new(grants, invocation, team),
             margin: terms.margin,
+            stored_since: None,
             give_up_at: Timestamp::now()
                 .plus(MAX_WAIT)
                 .min(terms.answer_by.minus(ANSWER_TIME)),
@@ -84,6 +89,12 @@ impl<'a> Caller<'a> {
             states: CredentialStates::new(context),
             tokens,
         }
+    }
+
+    /// Uses no access token that was stored before. It may outlive a grant that a newer authorization has ended.
+    pub(crate) fn with_new_token(mut self) -> Self {
+        self.tokens.stored_since = Some(Timestamp::now());
+        self
     }
 
     /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
@@ -152,11 +163,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Finds out whether Zoom accepts a grant, by reading the profile of its user. The grant's app must be `app`.
-    pub(crate) async fn test(
-        &self,
-        id: GrantId,
-        app: &App<'_>,
-    ) -> Result<(Arc<Access>, Result<Profile, zoom::Error>), NoAccess> {
+    pub(crate) async fn test(&self, id: GrantId, app: &App<'_>) -> Tested {
         let Context {
             grants, invocation, ..
         } = self.context;

@@ -230,14 +230,13 @@ impl<'a> UserFinder<'a> {
         let (pair_id, sent_at) = (pair.id(), grant.sent_at.as_millis());
         let mut seen = stored.clone();
         for _ in 0..MAX_ROUNDS {
+            // The grant of a deleted credential stays due, because keep-alive lets it rest or revokes it.
+            let idle_since = seen.is_live().then_some(grant.expires_at);
             let (learnt, write) =
                 self.credentials
                     .learn(pair, &seen, grant.id(), profile.clone())?;
             let write = write
-                .and(
-                    self.secrets
-                        .name_pair(grant.id(), &pair_id, Some(grant.expires_at))?,
-                )
+                .and(self.secrets.name_pair(grant.id(), &pair_id, idle_since)?)
                 .and(
                     self.pairs
                         .count_in(pair, grant.id(), seen.is_live(), sent_at)?,

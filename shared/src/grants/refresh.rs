@@ -199,7 +199,12 @@ impl<'a> Refresher<'a> {
             acquired?;
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
-        Ok(acquired?)
+        Ok(match acquired? {
+            AcquireOutcome::Refused(now) if self.revokes => {
+                AcquireOutcome::Refused(Box::new(now.opened_for_revocation()))
+            }
+            outcome @ (AcquireOutcome::Acquired(_) | AcquireOutcome::Refused(_)) => outcome,
+        })
     }
 
     /// Releases the lease, best effort: a lease that stays ends by itself. `forget` also removes the attempt.

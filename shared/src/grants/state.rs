@@ -64,7 +64,7 @@ impl<'a> CredentialStates<'a> {
         };
         let declared = async {
             let secrets = &self.context.grants.secrets;
-            let declare = secrets.begin(secrets.mark_dead(id, row, dead.reason)?);
+            let declare = secrets.begin(secrets.mark_dead_and_due(id, row, dead.reason)?);
             // Refused if the grant has changed, because then it is not dead.
             declare
                 .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))

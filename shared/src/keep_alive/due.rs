@@ -7,7 +7,7 @@ use crate::credential::{GrantId, ReconnectReason, State, TeamId};
 use crate::error::Error;
 use crate::event::Actor;
 use crate::grants::app::App;
-use crate::grants::call::{CallOutcome, Caller};
+use crate::grants::call::{CallOutcome, Caller, Tested};
 use crate::grants::hand_over::HandOver;
 use crate::grants::mint::ACCESS_MARGIN;
 use crate::grants::profile::{learn_user, record_active};
@@ -34,6 +34,9 @@ const MIN_AUTHORIZATION_GAP: Duration = Duration::from_secs(5);
 const STRAY_AGAIN: Duration = Duration::from_hours(7 * 24);
 /// With less time left, no further batch of credentials is moved.
 const MIN_TIME_FOR_BATCH: Duration = Duration::from_secs(15);
+
+/// The most apps that a grant is tested with.
+const MAX_APPS: usize = 8;
 
 /// A due grant that this run has taken.
 pub(super) struct TakenGrant<'a> {
@@ -65,8 +68,25 @@ impl TakenGrant<'_> {
             Some(pair) if pair.members > 0 => self.settle_in(pair, owner).await,
             Some(pair) if pair.members < 0 => self.counts_are_wrong(),
             Some(pair) => self.drop_with_pair(&pair).await,
-            None => self.drop_without_pair(pair_id).await,
+            None => self.settle_without_pair(pair_id).await,
         }
+    }
+
+    /// A grant that names a pair without a row. The row was lost, because only a pair without grants loses it. So nobody
+    /// knows who needs the grant, until Zoom has ended it.
+    async fn settle_without_pair(&self, pair: &PairId) -> Result<GrantOutcome, Error> {
+        if self.has_ended_at_zoom() {
+            self.drop_without_pair(pair).await
+        } else {
+            self.counts_are_wrong()
+        }
+    }
+
+    /// Whether Zoom has ended the grant, because the vault has not refreshed it for too long.
+    pub(super) fn has_ended_at_zoom(&self) -> bool {
+        // Destroyed tokens have no such time.
+        let refreshed_at = self.row.refreshed_at;
+        refreshed_at.is_none_or(|at| at.until(Timestamp::now()) >= KEPT_FOR_CAPSULE)
     }
 
     /// A grant of a pair that has credentials. `owner` is the credential that the user authorized, live or deleted, if it
@@ -259,16 +279,13 @@ impl TakenGrant<'_> {
             return self.delete_dead(&pair.id, &self.row).await;
         }
         members.sort_by_key(|member| !member.is_live());
-        let Some(member) = members.first() else {
-            return Ok(GrantOutcome::Left);
-        };
-        let grants = self.run.grants;
         let deadline = self.run.deadline_of_grant();
         let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
         let terms = &terms(deadline);
         let context = self.context(invocation, terms);
-        let app = App::new(grants, self.team, member, None);
-        let tested = Caller::new(context).test(self.id, &app).await;
+        let Some(tested) = Box::pin(self.test_with_apps(context, &members)).await else {
+            return Ok(GrantOutcome::Left);
+        };
         let (access, profile) = match tested {
             Ok(tested) => tested,
             Err(NoAccess::NewTokenRefused(refusal)) => {
@@ -300,6 +317,28 @@ impl TakenGrant<'_> {
         Ok(GrantOutcome::Refreshed)
     }
 
+    /// Finds out whether Zoom accepts the grant's refresh token. If Zoom refuses the app of a credential, tries the next
+    /// one's. `None` without a credential.
+    async fn test_with_apps(
+        &self,
+        context: Context<'_>,
+        members: &[StoredCredential],
+    ) -> Option<Tested> {
+        let mut refused = None;
+        for member in members.iter().take(MAX_APPS) {
+            let app = App::new(self.run.grants, self.team, member, None);
+            let caller = Caller::new(context).with_new_token();
+            // Boxed: the future is large.
+            match Box::pin(caller.test(self.id, &app)).await {
+                Err(NoAccess::Failed(error @ Error::AppMisconfigured { .. })) => {
+                    refused = Some(Err(NoAccess::Failed(error)));
+                }
+                tested => return Some(tested),
+            }
+        }
+        refused
+    }
+
     /// Points the pair's other credentials at a grant that Zoom has just accepted, as long as there is time. `before` is
     /// the pair as it was before Zoom accepted the grant: the grants that it had then are dead now.
     async fn hand_over_to(
@@ -313,12 +352,13 @@ impl TakenGrant<'_> {
         let Some(row) = grants.grant_row(works).await? else {
             return Ok(());
         };
-        let now = grants.pairs.get(&before.id).await?;
-        let now: BTreeSet<GrantId> = now.map(|pair| pair.grants).unwrap_or_default();
         let mut holders = grants
             .credentials
             .holders_of_other_grants(&before.pair, works, usize::MAX)
             .await?;
+        // Read after the holders: a grant that one of them got since Zoom accepted `works` is in the pair by now.
+        let now = grants.pairs.get(&before.id).await?;
+        let now: BTreeSet<GrantId> = now.map(|pair| pair.grants).unwrap_or_default();
         holders.retain(|holder| {
             before.grants.contains(&holder.grant_id) || !now.contains(&holder.grant_id)
         });
@@ -421,6 +461,11 @@ impl TakenGrant<'_> {
 
     /// The counts of the pair contradict what its credentials say. Nothing is destroyed then.
     pub(super) fn counts_are_wrong(&self) -> Result<GrantOutcome, Error> {
+        self.report_wrong_counts();
+        Err(Error::Conflict)
+    }
+
+    pub(super) fn report_wrong_counts(&self) {
         tracing::error!(
             request_id = self.run.id,
             team = %self.team,
@@ -428,7 +473,6 @@ impl TakenGrant<'_> {
             pair_counts_wrong = 1_u32,
             "the counts of a pair are wrong: run `cli credentials sweep --repair`"
         );
-        Err(Error::Conflict)
     }
 
     /// Takes the grant out of the schedule.

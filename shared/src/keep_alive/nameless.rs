@@ -60,6 +60,9 @@ impl TakenGrant<'_> {
             // The refresh learns the user.
             Some(owner) if uses && owner.is_live() => self.refresh_with(vec![owner], None).await,
             Some(owner) if owner.client_id == self.row.client_id => self.ask(owner, uses).await,
+            Some(_) | None if !uses && self.has_ended_at_zoom() => {
+                self.delete_unused_by_owner().await
+            }
             Some(_) | None => {
                 self.postpone(NO_APP_AGAIN).await?;
                 Ok(GrantOutcome::Failed)
@@ -146,7 +149,8 @@ impl TakenGrant<'_> {
                     .credentials
                     .members_of(pair, Some(SOME_MEMBERS))
                     .await?;
-                self.test(&before, members).await
+                // Boxed: the future is large.
+                Box::pin(self.test(&before, members)).await
             }
             (Registered::NoMembers, _) => self.drop_stray(pair).await,
             (Registered::Deauthorized, _) => Ok(GrantOutcome::Destroyed),
@@ -240,6 +244,11 @@ impl TakenGrant<'_> {
             self.postpone(UNREADABLE_AGAIN).await?;
             return Ok(GrantOutcome::Left);
         }
+        self.delete_unused_by_owner().await
+    }
+
+    /// Deletes a grant of an unknown user that nobody can need any more, unless its credential uses it.
+    async fn delete_unused_by_owner(&self) -> Result<GrantOutcome, Error> {
         let secrets = &self.run.grants.secrets;
         let young_since = Timestamp::now().minus(YOUNG);
         let delete = secrets.delete_without_pair(self.id, self.team, young_since)?;

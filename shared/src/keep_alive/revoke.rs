@@ -72,6 +72,21 @@ impl TakenGrant<'_> {
             return Ok(GrantOutcome::Left);
         }
         let with_tokens = self.with_tokens(pair).await?;
+        if with_tokens.is_empty() {
+            // Nothing is left to revoke, unless the grant has just joined the pair.
+            return if self.row.sealed.is_none() {
+                self.rest().await
+            } else {
+                Ok(GrantOutcome::Left)
+            };
+        }
+        let credentials = &run.grants.credentials;
+        let members = credentials.members_of(&pair.pair, Some(SOME_MEMBERS));
+        let deleted = members.await?;
+        // Asked before the grants are closed, because the live credential could not use them afterwards.
+        if deleted.iter().any(StoredCredential::is_live) {
+            return self.counts_are_wrong();
+        }
         let ids = with_tokens.iter().take(MAX_GRANTS).copied();
         let grants: Vec<GrantId> = ids.collect();
         let secrets = &run.grants.secrets;
@@ -82,12 +97,9 @@ impl TakenGrant<'_> {
         }
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         // Refused if a credential is live again, if a grant is young, or if another run has closed the grants.
-        if grants.is_empty() || !close.commit(until).await?.is_committed() {
+        if !close.commit(until).await?.is_committed() {
             return Ok(GrantOutcome::Left);
         }
-        let credentials = &run.grants.credentials;
-        let members = credentials.members_of(&pair.pair, Some(SOME_MEMBERS));
-        let deleted = members.await?;
         let closed = Closed {
             grants,
             at: now.as_millis(),
@@ -225,6 +237,7 @@ impl TakenGrant<'_> {
         let tokens = AccessTokens {
             refresher,
             margin: MIN_LIFE_TO_REVOKE,
+            stored_since: None,
             give_up_at: deadline,
         };
         let app = App::new(grants, team, stored, None);
@@ -290,10 +303,11 @@ impl TakenGrant<'_> {
                 let members = grants
                     .credentials
                     .members_of(&pair.pair, Some(SOME_MEMBERS));
-                if members.await?.iter().any(StoredCredential::is_live) {
-                    self.counts_are_wrong()?;
+                let is_needed = members.await?.iter().any(StoredCredential::is_live);
+                if is_needed {
+                    self.report_wrong_counts();
                 }
-                Ok(false)
+                Ok(is_needed)
             }
         }
     }

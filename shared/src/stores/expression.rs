@@ -180,6 +180,22 @@ impl Update {
         self
     }
 
+    /// Adds the condition that one attribute does not have this value, or that another one does not exist.
+    pub(super) fn when_not_equal_or_absent(
+        mut self,
+        name: &'static str,
+        value: AttributeValue,
+        other: &'static str,
+    ) -> Self {
+        let (name, other) = (self.name(name), self.name(other));
+        let condition = format!(
+            "({name} <> {} OR attribute_not_exists({other}))",
+            self.value(value)
+        );
+        self.conditions.push(condition);
+        self
+    }
+
     /// Adds the condition that the row does not exist, or else meets all conditions of this update so far.
     pub(super) fn or_when_row_absent(mut self, key: &'static str) -> Self {
         let key = self.name(key);

@@ -8,6 +8,7 @@ mod missing_rows;
 mod purge;
 mod restore;
 mod revocation;
+mod schedule;
 mod stream;
 
 use std::fmt::Debug;

@@ -33,7 +33,8 @@ pub enum CountChange {
 }
 
 impl Pairs {
-    /// The write that counts a credential in and adds its grant to the pair's. Creates the row if there is none.
+    /// The write that counts a credential in and adds its grant to the pair's. Creates the row if there is none. A
+    /// credential that is not `live` counts as deleted now, so that its grant is not revoked too early.
     ///
     /// Refused if the user has removed the app since the code was sent to Zoom at `authorize_sent_at`, in milliseconds.
     pub fn count_in(
@@ -48,6 +49,11 @@ impl Pairs {
             .add("live", i32::from(live))
             .add_to_set("grants", &grant)
             .remove("expires_at");
+        let update = if live {
+            update
+        } else {
+            update.set("last_deleted_at", number(&Timestamp::now().as_millis()))
+        };
         let update = when_authorized_since(update, authorize_sent_at);
         self.write(&pair.id(), update)
     }
@@ -81,6 +87,7 @@ impl Pairs {
         let update = Update::new()
             .set("members", number(&members))
             .set("live", number(&live))
+            .set_if_absent("last_deleted_at", number(&Timestamp::now().as_millis()))
             .add("version", 1)
             .when_equal("version", number(&seen.version));
         let update = if members > 0 {
@@ -103,6 +110,8 @@ impl Pairs {
         let update = described(Update::new(), pair)
             .set("members", number(&members))
             .set("live", number(&live))
+            // Without it, no grant of the pair could be revoked.
+            .set("last_deleted_at", number(&Timestamp::now().as_millis()))
             .when_absent("pair_id");
         let grants: Vec<String> = grants.iter().map(GrantId::to_string).collect();
         // DynamoDB has no empty set.

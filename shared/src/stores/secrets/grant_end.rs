@@ -1,5 +1,6 @@
 //! The end of a grant: marks it dead, gives it up, destroys its tokens, deletes its row.
 
+use super::due_shard::{DUE_AT_ONCE, due_shard};
 use super::grant_row::{STASH_ATTRIBUTES, StoredGrant};
 use super::table::{Secrets, attributes, key};
 use crate::credential::{GrantId, ReconnectReason, TeamId};
@@ -61,24 +62,19 @@ impl Secrets {
         seen: &StoredGrant,
         reason: ReconnectReason,
     ) -> Result<Write, Error> {
-        let update = Update::new()
-            .set("state", text("reconnect"))
-            .set("reason", text(reason.as_str()))
-            .when_equal("generation", number(&seen.generation()))
-            .when_equal("state", text("active"))
-            .when_absent("closed");
-        let update = match &seen.stash {
-            None => update.when_absent("alt_sealed"),
-            // Removing the refused stash makes room for a pair that comes late. The condition compares the
-            // ciphertext, because a rewrap changes the wrapped data key.
-            Some(stash) => {
-                let [_, _, (_, bytes)] = attributes(stash);
-                STASH_ATTRIBUTES
-                    .into_iter()
-                    .fold(update, Update::remove)
-                    .when_equal("alt_sealed", bytes)
-            }
-        };
+        self.write(id, dead(seen, reason))
+    }
+
+    /// As [`Self::mark_dead`], but makes the grant due at once: if no credential uses it, keep-alive deletes it.
+    pub fn mark_dead_and_due(
+        &self,
+        id: GrantId,
+        seen: &StoredGrant,
+        reason: ReconnectReason,
+    ) -> Result<Write, Error> {
+        let update = dead(seen, reason)
+            .set("idle_since", text(&DUE_AT_ONCE))
+            .set("due_shard", text(&due_shard(id)));
         self.write(id, update)
     }
 
@@ -211,5 +207,27 @@ impl Secrets {
     pub(super) fn write(&self, id: GrantId, update: Update) -> Result<Write, Error> {
         let key = key(SecretId::Grant(id));
         Write::update(RowKind::Grant, &self.table, key, update.build())
+    }
+}
+
+/// Marks a grant dead, if it is as `seen`.
+fn dead(seen: &StoredGrant, reason: ReconnectReason) -> Update {
+    let update = Update::new()
+        .set("state", text("reconnect"))
+        .set("reason", text(reason.as_str()))
+        .when_equal("generation", number(&seen.generation()))
+        .when_equal("state", text("active"))
+        .when_absent("closed");
+    match &seen.stash {
+        None => update.when_absent("alt_sealed"),
+        // Removing the refused stash makes room for a pair that comes late. The condition compares the ciphertext,
+        // because a rewrap changes the wrapped data key.
+        Some(stash) => {
+            let [_, _, (_, bytes)] = attributes(stash);
+            STASH_ATTRIBUTES
+                .into_iter()
+                .fold(update, Update::remove)
+                .when_equal("alt_sealed", bytes)
+        }
     }
 }

@@ -149,7 +149,8 @@ impl Secrets {
             .set("idle_since", text(&DUE_AT_ONCE))
             .set("due_shard", text(&due_shard(id)))
             .when_equal("team_id", text(team))
-            .when_absent_or_not_equal("idle_since", text(&DUE_AT_ONCE));
+            // A dead grant may have left the schedule while it was due at once.
+            .when_not_equal_or_absent("idle_since", text(&DUE_AT_ONCE), "due_shard");
         match self.update(id, update).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
