@@ -334,13 +334,14 @@ async fn a_run_processes_a_limited_number_of_grants_and_the_next_run_continues()
     world.add_user_credential("bot").await;
     world.age_grants_by(IDLE_TIME).await;
     let row = grants(&world).await.remove(0);
-    // Grants whose pair has no row, all in one shard of the index.
+    // Grants that Zoom has ended long ago and whose pair has no row, all in one shard of the index.
     for _ in 0..40 {
         let mut copy = row.clone();
         for (name, value) in [
             ("secret_id", format!("grant#{}", Uuid::new_v4())),
             ("due_shard", "0".to_owned()),
             ("pair_id", "pair#gone".to_owned()),
+            ("refreshed_at", "2020-01-01T00:00:00.000Z".to_owned()),
         ] {
             copy.insert(name.to_owned(), AttributeValue::S(value));
         }
