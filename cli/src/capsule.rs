@@ -157,7 +157,7 @@ fn outcome_of(replayed: Result<Replayed, stores::Error>) -> Outcome {
         Ok(Replayed::Stored) => Outcome::Done("stored"),
         Ok(Replayed::Stashed) => Outcome::Done("kept beside a newer pair"),
         Ok(Replayed::Stray) => Outcome::Done(
-            "stored without a credential: keep-alive gives it to the user's credentials within the hour",
+            "stored without a credential: the user's other credentials find it",
         ),
         Ok(Replayed::Known) => Outcome::Done("stored before"),
         Ok(Replayed::Refused) => Outcome::Done("the grant's tokens were destroyed since"),

@@ -6,9 +6,11 @@
 //! keep-alive completes them.
 
 use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cause::chain;
 use crate::counted;
@@ -36,6 +38,8 @@ const COMMIT_TIME: Duration = Duration::from_secs(8);
 const MIN_EXCHANGE_TIME: Duration = Duration::from_secs(2);
 /// Time kept for the answer to the caller after the commit.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// If a commit takes longer, Zoom is asked meanwhile who the user is.
+const LEARN_USER_AFTER: Duration = Duration::from_secs(1);
 
 /// An app and the data key that its client secret will be sealed with.
 pub struct NewApp {
@@ -137,13 +141,12 @@ impl<'a> Authorizer<'a> {
             let outcome = commit(transaction, team, id, until).await?;
             Ok::<_, stores::Error>((stored, outcome))
         };
-        let committed = committed.await;
-        let Some(spent) = spent else {
-            let (stored, outcome) = committed?;
+        let Some(spent) = &spent else {
+            let (stored, outcome) = committed.await?;
             outcome.or_conflict()?;
             return Ok(stored);
         };
-        match committed {
+        match self.learn_user_during(spent, committed).await {
             Ok((stored, CommitOutcome::Committed)) => {
                 let completed = self.finder().find(&stored, &spent.working()).await;
                 Ok(completed.unwrap_or(stored))
@@ -188,7 +191,7 @@ impl<'a> Authorizer<'a> {
                 let outcome = commit(transaction, team, id, self.commit_until()).await?;
                 Ok::<_, stores::Error>((stored, outcome))
             };
-            let refused = match moved.await {
+            let refused = match self.learn_user_during(&spent, moved).await {
                 Ok((stored, CommitOutcome::Committed)) => break stored,
                 Ok((_, CommitOutcome::Refused(kind))) => kind,
                 Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
@@ -258,7 +261,29 @@ impl<'a> Authorizer<'a> {
             id: new.id,
             tokens,
             row,
+            zoom_user_id: OnceLock::new(),
         })
+    }
+
+    /// Runs a commit. If it takes long, asks Zoom meanwhile who the user is: if the commit fails, the replay of the
+    /// capsule finds the user's other credentials only if the capsule names the user.
+    async fn learn_user_during<T>(&self, spent: &Spent, commit: impl Future<Output = T>) -> T {
+        let mut commit = pin!(commit);
+        let asked = async {
+            sleep(LEARN_USER_AFTER).await;
+            self.finder().profile(&spent.working()).await
+        };
+        tokio::select! {
+            biased;
+            committed = &mut commit => return committed,
+            asked = asked => {
+                if let Ok(Some(user)) = asked.map(|profile| profile.zoom_user_id) {
+                    // Set before if an earlier commit took long. It is the same user.
+                    spent.zoom_user_id.set(user).ok();
+                }
+            }
+        }
+        commit.await
     }
 
     /// Until when a commit is tried that a spent code depends on.
@@ -307,7 +332,7 @@ impl<'a> Authorizer<'a> {
             if Timestamp::now().plus(pause) >= self.commit_until() {
                 return Err(error);
             }
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
@@ -374,6 +399,7 @@ impl<'a> Authorizer<'a> {
             team: self.team.clone(),
             grant: spent.id,
             row: spent.row.clone(),
+            zoom_user_id: spent.zoom_user_id.get().cloned(),
             seen: seen.map(|seen| SeenCredential {
                 grant: seen.grant.map(|grant| grant.id),
                 pair: seen.pair.clone(),
@@ -466,6 +492,8 @@ struct Spent {
     tokens: Tokens,
     /// The grant's row, with the sealed tokens.
     row: GrantSecret,
+    /// The user, if Zoom was asked before the tokens were stored.
+    zoom_user_id: OnceLock<String>,
 }
 
 impl Spent {

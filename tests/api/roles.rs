@@ -217,6 +217,7 @@ async fn an_operator_replays_the_capsule_of_an_authorization() {
                 authorized_at: now.as_millis(),
                 api_url: None,
             },
+            zoom_user_id: stored.credential.zoom_user_id.clone(),
             seen,
         });
         for expected in [expected, Replayed::Known] {

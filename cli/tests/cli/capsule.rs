@@ -86,6 +86,7 @@ impl TestStack {
             team: binding.team,
             grant,
             row,
+            zoom_user_id: None,
             seen,
         };
         Capsule::Authorization(capsule).to_string()
@@ -251,7 +252,7 @@ async fn capsule_of_an_authorization_goes_to_its_credential_or_to_keep_alive() {
         "{result:?}"
     );
     assert!(
-        outcomes[1].contains("stored without a credential: keep-alive gives it"),
+        outcomes[1].contains("stored without a credential: the user's other credentials find it"),
         "{result:?}"
     );
     // The credential has left the pair that counted it, since nobody knows yet whose the new tokens are.

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::counted;
 use crate::credential::{GrantId, TeamId};
 use crate::grants::commit::{StoredPair, store};
-use crate::pair::PairId;
+use crate::grants::stray::{Registered, register};
+use crate::pair::{Pair, PairId};
 use crate::stores::{
     self, AuthorizedGrant, CountChange, CredentialChanges, Credentials, GrantRef, GrantSecret,
     NewPair, Pairs, Secrets, StoredCredential,
@@ -46,7 +47,7 @@ pub struct RefreshCapsule {
 /// The tokens of a new authorization.
 ///
 /// The name, `extra` and the client secret of a new credential are not in it: a data key seals once, and nothing is
-/// logged in clear. So the replay of a create stores the tokens for the user's other credentials.
+/// logged in clear. So the replay of a create stores the tokens alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuthorizationCapsule {
     /// The team that owns the grant.
@@ -55,6 +56,8 @@ pub struct AuthorizationCapsule {
     pub grant: GrantId,
     /// The grant's row, with the sealed tokens.
     pub row: GrantSecret,
+    /// The user, if Zoom has said who it is. The user's other credentials then find the grant after the replay.
+    pub zoom_user_id: Option<String>,
     /// The credential that was authorized again, as it was seen. `None` for a new credential, and for one that did not
     /// take the authorization.
     pub seen: Option<SeenCredential>,
@@ -76,7 +79,8 @@ pub enum Replayed {
     Stored,
     /// A newer pair is stored. This pair is stashed, and used if Zoom refuses the newer pair.
     Stashed,
-    /// The grant is stored without a credential. Keep-alive gives it to the user's credentials within the hour.
+    /// The grant is stored without a credential, and the user's credentials find it at their next use. If the user is
+    /// not known, keep-alive asks Zoom first, within the hour.
     Stray,
     /// The pair was stored before. Only the answer to that write was lost.
     Known,
@@ -178,7 +182,7 @@ impl RefreshCapsule {
 
 impl AuthorizationCapsule {
     /// Gives the credential the grant, if it still has the grant and the pair that were seen. Otherwise stores the grant
-    /// alone. The grant's id is fixed, so a second replay finds its row.
+    /// alone, and adds it to the pair of its user. The grant's id is fixed, so a second replay finds its row.
     async fn replay(
         &self,
         credentials: &Credentials,
@@ -186,7 +190,11 @@ impl AuthorizationCapsule {
         secrets: &Secrets,
         until: Timestamp,
     ) -> Result<Replayed, stores::Error> {
-        if secrets.grant(self.grant).await?.is_some() {
+        if let Some(row) = secrets.grant(self.grant).await? {
+            if row.pair.is_none() && !self.is_taken(credentials).await? {
+                // A crash may have cut an earlier replay in two.
+                self.register(pairs, secrets, until).await?;
+            }
             return Ok(Replayed::Known);
         }
         if let Some(stored) = self.taker(credentials).await? {
@@ -218,7 +226,39 @@ impl AuthorizationCapsule {
         secrets
             .insert_stray_grant(self.grant, &self.row, until)
             .await?;
-        Ok(Replayed::Stray)
+        Ok(match self.register(pairs, secrets, until).await? {
+            Some(Registered::Deauthorized) => Replayed::Refused,
+            Some(Registered::InPair | Registered::NoMembers | Registered::Gone) | None => {
+                Replayed::Stray
+            }
+        })
+    }
+
+    /// Adds the grant to the pair of its user. Does nothing if the user is not known.
+    async fn register(
+        &self,
+        pairs: &Pairs,
+        secrets: &Secrets,
+        until: Timestamp,
+    ) -> Result<Option<Registered>, stores::Error> {
+        let Some(zoom_user_id) = self.zoom_user_id.clone() else {
+            return Ok(None);
+        };
+        let pair = Pair {
+            team: self.team.clone(),
+            client_id: self.row.client_id.clone(),
+            zoom_user_id,
+        };
+        let sent_at = self.row.authorize_sent_at;
+        let registered = register(pairs, secrets, &pair, self.grant, sent_at, until);
+        Ok(Some(registered.await?))
+    }
+
+    /// Whether the credential that was authorized has the grant.
+    async fn is_taken(&self, credentials: &Credentials) -> Result<bool, stores::Error> {
+        let id = self.row.credential_id;
+        let owner = credentials.get_including_deleted(&self.team, id).await?;
+        Ok(owner.is_some_and(|owner| owner.has_grant(self.grant)))
     }
 
     /// The credential that may still take the grant.
