@@ -40,7 +40,7 @@ const MAX_ROUNDS: usize = 3;
 const MAX_BATCHES: usize = 3;
 /// The least time between two authorizations for which the vault calls the later one newer. Zoom may have handled
 /// closer ones in either order, so both keep their grants.
-const MIN_AUTHORIZATION_GAP: Duration = Duration::from_secs(5);
+pub(crate) const MIN_AUTHORIZATION_GAP: Duration = Duration::from_secs(5);
 
 /// The powers to find out and store who the user of a grant is.
 #[derive(Clone, Copy)]

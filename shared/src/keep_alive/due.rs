@@ -10,7 +10,7 @@ use crate::grants::app::App;
 use crate::grants::call::{CallOutcome, Caller, Tested};
 use crate::grants::hand_over::HandOver;
 use crate::grants::mint::ACCESS_MARGIN;
-use crate::grants::profile::{learn_user, record_active};
+use crate::grants::profile::{MIN_AUTHORIZATION_GAP, learn_user, record_active};
 use crate::grants::record::Recorder;
 use crate::grants::refresh::{DeadGrant, NoAccess};
 use crate::grants::stray::{Registered, register};
@@ -19,7 +19,7 @@ use crate::invocation::Invocation;
 use crate::keep_alive::report::GrantOutcome;
 use crate::keep_alive::terms::{NAME, RunTerms};
 use crate::pair::PairId;
-use crate::pair_end::{PairEnd, YOUNG, drop_pair};
+use crate::pair_end::YOUNG;
 use crate::stores::{
     BATCH, CommitOutcome, GrantState, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant,
     StoredPair, TRANSACTION_TIMEOUT,
@@ -28,8 +28,6 @@ use crate::timestamp::Timestamp;
 
 /// How long a grant stays whose refresh may be in a capsule. Zoom ends a grant that idles for about 90 days.
 pub(super) const KEPT_FOR_CAPSULE: Duration = Duration::from_hours(90 * 24);
-/// The least time between two authorizations for which the vault calls the later one newer.
-const MIN_AUTHORIZATION_GAP: Duration = Duration::from_secs(5);
 /// When a stray is due again whose pair has only deleted credentials.
 const STRAY_AGAIN: Duration = Duration::from_hours(7 * 24);
 /// With less time left, no further batch of credentials is moved.
@@ -70,23 +68,6 @@ impl TakenGrant<'_> {
             Some(pair) => self.drop_with_pair(&pair).await,
             None => self.settle_without_pair(pair_id).await,
         }
-    }
-
-    /// A grant that names a pair without a row. The row was lost, because only a pair without grants loses it. So nobody
-    /// knows who needs the grant, until Zoom has ended it.
-    async fn settle_without_pair(&self, pair: &PairId) -> Result<GrantOutcome, Error> {
-        if self.has_ended_at_zoom() {
-            self.drop_without_pair(pair).await
-        } else {
-            self.counts_are_wrong()
-        }
-    }
-
-    /// Whether Zoom has ended the grant, because the vault has not refreshed it for too long.
-    pub(super) fn has_ended_at_zoom(&self) -> bool {
-        // Destroyed tokens have no such time.
-        let refreshed_at = self.row.refreshed_at;
-        refreshed_at.is_none_or(|at| at.until(Timestamp::now()) >= KEPT_FOR_CAPSULE)
     }
 
     /// A grant of a pair that has credentials. `owner` is the credential that the user authorized, live or deleted, if it
@@ -431,32 +412,6 @@ impl TakenGrant<'_> {
         let due_again = self.run.unused_since.plus(KEPT_FOR_CAPSULE);
         secrets.keep_due(self.id, due_again).await?;
         Ok(GrantOutcome::Dead)
-    }
-
-    /// The grant of a pair that counts no credential.
-    async fn drop_with_pair(&self, pair: &StoredPair) -> Result<GrantOutcome, Error> {
-        let grants = self.run.grants;
-        let dropped = drop_pair(&grants.pairs, &grants.secrets, &grants.credentials, pair);
-        match dropped.await? {
-            PairEnd::Dropped(_) if pair.grants.contains(&self.id) => Ok(GrantOutcome::Destroyed),
-            PairEnd::Dropped(_) => self.drop_without_pair(&pair.id).await,
-            PairEnd::YoungLeft | PairEnd::StillNeeded => Ok(GrantOutcome::Left),
-            PairEnd::CountsWrong => self.counts_are_wrong(),
-        }
-    }
-
-    /// A grant that names a pair which has no credential and does not list it.
-    async fn drop_without_pair(&self, pair: &PairId) -> Result<GrantOutcome, Error> {
-        let grants = self.run.grants;
-        let young_since = Timestamp::now().minus(YOUNG);
-        let delete = grants.secrets.delete_unneeded(self.id, pair, young_since)?;
-        let unneeded = grants.pairs.check_without_members(pair)?;
-        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        let deleted = grants.secrets.begin(delete).and(unneeded).commit(until);
-        Ok(match deleted.await? {
-            CommitOutcome::Committed => GrantOutcome::Destroyed,
-            CommitOutcome::Refused(_) => GrantOutcome::Left,
-        })
     }
 
     /// The counts of the pair contradict what its credentials say. Nothing is destroyed then.

@@ -10,6 +10,7 @@
 //! - [`run`](self::run()) takes the grants.
 //! - `due` is one grant: who uses it, and whether it still works.
 //! - `nameless` is a grant whose user is not known.
+//! - `unneeded` is a grant whose pair has no credential.
 //! - `revoke` revokes the grants of a pair at Zoom.
 //!
 //! A grant idles out after months, so a run can wait. A refresh whose outcome is lost costs the user a reconnect. So the
@@ -21,6 +22,7 @@ mod report;
 mod revoke;
 mod run;
 mod terms;
+mod unneeded;
 
 pub use self::report::Report;
 pub use self::run::run;

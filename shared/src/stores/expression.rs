@@ -126,42 +126,20 @@ impl Update {
         self
     }
 
-    pub(super) fn when_absent_or_less(mut self, name: &'static str, value: AttributeValue) -> Self {
-        let name = self.name(name);
-        let condition = format!(
-            "(attribute_not_exists({name}) OR {name} < {})",
-            self.value(value)
-        );
-        self.conditions.push(condition);
-        self
+    pub(super) fn when_absent_or_less(self, name: &'static str, value: AttributeValue) -> Self {
+        self.when_absent_or(name, "<", value)
     }
 
-    pub(super) fn when_absent_or_equal(
-        mut self,
-        name: &'static str,
-        value: AttributeValue,
-    ) -> Self {
-        let name = self.name(name);
-        let condition = format!(
-            "(attribute_not_exists({name}) OR {name} = {})",
-            self.value(value)
-        );
-        self.conditions.push(condition);
-        self
+    pub(super) fn when_absent_or_equal(self, name: &'static str, value: AttributeValue) -> Self {
+        self.when_absent_or(name, "=", value)
     }
 
     pub(super) fn when_absent_or_not_equal(
-        mut self,
+        self,
         name: &'static str,
         value: AttributeValue,
     ) -> Self {
-        let name = self.name(name);
-        let condition = format!(
-            "(attribute_not_exists({name}) OR {name} <> {})",
-            self.value(value)
-        );
-        self.conditions.push(condition);
-        self
+        self.when_absent_or(name, "<>", value)
     }
 
     /// Adds the condition that one attribute has this value, or that another one exists.
@@ -210,6 +188,16 @@ impl Update {
         let prefix = self.value(AttributeValue::S(prefix.to_owned()));
         let begins = format!("begins_with({name}, {prefix})");
         let condition = format!("(attribute_not_exists({name}) OR NOT {begins})");
+        self.conditions.push(condition);
+        self
+    }
+
+    fn when_absent_or(mut self, name: &'static str, operator: &str, value: AttributeValue) -> Self {
+        let name = self.name(name);
+        let condition = format!(
+            "(attribute_not_exists({name}) OR {name} {operator} {})",
+            self.value(value)
+        );
         self.conditions.push(condition);
         self
     }

@@ -167,14 +167,10 @@ impl Secrets {
         now: Timestamp,
         young_since: Timestamp,
     ) -> Result<Write, Error> {
-        let young_since = number(&young_since.as_millis());
-        let update = Update::new()
-            .set("closed", number(&now.as_millis()))
-            .when_equal("pair_id", text(pair))
-            .when_present("sealed")
-            .when_less("authorized_at", young_since.clone())
-            .when_absent_or_less("closed", young_since);
-        self.write(id, update)
+        self.write(
+            id,
+            closed(now, young_since).when_equal("pair_id", text(pair)),
+        )
     }
 
     /// The write that gives a grant up for revocation whose pair is not known. As [`Self::close`].
@@ -185,14 +181,9 @@ impl Secrets {
         now: Timestamp,
         young_since: Timestamp,
     ) -> Result<Write, Error> {
-        let young_since = number(&young_since.as_millis());
-        let update = Update::new()
-            .set("closed", number(&now.as_millis()))
+        let update = closed(now, young_since)
             .when_equal("team_id", text(team))
-            .when_absent("pair_id")
-            .when_present("sealed")
-            .when_less("authorized_at", young_since.clone())
-            .when_absent_or_less("closed", young_since);
+            .when_absent("pair_id");
         self.write(id, update)
     }
 
@@ -230,4 +221,14 @@ fn dead(seen: &StoredGrant, reason: ReconnectReason) -> Update {
                 .when_equal("alt_sealed", bytes)
         }
     }
+}
+
+/// The update that closes a grant at `now`, and the conditions that hold for each grant.
+fn closed(now: Timestamp, young_since: Timestamp) -> Update {
+    let young_since = number(&young_since.as_millis());
+    Update::new()
+        .set("closed", number(&now.as_millis()))
+        .when_present("sealed")
+        .when_less("authorized_at", young_since.clone())
+        .when_absent_or_less("closed", young_since)
 }
