@@ -7,12 +7,14 @@ use hyper::StatusCode;
 use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, Reply};
 use serde_json::json;
 use shared::keep_alive::Report;
+use shared::stores::DUE_AT_ONCE;
 
 use super::{
     DAY, IDLE_TIME, authorize_again, enable_revocation, expect_invalid, expect_reconnect,
     given_deleted, grant_secret_id, let_revoke, revocations, sealed_secrets, settle,
 };
 use crate::minting::mint_onbehalf;
+use crate::proxy::{Fault, Rule, Service};
 use crate::world::{CLIENT_ID, Item, REDIRECT_URI, World, attribute, id_of, user_body};
 
 /// Longer than Zoom keeps an idle grant.
@@ -232,4 +234,31 @@ async fn a_left_grant_is_tested_by_its_refresh_token_and_not_by_its_access_token
     assert_eq!(world.keep_alive().await.destroyed, 1);
     assert_eq!(secret(&world, &left).await, None);
     assert_eq!(grant_secret_id(&world, &id).await, grant);
+}
+
+/// Somebody wants keep-alive to look at the grant, and a mint must not make keep-alive forget that.
+#[tokio::test]
+async fn a_grant_that_is_due_at_once_stays_due_when_the_answer_to_its_commit_is_lost() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
+    let mut row = secret(&world, &grant).await.unwrap();
+    let at_once = AttributeValue::S(DUE_AT_ONCE.to_string());
+    row.insert("idle_since".to_owned(), at_once.clone());
+    world.put("secrets", row).await;
+    world.expire_access_tokens().await;
+    world.wire.reset();
+    // The updates are the rate, the acquire and the commit.
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("UpdateItem"),
+        nth: Some(3),
+        fault: Fault::DropAfter,
+    });
+
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+
+    let row = secret(&world, &grant).await.unwrap();
+    assert_eq!(attribute(&row, "generation"), "2");
+    assert_eq!(row.get("idle_since"), Some(&at_once));
 }

@@ -228,6 +228,8 @@ impl Secrets {
             }
             // The caller's own update was applied, but its response was lost.
             RowUpdate::Refused(now) if now.writer == Some(writer) => {
+                // Nobody knows whether the row had the mark.
+                self.hasten(&now.team_id, id).await.ok();
                 Ok(PairWrite::Written { reactivated: false })
             }
             RowUpdate::Refused(now) => Ok(PairWrite::Stale(Box::new(now))),
