@@ -299,13 +299,14 @@ impl<'a> Refresher<'a> {
             return Err(Error::unavailable(Down::OutOfTime).into());
         }
         let binding = grant_binding(self.team, held.grant);
-        match self.grants.envelope.open(&binding, stash).await {
-            Ok(opened) => Ok(opened.try_into()?),
-            Err(error) => {
-                self.release_held(held).await;
-                Err(error.into())
-            }
+        let opened = self.grants.envelope.open(&binding, stash).await;
+        let pair = opened
+            .map_err(Error::from)
+            .and_then(|opened| Ok(TokenPair::try_from(opened)?));
+        if pair.is_err() {
+            self.release_held(held).await;
         }
+        Ok(pair?)
     }
 
     /// Posts a refresh token, on `connection` if it is open already. An answer that is neither tokens nor a refusal ends

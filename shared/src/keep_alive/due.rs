@@ -33,8 +33,8 @@ const STRAY_AGAIN: Duration = Duration::from_hours(7 * 24);
 /// With less time left, no further batch of credentials is moved.
 const MIN_TIME_FOR_BATCH: Duration = Duration::from_secs(15);
 
-/// The most apps that a grant is tested with.
-const MAX_APPS: usize = 8;
+/// The most credentials whose apps one grant is tried with.
+pub(super) const MAX_APPS: usize = 8;
 
 /// A due grant that this run has taken.
 pub(super) struct TakenGrant<'a> {
@@ -183,7 +183,7 @@ impl TakenGrant<'_> {
             return self.rest().await;
         }
         let mut refused = None;
-        for stored in users {
+        for stored in users.into_iter().take(MAX_APPS) {
             match self.refresh_for(stored, pair).await {
                 Err(error @ Error::AppMisconfigured { .. }) => refused = Some(error),
                 outcome => return outcome,

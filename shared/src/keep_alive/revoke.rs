@@ -14,7 +14,7 @@ use crate::grants::access::{AccessTokens, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::refresh::{NoAccess, Refresher};
 use crate::invocation::Invocation;
-use crate::keep_alive::due::TakenGrant;
+use crate::keep_alive::due::{MAX_APPS, TakenGrant};
 use crate::keep_alive::report::GrantOutcome;
 use crate::keep_alive::terms::RETRY_AFTER;
 use crate::pair_end::YOUNG;
@@ -209,7 +209,8 @@ impl TakenGrant<'_> {
     /// Revokes one grant with the app of a deleted credential. If Zoom refuses the app, tries the next one's.
     async fn revoke_one(&self, id: GrantId, closed: &Closed<'_>) -> Result<Revoked, Error> {
         let mut refused = None;
-        for stored in closed.deleted.iter().filter(|stored| !stored.is_live()) {
+        let deleted = closed.deleted.iter().filter(|stored| !stored.is_live());
+        for stored in deleted.take(MAX_APPS) {
             match self.revoke_with(id, stored, closed).await {
                 Err(error @ Error::AppMisconfigured { .. }) => refused = Some(error),
                 outcome => return outcome,
