@@ -30,6 +30,10 @@ pub(crate) enum Error {
     NoTeam(TeamId),
     #[error("team {team} has no key {key_id}; `{PROGRAM} keys list --team {team}` lists its keys")]
     NoKey { team: TeamId, key_id: String },
+    #[error(
+        "key {key_id} of team {team} is revoked or has expired; create a new one with `{PROGRAM} keys create --team {team}`"
+    )]
+    KeyHasEnded { team: TeamId, key_id: String },
     /// Does not repeat the argument: it may be the API key itself.
     #[error(
         "KEY_ID is not the id of a key: an id has 12 hex digits, as in the output of `{PROGRAM} keys list --team {0}`"

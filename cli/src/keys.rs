@@ -1,33 +1,44 @@
-//! `keys create`, `keys list`, `keys revoke`.
+//! `keys create`, `keys list`, `keys rotate`, `keys revoke`.
 
-use clap::{Subcommand, ValueEnum};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use shared::api_key::Permission;
-use shared::credential::TeamId;
-use shared::stores::{self, KeyListing, TeamAdmin};
+use shared::api_key::{ApiKey, KeyTerms, Permission};
+use shared::credential::{Name, TeamId};
+use shared::extra::ExtraFilter;
+use shared::invalid::Invalid;
+use shared::stores::{self, KeyListing, Requests, TeamAdmin};
 use shared::timestamp::Timestamp;
+use shared::token::TokenType;
 
 use crate::PROGRAM;
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::resources::Resource;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create a key and print it. It is printed only once: the vault stores only its hash
-    Create {
-        /// The team that gets the key; it must exist
-        #[arg(long)]
-        team: TeamId,
-        /// What the key may do
-        #[arg(long, value_enum)]
-        permission: PermissionArg,
-    },
-    /// List a team's keys by id, including revoked keys. The keys themselves are not stored
+    Create(NewKeyOptions),
+    /// List a team's keys by id, including revoked and expired keys. The keys themselves are not stored
     List {
         /// The team's name
         #[arg(long)]
         team: TeamId,
+    },
+    /// Create a second key with the same terms and print it. The first key works for a while, so that its user has time
+    /// to change over
+    Rotate {
+        /// The team that owns the key
+        #[arg(long)]
+        team: TeamId,
+        /// The key's id, as `keys list` prints it; not the key itself
+        key_id: String,
+        /// For how many hours the first key still works: 0 to 8760
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = value_parser!(u64).range(0..=8760))]
+        old_key_hours: u64,
     },
     /// Revoke a key. It stops working with the next request
     Revoke {
@@ -37,6 +48,72 @@ pub(crate) enum Command {
         /// The key's id, as `keys list` prints it; not the key itself
         key_id: String,
     },
+}
+
+impl Command {
+    /// The resources that this command uses.
+    pub(crate) fn resources(&self) -> &'static [Resource] {
+        match self {
+            Self::Create(_) | Self::Rotate { .. } => &[Resource::Keys],
+            Self::List { .. } | Self::Revoke { .. } => &[Resource::Keys, Resource::Requests],
+        }
+    }
+}
+
+/// A new key: its team, and what the key may do.
+#[derive(Debug, Args)]
+pub(crate) struct NewKeyOptions {
+    /// The team that gets the key; it must exist
+    #[arg(long)]
+    team: TeamId,
+    /// What the key may do
+    #[arg(long, value_enum)]
+    permission: PermissionArg,
+    /// What the key is for
+    #[arg(long, value_name = "TEXT", value_parser = name)]
+    label: Option<Name>,
+    /// Who asked for the key
+    #[arg(long, value_name = "TEXT", value_parser = name)]
+    created_by: Option<Name>,
+    /// In how many days the key stops working: 1 to 3650. Without the option, it works until it is revoked
+    #[arg(long, value_name = "DAYS", value_parser = value_parser!(u64).range(1..=3650))]
+    expires_in_days: Option<u64>,
+    /// How many changes a second, and how many mints a second, the key may make: 1 to 100000. Without the option, 80 % of
+    /// the team's rates
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// The types of tokens that the key may mint, separated by commas: `onbehalf`, `zak`, `local_recording`, `sdk_jwt`. Without
+    /// the option, every type
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = token_type)]
+    token_types: Option<Vec<TokenType>>,
+    /// The credentials that the key can see: those whose `extra` has these values. KEY:VALUE pairs, separated by commas.
+    /// Without the option, every credential of the team
+    #[arg(long, value_name = "PAIRS")]
+    extra: Option<ExtraFilter>,
+}
+
+impl NewKeyOptions {
+    fn terms(self) -> KeyTerms {
+        let days = self.expires_in_days;
+        let expires_at = days.map(|days| Timestamp::now().plus(Duration::from_hours(days * 24)));
+        KeyTerms {
+            permission: self.permission.into(),
+            label: self.label,
+            created_by: self.created_by,
+            expires_at,
+            rate: self.rate,
+            token_types: self.token_types,
+            extra: self.extra.unwrap_or_default(),
+        }
+    }
+}
+
+fn name(text: &str) -> Result<Name, Invalid> {
+    Name::try_from(text.to_owned())
+}
+
+fn token_type(text: &str) -> Result<TokenType, Invalid> {
+    TokenType::try_from(text.to_owned())
 }
 
 /// A value of `--permission`.
@@ -64,23 +141,81 @@ impl From<PermissionArg> for Permission {
 #[derive(Serialize)]
 struct NewKey<'a> {
     key: &'a str,
-    key_id: &'a str,
-    team: &'a TeamId,
-    permission: Permission,
-    created_at: Timestamp,
+    #[serde(flatten)]
+    listing: &'a KeyListing,
+}
+
+/// A key in a list, with the time of its last use.
+#[derive(Serialize)]
+struct ListedKey {
+    #[serde(flatten)]
+    listing: KeyListing,
+    /// When the key last changed something or minted a token.
+    last_used_at: Option<Timestamp>,
 }
 
 pub(crate) async fn run(
     command: Command,
     operator: &TeamAdmin,
+    requests: Result<Requests, Error>,
     output: Output,
 ) -> Result<(), Error> {
     match command {
-        Command::Create { team, permission } => {
-            create(team, permission.into(), operator, output).await
+        Command::Create(options) => {
+            let team = options.team.clone();
+            let created = operator.create_key(&team, options.terms()).await;
+            let created =
+                created.map_err(|error| not_created(error, &team, Error::NoTeam(team.clone())));
+            print_new(&team, created?, output)
         }
-        Command::List { team } => list(team, operator, output).await,
-        Command::Revoke { team, key_id } => revoke(team, key_id, operator, output).await,
+        Command::List { team } => list(team, operator, &requests?, output).await,
+        Command::Rotate {
+            team,
+            key_id,
+            old_key_hours,
+        } => rotate(team, key_id, old_key_hours, operator, output).await,
+        Command::Revoke { team, key_id } => {
+            revoke(team, key_id, operator, &requests?, output).await
+        }
+    }
+}
+
+async fn rotate(
+    team: TeamId,
+    key_id: String,
+    old_key_hours: u64,
+    operator: &TeamAdmin,
+    output: Output,
+) -> Result<(), Error> {
+    if !is_key_id(&key_id) {
+        return Err(Error::MalformedKeyId(team));
+    }
+    let old_ends_at = Timestamp::now().plus(Duration::from_hours(old_key_hours));
+    let rotated = operator.rotate_key(&team, &key_id, old_ends_at).await;
+    let new = rotated.map_err(|error| {
+        let (team, key_id) = (team.clone(), key_id.clone());
+        if matches!(error, stores::Error::Conflict) {
+            Error::KeyHasEnded { team, key_id }
+        } else {
+            not_created(error, &team.clone(), Error::NoKey { team, key_id })
+        }
+    });
+    print_new(&team, new?, output)?;
+    output.note(&format!(
+        "key {key_id} stops working at {old_ends_at} at the latest"
+    ));
+    Ok(())
+}
+
+/// The error of a command that did not create a key. `missing` is the error if its team or its first key is missing.
+fn not_created(error: stores::Error, team: &TeamId, missing: Error) -> Error {
+    if may_be_stored(&error) {
+        Error::KeyMayBeStored {
+            team: team.clone(),
+            source: error,
+        }
+    } else {
+        Error::not_found_as(error, missing)
     }
 }
 
@@ -88,38 +223,20 @@ pub(crate) async fn run(
     clippy::disallowed_methods,
     reason = "prints the new key, the only time that the operator can see it"
 )]
-async fn create(
-    team: TeamId,
-    permission: Permission,
-    operator: &TeamAdmin,
+fn print_new(
+    team: &TeamId,
+    (key, listing): (ApiKey, KeyListing),
     output: Output,
 ) -> Result<(), Error> {
-    let created = operator.create_key(&team, permission).await;
-    let (key, listing) = created.map_err(|error| {
-        if may_be_stored(&error) {
-            let team = team.clone();
-            Error::KeyMayBeStored {
-                team,
-                source: error,
-            }
-        } else {
-            Error::not_found_as(error, Error::NoTeam(team.clone()))
-        }
-    })?;
-
     let key = key.into_text();
     let document = NewKey {
         key: key.expose_secret(),
-        key_id: &listing.key_id,
-        team: &team,
-        permission: listing.permission,
-        created_at: listing.created_at,
+        listing: &listing,
     };
     if let Err(source) = output.print(&document, document.key) {
-        let key_id = listing.key_id;
         return Err(Error::KeyNotPrinted {
-            team,
-            key_id,
+            team: team.clone(),
+            key_id: listing.key_id.to_string(),
             source,
         });
     }
@@ -145,10 +262,18 @@ fn may_be_stored(error: &stores::Error) -> bool {
     }
 }
 
-async fn list(team: TeamId, operator: &TeamAdmin, output: Output) -> Result<(), Error> {
+async fn list(
+    team: TeamId,
+    operator: &TeamAdmin,
+    requests: &Requests,
+    output: Output,
+) -> Result<(), Error> {
     let listed = operator.keys(&team).await;
     let listed = listed.map_err(|error| Error::not_found_as(error, Error::NoTeam(team.clone())))?;
-    let keys = listed.rows;
+    let mut keys = Vec::new();
+    for listing in listed.rows {
+        keys.push(with_last_use(listing, requests).await?);
+    }
 
     output.print(&keys, &rows(&keys))?;
     if keys.is_empty() && listed.unreadable.is_empty() {
@@ -159,10 +284,19 @@ async fn list(team: TeamId, operator: &TeamAdmin, output: Output) -> Result<(), 
     Error::fail_if_unreadable(listed.unreadable)
 }
 
+async fn with_last_use(listing: KeyListing, requests: &Requests) -> Result<ListedKey, Error> {
+    let last_used_at = requests.last_use(&listing.team, &listing.key_id).await?;
+    Ok(ListedKey {
+        listing,
+        last_used_at,
+    })
+}
+
 async fn revoke(
     team: TeamId,
     key_id: String,
     operator: &TeamAdmin,
+    requests: &Requests,
     output: Output,
 ) -> Result<(), Error> {
     if !is_key_id(&key_id) {
@@ -172,6 +306,7 @@ async fn revoke(
     let revoked =
         revoked.map_err(|error| Error::not_found_as(error, Error::NoKey { team, key_id }))?;
 
+    let revoked = with_last_use(revoked, requests).await?;
     output.print(&revoked, &rows([&revoked]))?;
     Ok(())
 }
@@ -182,20 +317,55 @@ fn is_key_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(is_digit)
 }
 
-fn rows<'a>(keys: impl IntoIterator<Item = &'a KeyListing>) -> String {
-    let rows = keys.into_iter().map(|key| {
-        [
-            key.key_id.clone(),
-            permission_name(key.permission).to_owned(),
-            key.created_at.to_string(),
-            key.revoked_at
-                .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        ]
+fn rows<'a>(keys: impl IntoIterator<Item = &'a ListedKey>) -> String {
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let text = |name: Option<&Name>| name.map_or("-", Name::as_str).to_owned();
+    let rows = keys.into_iter().map(
+        |ListedKey {
+             listing,
+             last_used_at,
+         }| {
+            [
+                listing.key_id.to_string(),
+                permission_name(listing.terms.permission).to_owned(),
+                text(listing.terms.label.as_ref()),
+                text(listing.terms.created_by.as_ref()),
+                limits(&listing.terms),
+                listing.created_at.to_string(),
+                time(listing.terms.expires_at),
+                time(listing.revoked_at),
+                time(*last_used_at),
+            ]
+        },
+    );
+    let head = [
+        "KEY ID",
+        "PERMISSION",
+        "LABEL",
+        "CREATED BY",
+        "LIMITS",
+        "CREATED",
+        "EXPIRES",
+        "REVOKED",
+        "LAST USED",
+    ];
+    output::table(head, rows.collect())
+}
+
+/// What limits a key beside its permission.
+fn limits(terms: &KeyTerms) -> String {
+    let rate = terms.rate.map(|rate| format!("rate {rate}"));
+    let types = terms.token_types.as_ref().map(|types| {
+        let types: Vec<_> = types.iter().map(|it| it.as_str()).collect();
+        types.join(" ")
     });
-    output::table(
-        ["KEY ID", "PERMISSION", "CREATED", "REVOKED"],
-        rows.collect(),
-    )
+    let extra = (!terms.extra.is_empty()).then(|| terms.extra.to_string());
+    let limits: Vec<String> = [rate, types, extra].into_iter().flatten().collect();
+    if limits.is_empty() {
+        "-".to_owned()
+    } else {
+        limits.join("; ")
+    }
 }
 
 fn permission_name(permission: Permission) -> &'static str {

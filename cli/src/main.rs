@@ -25,7 +25,9 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
-use shared::stores::{Credentials, Pairs, Secrets, TableInspector, TeamAdmin, WrappedDataKeys};
+use shared::stores::{
+    Credentials, Pairs, Requests, Secrets, TableInspector, TeamAdmin, WrappedDataKeys,
+};
 
 use error::Error;
 use output::Output;
@@ -60,10 +62,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create and list teams, and change their settings
+    /// Create, list and suspend teams, and change their settings
     #[command(subcommand)]
     Teams(teams::Command),
-    /// Create, list and revoke a team's API keys
+    /// Create, list, rotate and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// List, restore and purge credentials, and find rows that belong to no credential and wrong counts
@@ -121,8 +123,10 @@ async fn execute(
             teams::run(command, &operator, output).await
         }
         Command::Keys(command) => {
-            let operator = TeamAdmin::new(client, resources.name(Resource::Keys)?);
-            keys::run(command, &operator, output).await
+            let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
+            let table = resources.name(Resource::Requests);
+            let requests = table.map(|table| Requests::new(client, table));
+            keys::run(command, &operator, requests, output).await
         }
         Command::Capsule(command) => {
             let stores = capsule::Stores {
@@ -175,7 +179,8 @@ impl Command {
     /// The resources that this command uses.
     fn resources(&self) -> &'static [Resource] {
         match self {
-            Self::Teams(_) | Self::Keys(_) => &[Resource::Keys],
+            Self::Teams(_) => &[Resource::Keys],
+            Self::Keys(command) => command.resources(),
             Self::Capsule(_) => &[Resource::Credentials, Resource::Pairs, Resource::Secrets],
             Self::Credentials(_) => &[
                 Resource::Credentials,

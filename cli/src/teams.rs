@@ -1,4 +1,4 @@
-//! `teams create`, `teams list`, `teams set`.
+//! `teams create`, `teams list`, `teams set`, `teams suspend`, `teams resume`.
 
 use clap::builder::{BoolishValueParser, RangedI64ValueParser};
 use clap::{ArgGroup, Subcommand};
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     },
     /// List all teams
     List,
-    /// Change a team's settings: its rates, the revocation of grants, and its return origins
+    /// Change a team's settings: its rates, its limit for tokens, the revocation of grants, and its return origins
     #[command(group = ArgGroup::new("settings").required(true).multiple(true))]
     Set {
         /// The team's name
@@ -38,6 +38,15 @@ pub(crate) enum Command {
         /// How many tokens a second the team may mint: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
         mint_rate: Option<u32>,
+        /// How many calls a second the team may make that read: 1 to 100000
+        #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
+        read_rate: Option<u32>,
+        /// Let the team make any number of calls that read
+        #[arg(long, group = "settings", conflicts_with = "read_rate")]
+        no_read_rate: bool,
+        /// The longest lifetime of a token that a caller may ask for, in seconds: 1800 to 7776000
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1_800..=7_776_000), group = "settings")]
+        max_token_ttl: Option<u32>,
         /// Whether to revoke a grant at Zoom when its last credential is deleted
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
         revoke_on_delete: Option<bool>,
@@ -48,6 +57,16 @@ pub(crate) enum Command {
         /// Remove all return origins: the vault sends users to no other site
         #[arg(long, group = "settings", conflicts_with = "return_origin")]
         no_return_origins: bool,
+    },
+    /// Stop all keys and token URLs of a team at once, for example because a key has leaked
+    Suspend {
+        /// The team's name
+        team: TeamId,
+    },
+    /// Let the keys and token URLs of a suspended team work again
+    Resume {
+        /// The team's name
+        team: TeamId,
     },
 }
 
@@ -61,6 +80,9 @@ struct TeamView {
     team: TeamId,
     rate: u32,
     mint_rate: u32,
+    read_rate: Option<u32>,
+    max_token_ttl: u32,
+    suspended_at: Option<Timestamp>,
     revoke_on_delete: bool,
     return_origins: Vec<ReturnOrigin>,
     created_at: Timestamp,
@@ -72,6 +94,9 @@ impl From<Team> for TeamView {
             team: team.team_id,
             rate: team.rate,
             mint_rate: team.mint_rate,
+            read_rate: team.read_rate,
+            max_token_ttl: team.max_token_ttl,
+            suspended_at: team.suspended_at,
             revoke_on_delete: team.revoke_on_delete,
             return_origins: team.return_origins,
             created_at: team.created_at,
@@ -95,6 +120,9 @@ pub(crate) async fn run(
             team,
             rate,
             mint_rate,
+            read_rate,
+            no_read_rate,
+            max_token_ttl,
             revoke_on_delete,
             return_origin,
             no_return_origins,
@@ -103,10 +131,21 @@ pub(crate) async fn run(
             let settings = TeamSettingsChange {
                 rate,
                 mint_rate,
+                read_rate: read_rate.map(Some).or(no_read_rate.then_some(None)),
+                max_token_ttl,
                 revoke_on_delete,
                 return_origins: sets_origins.then_some(return_origin),
             };
-            set(team, settings, operator, output).await
+            let set = operator.set(&team, settings).await;
+            print_changed(team, set, output)
+        }
+        Command::Suspend { team } => {
+            let suspended = operator.suspend(&team, true).await;
+            print_changed(team, suspended, output)
+        }
+        Command::Resume { team } => {
+            let resumed = operator.suspend(&team, false).await;
+            print_changed(team, resumed, output)
         }
     }
 }
@@ -147,16 +186,15 @@ async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
     Error::fail_if_unreadable(listed.unreadable)
 }
 
-async fn set(
+fn print_changed(
     team: TeamId,
-    settings: TeamSettingsChange,
-    operator: &TeamAdmin,
+    changed: Result<Team, stores::Error>,
     output: Output,
 ) -> Result<(), Error> {
-    let set = operator.set(&team, settings).await;
-    let set = TeamView::from(set.map_err(|error| Error::not_found_as(error, Error::NoTeam(team)))?);
+    let changed = changed.map_err(|error| Error::not_found_as(error, Error::NoTeam(team)))?;
+    let changed = TeamView::from(changed);
 
-    output.print(&set, &rows([&set]))?;
+    output.print(&changed, &rows([&changed]))?;
     Ok(())
 }
 
@@ -166,6 +204,15 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a TeamView>) -> String {
             team.team.to_string(),
             team.rate.to_string(),
             team.mint_rate.to_string(),
+            team.read_rate
+                .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
+            team.max_token_ttl.to_string(),
+            if team.suspended_at.is_some() {
+                "suspended"
+            } else {
+                "works"
+            }
+            .to_owned(),
             if team.revoke_on_delete { "on" } else { "off" }.to_owned(),
             team.created_at.to_string(),
             team.return_origins
@@ -179,6 +226,9 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a TeamView>) -> String {
         "TEAM",
         "RATE",
         "MINT RATE",
+        "READ RATE",
+        "MAX TTL",
+        "STATE",
         "REVOKE",
         "CREATED",
         "RETURN ORIGINS",

@@ -190,11 +190,11 @@ endpoints! {
 
     /// Lists credentials.
     ListCredentials = "list-credentials": credentials::list::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::list::handle { keys, credentials };
+    credentials::list::handle { keys, requests, credentials };
 
     /// Shows a credential.
     GetCredential = "get-credential": credentials::get::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::get::handle { keys, credentials };
+    credentials::get::handle { keys, requests, credentials };
 
     /// Changes a credential.
     UpdateCredential = "update-credential": credentials::update::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
@@ -210,7 +210,7 @@ endpoints! {
 
     /// Lists the events of a credential.
     ListEvents = "list-events": credentials::events::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::events::handle { keys, credentials, events };
+    credentials::events::handle { keys, requests, credentials, events };
 
     /// Checks a credential at Zoom.
     CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
@@ -222,11 +222,11 @@ endpoints! {
 
     /// Lists the token URLs of a credential.
     ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys],
-    token_urls::list::handle { keys, credentials, token_urls };
+    token_urls::list::handle { keys, requests, credentials, token_urls };
 
     /// Revokes a token URL.
     DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys],
-    token_urls::delete::handle { keys, requests, token_urls };
+    token_urls::delete::handle { keys, requests, credentials, token_urls };
 
     /// Mints a token.
     MintToken = "mint-token": tokens::mint::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
@@ -258,7 +258,7 @@ endpoints! {
 
     /// Shows a Zoom app.
     GetZoomApp = "get-zoom-app": zoom_apps::get::ROUTE, API_TIME_OUT, warm [keys],
-    zoom_apps::get::handle { keys, secrets, public_url };
+    zoom_apps::get::handle { keys, requests, secrets, public_url };
 
     /// Deletes a Zoom app.
     DeleteZoomApp = "delete-zoom-app": zoom_apps::delete::ROUTE, API_TIME_OUT, warm [keys],

@@ -12,9 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::credential::TeamId;
+use crate::credential::{Name, TeamId};
 use crate::encoding::{checksum, hex, strip_checksum};
+use crate::extra::ExtraFilter;
 use crate::random::{RandomError, random_bytes};
+use crate::timestamp::Timestamp;
+use crate::token::TokenType;
 
 const PREFIX: &str = "zcv_";
 const RANDOM_BYTES: usize = 32;
@@ -111,22 +114,84 @@ impl KeyHash {
 
     /// The short id of the key, for listings and events.
     pub fn id(&self) -> KeyId {
-        KeyId(self.0.chars().take(KeyId::CHARACTERS).collect())
+        KeyId::of_hash(&self.0)
     }
 }
 
 /// The first 48 bits of a key's hash, in hex. They are enough to tell the keys of one team apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct KeyId(String);
 
 impl KeyId {
     /// Hex digits in an id.
     pub(crate) const CHARACTERS: usize = 12;
+
+    /// The id of the key with this hash, in hex.
+    pub(crate) fn of_hash(hash: &str) -> Self {
+        Self(hash.chars().take(Self::CHARACTERS).collect())
+    }
+
+    /// The 12 hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl From<KeyId> for String {
     fn from(id: KeyId) -> Self {
         id.0
+    }
+}
+
+/// What the operator decides about a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyTerms {
+    /// What the key may do.
+    pub permission: Permission,
+    /// What the key is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Name>,
+    /// Who asked for the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<Name>,
+    /// When the key stops working.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// How many calls of each kind (changes, mints) a second the key may make. `None`: 80 % of the team's rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// The types of tokens that the key may mint and make URLs for. `None`: every type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_types: Option<Vec<TokenType>>,
+    /// The credentials that the key can see.
+    #[serde(default, skip_serializing_if = "ExtraFilter::is_empty")]
+    pub extra: ExtraFilter,
+}
+
+impl KeyTerms {
+    /// The terms of a key that only its permission limits.
+    pub fn of(permission: Permission) -> Self {
+        Self {
+            permission,
+            label: None,
+            created_by: None,
+            expires_at: None,
+            rate: None,
+            token_types: None,
+            extra: ExtraFilter::default(),
+        }
+    }
+
+    /// Whether the key may mint tokens of this type.
+    pub fn allow(&self, token_type: TokenType) -> bool {
+        let types = self.token_types.as_ref();
+        types.is_none_or(|types| types.contains(&token_type))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::invalid::Invalid;
@@ -46,6 +47,60 @@ impl Extra {
             }
         };
         pairs.iter().all(has)
+    }
+}
+
+/// Which values of `extra` a credential must have: `key:value` pairs, separated by commas. A value may contain `:`. Keys
+/// and values must match exactly. Without pairs, every credential matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ExtraFilter(Vec<(String, String)>);
+
+impl ExtraFilter {
+    /// Whether every credential matches.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a credential with this `extra` matches.
+    pub fn matches(&self, extra: Option<&Extra>) -> bool {
+        self.is_empty() || extra.is_some_and(|extra| extra.has_all(&self.0))
+    }
+}
+
+impl TryFrom<String> for ExtraFilter {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl FromStr for ExtraFilter {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let one = |pair: &str| match pair.split_once(':') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(Invalid("must be key:value pairs, separated by commas")),
+        };
+        text.split(',').map(one).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl From<ExtraFilter> for String {
+    fn from(filter: ExtraFilter) -> Self {
+        filter.to_string()
+    }
+}
+
+impl fmt::Display for ExtraFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{key}:{value}")?;
+        }
+        Ok(())
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn drop_pair(
     let young_since = Timestamp::now().minus(YOUNG).as_millis();
     let mut old = Vec::new();
     for id in &pair.grants {
-        let row = secrets.grant(*id).await?;
+        let row = secrets.grant(&pair.pair.team, *id).await?;
         if row.is_none_or(|row| row.authorized_at < young_since) {
             old.push(*id);
         }

@@ -31,7 +31,7 @@ pub async fn restore(
         let Some(seen) = credentials.get_deleted(team, id).await? else {
             return Ok(None);
         };
-        let (dead, write) = grant_state(secrets, &seen).await?;
+        let (dead, write) = grant_state(secrets, team, &seen).await?;
         // An invalid credential has a message already, which may say more than the reason.
         let dead = dead.filter(|_| seen.credential.state == State::Active);
         let message = dead.map(|reason| reconnect_message(reason, None));
@@ -60,12 +60,13 @@ pub async fn restore(
 /// Why the credential's grant is dead, if it is; and the write that holds only while the grant stays as it is.
 async fn grant_state(
     secrets: &Secrets,
+    team: &TeamId,
     seen: &StoredCredential,
 ) -> Result<(Option<ReconnectReason>, Option<Write>), stores::Error> {
     let Some(grant) = seen.grant else {
         return Ok((None, None));
     };
-    let Some(row) = secrets.grant(grant.id).await? else {
+    let Some(row) = secrets.grant(team, grant.id).await? else {
         return Ok((Some(ReconnectReason::Revoked), None));
     };
     Ok(match row.state {

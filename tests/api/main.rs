@@ -28,6 +28,7 @@ mod events;
 mod idempotency;
 mod input;
 mod keep_alive;
+mod keys;
 mod life;
 mod limits;
 mod lists;

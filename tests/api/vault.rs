@@ -3,10 +3,10 @@
 use local::zoom::{App, User};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::api_key::Permission;
+use shared::api_key::{KeyTerms, Permission};
 use shared::config::{self, Aws};
 use shared::credential::TeamId;
-use shared::stores::TeamAdmin;
+use shared::stores::{Requests, TeamAdmin};
 use uuid::Uuid;
 
 use crate::world::{
@@ -21,6 +21,8 @@ pub(crate) struct Vault {
     pub(crate) acme: Caller,
     /// The operator, who manages teams and API keys.
     pub(crate) operator: TeamAdmin,
+    /// The last use of each key is noted here, as in a function that has run for a while. `None`: not in this process.
+    requests: Option<Requests>,
     url: String,
     zoom_url: String,
     suffix: String,
@@ -42,7 +44,8 @@ impl Vault {
         let operator = TeamAdmin::new(dynamodb, required("KEYS_TABLE"));
         let suffix = Uuid::new_v4().simple().to_string();
         let suffix = format!("-{}", suffix.split_at(12).0);
-        let vault = Self::at(url, required("ZOOM_OAUTH_BASE_URL"), operator, suffix).await;
+        let zoom_url = required("ZOOM_OAUTH_BASE_URL");
+        let vault = Self::at(url, zoom_url, operator, None, suffix).await;
         let App {
             client_id,
             client_secret,
@@ -65,12 +68,14 @@ impl Vault {
         url: String,
         zoom_url: String,
         operator: TeamAdmin,
+        requests: Option<Requests>,
         suffix: String,
     ) -> Self {
         let acme = Caller::new(url.clone(), String::new(), http_client());
         let mut vault = Self {
             acme,
             operator,
+            requests,
             url,
             zoom_url,
             suffix,
@@ -92,7 +97,15 @@ impl Vault {
             .create_team(&team, 1_000_000, 1_000_000)
             .await
             .ok();
-        let (key, _) = self.operator.create_key(&team, permission).await.unwrap();
+        // The team's rate is the only limit.
+        let terms = KeyTerms {
+            rate: Some(u32::MAX),
+            ..KeyTerms::of(permission)
+        };
+        let (key, listing) = self.operator.create_key(&team, terms).await.unwrap();
+        if let Some(requests) = &self.requests {
+            requests.note_use(&team, &listing.key_id).await.unwrap();
+        }
         self.caller_with_key(&text_of(key))
     }
 

@@ -12,7 +12,7 @@ use local::zoom::{App, Consent, Sandbox, User};
 use local::{engine, kms, tables};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use shared::api_key::{ApiKey, Permission};
+use shared::api_key::{ApiKey, KeyTerms, Permission};
 use shared::config::Aws;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
@@ -234,7 +234,7 @@ impl Backend {
         team.unwrap();
         let (key, _) = self
             .operator
-            .create_key(&id, Permission::Full)
+            .create_key(&id, KeyTerms::of(Permission::Full))
             .await
             .unwrap();
         let key = ApiKey::into_text(key).expose_secret().to_owned();
@@ -303,7 +303,7 @@ impl Backend {
         let secret = SecretId::Grant(stored.grant.unwrap().id);
         let grant = self
             .secrets
-            .grant(stored.grant.unwrap().id)
+            .grant(&team.id, stored.grant.unwrap().id)
             .await
             .unwrap()
             .unwrap();

@@ -58,7 +58,11 @@ pub(crate) async fn mint_with_ttl_lock(
                 break open(lambda, team, grant, &row).await?;
             }
             if lock(lambda, grant, me).await? {
-                row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
+                row = lambda
+                    .secrets
+                    .grant(&team.id, grant)
+                    .await?
+                    .ok_or("no row")?;
                 if is_fresh(&row) {
                     unlock(lambda, grant, me).await?;
                     continue;
@@ -74,7 +78,11 @@ pub(crate) async fn mint_with_ttl_lock(
                 return Ok(status(503));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
-            row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
+            row = lambda
+                .secrets
+                .grant(&team.id, grant)
+                .await?
+                .ok_or("no row")?;
         };
         mint(lambda, &pair).await
     };
@@ -104,7 +112,11 @@ async fn read(
     let stored = lambda.credentials.get(&team.id, id).await?;
     let stored = stored.ok_or("no credential")?;
     let grant = stored.grant.ok_or("no grant")?.id;
-    let row = lambda.secrets.grant(grant).await?.ok_or("no row")?;
+    let row = lambda
+        .secrets
+        .grant(&team.id, grant)
+        .await?
+        .ok_or("no row")?;
     Ok((stored, grant, row))
 }
 

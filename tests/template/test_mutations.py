@@ -89,7 +89,7 @@ MUTATIONS = [
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, grant("ZoomWebhookRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, put(("ZoomWebhookSeals", "Properties", "PolicyDocument", "Statement", 0, "Condition", "StringEquals", "kms:EncryptionContext:purpose"), ["webhook", "grant"])),
-    (powers.test_operator_policy_covers_only_the_keys_table, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
+    (powers.test_operator_policy_covers_only_the_keys_table_and_the_last_use_of_each_key, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
     (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
     (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_purge_policy_allows_exactly_purging_and_sweeping, change(lambda it: properties(it, "PurgePolicy")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("dynamodb:UpdateItem"))),

@@ -188,7 +188,7 @@ def test_at_rest_key_is_usable_only_through_dynamodb_and_in_this_account(templat
 def test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants(template):
     (store, insert, *others, look) = template.operator_policies()["RecoveryPolicy"]
     assert rights([store, insert, *others]) == record.calls()["RecoveryPolicy"]
-    assert (insert.actions, insert.resources) == (("dynamodb:PutItem",), ("SecretsTable.Arn",))
+    assert (insert.actions, insert.resources) == (("dynamodb:PutItem", "dynamodb:UpdateItem"), ("SecretsTable.Arn",))
     assert insert.condition == ONLY_IN_TRANSACTIONS
     assert store.resources == ("SecretsTable.Arn",)
     # ForAllValues is true for a request without keys. The condition Null rejects such a request.
@@ -270,14 +270,21 @@ def test_connect_functions_are_limited_to_rows_of_sessions(template):
         return [it.condition for it in statements if it.resources == (f"{table}.Arn",) and {*actions} & {*it.actions}]
 
     for function in ("Connect", "GetConnectSession"):
-        assert conditions(function, "RequestsTable", "dynamodb:GetItem", "dynamodb:UpdateItem") == [only("connect#*")]
+        assert conditions(function, "RequestsTable", "dynamodb:GetItem") == [only("connect#*")]
+    # These functions count reads, and change nothing else.
+    for function in ("GetCredential", "ListCredentials", "ListEvents", "ListTokenUrls", "GetZoomApp", "GetConnectSession"):
+        assert conditions(function, "RequestsTable", "dynamodb:UpdateItem") == [only("read#*")]
     # A deleted grant or client secret could not be recovered.
     assert conditions("ConnectCallback", "SecretsTable", "dynamodb:DeleteItem") == [only("session#*")]
 
 
-def test_operator_policy_covers_only_the_keys_table(template):
-    tables = {resource for it in template.operator_policies()["OperatorPolicy"] for resource in it.resources} - {THIS_STACK}
-    assert tables == {"KeysTable.Arn"}
+def test_operator_policy_covers_only_the_keys_table_and_the_last_use_of_each_key(template):
+    statements = template.operator_policies()["OperatorPolicy"]
+    tables = {resource for it in statements for resource in it.resources} - {THIS_STACK}
+    assert tables == {"KeysTable.Arn", "RequestsTable.Arn"}
+    (uses,) = (it for it in statements if it.resources == ("RequestsTable.Arn",))
+    assert uses.actions == ("dynamodb:GetItem",)
+    assert uses.condition["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": ["used#*"]}
 
 
 def test_powers_page_is_up_to_date(template):

@@ -144,7 +144,7 @@ async fn check_missing_secrets(
     for (team, id) in owners.without_secret {
         // A secret that was created after its table was read is no problem, so read each row that is not in the census.
         let exists = if let SecretId::Grant(grant) = &id {
-            vault.secrets.grant(*grant).await?.is_some()
+            vault.secrets.grant(&team, *grant).await?.is_some()
         } else {
             vault.secrets.app_secret(id.clone()).await?.is_some()
         };

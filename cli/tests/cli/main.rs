@@ -13,6 +13,7 @@ mod credentials;
 mod doctor;
 mod errors;
 mod harness;
+mod key_terms;
 mod keys;
 mod kms_proxy;
 mod output;

@@ -33,6 +33,7 @@ async fn json_output_is_one_document_per_command() {
             "team": "acme",
             "permission": "read",
             "created_at": created["created_at"],
+            "last_used_at": null,
             "revoked_at": null,
         }])
     );

@@ -179,7 +179,12 @@ async fn stashed_pairs_webhook_secrets_and_connect_sessions_move_too() {
     }
     assert_eq!((kinds.len(), second_keys), (4, 1));
     // Both token pairs of the grant can still be decrypted.
-    let row = stack.secrets().grant(stashed.grant).await.unwrap().unwrap();
+    let row = stack
+        .secrets()
+        .grant(&stashed.team, stashed.grant)
+        .await
+        .unwrap()
+        .unwrap();
     let binding = Binding {
         team: "acme".parse().unwrap(),
         secret: SecretId::Grant(stashed.grant),

@@ -19,7 +19,7 @@ use shared::stores::{
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
-use crate::http::access;
+use crate::http::access::{self, Caller};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
@@ -95,6 +95,17 @@ enum App {
 }
 
 impl Input {
+    /// Fails if the caller could not see the credential.
+    fn allowed_to(self, caller: &Caller<'_>) -> Result<Self, ApiError> {
+        let extra = self.extra.clone().map(ExtraChange::into_extra);
+        match (self.reconnects, extra) {
+            // The credential keeps its own `extra`.
+            (Some(_), None) => {}
+            (_, extra) => caller.may_store(extra.flatten().as_ref())?,
+        }
+        Ok(self)
+    }
+
     fn of(request: &Request) -> Result<Self, ApiError> {
         let body = CreateConnectSession::of(request)?;
         let missing = |at| ApiError::validation(at, "is required");
@@ -224,14 +235,14 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
     let id = SessionId::generate();
+    let input = Input::of(request).and_then(|input| input.allowed_to(&caller));
     let (input, stored, data_key) =
-        access::admit_change(keys, requests, team, request, permission, async {
-            let input = Input::of(request)?;
+        access::admit_change(keys, requests, &caller, request, input, async |input| {
             let existing = input.existing_credential();
-            let stored = existing.map(|id| stored_credential(credentials, team, id));
+            let stored = existing.map(|id| stored_credential(credentials, &caller, id));
             let (stored, (), data_key) = tokio::try_join!(
                 OptionFuture::from(stored).map(Option::transpose),
                 check_return_url(keys, team, input.return_url.as_ref()),
@@ -315,11 +326,10 @@ fn new_session(
 
 async fn stored_credential(
     credentials: &Credentials,
-    team: &TeamId,
+    caller: &Caller<'_>,
     id: CredentialId,
 ) -> Result<StoredCredential, ApiError> {
-    let stored = credentials.get(team, id).await?;
-    Ok(stored.ok_or(Missing::Credential)?)
+    caller.visible(credentials.get(caller.team, id).await?)
 }
 
 /// Refuses a return URL unless the operator has allowed its origin for the team.

@@ -4,11 +4,11 @@ use serde::Serialize;
 use shared::connect::{ConnectFailure, SessionId, SessionStatus};
 use shared::credential::CredentialId;
 use shared::error::{Error, Missing};
-use shared::stores::{Credentials, Keys, Requests, Session};
+use shared::stores::{Credentials, ExtraChange, Keys, Requests, Session};
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
-use crate::http::access::{self, Needs};
+use crate::http::access::{self, Caller};
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
@@ -87,9 +87,10 @@ pub async fn handle(
     let (verified, session) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(requests.session(id?).await?)
     });
-    Needs::Read.met_by(verified?)?;
-    let session = session?.ok_or(Missing::ConnectSession)?;
-    if session.parameters.team != *key.team() {
+    let caller = verified?;
+    let session = access::admit_read(requests, &caller, request, session).await?;
+    let session = session.ok_or(Missing::ConnectSession)?;
+    if session.parameters.team != *caller.team || !sees(credentials, &caller, &session).await? {
         return Err(ApiError::Vault(Error::NotFound(Missing::ConnectSession)));
     }
     let user_changed = user_changed(credentials, &session).await?;
@@ -97,6 +98,24 @@ pub async fn handle(
 }
 
 /// Whether the credential's Zoom user has changed. Reads the credential only if the earlier user is known.
+/// Whether the key can see the credential that the session connects or creates.
+async fn sees(
+    credentials: &Credentials,
+    caller: &Caller<'_>,
+    session: &Session,
+) -> Result<bool, ApiError> {
+    if caller.sees_all() {
+        return Ok(true);
+    }
+    let parameters = &session.parameters;
+    let Some(id) = parameters.reconnects else {
+        let extra = parameters.extra.clone().and_then(ExtraChange::into_extra);
+        return Ok(caller.may_store(extra.as_ref()).is_ok());
+    };
+    let stored = credentials.get(caller.team, id).await?;
+    Ok(stored.is_some_and(|stored| caller.sees(&stored.credential)))
+}
+
 async fn user_changed(
     credentials: &Credentials,
     session: &Session,

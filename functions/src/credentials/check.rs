@@ -76,16 +76,17 @@ pub(crate) struct CredentialHealth {
 )]
 pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: &Request) -> Reply {
     let key = access::api_key(request)?;
-    let team = key.team();
-    let permission = access::verify(keys, &key, request).await?;
-    let (stored, meeting) =
-        access::admit_change(keys, requests, team, request, permission, async {
-            let id = request.credential_id()?;
-            let meeting = CheckCredential::of(request)?.meeting_id;
-            let stored = grants.credentials().get(team, id).await?;
-            Ok((stored.ok_or(Missing::Credential)?, meeting))
-        })
-        .await?;
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let input = request
+        .credential_id()
+        .and_then(|id| Ok((id, CheckCredential::of(request)?.meeting_id)));
+    let admitted = access::admit_change(keys, requests, &caller, request, input, async |input| {
+        let (id, meeting) = input;
+        let stored = caller.visible(grants.credentials().get(team, id).await?)?;
+        Ok((stored, meeting))
+    });
+    let (stored, meeting) = admitted.await?;
     let id = stored.credential.credential_id;
     let terms = terms::of_api_caller(Actor::Check(key.hash().id()).into());
     let context = Context {

@@ -15,7 +15,7 @@ use shared::zoom::{Authorization, Zoom};
 use utoipa::ToSchema;
 
 use crate::credentials::authorization;
-use crate::http::access;
+use crate::http::access::{self, Caller};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
@@ -69,12 +69,14 @@ struct Input {
     app: AppCredentials,
     authorization: Option<Authorization>,
     extra: Option<Extra>,
+    claim: Option<IdempotencyClaim>,
 }
 
 impl Input {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    fn of(request: &Request, caller: &Caller<'_>) -> Result<Self, ApiError> {
         let body = CreateCredential::of(request)?;
-        Ok(Self {
+        caller.may_store(body.extra.as_ref())?;
+        let mut input = Self {
             name: body.name,
             app: AppCredentials {
                 client_id: body.client_id,
@@ -82,7 +84,10 @@ impl Input {
             },
             authorization: authorization::of(body.authorization_code, body.redirect_uri)?,
             extra: body.extra,
-        })
+            claim: None,
+        };
+        input.claim = idempotency::claim(request, input.code(), input.fingerprint())?;
+        Ok(input)
     }
 
     /// Identifies the request if it has no `Idempotency-Key`.
@@ -143,11 +148,14 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
     let id = CredentialId::generate();
-    let prepare = PreparedCreate::prepare(envelope, team, id, request);
-    let prepared = access::admit_change(keys, requests, team, request, permission, prepare).await?;
+    let input = Input::of(request, &caller);
+    let prepared = access::admit_change(keys, requests, &caller, request, input, |input| {
+        PreparedCreate::prepare(envelope, team, id, input)
+    })
+    .await?;
 
     let claim = prepared.claim.as_ref();
     let claimed = requests
@@ -194,10 +202,8 @@ impl PreparedCreate {
         envelope: &Envelope,
         team: &TeamId,
         id: CredentialId,
-        request: &Request,
+        input: Input,
     ) -> Result<Self, ApiError> {
-        let input = Input::of(request)?;
-        let claim = idempotency::claim(request, input.code(), input.fingerprint())?;
         let grant_id = GrantId::generate();
         let has_grant = input.authorization.is_some();
         let grant_key = has_grant.then(|| data_key(envelope, team, SecretId::Grant(grant_id)));
@@ -221,7 +227,7 @@ impl PreparedCreate {
                 id: grant_id,
                 key,
             }),
-            claim,
+            claim: input.claim,
         })
     }
 }

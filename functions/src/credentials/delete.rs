@@ -60,11 +60,14 @@ pub async fn handle(
         let id = id?;
         Ok::<_, ApiError>((id, credentials.get(team, id).await?))
     });
-    let permission = verified?;
-    let (id, seen) =
-        access::admit_change(keys, requests, team, request, permission, async { seen }).await?;
+    let caller = verified?;
+    let seen = seen.and_then(|(id, seen)| Ok((id, caller.visible(seen)?)));
+    let (id, seen) = access::admit_change(keys, requests, &caller, request, seen, async |seen| {
+        Ok(seen)
+    })
+    .await?;
 
-    if !delete(credentials, pairs, team, id, seen, restorable).await? {
+    if !delete(credentials, pairs, team, id, Some(seen), restorable).await? {
         return Err(Missing::Credential.into());
     }
 

@@ -1,11 +1,10 @@
 //! `GET /v2/zoom-credentials/{id}/events`
 
 use shared::credential::CredentialId;
-use shared::error::Missing;
 use shared::event::{EventId, EventRecord};
-use shared::stores::{Credentials, Events, Keys};
+use shared::stores::{Credentials, Events, Keys, Requests};
 
-use crate::http::access::{self, Needs};
+use crate::http::access;
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::query;
@@ -62,6 +61,7 @@ impl EventsQuery {
 )]
 pub async fn handle(
     keys: &Keys,
+    requests: &Requests,
     credentials: &Credentials,
     events: &Events,
     request: &Request,
@@ -72,12 +72,11 @@ pub async fn handle(
     let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
         let id = request.credential_id()?;
         let query = EventsQuery::of(request)?;
-        let stored = credentials.get(team, id).await?;
-        stored.ok_or(Missing::Credential)?;
-        Ok::<_, ApiError>((id, query))
+        Ok::<_, ApiError>((id, query, credentials.get(team, id).await?))
     });
-    Needs::Read.met_by(verified?)?;
-    let (id, query) = read?;
+    let caller = verified?;
+    let (id, query, stored) = access::admit_read(requests, &caller, request, read).await?;
+    caller.visible(stored)?;
     // Events are read only after the credential is found in the team, because another team may own the id.
     let page = events.page(team, id, query.cursor, query.limit).await?;
 

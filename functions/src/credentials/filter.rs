@@ -1,6 +1,7 @@
 //! The list's query: which credentials, how many, and where to go on.
 
 use shared::credential::{Credential, CredentialId, CredentialType, State};
+use shared::extra::ExtraFilter;
 use shared::invalid::Invalid;
 use shared::stores::CredentialFilter;
 use utoipa::IntoParams;
@@ -37,7 +38,7 @@ pub(crate) struct Query {
         pattern = "^([^,:]*:[^,]*(,[^,:]*:[^,]*)*)?$",
         example = "environment:production,tenant:acme"
     )]
-    extra: Vec<(String, String)>,
+    extra: ExtraFilter,
     /// `true` lists the deleted credentials instead of the others.
     #[param(value_type = Option<Flag>, inline)]
     deleted: bool,
@@ -65,7 +66,7 @@ impl Query {
             )?
             .flatten(),
             state: parsed(request, "state", "querystring/state", state)?.flatten(),
-            extra: parsed(request, "extra", "querystring/extra", pairs)?.unwrap_or_default(),
+            extra: parsed(request, "extra", "querystring/extra", str::parse)?.unwrap_or_default(),
             deleted: parsed(request, "deleted", "querystring/deleted", boolean)?
                 .unwrap_or_default(),
             limit: limit(request)?,
@@ -107,11 +108,7 @@ impl Query {
                 self.zoom_display_name.as_ref(),
                 credential.zoom_display_name.as_deref(),
             )
-            && (self.extra.is_empty()
-                || credential
-                    .extra
-                    .as_ref()
-                    .is_some_and(|extra| extra.has_all(&self.extra)))
+            && self.extra.matches(credential.extra.as_ref())
     }
 }
 
@@ -164,14 +161,6 @@ fn only_value<T: PartialEq>(
     let mut values = values.into_iter();
     let first = values.next();
     Ok(first.filter(|first| values.all(|value| value == *first)))
-}
-
-fn pairs(list: &str) -> Result<Vec<(String, String)>, Invalid> {
-    let one = |pair: &str| match pair.split_once(':') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err(Invalid("must be key:value pairs, separated by commas")),
-    };
-    list.split(',').map(one).collect()
 }
 
 fn boolean(word: &str) -> Result<bool, Invalid> {

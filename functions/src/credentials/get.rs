@@ -1,10 +1,9 @@
 //! `GET /v2/zoom-credentials/{id}`
 
 use shared::credential::{Credential, CredentialId};
-use shared::error::Missing;
-use shared::stores::{Credentials, Keys};
+use shared::stores::{Credentials, Keys, Requests};
 
-use crate::http::access::{self, Needs};
+use crate::http::access;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
@@ -30,7 +29,12 @@ pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}";
         MissingError,
     )
 )]
-pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    request: &Request,
+) -> Reply {
     // The API key names the team, so key and credential are read at the same time. Nothing is answered before
     // the key is verified.
     let key = access::api_key(request)?;
@@ -39,8 +43,9 @@ pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -
     let (verified, found) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
     });
-    Needs::Read.met_by(verified?)?;
-    let found = found?.ok_or(Missing::Credential)?;
+    let caller = verified?;
+    let found = access::admit_read(requests, &caller, request, found).await?;
+    let found = caller.visible(found)?;
 
     reply::ok(found.credential)
 }

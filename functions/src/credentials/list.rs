@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::value::{RawValue, to_raw_value};
 use shared::credential::{Credential, CredentialId};
 use shared::grants::mint::ANSWER_TIME;
-use shared::stores::{Credentials, Keys};
+use shared::stores::{Credentials, Keys, Requests};
 use tokio::time::Instant;
 
 use crate::credentials::filter::Query;
-use crate::http::access::{self, Needs};
+use crate::http::access;
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
@@ -48,48 +48,50 @@ const MAX_READ_TIME: Duration = Duration::from_secs(15);
         ReadErrors,
     )
 )]
-pub async fn handle(keys: &Keys, credentials: &Credentials, request: &Request) -> Reply {
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    request: &Request,
+) -> Reply {
     let key = access::api_key(request)?;
-    let team = key.team();
+    // A page is expensive, so nothing is read for a key that is not known yet.
+    let caller = access::verify(keys, &key, request).await?;
     let query = Query::of(request);
+    let query = access::admit_read(requests, &caller, request, query).await?;
 
+    let team = caller.team;
     let until = Instant::now() + MAX_READ_TIME.min(request.time_left(ANSWER_TIME));
-    let (verified, first) = tokio::join!(access::verify(keys, &key, request), async {
-        let query = query?;
-        let filter = query.filter();
-        let limit = query.limit.filter(|_| query.is_unfiltered());
-        let rows = limit.map(|limit| i32::from(limit) + 1);
-        let page = credentials.page(team, query.cursor, rows, &filter).await?;
-        Ok::<_, ApiError>((query, filter, page))
-    });
-    Needs::Read.met_by(verified?)?;
-    let (query, filter, mut page) = first?;
+    let filter = query.filter();
+    let is_unfiltered = query.is_unfiltered() && caller.sees_all();
+    let rows = query.limit.filter(|_| is_unfiltered);
+    let rows = rows.map(|limit| i32::from(limit) + 1);
+    let mut page = credentials.page(team, query.cursor, rows, &filter).await?;
 
     let mut listing = Listing::default();
     let mut reads = 1;
-    let next = loop {
-        for stored in page
-            .credentials
-            .iter()
-            .filter(|stored| query.matches(&stored.credential))
-        {
-            if !listing.add(&stored.credential, &query)? {
-                return listing.reply(listing.last);
+    let next =
+        loop {
+            for stored in page.credentials.iter().filter(|stored| {
+                query.matches(&stored.credential) && caller.sees(&stored.credential)
+            }) {
+                if !listing.add(&stored.credential, &query)? {
+                    return listing.reply(listing.last);
+                }
             }
-        }
-        let Some(next) = page.next else { break None };
-        if query.is_paginated() && reads == MAX_PAGES_READ {
-            break Some(next);
-        }
-        // A read that is dropped has done no harm: the caller goes on after the last row that was read completely.
-        let read = credentials.page(team, Some(next), None, &filter);
-        match tokio::time::timeout_at(until, read).await {
-            Ok(read) => page = read?,
-            Err(_) if query.is_paginated() => break Some(next),
-            Err(_) => return Err(ApiError::ListTooLarge),
-        }
-        reads += 1;
-    };
+            let Some(next) = page.next else { break None };
+            if query.is_paginated() && reads == MAX_PAGES_READ {
+                break Some(next);
+            }
+            // A read that is dropped has done no harm: the caller goes on after the last row that was read completely.
+            let read = credentials.page(team, Some(next), None, &filter);
+            match tokio::time::timeout_at(until, read).await {
+                Ok(read) => page = read?,
+                Err(_) if query.is_paginated() => break Some(next),
+                Err(_) => return Err(ApiError::ListTooLarge),
+            }
+            reads += 1;
+        };
     listing.reply(next)
 }
 

@@ -43,13 +43,18 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let id = access::admit_change(keys, requests, key.team(), request, permission, async {
-        request.credential_id()
-    })
-    .await?;
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let id = request.credential_id();
+    let admitted = access::admit_change(keys, requests, &caller, request, id, async |id| {
+        if !caller.sees_all() {
+            caller.visible(credentials.get_deleted(team, id).await?)?;
+        }
+        Ok(id)
+    });
+    let id = admitted.await?;
 
-    let restored = restore(credentials, pairs, secrets, events, key.team(), id).await?;
+    let restored = restore(credentials, pairs, secrets, events, team, id).await?;
 
     let restored = restored.ok_or(Missing::Credential)?;
     reply::ok(restored.credential)

@@ -17,7 +17,7 @@ use shared::zoom::{Authorization, Zoom};
 use utoipa::ToSchema;
 
 use crate::credentials::authorization;
-use crate::http::access;
+use crate::http::access::{self, Caller};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
@@ -157,6 +157,33 @@ impl Input {
     }
 }
 
+/// An update that is allowed, and the credential that it changes.
+struct ValidUpdate {
+    input: Input,
+    seen: StoredCredential,
+    claim: Option<IdempotencyClaim>,
+}
+
+impl ValidUpdate {
+    fn of(
+        request: &Request,
+        caller: &Caller<'_>,
+        seen: Option<StoredCredential>,
+    ) -> Result<Self, ApiError> {
+        let input = Input::of(request)?;
+        let seen = caller.visible(seen)?;
+        input.check_app(&seen)?;
+        if let Some(extra) = input.changes.extra.clone() {
+            caller.may_store(extra.into_extra().as_ref())?;
+        }
+        let claim = match input.code(&seen) {
+            Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
+            None => None,
+        };
+        Ok(Self { input, seen, claim })
+    }
+}
+
 /// An update that is ready to run. All data keys are at hand, so KMS cannot fail after the code is spent.
 #[expect(
     clippy::large_enum_variant,
@@ -282,16 +309,11 @@ pub async fn handle(
     let (verified, seen) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(credentials.get(team, id?).await?)
     });
-    let permission = verified?;
+    let caller = verified?;
+    let input = seen.and_then(|seen| ValidUpdate::of(request, &caller, seen));
     let (seen, changes, claim, prepared) =
-        access::admit_change(keys, requests, team, request, permission, async {
-            let input = Input::of(request)?;
-            let seen = seen?.ok_or(Missing::Credential)?;
-            input.check_app(&seen)?;
-            let claim = match input.code(&seen) {
-                Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
-                None => None,
-            };
+        access::admit_change(keys, requests, &caller, request, input, async |valid| {
+            let ValidUpdate { input, seen, claim } = valid;
             let preparation = UpdatePreparation {
                 secrets,
                 envelope,

@@ -1,12 +1,17 @@
-//! Checks the API key, its permission and the team's rate limit.
+//! Checks the API key, its terms, and the rates of the team and the key.
 
 use std::future::Future;
 
 use shared::api_key::{ApiKey, Permission};
-use shared::credential::TeamId;
-use shared::stores::{Admission, Keys, RateKind, Requests};
+use shared::credential::{Credential, TeamId};
+use shared::error::Missing;
+use shared::extra::Extra;
+use shared::stores::{
+    Admission, Charged, Keys, KnownKey, RateKind, RateLimits, Requests, StoredCredential, Team,
+};
+use shared::token::TokenType;
 
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Forbidden};
 use crate::http::request::Request;
 
 /// The header that carries the API key.
@@ -23,16 +28,70 @@ pub(crate) enum Needs {
     Full,
 }
 
-impl Needs {
+/// A caller whose key is known.
+#[derive(Debug)]
+pub(crate) struct Caller<'a> {
+    /// The team that owns the key.
+    pub(crate) team: &'a TeamId,
+    key: KnownKey,
+}
+
+impl Caller<'_> {
     /// Fails if the key's permission does not cover the operation.
-    pub(crate) fn met_by(self, permission: Permission) -> Result<(), ApiError> {
-        match (self, permission) {
+    pub(crate) fn may(&self, needs: Needs) -> Result<(), ApiError> {
+        match (needs, self.key.terms.permission) {
             (_, Permission::Full)
-            | (Self::Read, Permission::Read)
-            | (Self::Mint, Permission::Mint) => Ok(()),
-            (Self::Full | Self::Mint, Permission::Read)
-            | (Self::Read | Self::Full, Permission::Mint) => Err(ApiError::Forbidden),
+            | (Needs::Read, Permission::Read)
+            | (Needs::Mint, Permission::Mint) => Ok(()),
+            (Needs::Full | Needs::Mint, Permission::Read)
+            | (Needs::Read | Needs::Full, Permission::Mint) => Err(Forbidden::Operation.into()),
         }
+    }
+
+    /// Fails if the key may not mint tokens of this type.
+    pub(crate) fn may_mint(&self, token_type: TokenType) -> Result<(), ApiError> {
+        if self.key.terms.allow(token_type) {
+            Ok(())
+        } else {
+            Err(Forbidden::TokenType.into())
+        }
+    }
+
+    /// Fails if the key sees only some of the team's credentials, because the operation concerns all of them.
+    pub(crate) fn may_act_for_team(&self) -> Result<(), ApiError> {
+        if self.key.terms.extra.is_empty() {
+            Ok(())
+        } else {
+            Err(Forbidden::Team.into())
+        }
+    }
+
+    /// Fails if the key could not see a credential with this `extra`.
+    pub(crate) fn may_store(&self, extra: Option<&Extra>) -> Result<(), ApiError> {
+        if self.key.terms.extra.matches(extra) {
+            Ok(())
+        } else {
+            Err(Forbidden::Extra.into())
+        }
+    }
+
+    /// Whether the key can see the credential. What it cannot see does not exist for it.
+    pub(crate) fn sees(&self, credential: &Credential) -> bool {
+        self.key.terms.extra.matches(credential.extra.as_ref())
+    }
+
+    /// Whether the key can see every credential of its team.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.key.terms.extra.is_empty()
+    }
+
+    /// The credential that was read, if there is one and the key can see it.
+    pub(crate) fn visible(
+        &self,
+        stored: Option<StoredCredential>,
+    ) -> Result<StoredCredential, ApiError> {
+        let stored = stored.filter(|stored| self.sees(&stored.credential));
+        Ok(stored.ok_or(Missing::Credential)?)
     }
 }
 
@@ -42,52 +101,144 @@ pub(crate) fn api_key(request: &Request) -> Result<ApiKey, ApiError> {
     ApiKey::parse(text).map_err(|_| ApiError::Unauthorized)
 }
 
-/// The permission of a known key. Until this succeeds, the key's team is only a claim of the caller.
-pub(crate) async fn verify(
+/// Finds out whether the key works. Until this succeeds, the key's team is only a claim of the caller: a function may
+/// read one more item meanwhile, and nothing else.
+pub(crate) async fn verify<'a>(
     keys: &Keys,
-    key: &ApiKey,
+    key: &'a ApiKey,
     request: &Request,
-) -> Result<Permission, ApiError> {
-    let permission = keys.permission(key).await?;
-    let permission = permission.ok_or(ApiError::Unauthorized)?;
-    request.note_team(key.team());
-    Ok(permission)
+) -> Result<Caller<'a>, ApiError> {
+    let known = keys.known(key).await?;
+    let known = known.ok_or(ApiError::Unauthorized)?;
+    request.note_key(key.team(), &known.id);
+    Ok(Caller {
+        team: key.team(),
+        key: known,
+    })
 }
 
-/// Checks that the key may change things, counts the call against the team's rate of changes, and does `work` in the
-/// meantime. If the call is over the limit, the result of `work` is dropped. So `work` must change nothing.
-pub(crate) async fn admit_change<T>(
-    keys: &Keys,
+/// Checks that the key may read, and counts the call if the team has a rate of reads.
+pub(crate) async fn admit_read<I>(
     requests: &Requests,
-    team: &TeamId,
+    caller: &Caller<'_>,
     request: &Request,
-    permission: Permission,
-    work: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    // Boxed: a future with several SDK calls is large, and each layer would copy it on the stack.
-    let work = Box::pin(async {
-        Needs::Full.met_by(permission)?;
-        work.await
-    });
-    admit(keys, requests, team, request, RateKind::Mutations, work).await
+    input: Result<I, ApiError>,
+) -> Result<I, ApiError> {
+    let input = caller.may(Needs::Read).and(input);
+    let Some(rate) = caller.key.read_rate else {
+        return input;
+    };
+    let charged = charged(caller, input.is_ok());
+    let hits = requests
+        .count(caller.team, RateKind::Reads, charged)
+        .await?;
+    let limits = RateLimits::new(rate, caller.key.terms.rate);
+    note(request, Admission::of(hits, limits, charged))?;
+    input
 }
 
-/// Counts a call against one of the team's rates, and does `work` in the meantime. `work` must change nothing.
-pub(crate) async fn admit<T>(
+/// Checks that the key may change things, counts the call, and does `work` in the meantime. As [`admit`].
+pub(crate) async fn admit_change<I, T, W>(
     keys: &Keys,
     requests: &Requests,
-    team: &TeamId,
+    caller: &Caller<'_>,
+    request: &Request,
+    input: Result<I, ApiError>,
+    work: impl FnOnce(I) -> W,
+) -> Result<T, ApiError>
+where
+    W: Future<Output = Result<T, ApiError>>,
+{
+    let input = caller.may(Needs::Full).and(input);
+    let kind = RateKind::Mutations;
+    let admitted = admit(keys, requests, caller, request, kind, input, work);
+    admitted.await.map(|(_, done)| done)
+}
+
+/// Counts a call against the rates of the team and the key, and does `work` in the meantime. `input` is what the
+/// request asks for: if it is an error, the call is charged to the key alone. If the call is over a limit, the result
+/// of `work` is dropped. So `work` must change nothing. Returns the team's settings too.
+pub(crate) async fn admit<I, T, W>(
+    keys: &Keys,
+    requests: &Requests,
+    caller: &Caller<'_>,
     request: &Request,
     kind: RateKind,
+    input: Result<I, ApiError>,
+    work: impl FnOnce(I) -> W,
+) -> Result<(Team, T), ApiError>
+where
+    W: Future<Output = Result<T, ApiError>>,
+{
+    let charged = charged(caller, input.is_ok());
+    // Boxed: a future with several SDK calls is large, and each layer would copy it on the stack.
+    let work = Box::pin(async {
+        match input {
+            Ok(input) => work(input).await,
+            Err(error) => Err(error),
+        }
+    });
+    let used = note_use(requests, caller, request);
+    let (hits, settings, work, ()) = tokio::join!(
+        requests.count(caller.team, kind, charged),
+        keys.settings(caller.team),
+        work,
+        used,
+    );
+    let settings = settings?;
+    if settings.suspended_at.is_some() {
+        return Err(ApiError::Unauthorized);
+    }
+    let rate = settings.rate_of(kind).unwrap_or(u32::MAX);
+    let limits = RateLimits::new(rate, caller.key.terms.rate);
+    note(request, Admission::of(hits?, limits, charged))?;
+    Ok((settings, work?))
+}
+
+/// Counts a mint of a token URL, which has no key. As [`admit`].
+pub(crate) async fn admit_token_url<T>(
+    keys: &Keys,
+    requests: &Requests,
+    team: &TeamId,
+    request: &Request,
     work: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    let hits = requests.count(team, kind);
-    let (hits, limit, work) = tokio::join!(hits, keys.rate(team, kind), work);
-    let admission = Admission::of(hits?, limit?);
+) -> Result<(Team, T), ApiError> {
+    let (kind, charged) = (RateKind::Mints, Charged::Team);
+    let hits = requests.count(team, kind, charged);
+    let (hits, settings, work) = tokio::join!(hits, keys.settings(team), work);
+    let settings = settings?;
+    if settings.suspended_at.is_some() {
+        return Err(Missing::TokenUrl.into());
+    }
+    let limits = RateLimits::new(settings.mint_rate, None);
+    note(request, Admission::of(hits?, limits, charged))?;
+    Ok((settings, work?))
+}
+
+/// A call that is refused or invalid is charged to its key alone. Otherwise a key without the right could spend the rate
+/// of its team.
+fn charged<'a>(caller: &'a Caller<'_>, is_valid: bool) -> Charged<'a> {
+    if is_valid {
+        Charged::TeamAndKey(&caller.key.id)
+    } else {
+        Charged::Key(&caller.key.id)
+    }
+}
+
+/// Notes the admission for the headers of the answer. Fails if the call is over the limit.
+fn note(request: &Request, admission: Admission) -> Result<(), ApiError> {
     request.record().admission.get_or_init(|| admission);
     if admission.admitted {
-        work
+        Ok(())
     } else {
         Err(ApiError::RateLimited(admission))
+    }
+}
+
+/// Best effort: the time of a key's last use is for the operator.
+async fn note_use(requests: &Requests, caller: &Caller<'_>, request: &Request) {
+    if let Err(error) = requests.note_use(caller.team, &caller.key.id).await {
+        let (request_id, cause) = (request.id(), shared::cause::chain(&error));
+        tracing::warn!(request_id, cause, "the last use of a key is not stored");
     }
 }

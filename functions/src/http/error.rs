@@ -12,6 +12,7 @@ use serde::Serialize;
 use shared::cause::chain;
 use shared::connect::ConnectFailure;
 use shared::error::{Blamed, Down, Error, RETRY_AFTER};
+use shared::grants::mint::LifetimeTooLong;
 use shared::invalid::Invalid;
 use shared::stores::Admission;
 use utoipa::ToSchema;
@@ -40,6 +41,9 @@ pub enum ApiError {
         /// The allowed range.
         range: RangeInclusive<u32>,
     },
+    /// The token would live longer than the team allows.
+    #[error("body/ttl must be at most {}: that is the longest lifetime that the vault's operator allows the team", .0.max)]
+    TokenLifetime(LifetimeTooLong),
     /// The body is not JSON.
     #[error("body must be valid JSON (line {line}, column {column})")]
     Syntax {
@@ -54,9 +58,9 @@ pub enum ApiError {
     /// The key is missing, malformed, unknown or revoked. The caller cannot tell which.
     #[error("Invalid or missing API key: send it in the header x-meeting-baas-api-key")]
     Unauthorized,
-    /// The key is valid, but its permission does not cover the operation.
-    #[error("The API key's permission does not cover this operation")]
-    Forbidden,
+    /// The key is valid, but its terms do not allow the operation.
+    #[error("{0}")]
+    Forbidden(Forbidden),
     /// No route has this path.
     #[error("Route not found")]
     NoRoute,
@@ -101,6 +105,25 @@ pub enum ApiError {
     /// The team has exceeded its rate limit.
     #[error("Rate limit exceeded: try again after retry-after")]
     RateLimited(Admission),
+}
+
+/// What a key's terms do not allow.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum Forbidden {
+    /// Its permission does not cover the operation.
+    #[error("The API key's permission does not cover this operation")]
+    Operation,
+    /// It may mint other types of tokens only.
+    #[error("The API key does not allow this type of token")]
+    TokenType,
+    /// It sees some of the credentials only, and could not see this one.
+    #[error("The API key allows only credentials whose extra has the values of the key's filter")]
+    Extra,
+    /// It sees some of the credentials only, and the operation concerns all of them.
+    #[error(
+        "The API key allows only some of the team's credentials, and this operation concerns all of them"
+    )]
+    Team,
 }
 
 /// Why the vault refuses a step of a connect session. The texts are the `cause` in the log.
@@ -176,10 +199,11 @@ impl ApiError {
             Self::Vault(error) => vault_status(error),
             Self::Validation { .. }
             | Self::Integer { .. }
+            | Self::TokenLifetime(_)
             | Self::Syntax { .. }
             | Self::ListTooLarge => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WebhookRefused { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::AnotherMeeting => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::AnotherMeeting => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -213,12 +237,13 @@ impl ApiError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Vault(error) => error.code(),
-            Self::Validation { .. } | Self::Integer { .. } | Self::Syntax { .. } => {
-                "FST_ERR_VALIDATION"
-            }
+            Self::Validation { .. }
+            | Self::Integer { .. }
+            | Self::TokenLifetime(_)
+            | Self::Syntax { .. } => "FST_ERR_VALIDATION",
             Self::ListTooLarge => "FST_ERR_LIST_TOO_LARGE",
             Self::Unauthorized | Self::WebhookRefused { .. } => "FST_ERR_UNAUTHORIZED",
-            Self::Forbidden => "FST_ERR_FORBIDDEN",
+            Self::Forbidden(_) => "FST_ERR_FORBIDDEN",
             Self::NoRoute => "FST_ERR_NOT_FOUND",
             Self::MethodNotAllowed { .. } => "FST_ERR_METHOD_NOT_ALLOWED",
             Self::FunctionTimeout => "FST_ERR_TIMEOUT",
@@ -439,6 +464,12 @@ pub(crate) fn only(value: bool) -> Object {
         .schema_type(Type::Boolean)
         .enum_values(Some([value]))
         .build()
+}
+
+impl From<Forbidden> for ApiError {
+    fn from(what: Forbidden) -> Self {
+        Self::Forbidden(what)
+    }
 }
 
 impl From<ConnectRefusal> for ApiError {

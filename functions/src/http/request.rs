@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use shared::api_key::KeyId;
 use shared::config::Url;
 use shared::connect::{ConnectFailure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, TeamId};
@@ -54,6 +55,8 @@ struct RequestContext {
 pub(crate) struct RequestRecord {
     /// The team, once the caller has proved to act for it.
     pub(crate) team: OnceLock<TeamId>,
+    /// The caller's key.
+    pub(crate) key: OnceLock<KeyId>,
     /// The credential that the request is about.
     pub(crate) credential: OnceLock<CredentialId>,
     /// The team's rate limit, once the request is counted.
@@ -154,6 +157,12 @@ impl Request {
     /// Notes the team for the log line. The caller has proved to act for it.
     pub(crate) fn note_team(&self, team: &TeamId) {
         self.record.team.get_or_init(|| team.clone());
+    }
+
+    /// Notes a known key and its team for the log line.
+    pub(crate) fn note_key(&self, team: &TeamId, key: &KeyId) {
+        self.note_team(team);
+        self.record.key.get_or_init(|| key.clone());
     }
 
     /// Notes the credential for the log line.

@@ -12,7 +12,7 @@ use shared::event::{Actor, Requester};
 use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
-use shared::stores::{Keys, RateKind, Requests, StoredCredential, TokenUrls};
+use shared::stores::{Keys, Requests, StoredCredential, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
@@ -151,16 +151,17 @@ impl TokenUrlCall<'_> {
             terms,
             ..
         } = self.context;
-        let prepare = PreparedMint::read(grants, &stored, token_request, terms);
-        let prepared = access::admit(
+        let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
+        let admitted = access::admit_token_url(
             self.keys,
             self.requests,
             team,
             self.request,
-            RateKind::Mints,
             prepare.map_err(ApiError::from),
         );
-        let prepared = time_limit::until(terms.answer_by, prepared).await?;
+        let (settings, prepared) = time_limit::until(terms.answer_by, admitted).await?;
+        let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
+        let prepared = prepared.map_err(ApiError::TokenLifetime)?;
         let minted = mint(self.context, stored, prepared).await;
         if let Err(Error::NotFound(Missing::Credential)) = minted {
             // The credential was deleted during the mint.

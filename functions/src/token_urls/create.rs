@@ -7,14 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::config::Url;
 use shared::credential::{CredentialId, CredentialType, Name};
-use shared::error::{Error, Missing};
+use shared::error::Error;
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
 use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
 use utoipa::ToSchema;
 
-use crate::http::access;
+use crate::http::access::{self, Caller};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
@@ -50,10 +50,12 @@ pub(crate) struct CreateTokenUrl {
 }
 
 impl CreateTokenUrl {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    fn of(request: &Request, caller: &Caller<'_>) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
+        let token_type: UrlTokenType = fields.required("body/type")?;
+        caller.may_mint(token_type.token_type())?;
         Ok(Self {
-            r#type: fields.required("body/type")?,
+            r#type: token_type,
             label: fields.optional("body/label")?,
             meeting_id: fields.optional("body/meeting_id")?,
             max_uses: fields.integer("body/max_uses", USES)?,
@@ -156,19 +158,20 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
-    let (id, input) = access::admit_change(keys, requests, team, request, permission, async {
-        let id = request.credential_id()?;
-        let input = CreateTokenUrl::of(request)?;
-        let stored = credentials.get(team, id).await?;
-        let stored = stored.ok_or(Missing::Credential)?;
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let input = request
+        .credential_id()
+        .and_then(|id| Ok((id, CreateTokenUrl::of(request, &caller)?)));
+    let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
+        let (id, input) = input;
+        let stored = caller.visible(credentials.get(team, id).await?)?;
         match stored.credential.credential_type {
             CredentialType::User => Ok((id, input)),
             CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),
         }
-    })
-    .await?;
+    });
+    let (id, input) = created.await?;
     let base = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate());

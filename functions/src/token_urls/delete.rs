@@ -3,11 +3,12 @@
 use serde::Serialize;
 use shared::credential::CredentialId;
 use shared::error::{Error, Missing};
-use shared::stores::{Keys, Requests, TokenUrls};
+use shared::stores::{Credentials, Keys, Requests, StoredCredential, TokenUrls};
 use shared::token_url::UrlId;
 use utoipa::ToSchema;
 
 use crate::http::access;
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingTokenUrlError, ReadErrors, WriteErrors};
@@ -46,16 +47,30 @@ pub struct RevokedTokenUrl {
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,
+    credentials: &Credentials,
     token_urls: &TokenUrls,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
-    let (id, url) = access::admit_change(keys, requests, team, request, permission, async {
-        Ok((request.credential_id()?, request.url_id()?))
-    })
-    .await?;
+    let (id, url) = (request.credential_id(), request.url_id());
+    let (verified, stored) = tokio::join!(access::verify(keys, &key, request), async {
+        let (id, url) = (id?, url?);
+        // A URL of a deleted credential can be revoked too.
+        let stored = credentials.get_including_deleted(key.team(), id).await?;
+        Ok::<_, ApiError>((id, url, stored))
+    });
+    let caller = verified?;
+    let team = caller.team;
+    let input = stored.and_then(|(id, url, stored)| {
+        let is_seen = |stored: StoredCredential| caller.sees(&stored.credential);
+        if caller.sees_all() || stored.is_some_and(is_seen) {
+            Ok((id, url))
+        } else {
+            Err(Missing::TokenUrl.into())
+        }
+    });
+    let (id, url) =
+        access::admit_change(keys, requests, &caller, request, input, async |ids| Ok(ids)).await?;
 
     if !token_urls.revoke(team, id, url).await? {
         return Err(Error::NotFound(Missing::TokenUrl).into());

@@ -1,11 +1,10 @@
 //! `GET /v2/zoom-credentials/{id}/token-urls`
 
 use shared::credential::CredentialId;
-use shared::error::Missing;
-use shared::stores::{Credentials, Keys, TokenUrls};
+use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::token_url::{TokenUrl, UrlId};
 
-use crate::http::access::{self, Needs};
+use crate::http::access;
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::query;
@@ -62,6 +61,7 @@ impl TokenUrlsQuery {
 )]
 pub async fn handle(
     keys: &Keys,
+    requests: &Requests,
     credentials: &Credentials,
     token_urls: &TokenUrls,
     request: &Request,
@@ -72,12 +72,11 @@ pub async fn handle(
     let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
         let id = request.credential_id()?;
         let query = TokenUrlsQuery::of(request)?;
-        let stored = credentials.get(team, id).await?;
-        stored.ok_or(Missing::Credential)?;
-        Ok::<_, ApiError>((id, query))
+        Ok::<_, ApiError>((id, query, credentials.get(team, id).await?))
     });
-    Needs::Read.met_by(verified?)?;
-    let (id, query) = read?;
+    let caller = verified?;
+    let (id, query, stored) = access::admit_read(requests, &caller, request, read).await?;
+    caller.visible(stored)?;
     // URLs are read only after the credential is found in the team, because another team may own the id.
     let page = token_urls.page(team, id, query.cursor, query.limit).await?;
 

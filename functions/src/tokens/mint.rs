@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::credential::CredentialId;
-use shared::error::Missing;
 use shared::event::Requester;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
@@ -73,8 +72,8 @@ pub(crate) struct MintToken {
     /// The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
-    /// Seconds until the token expires. For `sdk_jwt` 1800 to 172800, and 7200 by default. For `onbehalf` and `zak` Zoom
-    /// decides the default. Ignored for `local_recording`.
+    /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
+    /// changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording`.
     #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
     ttl: Option<u32>,
     /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
@@ -172,9 +171,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
             };
             TokenRequest::SdkJwt {
                 meeting,
-                ttl: ttl.map_or(Duration::from_hours(2), |ttl| {
-                    Duration::from_secs(ttl.into())
-                }),
+                ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
             }
         }
     })
@@ -223,31 +220,45 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let team = key.team();
     let input = Input::of(request);
 
-    // Before the key is verified, at most one row is read. A Zoom user may have many rows, so they are read later.
-    let (permission, named) = tokio::join!(access::verify(keys, &key, request), async {
+    // Before the key is known, at most one row is read. A Zoom user may have many rows, so they are read later.
+    let (caller, named) = tokio::join!(access::verify(keys, &key, request), async {
         match input.as_ref().map(|input| &input.of) {
             Ok(MintFor::Credential(id)) => Some(grants.credentials().get(team, *id).await),
             Ok(MintFor::ZoomUser(_)) | Err(_) => None,
         }
     });
-    let permission = permission?;
+    let caller = caller?;
     let terms = terms::of_api_caller(Requester::from_key(&key));
-    let (stored, prepared) = access::admit(keys, requests, team, request, RateKind::Mints, async {
-        Needs::Mint.met_by(permission)?;
-        let Input { of, wanted } = input?;
-        let stored = match (of, named) {
-            (MintFor::ZoomUser(ZoomUserId(user)), _) => {
-                let found = grants.credentials().of_zoom_user(team, &user).await?;
-                found.into_iter().next()
-            }
-            (MintFor::Credential(_), Some(named)) => named?,
-            (MintFor::Credential(id), None) => grants.credentials().get(team, id).await?,
-        };
-        let stored = stored.ok_or(Missing::Credential)?;
-        let prepared = PreparedMint::read(grants, &stored, wanted, &terms).await?;
-        Ok((stored, prepared))
-    })
-    .await?;
+    let input = caller.may(Needs::Mint).and(input);
+    let input = input.and_then(|input| caller.may_mint(input.wanted.token_type()).map(|()| input));
+    let kind = RateKind::Mints;
+    let admitted = access::admit(
+        keys,
+        requests,
+        &caller,
+        request,
+        kind,
+        input,
+        async |input| {
+            let Input { of, wanted } = input;
+            let stored = match (of, named) {
+                (MintFor::ZoomUser(ZoomUserId(user)), _) => {
+                    let found = grants.credentials().of_zoom_user(team, &user).await?;
+                    found
+                        .into_iter()
+                        .find(|stored| caller.sees(&stored.credential))
+                }
+                (MintFor::Credential(_), Some(named)) => named?,
+                (MintFor::Credential(id), None) => grants.credentials().get(team, id).await?,
+            };
+            let stored = caller.visible(stored)?;
+            let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;
+            Ok((stored, prepared))
+        },
+    );
+    let (settings, (stored, prepared)) = admitted.await?;
+    let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
+    let prepared = prepared.map_err(ApiError::TokenLifetime)?;
     let credential_id = stored.credential.credential_id;
     request.note_credential(credential_id);
 

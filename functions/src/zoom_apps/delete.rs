@@ -47,12 +47,11 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
-    let client_id = access::admit_change(keys, requests, team, request, permission, async {
-        request.client_id()
-    })
-    .await?;
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let input = caller.may_act_for_team().and_then(|()| request.client_id());
+    let client_id =
+        access::admit_change(keys, requests, &caller, request, input, async |id| Ok(id)).await?;
 
     if !secrets.delete_zoom_app(team, &client_id).await? {
         return Err(Error::NotFound(Missing::ZoomApp).into());

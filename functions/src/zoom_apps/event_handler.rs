@@ -119,7 +119,7 @@ impl EventHandler<'_> {
         id: GrantId,
         at: Timestamp,
     ) -> Result<GrantAfterRemoval, stores::Error> {
-        let Some(row) = self.secrets.grant(id).await? else {
+        let Some(row) = self.secrets.grant(self.team, id).await? else {
             return Ok(GrantAfterRemoval::Destroyed);
         };
         if row.authorize_sent_at > at.as_millis() {

@@ -2,9 +2,9 @@
 
 use shared::config::Url;
 use shared::error::Missing;
-use shared::stores::{Keys, Secrets};
+use shared::stores::{Keys, Requests, Secrets};
 
-use crate::http::access::{self, Needs};
+use crate::http::access;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
@@ -33,6 +33,7 @@ pub const ROUTE: &str = "GET /v2/zoom-apps/{client_id}";
 )]
 pub async fn handle(
     keys: &Keys,
+    requests: &Requests,
     secrets: &Secrets,
     public: Option<&Url>,
     request: &Request,
@@ -45,8 +46,10 @@ pub async fn handle(
     let (verified, app) = tokio::join!(access::verify(keys, &key, request), async {
         Ok::<_, ApiError>(secrets.zoom_app(key.team(), &client_id?).await?)
     });
-    Needs::Read.met_by(verified?)?;
-    let app = app?.ok_or(Missing::ZoomApp)?;
+    let caller = verified?;
+    let app = caller.may_act_for_team().and(app);
+    let app = access::admit_read(requests, &caller, request, app).await?;
+    let app = app.ok_or(Missing::ZoomApp)?;
 
     let base = request.base(public, PATH_PREFIX)?;
     reply::ok(ZoomAppView::new(app, &base))

@@ -82,13 +82,13 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let input = caller
+        .may_act_for_team()
+        .and_then(|()| Ok((request.client_id()?, PutZoomApp::of(request)?)));
     let (client_id, input) =
-        access::admit_change(keys, requests, team, request, permission, async {
-            Ok((request.client_id()?, PutZoomApp::of(request)?))
-        })
-        .await?;
+        access::admit_change(keys, requests, &caller, request, input, async |it| Ok(it)).await?;
     let base = request.base(public, PATH_PREFIX)?;
 
     let app = AppCredentials {

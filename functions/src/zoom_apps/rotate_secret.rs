@@ -142,16 +142,17 @@ pub async fn handle(
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
-    let permission = access::verify(keys, &key, request).await?;
-    let team = key.team();
-    let (app, after) = access::admit_change(keys, requests, team, request, permission, async {
+    let caller = access::verify(keys, &key, request).await?;
+    let team = caller.team;
+    let input = caller.may_act_for_team().and_then(|()| {
         let app = AppCredentials {
             client_id: request.client_id()?,
             client_secret: RotateSecret::of(request)?.client_secret,
         };
         Ok((app, RotationQuery::of(request)?.cursor))
-    })
-    .await?;
+    });
+    let (app, after) =
+        access::admit_change(keys, requests, &caller, request, input, async |it| Ok(it)).await?;
 
     let checked = zoom.check_app(&app, request.time_left(ANSWER_TIME)).await;
     checked.map_err(Error::from_grant_use)?;

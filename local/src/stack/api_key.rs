@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
-use shared::api_key::{ApiKey, Permission};
+use shared::api_key::{ApiKey, KeyTerms, Permission};
 use shared::credential::TeamId;
 use shared::stores::{self, Keys, TeamAdmin};
 
@@ -29,17 +29,22 @@ pub(super) async fn ensure(keys: &Keys, operator: &TeamAdmin, file: &Path) -> Re
         Err(error) => return Err(error.into()),
     }
     if let Some(key) = read(file)? {
-        if keys.permission(&key).await?.is_some() {
+        if keys.known(&key).await?.is_some() {
             return Ok(());
         }
         // The database is new, so it takes the old key. A conflict means that the key was revoked: create another.
-        match operator.insert_key(&key, Permission::Full).await {
+        match operator
+            .insert_key(&key, KeyTerms::of(Permission::Full))
+            .await
+        {
             Ok(_) => return Ok(()),
             Err(stores::Error::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let (key, _) = operator.create_key(&team, Permission::Full).await?;
+    let (key, _) = operator
+        .create_key(&team, KeyTerms::of(Permission::Full))
+        .await?;
     write(file, key)
 }
 

@@ -91,7 +91,8 @@ impl AccessTokens<'_> {
             if accepted && lives {
                 let pair = self.open(id, &read).await?;
                 let access = Arc::new(access(&read, pair));
-                self.refresher.grants.cache.insert(id, access.clone());
+                let key = (self.refresher.team.clone(), id);
+                self.refresher.grants.cache.insert(key, access.clone());
                 return Ok(access);
             }
             // The old access token works until another invocation's refresh ends it.
@@ -136,7 +137,7 @@ impl AccessTokens<'_> {
     }
 
     pub(crate) async fn read(&self, id: GrantId) -> Result<StoredGrant, NoAccess> {
-        let row = self.refresher.grants.grant_row(id);
+        let row = self.refresher.grants.grant_row(self.refresher.team, id);
         let row = time_limit::until(self.give_up_at, row).await?;
         let row = row.ok_or_else(NoAccess::destroyed)?;
         Ok(if self.refresher.revokes {

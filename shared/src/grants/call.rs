@@ -193,7 +193,7 @@ impl<'a> Caller<'a> {
         let mut cached = match row {
             // A row was read ahead because the cache has no token that can be trusted.
             Some(_) => None,
-            None => grants.cached(id, terms.margin),
+            None => grants.cached(self.context.team, id, terms.margin),
         };
         for _ in 0..MAX_TOKENS {
             let access = if let Some(access) = cached.take() {
@@ -204,7 +204,7 @@ impl<'a> Caller<'a> {
             };
             match call(access.clone()).await {
                 Err(refusal @ zoom::Error::AccessTokenRefused { .. }) => {
-                    grants.cache.remove(&id);
+                    grants.cache.remove(&(self.context.team.clone(), id));
                     refused = Some(RefusedToken {
                         generation: access.generation,
                         refusal,
@@ -284,7 +284,9 @@ impl<'a> Caller<'a> {
             .filter(|id| !stored.has_grant(*id) && !tried.contains(id));
         let rows = stream::iter(ids)
             .map(|id| async move {
-                match time_limit::until(terms.answer_by, grants.grant_row(id)).await {
+                match time_limit::until(terms.answer_by, grants.grant_row(self.context.team, id))
+                    .await
+                {
                     Err(error) if is_unreadable(&error) => {
                         self.report_unreadable(id, &error);
                         Ok(None)

@@ -160,7 +160,7 @@ impl RefreshCapsule {
     /// The pair is marked as late, because another invocation may have sent its predecessor to Zoom in the meantime.
     /// For the same reason a stashed pair stays.
     async fn replay(&self, secrets: &Secrets, until: Timestamp) -> Result<Replayed, stores::Error> {
-        let Some(row) = secrets.grant(self.grant).await? else {
+        let Some(row) = secrets.grant(&self.team, self.grant).await? else {
             return Ok(Replayed::Refused);
         };
         let mut kept = row.sealed.iter().chain(&row.stash);
@@ -190,7 +190,7 @@ impl AuthorizationCapsule {
         secrets: &Secrets,
         until: Timestamp,
     ) -> Result<Replayed, stores::Error> {
-        if let Some(row) = secrets.grant(self.grant).await? {
+        if let Some(row) = secrets.grant(&self.team, self.grant).await? {
             if row.pair.is_none() && !self.is_taken(credentials).await? {
                 // A crash may have cut an earlier replay in two.
                 self.register(pairs, secrets, until).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::credential::CredentialId;
+use crate::credential::{CredentialId, TeamId};
 use crate::error::Error;
 use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::app::App;
@@ -27,7 +27,7 @@ pub const ANSWER_TIME: Duration = Duration::from_secs(2);
 pub const ACCESS_MARGIN: Duration = Duration::from_mins(10);
 /// Zoom gets at least this long to mint, so that an access token that took long to get is still tried.
 const MIN_MINT_TIME: Duration = Duration::from_secs(2);
-/// How long a token lives if the request to Zoom named no lifetime.
+/// How long a token lives if nobody named a lifetime.
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(2);
 
 /// The token that a caller asks for.
@@ -39,9 +39,26 @@ pub enum TokenRequest {
     SdkJwt {
         /// The one meeting it is good for, and the bot's role there.
         meeting: Option<(MeetingId, MeetingRole)>,
-        /// How long it lives.
-        ttl: Duration,
+        /// How long it lives. `None`: two hours.
+        ttl: Option<Duration>,
     },
+}
+
+impl TokenRequest {
+    /// The type of the token.
+    pub fn token_type(&self) -> TokenType {
+        match self {
+            Self::Zoom(wanted) => wanted.token_type(),
+            Self::SdkJwt { .. } => TokenType::SdkJwt,
+        }
+    }
+}
+
+/// The token would live longer than the team allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LifetimeTooLong {
+    /// The longest lifetime that the team allows, in seconds.
+    pub max: u32,
 }
 
 /// A token for a bot.
@@ -68,7 +85,7 @@ enum Prepared {
     },
     SdkJwt {
         meeting: Option<(MeetingId, MeetingRole)>,
-        ttl: Duration,
+        ttl: Option<Duration>,
         app: AppSecret,
     },
 }
@@ -77,6 +94,7 @@ impl PreparedMint {
     /// Reads what the mint needs. Changes nothing, and asks neither KMS nor Zoom.
     pub async fn read(
         grants: &Grants,
+        team: &TeamId,
         stored: &StoredCredential,
         request: TokenRequest,
         terms: &Terms,
@@ -84,13 +102,37 @@ impl PreparedMint {
         Ok(Self(match request {
             TokenRequest::Zoom(wanted) => Prepared::Zoom {
                 wanted,
-                rows: grants.read_ahead(stored, terms.margin).await?.map(Box::new),
+                rows: grants
+                    .read_ahead(team, stored, terms.margin)
+                    .await?
+                    .map(Box::new),
             },
             TokenRequest::SdkJwt { meeting, ttl } => {
                 let app = grants.app_secret(stored.credential.credential_id).await?;
                 Prepared::SdkJwt { meeting, ttl, app }
             }
         }))
+    }
+
+    /// Makes the token live for `max` seconds at most. Fails if the caller asked for more.
+    pub fn with_max_lifetime(mut self, max: u32) -> Result<Self, LifetimeTooLong> {
+        let limit = Duration::from_secs(max.into());
+        let asked = match &self.0 {
+            Prepared::Zoom { wanted, .. } => {
+                wanted.ttl().map(|ttl| Duration::from_secs(ttl.into()))
+            }
+            Prepared::SdkJwt { ttl, .. } => *ttl,
+        };
+        if asked.is_some_and(|asked| asked > limit) {
+            return Err(LifetimeTooLong { max });
+        }
+        if asked.is_none() && limit < DEFAULT_LIFETIME {
+            match &mut self.0 {
+                Prepared::Zoom { wanted, .. } => wanted.set_ttl(max),
+                Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -178,14 +220,15 @@ impl Mint<'_> {
         &self,
         app: App<'_>,
         meeting: Option<(MeetingId, MeetingRole)>,
-        ttl: Duration,
+        ttl: Option<Duration>,
     ) -> Result<MintedToken, Error> {
         let Context { grants, team, .. } = self.context;
         let recorded = grants.events.record(team, self.id, self.record);
         let (app, recorded) = tokio::join!(app.open(), recorded);
         let app = app?;
         recorded?;
-        let (token, expires_at) = sdk_jwt::sign(&app, meeting.as_ref(), ttl);
+        let (token, expires_at) =
+            sdk_jwt::sign(&app, meeting.as_ref(), ttl.unwrap_or(DEFAULT_LIFETIME));
         Ok(MintedToken {
             token_type: TokenType::SdkJwt,
             token,

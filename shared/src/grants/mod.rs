@@ -54,7 +54,8 @@ pub struct Grants {
     pub envelope: Envelope,
     /// Refreshes and mints.
     pub zoom: Zoom,
-    pub(crate) cache: Cache<GrantId, Arc<Access>>,
+    /// By team too, so that no row of one team leads to a token of another.
+    pub(crate) cache: Cache<(TeamId, GrantId), Arc<Access>>,
     pub(crate) capsules: bool,
 }
 
@@ -90,30 +91,41 @@ impl Grants {
     /// grant's access token is in memory and good for longer than `margin`.
     pub(crate) async fn read_ahead(
         &self,
+        team: &TeamId,
         stored: &StoredCredential,
         margin: Duration,
     ) -> Result<Option<Rows>, Error> {
         let grant = stored.grant.ok_or(Error::NotAUserCredential)?;
         // Only the row of an invalid credential's grant tells whether the grant has come back to life.
         let is_active = stored.credential.state == State::Active;
-        if is_active && self.cached(grant.id, margin).is_some() {
+        if is_active && self.cached(team, grant.id, margin).is_some() {
             return Ok(None);
         }
         let (grant, app) = tokio::try_join!(
-            self.grant_row(grant.id),
+            self.grant_row(team, grant.id),
             self.app_secret(stored.credential.credential_id)
         )?;
         Ok(Some(Rows { grant, app }))
     }
 
     /// The grant's access token, if it is in memory and good for longer than `margin`.
-    pub(crate) fn cached(&self, id: GrantId, margin: Duration) -> Option<Arc<Access>> {
-        self.cache.get(&id, |access| access.outlasts(margin))
+    pub(crate) fn cached(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+        margin: Duration,
+    ) -> Option<Arc<Access>> {
+        let key = (team.clone(), id);
+        self.cache.get(&key, |access| access.outlasts(margin))
     }
 
     /// The grant's row. `None` if the grant was destroyed.
-    pub(crate) async fn grant_row(&self, id: GrantId) -> Result<Option<StoredGrant>, Error> {
-        Ok(self.secrets.grant(id).await?)
+    pub(crate) async fn grant_row(
+        &self,
+        team: &TeamId,
+        id: GrantId,
+    ) -> Result<Option<StoredGrant>, Error> {
+        Ok(self.secrets.grant(team, id).await?)
     }
 
     /// The sealed client secret of a credential that exists. A missing row was removed by hand, and a PATCH by the

@@ -282,7 +282,7 @@ impl<'a> Refresher<'a> {
 
     /// The row, read after Zoom refused the refresh token.
     async fn read_after_refusal(&self, held: &HeldLease) -> Result<StoredGrant, NoAccess> {
-        match self.grants.grant_row(held.grant).await {
+        match self.grants.grant_row(self.team, held.grant).await {
             Ok(Some(row)) => Ok(row),
             Ok(None) => Err(NoAccess::destroyed()),
             Err(error) => {
@@ -393,7 +393,8 @@ impl<'a> Refresher<'a> {
                     api_url: tokens.api_url.or_else(|| api_url(&held.row)),
                     authorize_sent_at: Timestamp::from_millis(held.row.authorize_sent_at),
                 });
-                self.grants.cache.insert(held.grant, access.clone());
+                let key = (self.team.clone(), held.grant);
+                self.grants.cache.insert(key, access.clone());
                 Ok(RefreshOutcome::Done(access))
             }
             Ok(StoredPair::Stashed { reactivated }) => {

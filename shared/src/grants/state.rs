@@ -91,7 +91,9 @@ impl<'a> CredentialStates<'a> {
         // The row is read again, because the grant may have changed since Zoom refused it.
         let now = match &dead.row {
             Some(row) if row.state != GrantState::Active => Some(row.clone()),
-            _ => time_limit::until(terms.answer_by, grants.grant_row(id)).await?,
+            _ => {
+                time_limit::until(terms.answer_by, grants.grant_row(self.context.team, id)).await?
+            }
         };
         let already_invalid = stored.credential.state == State::Invalid;
         let (reason, write) = match now.as_ref().map(|now| (now, now.state)) {

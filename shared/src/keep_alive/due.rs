@@ -330,7 +330,7 @@ impl TakenGrant<'_> {
         invocation: &Invocation,
     ) -> Result<(), Error> {
         let grants = self.run.grants;
-        let Some(row) = grants.grant_row(works).await? else {
+        let Some(row) = grants.grant_row(self.team, works).await? else {
             return Ok(());
         };
         let mut holders = grants

@@ -143,7 +143,7 @@ impl TakenGrant<'_> {
         let young_since = Timestamp::now().minus(YOUNG).as_millis();
         let mut closed = Vec::new();
         for id in &pair.grants {
-            let row = self.run.grants.grant_row(*id).await?;
+            let row = self.run.grants.grant_row(self.team, *id).await?;
             let at = row.and_then(|row| row.closed);
             closed.extend(at.filter(|at| *at < young_since).map(|at| (*id, at)));
         }
@@ -175,7 +175,7 @@ impl TakenGrant<'_> {
     async fn with_tokens(&self, pair: &StoredPair) -> Result<Vec<GrantId>, Error> {
         let mut found = Vec::new();
         for id in &pair.grants {
-            let row: Option<StoredGrant> = self.run.grants.grant_row(*id).await?;
+            let row: Option<StoredGrant> = self.run.grants.grant_row(self.team, *id).await?;
             if row.is_some_and(|row| row.sealed.is_some()) {
                 found.push(*id);
             }
@@ -263,7 +263,7 @@ impl TakenGrant<'_> {
             let app = app.open().await?;
             match grants.zoom.revoke(&app, &access.token, time_left).await {
                 Ok(()) => {
-                    grants.cache.remove(&id);
+                    grants.cache.remove(&(team.clone(), id));
                     grants
                         .secrets
                         .destroy(team, id, ReconnectReason::Revoked)
@@ -271,7 +271,7 @@ impl TakenGrant<'_> {
                     return Ok(Revoked::Done);
                 }
                 Err(refusal @ zoom::Error::AccessTokenRefused { .. }) => {
-                    grants.cache.remove(&id);
+                    grants.cache.remove(&(team.clone(), id));
                     refused = Some(RefusedToken {
                         generation: access.generation,
                         refusal,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
-use crate::api_key::{ApiKey, KeyHash, Permission};
+use crate::api_key::{ApiKey, KeyHash, KeyId, KeyTerms};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::stores::error::{Error, failed};
@@ -25,6 +25,10 @@ pub const DEFAULT_RATE: u32 = 20;
 /// How many tokens per second a team may mint by default.
 pub const DEFAULT_MINT_RATE: u32 = 200;
 
+/// The longest lifetime of a token that a caller may ask for by default, in seconds. It is the lifetime that Zoom gives
+/// a token if nobody asks for another one.
+pub const DEFAULT_MAX_TOKEN_TTL: u32 = 7_200;
+
 /// The kinds of calls that have a rate limit of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateKind {
@@ -32,6 +36,19 @@ pub enum RateKind {
     Mutations,
     /// Calls that mint a token.
     Mints,
+    /// Calls that read.
+    Reads,
+}
+
+/// A key that the store knows, and that works now.
+#[derive(Clone, Debug)]
+pub struct KnownKey {
+    /// Its id.
+    pub id: KeyId,
+    /// What the operator has decided about it.
+    pub terms: KeyTerms,
+    /// How many calls a second the team may make that read. `None`: any number.
+    pub read_rate: Option<u32>,
 }
 
 /// The row of an API key.
@@ -39,22 +56,36 @@ pub enum RateKind {
 pub(super) struct KeyRow {
     pub(super) team_id: TeamId,
     pub(super) record: String,
-    pub(super) permission: Permission,
+    #[serde(flatten)]
+    pub(super) terms: KeyTerms,
     pub(super) created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revoked_at: Option<Timestamp>,
+    /// When the operator suspended the team. Here too, so that a call reads one row to know its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) suspended_at: Option<Timestamp>,
+    /// The team's rate of reads. Here too, for the same reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_rate: Option<u32>,
 }
 
 impl KeyRow {
-    /// The row of a new key.
-    pub(super) fn new(key: &ApiKey, permission: Permission) -> Self {
+    /// The row of a new key of this team.
+    pub(super) fn new(key: &ApiKey, terms: KeyTerms, team: Option<&Team>) -> Self {
         Self {
             team_id: key.team().clone(),
             record: record(&key.hash()),
-            permission,
+            terms,
             created_at: Timestamp::now(),
             revoked_at: None,
+            suspended_at: team.and_then(|team| team.suspended_at),
+            read_rate: team.and_then(|team| team.read_rate),
         }
+    }
+
+    fn works_at(&self, now: Timestamp) -> bool {
+        let has_ended = self.terms.expires_at.is_some_and(|end| end <= now);
+        self.revoked_at.is_none() && self.suspended_at.is_none() && !has_ended
     }
 }
 
@@ -68,6 +99,15 @@ pub struct Team {
     /// How many tokens per second the team may mint.
     #[serde(default = "default_mint_rate")]
     pub mint_rate: u32,
+    /// How many calls a second the team may make that read. `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_rate: Option<u32>,
+    /// The longest lifetime of a token that a caller may ask for, in seconds.
+    #[serde(default = "default_max_token_ttl")]
+    pub max_token_ttl: u32,
+    /// When the operator suspended the team: its keys and token URLs do not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<Timestamp>,
     /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     #[serde(default)]
     pub revoke_on_delete: bool,
@@ -83,6 +123,36 @@ fn default_mint_rate() -> u32 {
     DEFAULT_MINT_RATE
 }
 
+fn default_max_token_ttl() -> u32 {
+    DEFAULT_MAX_TOKEN_TTL
+}
+
+impl Team {
+    /// A team with these rates, and otherwise with the defaults.
+    pub fn new(team_id: TeamId, rate: u32, mint_rate: u32) -> Self {
+        Self {
+            team_id,
+            rate,
+            mint_rate,
+            read_rate: None,
+            max_token_ttl: DEFAULT_MAX_TOKEN_TTL,
+            suspended_at: None,
+            revoke_on_delete: false,
+            return_origins: Vec::new(),
+            created_at: Timestamp::now(),
+        }
+    }
+
+    /// How many calls of this kind a second the team may make. `None`: any number.
+    pub fn rate_of(&self, kind: RateKind) -> Option<u32> {
+        match kind {
+            RateKind::Mutations => Some(self.rate),
+            RateKind::Mints => Some(self.mint_rate),
+            RateKind::Reads => self.read_rate,
+        }
+    }
+}
+
 /// The table `keys`.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -96,32 +166,33 @@ impl Keys {
         Self { client, table }
     }
 
-    /// Reads the permission of an API key. Returns `None` if the key is unknown or revoked.
-    pub async fn permission(&self, key: &ApiKey) -> Result<Option<Permission>, Error> {
-        let row: Option<KeyRow> = self.read(key.team(), &record(&key.hash())).await?;
-        let row = row.filter(|row| row.revoked_at.is_none());
-        Ok(row.map(|row| row.permission))
+    /// Reads what is known about an API key. Returns `None` if the key is unknown, revoked or expired, or if its team is
+    /// suspended.
+    pub async fn known(&self, key: &ApiKey) -> Result<Option<KnownKey>, Error> {
+        let hash = key.hash();
+        let row: Option<KeyRow> = self.read(key.team(), &record(&hash)).await?;
+        let row = row.filter(|row| row.works_at(Timestamp::now()));
+        Ok(row.map(|row| KnownKey {
+            id: hash.id(),
+            terms: row.terms,
+            read_rate: row.read_rate,
+        }))
     }
 
-    /// Reads how many calls of this kind per second a team may make.
-    pub async fn rate(&self, team: &TeamId, counted: RateKind) -> Result<u32, Error> {
-        let team = self.read::<Team>(team, SETTINGS).await?;
-        Ok(match counted {
-            RateKind::Mutations => team.map_or(DEFAULT_RATE, |team| team.rate),
-            RateKind::Mints => team.map_or(DEFAULT_MINT_RATE, |team| team.mint_rate),
-        })
+    /// Reads a team's settings. The default settings if the team has no row.
+    pub async fn settings(&self, team: &TeamId) -> Result<Team, Error> {
+        let stored = self.read::<Team>(team, SETTINGS).await?;
+        Ok(stored.unwrap_or_else(|| Team::new(team.clone(), DEFAULT_RATE, DEFAULT_MINT_RATE)))
     }
 
     /// Reads whether the vault revokes the grants of the team's deleted credentials at Zoom.
     pub async fn revokes_on_delete(&self, team: &TeamId) -> Result<bool, Error> {
-        let team = self.read::<Team>(team, SETTINGS).await?;
-        Ok(team.is_some_and(|team| team.revoke_on_delete))
+        Ok(self.settings(team).await?.revoke_on_delete)
     }
 
     /// Reads the origins that the team's users may be sent back to after connecting.
     pub async fn return_origins(&self, team: &TeamId) -> Result<Vec<ReturnOrigin>, Error> {
-        let team = self.read::<Team>(team, SETTINGS).await?;
-        Ok(team.map_or_else(Vec::new, |team| team.return_origins))
+        Ok(self.settings(team).await?.return_origins)
     }
 
     /// Opens two connections to DynamoDB, because a request makes up to two calls at the same time and an HTTP/1

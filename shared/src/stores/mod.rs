@@ -40,12 +40,14 @@ pub use credentials::{
 pub use error::Error;
 pub use events::{EventPage, Events, RETENTION};
 pub use item::Listed;
-pub use keys::{DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, RateKind, Team};
+pub use keys::{
+    DEFAULT_MAX_TOKEN_TTL, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, KnownKey, RateKind, Team,
+};
 pub use manual_purge::{ManualPurge, OwnedRow};
 pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
-    Admission, ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, NewSession, Requests,
-    Session, SessionApp, SessionClaim,
+    Admission, Charged, ClaimOutcome, EarlierRequest, HeldClaim, Hits, IdempotencyClaim,
+    NewSession, RateLimits, Requests, Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
     AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState,

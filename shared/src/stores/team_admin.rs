@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Team;
 use super::expression::Update;
 use super::keys::{KEY_PREFIX, KeyRow, SETTINGS, key};
-use crate::api_key::{ApiKey, KeyId, Permission};
+use crate::api_key::{ApiKey, KeyId, KeyTerms};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::stores::error::{Error, failed};
@@ -23,11 +23,12 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Serialize)]
 pub struct KeyListing {
     /// The id of the key. It is needed to revoke the key.
-    pub key_id: String,
+    pub key_id: KeyId,
     /// The team of the key.
     pub team: TeamId,
-    /// The permission of the key.
-    pub permission: Permission,
+    /// What the operator has decided about the key.
+    #[serde(flatten)]
+    pub terms: KeyTerms,
     /// When the key was created.
     pub created_at: Timestamp,
     /// When the key was revoked, if it was.
@@ -37,19 +38,18 @@ pub struct KeyListing {
 impl From<KeyRow> for KeyListing {
     fn from(row: KeyRow) -> Self {
         Self {
-            key_id: key_id(&row.record),
+            key_id: KeyId::of_hash(record_hash(&row.record)),
             team: row.team_id,
-            permission: row.permission,
+            terms: row.terms,
             created_at: row.created_at,
             revoked_at: row.revoked_at,
         }
     }
 }
 
-/// The id of the key whose row has this sort key.
-fn key_id(record: &str) -> String {
-    let hash = record.chars().skip(KEY_PREFIX.len());
-    hash.take(KeyId::CHARACTERS).collect()
+/// The hash of the key whose row has this sort key.
+fn record_hash(record: &str) -> &str {
+    record.strip_prefix(KEY_PREFIX).unwrap_or_default()
 }
 
 /// A change of a team's settings. A field that is `None` stays as it is.
@@ -59,6 +59,10 @@ pub struct TeamSettingsChange {
     pub rate: Option<u32>,
     /// Minted tokens per second.
     pub mint_rate: Option<u32>,
+    /// Reading calls per second. `Some(None)`: any number.
+    pub read_rate: Option<Option<u32>>,
+    /// The longest lifetime of a token that a caller may ask for, in seconds.
+    pub max_token_ttl: Option<u32>,
     /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     pub revoke_on_delete: Option<bool>,
     /// The origins that a user may be sent back to after connecting.
@@ -85,14 +89,7 @@ impl TeamAdmin {
         rate: u32,
         mint_rate: u32,
     ) -> Result<Team, Error> {
-        let team = Team {
-            team_id: team.clone(),
-            rate,
-            mint_rate,
-            revoke_on_delete: false,
-            return_origins: Vec::new(),
-            created_at: Timestamp::now(),
-        };
+        let team = Team::new(team.clone(), rate, mint_rate);
         let mut item = to_item(&team)?;
         item.insert("record".to_owned(), text(SETTINGS));
         self.put_new(item).await?;
@@ -104,6 +101,8 @@ impl TeamAdmin {
         let TeamSettingsChange {
             rate,
             mint_rate,
+            read_rate,
+            max_token_ttl,
             revoke_on_delete,
             return_origins,
         } = settings;
@@ -111,6 +110,7 @@ impl TeamAdmin {
         let values = [
             ("rate", rate.map(|rate| number(&rate))),
             ("mint_rate", mint_rate.map(|rate| number(&rate))),
+            ("max_token_ttl", max_token_ttl.map(|ttl| number(&ttl))),
             (
                 "revoke_on_delete",
                 revoke_on_delete.map(AttributeValue::Bool),
@@ -123,7 +123,41 @@ impl TeamAdmin {
                 row = row.set(name, value);
             }
         }
-        self.update(team, SETTINGS, row).await
+        if let Some(rate) = read_rate {
+            row = row.assign("read_rate", rate.map(|rate| number(&rate)));
+        }
+        let changed = self.update(team, SETTINGS, row).await?;
+        if let Some(rate) = read_rate {
+            let rate = rate.map(|rate| number(&rate));
+            self.update_keys(team, || Update::new().assign("read_rate", rate.clone()))
+                .await?;
+        }
+        Ok(changed)
+    }
+
+    /// Stops all keys and token URLs of a team at once, or lets them work again. Returns `NotFound` if the team does not
+    /// exist.
+    ///
+    /// The team's row comes first, because token URLs look at it, and a new key takes its state from it.
+    pub async fn suspend(&self, team: &TeamId, suspended: bool) -> Result<Team, Error> {
+        let at = suspended.then(|| text(&Timestamp::now()));
+        let update = || Update::new().assign("suspended_at", at.clone());
+        let row = update().when_equal("record", text(SETTINGS));
+        let changed = self.update(team, SETTINGS, row).await?;
+        self.update_keys(team, update).await?;
+        Ok(changed)
+    }
+
+    /// Updates the rows of all keys of a team, also of revoked ones.
+    async fn update_keys(&self, team: &TeamId, update: impl Fn() -> Update) -> Result<(), Error> {
+        for row in self.key_rows(team, String::new()).await? {
+            let Some(record) = row.get("record").and_then(|record| record.as_s().ok()) else {
+                continue;
+            };
+            let update = update().when_equal("record", text(record));
+            self.update_row(team, record, update).await?;
+        }
+        Ok(())
     }
 
     /// Reads a team and its settings.
@@ -162,14 +196,14 @@ impl TeamAdmin {
     pub async fn create_key(
         &self,
         team: &TeamId,
-        permission: Permission,
+        terms: KeyTerms,
     ) -> Result<(ApiKey, KeyListing), Error> {
-        self.team(team).await?;
+        let settings = self.team(team).await?;
         let api_key = ApiKey::generate(team.clone()).map_err(|error| Error::Refused {
             operation: "generating a key",
             source: error.into(),
         })?;
-        let row = KeyRow::new(&api_key, permission);
+        let row = KeyRow::new(&api_key, terms, Some(&settings));
         match self.put_new(to_item(&row)?).await {
             // Keys are random, so a conflict means that the SDK retried this write after it was applied.
             Ok(()) | Err(Error::Conflict) => Ok((api_key, row.into())),
@@ -178,12 +212,8 @@ impl TeamAdmin {
     }
 
     /// Stores the hash of a key that was created elsewhere. Returns `Conflict` if the hash is stored already.
-    pub async fn insert_key(
-        &self,
-        api_key: &ApiKey,
-        permission: Permission,
-    ) -> Result<KeyListing, Error> {
-        let row = KeyRow::new(api_key, permission);
+    pub async fn insert_key(&self, api_key: &ApiKey, terms: KeyTerms) -> Result<KeyListing, Error> {
+        let row = KeyRow::new(api_key, terms, None);
         self.put_new(to_item(&row)?).await?;
         Ok(row.into())
     }
@@ -197,7 +227,7 @@ impl TeamAdmin {
         });
         keys.rows.sort_by_key(|key| key.created_at);
         for record in &mut keys.unreadable {
-            *record = key_id(record);
+            *record = KeyId::of_hash(record_hash(record)).to_string();
         }
         Ok(keys)
     }
@@ -205,11 +235,7 @@ impl TeamAdmin {
     /// Revokes a key. The key stops working with the next request. Revoking the key again keeps the first
     /// `revoked_at`. Returns `NotFound` if no key has this id.
     pub async fn revoke_key(&self, team: &TeamId, key_id: &str) -> Result<KeyListing, Error> {
-        if key_id.len() != KeyId::CHARACTERS {
-            return Err(Error::NotFound);
-        }
-        let item = self.key_rows(team, key_id.to_owned()).await?.pop();
-        let row: KeyRow = from_item(item.ok_or(Error::NotFound)?)?;
+        let row = self.key_row(team, key_id).await?;
         if row.revoked_at.is_some() {
             return Ok(row.into());
         }
@@ -219,6 +245,38 @@ impl TeamAdmin {
         self.update::<KeyRow>(team, &row.record, revoked)
             .await
             .map(KeyListing::from)
+    }
+
+    /// Makes a second key with the same terms, and lets the first one end at `old_ends_at`, or earlier if it would have
+    /// ended earlier. Returns `NotFound` if no key has this id, and `Conflict` if the key does not work any more.
+    pub async fn rotate_key(
+        &self,
+        team: &TeamId,
+        key_id: &str,
+        old_ends_at: Timestamp,
+    ) -> Result<(ApiKey, KeyListing), Error> {
+        let old = self.key_row(team, key_id).await?;
+        let now = Timestamp::now();
+        let has_ended = old.terms.expires_at.is_some_and(|end| end <= now);
+        if old.revoked_at.is_some() || has_ended {
+            return Err(Error::Conflict);
+        }
+        let created = self.create_key(team, old.terms.clone()).await?;
+        if old.terms.expires_at.is_none_or(|end| end > old_ends_at) {
+            let ends = Update::new()
+                .set("expires_at", text(&old_ends_at))
+                .when_equal("record", text(&old.record));
+            self.update_row(team, &old.record, ends).await?;
+        }
+        Ok(created)
+    }
+
+    async fn key_row(&self, team: &TeamId, key_id: &str) -> Result<KeyRow, Error> {
+        if key_id.len() != KeyId::CHARACTERS {
+            return Err(Error::NotFound);
+        }
+        let item = self.key_rows(team, key_id.to_owned()).await?.pop();
+        from_item(item.ok_or(Error::NotFound)?)
     }
 
     async fn key_rows(&self, team: &TeamId, id_prefix: String) -> Result<Vec<Item>, Error> {
@@ -265,6 +323,11 @@ impl TeamAdmin {
         record: &str,
         update: Update,
     ) -> Result<T, Error> {
+        from_item(self.update_row(team, record, update).await?)
+    }
+
+    /// Updates a row, and returns it as it is then. Returns `NotFound` if the condition fails.
+    async fn update_row(&self, team: &TeamId, record: &str, update: Update) -> Result<Item, Error> {
         let update = update.build();
         let sent = self
             .client
@@ -282,6 +345,6 @@ impl TeamAdmin {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Error::NotFound,
             _ => failed("UpdateItem", error),
         })?;
-        from_item(answer.attributes.unwrap_or_else(HashMap::new))
+        Ok(answer.attributes.unwrap_or_else(HashMap::new))
     }
 }

@@ -54,6 +54,22 @@ impl MintRequest {
         }
     }
 
+    /// The lifetime that the request names, in seconds.
+    pub(crate) fn ttl(&self) -> Option<u32> {
+        match self {
+            Self::Onbehalf { ttl, .. } | Self::Zak { ttl } => *ttl,
+            Self::LocalRecording { .. } => None,
+        }
+    }
+
+    /// Names a lifetime in seconds, if the type of the token has one.
+    pub(crate) fn set_ttl(&mut self, seconds: u32) {
+        match self {
+            Self::Onbehalf { ttl, .. } | Self::Zak { ttl } => *ttl = Some(seconds),
+            Self::LocalRecording { .. } => {}
+        }
+    }
+
     pub(super) fn path(&self) -> String {
         match self {
             Self::Onbehalf { .. } | Self::Zak { .. } => "/v2/users/me/token".to_owned(),

@@ -1,7 +1,7 @@
 //! Access control.
 
 use reqwest::Method;
-use shared::api_key::{ApiKey, Permission};
+use shared::api_key::{ApiKey, KeyTerms, Permission};
 
 use crate::access::{call, endpoints, expect_refused};
 use crate::vault::Vault;
@@ -30,14 +30,14 @@ async fn revoking_one_key_leaves_the_others_valid() {
     let acme = vault.team("acme");
     let (other, listing) = vault
         .operator
-        .create_key(&acme, Permission::Full)
+        .create_key(&acme, KeyTerms::of(Permission::Full))
         .await
         .unwrap();
     let other = vault.caller_with_key(&text_of(other));
     other.list("").await.expect(200);
     vault
         .operator
-        .revoke_key(&acme, &listing.key_id)
+        .revoke_key(&acme, listing.key_id.as_str())
         .await
         .unwrap();
     expect_refused(&other.list("").await, "revoked");

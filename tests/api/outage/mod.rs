@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::proxy::Fault;
 use crate::world::{
-    Answer, CLIENT_ID, CLIENT_SECRET, Item, REDIRECT_URI, World, app_body, attribute, retry_after,
-    user_body,
+    Answer, CLIENT_ID, CLIENT_SECRET, Item, REDIRECT_URI, World, app_body, attribute, is_count,
+    retry_after, user_body,
 };
 
 mod after_the_code;
@@ -81,7 +81,7 @@ async fn stored(world: &World) -> Vec<(&'static str, Vec<(String, Item)>)> {
         let rows = world.items(table).await.into_iter();
         let mut rows: Vec<(String, Item)> = rows
             .map(|row| (attribute(&row, key).to_owned(), row))
-            .filter(|(key, _)| !key.starts_with("rate#"))
+            .filter(|(key, _)| !is_count(key))
             .collect();
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
         tables.push((table, rows));

@@ -65,7 +65,11 @@ impl Peer {
     }
 
     async fn row(&self) -> StoredGrant {
-        self.secrets.grant(self.grant).await.unwrap().unwrap()
+        self.secrets
+            .grant(&self.binding.team, self.grant)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     async fn key(&self) -> DataKey {

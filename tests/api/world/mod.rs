@@ -17,7 +17,7 @@ use serde_json::Value;
 use shared::config::{Aws, KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::keep_alive::Report;
 use shared::pair::Pair;
-use shared::stores::TeamAdmin;
+use shared::stores::{Requests, TeamAdmin};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ mod seed;
 
 pub(crate) use answer::{Answer, CODE_SPENT, code_refused, retry_after};
 pub(crate) use caller::{Caller, send};
-pub(crate) use rows::{Item, attribute};
+pub(crate) use rows::{Item, attribute, is_count};
 pub(crate) use seed::{
     CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, ada, app_body, grace, id_of, test_app, text_of,
     user_body, with,
@@ -121,7 +121,8 @@ impl World {
                 .serve(listener, Router::new(), std::future::pending()),
         );
 
-        let vault = Vault::at(url, zoom_url, operator, String::new()).await;
+        let requests = Requests::new(direct.clone(), names.requests.clone());
+        let vault = Vault::at(url, zoom_url, operator, Some(requests), String::new()).await;
         wire.reset();
         Self {
             vault,
@@ -371,7 +372,7 @@ impl World {
             );
         }
         let requests = self.rows("requests").await;
-        let claimed = requests.iter().find(|row| !row.contains("rate#"));
+        let claimed = requests.iter().find(|row| !is_count(row));
         assert_eq!(claimed, None, "{cause}");
         let called = (
             self.wire.count(Service::Kms),

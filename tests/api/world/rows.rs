@@ -7,6 +7,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 /// A row.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
+/// Whether a row of the table `requests` only counts calls, or says when a key was used. `row` holds its id.
+pub(crate) fn is_count(row: &str) -> bool {
+    ["rate#", "mint#", "read#", "used#"]
+        .iter()
+        .any(|kind| row.contains(kind))
+}
+
 /// A string or number attribute of a row, as text.
 pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> &'a str {
     let value = &item[name];

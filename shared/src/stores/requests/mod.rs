@@ -7,14 +7,16 @@
 //! - `table`: the store itself
 //! - `rate`: counts a team's calls per second
 //! - `idempotency`: the rows of idempotency keys, and the lock of a credential that is authorized again
+//! - `last_use`: when each API key last changed something or minted a token
 //! - `connect_sessions`: how far a connect session has come
 
 mod connect_sessions;
 mod idempotency;
+mod last_use;
 mod rate;
 mod table;
 
 pub use self::connect_sessions::{NewSession, Session, SessionApp, SessionClaim};
 pub use self::idempotency::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim};
-pub use self::rate::Admission;
+pub use self::rate::{Admission, Charged, Hits, RateLimits};
 pub use self::table::Requests;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::due_shard::{DUE_AT_ONCE, due_shard};
 use super::grant_row::{Lease, RefreshAttempt, STASH_ATTRIBUTES, StoredGrant, stash_attributes};
 use super::table::{Secrets, attributes, key};
-use crate::credential::GrantId;
+use crate::credential::{GrantId, TeamId};
 use crate::envelope::sealed::{Sealed, SecretId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
@@ -86,8 +86,9 @@ pub(super) enum RowUpdate {
 }
 
 impl Secrets {
-    /// Reads a grant's row. Returns `None` if the grant was destroyed and its row purged.
-    pub async fn grant(&self, id: GrantId) -> Result<Option<StoredGrant>, Error> {
+    /// Reads the row of a team's grant. Returns `None` if the grant was destroyed and its row purged, or if the grant
+    /// belongs to another team: a forged or corrupt row must not lead from one team to another.
+    pub async fn grant(&self, team: &TeamId, id: GrantId) -> Result<Option<StoredGrant>, Error> {
         let answer = self
             .client
             .get_item()
@@ -97,7 +98,12 @@ impl Secrets {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        answer.item.map(StoredGrant::read).transpose()
+        let row = answer.item.map(StoredGrant::read).transpose()?;
+        if row.as_ref().is_some_and(|row| row.team_id != *team) {
+            tracing::error!(%team, grant_id = %id, "a row of this team names a grant of another team");
+            return Ok(None);
+        }
+        Ok(row)
     }
 
     /// Takes the lease of an active grant of this generation, and records an attempt. Only the revocation (`revokes`)

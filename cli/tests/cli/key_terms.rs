@@ -1,0 +1,122 @@
+//! `keys create` with limits, `keys rotate`, `keys list` with the last use, `teams suspend` and `teams resume`.
+
+use serde_json::json;
+
+use crate::TestStack;
+
+#[tokio::test]
+async fn a_key_has_the_terms_of_its_options_and_the_list_shows_them() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let created = stack
+        .json(
+            "keys create --team acme --permission full --label backend --created-by ada --expires-in-days 2 \
+             --rate 7 --token-types onbehalf,zak --extra tenant:a,stage:live",
+        )
+        .await;
+    let listed = stack.json("keys list --team acme").await;
+    for key in [&created, &listed[0]] {
+        assert_eq!(key["permission"], "full");
+        assert_eq!(key["label"], "backend");
+        assert_eq!(key["created_by"], "ada");
+        assert_eq!(key["rate"], 7);
+        assert_eq!(key["token_types"], json!(["onbehalf", "zak"]));
+        assert_eq!(key["extra"], "tenant:a,stage:live");
+        assert!(key["expires_at"].as_str() > key["created_at"].as_str());
+    }
+    let table = stack.ok("keys list --team acme").await;
+    for text in [
+        "backend",
+        "ada",
+        "rate 7; onbehalf zak; tenant:a,stage:live",
+    ] {
+        assert!(table.contains(text), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_shows_when_a_key_last_changed_something() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    let last_use = async || stack.json("keys list --team acme").await[0]["last_used_at"].clone();
+    assert_eq!(stack.list_credentials(&key).await, 200);
+    assert_eq!(last_use().await, json!(null));
+    assert_eq!(stack.create_credential(&key, "n").await.status(), 201);
+    assert!(last_use().await.is_string());
+}
+
+#[tokio::test]
+async fn both_keys_work_after_a_rotation_until_the_end_of_the_first() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let first = stack
+        .json("keys create --team acme --permission full")
+        .await;
+    let (text, id) = (
+        first["key"].as_str().unwrap(),
+        first["key_id"].as_str().unwrap(),
+    );
+    let rotated = stack.cli(&format!("keys rotate --team acme {id}")).await;
+    let second = rotated.stdout.trim();
+    assert!(
+        rotated
+            .stderr
+            .contains(&format!("key {id} stops working at"))
+    );
+    for key in [text, second] {
+        assert_eq!(stack.list_credentials(key).await, 200);
+    }
+
+    let third = stack
+        .ok(&format!("keys rotate --team acme {id} --old-key-hours 0"))
+        .await;
+    assert_eq!(stack.list_credentials(text).await, 401);
+    for key in [second, third.trim()] {
+        assert_eq!(stack.list_credentials(key).await, 200);
+    }
+    let refused = stack.cli(&format!("keys rotate --team acme {id}")).await;
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("is revoked or has expired"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[tokio::test]
+async fn the_keys_of_a_suspended_team_stop_and_work_again_after_its_return() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack.create_key("acme", "full").await;
+    assert!(stack.ok("teams suspend acme").await.contains("suspended"));
+    assert_eq!(stack.list_credentials(&key).await, 401);
+    assert!(!stack.ok("teams resume acme").await.contains("suspended"));
+    assert_eq!(stack.list_credentials(&key).await, 200);
+    let missing = stack.cli("teams suspend nobody").await;
+    assert!(missing.stderr.contains("there is no team nobody"));
+}
+
+#[tokio::test]
+async fn the_limits_of_a_team_are_set_and_shown() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let set = stack
+        .json("teams set acme --read-rate 50 --max-token-ttl 3600")
+        .await;
+    assert_eq!(
+        (&set["read_rate"], &set["max_token_ttl"]),
+        (&json!(50), &json!(3600))
+    );
+    let set = stack.json("teams set acme --no-read-rate").await;
+    assert_eq!(
+        (&set["read_rate"], &set["max_token_ttl"]),
+        (&json!(null), &json!(3600))
+    );
+    for ttl in ["1799", "7776001"] {
+        let refused = stack
+            .cli(&format!("teams set acme --max-token-ttl {ttl}"))
+            .await;
+        assert_eq!(refused.code, 2);
+    }
+}

@@ -1,0 +1,137 @@
+//! How keys end: by their time, by a rotation, and when the operator suspends the team.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::api_key::{KeyTerms, Permission};
+use shared::stores::Requests;
+use shared::timestamp::Timestamp;
+
+use super::all_endpoints;
+use crate::access::{call, expect_refused};
+use crate::minting::mint_onbehalf;
+use crate::proxy::Service;
+use crate::world::{World, app_body, send, text_of};
+
+#[tokio::test]
+async fn a_key_works_until_it_expires() {
+    let world = World::new().await;
+    let terms = |expires_at| KeyTerms {
+        expires_at: Some(expires_at),
+        ..KeyTerms::of(Permission::Full)
+    };
+    let later = Timestamp::now().plus(Duration::from_hours(1));
+    let caller = world.caller_with_terms(terms(later)).await;
+    caller.create(app_body("bot")).await.expect(201);
+    let caller = world.caller_with_terms(terms(Timestamp::now())).await;
+    expect_refused(&caller.create(app_body("bot")).await, "an expired key");
+}
+
+#[tokio::test]
+async fn a_rotation_makes_a_second_key_with_the_same_terms_and_sets_the_end_of_the_first() {
+    let world = World::new().await;
+    let team = world.team("acme");
+    let terms = KeyTerms {
+        extra: "tenant:a".parse().unwrap(),
+        rate: Some(9),
+        ..KeyTerms::of(Permission::Read)
+    };
+    let (first, listing) = world
+        .operator
+        .create_key(&team, terms.clone())
+        .await
+        .unwrap();
+    let first = world.caller_with_key(&text_of(first));
+    let old = listing.key_id.as_str();
+
+    let end = Timestamp::now().plus(Duration::from_hours(24));
+    let (second, second_listing) = world.operator.rotate_key(&team, old, end).await.unwrap();
+    let second = world.caller_with_key(&text_of(second));
+    for caller in [&first, &second] {
+        caller.list("").await.expect(200);
+    }
+    let keys = world.operator.keys(&team).await.unwrap().rows;
+    let find = |id| keys.iter().find(|key| key.key_id == id).unwrap();
+    assert_eq!(find(second_listing.key_id).terms, terms);
+    assert_eq!(find(listing.key_id.clone()).terms.expires_at, Some(end));
+
+    // A second rotation may bring the end forward, and never puts it off.
+    for (end, expected) in [
+        (end.plus(Duration::from_hours(1)), end),
+        (Timestamp::now(), Timestamp::now()),
+    ] {
+        world.operator.rotate_key(&team, old, end).await.unwrap();
+        let keys = world.operator.keys(&team).await.unwrap().rows;
+        let ends = keys
+            .iter()
+            .find(|key| key.key_id == listing.key_id)
+            .unwrap()
+            .terms
+            .expires_at
+            .unwrap();
+        assert!(
+            ends.until(expected) < Duration::from_secs(5)
+                && expected.until(ends) < Duration::from_secs(5)
+        );
+    }
+    expect_refused(&first.list("").await, "the first key");
+    assert!(world.operator.rotate_key(&team, old, end).await.is_err());
+    second.list("").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_suspended_team_gets_401_on_every_endpoint_and_its_token_urls_are_unknown() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let other_team = world.caller("globex", Permission::Full).await;
+    let body = json!({ "type": "onbehalf", "max_uses": 2 });
+    let url = world.given_url(&id, body).await;
+    assert_eq!(world.vendor_gets(&url, "").await.status, 200);
+    let team = world.team("acme");
+
+    world.operator.suspend(&team, true).await.unwrap();
+    let new = world
+        .caller_with_terms(KeyTerms::of(Permission::Full))
+        .await;
+    for caller in [&world.acme, &new] {
+        for endpoint in all_endpoints(&id) {
+            expect_refused(&send(call(caller, &endpoint)).await, &endpoint.1);
+        }
+    }
+    world.wire.reset();
+    let refused = world.vendor_gets(&url, "").await;
+    let mut unknown = url.clone();
+    let last = if url.url.ends_with('0') { "1" } else { "0" };
+    unknown.url.replace_range(url.url.len() - 1.., last);
+    let expected = world.vendor_gets(&unknown, "").await;
+    assert_eq!((refused.status, &refused.text), (404, &expected.text));
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    other_team.list("").await.expect(200);
+
+    world.operator.suspend(&team, false).await.unwrap();
+    for caller in [&world.acme, &new] {
+        mint_onbehalf(caller, &id).await.expect(200);
+    }
+    // The refused call has given its use back.
+    assert_eq!(world.vendor_gets(&url, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_its_last_change_or_mint() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let team = world.team("acme");
+    let requests = Requests::new(world.dynamodb.clone(), "requests".to_owned());
+    let (key, listing) = world
+        .operator
+        .create_key(&team, KeyTerms::of(Permission::Full))
+        .await
+        .unwrap();
+    let caller = world.caller_with_key(&text_of(key));
+    let last_use = async || requests.last_use(&team, &listing.key_id).await.unwrap();
+    caller.get(&id).await.expect(200);
+    assert_eq!(last_use().await, None);
+    mint_onbehalf(&caller, &id).await.expect(200);
+    let used = last_use().await.unwrap();
+    assert!(used.until(Timestamp::now()) < Duration::from_mins(1));
+}

@@ -1,0 +1,185 @@
+//! Each key has a rate of its own, and a call that is refused or invalid is charged to its key alone.
+
+use reqwest::Method;
+use serde_json::json;
+use shared::api_key::{KeyTerms, Permission};
+use shared::stores::TeamSettingsChange;
+
+use super::all_endpoints;
+use crate::access::call;
+use crate::limits::told;
+use crate::minting::mint_onbehalf;
+use crate::world::{Answer, Caller, World, app_body, attribute, send};
+
+fn terms(permission: Permission, rate: Option<u32>) -> KeyTerms {
+    KeyTerms {
+        rate,
+        ..KeyTerms::of(permission)
+    }
+}
+
+impl World {
+    async fn set_rates(&self, settings: TeamSettingsChange) {
+        let set = self.operator.set(&self.team("acme"), settings).await;
+        set.unwrap();
+    }
+
+    /// How many calls all windows of the team `acme` have counted for the team.
+    async fn charged_to_team(&self, kind: &str) -> u32 {
+        let prefix = format!("{kind}#acme#");
+        let rows = self.items("requests").await.into_iter();
+        rows.filter(|row| attribute(row, "request_id").starts_with(&prefix))
+            .filter(|row| row.contains_key("hits"))
+            .map(|row| attribute(&row, "hits").parse::<u32>().unwrap())
+            .sum()
+    }
+}
+
+/// Calls until an answer has this status. A window is a second of the wall clock, so two calls may be in two windows.
+async fn until(caller: &Caller, status: u16) -> Answer {
+    for _ in 0..1000 {
+        let answer = caller.create(app_body("bot")).await;
+        if answer.status == status {
+            return answer;
+        }
+    }
+    panic!("no answer has the status {status}");
+}
+
+#[tokio::test]
+async fn a_key_may_make_four_of_five_calls_of_its_team_unless_it_has_a_rate_of_its_own() {
+    let world = World::new().await;
+    for (team, own, limit) in [
+        (1_000, None, 800),
+        (1_001, None, 801),
+        (1, None, 1),
+        (1_000, Some(7), 7),
+        (1_000, Some(5_000), 1_000),
+    ] {
+        world
+            .set_rates(TeamSettingsChange {
+                rate: Some(team),
+                ..TeamSettingsChange::default()
+            })
+            .await;
+        let caller = world.caller_with_terms(terms(Permission::Full, own)).await;
+        let answer = caller.delete("no-id").await;
+        assert_eq!(told(&answer)[0], limit, "{team} {own:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_has_spent_its_rate_leaves_the_other_keys_theirs() {
+    let world = World::new().await;
+    let greedy = world
+        .caller_with_terms(terms(Permission::Full, Some(1)))
+        .await;
+    let limited = until(&greedy, 429).await;
+    assert_eq!(told(&limited), [1, 0, 1]);
+    world.acme.create(app_body("bot")).await.expect(201);
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_or_invalid_do_not_spend_the_rate_of_the_team() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let charged = world.charged_to_team("rate").await;
+    let read = world.caller_with_terms(terms(Permission::Read, None)).await;
+    let mint = world.caller_with_terms(terms(Permission::Mint, None)).await;
+    for _ in 0..10 {
+        for caller in [&read, &mint] {
+            caller
+                .create(app_body("bot"))
+                .await
+                .expect_code(403, "FST_ERR_FORBIDDEN");
+            caller
+                .delete(&id)
+                .await
+                .expect_code(403, "FST_ERR_FORBIDDEN");
+            caller
+                .check(&id)
+                .await
+                .expect_code(403, "FST_ERR_FORBIDDEN");
+        }
+        mint_onbehalf(&read, &id)
+            .await
+            .expect_code(403, "FST_ERR_FORBIDDEN");
+        for body in [json!([]), json!({}), json!({ "name": 1 })] {
+            world
+                .acme
+                .create(body)
+                .await
+                .expect_code(400, "FST_ERR_VALIDATION");
+        }
+        world
+            .acme
+            .update(&id, json!({ "name": 1 }))
+            .await
+            .expect_code(400, "FST_ERR_VALIDATION");
+        world
+            .acme
+            .delete("no-id")
+            .await
+            .expect_code(400, "FST_ERR_VALIDATION");
+    }
+    assert_eq!(world.charged_to_team("rate").await, charged);
+    assert_eq!(world.charged_to_team("mint").await, 0);
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_or_invalid_are_limited_by_the_rate_of_their_key() {
+    let world = World::new().await;
+    let mint = world
+        .caller_with_terms(terms(Permission::Mint, Some(1)))
+        .await;
+    // At some time two calls are in one window.
+    assert_eq!(told(&until(&mint, 429).await), [1, 0, 1]);
+    let full = world
+        .caller_with_terms(terms(Permission::Full, Some(1)))
+        .await;
+    while full.create(json!([])).await.status != 429 {}
+}
+
+#[tokio::test]
+async fn reads_are_limited_only_if_the_team_has_a_rate_of_reads() {
+    let world = World::new().await;
+    let id = world.add_app_credential("bot").await;
+    let earlier = world.caller_with_terms(terms(Permission::Read, None)).await;
+    let answer = earlier.get(&id).await;
+    answer.expect(200);
+    assert_eq!(answer.header("x-ratelimit-limit"), None);
+    assert_eq!(world.charged_to_team("read").await, 0);
+
+    let limit = |rate| TeamSettingsChange {
+        read_rate: Some(rate),
+        ..TeamSettingsChange::default()
+    };
+    world.set_rates(limit(Some(10))).await;
+    let later = world.caller_with_terms(terms(Permission::Read, None)).await;
+    for caller in [&earlier, &later] {
+        let answer = caller.list("").await;
+        assert!([8, 10].contains(&told(&answer)[0]), "{}", answer.text);
+        while caller.get(&id).await.status != 429 {}
+    }
+
+    world.set_rates(limit(None)).await;
+    assert_eq!(earlier.list("").await.header("x-ratelimit-limit"), None);
+}
+
+#[tokio::test]
+async fn every_endpoint_that_reads_counts_against_the_rate_of_reads() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    world
+        .set_rates(TeamSettingsChange {
+            read_rate: Some(Some(1_000)),
+            ..TeamSettingsChange::default()
+        })
+        .await;
+    for endpoint in all_endpoints(&id) {
+        if endpoint.0 == Method::GET {
+            let answer = send(call(&world.acme, &endpoint)).await;
+            assert_eq!(told(&answer)[0], 1_000, "{endpoint:?}: {}", answer.text);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A caller whose key is not known costs the vault the same little work, whatever the call.
+
+use shared::api_key::{KeyTerms, Permission};
+use shared::timestamp::Timestamp;
+
+use super::all_endpoints;
+use crate::access::{call, expect_refused};
+use crate::proxy::Service;
+use crate::world::{World, send, text_of};
+
+/// The calls to DynamoDB: the operation, and how many items came back.
+fn reads(world: &World) -> Vec<(&'static str, usize)> {
+    let mut reads: Vec<(&'static str, usize)> = Vec::new();
+    for operation in world.wire.operations(Service::DynamoDb) {
+        reads.push(match operation.as_str() {
+            "GetItem" => ("GetItem", 1),
+            "Query" => ("Query", 1),
+            other => panic!("a stranger causes {other}"),
+        });
+    }
+    reads.sort_unstable();
+    reads
+}
+
+#[tokio::test]
+async fn an_unknown_key_costs_its_own_row_and_at_most_one_more_item_on_every_endpoint() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    for name in 0..30 {
+        world.add_app_credential(&format!("bot {name}")).await;
+    }
+    let team = world.team("acme");
+    let full = || KeyTerms::of(Permission::Full);
+    let (revoked, listing) = world.operator.create_key(&team, full()).await.unwrap();
+    let revoke = world.operator.revoke_key(&team, listing.key_id.as_str());
+    revoke.await.unwrap();
+    let expired = KeyTerms {
+        expires_at: Some(Timestamp::now()),
+        ..full()
+    };
+    let callers = [
+        world.stranger("acme"),
+        world.stranger("nobody"),
+        world.caller_with_key(&text_of(revoked)),
+        world.caller_with_terms(expired).await,
+    ];
+
+    for endpoint in all_endpoints(&id) {
+        let mut first = None;
+        for caller in &callers {
+            world.wire.reset();
+            expect_refused(&send(call(caller, &endpoint)).await, &endpoint.1);
+            let reads = reads(&world);
+            assert!(reads.len() <= 2, "{endpoint:?}: {reads:?}");
+            // Only the index of registered apps is queried, by its whole key.
+            let queries = reads.iter().filter(|(name, _)| *name == "Query").count();
+            let is_app = endpoint.1.starts_with("/v2/zoom-apps/");
+            assert!(queries == 0 || is_app, "{endpoint:?}: {reads:?}");
+            assert_eq!(world.wire.count(Service::Kms), 0);
+            assert_eq!(world.wire.count(Service::Zoom), 0);
+            let expected = first.get_or_insert_with(|| reads.clone());
+            assert_eq!(*expected, reads, "{endpoint:?}");
+        }
+    }
+}
