@@ -9,7 +9,7 @@ use shared::credential::{CredentialId, CredentialType, State, TeamId};
 use shared::restore;
 use shared::stores::{
     self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, RETENTION, Secrets,
-    StoredCredential, TableInspector, TokenUrls,
+    StoredCredential, TableInspector, TokenUrls, Trail,
 };
 use shared::timestamp::Timestamp;
 
@@ -95,11 +95,12 @@ pub(crate) struct Stores {
     pub(crate) removal: ManualPurge,
     pub(crate) inspector: TableInspector,
     events: Events,
+    pub(crate) trail: Trail,
     pub(crate) tables: Tables,
 }
 
 impl Stores {
-    fn new(client: &Client, tables: Tables) -> Self {
+    fn new(client: &Client, tables: Tables, trail: Trail) -> Self {
         let removal = ManualPurge::new(
             client.clone(),
             tables.credentials.clone(),
@@ -114,6 +115,7 @@ impl Stores {
             events: Events::new(client.clone(), tables.events.clone(), RETENTION),
             inspector: TableInspector::new(client.clone()),
             removal,
+            trail,
             tables,
         }
     }
@@ -166,9 +168,10 @@ pub(crate) async fn run(
     command: Command,
     client: &Client,
     tables: Tables,
+    trail: Trail,
     output: Output,
 ) -> Result<(), Error> {
-    let stores = Stores::new(client, tables);
+    let stores = Stores::new(client, tables, trail);
     match command {
         Command::List { team, deleted } => list(&team, deleted, &stores, output).await,
         Command::Restore { team, credential } => restore(&team, credential, &stores, output).await,
@@ -215,9 +218,19 @@ async fn restore(
         pairs,
         secrets,
         events,
+        trail,
         ..
     } = stores;
-    let restored = restore::restore(credentials, pairs, secrets, events, team, id).await;
+    let restored = restore::restore(
+        credentials,
+        pairs,
+        secrets,
+        events,
+        &trail.invocation,
+        team,
+        id,
+    )
+    .await;
     let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
     let restored = CredentialView::from(restored);
 

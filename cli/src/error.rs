@@ -34,6 +34,8 @@ pub(crate) enum Error {
         "key {key_id} of team {team} is revoked or has expired; create a new one with `{PROGRAM} keys create --team {team}`"
     )]
     KeyHasEnded { team: TeamId, key_id: String },
+    #[error("AWS does not say who you are, and every change is recorded with its author: {0}")]
+    UnknownOperator(String),
     /// Does not repeat the argument: it may be the API key itself.
     #[error(
         "KEY_ID is not the id of a key: an id has 12 hex digits, as in the output of `{PROGRAM} keys list --team {0}`"

@@ -54,8 +54,10 @@ impl Command {
     /// The resources that this command uses.
     pub(crate) fn resources(&self) -> &'static [Resource] {
         match self {
-            Self::Create(_) | Self::Rotate { .. } => &[Resource::Keys],
-            Self::List { .. } | Self::Revoke { .. } => &[Resource::Keys, Resource::Requests],
+            Self::Create(_) | Self::Rotate { .. } => &[Resource::Keys, Resource::Events],
+            Self::List { .. } | Self::Revoke { .. } => {
+                &[Resource::Keys, Resource::Requests, Resource::Events]
+            }
         }
     }
 }
@@ -252,7 +254,7 @@ fn print_new(
 fn may_be_stored(error: &stores::Error) -> bool {
     match error {
         stores::Error::Conflict => true,
-        stores::Error::Unavailable { operation, .. } => *operation == "PutItem",
+        stores::Error::Unavailable { operation, .. } => *operation == "TransactWriteItems",
         stores::Error::NotFound
         | stores::Error::Denied { .. }
         | stores::Error::NoTable { .. }

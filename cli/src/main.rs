@@ -6,9 +6,11 @@
 
 mod aws;
 mod capsule;
+mod connect_sessions;
 mod credentials;
 mod doctor;
 mod error;
+mod events;
 mod keys;
 mod output;
 mod purge;
@@ -18,6 +20,8 @@ mod rewrap;
 mod stack;
 mod sweep;
 mod teams;
+mod token_urls;
+mod trail;
 
 use std::process::ExitCode;
 
@@ -26,7 +30,8 @@ use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand};
 use shared::envelope::Envelope;
 use shared::stores::{
-    Credentials, Pairs, Requests, Secrets, TableInspector, TeamAdmin, WrappedDataKeys,
+    Credentials, Events, Pairs, RETENTION, Requests, Secrets, TableInspector, TeamAdmin, TokenUrls,
+    Trail, WrappedDataKeys,
 };
 
 use error::Error;
@@ -71,10 +76,17 @@ enum Command {
     /// List, restore and purge credentials, and find rows that belong to no credential and wrong counts
     #[command(subcommand)]
     Credentials(credentials::Command),
+    /// List and revoke the token URLs of a team
+    #[command(subcommand)]
+    TokenUrls(token_urls::Command),
+    /// List and end the connect sessions of a team
+    #[command(subcommand)]
+    ConnectSessions(connect_sessions::Command),
     /// Store tokens that a function could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
-    // The help of these two commands is the documentation of their types.
+    // The help of these commands is the documentation of their types.
+    Events(events::ListEvents),
     Rewrap(rewrap::Rewrap),
     Doctor(doctor::Doctor),
 }
@@ -119,14 +131,16 @@ async fn execute(
     let client = Client::new(config);
     match command {
         Command::Teams(command) => {
-            let operator = TeamAdmin::new(client, resources.name(Resource::Keys)?);
-            teams::run(command, &operator, output).await
+            let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
+            let trail = trail(config, &client, resources).await?;
+            teams::run(command, &operator.recording(trail), output).await
         }
         Command::Keys(command) => {
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
+            let trail = trail(config, &client, resources).await?;
             let table = resources.name(Resource::Requests);
             let requests = table.map(|table| Requests::new(client, table));
-            keys::run(command, &operator, requests, output).await
+            keys::run(command, &operator.recording(trail), requests, output).await
         }
         Command::Capsule(command) => {
             let stores = capsule::Stores {
@@ -147,7 +161,22 @@ async fn execute(
                 token_urls: resources.name(Resource::TokenUrls)?,
                 events: resources.name(Resource::Events)?,
             };
-            credentials::run(command, &client, tables, output).await
+            let trail = trail(config, &client, resources).await?;
+            credentials::run(command, &client, tables, trail, output).await
+        }
+        Command::TokenUrls(command) => {
+            let trail = trail(config, &client, resources).await?;
+            let urls = TokenUrls::new(client, resources.name(Resource::TokenUrls)?);
+            token_urls::run(command, &urls, &trail, output).await
+        }
+        Command::ConnectSessions(command) => {
+            let trail = trail(config, &client, resources).await?;
+            let requests = Requests::new(client, resources.name(Resource::Requests)?);
+            connect_sessions::run(command, &requests, &trail, output).await
+        }
+        Command::Events(options) => {
+            let events = Events::new(client, resources.name(Resource::Events)?, RETENTION);
+            events::run(options, &events, output).await
         }
         Command::Rewrap(command) => {
             let keys = WrappedDataKeys::new(client, resources.name(Resource::Secrets)?);
@@ -169,6 +198,10 @@ async fn execute(
     }
 }
 
+async fn trail(config: &SdkConfig, client: &Client, resources: &Resources) -> Result<Trail, Error> {
+    trail::of_operator(config, client, resources.name(Resource::Events)?).await
+}
+
 fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error> {
     let kms = aws_sdk_kms::Client::new(config);
     let key = resources.name(Resource::EnvelopeKey)?;
@@ -179,7 +212,10 @@ impl Command {
     /// The resources that this command uses.
     fn resources(&self) -> &'static [Resource] {
         match self {
-            Self::Teams(_) => &[Resource::Keys],
+            Self::Teams(_) => &[Resource::Keys, Resource::Events],
+            Self::TokenUrls(_) => &[Resource::TokenUrls, Resource::Events],
+            Self::ConnectSessions(_) => &[Resource::Requests, Resource::Events],
+            Self::Events(_) => &[Resource::Events],
             Self::Keys(command) => command.resources(),
             Self::Capsule(_) => &[Resource::Credentials, Resource::Pairs, Resource::Secrets],
             Self::Credentials(_) => &[

@@ -37,6 +37,7 @@ pub(crate) async fn run(
         secrets: &stores.secrets,
         token_urls: &stores.token_urls,
         removal: &stores.removal,
+        trail: &stores.trail,
     };
     let purged = purge.purge(team, id).await?;
     let purged = purged.ok_or_else(|| not_deleted(team, id))?;
@@ -47,7 +48,7 @@ pub(crate) async fn run(
         grants: name,
     };
     output.print(&view, "")?;
-    output.note(&format!("purged{explanation}"));
+    output.note(&format!("purged{explanation}; nothing was revoked at Zoom"));
     match purged.grants {
         PurgedGrants::NoPairRow | PurgedGrants::OfPair(PairEnd::CountsWrong) => {
             Err(Error::CountsWrong)

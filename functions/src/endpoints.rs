@@ -19,7 +19,7 @@ use crate::background::purge;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::powers::{Environment, Warm};
-use crate::{connect, credentials, token_urls, tokens, zoom_apps};
+use crate::{connect, credentials, events, token_urls, tokens, zoom_apps};
 
 /// The time-out of most functions. API Gateway gives up on a function after the same time.
 pub const API_TIME_OUT: Duration = Duration::from_secs(29);
@@ -68,6 +68,9 @@ pub trait Function: Debug + Send + Sync + Sized + 'static {
 pub trait Endpoint: Function {
     /// The function's method and path. The log lines name the function by its route.
     const ROUTE: &'static str;
+
+    /// More methods and paths of the same function.
+    const MORE_ROUTES: &'static [&'static str];
 
     /// Answers a request.
     fn handle(&self, request: &Request) -> impl Future<Output = Reply> + Send;
@@ -153,7 +156,7 @@ macro_rules! function {
 macro_rules! endpoints {
     ($(
         $(#[$doc:meta])*
-        $type:ident = $name:literal: $route:path, $time_out:expr, warm [$($warm:ident)*],
+        $type:ident = $name:literal: $route:path $(| $more:path)*, $time_out:expr, warm [$($warm:ident)*],
         $handle:path { $($power:ident),* };
     )*) => {
         $(
@@ -163,6 +166,7 @@ macro_rules! endpoints {
 
             impl Endpoint for $type {
                 const ROUTE: &'static str = $route;
+                const MORE_ROUTES: &'static [&'static str] = &[$($more),*];
 
                 async fn handle(&self, request: &Request) -> Reply {
                     let Self { $($power),* } = self;
@@ -202,15 +206,15 @@ endpoints! {
 
     /// Deletes a credential.
     DeleteCredential = "delete-credential": credentials::delete::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::delete::handle { keys, requests, credentials, pairs, restorable };
+    credentials::delete::handle { keys, requests, credentials, pairs, events, restorable };
 
     /// Restores a deleted credential.
     RestoreCredential = "restore-credential": credentials::restore::ROUTE, API_TIME_OUT, warm [keys],
     credentials::restore::handle { keys, requests, credentials, pairs, secrets, events };
 
-    /// Lists the events of a credential.
-    ListEvents = "list-events": credentials::events::ROUTE, API_TIME_OUT, warm [keys],
-    credentials::events::handle { keys, requests, credentials, events };
+    /// Lists the events of a credential or of a team.
+    ListEvents = "list-events": events::ROUTE | events::TEAM_ROUTE, API_TIME_OUT, warm [keys],
+    events::handle { keys, requests, credentials, events };
 
     /// Checks a credential at Zoom.
     CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
@@ -218,7 +222,7 @@ endpoints! {
 
     /// Creates a token URL.
     CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys],
-    token_urls::create::handle { keys, requests, credentials, token_urls, public_url };
+    token_urls::create::handle { keys, requests, credentials, token_urls, events, public_url };
 
     /// Lists the token URLs of a credential.
     ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys],
@@ -226,7 +230,7 @@ endpoints! {
 
     /// Revokes a token URL.
     DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys],
-    token_urls::delete::handle { keys, requests, credentials, token_urls };
+    token_urls::delete::handle { keys, requests, credentials, token_urls, events };
 
     /// Mints a token.
     MintToken = "mint-token": tokens::mint::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
@@ -238,7 +242,7 @@ endpoints! {
 
     /// Creates a connect session.
     CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys envelope],
-    connect::create::handle { keys, requests, credentials, secrets, envelope, public_url };
+    connect::create::handle { keys, requests, credentials, secrets, events, envelope, public_url };
 
     /// Shows a connect session.
     GetConnectSession = "get-connect-session": connect::get::ROUTE, API_TIME_OUT, warm [keys],
@@ -254,7 +258,7 @@ endpoints! {
 
     /// Registers a Zoom app for webhooks.
     PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
-    zoom_apps::put::handle { keys, requests, secrets, envelope, zoom, public_url };
+    zoom_apps::put::handle { keys, requests, secrets, events, envelope, zoom, public_url };
 
     /// Shows a Zoom app.
     GetZoomApp = "get-zoom-app": zoom_apps::get::ROUTE, API_TIME_OUT, warm [keys],
@@ -262,11 +266,11 @@ endpoints! {
 
     /// Deletes a Zoom app.
     DeleteZoomApp = "delete-zoom-app": zoom_apps::delete::ROUTE, API_TIME_OUT, warm [keys],
-    zoom_apps::delete::handle { keys, requests, secrets };
+    zoom_apps::delete::handle { keys, requests, secrets, events };
 
     /// Replaces the client secret of an app's credentials.
     RotateSecret = "rotate-secret": zoom_apps::rotate_secret::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
-    zoom_apps::rotate_secret::handle { keys, requests, credentials, secrets, envelope, zoom };
+    zoom_apps::rotate_secret::handle { keys, requests, credentials, secrets, events, envelope, zoom };
 
     /// Receives Zoom's webhooks.
     ZoomWebhook = "zoom-webhook": zoom_apps::webhook::ROUTE, API_TIME_OUT, warm [envelope],
@@ -306,7 +310,7 @@ impl KeepAlive {
 // No caller waits for this function, so it opens no connections ahead.
 function!(
     /// Cleans up after credentials that were deleted, removed, or moved to another grant.
-    Purge, purge::NAME, Trigger::Stream, API_TIME_OUT, [pairs secrets token_urls], warm []
+    Purge, purge::NAME, Trigger::Stream, API_TIME_OUT, [pairs secrets token_urls events], warm []
 );
 
 impl Purge {
@@ -316,7 +320,8 @@ impl Purge {
             pairs,
             secrets,
             token_urls,
+            events,
         } = self;
-        purge::handle(pairs, secrets, token_urls, batch, deadline, id).await
+        purge::handle(pairs, secrets, token_urls, events, batch, deadline, id).await
     }
 }

@@ -11,6 +11,7 @@ pub mod tokens;
 pub mod zoom_apps;
 
 pub mod endpoints;
+pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod openapi;

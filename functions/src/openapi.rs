@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
 use crate::http::error::ErrorBody;
-use crate::{connect, credentials, token_urls, tokens, zoom_apps};
+use crate::{connect, credentials, events, token_urls, tokens, zoom_apps};
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -39,7 +39,8 @@ pub fn document() -> OpenApi {
         credentials::delete::handle,
         credentials::restore::handle,
         tokens::mint::handle,
-        credentials::events::handle,
+        events::credential::handle,
+        events::team::handle,
         credentials::check::handle,
         token_urls::create::handle,
         token_urls::list::handle,
@@ -62,6 +63,7 @@ pub fn document() -> OpenApi {
         (name = "Zoom tokens", description = "What bots join with"),
         (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
         (name = "Connect sessions", description = "A page on which a Zoom user connects"),
+        (name = "Events", description = "Who did what, and which token went to whom"),
         (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]

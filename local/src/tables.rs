@@ -105,6 +105,7 @@ struct Index {
     name: &'static str,
     partition: &'static str,
     sort: &'static str,
+    /// The attributes beside the keys. Every attribute if the list is empty.
     projected: &'static [&'static str],
 }
 
@@ -178,6 +179,27 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
         sort: "team_id",
         projected: &["name", "created_at", "updated_at"],
     };
+    let urls_by_team = Index {
+        name: "by-team",
+        partition: "team_id",
+        sort: "url_id",
+        projected: &[
+            "type",
+            "label",
+            "meeting_id",
+            "max_uses",
+            "created_at",
+            "created_by",
+            "expires_at",
+            "revoked_at",
+        ],
+    };
+    let events_by_team = Index {
+        name: "by-team",
+        partition: "team_id",
+        sort: "event_id",
+        projected: &[],
+    };
     let credentials = (
         &names.credentials,
         Schema {
@@ -227,6 +249,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             partition: "credential_id",
             sort: Some("url_id"),
             ttl: Some("purge_at"),
+            indexes: vec![urls_by_team],
             ..Schema::default()
         },
     );
@@ -236,6 +259,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             partition: "credential_id",
             sort: Some("event_id"),
             ttl: Some("purge_at"),
+            indexes: vec![events_by_team],
             ..Schema::default()
         },
     );
@@ -315,11 +339,15 @@ fn attribute_definitions(schema: &Schema) -> Result<Vec<AttributeDefinition>, St
 }
 
 fn secondary_index(index: &Index) -> Result<GlobalSecondaryIndex, String> {
-    let attributes = index.projected.iter().map(ToString::to_string).collect();
-    let projection = Projection::builder()
-        .projection_type(ProjectionType::Include)
-        .set_non_key_attributes(Some(attributes))
-        .build();
+    let projection = if index.projected.is_empty() {
+        Projection::builder().projection_type(ProjectionType::All)
+    } else {
+        let attributes = index.projected.iter().map(ToString::to_string).collect();
+        Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(attributes))
+    }
+    .build();
     GlobalSecondaryIndex::builder()
         .index_name(index.name)
         .set_key_schema(Some(key_schema(index.partition, Some(index.sort))?))

@@ -188,6 +188,21 @@ impl KeyTerms {
         }
     }
 
+    /// The names of the terms that are set, for the audit trail.
+    pub(crate) fn fields(&self) -> Vec<&'static str> {
+        let set = [
+            ("permission", true),
+            ("label", self.label.is_some()),
+            ("created_by", self.created_by.is_some()),
+            ("expires_at", self.expires_at.is_some()),
+            ("rate", self.rate.is_some()),
+            ("token_types", self.token_types.is_some()),
+            ("extra", !self.extra.is_empty()),
+        ];
+        let set = set.into_iter().filter(|(_, is_set)| *is_set);
+        set.map(|(name, _)| name).collect()
+    }
+
     /// Whether the key may mint tokens of this type.
     pub fn allow(&self, token_type: TokenType) -> bool {
         let types = self.token_types.as_ref();

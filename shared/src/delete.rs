@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::counted;
 use crate::credential::{CredentialId, TeamId};
+use crate::event::{EventDetails, EventKind};
+use crate::invocation::Invocation;
 use crate::stores::{
-    self, CommitOutcome, CountChange, Credentials, Pairs, StoredCredential, TRANSACTION_TIMEOUT,
+    self, CommitOutcome, CountChange, Credentials, Events, Pairs, StoredCredential,
+    TRANSACTION_TIMEOUT,
 };
 use crate::timestamp::Timestamp;
 
@@ -19,6 +22,8 @@ const MAX_ROUNDS: usize = 5;
 pub async fn delete(
     credentials: &Credentials,
     pairs: &Pairs,
+    events: &Events,
+    invocation: &Invocation,
     team: &TeamId,
     id: CredentialId,
     mut seen: Option<StoredCredential>,
@@ -34,7 +39,12 @@ pub async fn delete(
             Some(pair) => Some(pairs.count(team, pair, CountChange::Deleted(now))?),
             None => None,
         };
-        let deletion = deletion.and_maybe(count);
+        let event = invocation.event(EventDetails::Change {
+            kind: EventKind::Deleted,
+            changed: Vec::new(),
+        });
+        let event = events.write(team, Some(id), &event)?;
+        let deletion = deletion.and_maybe(count).and(event);
         match counted::commit(deletion, team, id, now.plus(TRANSACTION_TIMEOUT)).await? {
             CommitOutcome::Committed => return Ok(true),
             CommitOutcome::Refused(_) => seen = credentials.get(team, id).await?,

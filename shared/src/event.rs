@@ -5,17 +5,20 @@
 //! [`Event`] is what the vault's code writes. [`EventRecord`] is the flat form in which an event is stored and shown.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
-use crate::api_key::{ApiKey, KeyId};
-use crate::credential::{ReconnectReason, State, created_at, uuid_schema};
+use crate::api_key::KeyId;
+use crate::connect::SessionId;
+use crate::credential::{ClientId, CredentialId, ReconnectReason, State, created_at, uuid_schema};
 use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
+use crate::token_url::UrlId;
 
 /// The id of an event: a UUIDv7, so that the events of a credential sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,34 +101,30 @@ impl From<BotId> for String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A caller of the API, by the id of the API key.
-    ApiKey(KeyId),
+    Key(KeyId),
     /// A caller of a token URL, by the id of the URL. The URL's secret is never recorded.
-    TokenUrl(String),
-    /// The schedule that keeps grants alive.
-    KeepAlive,
-    /// A caller of the health check, by the id of the API key.
-    Check(KeyId),
+    TokenUrl(UrlId),
+    /// A person who opened a connect link, by the id of the session.
+    ConnectSession(SessionId),
+    /// Zoom, by a webhook of this app.
+    Webhook(ClientId),
+    /// A function that no caller invokes: keep-alive, or the clean-up after a purge.
+    Schedule,
+    /// An operator who runs the CLI: their identity in AWS, or `local`.
+    Operator(String),
 }
 
-/// Who requested a token or caused a refresh, and for which bot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requester {
-    /// The caller.
-    pub actor: Actor,
-    /// The bot, if the caller named one.
-    pub bot: Option<BotId>,
-}
-
-impl Requester {
-    /// The holder of `key`, for no particular bot.
-    pub fn from_key(key: &ApiKey) -> Self {
-        Actor::ApiKey(key.hash().id()).into()
-    }
-}
-
-impl From<Actor> for Requester {
-    fn from(actor: Actor) -> Self {
-        Self { actor, bot: None }
+impl Actor {
+    fn view(self) -> ActorView {
+        let (kind, id) = match self {
+            Self::Key(id) => (ActorKind::Key, Some(id.into())),
+            Self::TokenUrl(id) => (ActorKind::TokenUrl, Some(id.to_string())),
+            Self::ConnectSession(id) => (ActorKind::ConnectSession, Some(id.to_string())),
+            Self::Webhook(app) => (ActorKind::Webhook, Some(app.as_str().to_owned())),
+            Self::Schedule => (ActorKind::Schedule, None),
+            Self::Operator(identity) => (ActorKind::Operator, Some(identity)),
+        };
+        ActorView { kind, id }
     }
 }
 
@@ -153,15 +152,17 @@ pub enum EventDetails {
         token_type: TokenType,
         /// The meeting, if the caller named one.
         meeting_id: Option<MeetingId>,
-        /// Who requested the token.
-        requester: Requester,
+        /// The bot, if the caller named one.
+        bot: Option<BotId>,
         /// Whether the caller received the token.
         outcome: EventOutcome,
+        /// The event that said before that the token was released. Events are never changed.
+        corrects: Option<EventId>,
     },
     /// The vault tried to refresh the grant at Zoom.
     Refresh {
-        /// Whose request made the refresh necessary.
-        requester: Requester,
+        /// The bot whose token made the refresh necessary, if the caller named one.
+        bot: Option<BotId>,
         /// Whether new tokens are stored.
         outcome: EventOutcome,
     },
@@ -175,6 +176,13 @@ pub enum EventDetails {
         /// Why the credential became invalid, or `None` if it became active again.
         reason: Option<ReconnectReason>,
     },
+    /// Somebody changed something.
+    Change {
+        /// What was done.
+        kind: EventKind,
+        /// The names of the fields that were set. Never their values.
+        changed: Vec<&'static str>,
+    },
 }
 
 /// An event before it is stored.
@@ -182,15 +190,21 @@ pub enum EventDetails {
 pub struct Event {
     /// The id of the event.
     pub id: EventId,
+    /// Who caused it. `None` if nobody has proved to be the caller, which is a mistake in the vault.
+    pub actor: Option<Actor>,
+    /// The request or invocation that caused it, as in the log.
+    pub request_id: String,
     /// What happened.
     pub details: EventDetails,
 }
 
 impl Event {
     /// An event that happens now.
-    pub fn new(details: EventDetails) -> Self {
+    pub fn new(actor: Option<Actor>, request_id: String, details: EventDetails) -> Self {
         Self {
             id: EventId::generate(),
+            actor,
+            request_id,
             details,
         }
     }
@@ -208,6 +222,99 @@ pub enum EventKind {
     Revoke,
     /// The state of the credential changed.
     StateChange,
+    /// A credential was created.
+    Created,
+    /// A credential was changed.
+    Updated,
+    /// A credential was deleted. It can be restored for a while.
+    Deleted,
+    /// A deleted credential was restored.
+    Restored,
+    /// A deleted credential was removed for good.
+    Purged,
+    /// A token URL was created.
+    UrlCreated,
+    /// A token URL was revoked.
+    UrlRevoked,
+    /// A connect session was created.
+    SessionCreated,
+    /// A connect session was revoked.
+    SessionRevoked,
+    /// A Zoom app was registered for webhooks.
+    AppRegistered,
+    /// The registration of a Zoom app was deleted.
+    AppDeleted,
+    /// A credential got the new client secret of its app.
+    SecretRotated,
+    /// The secrets of a bot vendor were stored or forgotten.
+    VendorSet,
+    /// An API key was created.
+    KeyCreated,
+    /// An API key was revoked, or its end was set.
+    KeyRevoked,
+    /// The settings of the team were changed.
+    TeamChanged,
+}
+
+impl EventKind {
+    const ALL: [Self; 20] = [
+        Self::Mint,
+        Self::Refresh,
+        Self::Revoke,
+        Self::StateChange,
+        Self::Created,
+        Self::Updated,
+        Self::Deleted,
+        Self::Restored,
+        Self::Purged,
+        Self::UrlCreated,
+        Self::UrlRevoked,
+        Self::SessionCreated,
+        Self::SessionRevoked,
+        Self::AppRegistered,
+        Self::AppDeleted,
+        Self::SecretRotated,
+        Self::VendorSet,
+        Self::KeyCreated,
+        Self::KeyRevoked,
+        Self::TeamChanged,
+    ];
+
+    /// The word in the API and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mint => "mint",
+            Self::Refresh => "refresh",
+            Self::Revoke => "revoke",
+            Self::StateChange => "state_change",
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Restored => "restored",
+            Self::Purged => "purged",
+            Self::UrlCreated => "url_created",
+            Self::UrlRevoked => "url_revoked",
+            Self::SessionCreated => "session_created",
+            Self::SessionRevoked => "session_revoked",
+            Self::AppRegistered => "app_registered",
+            Self::AppDeleted => "app_deleted",
+            Self::SecretRotated => "secret_rotated",
+            Self::VendorSet => "vendor_set",
+            Self::KeyCreated => "key_created",
+            Self::KeyRevoked => "key_revoked",
+            Self::TeamChanged => "team_changed",
+        }
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = Invalid;
+
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|kind| kind.as_str() == word)
+            .ok_or(Invalid("must be a kind of event, such as mint or deleted"))
+    }
 }
 
 /// The outcome of a mint, a refresh or a revocation.
@@ -215,25 +322,74 @@ pub enum EventKind {
 #[serde(rename_all = "snake_case")]
 #[schema(as = EventOutcome)]
 pub enum RecordedOutcome {
-    /// The token was released, the new tokens were stored, or the grant was revoked.
+    /// The token was released, the new tokens were stored, the grant was revoked, or the change was made.
     Succeeded,
     /// The action failed. `code` says why.
     Failed,
 }
 
-/// Who caused an event.
+/// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = AskedBy)]
 pub enum ActorKind {
-    /// A caller of the API, with the API key `key_id`.
-    ApiKey,
-    /// A caller of the token URL `url_id`.
+    /// A caller of the API. `id` is the id of the API key, as the operator lists it.
+    Key,
+    /// A caller of a token URL. `id` is the id of the URL.
     TokenUrl,
-    /// The schedule that keeps grants alive.
-    KeepAlive,
-    /// A caller of the health check, with the API key `key_id`.
-    Check,
+    /// A person who opened a connect link. `id` is the id of the session.
+    ConnectSession,
+    /// Zoom, by a webhook. `id` is the client id of the app.
+    Webhook,
+    /// The vault itself. `id` is null.
+    Schedule,
+    /// An operator of the vault. `id` is their identity in AWS, or `local`.
+    Operator,
+}
+
+impl ActorKind {
+    /// The word in the API and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::TokenUrl => "token_url",
+            Self::ConnectSession => "connect_session",
+            Self::Webhook => "webhook",
+            Self::Schedule => "schedule",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl FromStr for ActorKind {
+    type Err = Invalid;
+
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        [
+            Self::Key,
+            Self::TokenUrl,
+            Self::ConnectSession,
+            Self::Webhook,
+            Self::Schedule,
+            Self::Operator,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or(Invalid(
+            "must be key, token_url, connect_session, webhook, schedule or operator, and may have :id after it",
+        ))
+    }
+}
+
+/// Who caused an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventActor)]
+pub struct ActorView {
+    /// The kind of actor.
+    #[serde(rename = "type")]
+    pub kind: ActorKind,
+    /// Which one.
+    #[schema(required = true)]
+    pub id: Option<String>,
 }
 
 /// An event as it is stored and shown. All kinds have the same fields; a field is null if the kind does not use it.
@@ -246,12 +402,27 @@ pub struct EventRecord {
     pub at: Timestamp,
     /// What happened.
     pub kind: EventKind,
-    /// The outcome of a mint, a refresh or a revocation.
+    /// The credential, if the event is about one.
+    #[serde(deserialize_with = "credential_or_none")]
+    #[schema(required = true)]
+    pub credential_id: Option<CredentialId>,
+    /// Who caused the event.
+    #[schema(required = true)]
+    pub actor: Option<ActorView>,
+    /// The id of the request or invocation, as in the header `x-request-id` and in the log.
+    pub request_id: String,
+    /// The names of the fields that were set.
+    #[schema(required = true)]
+    pub changed: Option<Vec<String>>,
+    /// Whether the action succeeded. Null for a change of state.
     #[schema(required = true)]
     pub outcome: Option<RecordedOutcome>,
     /// Why the action failed: the `code` of the error that the API answered.
     #[schema(required = true, example = "FST_ERR_ZOOM_RECONNECT_REQUIRED")]
     pub code: Option<String>,
+    /// The earlier event that said that this token was released. The mint failed after that event was written.
+    #[schema(required = true)]
+    pub corrects: Option<EventId>,
     /// The type of the minted token.
     #[serde(rename = "type")]
     #[schema(required = true)]
@@ -259,15 +430,6 @@ pub struct EventRecord {
     /// The meeting that the token is for.
     #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
-    /// Who requested the token, or whose request made the refresh necessary.
-    #[schema(required = true)]
-    pub asked_by: Option<ActorKind>,
-    /// The id of the API key, as the operator lists it.
-    #[schema(required = true)]
-    pub key_id: Option<String>,
-    /// The id of the token URL.
-    #[schema(required = true)]
-    pub url_id: Option<String>,
     /// The bot vendor's own id of the bot.
     #[schema(required = true)]
     pub bot_id: Option<BotId>,
@@ -279,76 +441,83 @@ pub struct EventRecord {
     pub reason: Option<String>,
 }
 
+/// The partition key of an event of no credential names the team instead.
+fn credential_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<CredentialId>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text.parse().ok())
+}
+
 impl EventRecord {
-    /// An event of `kind` with all other fields empty.
-    fn empty(id: EventId, kind: EventKind) -> Self {
-        Self {
+    /// The record of an event. `credential_id` is the credential that it is about.
+    pub fn new(event: Event, credential_id: Option<CredentialId>) -> Self {
+        let Event {
+            id,
+            actor,
+            request_id,
+            details,
+        } = event;
+        let empty = |kind| Self {
             event_id: id,
             at: id.at(),
             kind,
+            credential_id,
+            actor: actor.map(Actor::view),
+            request_id,
+            changed: None,
             outcome: None,
             code: None,
+            corrects: None,
             token_type: None,
             meeting_id: None,
-            asked_by: None,
-            key_id: None,
-            url_id: None,
             bot_id: None,
             state: None,
             reason: None,
-        }
-    }
-
-    fn with_outcome(self, requester: Requester, outcome: EventOutcome) -> Self {
-        let (outcome, code) = match outcome {
-            EventOutcome::Succeeded => (RecordedOutcome::Succeeded, None),
-            EventOutcome::Failed { code } => (RecordedOutcome::Failed, Some(code.to_owned())),
         };
-        let (actor, key, url) = match requester.actor {
-            Actor::ApiKey(key) => (ActorKind::ApiKey, Some(key), None),
-            Actor::TokenUrl(url) => (ActorKind::TokenUrl, None, Some(url)),
-            Actor::KeepAlive => (ActorKind::KeepAlive, None, None),
-            Actor::Check(key) => (ActorKind::Check, Some(key), None),
-        };
-        Self {
-            outcome: Some(outcome),
-            code,
-            asked_by: Some(actor),
-            key_id: key.map(String::from),
-            url_id: url,
-            bot_id: requester.bot,
-            ..self
-        }
-    }
-}
-
-impl From<Event> for EventRecord {
-    fn from(Event { id, details }: Event) -> Self {
         match details {
             EventDetails::Mint {
                 token_type,
                 meeting_id,
-                requester,
+                bot,
                 outcome,
+                corrects,
             } => Self {
                 token_type: Some(token_type),
                 meeting_id,
-                ..Self::empty(id, EventKind::Mint).with_outcome(requester, outcome)
+                bot_id: bot,
+                corrects,
+                ..empty(EventKind::Mint).with_outcome(outcome)
             },
-            EventDetails::Refresh { requester, outcome } => {
-                Self::empty(id, EventKind::Refresh).with_outcome(requester, outcome)
-            }
-            EventDetails::Revoke { outcome } => {
-                Self::empty(id, EventKind::Revoke).with_outcome(Actor::KeepAlive.into(), outcome)
-            }
+            EventDetails::Refresh { bot, outcome } => Self {
+                bot_id: bot,
+                ..empty(EventKind::Refresh).with_outcome(outcome)
+            },
+            EventDetails::Revoke { outcome } => empty(EventKind::Revoke).with_outcome(outcome),
             EventDetails::StateChange { reason } => Self {
                 state: Some(match reason {
                     Some(_) => State::Invalid,
                     None => State::Active,
                 }),
                 reason: reason.map(|reason| reason.as_str().to_owned()),
-                ..Self::empty(id, EventKind::StateChange)
+                ..empty(EventKind::StateChange)
             },
+            EventDetails::Change { kind, changed } => Self {
+                changed: Some(changed.into_iter().map(str::to_owned).collect()),
+                ..empty(kind).with_outcome(EventOutcome::Succeeded)
+            },
+        }
+    }
+
+    fn with_outcome(self, outcome: EventOutcome) -> Self {
+        let (outcome, code) = match outcome {
+            EventOutcome::Succeeded => (RecordedOutcome::Succeeded, None),
+            EventOutcome::Failed { code } => (RecordedOutcome::Failed, Some(code.to_owned())),
+        };
+        Self {
+            outcome: Some(outcome),
+            code,
+            ..self
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! The runtime turns [`Activity`] into fields of the log line, and CloudWatch turns those into metrics.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::credential::ReconnectReason;
+use crate::event::{Actor, Event, EventDetails};
 use crate::timestamp::Timestamp;
 
 /// One invocation: a request, or one grant of a scheduled run.
@@ -13,6 +15,7 @@ use crate::timestamp::Timestamp;
 pub struct Invocation {
     id: String,
     deadline: Timestamp,
+    actor: OnceLock<Actor>,
     activity: Activity,
 }
 
@@ -22,8 +25,26 @@ impl Invocation {
         Self {
             id,
             deadline,
+            actor: OnceLock::new(),
             activity: Activity::default(),
         }
+    }
+
+    /// An invocation that no caller makes.
+    pub fn of_schedule(id: String, deadline: Timestamp) -> Self {
+        let invocation = Self::new(id, deadline);
+        invocation.act_as(Actor::Schedule);
+        invocation
+    }
+
+    /// Notes who causes what happens from now on. Only the first call counts: an invocation has one caller.
+    pub fn act_as(&self, actor: Actor) {
+        self.actor.get_or_init(|| actor);
+    }
+
+    /// An event that this invocation causes now.
+    pub fn event(&self, details: EventDetails) -> Event {
+        Event::new(self.actor.get().cloned(), self.id.clone(), details)
     }
 
     /// Names the invocation in the logs.

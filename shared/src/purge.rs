@@ -13,9 +13,10 @@ use std::collections::HashSet;
 use crate::counted::report_lost_count;
 use crate::credential::GrantId;
 use crate::envelope::sealed::SecretId;
+use crate::event::EventKind;
 use crate::stores::{
     self, CleanupTrigger, CommitOutcome, CountChange, CredentialIds, Pairs, RowKind, Secrets,
-    TRANSACTION_TIMEOUT, TokenUrls,
+    TRANSACTION_TIMEOUT, TokenUrls, Trail,
 };
 use crate::timestamp::Timestamp;
 
@@ -24,17 +25,24 @@ pub struct Cleanup<'a> {
     pairs: &'a Pairs,
     secrets: &'a Secrets,
     token_urls: &'a TokenUrls,
+    trail: &'a Trail,
     /// The grants that the batch has made due. Thousands of credentials may leave one grant together.
     hastened: HashSet<GrantId>,
 }
 
 impl<'a> Cleanup<'a> {
     /// A cleanup after the changes of one batch.
-    pub fn new(pairs: &'a Pairs, secrets: &'a Secrets, token_urls: &'a TokenUrls) -> Self {
+    pub fn new(
+        pairs: &'a Pairs,
+        secrets: &'a Secrets,
+        token_urls: &'a TokenUrls,
+        trail: &'a Trail,
+    ) -> Self {
         Self {
             pairs,
             secrets,
             token_urls,
+            trail,
             hastened: HashSet::new(),
         }
     }
@@ -48,7 +56,7 @@ impl<'a> Cleanup<'a> {
                 None => Ok(()),
             },
             CleanupTrigger::Purged(ids) => {
-                count_out(self.pairs, ids).await?;
+                count_out(self.pairs, self.trail, ids).await?;
                 self.clean_up_after_purge(ids).await
             }
         }
@@ -110,14 +118,16 @@ impl<'a> Cleanup<'a> {
     }
 }
 
-/// Counts a credential out whose row was removed. Counts once, however often it is told.
-async fn count_out(pairs: &Pairs, ids: &CredentialIds) -> Result<(), stores::Error> {
+/// Counts a credential out whose row was removed, and records the removal. Does both once, however often it is told.
+async fn count_out(pairs: &Pairs, trail: &Trail, ids: &CredentialIds) -> Result<(), stores::Error> {
+    let id = Some(ids.credential);
+    let event = trail.change(&ids.team, id, EventKind::Purged, Vec::new())?;
+    let gone = pairs.begin(pairs.remember_gone(ids.credential)?).and(event);
     let Some(pair) = &ids.pair else {
-        return Ok(());
+        // Refused if the removal was recorded before.
+        return gone.commit(until()).await.map(drop);
     };
-    let gone = pairs.begin(pairs.remember_gone(ids.credential)?);
     let count = pairs.count(&ids.team, pair, CountChange::Purged)?;
-    let until = || Timestamp::now().plus(TRANSACTION_TIMEOUT);
     let counted = gone.clone().and(count).commit(until()).await?;
     if counted == CommitOutcome::Refused(RowKind::Pair) {
         report_lost_count(&ids.team, ids.credential);
@@ -125,6 +135,10 @@ async fn count_out(pairs: &Pairs, ids: &CredentialIds) -> Result<(), stores::Err
         return gone.commit(until()).await.map(drop);
     }
     Ok(())
+}
+
+fn until() -> Timestamp {
+    Timestamp::now().plus(TRANSACTION_TIMEOUT)
 }
 
 /// Destroys what belongs to the credential alone: its client secret and its token URLs.

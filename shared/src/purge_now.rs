@@ -1,12 +1,13 @@
 //! Purges a soft-deleted credential before its time.
 
 use crate::credential::{CredentialId, TeamId};
+use crate::event::EventKind;
 use crate::pair::PairId;
 use crate::pair_end::{PairEnd, drop_pair};
 use crate::purge::Cleanup;
 use crate::stores::{
     self, CommitOutcome, CountChange, CredentialIds, Credentials, ManualPurge, Pairs, RowKind,
-    Secrets, StoredCredential, TRANSACTION_TIMEOUT, TokenUrls,
+    Secrets, StoredCredential, TRANSACTION_TIMEOUT, TokenUrls, Trail,
 };
 use crate::timestamp::Timestamp;
 
@@ -26,6 +27,8 @@ pub struct PurgeNow<'a> {
     pub token_urls: &'a TokenUrls,
     /// The power to delete rows of credentials.
     pub removal: &'a ManualPurge,
+    /// Records the purge.
+    pub trail: &'a Trail,
 }
 
 /// A purged credential.
@@ -63,7 +66,7 @@ impl PurgeNow<'_> {
         let Some(ids) = self.remove(team, id).await? else {
             return Ok(None);
         };
-        let mut cleanup = Cleanup::new(self.pairs, self.secrets, self.token_urls);
+        let mut cleanup = Cleanup::new(self.pairs, self.secrets, self.token_urls, self.trail);
         cleanup.clean_up_after_purge(&ids).await?;
         let grants = match (&ids.pair, ids.grant) {
             (Some(pair), _) => self.end_pair(team, pair).await?,
@@ -104,11 +107,18 @@ impl PurgeNow<'_> {
         seen: &StoredCredential,
     ) -> Result<bool, stores::Error> {
         let until = || Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        let removal = self.removal.begin_removal(team, seen)?;
-        let Some(pair) = &seen.pair else {
-            return Ok(removal.commit(until()).await?.is_committed());
-        };
+        let id = Some(seen.credential.credential_id);
+        let event = self.trail.change(team, id, EventKind::Purged, Vec::new())?;
+        let removal = self.removal.begin_removal(team, seen)?.and(event);
         let gone = self.pairs.remember_gone(seen.credential.credential_id)?;
+        let Some(pair) = &seen.pair else {
+            // The stream tells of the removal too. The row of `gone` keeps it from being recorded twice.
+            let outcome = match removal.clone().and(gone).commit(until()).await? {
+                CommitOutcome::Refused(RowKind::Gone) => removal.commit(until()).await?,
+                outcome @ (CommitOutcome::Committed | CommitOutcome::Refused(_)) => outcome,
+            };
+            return Ok(outcome.is_committed());
+        };
         let count = self.pairs.count(team, pair, CountChange::Purged)?;
         let counted = removal.clone().and(gone).and(count);
         let mut outcome = counted.clone().commit(until()).await?;

@@ -3,8 +3,9 @@
 use crate::cause::chain;
 use crate::counted;
 use crate::credential::{CredentialId, ReconnectReason, State, TeamId};
-use crate::event::{Event, EventDetails};
+use crate::event::{EventDetails, EventKind};
 use crate::grants::state::reconnect_message;
+use crate::invocation::Invocation;
 use crate::stores::{
     self, CommitOutcome, CountChange, Credentials, Events, GrantState, Pairs, Secrets,
     StoredCredential, TRANSACTION_TIMEOUT, Write,
@@ -24,6 +25,7 @@ pub async fn restore(
     pairs: &Pairs,
     secrets: &Secrets,
     events: &Events,
+    invocation: &Invocation,
     team: &TeamId,
     id: CredentialId,
 ) -> Result<Option<StoredCredential>, stores::Error> {
@@ -40,12 +42,17 @@ pub async fn restore(
             Some(pair) => Some(pairs.count(team, pair, CountChange::Restored)?),
             None => None,
         };
-        let restored = restored.and_maybe(write).and_maybe(count);
+        let event = invocation.event(EventDetails::Change {
+            kind: EventKind::Restored,
+            changed: Vec::new(),
+        });
+        let event = events.write(team, Some(id), &event)?;
+        let restored = restored.and_maybe(write).and_maybe(count).and(event);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         match counted::commit(restored, team, id, until).await? {
             CommitOutcome::Committed => {
                 if let Some(reason) = dead {
-                    record_invalid(events, team, id, reason).await;
+                    record_invalid(events, invocation, team, id, reason).await;
                 }
                 return credentials.get(team, id).await;
             }
@@ -78,8 +85,14 @@ async fn grant_state(
 }
 
 /// Writes the event that the credential came back without a working grant. Best effort.
-async fn record_invalid(events: &Events, team: &TeamId, id: CredentialId, reason: ReconnectReason) {
-    let event = Event::new(EventDetails::StateChange {
+async fn record_invalid(
+    events: &Events,
+    invocation: &Invocation,
+    team: &TeamId,
+    id: CredentialId,
+    reason: ReconnectReason,
+) {
+    let event = invocation.event(EventDetails::StateChange {
         reason: Some(reason),
     });
     if let Err(error) = events.record(team, id, &event).await {

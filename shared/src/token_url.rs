@@ -204,6 +204,8 @@ pub struct TokenUrl {
     pub uses: u32,
     /// When the URL was created.
     pub created_at: Timestamp,
+    /// The id of the API key that created the URL, as the operator lists it.
+    pub created_by: String,
     /// When the URL expires; null if it never does.
     #[schema(required = true)]
     pub expires_at: Option<Timestamp>,

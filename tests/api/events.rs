@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, Permission};
 use shared::credential::{CredentialId, ReconnectReason};
-use shared::event::{Actor, Event, EventDetails, EventId, EventOutcome, Requester};
+use shared::event::{Actor, Event, EventDetails, EventId, EventOutcome};
 use shared::stores::{Events, RETENTION};
 use shared::token::TokenType;
+use shared::token_url::UrlId;
 
 use crate::world::{Caller, World, attribute};
 
@@ -20,18 +21,24 @@ fn events(world: &World) -> Events {
     Events::new(world.dynamodb.clone(), "events".to_owned(), RETENTION)
 }
 
-fn with_key(caller: &Caller) -> Requester {
-    Requester::from_key(&ApiKey::parse(caller.key()).unwrap())
+fn with_key(caller: &Caller) -> Actor {
+    Actor::Key(ApiKey::parse(caller.key()).unwrap().hash().id())
+}
+
+fn event(actor: Actor, details: EventDetails) -> Event {
+    Event::new(Some(actor), "request-1".to_owned(), details)
 }
 
 /// The event of a successful mint.
-fn mint(requester: Requester) -> Event {
-    Event::new(EventDetails::Mint {
+fn mint(actor: Actor) -> Event {
+    let details = EventDetails::Mint {
         token_type: TokenType::Onbehalf,
         meeting_id: None,
-        requester,
+        bot: None,
         outcome: EventOutcome::Succeeded,
-    })
+        corrects: None,
+    };
+    event(actor, details)
 }
 
 /// Stores events of a credential of `acme`.
@@ -45,9 +52,20 @@ async fn given_events(world: &World, id: &str, stored: &[Event]) {
 
 /// Stores the events of `count` mints. Answers their ids, oldest first.
 async fn given_mints(world: &World, id: &str, count: usize) -> Vec<EventId> {
-    let mints: Vec<Event> = (0..count).map(|_| mint(Actor::KeepAlive.into())).collect();
+    let mints: Vec<Event> = (0..count).map(|_| mint(Actor::Schedule)).collect();
     given_events(world, id, &mints).await;
     mints.iter().map(|mint| mint.id).collect()
+}
+
+/// A user credential of `acme` whose creation has left no event.
+async fn credential_without_events(world: &World) -> String {
+    let id = world.add_user_credential("bot").await;
+    for row in world.items("events").await {
+        let delete = world.dynamodb.delete_item().table_name("events");
+        let key = ["credential_id", "event_id"].map(|name| (name.to_owned(), row[name].clone()));
+        delete.set_key(Some(key.into())).send().await.unwrap();
+    }
+    id
 }
 
 /// The ids on a page.
@@ -64,9 +82,9 @@ fn newest_first(ids: &[EventId]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_new_credential_has_no_events() {
+async fn a_list_without_events_is_empty() {
     let world = World::new().await;
-    let id = world.add_app_credential("bot").await;
+    let id = credential_without_events(&world).await;
 
     let page = world.acme.events(&id, "").await;
     assert_eq!(page.text, r#"{"success":true,"data":[]}"#);
@@ -76,35 +94,42 @@ async fn a_new_credential_has_no_events() {
 #[tokio::test]
 async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
-    let by_url = Requester {
-        actor: Actor::TokenUrl("0195d1f2-url".to_owned()),
-        bot: Some("bot-7".to_owned().try_into().unwrap()),
-    };
+    let id = credential_without_events(&world).await;
+    let url = UrlId::generate();
     let stored = [
         mint(with_key(&world.acme)),
-        Event::new(EventDetails::Mint {
-            token_type: TokenType::LocalRecording,
-            meeting_id: Some("123 4567 8901".to_owned().try_into().unwrap()),
-            requester: by_url.clone(),
-            outcome: EventOutcome::Failed { code: UNAVAILABLE },
-        }),
-        Event::new(EventDetails::Refresh {
-            requester: Actor::KeepAlive.into(),
-            outcome: EventOutcome::Succeeded,
-        }),
-        Event::new(EventDetails::StateChange {
-            reason: Some(ReconnectReason::Revoked),
-        }),
+        event(
+            Actor::TokenUrl(url),
+            EventDetails::Mint {
+                token_type: TokenType::LocalRecording,
+                meeting_id: Some("123 4567 8901".to_owned().try_into().unwrap()),
+                bot: Some("bot-7".to_owned().try_into().unwrap()),
+                outcome: EventOutcome::Failed { code: UNAVAILABLE },
+                corrects: None,
+            },
+        ),
+        event(
+            Actor::Schedule,
+            EventDetails::Refresh {
+                bot: None,
+                outcome: EventOutcome::Succeeded,
+            },
+        ),
+        event(
+            Actor::Operator("arn:aws:iam::1:user/ada".to_owned()),
+            EventDetails::StateChange {
+                reason: Some(ReconnectReason::Revoked),
+            },
+        ),
     ];
     given_events(&world, &id, &stored).await;
 
     let acme = "acme".parse().unwrap();
     let listed = world.operator.keys(&acme).await.unwrap();
     let empty = json!({
-        "event_id": null, "at": null, "kind": null, "outcome": null, "code": null, "type": null,
-        "meeting_id": null, "asked_by": null, "key_id": null, "url_id": null, "bot_id": null,
-        "state": null, "reason": null,
+        "event_id": null, "at": null, "kind": null, "credential_id": id, "actor": null,
+        "request_id": "request-1", "changed": null, "outcome": null, "code": null, "corrects": null,
+        "type": null, "meeting_id": null, "bot_id": null, "state": null, "reason": null,
     });
     let expected_event = |event: &Event, fields: Value| {
         let mut expected = empty.clone();
@@ -115,28 +140,31 @@ async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
         }
         expected
     };
+    let actor = |kind: &str, id: Value| json!({ "type": kind, "id": id });
     let expected = json!([
         expected_event(
             &stored[3],
-            json!({ "kind": "state_change", "state": "invalid", "reason": "revoked" })
+            json!({
+                "kind": "state_change", "state": "invalid", "reason": "revoked",
+                "actor": actor("operator", json!("arn:aws:iam::1:user/ada")),
+            })
         ),
         expected_event(
             &stored[2],
-            json!({ "kind": "refresh", "outcome": "succeeded", "asked_by": "keep_alive" })
+            json!({ "kind": "refresh", "outcome": "succeeded", "actor": actor("schedule", json!(null)) })
         ),
         expected_event(
             &stored[1],
             json!({
                 "kind": "mint", "outcome": "failed", "code": UNAVAILABLE, "type": "local_recording",
-                "meeting_id": "12345678901", "asked_by": "token_url", "url_id": "0195d1f2-url",
-                "bot_id": "bot-7",
+                "meeting_id": "12345678901", "actor": actor("token_url", json!(url)), "bot_id": "bot-7",
             })
         ),
         expected_event(
             &stored[0],
             json!({
-                "kind": "mint", "outcome": "succeeded", "type": "onbehalf", "asked_by": "api_key",
-                "key_id": listed.rows[0].key_id,
+                "kind": "mint", "outcome": "succeeded", "type": "onbehalf",
+                "actor": actor("key", json!(listed.rows[0].key_id)),
             })
         ),
     ]);
@@ -151,8 +179,8 @@ async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
 #[tokio::test]
 async fn an_event_is_kept_for_90_days() {
     let world = World::new().await;
-    let id = world.add_app_credential("bot").await;
-    let event = mint(Actor::KeepAlive.into());
+    let id = credential_without_events(&world).await;
+    let event = mint(Actor::Schedule);
     given_events(&world, &id, std::slice::from_ref(&event)).await;
 
     let rows = world.items("events").await;
@@ -161,34 +189,26 @@ async fn an_event_is_kept_for_90_days() {
 }
 
 #[tokio::test]
-async fn the_event_of_a_mint_that_failed_later_is_corrected() {
+async fn a_stored_event_is_never_changed() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
-    let event = mint(with_key(&world.acme));
-    let other = mint(with_key(&world.acme));
-    given_events(&world, &id, &[event.clone(), other]).await;
-    let mut expected = world.acme.events(&id, "").await.expect(200);
+    let id = credential_without_events(&world).await;
+    let stored = mint(with_key(&world.acme));
+    given_events(&world, &id, std::slice::from_ref(&stored)).await;
+    let expected = world.acme.events(&id, "").await.expect(200);
 
-    let failed = Event {
-        id: event.id,
-        details: EventDetails::Mint {
-            token_type: TokenType::Onbehalf,
-            meeting_id: None,
-            requester: with_key(&world.acme),
-            outcome: EventOutcome::Failed { code: UNAVAILABLE },
-        },
+    let changed = Event {
+        details: EventDetails::StateChange { reason: None },
+        ..stored
     };
-    given_events(&world, &id, &[failed]).await;
+    given_events(&world, &id, &[changed]).await;
 
-    expected[1]["outcome"] = json!("failed");
-    expected[1]["code"] = json!(UNAVAILABLE);
     assert_eq!(world.acme.events(&id, "").await.expect(200), expected);
 }
 
 #[tokio::test]
 async fn the_pages_contain_every_event_once_and_the_last_page_has_no_cursor() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
+    let id = credential_without_events(&world).await;
     let all = newest_first(&given_mints(&world, &id, 6).await);
 
     for (limit, sizes) in [
@@ -218,7 +238,7 @@ async fn the_pages_contain_every_event_once_and_the_last_page_has_no_cursor() {
 #[tokio::test]
 async fn a_page_without_a_limit_has_a_hundred_events() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
+    let id = credential_without_events(&world).await;
     let all = newest_first(&given_mints(&world, &id, 101).await);
 
     let first = world.acme.events(&id, "").await;
@@ -232,7 +252,7 @@ async fn a_page_without_a_limit_has_a_hundred_events() {
 #[tokio::test]
 async fn a_cursor_continues_where_its_page_ended_although_new_events_were_stored() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
+    let id = credential_without_events(&world).await;
     let all = newest_first(&given_mints(&world, &id, 3).await);
     let first = world.acme.events(&id, "?limit=2").await;
     given_mints(&world, &id, 2).await;
@@ -246,8 +266,8 @@ async fn a_cursor_continues_where_its_page_ended_although_new_events_were_stored
 async fn a_page_has_only_events_of_its_credential() {
     let world = World::new().await;
     let (one, other) = (
-        world.add_app_credential("one").await,
-        world.add_app_credential("other").await,
+        credential_without_events(&world).await,
+        credential_without_events(&world).await,
     );
     let of_one = newest_first(&given_mints(&world, &one, 2).await);
     let of_other = newest_first(&given_mints(&world, &other, 1).await);
@@ -262,7 +282,7 @@ async fn a_page_has_only_events_of_its_credential() {
 #[tokio::test]
 async fn an_invalid_limit_or_cursor_is_refused() {
     let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
+    let id = credential_without_events(&world).await;
     given_mints(&world, &id, 2).await;
     let of_another_list = URL_SAFE_NO_PAD.encode([&[1], [0; 16].as_slice()].concat());
     let limit = "querystring/limit must be an integer from 1 to 1000";
@@ -299,8 +319,8 @@ async fn the_events_of_an_absent_a_deleted_and_a_foreign_credential_get_the_same
     let world = World::new().await;
     let rival = world.caller("rival", Permission::Full).await;
     let (foreign, deleted) = (
-        world.add_app_credential("bot").await,
-        world.add_app_credential("deleted").await,
+        credential_without_events(&world).await,
+        credential_without_events(&world).await,
     );
     for id in [&foreign, &deleted] {
         given_mints(&world, id, 2).await;
@@ -331,7 +351,7 @@ async fn the_events_of_an_absent_a_deleted_and_a_foreign_credential_get_the_same
 #[tokio::test]
 async fn an_event_of_another_team_is_not_shown() {
     let world = World::new().await;
-    let id = world.add_app_credential("bot").await;
+    let id = credential_without_events(&world).await;
     let own = newest_first(&given_mints(&world, &id, 1).await);
     let mut row = world.items("events").await.remove(0);
     for (name, text) in [
@@ -348,7 +368,7 @@ async fn an_event_of_another_team_is_not_shown() {
 #[tokio::test]
 async fn only_get_is_a_method_of_the_events() {
     let world = World::new().await;
-    let id = world.add_app_credential("bot").await;
+    let id = credential_without_events(&world).await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let path = format!("/v2/zoom-credentials/{id}/events");
         let answer = world.acme.send_text(method, &path, "{}").await;

@@ -121,12 +121,12 @@ async fn each_refresh_has_an_event() {
     world.keep_alive().await;
 
     let events = world.acme.events(&id, "").await.expect(200);
-    assert_eq!(events.as_array().unwrap().len(), 1);
+    assert_eq!(events.as_array().unwrap().len(), 2);
+    assert_eq!(events[1]["kind"], "created");
     let event = &events[0];
     assert_eq!(event["kind"], "refresh");
     assert_eq!(event["outcome"], "succeeded");
-    assert_eq!(event["asked_by"], "keep_alive");
-    assert_eq!(event["key_id"], Value::Null);
+    assert_eq!(event["actor"], json!({ "type": "schedule", "id": null }));
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_revoked_grant_makes_the_credential_invalid_and_leaves_the_index_later
         .iter()
         .map(|event| &event["kind"])
         .collect();
-    assert_eq!(kinds, ["refresh", "state_change"]);
+    assert_eq!(kinds, ["refresh", "state_change", "created"]);
     assert_eq!(events[0]["code"], "FST_ERR_ZOOM_RECONNECT_REQUIRED");
     // The next time it is due, the run sees that its credential uses the dead grant, and lets it rest.
     world.age_grants_by(IDLE_TIME).await;

@@ -192,8 +192,13 @@ async fn dynamodb_itself_filters_by_user_type_and_state() {
 
 /// Adds large copies of the only row of a table. Returns the ids of all rows, newest first.
 async fn given_large_copies(world: &World, table: &str, id: &str) -> Vec<String> {
-    let row = world.items(table).await.remove(0);
-    let mut ids = vec![attribute(&row, id).to_owned()];
+    let rows = world.items(table).await;
+    let mut ids: Vec<String> = rows
+        .iter()
+        .map(|row| attribute(row, id).to_owned())
+        .collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    let row = &rows[0];
     for _ in 0..MORE_THAN_A_PAGE {
         let new = CredentialId::generate().to_string();
         let mut copy = row.clone();

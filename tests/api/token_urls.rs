@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::api_key::Permission;
+use shared::api_key::{ApiKey, Permission};
 use shared::stores::TeamSettingsChange;
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
@@ -54,6 +54,12 @@ impl Url {
     pub(crate) fn token(&self) -> &str {
         self.url.rsplit_once("/t/").unwrap().1
     }
+}
+
+/// The id of the caller's key.
+fn key_id(caller: &Caller) -> String {
+    let key = ApiKey::parse(caller.key()).unwrap();
+    key.hash().id().to_string()
 }
 
 impl World {
@@ -136,6 +142,7 @@ async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_toke
         "max_uses": 1_000_000,
         "uses": 0,
         "created_at": created_at.to_string(),
+        "created_by": key_id(&world.acme),
         "expires_at": expires_at.to_string(),
     });
     assert_eq!(created, expected);
@@ -164,7 +171,8 @@ async fn a_url_can_be_created_with_only_a_type() {
             fields.remove(name).unwrap();
         }
         let expected = json!({
-            "type": kind, "label": null, "meeting_id": null, "max_uses": null, "uses": 0, "expires_at": null,
+            "type": kind, "label": null, "meeting_id": null, "max_uses": null, "uses": 0,
+            "created_by": key_id(&world.acme), "expires_at": null,
         });
         assert_eq!(created, expected);
     }
@@ -177,8 +185,7 @@ async fn a_url_can_be_created_with_only_a_type() {
 async fn an_invalid_field_is_refused_with_its_rule_and_no_url_is_stored() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
-    let good =
-        json!({ "type": "zak", "label": "l", "meeting_id": "1", "max_uses": 1, "expires_in": 60 });
+    let good = json!({ "type": "onbehalf", "label": "l", "meeting_id": "1", "max_uses": 1, "expires_in": 60 });
     for (field, values, rule) in [
         (
             "type",
@@ -352,23 +359,22 @@ async fn a_revocation_whose_answer_was_lost_succeeds_on_the_retry_of_the_sdk() {
     let id = world.add_user_credential("bot").await;
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     world.wire.reset();
-    // The first update counts the rate, the second revokes the URL.
     world.wire.inject(Rule {
         service: Some(Service::DynamoDb),
-        operation: Some("UpdateItem"),
-        nth: Some(2),
+        operation: Some("TransactWriteItems"),
+        nth: Some(1),
         fault: Fault::DropAfter,
     });
 
     world.acme.delete_url(&id, &url.id).await.expect(200);
-    let updates = world.wire.operations(Service::DynamoDb);
-    assert_eq!(
-        updates
-            .iter()
-            .filter(|operation| *operation == "UpdateItem")
-            .count(),
-        3
-    );
+    let operations = world.wire.operations(Service::DynamoDb).into_iter();
+    let revocations = operations.filter(|operation| operation == "TransactWriteItems");
+    assert_eq!(revocations.count(), 2);
+    // The retry has changed nothing: there is one event.
+    let events = world.acme.events(&id, "").await.expect(200);
+    let revoked = events.as_array().unwrap().iter();
+    let revoked = revoked.filter(|event| event["kind"] == "url_revoked");
+    assert_eq!(revoked.count(), 1);
 }
 
 #[tokio::test]
@@ -459,4 +465,18 @@ async fn creating_and_revoking_a_url_need_a_full_key_and_count_against_the_rate(
     }
     assert_eq!(world.count("token-urls").await, 1);
     assert_eq!(world.acme.urls(&id, "").await.expect(200)[0]["uses"], 0);
+}
+
+/// With a meeting, a ZAK would look as if it were bound to the meeting. Zoom binds it to none.
+#[tokio::test]
+async fn a_url_for_zaks_cannot_name_a_meeting() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let body = json!({ "type": "zak", "meeting_id": "98765432101" });
+    world.acme.create_url(&id, body).await.expect_error(
+        400,
+        "FST_ERR_VALIDATION",
+        "body/meeting_id must NOT come with the type zak: Zoom binds a ZAK to no meeting, so the bot could start any",
+    );
+    assert_eq!(world.count("token-urls").await, 0);
 }

@@ -122,6 +122,8 @@ async fn events_and_token_urls_leave_the_row_out() {
         assert_eq!(ids(&whole.expect(200)), all);
         assert_eq!(whole.header("x-next-cursor"), None);
         // Page by page. The row is the second one, so the page after the first is empty.
+        let mut expected_sizes = vec![1; all.len() + 1];
+        expected_sizes[1] = 0;
         let (mut found, mut sizes, mut query) = (Vec::new(), Vec::new(), "?limit=1".to_owned());
         loop {
             let page = read(&query).await;
@@ -135,7 +137,10 @@ async fn events_and_token_urls_leave_the_row_out() {
         }
         assert_eq!(
             (found, sizes),
-            (all.iter().map(ToString::to_string).collect(), vec![1, 0, 1])
+            (
+                all.iter().map(ToString::to_string).collect(),
+                expected_sizes
+            )
         );
     }
 }

@@ -3,12 +3,14 @@
 //! A record that cannot be read is reported and skipped. Lambda would otherwise repeat it for hours, and the records
 //! behind it would wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
+use shared::invocation::Invocation;
 use shared::purge::Cleanup;
-use shared::stores::{CleanupTrigger, Pairs, Secrets, StreamRecord, TokenUrls};
+use shared::stores::{CleanupTrigger, Events, Pairs, Secrets, StreamRecord, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
 
@@ -47,11 +49,16 @@ pub async fn handle(
     pairs: &Pairs,
     secrets: &Secrets,
     token_urls: &TokenUrls,
+    events: &Events,
     batch: Batch,
     deadline: Timestamp,
     id: &str,
 ) -> Report {
-    let mut cleanup = Cleanup::new(pairs, secrets, token_urls);
+    let trail = Trail {
+        events: events.clone(),
+        invocation: Arc::new(Invocation::of_schedule(id.to_owned(), deadline)),
+    };
+    let mut cleanup = Cleanup::new(pairs, secrets, token_urls, &trail);
     let deadline = deadline.minus(REPORT_TIME);
     for record in batch.records {
         let sequence_number = record.sequence_number().to_owned();

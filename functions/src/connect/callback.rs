@@ -16,6 +16,7 @@ use shared::connect::{BrowserKey, ConnectFailure, OAuthState};
 use shared::credential::CredentialId;
 use shared::envelope::{Envelope, SecretId};
 use shared::error::{Blamed, Down, Error, Missing};
+use shared::event::Actor;
 use shared::secret::AuthorizationCode;
 use shared::stores::{
     self, Credentials, Events, HeldClaim, Pairs, Requests, Secrets, Session, SessionClaim,
@@ -68,6 +69,9 @@ pub async fn handle(
         state,
         browser,
     };
+    request
+        .invocation()
+        .act_as(Actor::ConnectSession(session.id));
     if let Some(id) = session.credential {
         return callback.answer_again(id).await;
     }
@@ -197,7 +201,13 @@ impl Callback<'_> {
             team: &session.parameters.team,
             capsules: self.recovery_capsules,
         };
-        let mut writes = vec![finished];
+        let (kind, fields) = exchange.change();
+        let id = exchange.credential_id();
+        let team = &session.parameters.team;
+        let event = self
+            .request
+            .change(self.events, team, Some(id), kind, fields)?;
+        let mut writes = vec![finished, event];
         writes.extend(requests.unlock(held)?);
         let error = match exchange.run(authorizer, writes).await {
             Ok(stored) => return Ok(Some(stored)),

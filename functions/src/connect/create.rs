@@ -11,10 +11,11 @@ use shared::connect::{LinkToken, ReturnUrl, SessionId, ZoomUserHash};
 use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
+use shared::event::EventKind;
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
-    Credentials, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp, SessionSecretRow,
-    StoredCredential, TRANSACTION_TIMEOUT,
+    Credentials, Events, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp,
+    SessionSecretRow, StoredCredential, TRANSACTION_TIMEOUT,
 };
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
@@ -95,6 +96,18 @@ enum App {
 }
 
 impl Input {
+    /// The names of the fields that are set, for the audit trail.
+    fn fields(&self) -> Vec<&'static str> {
+        let mut fields = Vec::new();
+        fields.extend(self.name.is_some().then_some("name"));
+        fields.extend(self.extra.is_some().then_some("extra"));
+        if matches!(self.app, App::New(_)) {
+            fields.extend(["client_id", "client_secret"]);
+        }
+        fields.extend(self.return_url.is_some().then_some("return_url"));
+        fields
+    }
+
     /// Fails if the caller could not see the credential.
     fn allowed_to(self, caller: &Caller<'_>) -> Result<Self, ApiError> {
         let extra = self.extra.clone().map(ExtraChange::into_extra);
@@ -230,6 +243,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     secrets: &Secrets,
+    events: &Events,
     envelope: &Envelope,
     public: Option<&Url>,
     request: &Request,
@@ -255,16 +269,20 @@ pub async fn handle(
 
     let link = LinkToken::generate(id).map_err(ApiError::internal)?;
     let redirect_uri = format!("{base}/connect/callback");
-    let (session, secret) = new_session(id, team, input, stored, redirect_uri.clone())?;
+    let created_by = caller.key_id().to_string();
+    let (fields, reconnects) = (input.fields(), input.reconnects);
+    let (session, secret) = new_session(id, team, created_by, input, stored, redirect_uri.clone())?;
     let ends_at = session.ends_at;
     let sealed = SessionSecretRow {
         team_id: team.clone(),
         sealed: data_key.seal(1, &Plaintext::try_from(&secret)?)?,
         purge_at: ends_at.plus(SECRETS_RETENTION).as_seconds(),
     };
+    let event = request.change(events, team, reconnects, EventKind::SessionCreated, fields)?;
     requests
         .insert_session(id, &link, session)?
         .and(secrets.insert_session_secret(id, &sealed)?)
+        .and(event)
         .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
         .await?
         .or_conflict()?;
@@ -282,6 +300,7 @@ pub async fn handle(
 fn new_session(
     id: SessionId,
     team: &TeamId,
+    created_by: String,
     input: Input,
     stored: Option<StoredCredential>,
     redirect_uri: String,
@@ -316,6 +335,7 @@ fn new_session(
         return_url: input.return_url,
         code_challenge: code_verifier.challenge(),
         ends_at: id.created_at().plus(SESSION_LIFETIME),
+        created_by,
     };
     let secret = SessionSecret {
         client_secret,

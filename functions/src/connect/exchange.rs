@@ -6,6 +6,7 @@ use shared::authorize::{AppToUse, Authorizer, NewApp, NewCredential, NewGrant, s
 use shared::credential::{CredentialId, GrantId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
+use shared::event::EventKind;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, SessionSecret};
 use shared::stores::{
     CredentialChanges, Credentials, ExtraChange, Secrets, Session, SessionApp, StoredCredential,
@@ -88,6 +89,25 @@ impl CodeExchange {
         match self {
             Self::Create(new, _) => new.id,
             Self::Reauthorize(seen, ..) => seen.credential.credential_id,
+        }
+    }
+
+    /// What the exchange does, and the names of the fields that it sets, for the audit trail.
+    pub(crate) fn change(&self) -> (EventKind, Vec<&'static str>) {
+        match self {
+            Self::Create(new, _) => {
+                let mut fields = vec!["name", "client_id", "client_secret", "authorization"];
+                fields.extend(new.extra.is_some().then_some("extra"));
+                (EventKind::Created, fields)
+            }
+            Self::Reauthorize(_, app, _, changes) => {
+                let mut fields = changes.fields();
+                if matches!(app, AppToUse::New(_)) {
+                    fields.extend(["client_id", "client_secret"]);
+                }
+                fields.push("authorization");
+                (EventKind::Updated, fields)
+            }
         }
     }
 

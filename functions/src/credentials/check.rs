@@ -3,7 +3,6 @@
 use serde::Serialize;
 use shared::credential::{CredentialId, State};
 use shared::error::Missing;
-use shared::event::Actor;
 use shared::grants::check::{Capabilities, check};
 use shared::grants::{Context, Grants};
 use shared::stores::{Keys, Requests};
@@ -88,7 +87,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     });
     let (stored, meeting) = admitted.await?;
     let id = stored.credential.credential_id;
-    let terms = terms::of_api_caller(Actor::Check(key.hash().id()).into());
+    let terms = terms::of_api_caller();
     let context = Context {
         grants,
         invocation: request.invocation(),

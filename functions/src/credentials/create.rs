@@ -6,6 +6,7 @@ use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::Missing;
+use shared::event::EventKind;
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
 use shared::stores::{
@@ -181,7 +182,10 @@ pub async fn handle(
         capsules: recovery_capsules,
     };
     let stored = release_on_failure(requests, &held, async {
-        let writes = Vec::from_iter(requests.complete_claim(&held, id)?);
+        let changed = prepared.fields();
+        let event = request.change(events, team, Some(id), EventKind::Created, changed)?;
+        let claim = requests.complete_claim(&held, id)?;
+        let writes = claim.into_iter().chain([event]).collect();
         let (credential, grant) = (prepared.credential, prepared.grant);
         authorizer.create(credential, grant, writes).await
     })
@@ -198,6 +202,14 @@ struct PreparedCreate {
 }
 
 impl PreparedCreate {
+    /// The names of the fields that are set, for the audit trail.
+    fn fields(&self) -> Vec<&'static str> {
+        let mut fields = vec!["name", "client_id", "client_secret"];
+        fields.extend(self.credential.extra.is_some().then_some("extra"));
+        fields.extend(self.grant.is_some().then_some("authorization"));
+        fields
+    }
+
     async fn prepare(
         envelope: &Envelope,
         team: &TeamId,

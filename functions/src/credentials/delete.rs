@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::credential::CredentialId;
 use shared::delete::delete;
 use shared::error::Missing;
-use shared::stores::{Credentials, Keys, Pairs, Requests};
+use shared::stores::{Credentials, Events, Keys, Pairs, Requests};
 use utoipa::ToSchema;
 
 use crate::http::access;
@@ -50,6 +50,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     pairs: &Pairs,
+    events: &Events,
     restorable: Duration,
     request: &Request,
 ) -> Reply {
@@ -61,13 +62,25 @@ pub async fn handle(
         Ok::<_, ApiError>((id, credentials.get(team, id).await?))
     });
     let caller = verified?;
+    let invocation = request.invocation();
     let seen = seen.and_then(|(id, seen)| Ok((id, caller.visible(seen)?)));
     let (id, seen) = access::admit_change(keys, requests, &caller, request, seen, async |seen| {
         Ok(seen)
     })
     .await?;
 
-    if !delete(credentials, pairs, team, id, Some(seen), restorable).await? {
+    if !delete(
+        credentials,
+        pairs,
+        events,
+        invocation,
+        team,
+        id,
+        Some(seen),
+        restorable,
+    )
+    .await?
+    {
         return Err(Missing::Credential.into());
     }
 

@@ -3,7 +3,6 @@
 pub mod check;
 pub mod create;
 pub mod delete;
-pub mod events;
 pub mod get;
 pub mod list;
 pub mod restore;

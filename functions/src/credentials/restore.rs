@@ -54,7 +54,8 @@ pub async fn handle(
     });
     let id = admitted.await?;
 
-    let restored = restore(credentials, pairs, secrets, events, team, id).await?;
+    let invocation = request.invocation();
+    let restored = restore(credentials, pairs, secrets, events, invocation, team, id).await?;
 
     let restored = restored.ok_or(Missing::Credential)?;
     reply::ok(restored.credential)

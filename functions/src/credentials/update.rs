@@ -6,11 +6,12 @@ use shared::credential::{
 };
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
+use shared::event::EventKind;
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, HeldClaim,
-    IdempotencyClaim, Keys, Pairs, Requests, Secrets, StoredCredential, TRANSACTION_TIMEOUT,
+    IdempotencyClaim, Keys, Pairs, Requests, Secrets, StoredCredential, TRANSACTION_TIMEOUT, Write,
 };
 use shared::timestamp::Timestamp;
 use shared::zoom::{Authorization, Zoom};
@@ -364,10 +365,7 @@ impl Updater<'_> {
     ) -> Result<StoredCredential, ApiError> {
         match prepared {
             PreparedUpdate::Fields if changes.is_empty() => Ok(seen),
-            PreparedUpdate::Fields => {
-                self.change_fields(seen.credential.credential_id, changes)
-                    .await
-            }
+            PreparedUpdate::Fields => self.change_fields(seen, changes).await,
             PreparedUpdate::App(app) => self.change_app(seen, app, changes).await,
             PreparedUpdate::Authorize(new) => self.authorize(seen, new, claim, changes).await,
         }
@@ -380,11 +378,38 @@ impl Updater<'_> {
 
     async fn change_fields(
         &self,
-        id: CredentialId,
+        seen: StoredCredential,
         changes: CredentialChanges,
     ) -> Result<StoredCredential, ApiError> {
-        let updated = self.credentials.change(self.team, id, changes).await?;
-        Ok(updated.ok_or(Missing::Credential)?)
+        let (credentials, team) = (self.credentials, self.team);
+        let id = seen.credential.credential_id;
+        let event = self.event(id, changes.fields())?;
+        let until = || Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        let (after, change) = credentials.change(team, &seen, changes.clone(), true)?;
+        if change
+            .and(event.clone())
+            .commit(until())
+            .await?
+            .is_committed()
+        {
+            return Ok(after);
+        }
+        // Something else has changed. If that was not a deletion, the change still applies.
+        let seen = self.read(id).await?;
+        let (after, change) = credentials.change(team, &seen, changes, false)?;
+        match change.and(event).commit(until()).await? {
+            CommitOutcome::Committed => {
+                Ok(authorize::read_after_commit(credentials, team, after).await)
+            }
+            CommitOutcome::Refused(_) => Err(Missing::Credential.into()),
+        }
+    }
+
+    /// The write of the event that these fields of the credential were changed.
+    fn event(&self, id: CredentialId, fields: Vec<&'static str>) -> Result<Write, Error> {
+        let (events, kind) = (self.events, EventKind::Updated);
+        self.request
+            .change(events, self.team, Some(id), kind, fields)
     }
 
     /// Stores another client secret, or another app of an app credential.
@@ -422,9 +447,13 @@ impl Updater<'_> {
         let client_id = new.app.client_id.clone();
         let sealed = new.sealed(team, seen.version + 1)?;
         let secret = self.secrets.put_app_secret(id, &sealed)?;
+        let mut fields = changes.fields();
+        fields.extend(["client_id", "client_secret"]);
+        let event = self.event(id, fields)?;
         let (after, transaction) = credentials.change_app(team, &seen, &client_id, changes)?;
         let transaction = transaction
             .and(secret)
+            .and(event)
             .and_maybe(self.requests.unlock(held)?);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         match authorize::commit(transaction, team, id, until).await? {
@@ -459,7 +488,7 @@ impl Updater<'_> {
             Claimed::Completed(_) => {
                 return match new.app {
                     AppToUse::New(app) => self.change_app(seen, app, changes).await,
-                    AppToUse::Stored(_) => self.change_fields(id, changes).await,
+                    AppToUse::Stored(_) => self.change_fields(seen, changes).await,
                 };
             }
         };
@@ -476,7 +505,13 @@ impl Updater<'_> {
         let stored = release_on_failure(self.requests, &held, async {
             let completed = self.requests.complete_claim(&held, id)?;
             let unlocked = self.requests.unlock(&held)?;
-            let writes = completed.into_iter().chain(unlocked).collect();
+            let mut fields = changes.fields();
+            if matches!(new.app, AppToUse::New(_)) {
+                fields.extend(["client_id", "client_secret"]);
+            }
+            fields.push("authorization");
+            let event = Some(self.event(id, fields)?);
+            let writes = completed.into_iter().chain(unlocked).chain(event).collect();
             let stored = authorizer.reauthorize(seen, new.app, new.grant, changes, writes);
             stored.await
         });

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use shared::api_key::{ApiKey, Permission};
+use shared::api_key::{ApiKey, KeyId, Permission};
 use shared::credential::{Credential, TeamId};
 use shared::error::Missing;
 use shared::extra::Extra;
@@ -37,6 +37,11 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    /// The id of the key.
+    pub(crate) fn key_id(&self) -> &KeyId {
+        &self.key.id
+    }
+
     /// Fails if the key's permission does not cover the operation.
     pub(crate) fn may(&self, needs: Needs) -> Result<(), ApiError> {
         match (needs, self.key.terms.permission) {

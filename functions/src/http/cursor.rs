@@ -14,6 +14,7 @@ pub(crate) enum List {
     TokenUrls,
     /// The credentials of an app, whose secret is being rotated.
     Rotation,
+    TeamEvents,
 }
 
 impl List {
@@ -23,6 +24,7 @@ impl List {
             Self::Events => 2,
             Self::TokenUrls => 3,
             Self::Rotation => 4,
+            Self::TeamEvents => 5,
         }
     }
 

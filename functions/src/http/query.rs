@@ -66,6 +66,7 @@ described! {
     Flag: or_empty(ObjectBuilder::new().schema_type(Type::Boolean));
     CredentialsCursor: List::Credentials.schema();
     EventsCursor: List::Events.schema();
+    TeamEventsCursor: List::TeamEvents.schema();
     TokenUrlsCursor: List::TokenUrls.schema();
     RotationCursor: List::Rotation.schema();
 }

@@ -17,9 +17,10 @@ use shared::config::Url;
 use shared::connect::{ConnectFailure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, TeamId};
 use shared::error::{Error, Missing};
+use shared::event::{Actor, EventDetails, EventKind};
 use shared::invocation::Invocation;
 use shared::meter::Meter;
-use shared::stores::Admission;
+use shared::stores::{Admission, Events, Write};
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 
@@ -159,10 +160,27 @@ impl Request {
         self.record.team.get_or_init(|| team.clone());
     }
 
-    /// Notes a known key and its team for the log line.
+    /// Notes a known key and its team, for the log line and for the events.
     pub(crate) fn note_key(&self, team: &TeamId, key: &KeyId) {
         self.note_team(team);
         self.record.key.get_or_init(|| key.clone());
+        self.invocation.act_as(Actor::Key(key.clone()));
+    }
+
+    /// The write of the event that this request makes a change. It belongs to the transaction that makes the change.
+    /// `credential` is the credential that the change is about, if there is one.
+    pub(crate) fn change(
+        &self,
+        events: &Events,
+        team: &TeamId,
+        credential: Option<CredentialId>,
+        kind: EventKind,
+        changed: Vec<&'static str>,
+    ) -> Result<Write, Error> {
+        let event = self
+            .invocation
+            .event(EventDetails::Change { kind, changed });
+        Ok(events.write(team, credential, &event)?)
     }
 
     /// Notes the credential for the log line.
@@ -277,6 +295,11 @@ impl Request {
         })?;
         self.note_credential(id);
         Ok(id)
+    }
+
+    /// Whether the path has an `{id}`. A function may have routes with and without one.
+    pub(crate) fn names_credential(&self) -> bool {
+        !self.parameter("id").is_empty()
     }
 
     /// The `{url_id}` in the path. An id that is no UUID is a 400, not a 404.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use shared::event::Requester;
 use shared::grants::Terms;
 use shared::grants::mint::ACCESS_MARGIN;
 use shared::timestamp::Timestamp;
@@ -11,9 +10,9 @@ use shared::timestamp::Timestamp;
 const GATEWAY_TIME: Duration = Duration::from_secs(27);
 
 /// The terms of a caller who waits for API Gateway.
-pub(crate) fn of_api_caller(requester: Requester) -> Terms {
+pub(crate) fn of_api_caller() -> Terms {
     Terms {
-        requester,
+        bot: None,
         margin: ACCESS_MARGIN,
         answer_by: Timestamp::now().plus(GATEWAY_TIME),
     }

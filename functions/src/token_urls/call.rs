@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use shared::error::{Error, Missing};
-use shared::event::{Actor, Requester};
+use shared::event::Actor;
 use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
@@ -66,13 +66,12 @@ async fn answer(
     let (team, id) = (&row.team, token.credential());
     request.note_team(team);
     request.note_credential(id);
+    let actor = Actor::TokenUrl(row.url.url_id);
+    request.invocation().act_as(actor);
     let details = dialect.bot_details(request);
     let token_request = token_request(&row.url, details.meeting)?;
     let terms = Terms {
-        requester: Requester {
-            actor: Actor::TokenUrl(row.url.url_id.to_string()),
-            bot: details.bot,
-        },
+        bot: details.bot,
         margin: ACCESS_MARGIN,
         answer_by,
     };

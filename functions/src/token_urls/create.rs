@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use shared::api_key::KeyId;
 use shared::config::Url;
 use shared::credential::{CredentialId, CredentialType, Name};
 use shared::error::Error;
-use shared::stores::{Credentials, Keys, Requests, TokenUrls};
+use shared::event::EventKind;
+use shared::stores::{Credentials, Events, Keys, Requests, TRANSACTION_TIMEOUT, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
 use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
@@ -54,17 +56,22 @@ impl CreateTokenUrl {
         let fields = Fields::of(request)?;
         let token_type: UrlTokenType = fields.required("body/type")?;
         caller.may_mint(token_type.token_type())?;
+        let meeting_id = fields.optional("body/meeting_id")?;
+        if token_type == UrlTokenType::Zak && meeting_id.is_some() {
+            let rule = "must NOT come with the type zak: Zoom binds a ZAK to no meeting, so the bot could start any";
+            return Err(ApiError::validation("body/meeting_id", rule));
+        }
         Ok(Self {
             r#type: token_type,
             label: fields.optional("body/label")?,
-            meeting_id: fields.optional("body/meeting_id")?,
+            meeting_id,
             max_uses: fields.integer("body/max_uses", USES)?,
             expires_in: fields.integer("body/expires_in", LIFETIME)?,
         })
     }
 
     /// The URL that the request asks for.
-    fn into_url(self, url_id: UrlId) -> TokenUrl {
+    fn into_url(self, url_id: UrlId, created_by: &KeyId) -> TokenUrl {
         let created_at = url_id.created_at();
         let lifetime = self.expires_in.map(u64::from).map(Duration::from_secs);
         TokenUrl {
@@ -75,6 +82,7 @@ impl CreateTokenUrl {
             max_uses: self.max_uses,
             uses: 0,
             created_at,
+            created_by: created_by.to_string(),
             expires_at: lifetime.map(|lifetime| created_at.plus(lifetime)),
         }
     }
@@ -103,6 +111,8 @@ pub struct CreatedTokenUrl {
     uses: u32,
     /// When the URL was created.
     created_at: Timestamp,
+    /// The id of the API key that created the URL, as the operator lists it.
+    created_by: String,
     /// When the URL expires. Null if it does not expire.
     #[schema(required = true)]
     expires_at: Option<Timestamp>,
@@ -123,6 +133,7 @@ impl CreatedTokenUrl {
             max_uses: url.max_uses,
             uses: url.uses,
             created_at: url.created_at,
+            created_by: url.created_by,
             expires_at: url.expires_at,
         }
     }
@@ -154,6 +165,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     token_urls: &TokenUrls,
+    events: &Events,
     public: Option<&Url>,
     request: &Request,
 ) -> Reply {
@@ -174,10 +186,26 @@ pub async fn handle(
     let (id, input) = created.await?;
     let base = request.base(public, "/v2/zoom-credentials/")?;
 
-    let url = input.into_url(UrlId::generate());
+    let url = input.into_url(UrlId::generate(), caller.key_id());
     let token = UrlToken::generate(id, url.url_id);
     let token = token.map_err(ApiError::internal)?;
-    token_urls.insert(team, &token, &url).await?;
+    let event = request.change(events, team, Some(id), EventKind::UrlCreated, fields(&url))?;
+    token_urls
+        .begin(token_urls.insert(team, &token, &url)?)
+        .and(event)
+        .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
+        .await?
+        .or_conflict()?;
 
     reply::created(CreatedTokenUrl::new(url, &base, &token.into_text()))
+}
+
+/// The names of the fields that are set, for the audit trail.
+fn fields(url: &TokenUrl) -> Vec<&'static str> {
+    let mut fields = vec!["type"];
+    fields.extend(url.label.is_some().then_some("label"));
+    fields.extend(url.meeting_id.is_some().then_some("meeting_id"));
+    fields.extend(url.max_uses.is_some().then_some("max_uses"));
+    fields.extend(url.expires_at.is_some().then_some("expires_in"));
+    fields
 }

@@ -2,8 +2,12 @@
 
 use serde::Serialize;
 use shared::credential::CredentialId;
-use shared::error::{Error, Missing};
-use shared::stores::{Credentials, Keys, Requests, StoredCredential, TokenUrls};
+use shared::error::Missing;
+use shared::event::EventKind;
+use shared::stores::{
+    Credentials, Events, Keys, Requests, StoredCredential, TRANSACTION_TIMEOUT, TokenUrls,
+};
+use shared::timestamp::Timestamp;
 use shared::token_url::UrlId;
 use utoipa::ToSchema;
 
@@ -49,6 +53,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     token_urls: &TokenUrls,
+    events: &Events,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
@@ -72,8 +77,13 @@ pub async fn handle(
     let (id, url) =
         access::admit_change(keys, requests, &caller, request, input, async |ids| Ok(ids)).await?;
 
-    if !token_urls.revoke(team, id, url).await? {
-        return Err(Error::NotFound(Missing::TokenUrl).into());
+    let event = request.change(events, team, Some(id), EventKind::UrlRevoked, Vec::new())?;
+    let revoked = token_urls
+        .begin(token_urls.revoke(team, id, url)?)
+        .and(event)
+        .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT));
+    if !revoked.await?.is_committed() {
+        return Err(Missing::TokenUrl.into());
     }
 
     reply::ok(RevokedTokenUrl {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::credential::CredentialId;
-use shared::event::Requester;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
 use shared::invalid::Invalid;
@@ -228,7 +227,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
         }
     });
     let caller = caller?;
-    let terms = terms::of_api_caller(Requester::from_key(&key));
+    let terms = terms::of_api_caller();
     let input = caller.may(Needs::Mint).and(input);
     let input = input.and_then(|input| caller.may_mint(input.wanted.token_type()).map(|()| input));
     let kind = RateKind::Mints;

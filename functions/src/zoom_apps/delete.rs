@@ -1,8 +1,10 @@
 //! `DELETE /v2/zoom-apps/{client_id}`
 
 use serde::Serialize;
-use shared::error::{Error, Missing};
-use shared::stores::{Keys, Requests, Secrets};
+use shared::error::Missing;
+use shared::event::EventKind;
+use shared::stores::{Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT};
+use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
 
 use crate::http::access;
@@ -44,6 +46,7 @@ pub async fn handle(
     keys: &Keys,
     requests: &Requests,
     secrets: &Secrets,
+    events: &Events,
     request: &Request,
 ) -> Reply {
     let key = access::api_key(request)?;
@@ -53,8 +56,11 @@ pub async fn handle(
     let client_id =
         access::admit_change(keys, requests, &caller, request, input, async |id| Ok(id)).await?;
 
-    if !secrets.delete_zoom_app(team, &client_id).await? {
-        return Err(Error::NotFound(Missing::ZoomApp).into());
+    let event = request.change(events, team, None, EventKind::AppDeleted, Vec::new())?;
+    let delete = secrets.delete_zoom_app(team, &client_id)?.and(event);
+    let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+    if !delete.commit(until).await?.is_committed() {
+        return Err(Missing::ZoomApp.into());
     }
 
     reply::ok(DeletedZoomApp {

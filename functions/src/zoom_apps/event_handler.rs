@@ -244,11 +244,12 @@ impl EventHandler<'_> {
             .grant
             .map(|grant| grant.id.to_string())
             .unwrap_or_default();
+        let change = EventDetails::StateChange {
+            reason: Some(reason),
+        };
         let event = Event {
             id: EventId::derived(at, &format!("{word}#{id}#{grant}")),
-            details: EventDetails::StateChange {
-                reason: Some(reason),
-            },
+            ..self.request.invocation().event(change)
         };
         self.events.record(self.team, id, &event).await
     }

@@ -12,10 +12,11 @@ use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::{Down, Error};
+use shared::event::EventKind;
 use shared::grants::mint::ANSWER_TIME;
 use shared::grants::record::APP_REFUSED;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
-use shared::stores::{AppSecret, Credentials, Keys, Requests, Secrets, StoredCredential};
+use shared::stores::{AppSecret, Credentials, Events, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
@@ -137,6 +138,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     secrets: &Secrets,
+    events: &Events,
     envelope: &Envelope,
     zoom: &Zoom,
     request: &Request,
@@ -159,6 +161,7 @@ pub async fn handle(
     let rotator = Rotator {
         credentials,
         secrets,
+        events,
         envelope,
         request,
         team,
@@ -182,6 +185,7 @@ struct Progress {
 struct Rotator<'a> {
     credentials: &'a Credentials,
     secrets: &'a Secrets,
+    events: &'a Events,
     envelope: &'a Envelope,
     request: &'a Request,
     team: &'a TeamId,
@@ -275,6 +279,8 @@ impl Rotator<'_> {
             credentials,
             secrets,
             envelope,
+            events,
+            request,
             team,
             ..
         } = *self;
@@ -297,7 +303,11 @@ impl Rotator<'_> {
             let message = stored.credential.last_error_message.as_deref();
             let healed = message.is_some_and(|message| message.starts_with(APP_REFUSED));
             let transaction = credentials.begin_secret_replacement(team, &stored, healed)?;
-            let transaction = transaction.and(secrets.put_app_secret(id, &app)?);
+            let kind = EventKind::SecretRotated;
+            let event = request.change(events, team, Some(id), kind, vec!["client_secret"])?;
+            let transaction = transaction
+                .and(secrets.put_app_secret(id, &app)?)
+                .and(event);
             let until = Timestamp::now().plus(COMMIT_TIME);
             if transaction.commit(until).await?.is_committed() {
                 return Ok(ResealOutcome::Resealed { healed });

@@ -16,6 +16,7 @@ use futures_util::{StreamExt, stream};
 use shared::credential::{ClientId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::error::Error;
+use shared::event::Actor;
 use shared::grants::cache::Cache;
 use shared::secret::WebhookSecret;
 use shared::stores::{Credentials, Events, Pairs, Secrets};
@@ -100,6 +101,9 @@ pub async fn handle(
         return reply::bare(&ChallengeResponse::new(secret, plain_token));
     }
 
+    request
+        .invocation()
+        .act_as(Actor::Webhook(client_id.clone()));
     let handlers = accepted.teams.iter().map(|(team, _)| {
         let handler = EventHandler {
             credentials,

@@ -202,14 +202,17 @@ pub(super) fn routed() -> Vec<Routed> {
 
     impl EndpointVisitor for Collect {
         fn visit<E: Endpoint>(&mut self) {
-            // Every route has a method. A test of the template compares the routes.
-            let (method, path) = E::ROUTE.split_once(' ').unwrap_or(("ANY", E::ROUTE));
-            self.0.push(Routed {
-                method,
-                path,
-                time_out: E::DESCRIPTION.time_out,
-                function: Arc::new(Deployed::<E>::default()),
-            });
+            let function: Arc<dyn Invoke> = Arc::new(Deployed::<E>::default());
+            for route in [E::ROUTE].iter().chain(E::MORE_ROUTES) {
+                // Every route has a method. A test of the template compares the routes.
+                let (method, path) = route.split_once(' ').unwrap_or(("ANY", route));
+                self.0.push(Routed {
+                    method,
+                    path,
+                    time_out: E::DESCRIPTION.time_out,
+                    function: function.clone(),
+                });
+            }
         }
     }
 

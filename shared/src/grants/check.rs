@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::credential::{CredentialId, CredentialType};
 use crate::error::{Down, Error};
-use crate::event::{Event, EventDetails, EventOutcome};
+use crate::event::{EventDetails, EventOutcome};
 use crate::grants::Context;
 use crate::grants::app::App;
 use crate::grants::call::{CallOutcome, Caller};
@@ -289,10 +289,11 @@ impl Check<'_> {
             MintRequest::Zak { .. } => (TokenType::Zak, None),
             MintRequest::LocalRecording { meeting } => (TokenType::LocalRecording, Some(meeting)),
         };
-        let event = Event::new(EventDetails::Mint {
+        let event = invocation.event(EventDetails::Mint {
             token_type,
             meeting_id,
-            requester: terms.requester.clone(),
+            bot: terms.bot.clone(),
+            corrects: None,
             outcome: match minted.code {
                 None => EventOutcome::Succeeded,
                 Some(code) => EventOutcome::Failed { code },

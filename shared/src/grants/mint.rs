@@ -159,13 +159,16 @@ pub async fn mint(
     PreparedMint(prepared): PreparedMint,
 ) -> Result<MintedToken, Error> {
     let (token_type, meeting_id) = (prepared.token_type(), prepared.meeting().cloned());
-    let event = |outcome| EventDetails::Mint {
-        token_type,
-        meeting_id: meeting_id.clone(),
-        requester: context.terms.requester.clone(),
-        outcome,
+    let event = |outcome, corrects| {
+        context.invocation.event(EventDetails::Mint {
+            token_type,
+            meeting_id: meeting_id.clone(),
+            bot: context.terms.bot.clone(),
+            outcome,
+            corrects,
+        })
     };
-    let record = Event::new(event(EventOutcome::Succeeded));
+    let record = event(EventOutcome::Succeeded, None);
     let id = stored.credential.credential_id;
     let mint = Mint {
         context,
@@ -186,10 +189,8 @@ pub async fn mint(
         Ok(_) => context.invocation.activity().token_minted(),
         Err(error) => {
             let outcome = EventOutcome::Failed { code: error.code() };
-            let failed = Event {
-                id: record.id,
-                details: event(outcome),
-            };
+            // The first event may be stored, and events are never changed.
+            let failed = event(outcome, Some(record.id));
             let recorder = Recorder(context);
             tokio::join!(
                 recorder.event(id, &failed),

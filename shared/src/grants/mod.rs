@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Binding, Envelope, SecretId};
 use crate::error::Error;
-use crate::event::Requester;
+use crate::event::BotId;
 use crate::grants::cache::{Access, Cache};
 use crate::invocation::Invocation;
 use crate::secret::TokenPair;
@@ -170,8 +170,8 @@ pub(crate) struct Rows {
 /// For whom a grant is used, and how soon they need an answer.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Who asked.
-    pub requester: Requester,
+    /// The bot that the token is for, if the caller named one.
+    pub bot: Option<BotId>,
     /// How long an access token must still live to be used. An older one is refreshed first.
     pub margin: Duration,
     /// When the caller needs an answer. Only a refresh that this invocation has begun takes longer.

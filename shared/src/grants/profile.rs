@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::cause::chain;
 use crate::credential::{CredentialId, GrantId, ReconnectReason, State, TeamId};
-use crate::event::{Event, EventDetails};
+use crate::event::EventDetails;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
 use crate::grants::state::{UNREADABLE_PROFILE, reconnect_message};
@@ -280,7 +280,7 @@ impl<'a> UserFinder<'a> {
             .invalidate(self.team, id, grant, &message)?;
         if invalid.commit(until).await?.is_committed() {
             self.invocation.activity().turned_invalid(reason);
-            let event = Event::new(EventDetails::StateChange {
+            let event = self.invocation.event(EventDetails::StateChange {
                 reason: Some(reason),
             });
             self.events.record(self.team, id, &event).await?;
@@ -349,8 +349,10 @@ pub(crate) async fn record_active(
     team: &TeamId,
     ids: impl IntoIterator<Item = CredentialId>,
 ) {
-    let active = Event::new(EventDetails::StateChange { reason: None });
-    let recorded = ids.into_iter().map(|id| events.record(team, id, &active));
+    let recorded = ids.into_iter().map(|id| async move {
+        let active = invocation.event(EventDetails::StateChange { reason: None });
+        events.record(team, id, &active).await
+    });
     for outcome in join_all(recorded).await {
         if let Err(error) = outcome {
             let (request_id, cause) = (invocation.id(), chain(&error));

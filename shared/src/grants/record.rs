@@ -65,8 +65,8 @@ impl Recorder<'_> {
             }
             None | Some(_) => return,
         };
-        let refresh = Event::new(EventDetails::Refresh {
-            requester: self.0.terms.requester.clone(),
+        let refresh = self.0.invocation.event(EventDetails::Refresh {
+            bot: self.0.terms.bot.clone(),
             outcome,
         });
         self.event(id, &refresh).await;
@@ -74,7 +74,10 @@ impl Recorder<'_> {
 
     /// Writes the event that a credential became active, or invalid for a reason.
     pub(crate) async fn state_change(&self, id: CredentialId, reason: Option<ReconnectReason>) {
-        let event = Event::new(EventDetails::StateChange { reason });
+        let event = self
+            .0
+            .invocation
+            .event(EventDetails::StateChange { reason });
         self.event(id, &event).await;
     }
 

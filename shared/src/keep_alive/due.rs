@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::credential::{GrantId, ReconnectReason, State, TeamId};
 use crate::error::Error;
-use crate::event::Actor;
 use crate::grants::app::App;
 use crate::grants::call::{CallOutcome, Caller, Tested};
 use crate::grants::hand_over::HandOver;
@@ -200,7 +199,7 @@ impl TakenGrant<'_> {
     ) -> Result<GrantOutcome, Error> {
         let id = stored.credential.credential_id;
         let deadline = self.run.deadline_of_grant();
-        let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
+        let invocation = &Invocation::of_schedule(self.run.id.to_owned(), deadline);
         let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         // The call itself does nothing, because getting the access token is the refresh.
@@ -261,7 +260,7 @@ impl TakenGrant<'_> {
         }
         members.sort_by_key(|member| !member.is_live());
         let deadline = self.run.deadline_of_grant();
-        let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
+        let invocation = &Invocation::of_schedule(self.run.id.to_owned(), deadline);
         let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         let Some(tested) = Box::pin(self.test_with_apps(context, &members)).await else {
@@ -454,7 +453,7 @@ impl TakenGrant<'_> {
 /// The terms of keep-alive for one grant.
 pub(super) fn terms(deadline: Timestamp) -> Terms {
     Terms {
-        requester: Actor::KeepAlive.into(),
+        bot: None,
         margin: ACCESS_MARGIN,
         answer_by: deadline,
     }

@@ -74,7 +74,7 @@ impl TakenGrant<'_> {
     async fn ask(&self, owner: StoredCredential, uses: bool) -> Result<GrantOutcome, Error> {
         let grants = self.run.grants;
         let deadline = self.run.deadline_of_grant();
-        let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
+        let invocation = &Invocation::of_schedule(self.run.id.to_owned(), deadline);
         let terms = &terms(deadline);
         let context = self.context(invocation, terms);
         let app = App::new(grants, self.team, &owner, None);

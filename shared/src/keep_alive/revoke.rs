@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cause::chain;
 use crate::credential::{GrantId, ReconnectReason};
 use crate::error::{Down, Error};
-use crate::event::{Event, EventDetails, EventOutcome};
+use crate::event::{Actor, Event, EventDetails, EventOutcome};
 use crate::grants::access::{AccessTokens, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::refresh::{NoAccess, Refresher};
@@ -230,7 +230,7 @@ impl TakenGrant<'_> {
     ) -> Result<Revoked, Error> {
         let (grants, team) = (self.run.grants, self.team);
         let deadline = self.run.deadline_of_grant();
-        let invocation = &Invocation::new(self.run.id.to_owned(), deadline);
+        let invocation = &Invocation::of_schedule(self.run.id.to_owned(), deadline);
         let mut refresher = Refresher::new(grants, invocation, team);
         // If the revocation fails after a refresh, it is tried again in a day.
         refresher.idle_since = Some(self.run.unused_since.plus(RETRY_AFTER));
@@ -315,7 +315,12 @@ impl TakenGrant<'_> {
 
     /// Writes the event of the revocation. Best effort.
     async fn record(&self, stored: &StoredCredential, outcome: EventOutcome) {
-        let event = Event::new(EventDetails::Revoke { outcome });
+        let actor = Some(Actor::Schedule);
+        let event = Event::new(
+            actor,
+            self.run.id.to_owned(),
+            EventDetails::Revoke { outcome },
+        );
         let id = stored.credential.credential_id;
         let recorded = self.run.grants.events.record(self.team, id, &event).await;
         if let Err(error) = recorded {

@@ -136,11 +136,3 @@ fn is_transient(code: &str) -> bool {
             | "TransactionConflictException"
     )
 }
-
-/// `None` if a write found no row.
-pub(super) fn optional<T>(write: Result<T, Error>) -> Result<Option<T>, Error> {
-    match write {
-        Err(Error::NotFound) => Ok(None),
-        write => write.map(Some),
-    }
-}

@@ -87,8 +87,7 @@ pub(super) async fn query_newest<T: DeserializeOwned, I: DeserializeOwned>(
         .table_name(table)
         // One more row than requested shows whether there is a next page.
         .limit(i32::from(limit) + 1)
-        .scan_index_forward(false)
-        .consistent_read(true);
+        .scan_index_forward(false);
     let answer = query.send().await.map_err(|error| failed("Query", error))?;
     let mut items = answer.items.unwrap_or_default();
     let limit = usize::from(limit);

@@ -38,7 +38,7 @@ pub use credentials::{
     ExtraChange, GrantRef, Holder, SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
-pub use events::{EventPage, Events, RETENTION};
+pub use events::{EventFilter, EventPage, Events, RETENTION, Trail};
 pub use item::Listed;
 pub use keys::{
     DEFAULT_MAX_TOKEN_TTL, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, KnownKey, RateKind, Team,
@@ -47,7 +47,7 @@ pub use manual_purge::{ManualPurge, OwnedRow};
 pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
     Admission, Charged, ClaimOutcome, EarlierRequest, HeldClaim, Hits, IdempotencyClaim,
-    NewSession, RateLimits, Requests, Session, SessionApp, SessionClaim,
+    NewSession, OpenSession, RateLimits, Requests, Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
     AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState,
@@ -57,6 +57,6 @@ pub use secrets::{
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};
 pub use team_admin::{KeyListing, TeamAdmin, TeamSettingsChange};
-pub use token_urls::{TokenUrlPage, TokenUrls, UsableTokenUrl};
+pub use token_urls::{TeamTokenUrl, TokenUrlPage, TokenUrls, UsableTokenUrl};
 pub use transaction::{CommitOutcome, RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 pub use wrapped_data_keys::{KeySlot, WrappedDataKeys, WrappedRow, WrappedRowPage};

@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Team;
 use super::expression::Update;
 use super::keys::{KEY_PREFIX, KeyRow, SETTINGS, key};
+use super::{Team, Trail};
 use crate::api_key::{ApiKey, KeyId, KeyTerms};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
+use crate::event::EventKind;
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, Listed, from_item, number, parse_rows, scan_each, text, to_item};
+use crate::stores::transaction::{CommitOutcome, RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 /// An API key in a list, without the key itself.
@@ -74,12 +74,26 @@ pub struct TeamSettingsChange {
 pub struct TeamAdmin {
     client: Client,
     table: String,
+    trail: Option<Trail>,
 }
 
 impl TeamAdmin {
     /// Creates a store for the table `keys`, which is named `table` in AWS.
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self {
+            client,
+            table,
+            trail: None,
+        }
+    }
+
+    /// Records every change as an event of its team, in the same transaction.
+    #[must_use]
+    pub fn recording(self, trail: Trail) -> Self {
+        Self {
+            trail: Some(trail),
+            ..self
+        }
     }
 
     /// Creates a team with its rates. Returns `Conflict` if the team exists.
@@ -92,7 +106,9 @@ impl TeamAdmin {
         let team = Team::new(team.clone(), rate, mint_rate);
         let mut item = to_item(&team)?;
         item.insert("record".to_owned(), text(SETTINGS));
-        self.put_new(item).await?;
+        let changed = vec!["rate", "mint_rate"];
+        self.put_new(item, &team.team_id, EventKind::TeamChanged, changed)
+            .await?;
         Ok(team)
     }
 
@@ -118,15 +134,19 @@ impl TeamAdmin {
             ("return_origins", origins.transpose().map_err(Error::Shape)?),
         ];
         let mut row = Update::new().when_equal("record", text(SETTINGS));
+        let mut fields = Vec::new();
         for (name, value) in values {
             if let Some(value) = value {
                 row = row.set(name, value);
+                fields.push(name);
             }
         }
         if let Some(rate) = read_rate {
             row = row.assign("read_rate", rate.map(|rate| number(&rate)));
+            fields.push("read_rate");
         }
-        let changed = self.update(team, SETTINGS, row).await?;
+        let kind = EventKind::TeamChanged;
+        let changed = self.update(team, SETTINGS, row, kind, fields).await?;
         if let Some(rate) = read_rate {
             let rate = rate.map(|rate| number(&rate));
             self.update_keys(team, || Update::new().assign("read_rate", rate.clone()))
@@ -143,7 +163,9 @@ impl TeamAdmin {
         let at = suspended.then(|| text(&Timestamp::now()));
         let update = || Update::new().assign("suspended_at", at.clone());
         let row = update().when_equal("record", text(SETTINGS));
-        let changed = self.update(team, SETTINGS, row).await?;
+        let kind = EventKind::TeamChanged;
+        let fields = vec!["suspended_at"];
+        let changed = self.update(team, SETTINGS, row, kind, fields).await?;
         self.update_keys(team, update).await?;
         Ok(changed)
     }
@@ -155,23 +177,18 @@ impl TeamAdmin {
                 continue;
             };
             let update = update().when_equal("record", text(record));
-            self.update_row(team, record, update).await?;
+            let write = self.write(team, record, update)?;
+            let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+            // Refused only if the row was removed by hand. The event is that of the team.
+            let (CommitOutcome::Committed | CommitOutcome::Refused(_)) =
+                Transaction::new(&self.client, write).commit(until).await?;
         }
         Ok(())
     }
 
     /// Reads a team and its settings.
     pub async fn team(&self, team: &TeamId) -> Result<Team, Error> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(team, SETTINGS)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("GetItem", error))?;
-        from_item(answer.item.ok_or(Error::NotFound)?)
+        self.read(team, SETTINGS).await
     }
 
     /// Lists all teams, sorted by id.
@@ -204,7 +221,11 @@ impl TeamAdmin {
             source: error.into(),
         })?;
         let row = KeyRow::new(&api_key, terms, Some(&settings));
-        match self.put_new(to_item(&row)?).await {
+        let changed = row.terms.fields();
+        match self
+            .put_new(to_item(&row)?, team, EventKind::KeyCreated, changed)
+            .await
+        {
             // Keys are random, so a conflict means that the SDK retried this write after it was applied.
             Ok(()) | Err(Error::Conflict) => Ok((api_key, row.into())),
             Err(error) => Err(error),
@@ -214,7 +235,10 @@ impl TeamAdmin {
     /// Stores the hash of a key that was created elsewhere. Returns `Conflict` if the hash is stored already.
     pub async fn insert_key(&self, api_key: &ApiKey, terms: KeyTerms) -> Result<KeyListing, Error> {
         let row = KeyRow::new(api_key, terms, None);
-        self.put_new(to_item(&row)?).await?;
+        let changed = row.terms.fields();
+        let kind = EventKind::KeyCreated;
+        self.put_new(to_item(&row)?, api_key.team(), kind, changed)
+            .await?;
         Ok(row.into())
     }
 
@@ -242,7 +266,9 @@ impl TeamAdmin {
         let revoked = Update::new()
             .set("revoked_at", text(&Timestamp::now()))
             .when_equal("record", text(&row.record));
-        self.update::<KeyRow>(team, &row.record, revoked)
+        let kind = EventKind::KeyRevoked;
+        let fields = vec!["revoked_at"];
+        self.update::<KeyRow>(team, &row.record, revoked, kind, fields)
             .await
             .map(KeyListing::from)
     }
@@ -266,7 +292,10 @@ impl TeamAdmin {
             let ends = Update::new()
                 .set("expires_at", text(&old_ends_at))
                 .when_equal("record", text(&old.record));
-            self.update_row(team, &old.record, ends).await?;
+            let kind = EventKind::KeyRevoked;
+            let fields = vec!["expires_at"];
+            self.update::<KeyRow>(team, &old.record, ends, kind, fields)
+                .await?;
         }
         Ok(created)
     }
@@ -299,52 +328,69 @@ impl TeamAdmin {
         Ok(keys)
     }
 
-    async fn put_new(&self, item: Item) -> Result<(), Error> {
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(team_id)")
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(Error::Conflict),
-                _ => Err(failed("PutItem", error)),
-            },
-        }
+    /// Inserts a row. Returns `Conflict` if it exists.
+    async fn put_new(
+        &self,
+        item: Item,
+        team: &TeamId,
+        kind: EventKind,
+        changed: Vec<&'static str>,
+    ) -> Result<(), Error> {
+        let absent = Some("attribute_not_exists(team_id)");
+        let put = Write::put(RowKind::Key, &self.table, item, absent, HashMap::new())?;
+        self.commit(put, team, kind, changed).await?.or_conflict()
     }
 
+    /// Updates a row, and returns it as it is then. Returns `NotFound` if the condition fails.
     async fn update<T: DeserializeOwned>(
         &self,
         team: &TeamId,
         record: &str,
         update: Update,
+        kind: EventKind,
+        changed: Vec<&'static str>,
     ) -> Result<T, Error> {
-        from_item(self.update_row(team, record, update).await?)
+        let write = self.write(team, record, update)?;
+        if !self
+            .commit(write, team, kind, changed)
+            .await?
+            .is_committed()
+        {
+            return Err(Error::NotFound);
+        }
+        self.read(team, record).await
     }
 
-    /// Updates a row, and returns it as it is then. Returns `NotFound` if the condition fails.
-    async fn update_row(&self, team: &TeamId, record: &str, update: Update) -> Result<Item, Error> {
-        let update = update.build();
-        let sent = self
+    fn write(&self, team: &TeamId, record: &str, update: Update) -> Result<Write, Error> {
+        let key = key(team, record);
+        Write::update(RowKind::Key, &self.table, key, update.build())
+    }
+
+    /// Makes a change and records it.
+    async fn commit(
+        &self,
+        write: Write,
+        team: &TeamId,
+        kind: EventKind,
+        changed: Vec<&'static str>,
+    ) -> Result<CommitOutcome, Error> {
+        let trail = self.trail.as_ref();
+        let event = trail.map(|trail| trail.change(team, None, kind, changed));
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        let change = Transaction::new(&self.client, write);
+        change.and_maybe(event.transpose()?).commit(until).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, team: &TeamId, record: &str) -> Result<T, Error> {
+        let answer = self
             .client
-            .update_item()
+            .get_item()
             .table_name(&self.table)
             .set_key(Some(key(team, record)))
-            .update_expression(update.update)
-            .set_condition_expression(update.condition)
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
-            .return_values(ReturnValue::AllNew)
+            .consistent_read(true)
             .send()
-            .await;
-        let answer = sent.map_err(|error| match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Error::NotFound,
-            _ => failed("UpdateItem", error),
-        })?;
-        Ok(answer.attributes.unwrap_or_else(HashMap::new))
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        from_item(answer.item.ok_or(Error::NotFound)?)
     }
 }

@@ -17,11 +17,16 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::credential::{CredentialId, TeamId};
-use crate::stores::error::{Error, failed, optional};
+use crate::credential::{CredentialId, Name, TeamId};
+use crate::stores::error::{Error, failed};
+use crate::stores::expression::Update;
 use crate::stores::item::{Item, from_item, number, query_newest, text, to_item};
+use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
-use crate::token_url::{TokenUrl, UrlId, UrlToken};
+use crate::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+
+/// The index that finds the URLs of a team. It does not have the uses, so that a use costs one write.
+const BY_TEAM: &str = "by-team";
 
 /// How long the row of a URL is kept after the URL has expired or was revoked.
 const ENDED_URL_RETENTION: Duration = Duration::from_hours(30 * 24);
@@ -45,6 +50,26 @@ pub struct UsableTokenUrl {
     pub team: TeamId,
     /// The URL.
     pub url: TokenUrl,
+}
+
+/// A token URL of a team, as the index shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TeamTokenUrl {
+    /// The id of the URL.
+    pub url_id: UrlId,
+    /// The credential that the URL mints with.
+    pub credential_id: CredentialId,
+    /// The type of token.
+    #[serde(rename = "type")]
+    pub token_type: UrlTokenType,
+    /// The owner's name for the URL.
+    pub label: Option<Name>,
+    /// The id of the API key that created the URL.
+    pub created_by: String,
+    /// When the URL was created.
+    pub created_at: Timestamp,
+    /// When the URL expires.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A page of a credential's URLs, newest first.
@@ -76,13 +101,13 @@ impl TokenUrls {
         ])
     }
 
-    /// Inserts a URL. Callers of the URL present `token`.
-    pub async fn insert(
-        &self,
-        team: &TeamId,
-        token: &UrlToken,
-        url: &TokenUrl,
-    ) -> Result<(), Error> {
+    /// Begins a transaction with this write.
+    pub fn begin(&self, write: Write) -> Transaction<'_> {
+        Transaction::new(&self.client, write)
+    }
+
+    /// The write that inserts a URL. Callers of the URL present `token`.
+    pub fn insert(&self, team: &TeamId, token: &UrlToken, url: &TokenUrl) -> Result<Write, Error> {
         let end = url
             .expires_at
             .map(|end| end.plus(ENDED_URL_RETENTION).as_seconds());
@@ -96,9 +121,8 @@ impl TokenUrls {
         })?;
         // `attribute_not_exists` is false for an attribute that is null.
         item.retain(|_, value| !value.is_null());
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(Some(item)).send().await;
-        put.map(drop).map_err(|error| failed("PutItem", error))
+        let absent = Some("attribute_not_exists(url_id)");
+        Write::put(RowKind::TokenUrl, &self.table, item, absent, HashMap::new())
     }
 
     /// Reads the URL of a token. Returns `None` if the token is unknown, or the URL is revoked or expired. Does
@@ -193,6 +217,7 @@ impl TokenUrls {
             .filter_expression("team_id = :team AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":credential", text(&credential))
             .expression_attribute_values(":team", text(team))
+            .consistent_read(true)
             .set_exclusive_start_key(after.map(|url| Self::key(credential, url)));
         let rows = query_newest::<TokenUrlRow, _>(query, limit, (&self.table, "url_id"));
         let (rows, next) = rows.await?;
@@ -200,29 +225,45 @@ impl TokenUrls {
         Ok(TokenUrlPage { urls, next })
     }
 
-    /// Revokes a URL of a team's credential. Returns `false` if the URL is unknown or was revoked before.
-    pub async fn revoke(
+    /// Reads the URLs of a team that are not revoked, newest first. The index may be stale by a second.
+    pub async fn of_team(&self, team: &TeamId) -> Result<Vec<TeamTokenUrl>, Error> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_TEAM)
+            .key_condition_expression("team_id = :team")
+            .filter_expression("attribute_not_exists(revoked_at)")
+            .expression_attribute_values(":team", text(team))
+            .scan_index_forward(false)
+            .into_paginator()
+            .items()
+            .send();
+        let mut urls = Vec::new();
+        while let Some(row) = rows.next().await {
+            urls.push(from_item(row.map_err(|error| failed("Query", error))?)?);
+        }
+        Ok(urls)
+    }
+
+    /// The write that revokes a URL of a team's credential. Refused if the URL is unknown or was revoked before.
+    pub fn revoke(
         &self,
         team: &TeamId,
         credential: CredentialId,
         url: UrlId,
-    ) -> Result<bool, Error> {
+    ) -> Result<Write, Error> {
         let now = Timestamp::now();
-        // A row with the same `revoked_at` means that the SDK retried this update after it was applied.
-        let condition =
-            "team_id = :team AND (attribute_not_exists(revoked_at) OR revoked_at = :now)";
-        let update = self
-            .update(credential, url)
-            .update_expression("SET revoked_at = :now, purge_at = :later")
-            .condition_expression(condition)
-            .expression_attribute_values(":team", text(team))
-            .expression_attribute_values(":now", text(&now))
-            .expression_attribute_values(
-                ":later",
+        let update = Update::new()
+            .set("revoked_at", text(&now))
+            .set(
+                "purge_at",
                 number(&now.plus(ENDED_URL_RETENTION).as_seconds()),
-            );
-        let revoked = update.send().await.map_err(missing);
-        Ok(optional(revoked)?.is_some())
+            )
+            .when_equal("team_id", text(team))
+            .when_absent("revoked_at");
+        let key = Self::key(credential, url);
+        Write::update(RowKind::TokenUrl, &self.table, key, update.build())
     }
 
     /// Deletes all URLs of a credential.

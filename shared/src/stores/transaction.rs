@@ -46,6 +46,14 @@ pub enum RowKind {
     Pair,
     /// The row that remembers that a credential was counted out.
     Gone,
+    /// An event.
+    Event,
+    /// An API key, or a team's settings.
+    Key,
+    /// A token URL.
+    TokenUrl,
+    /// A Zoom app that a team registered.
+    ZoomApp,
 }
 
 /// One write of one store.

@@ -24,8 +24,7 @@ async fn meetingbaas_gets_the_token_as_text() {
         assert_eq!(world.zoom_api_calls(), [zoom_call]);
         let event = world.newest_event(&id).await;
         assert_eq!(event["bot_id"], "6f7c-42");
-        assert_eq!(event["url_id"], url.id);
-        assert_eq!(event["asked_by"], "token_url");
+        assert_eq!(event["actor"], json!({ "type": "token_url", "id": url.id }));
         assert_eq!(
             (&event["kind"], &event["type"]),
             (&json!("mint"), &json!(kind))

@@ -4,6 +4,7 @@
 mod functions_table;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use functions::endpoints::{
@@ -17,12 +18,13 @@ use shared::envelope::{Binding, Envelope, SecretId};
 use shared::grants::capsule::{
     AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
 };
+use shared::invocation::Invocation;
 use shared::pair_end::PairEnd;
 use shared::purge_now::{PurgeNow, PurgedGrants};
 use shared::secret::{Plaintext, TokenPair};
 use shared::stores::{
     CredentialFilter, GrantSecret, ManualPurge, NewPair, Secrets, TRANSACTION_TIMEOUT,
-    TableInspector,
+    TableInspector, Trail,
 };
 use shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -280,7 +282,9 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
         (lost, State::Invalid),
     ] {
         let id = id.parse().unwrap();
-        let restored = shared::restore::restore(&credentials, &pairs, &secrets, &events, &team, id);
+        let run = Invocation::of_schedule("run".to_owned(), Timestamp::now());
+        let restored =
+            shared::restore::restore(&credentials, &pairs, &secrets, &events, &run, &team, id);
         assert_eq!(restored.await.unwrap().unwrap().credential.state, state);
     }
 }
@@ -325,12 +329,19 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     };
 
     assert_eq!(owned_rows().await, 3);
+    let Ok(events) = environment.events();
+    let run = Invocation::of_schedule("run".to_owned(), Timestamp::now());
+    let trail = Trail {
+        events,
+        invocation: Arc::new(run),
+    };
     let purge = PurgeNow {
         credentials: &credentials,
         pairs: &pairs,
         secrets: &secrets,
         token_urls: &token_urls,
         removal: &removal,
+        trail: &trail,
     };
     let purged = purge.purge(&team, id).await.unwrap().unwrap();
     let dropped = PurgedGrants::OfPair(PairEnd::Dropped(1));

@@ -1,6 +1,5 @@
 //! A test environment: a vault and the services that it calls. Each test has its own.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
@@ -34,7 +33,7 @@ mod seed;
 
 pub(crate) use answer::{Answer, CODE_SPENT, code_refused, retry_after};
 pub(crate) use caller::{Caller, send};
-pub(crate) use rows::{Item, attribute, is_count};
+pub(crate) use rows::{Item, attribute, is_count, sorted_text};
 pub(crate) use seed::{
     CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, ada, app_body, grace, id_of, test_app, text_of,
     user_body, with,
@@ -274,9 +273,7 @@ impl World {
     /// Every row of a table as text, in a stable order. Two tables are equal if these texts are.
     pub(crate) async fn sorted_rows(&self, table: &str) -> Vec<String> {
         let items = self.items(table).await.into_iter();
-        let mut rows: Vec<String> = items
-            .map(|item| format!("{:?}", item.into_iter().collect::<BTreeMap<_, _>>()))
-            .collect();
+        let mut rows: Vec<String> = items.map(|item| sorted_text(&item)).collect();
         rows.sort();
         rows
     }

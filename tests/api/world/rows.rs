@@ -1,6 +1,6 @@
 //! Rows of tables, as DynamoDB has them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -19,4 +19,19 @@ pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> &'a str {
     let value = &item[name];
     let text = value.as_s().or_else(|_| value.as_n());
     text.unwrap()
+}
+
+/// A row as text, with the attributes in a stable order, also within maps.
+pub(crate) fn sorted_text(item: &Item) -> String {
+    let sorted: BTreeMap<_, _> = item
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                AttributeValue::M(map) => sorted_text(map),
+                value => format!("{value:?}"),
+            };
+            (name, text)
+        })
+        .collect();
+    format!("{sorted:?}")
 }

@@ -63,6 +63,13 @@ impl CredentialChanges {
         self.name.is_none() && self.extra.is_none()
     }
 
+    /// The names of the fields that are changed, for the audit trail.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let name = self.name.is_some().then_some("name");
+        let extra = self.extra.is_some().then_some("extra");
+        name.into_iter().chain(extra).collect()
+    }
+
     /// Adds the change to an update of the row.
     pub(super) fn apply(self, mut update: Update) -> Update {
         if let Some(name) = self.name {

@@ -17,7 +17,7 @@ use crate::credential::{
 use crate::extra::Extra;
 use crate::pair::Pair;
 use crate::profile::{Profile, UNKNOWN_PROFILE};
-use crate::stores::error::{Error, optional};
+use crate::stores::error::Error;
 use crate::stores::expression::Update;
 use crate::stores::item::{number, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
@@ -72,16 +72,26 @@ impl Credentials {
         Ok((row.try_into()?, Transaction::new(&self.client, write)))
     }
 
-    /// Changes the name, `extra` or both. Returns `None` if there is no such credential. Each is written on its own, so concurrent changes of different fields are
-    /// both kept.
-    pub async fn change(
+    /// Begins a transaction that changes the name, `extra` or both. Returns the credential as the transaction leaves it, if
+    /// nothing else has changed since it was `seen`. Each field is written on its own, so concurrent changes of different
+    /// fields are both kept.
+    ///
+    /// With `unchanged`, the transaction is refused if anything has changed since.
+    pub fn change(
         &self,
         team: &TeamId,
-        id: CredentialId,
+        seen: &StoredCredential,
         changes: CredentialChanges,
-    ) -> Result<Option<StoredCredential>, Error> {
-        let update = changes.apply(touch(Change::Updated));
-        optional(self.update(team, id, update).await)
+        unchanged: bool,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let now = Timestamp::now();
+        let stored = seen.changed(&changes, now);
+        let mut update = changes.apply(touch_at(Change::Updated, now));
+        if unchanged {
+            update = update.when_equal("version", number(&seen.version));
+        }
+        let transaction = self.begin(team, seen.credential.credential_id, update)?;
+        Ok((stored, transaction))
     }
 
     /// Begins a transaction that sets a new client id. Returns the credential as the transaction leaves it.

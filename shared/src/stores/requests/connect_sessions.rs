@@ -78,6 +78,8 @@ pub struct NewSession {
     pub code_challenge: String,
     /// When the session ends.
     pub ends_at: Timestamp,
+    /// The id of the API key that created the session.
+    pub created_by: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +128,25 @@ pub struct Session {
     taker: Option<Uuid>,
     taken_until: Option<i64>,
     error: Option<ConnectFailure>,
+}
+
+/// A session that waits for its user.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenSession {
+    /// The id of the session.
+    pub session_id: SessionId,
+    /// The id of the API key that created the session.
+    pub created_by: String,
+    /// When the session ends.
+    pub ends_at: Timestamp,
+}
+
+/// What is read of an open session.
+#[derive(Deserialize)]
+struct OpenSessionRow {
+    request_id: String,
+    created_by: String,
+    ends_at: Timestamp,
 }
 
 /// The exclusive right to finish a session. Its holder has consumed the OAuth state.
@@ -327,6 +348,48 @@ impl Requests {
             .set("finished_at", text(&Timestamp::now()));
         self.update_session(id, update.build(), |row| row.taker == Some(taker))
             .await
+    }
+
+    /// Finds the team's sessions that wait for their user. Reads the whole table, so it is for the operator.
+    pub async fn open_sessions(&self, team: &TeamId) -> Result<Vec<OpenSession>, Error> {
+        let mut rows = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(
+                "begins_with(request_id, :connect) AND team_id = :team AND ends_at > :now \
+                 AND attribute_not_exists(credential_id)",
+            )
+            .expression_attribute_values(":connect", text("connect#"))
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":now", text(&Timestamp::now()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut sessions = Vec::new();
+        while let Some(row) = rows.next().await {
+            let row: OpenSessionRow = from_item(row.map_err(|error| failed("Scan", error))?)?;
+            let id = row.request_id.strip_prefix("connect#");
+            let id = id.and_then(|id| id.parse().ok());
+            sessions.extend(id.map(|session_id| OpenSession {
+                session_id,
+                created_by: row.created_by,
+                ends_at: row.ends_at,
+            }));
+        }
+        Ok(sessions)
+    }
+
+    /// The write that ends a session now, as if it had expired. Refused if it has connected a user, or is about to.
+    pub fn end_session(&self, id: SessionId, team: &TeamId) -> Result<Write, Error> {
+        let update = Update::new()
+            .set("ends_at", text(&Timestamp::now()))
+            .when_equal("team_id", text(team))
+            .when_absent("credential_id")
+            .when_absent("taken_until");
+        let key = key(&row_id(id));
+        Write::update(RowKind::ConnectSession, &self.table, key, update.build())
     }
 
     /// Marks a claimed session as failed.

@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 /// How long a time is kept.
 const RETENTION: Duration = Duration::from_hours(400 * 24);
 /// One process writes the time of a key at most once in this time.
-const ACCURACY: Duration = Duration::from_mins(1);
+const ACCURACY: Duration = Duration::from_mins(10);
 
 /// The times that this process has written, for all its functions.
 static NOTED: Mutex<Option<HashMap<(TeamId, KeyId), Timestamp>>> = Mutex::new(None);
@@ -28,7 +28,7 @@ struct LastUse {
 }
 
 impl Requests {
-    /// Notes that a key is in use now, to the minute.
+    /// Notes that a key is in use now, to ten minutes.
     pub async fn note_use(&self, team: &TeamId, key: &KeyId) -> Result<(), Error> {
         let now = Timestamp::now();
         if !is_new_use(team, key, now) {

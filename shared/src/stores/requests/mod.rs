@@ -16,7 +16,7 @@ mod last_use;
 mod rate;
 mod table;
 
-pub use self::connect_sessions::{NewSession, Session, SessionApp, SessionClaim};
+pub use self::connect_sessions::{NewSession, OpenSession, Session, SessionApp, SessionClaim};
 pub use self::idempotency::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim};
 pub use self::rate::{Admission, Charged, Hits, RateLimits};
 pub use self::table::Requests;

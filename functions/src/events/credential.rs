@@ -1,4 +1,4 @@
-//! `GET /v2/zoom-credentials/{id}/events`
+//! `GET /v2/zoom-credentials/{id}/events`: the events of one credential.
 
 use shared::credential::CredentialId;
 use shared::event::{EventId, EventRecord};
@@ -11,9 +11,6 @@ use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors};
-
-/// The method and path, which also name the endpoint in the log.
-pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/events";
 
 /// The number of events on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
@@ -48,7 +45,7 @@ impl EventsQuery {
     get,
     path = "/v2/zoom-credentials/{id}/events",
     operation_id = "listZoomCredentialEvents",
-    tag = "Zoom credentials",
+    tag = "Events",
     params(
         ("id" = inline(CredentialId), Path, description = "The credential's id"),
         EventsQuery,

@@ -1,0 +1,300 @@
+//! The audit trail: every change has an event that names the actor, the request and the fields. `GET /v2/events` lists
+//! the events of a team.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::api_key::{ApiKey, KeyTerms, Permission};
+
+use crate::minting::mint_onbehalf;
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{
+    Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, app_body, attribute, id_of, send,
+    user_body,
+};
+
+impl World {
+    /// The events of `acme`, oldest first.
+    async fn trail(&self, query: &str) -> Vec<Value> {
+        let listed = self.team_events(query).await.expect(200);
+        listed.as_array().unwrap().iter().rev().cloned().collect()
+    }
+
+    async fn team_events(&self, query: &str) -> Answer {
+        let path = format!("/v2/events{query}");
+        send(self.acme.request(Method::GET, &path)).await
+    }
+
+    /// The actor of what the caller `acme` does.
+    fn acme_as_actor(&self) -> Value {
+        let key = ApiKey::parse(self.acme.key()).unwrap();
+        json!({ "type": "key", "id": key.hash().id().as_str() })
+    }
+}
+
+#[tokio::test]
+async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fields() {
+    let world = World::new().await;
+    let urls = |id: &str| format!("/v2/zoom-credentials/{id}/token-urls");
+    let app = format!("/v2/zoom-apps/{CLIENT_ID}");
+    let mut expected: Vec<(String, &str, Value, Vec<&str>)> = Vec::new();
+    let mut note = |answer: &Answer, kind: &'static str, id: Value, changed: Vec<&'static str>| {
+        let request = answer.header("x-request-id").unwrap().to_owned();
+        expected.push((request, kind, id, changed));
+    };
+
+    let answer = world.acme.create(user_body("bot", &world.code())).await;
+    let id = id_of(&answer.expect(201));
+    let fields = vec!["name", "client_id", "client_secret", "authorization"];
+    note(&answer, "created", json!(id), fields);
+    let answer = world.acme.create(app_body("app")).await;
+    let app_id = id_of(&answer.expect(201));
+    let fields = vec!["name", "client_id", "client_secret"];
+    note(&answer, "created", json!(app_id), fields);
+    let answer = world
+        .acme
+        .update(&id, json!({ "name": "renamed", "extra": {} }))
+        .await;
+    answer.expect(200);
+    note(&answer, "updated", json!(id), vec!["name", "extra"]);
+    let body = json!({ "client_id": "other", "client_secret": "secret" });
+    let answer = world.acme.update(&app_id, body).await;
+    answer.expect(200);
+    note(
+        &answer,
+        "updated",
+        json!(app_id),
+        vec!["client_id", "client_secret"],
+    );
+    let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
+    let answer = world.acme.update(&id, body).await;
+    answer.expect(200);
+    note(&answer, "updated", json!(id), vec!["authorization"]);
+    let body = json!({ "type": "zak", "label": "x", "max_uses": 3 });
+    let answer = send(world.acme.request(Method::POST, &urls(&id)).json(&body)).await;
+    let url = answer.expect(201)["url_id"].as_str().unwrap().to_owned();
+    note(
+        &answer,
+        "url_created",
+        json!(id),
+        vec!["type", "label", "max_uses"],
+    );
+    let path = format!("{}/{url}", urls(&id));
+    let answer = send(world.acme.request(Method::DELETE, &path)).await;
+    answer.expect(200);
+    note(&answer, "url_revoked", json!(id), vec![]);
+    let body = json!({ "name": "desk", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+    let request = world
+        .acme
+        .request(Method::POST, "/v2/zoom-connect-sessions");
+    let answer = send(request.json(&body)).await;
+    answer.expect(201);
+    let fields = vec!["name", "client_id", "client_secret"];
+    note(&answer, "session_created", json!(null), fields);
+    let body = json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": "token" });
+    let answer = send(world.acme.request(Method::PUT, &app).json(&body)).await;
+    answer.expect(200);
+    let fields = vec!["client_secret", "webhook_secret_token"];
+    note(&answer, "app_registered", json!(null), fields);
+    let request = world
+        .acme
+        .request(Method::POST, &format!("{app}/rotate-secret"));
+    let answer = send(request.json(&json!({ "client_secret": CLIENT_SECRET }))).await;
+    answer.expect(200);
+    note(&answer, "secret_rotated", json!(id), vec!["client_secret"]);
+    let answer = send(world.acme.request(Method::DELETE, &app)).await;
+    answer.expect(200);
+    note(&answer, "app_deleted", json!(null), vec![]);
+    let answer = world.acme.delete(&id).await;
+    answer.expect(200);
+    note(&answer, "deleted", json!(id), vec![]);
+    let answer = world.acme.restore(&id).await;
+    answer.expect(200);
+    note(&answer, "restored", json!(id), vec![]);
+
+    let trail = world.trail("").await;
+    let found: Vec<_> = trail
+        .iter()
+        .map(|event| {
+            let text = |name: &str| event[name].as_str().unwrap().to_owned();
+            let changed = event["changed"].as_array().unwrap().iter();
+            assert_eq!(event["actor"], world.acme_as_actor());
+            assert_eq!(event["outcome"], "succeeded");
+            (
+                text("request_id"),
+                text("kind"),
+                event["credential_id"].clone(),
+                changed
+                    .map(|it| it.as_str().unwrap().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(request, kind, id, changed)| {
+            let changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
+            (request, kind.to_owned(), id, changed)
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_refused_change_has_no_event() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let before = world.trail("").await;
+    world
+        .acme
+        .update(&id, json!({ "name": 1 }))
+        .await
+        .expect_code(400, "FST_ERR_VALIDATION");
+    world
+        .acme
+        .restore(&id)
+        .await
+        .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
+    let read = world.caller("acme", Permission::Read).await;
+    read.delete(&id).await.expect_code(403, "FST_ERR_FORBIDDEN");
+    assert_eq!(world.trail("").await, before);
+}
+
+/// The event and the change are one transaction.
+#[tokio::test]
+async fn a_change_that_dynamodb_refuses_has_no_event_and_no_effect() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let tables = async || {
+        [
+            world.sorted_rows("credentials").await,
+            world.sorted_rows("events").await,
+        ]
+    };
+    let before = tables().await;
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("TransactWriteItems"),
+        nth: None,
+        fault: Fault::DropBefore,
+    });
+    world
+        .acme
+        .update(&id, json!({ "name": "renamed" }))
+        .await
+        .expect_code(503, "FST_ERR_UNAVAILABLE");
+    world
+        .acme
+        .delete(&id)
+        .await
+        .expect_code(503, "FST_ERR_UNAVAILABLE");
+    assert_eq!(tables().await, before);
+}
+
+#[tokio::test]
+async fn the_trail_of_a_team_is_filtered_by_kind_and_actor_and_comes_in_pages() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    assert_eq!(world.vendor_gets(&url, "").await.status, 200);
+    let kinds = async |query: &str| -> Vec<String> {
+        let trail = world.trail(query).await.into_iter();
+        trail
+            .map(|event| event["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(kinds("").await, ["created", "url_created", "mint", "mint"]);
+    assert_eq!(kinds("?kind=mint").await, ["mint", "mint"]);
+    assert_eq!(kinds("?actor=token_url").await, ["mint"]);
+    assert_eq!(
+        kinds(&format!("?actor=token_url:{}", url.id)).await,
+        ["mint"]
+    );
+    assert_eq!(kinds("?actor=token_url:other").await, [""; 0]);
+    assert_eq!(kinds("?actor=key&kind=url_created").await, ["url_created"]);
+
+    let (mut found, mut query) = (Vec::new(), "?limit=1".to_owned());
+    loop {
+        let page = world.team_events(&query).await;
+        let events = page.expect(200);
+        found.extend(events.as_array().unwrap().iter().rev().cloned());
+        match page.header("x-next-cursor") {
+            Some(next) => query = format!("?limit=1&cursor={next}"),
+            None => break,
+        }
+    }
+    found.reverse();
+    assert_eq!(found, world.trail("").await);
+
+    for (query, at) in [
+        (
+            "?kind=other",
+            "querystring/kind must be a kind of event, such as mint or deleted",
+        ),
+        (
+            "?actor=bot",
+            "querystring/actor must be key, token_url, connect_session, webhook, schedule or operator, and may have :id after it",
+        ),
+        (
+            "?limit=0",
+            "querystring/limit must be an integer from 1 to 1000",
+        ),
+    ] {
+        world
+            .team_events(query)
+            .await
+            .expect_error(400, "FST_ERR_VALIDATION", at);
+    }
+}
+
+#[tokio::test]
+async fn a_team_sees_its_own_trail_only_and_a_limited_key_sees_none() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let globex = world.caller("globex", Permission::Full).await;
+    let answer = send(globex.request(Method::GET, "/v2/events")).await;
+    assert_eq!(answer.expect(200), json!([]));
+    let mint = world.caller("acme", Permission::Mint).await;
+    let answer = send(mint.request(Method::GET, "/v2/events")).await;
+    answer.expect_code(403, "FST_ERR_FORBIDDEN");
+    let limited = KeyTerms {
+        extra: "tenant:a".parse().unwrap(),
+        ..KeyTerms::of(Permission::Read)
+    };
+    let (key, _) = world
+        .operator
+        .create_key(&world.team("acme"), limited)
+        .await
+        .unwrap();
+    let limited = world.caller_with_key(&crate::world::text_of(key));
+    let answer = send(limited.request(Method::GET, "/v2/events")).await;
+    answer.expect_code(403, "FST_ERR_FORBIDDEN");
+    assert_eq!(world.trail("").await[0]["credential_id"], id.as_str());
+}
+
+/// The first event is stored while Zoom is asked, and is never changed.
+#[tokio::test]
+async fn a_mint_that_fails_after_its_event_writes_a_second_event_that_names_the_first() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    world.wire.inject_once(
+        Service::Zoom,
+        "/v2/users/me/token",
+        Fault::Answer(hyper::StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned()),
+    );
+    mint_onbehalf(&world.acme, &id)
+        .await
+        .expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+
+    let trail = world.trail("?kind=mint").await;
+    let outcomes: Vec<_> = trail.iter().map(|event| event["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["succeeded", "succeeded", "failed"]);
+    assert_eq!(trail[2]["corrects"], trail[1]["event_id"]);
+    assert_eq!(trail[2]["code"], "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(trail[1]["corrects"], json!(null));
+    assert_eq!(trail[2]["request_id"], trail[1]["request_id"]);
+    for row in world.items("events").await {
+        assert_eq!(attribute(&row, "team_id"), "acme");
+    }
+}
