@@ -69,6 +69,10 @@ def change(find, edit):
     return mutate
 
 
+def writable_rows(document, role, sid="WriteNoOtherSecrets"):
+    return statement(document, role, sid)["Condition"]["ForAnyValue:StringNotLike"]["dynamodb:LeadingKeys"]
+
+
 API = ("Api", "Properties")
 NOT_FOUND = (*API, "GatewayResponses", "MISSING_AUTHENTICATION_TOKEN")
 ALARM_METRIC = ("KmsFails", "Properties", "Metrics", 1, "MetricStat", "Metric")
@@ -83,14 +87,24 @@ MUTATIONS = [
     (powers.test_no_role_uses_a_wildcard, grant("GetCredentialRole", "dynamodb:GetItem", resource="*")),
     (powers.test_no_role_uses_a_wildcard, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="*"))),
     (powers.test_no_function_can_write_api_keys, grant("DeleteCredentialRole", "dynamodb:PutItem")),
-    (powers.test_role_statements_only_allow, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
+    (powers.test_role_denies_only_writes_to_kinds_of_rows, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
+    (powers.test_role_denies_only_writes_to_kinds_of_rows, change(lambda it: statement(it, "RotateSecretRole", "WriteNoOtherSecrets"), lambda it: it.update(Condition={"StringNotLike": {"dynamodb:LeadingKeys": ["app#*"]}}))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: statement(it, "RotateSecretRole", "WriteNoOtherSecrets"), lambda it: it.update(Action=["dynamodb:UpdateItem"]))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: writable_rows(it, "RotateSecretRole"), lambda it: it.append("grant#*"))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: writable_rows(it, "ConnectCallbackRole"), lambda it: it.remove("grant#*"))),
+    (powers.test_no_denied_row_is_part_of_a_transaction, change(lambda it: writable_rows(it, "RotateSecretRole"), lambda it: it.remove("app#*"))),
+    (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "WriteSecrets"), lambda it: it.pop("Condition"))),
+    (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "Count"), lambda it: it.update(Condition=powers.ONLY_IN_TRANSACTIONS))),
+    (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"].pop("ArnEquals"))),
+    (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"]["ArnEquals"].update({"lambda:SourceFunctionArn": "MintToken.Arn"}))),
+    (powers.test_role_of_the_pipe_trusts_only_the_pipe_of_this_stack, change(lambda it: properties(it, "ChangesRole")["AssumeRolePolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, grant("ZoomWebhookRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, put(("ZoomWebhookSeals", "Properties", "PolicyDocument", "Statement", 0, "Condition", "StringEquals", "kms:EncryptionContext:purpose"), ["webhook", "grant"])),
     (powers.test_operator_policy_covers_only_the_keys_table, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
-    (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
+    (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][2], lambda it: it.pop("Condition"))),
     (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_purge_policy_allows_exactly_purging_and_sweeping, change(lambda it: properties(it, "PurgePolicy")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("dynamodb:UpdateItem"))),
     (powers.test_functions_that_delete_secrets_cannot_decrypt_them, grant("PurgeRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
@@ -122,7 +136,7 @@ MUTATIONS = [
     (powers.test_read_only_functions_have_no_right_to_kms_or_secrets, grant("GetCredentialRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_read_only_functions_have_no_right_to_kms_or_secrets, grant("GetCredentialRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, grant("DeleteCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),
-    (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRemember"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
+    (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRememberInTransactions"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: seal(it, "MintToken"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app", "grant"]}))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "TokenUrlRole", "UseTokenUrls")["Action"], lambda it: it.append("dynamodb:PutItem"))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "KeepAliveRole", "RefreshGrants")["Action"], lambda it: it.remove("dynamodb:ConditionCheckItem"))),
@@ -248,7 +262,8 @@ def exercised_statements(document):
         for policy in policies:
             for it in policy["PolicyDocument"]["Statement"]:
                 services = {action.partition(":")[0] for action in it["Action"]}
-                if services & {"dynamodb", "kms"} and "NotExercised" not in it and function_roles & {*roles}:
+                exercised = it["Effect"] == "Allow" and "NotExercised" not in it
+                if services & {"dynamodb", "kms"} and exercised and function_roles & {*roles}:
                     yield roles, it
 
 
