@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 import record
+import test_guards as guards
 import test_powers as powers
 import test_stack as stack
 from template import Template, load
@@ -73,7 +74,12 @@ def writable_rows(document, role, sid="WriteNoOtherSecrets"):
     return statement(document, role, sid)["Condition"]["ForAnyValue:StringNotLike"]["dynamodb:LeadingKeys"]
 
 
+def part_of_event_pattern(document, number):
+    return properties(document, "PowerChanges")["EventPattern"]["detail"]["$or"][number]
+
+
 API = ("Api", "Properties")
+RULES = ("AddressLimits", "Properties", "Rules")
 NOT_FOUND = (*API, "GatewayResponses", "MISSING_AUTHENTICATION_TOKEN")
 ALARM_METRIC = ("KmsFails", "Properties", "Metrics", 1, "MetricStat", "Metric")
 BODY = (*NOT_FOUND, "ResponseTemplates", "application/json")
@@ -168,10 +174,10 @@ MUTATIONS = [
     (stack.test_every_function_has_a_log_group_and_every_log_group_has_a_retention, drop("AccessLogs", "Properties", "RetentionInDays")),
     (stack.test_stage_throttles_logs_only_errors_and_caches_nothing, put((*API, "MethodSettings", 0, "DataTraceEnabled"), True)),
     (stack.test_stage_throttles_logs_only_errors_and_caches_nothing, put((*API, "CacheClusterEnabled"), True)),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, change(lambda it: properties(it, "Api")["MethodSettings"], lambda it: it.pop())),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 1, "ResourcePath"), "/webhooks/zoom/{client_id}")),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 2, "DataTraceEnabled"), True)),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 3, "ThrottlingRateLimit"), "ThrottleRate")),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, change(lambda it: properties(it, "Api")["MethodSettings"], lambda it: it.pop())),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 1, "ResourcePath"), "/connect/{token}")),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 2, "DataTraceEnabled"), True)),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 3, "ThrottlingRateLimit"), "ThrottleRate")),
     (stack.test_access_log_contains_no_path_and_no_query, put((*API, "AccessLogSetting", "Format"), '{"path": "$context.path"}')),
     (stack.test_api_is_regional_and_requires_tls_1_2, put((*API, "SecurityPolicy"), "TLS_1_0")),
     (stack.test_functions_are_traced_but_the_stage_is_not, put((*API, "TracingEnabled"), True)),
@@ -209,7 +215,27 @@ MUTATIONS = [
     (stack.test_outputs_include_tables_key_bus_url_and_policies, lambda it: it["Outputs"].pop("KeysTable")),
     (stack.test_operate_page_explains_every_alarm_and_every_metric, drop("KmsFails")),
     (stack.test_deploy_page_explains_every_parameter, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
-    (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAclArn"].pop("Default")),
+    (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAcl"].pop("Default")),
+    # guards
+    (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, drop("GetCredential", "Properties", "CodeSigningConfigArn")),
+    (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, put(("SignedCodeOnly", "Properties", "CodeSigningPolicies", "UntrustedArtifactOnDeployment"), "Warn")),
+    (guards.test_rule_reports_each_call_that_can_give_somebody_the_secrets, change(lambda it: part_of_event_pattern(it, 0)["eventName"], lambda it: it.pop(0))),
+    (guards.test_rule_reports_each_call_that_can_give_somebody_the_secrets, change(lambda it: part_of_event_pattern(it, 2)["eventName"], lambda it: it.remove("PutKeyPolicy"))),
+    (guards.test_rule_reports_only_calls_on_functions_roles_and_keys_of_this_stack, change(lambda it: part_of_event_pattern(it, 3), lambda it: it.pop("requestParameters"))),
+    (guards.test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm, drop("PowerChangeRecordsPolicy")),
+    (guards.test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm, put(("PowersChanged", "Properties", "MetricName"), "MatchedEvents")),
+    (guards.test_web_acl_is_created_unless_the_operator_has_one_or_wants_none, lambda it: it["Parameters"]["WebAcl"].update(Default="none")),
+    (guards.test_web_acl_is_created_unless_the_operator_has_one_or_wants_none, drop("WebAclOfApi")),
+    (guards.test_web_acl_only_limits_the_requests_from_one_address, put((*RULES, 0, "Statement", "RateBasedStatement", "ScopeDownStatement", "RegexMatchStatement", "FieldToMatch"), {"Body": {}})),
+    (guards.test_web_acl_only_limits_the_requests_from_one_address, put((*RULES, 1, "Statement"), {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesCommonRuleSet"}})),
+    (guards.test_web_acl_keeps_no_samples_of_requests, put((*RULES, 1, "VisibilityConfig", "SampledRequestsEnabled"), True)),
+    (guards.test_one_address_has_a_smaller_limit_on_the_routes_for_strangers, put((*RULES, 0, "Statement", "RateBasedStatement", "ScopeDownStatement", "RegexMatchStatement", "RegexString"), "^/(webhooks|connect)/")),
+    (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["ThrottleRate"].update(Default=50)),
+    (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["AddressLimit"].update(Default=6000)),
+    (guards.test_throttles_are_described_as_limits_of_each_method, lambda it: it["Parameters"]["ThrottleRate"].update(Description="over all")),
+    (guards.test_guards_page_names_each_guard, change(lambda it: part_of_event_pattern(it, 3)["eventName"], lambda it: it.append("CreateRole"))),
+    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("Deletions", "Properties", "FilterPattern"), "")),
+    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("ManyDeletions", "Properties", "MetricName"), "deletions")),
 ]
 
 
@@ -233,7 +259,7 @@ def test_rule_rejects_a_broken_template(test, mutate):
 def test_every_rule_has_a_mutation():
     rules = {
         rule
-        for module in (powers, stack)
+        for module in (guards, powers, stack)
         for name, rule in vars(module).items()
         if name.startswith("test_") and inspect.isfunction(rule)
     }
