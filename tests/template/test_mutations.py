@@ -101,6 +101,7 @@ MUTATIONS = [
     (powers.test_no_denied_row_is_part_of_a_transaction, change(lambda it: writable_rows(it, "RotateSecretRole"), lambda it: it.remove("app#*"))),
     (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "WriteSecrets"), lambda it: it.pop("Condition"))),
     (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "Count"), lambda it: it.update(Condition=powers.ONLY_IN_TRANSACTIONS))),
+    (powers.test_security_page_names_the_functions_that_could_write_every_secret_in_a_transaction, change(lambda it: statement(it, "PurgeRole", "HastenGrants"), lambda it: it.pop("Condition"))),
     (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"].pop("ArnEquals"))),
     (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"]["ArnEquals"].update({"lambda:SourceFunctionArn": "MintToken.Arn"}))),
     (powers.test_role_of_the_pipe_trusts_only_the_pipe_of_this_stack, change(lambda it: properties(it, "ChangesRole")["AssumeRolePolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),

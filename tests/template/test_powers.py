@@ -98,6 +98,19 @@ def test_no_denied_row_is_part_of_a_transaction(template):
                 assert members_of_table <= set(statement.writable_rows()), (function, statement.sid)
 
 
+def test_security_page_names_the_functions_that_could_write_every_secret_in_a_transaction(template):
+    """A right that demands a key allows nothing if the members of a transaction have no keys for IAM."""
+    text = (ROOT / "docs/security.md").read_text()
+    sentence = re.search(r"write every kind of row of `secrets` in a transaction: (.*?)\. ", text, re.S)[1]
+    unlimited = set()
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            if any(table == "secrets" and f"dynamodb:{action}" in WRITES for table, action in statement.rights()):
+                if statement.condition.get("Null") != {"dynamodb:LeadingKeys": "false"}:
+                    unlimited.add(template.binary(function))
+    assert set(re.findall(r"`([\w-]+)`", sentence)) == unlimited
+
+
 def test_right_that_is_used_only_in_transactions_is_limited_to_transactions(template):
     limited = 0
     for function in template.functions():
