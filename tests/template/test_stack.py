@@ -474,6 +474,12 @@ def test_deploy_page_explains_every_parameter(template):
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
 
 
+def test_deploy_page_counts_the_metrics_of_alarms(template):
+    alarms = [it["Properties"] for it in template.of_type("AWS::CloudWatch::Alarm").values()]
+    metrics = sum(max(1, sum("MetricStat" in it for it in alarm.get("Metrics", []))) for alarm in alarms)
+    assert f"| alarms, {metrics} metrics | {metrics / 10:.2f} |" in (ROOT / "docs/deploy.md").read_text()
+
+
 def test_restorable_credential_still_has_a_live_grant_at_zoom(template):
     """A grant may idle for both periods, one after the other. Zoom ends an idle grant after about 90 days."""
     parameters = [template.document["Parameters"][name] for name in ("KeepAliveAfterDays", "RestorableDays")]
