@@ -20,7 +20,7 @@ pub(crate) struct ListEvents {
     /// Only events of this kind, such as mint or deleted
     #[arg(long)]
     kind: Option<EventKind>,
-    /// Only events of this kind of actor: key, token_url, connect_session, webhook, schedule or operator
+    /// Only events of this kind of actor: `key`, `token_url`, `connect_session`, `webhook`, `schedule` or `operator`
     #[arg(long)]
     actor: Option<ActorKind>,
     /// Only events of the actor with this id, such as the id of a key

@@ -44,7 +44,7 @@ fn mint(actor: Actor) -> Event {
 /// Stores events of a credential of `acme`.
 async fn given_events(world: &World, id: &str, stored: &[Event]) {
     let acme = "acme".parse().unwrap();
-    let id = id.parse().unwrap();
+    let id: CredentialId = id.parse().unwrap();
     for event in stored {
         events(world).record(&acme, id, event).await.unwrap();
     }

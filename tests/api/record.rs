@@ -27,6 +27,8 @@ struct Row {
     index: Option<String>,
     /// The rows that the call is about, as a pattern of IAM's `LeadingKeys`: `grant#*`.
     rows: Option<String>,
+    /// The transaction that the call is a member of, as IAM's `EnclosingOperation` names it: `TransactWriteItems`.
+    enclosing: Option<&'static str>,
     /// What the encryption context names as the application.
     app: Option<String>,
     /// What the encryption context names as the secret's purpose.
@@ -116,11 +118,16 @@ fn dynamodb_rows(function: &str, operation: &str, body: &Value) -> Vec<Row> {
         table: table.as_str().map(ToOwned::to_owned),
         index: index.as_str().map(ToOwned::to_owned),
         rows: pattern_of_rows(keys),
+        enclosing: None,
         app: None,
         purpose: None,
     };
     match operation {
         "TransactWriteItems" | "TransactGetItems" => {
+            let enclosing = Some(match operation {
+                "TransactGetItems" => "TransactGetItems",
+                _ => "TransactWriteItems",
+            });
             let members = body["TransactItems"].as_array().unwrap();
             let members = members.iter().flat_map(|item| item.as_object().unwrap());
             members
@@ -134,7 +141,11 @@ fn dynamodb_rows(function: &str, operation: &str, body: &Value) -> Vec<Row> {
                         other => panic!("a transaction with {other}"),
                     };
                     let keys = if kind == "Put" { "Item" } else { "Key" };
-                    row(checked, &member["TableName"], &Value::Null, &member[keys])
+                    let table = &member["TableName"];
+                    Row {
+                        enclosing,
+                        ..row(checked, table, &Value::Null, &member[keys])
+                    }
                 })
                 .collect()
         }
@@ -185,6 +196,7 @@ fn kms_row(function: String, operation: &str, body: &Value) -> Row {
         table: None,
         index: None,
         rows: None,
+        enclosing: None,
         app: context("app"),
         purpose: context("purpose"),
     }

@@ -19,6 +19,9 @@ def differences(template):
         if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
             del resources[name]
             yield name, "removed: the emulator refuses alarms over several metrics"
+        if resource["Type"] == "AWS::WAFv2::WebACLAssociation":
+            del resources[name]
+            yield name, "removed: the emulator cannot attach a web ACL to an API"
         if resource["Type"] == "AWS::KMS::Key":
             statements = resource["Properties"]["KeyPolicy"]["Statement"]
             for statement in [it for it in statements if uses_encryption_context(it)]:

@@ -1,6 +1,6 @@
 """Prints docs/powers.md, generated from template.yaml: `python tests/template/powers.py > docs/powers.md`."""
 
-from template import Template, snake
+from template import Template, snake, table_of
 
 # The stack's ARN by name, because the CLI asks CloudFormation for the stack by name.
 THIS_STACK = "arn:AWS::Partition:cloudformation:AWS::Region:AWS::AccountId:stack/AWS::StackName/*"
@@ -22,14 +22,16 @@ def page(template):
         keys = template.powers(function, "kms")
         lines.append(
             f"| `{template.binary(function)}` | {triggers(template, function)} | "
-            + "<br>".join(f"*{table}*: {code_list(tables[table])}" for table in sorted(tables))
+            + "<br>".join(f"*{table}*: {code_list(tables[table])}{limits(template, function, table)}" for table in sorted(tables))
             + " | "
             + ("<br>".join(f"{code_list(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
             + " |"
         )
     lines += [
         "",
-        "A write inside a DynamoDB transaction needs the same right as a write outside. The table leaves out three rights:",
+        "A write inside a DynamoDB transaction needs the same right as a write outside. \"In transactions\" means: the right",
+        "is for transactions only. \"Writes rows\" means: the role denies single writes to other kinds of rows.",
+        "[security.md](security.md#what-a-role-cannot-limit) says what a role cannot limit. The table leaves out three rights:",
         "",
         "- Each function may write to its own log group.",
         "- Each function may send trace segments to X-Ray.",
@@ -98,8 +100,19 @@ def rows(statement):
     """The rows or calls to which a statement is limited, as text."""
     keys = statement.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
     text = f", rows {', '.join(f'`{key}`' for key in keys)}" if keys else ""
-    enclosing = statement.condition.get("StringEquals", {}).get("dynamodb:EnclosingOperation")
-    return text + (", in transactions" if enclosing else "")
+    return text + (", in transactions" if statement.only_in_transactions() else "")
+
+
+def limits(template, function, table):
+    """The kinds of rows that a function may write, and the writes that it may make only in transactions, as text."""
+    text, single, in_transactions = "", set(), set()
+    for statement in template.statements(template.role(function)):
+        if statement.writable_rows() and statement.resources == (f"{table_of(table)}.Arn",):
+            text += f"; writes rows {code_list(statement.writable_rows())}"
+        actions = {action for resource, action in statement.rights() if resource == table}
+        (in_transactions if statement.only_in_transactions() else single).update(actions)
+    only = in_transactions - single
+    return text + (f"; {code_list(only)} in transactions" if only else "")
 
 
 if __name__ == "__main__":

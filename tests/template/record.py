@@ -38,6 +38,27 @@ def calls_by_rows():
     return found
 
 
+@functools.cache
+def calls_by_transaction():
+    """`{function: {(resource, action, transaction), …}}` for calls to DynamoDB. A single call has the transaction None."""
+    found = {}
+    for row in rows():
+        if row["service"] == "dynamodb":
+            found.setdefault(row["function"], set()).add((resource(row), row["operation"], row["enclosing"]))
+    return found
+
+
+@functools.cache
+def kinds_of_rows():
+    """`{table: {kind, …}}`: all kinds of rows, in the tables whose keys begin with the kind."""
+    found = {}
+    for row in rows():
+        if row["rows"]:
+            found.setdefault(resource(row), set()).add(row["rows"])
+    return found
+
+
+@functools.cache
 def rows():
     return [json.loads(line) for line in RECORD.read_text().splitlines()]
 

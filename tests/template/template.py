@@ -93,9 +93,22 @@ class Statement:
         """The kinds of rows to which the statement is limited, as patterns such as `grant#*`. Empty: all rows."""
         return self.condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
 
+    def writable_rows(self):
+        """For a statement that denies writes to all other kinds of rows: the kinds that it spares. Otherwise None."""
+        keys = self.condition.get("ForAnyValue:StringNotLike", {}).get("dynamodb:LeadingKeys")
+        return keys if self.effect == "Deny" else None
+
+    def only_in_transactions(self):
+        return self.condition.get("ForAnyValue:StringEquals") == {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}
+
     def rights(self):
-        """`{(resource, action), …}` for DynamoDB and KMS, named as in the record. Each KMS purpose is one right."""
+        """`{(resource, action), …}` for DynamoDB and KMS, named as in the record. Each KMS purpose is one right.
+
+        A statement that denies gives no right.
+        """
         found = set()
+        if self.effect != "Allow":
+            return found
         for action in self.actions:
             service, _, name = action.partition(":")
             for resource in self.resources if service in ("dynamodb", "kms") else ():
@@ -176,7 +189,7 @@ class Template:
         """
         powers = {}
         for statement in self.statements(self.role(function)):
-            for action in statement.actions:
+            for action in statement.actions if statement.effect == "Allow" else ():
                 prefix, _, name = action.partition(":")
                 if prefix == service:
                     for resource in statement.resources:

@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 import record
+import test_guards as guards
 import test_powers as powers
 import test_stack as stack
 from template import Template, load
@@ -69,7 +70,16 @@ def change(find, edit):
     return mutate
 
 
+def writable_rows(document, role, sid="WriteNoOtherSecrets"):
+    return statement(document, role, sid)["Condition"]["ForAnyValue:StringNotLike"]["dynamodb:LeadingKeys"]
+
+
+def part_of_event_pattern(document, number):
+    return properties(document, "PowerChanges")["EventPattern"]["detail"]["$or"][number]
+
+
 API = ("Api", "Properties")
+RULES = ("AddressLimits", "Properties", "Rules")
 NOT_FOUND = (*API, "GatewayResponses", "MISSING_AUTHENTICATION_TOKEN")
 ALARM_METRIC = ("KmsFails", "Properties", "Metrics", 1, "MetricStat", "Metric")
 BODY = (*NOT_FOUND, "ResponseTemplates", "application/json")
@@ -83,14 +93,25 @@ MUTATIONS = [
     (powers.test_no_role_uses_a_wildcard, grant("GetCredentialRole", "dynamodb:GetItem", resource="*")),
     (powers.test_no_role_uses_a_wildcard, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="*"))),
     (powers.test_no_function_can_write_api_keys, grant("DeleteCredentialRole", "dynamodb:PutItem")),
-    (powers.test_role_statements_only_allow, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
+    (powers.test_role_denies_only_writes_to_kinds_of_rows, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Effect="Deny"))),
+    (powers.test_role_denies_only_writes_to_kinds_of_rows, change(lambda it: statement(it, "RotateSecretRole", "WriteNoOtherSecrets"), lambda it: it.update(Condition={"StringNotLike": {"dynamodb:LeadingKeys": ["app#*"]}}))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: statement(it, "RotateSecretRole", "WriteNoOtherSecrets"), lambda it: it.update(Action=["dynamodb:UpdateItem"]))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: writable_rows(it, "RotateSecretRole"), lambda it: it.append("grant#*"))),
+    (powers.test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote, change(lambda it: writable_rows(it, "ConnectCallbackRole"), lambda it: it.remove("grant#*"))),
+    (powers.test_no_denied_row_is_part_of_a_transaction, change(lambda it: writable_rows(it, "RotateSecretRole"), lambda it: it.remove("app#*"))),
+    (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "WriteSecrets"), lambda it: it.pop("Condition"))),
+    (powers.test_right_that_is_used_only_in_transactions_is_limited_to_transactions, change(lambda it: statement(it, "RotateSecretRole", "Count"), lambda it: it.update(Condition=powers.ONLY_IN_TRANSACTIONS))),
+    (powers.test_security_page_names_the_functions_that_could_write_every_secret_in_a_transaction, change(lambda it: statement(it, "PurgeRole", "HastenGrants"), lambda it: it.pop("Condition"))),
+    (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"].pop("ArnEquals"))),
+    (powers.test_right_to_kms_names_the_function, change(seal, lambda it: it["Condition"]["ArnEquals"].update({"lambda:SourceFunctionArn": "MintToken.Arn"}))),
+    (powers.test_role_of_the_pipe_trusts_only_the_pipe_of_this_stack, change(lambda it: properties(it, "ChangesRole")["AssumeRolePolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.pop("Condition"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_recovery_policy_allows_exactly_a_capsule_replay_and_reads_only_grants, change(lambda it: properties(it, "RecoveryPolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, grant("ZoomWebhookRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants, put(("ZoomWebhookSeals", "Properties", "PolicyDocument", "Statement", 0, "Condition", "StringEquals", "kms:EncryptionContext:purpose"), ["webhook", "grant"])),
-    (powers.test_operator_policy_covers_only_the_keys_table_and_the_last_use_of_each_key, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
-    (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][1], lambda it: it.pop("Condition"))),
+    (powers.test_operator_policy_writes_teams_and_keys_and_stops_what_keys_have_made, change(lambda it: properties(it, "OperatorPolicy")["PolicyDocument"]["Statement"][0], lambda it: it.update(Resource="SecretsTable.Arn"))),
+    (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][2], lambda it: it.pop("Condition"))),
     (powers.test_restore_policy_allows_exactly_listing_and_restoring, change(lambda it: properties(it, "RestorePolicy")["PolicyDocument"]["Statement"][0]["Action"], lambda it: it.append("dynamodb:DeleteItem"))),
     (powers.test_purge_policy_allows_exactly_purging_and_sweeping, change(lambda it: properties(it, "PurgePolicy")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("dynamodb:UpdateItem"))),
     (powers.test_functions_that_delete_secrets_cannot_decrypt_them, grant("PurgeRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
@@ -122,7 +143,7 @@ MUTATIONS = [
     (powers.test_read_only_functions_have_no_right_to_kms_or_secrets, grant("GetCredentialRole", "dynamodb:GetItem", resource="SecretsTable.Arn")),
     (powers.test_read_only_functions_have_no_right_to_kms_or_secrets, grant("GetCredentialRole", "kms:Decrypt", resource="EnvelopeKey.Arn")),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, grant("DeleteCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),
-    (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRemember"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
+    (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "CreateCredentialRole", "CountAndRememberInTransactions"), lambda it: it["Action"].remove("dynamodb:DeleteItem"))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: seal(it, "MintToken"), lambda it: it["Condition"]["StringEquals"].update({"kms:EncryptionContext:purpose": ["app", "grant"]}))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "TokenUrlRole", "UseTokenUrls")["Action"], lambda it: it.append("dynamodb:PutItem"))),
     (powers.test_role_allows_exactly_the_calls_that_its_function_makes, change(lambda it: statement(it, "KeepAliveRole", "RefreshGrants")["Action"], lambda it: it.remove("dynamodb:ConditionCheckItem"))),
@@ -154,10 +175,10 @@ MUTATIONS = [
     (stack.test_every_function_has_a_log_group_and_every_log_group_has_a_retention, drop("AccessLogs", "Properties", "RetentionInDays")),
     (stack.test_stage_throttles_logs_only_errors_and_caches_nothing, put((*API, "MethodSettings", 0, "DataTraceEnabled"), True)),
     (stack.test_stage_throttles_logs_only_errors_and_caches_nothing, put((*API, "CacheClusterEnabled"), True)),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, change(lambda it: properties(it, "Api")["MethodSettings"], lambda it: it.pop())),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 1, "ResourcePath"), "/webhooks/zoom/{client_id}")),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 2, "DataTraceEnabled"), True)),
-    (stack.test_routes_without_an_api_key_have_their_own_throttles, put((*API, "MethodSettings", 3, "ThrottlingRateLimit"), "ThrottleRate")),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, change(lambda it: properties(it, "Api")["MethodSettings"], lambda it: it.pop())),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 1, "ResourcePath"), "/connect/{token}")),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 2, "DataTraceEnabled"), True)),
+    (stack.test_pages_that_connect_users_have_their_own_throttles, put((*API, "MethodSettings", 3, "ThrottlingRateLimit"), "ThrottleRate")),
     (stack.test_access_log_contains_no_path_and_no_query, put((*API, "AccessLogSetting", "Format"), '{"path": "$context.path"}')),
     (stack.test_api_is_regional_and_requires_tls_1_2, put((*API, "SecurityPolicy"), "TLS_1_0")),
     (stack.test_functions_are_traced_but_the_stage_is_not, put((*API, "TracingEnabled"), True)),
@@ -195,7 +216,28 @@ MUTATIONS = [
     (stack.test_outputs_include_tables_key_bus_url_and_policies, lambda it: it["Outputs"].pop("KeysTable")),
     (stack.test_operate_page_explains_every_alarm_and_every_metric, drop("KmsFails")),
     (stack.test_deploy_page_explains_every_parameter, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
-    (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAclArn"].pop("Default")),
+    (stack.test_deploy_page_counts_the_metrics_of_alarms, drop("KmsFails")),
+    (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAcl"].pop("Default")),
+    # guards
+    (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, drop("GetCredential", "Properties", "CodeSigningConfigArn")),
+    (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, put(("SignedCodeOnly", "Properties", "CodeSigningPolicies", "UntrustedArtifactOnDeployment"), "Warn")),
+    (guards.test_rule_reports_each_call_that_can_give_somebody_the_secrets, change(lambda it: part_of_event_pattern(it, 0)["eventName"], lambda it: it.pop(0))),
+    (guards.test_rule_reports_each_call_that_can_give_somebody_the_secrets, change(lambda it: part_of_event_pattern(it, 2)["eventName"], lambda it: it.remove("PutKeyPolicy"))),
+    (guards.test_rule_reports_only_calls_on_functions_roles_and_keys_of_this_stack, change(lambda it: part_of_event_pattern(it, 3), lambda it: it.pop("requestParameters"))),
+    (guards.test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm, drop("PowerChangeRecordsPolicy")),
+    (guards.test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm, put(("PowersChanged", "Properties", "MetricName"), "MatchedEvents")),
+    (guards.test_web_acl_is_created_unless_the_operator_has_one_or_wants_none, lambda it: it["Parameters"]["WebAcl"].update(Default="none")),
+    (guards.test_web_acl_is_created_unless_the_operator_has_one_or_wants_none, drop("WebAclOfApi")),
+    (guards.test_web_acl_only_limits_the_requests_from_one_address, put((*RULES, 0, "Statement", "RateBasedStatement", "ScopeDownStatement", "RegexMatchStatement", "FieldToMatch"), {"Body": {}})),
+    (guards.test_web_acl_only_limits_the_requests_from_one_address, put((*RULES, 1, "Statement"), {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesCommonRuleSet"}})),
+    (guards.test_web_acl_keeps_no_samples_of_requests, put((*RULES, 1, "VisibilityConfig", "SampledRequestsEnabled"), True)),
+    (guards.test_one_address_has_a_smaller_limit_on_the_routes_for_strangers, put((*RULES, 0, "Statement", "RateBasedStatement", "ScopeDownStatement", "RegexMatchStatement", "RegexString"), "^/(webhooks|connect)/")),
+    (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["ThrottleRate"].update(Default=50)),
+    (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["AddressLimit"].update(Default=6000)),
+    (guards.test_throttles_are_described_as_limits_of_each_method, lambda it: it["Parameters"]["ThrottleRate"].update(Description="over all")),
+    (guards.test_guards_page_names_each_guard, change(lambda it: part_of_event_pattern(it, 3)["eventName"], lambda it: it.append("CreateRole"))),
+    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("Deletions", "Properties", "FilterPattern"), "")),
+    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("ManyDeletions", "Properties", "MetricName"), "deletions")),
 ]
 
 
@@ -219,7 +261,7 @@ def test_rule_rejects_a_broken_template(test, mutate):
 def test_every_rule_has_a_mutation():
     rules = {
         rule
-        for module in (powers, stack)
+        for module in (guards, powers, stack)
         for name, rule in vars(module).items()
         if name.startswith("test_") and inspect.isfunction(rule)
     }
@@ -248,7 +290,8 @@ def exercised_statements(document):
         for policy in policies:
             for it in policy["PolicyDocument"]["Statement"]:
                 services = {action.partition(":")[0] for action in it["Action"]}
-                if services & {"dynamodb", "kms"} and "NotExercised" not in it and function_roles & {*roles}:
+                exercised = it["Effect"] == "Allow" and "NotExercised" not in it
+                if services & {"dynamodb", "kms"} and exercised and function_roles & {*roles}:
                     yield roles, it
 
 

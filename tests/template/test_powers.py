@@ -17,7 +17,20 @@ DESTRUCTIVE = re.compile(
     r"|iam:|sts:|lambda:|logs:Delete|logs:PutRetention"
 )
 # AWS does not document conditions on the rows of a transaction.
-ONLY_IN_TRANSACTIONS = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
+ONLY_IN_TRANSACTIONS = {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
+WRITES = {"dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+# The API suite makes these calls only in transactions. The code also makes them as single calls, on rarer paths.
+ALSO_SINGLE_CALLS = {
+    # A grant whose user removed the app is destroyed: `register` in shared/src/grants/stray.rs.
+    ("CreateCredential", "secrets", "UpdateItem"),
+    ("UpdateCredential", "secrets", "UpdateItem"),
+    ("ConnectCallback", "secrets", "UpdateItem"),
+    # A pair without credentials and grants expires: `let_expire` in shared/src/stores/pairs/grants.rs.
+    ("KeepAlive", "pairs", "UpdateItem"),
+    ("Purge", "pairs", "UpdateItem"),
+    # A token URL records failures and profiles like any mint: shared/src/grants/record.rs and profile.rs.
+    ("TokenUrl", "credentials", "UpdateItem"),
+}
 CRYPTOGRAPHIC = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|Verify|GenerateMac|CreateGrant)")
 
 
@@ -43,10 +56,95 @@ def test_no_role_uses_a_wildcard(template):
         assert not any("*" in text for text in [*statement.actions, *resources]), statement
 
 
-def test_role_statements_only_allow(template):
+def test_role_denies_only_writes_to_kinds_of_rows(template):
     for function in template.functions():
         for statement in template.statements(template.role(function)):
-            assert statement.effect == "Allow", statement
+            if statement.effect == "Deny":
+                # ForAnyValue is false for a request without keys, so the statement denies no other request.
+                limit = {"ForAnyValue:StringNotLike": {"dynamodb:LeadingKeys": statement.writable_rows()}}
+                assert statement.condition == limit, (function, statement.sid)
+                assert set(statement.actions) <= WRITES, (function, statement.sid)
+
+
+def test_role_denies_writes_to_each_kind_of_row_that_its_function_never_wrote(template):
+    denied = 0
+    for function in template.functions():
+        statements = template.statements(template.role(function))
+        made = record.calls_by_rows().get(template.binary(function), set())
+        for table, kinds in record.kinds_of_rows().items():
+            allowed = {f"dynamodb:{action}" for action in template.powers(function, "dynamodb").get(table, ())} & WRITES
+            written = {rows for resource, action, rows in made if resource == table and f"dynamodb:{action}" in WRITES}
+            limits = [it for it in statements if it.effect == "Deny" and it.resources == (f"{table_of(table)}.Arn",)]
+            for limit in limits if allowed else ():
+                assert set(limit.actions) == allowed, f"{function}, {limit.sid}: deny each write that the role allows"
+            spared = set(kinds).intersection(*(limit.writable_rows() for limit in limits)) if allowed else set()
+            assert spared == written, f"{function} writes rows {written} of {table}, but its role lets it write {spared}"
+            denied += len(kinds - spared) if allowed else 0
+    assert denied > 40
+
+
+def test_no_denied_row_is_part_of_a_transaction(template):
+    """AWS does not document LeadingKeys for transactions. If a member had the keys of all members, this would matter."""
+    for function in template.functions():
+        members = {
+            (record.resource(row), row["rows"])
+            for row in record.rows()
+            if row["function"] == template.binary(function) and row["enclosing"] and row["rows"]
+        }
+        for statement in template.statements(template.role(function)):
+            if statement.effect == "Deny":
+                (table,) = [snake(it.removesuffix("Table.Arn")) for it in statement.resources]
+                members_of_table = {rows for resource, rows in members if resource == table}
+                assert members_of_table <= set(statement.writable_rows()), (function, statement.sid)
+
+
+def test_security_page_names_the_functions_that_could_write_every_secret_in_a_transaction(template):
+    """A right that demands a key allows nothing if the members of a transaction have no keys for IAM."""
+    text = (ROOT / "docs/security.md").read_text()
+    sentence = re.search(r"write every kind of row of `secrets` in a transaction: (.*?)\. ", text, re.S)[1]
+    unlimited = set()
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            if any(table == "secrets" and f"dynamodb:{action}" in WRITES for table, action in statement.rights()):
+                if statement.condition.get("Null") != {"dynamodb:LeadingKeys": "false"}:
+                    unlimited.add(template.binary(function))
+    assert set(re.findall(r"`([\w-]+)`", sentence)) == unlimited
+
+
+def test_right_that_is_used_only_in_transactions_is_limited_to_transactions(template):
+    limited = 0
+    for function in template.functions():
+        made = record.calls_by_transaction().get(template.binary(function), set())
+        single = {(table, action) for table, action, transaction in made if transaction is None}
+        for statement in template.statements(template.role(function)):
+            for table, action in () if statement.not_exercised else statement.rights():
+                if f"dynamodb:{action}" in WRITES:
+                    expected = (table, action) not in single and (function, table, action) not in ALSO_SINGLE_CALLS
+                    where = f"{function}, {statement.sid}: {action} on {table}"
+                    assert statement.only_in_transactions() == expected, where
+                    limited += expected
+    assert limited > 20
+
+
+def test_right_to_kms_names_the_function(template):
+    """A role that is passed to another function decrypts nothing there."""
+    found = 0
+    for function in template.functions():
+        for statement in template.statements(template.role(function)):
+            if any(action.startswith("kms:") for action in statement.actions):
+                assert statement.condition["ArnEquals"] == {"lambda:SourceFunctionArn": f"{function}.Arn"}, statement
+                found += 1
+    assert found > 15
+
+
+def test_role_of_the_pipe_trusts_only_the_pipe_of_this_stack(template):
+    (trust,) = template.properties("ChangesRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "pipes.amazonaws.com"}
+    assert trust["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "AWS::AccountId"},
+        "ArnEquals": {"aws:SourceArn": "arn:AWS::Partition:pipes:AWS::Region:AWS::AccountId:pipe/AWS::StackName-changes"},
+    }
+    assert template.properties("Changes")["Name"] == "AWS::StackName-changes"
 
 
 def test_no_function_can_write_api_keys(template):
@@ -203,7 +301,7 @@ def test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants(
     rows = {}
     for function in ("PutZoomApp", "DeleteZoomApp", "ZoomWebhook"):
         for statement in template.statements(template.role(function)):
-            if statement.resources == ("SecretsTable.Arn",):
+            if statement.resources == ("SecretsTable.Arn",) and statement.effect == "Allow":
                 assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}, statement
                 keys = tuple(statement.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
                 rows.setdefault(function, {})[keys] = statement.actions
@@ -229,6 +327,7 @@ def test_restore_policy_allows_exactly_listing_and_restoring(template):
     assert rights(template.operator_policies()["RestorePolicy"]) == record.calls()["RestorePolicy"]
     reads, writes = [it for it in template.operator_policies()["RestorePolicy"] if it.resources == ("SecretsTable.Arn",)]
     assert (reads.actions, writes.actions) == (("dynamodb:GetItem",), ("dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"))
+    assert writes.condition == ONLY_IN_TRANSACTIONS
     assert reads.condition == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["grant#*"]},
         "Null": {"dynamodb:LeadingKeys": "false"},
@@ -245,13 +344,15 @@ def test_functions_that_delete_secrets_cannot_decrypt_them(template):
     assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive"}
     assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback", "KeepAlive"})
     # KeepAlive deletes a grant only together with a check that nobody needs the grant.
-    (delete,) = [it for it in template.statements("KeepAliveRole") if "dynamodb:DeleteItem" in it.actions]
+    (delete,) = [it for it in template.statements("KeepAliveRole") if ("secrets", "DeleteItem") in it.rights()]
     assert (delete.actions, delete.resources) == (("dynamodb:DeleteItem",), ("SecretsTable.Arn",))
     assert delete.condition == ONLY_IN_TRANSACTIONS
 
 
 def test_purge_cannot_delete_grants(template):
-    deletes = [it for it in template.statements("PurgeRole") if "dynamodb:DeleteItem" in it.actions]
+    deletes = [
+        it for it in template.statements("PurgeRole") if it.effect == "Allow" and "dynamodb:DeleteItem" in it.actions
+    ]
     rows = {it.resources: it.rows() for it in deletes}
     assert rows == {("SecretsTable.Arn",): ["app#*"], ("TokenUrlsTable.Arn",): []}
 
@@ -266,25 +367,31 @@ def test_connect_functions_are_limited_to_rows_of_sessions(template):
         }
 
     def conditions(function, table, *actions):
-        statements = template.statements(template.role(function))
+        statements = [it for it in template.statements(template.role(function)) if it.effect == "Allow"]
         return [it.condition for it in statements if it.resources == (f"{table}.Arn",) and {*actions} & {*it.actions}]
 
     for function in ("Connect", "GetConnectSession"):
         assert conditions(function, "RequestsTable", "dynamodb:GetItem") == [only("connect#*")]
-    # These functions count reads, and change nothing else.
-    for function in ("GetCredential", "ListCredentials", "ListEvents", "ListTokenUrls", "GetZoomApp", "GetConnectSession"):
-        assert conditions(function, "RequestsTable", "dynamodb:UpdateItem") == [only("read#*")]
     # A deleted grant or client secret could not be recovered.
     assert conditions("ConnectCallback", "SecretsTable", "dynamodb:DeleteItem") == [only("session#*")]
 
 
-def test_operator_policy_covers_only_the_keys_table_and_the_last_use_of_each_key(template):
+def test_operator_policy_writes_teams_and_keys_and_stops_what_keys_have_made(template):
     statements = template.operator_policies()["OperatorPolicy"]
-    tables = {resource for it in statements for resource in it.resources} - {THIS_STACK}
-    assert tables == {"KeysTable.Arn", "RequestsTable.Arn"}
-    (uses,) = (it for it in statements if it.resources == ("RequestsTable.Arn",))
-    assert uses.actions == ("dynamodb:GetItem",)
+    writes = {}
+    for statement in statements:
+        for resource in statement.resources:
+            for action in {*statement.actions} & WRITES:
+                writes.setdefault(resource, {})[action] = statement.condition or None
+    assert writes == {
+        "KeysTable.Arn": {"dynamodb:PutItem": None, "dynamodb:UpdateItem": None},
+        "EventsTable.Arn": {"dynamodb:PutItem": ONLY_IN_TRANSACTIONS},
+        "TokenUrlsTable.Arn": {"dynamodb:UpdateItem": ONLY_IN_TRANSACTIONS},
+        "RequestsTable.Arn": {"dynamodb:UpdateItem": ONLY_IN_TRANSACTIONS},
+    }
+    (uses,) = (it for it in statements if it.resources == ("RequestsTable.Arn",) and "dynamodb:GetItem" in it.actions)
     assert uses.condition["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": ["used#*"]}
+    assert not any(resource.startswith(("SecretsTable", "CredentialsTable")) for it in statements for resource in it.resources)
 
 
 def test_powers_page_is_up_to_date(template):

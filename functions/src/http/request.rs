@@ -183,6 +183,21 @@ impl Request {
         Ok(events.write(team, credential, &event)?)
     }
 
+    /// Records a change of the team right after it was made. For changes of sealed rows that a function's role allows only
+    /// as single calls: AWS does not limit the rows of a transaction.
+    pub(crate) async fn record_change(
+        &self,
+        events: &Events,
+        team: &TeamId,
+        kind: EventKind,
+        changed: Vec<&'static str>,
+    ) -> Result<(), Error> {
+        let event = self
+            .invocation
+            .event(EventDetails::Change { kind, changed });
+        Ok(events.record(team, None, &event).await?)
+    }
+
     /// Notes the credential for the log line.
     pub(crate) fn note_credential(&self, id: CredentialId) {
         self.record.credential.get_or_init(|| id);

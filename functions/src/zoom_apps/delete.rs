@@ -3,8 +3,7 @@
 use serde::Serialize;
 use shared::error::Missing;
 use shared::event::EventKind;
-use shared::stores::{Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT};
-use shared::timestamp::Timestamp;
+use shared::stores::{Events, Keys, Requests, Secrets};
 use utoipa::ToSchema;
 
 use crate::http::access;
@@ -56,12 +55,12 @@ pub async fn handle(
     let client_id =
         access::admit_change(keys, requests, &caller, request, input, async |id| Ok(id)).await?;
 
-    let event = request.change(events, team, None, EventKind::AppDeleted, Vec::new())?;
-    let delete = secrets.delete_zoom_app(team, &client_id)?.and(event);
-    let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-    if !delete.commit(until).await?.is_committed() {
+    if !secrets.delete_zoom_app(team, &client_id).await? {
         return Err(Missing::ZoomApp.into());
     }
+    request
+        .record_change(events, team, EventKind::AppDeleted, Vec::new())
+        .await?;
 
     reply::ok(DeletedZoomApp {
         message: "Zoom app deleted successfully",

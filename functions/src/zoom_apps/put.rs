@@ -7,7 +7,7 @@ use shared::error::Error;
 use shared::event::EventKind;
 use shared::grants::mint::ANSWER_TIME;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext, WebhookSecret};
-use shared::stores::{Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT};
+use shared::stores::{Events, Keys, Requests, Secrets};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
@@ -89,18 +89,8 @@ pub async fn handle(
     let input = caller
         .may_act_for_team()
         .and_then(|()| Ok((request.client_id()?, PutZoomApp::of(request)?)));
-    let (client_id, input, known) = access::admit_change(
-        keys,
-        requests,
-        &caller,
-        request,
-        input,
-        async |(client_id, input)| {
-            let known = secrets.zoom_app(team, &client_id).await?;
-            Ok((client_id, input, known))
-        },
-    )
-    .await?;
+    let (client_id, input) =
+        access::admit_change(keys, requests, &caller, request, input, async |it| Ok(it)).await?;
     let base = request.base(public, PATH_PREFIX)?;
 
     let app = AppCredentials {
@@ -120,13 +110,14 @@ pub async fn handle(
     // The time serves as the generation, so that the write needs no read.
     let generation = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
     let sealed = data_key.seal(generation, &Plaintext::from(&input.webhook_secret_token))?;
+    let registered = secrets
+        .put_zoom_app(team, &app.client_id, input.name.as_ref(), &sealed)
+        .await?;
     let mut changed = vec!["client_secret", "webhook_secret_token"];
     changed.extend(input.name.is_some().then_some("name"));
-    let event = request.change(events, team, None, EventKind::AppRegistered, changed)?;
-    let (registered, put) =
-        secrets.put_zoom_app(team, &app.client_id, known, input.name, &sealed)?;
-    let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-    put.and(event).commit(until).await?.or_conflict()?;
+    request
+        .record_change(events, team, EventKind::AppRegistered, changed)
+        .await?;
 
     reply::ok(ZoomAppView::new(registered, &base))
 }

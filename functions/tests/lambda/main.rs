@@ -12,6 +12,7 @@ mod answers;
 mod binaries;
 mod events;
 mod logs;
+mod plain_http;
 mod process;
 mod services;
 mod stack;

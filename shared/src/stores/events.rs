@@ -81,17 +81,17 @@ impl Events {
         ])
     }
 
-    /// Writes an event of a credential. Does nothing if there is an event of the same id: a webhook that comes twice is
+    /// Writes an event of a credential, or of the team alone. Does nothing if there is an event of the same id: a webhook that comes twice is
     /// one event.
     pub async fn record(
         &self,
         team: &TeamId,
-        credential: CredentialId,
+        credential: impl Into<Option<CredentialId>>,
         event: &Event,
     ) -> Result<(), Error> {
         let put = self.client.put_item().table_name(&self.table);
         let sent = put
-            .set_item(Some(self.row(team, Some(credential), event)?))
+            .set_item(Some(self.row(team, credential.into(), event)?))
             .condition_expression(IS_NEW)
             .send()
             .await;

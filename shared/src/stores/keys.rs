@@ -22,8 +22,9 @@ pub(super) const KEY_PREFIX: &str = "key#";
 /// How many mutating calls per second a team may make by default.
 pub const DEFAULT_RATE: u32 = 20;
 
-/// How many tokens per second a team may mint by default.
-pub const DEFAULT_MINT_RATE: u32 = 200;
+/// How many tokens per second a team may mint by default. One team alone must not fill the stage: `ThrottleRate` in
+/// template.yaml is 100 for each method.
+pub const DEFAULT_MINT_RATE: u32 = 50;
 
 /// The longest lifetime of a token that a caller may ask for by default, in seconds. It is the lifetime that Zoom gives
 /// a token if nobody asks for another one.

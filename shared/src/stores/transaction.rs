@@ -52,8 +52,6 @@ pub enum RowKind {
     Key,
     /// A token URL.
     TokenUrl,
-    /// A Zoom app that a team registered.
-    ZoomApp,
 }
 
 /// One write of one store.

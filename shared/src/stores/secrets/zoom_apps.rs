@@ -3,6 +3,7 @@
 //! Several teams may register the same Zoom app, and a webhook names only the app. An index therefore finds the rows
 //! by app. The index has only these rows, without their sealed attributes. It may be stale.
 
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Secrets, attributes, key};
@@ -11,7 +12,6 @@ use crate::envelope::sealed::{Sealed, SecretId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{from_item, number, text};
-use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 /// The index that finds the teams of a Zoom app. Its keys are `webhook_app` and `team_id`.
@@ -38,37 +38,43 @@ struct TeamOfApp {
 }
 
 impl Secrets {
-    /// Begins a transaction that registers a Zoom app of a team, or replaces its registration. `known` is the registration
-    /// as the index shows it. Returns the app as the transaction leaves it. Of concurrent calls, the last one wins
+    /// Registers a Zoom app of a team, or replaces its registration. Of concurrent calls, the last one wins
     /// completely.
-    pub fn put_zoom_app(
+    pub async fn put_zoom_app(
         &self,
         team: &TeamId,
         client_id: &ClientId,
-        known: Option<ZoomApp>,
-        name: Option<Name>,
+        name: Option<&Name>,
         secret: &Sealed,
-    ) -> Result<(ZoomApp, Transaction<'_>), Error> {
+    ) -> Result<ZoomApp, Error> {
         let now = Timestamp::now();
-        let app = ZoomApp {
-            client_id: client_id.clone(),
-            name,
-            created_at: known.map_or(now, |known| known.created_at),
-            updated_at: now,
-        };
         let mut update = Update::new()
             .set("team_id", text(team))
             .set("webhook_app", text(client_id.as_str()))
             .set("generation", number(&secret.generation()))
             .set_if_absent("created_at", text(&now))
             .set("updated_at", text(&now))
-            .assign("name", app.name.as_ref().map(|name| text(name.as_str())));
+            .assign("name", name.map(|name| text(name.as_str())));
         for (name, value) in attributes(secret) {
             update = update.set(name, value);
         }
-        let key = key(SecretId::Webhook(team.clone(), client_id.clone()));
-        let write = Write::update(RowKind::ZoomApp, &self.table, key, update.build())?;
-        Ok((app, self.begin(write)))
+        let update = update.build();
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Webhook(
+                team.clone(),
+                client_id.clone(),
+            ))))
+            .update_expression(update.update)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|error| failed("UpdateItem", error))?;
+        from_item(answer.attributes.ok_or(Error::NotFound)?)
     }
 
     /// Reads a team's Zoom app from the index.
@@ -92,17 +98,25 @@ impl Secrets {
         found.next().map(from_item).transpose()
     }
 
-    /// Begins a transaction that deletes a team's Zoom app. Refused if there is none. The vault then ignores the app's
-    /// webhooks for this team.
-    pub fn delete_zoom_app(
+    /// Deletes a team's Zoom app. Returns whether there was one. The vault then ignores the app's webhooks for this team.
+    pub async fn delete_zoom_app(
         &self,
         team: &TeamId,
         client_id: &ClientId,
-    ) -> Result<Transaction<'_>, Error> {
-        let key = key(SecretId::Webhook(team.clone(), client_id.clone()));
-        let condition = Update::new().when_equal("team_id", text(team));
-        let write = Write::delete(RowKind::ZoomApp, &self.table, key, condition.build())?;
-        Ok(self.begin(write))
+    ) -> Result<bool, Error> {
+        let answer = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(SecretId::Webhook(
+                team.clone(),
+                client_id.clone(),
+            ))))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| failed("DeleteItem", error))?;
+        Ok(answer.attributes.is_some())
     }
 
     /// Lists up to `limit` teams that registered a Zoom app, from the index.
