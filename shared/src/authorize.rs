@@ -152,9 +152,9 @@ impl<'a> Authorizer<'a> {
                 Ok(completed.unwrap_or(stored))
             }
             Ok((_, CommitOutcome::Refused(_))) => {
-                Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await)
+                Err(self.keep_stray(spent, Error::AuthorizationNotTaken).await)
             }
-            Err(error) => Err(self.log_capsule(&spent, None, error)),
+            Err(error) => Err(self.log_capsule(spent, None, error)),
         }
     }
 
