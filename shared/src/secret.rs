@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::characters::check_pasted;
 use crate::credential::ClientId;
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
 
-/// A Zoom app's client secret: 1 to 256 characters.
+/// A Zoom app's client secret: 1 to 256 characters, without blanks around them.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct ClientSecret(SecretString);
@@ -24,16 +25,12 @@ impl TryFrom<String> for ClientSecret {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let secret = SecretString::from(text);
-        match characters(&secret) {
-            0 => Err(Invalid("must NOT have fewer than 1 characters")),
-            1..=256 => Ok(Self(secret)),
-            _ => Err(Invalid("must NOT have more than 256 characters")),
-        }
+        let too_long = "must NOT have more than 256 characters";
+        pasted(text, 256, too_long).map(Self)
     }
 }
 
-/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters.
+/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks around them.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct WebhookSecret(SecretString);
@@ -47,7 +44,7 @@ impl TryFrom<String> for WebhookSecret {
     }
 }
 
-/// An OAuth authorization code, at most 2000 characters. Zoom accepts a code once, within 5 minutes.
+/// An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5 minutes.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 2000)]
 pub struct AuthorizationCode(SecretString);
@@ -56,14 +53,10 @@ impl TryFrom<String> for AuthorizationCode {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let secret = SecretString::from(text);
-        match characters(&secret) {
-            // The published schema has no minimum length. An empty code is refused anyway: otherwise an empty form
-            // field would create an app credential where the caller wanted a user credential.
-            0 => Err(Invalid("must NOT have fewer than 1 characters")),
-            1..=2000 => Ok(Self(secret)),
-            _ => Err(Invalid("must NOT have more than 2000 characters")),
-        }
+        // The published schema has no minimum length. An empty code is refused anyway: otherwise an empty form field
+        // would create an app credential where the caller wanted a user credential.
+        let too_long = "must NOT have more than 2000 characters";
+        pasted(text, 2000, too_long).map(Self)
     }
 }
 
@@ -123,12 +116,21 @@ struct OpenedSession {
     code_verifier: SecretString,
 }
 
+/// Wraps a secret of 1 to `max` characters that a person pasted, without blanks around it. `too_long` is the rule of the
+/// maximum.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the length is checked where the secret is wrapped"
+    reason = "the text is checked where the secret is wrapped"
 )]
-fn characters(secret: &SecretString) -> usize {
-    secret.expose_secret().chars().count()
+fn pasted(text: String, max: usize, too_long: &'static str) -> Result<SecretString, Invalid> {
+    let secret = SecretString::from(text);
+    match secret.expose_secret().chars().count() {
+        0 => return Err(Invalid("must NOT have fewer than 1 characters")),
+        length if length > max => return Err(Invalid(too_long)),
+        _ => {}
+    }
+    check_pasted(secret.expose_secret())?;
+    Ok(secret)
 }
 
 /// The access token and the refresh token of a grant. They are always sealed together.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use shared::characters::check_pasted;
 use shared::credential::CredentialId;
 use shared::error::Missing;
 use shared::event::Requester;
@@ -50,11 +51,11 @@ impl TryFrom<String> for ZoomUserId {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        if (1..=256).contains(&text.len()) {
-            Ok(Self(text))
-        } else {
-            Err(Invalid("must be 1 to 256 bytes long"))
+        if !(1..=256).contains(&text.len()) {
+            return Err(Invalid("must be 1 to 256 bytes long"));
         }
+        check_pasted(&text)?;
+        Ok(Self(text))
     }
 }
 
