@@ -61,7 +61,10 @@ impl TryFrom<String> for AuthorizationCode {
 }
 
 /// The secret of a PKCE challenge: 43 to 128 unreserved characters (RFC 7636, 4.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(
+    value_type = String, format = Password, min_length = 43, max_length = 128, pattern = "^[A-Za-z0-9._~-]{43,128}$"
+)]
 pub struct CodeVerifier(SecretString);
 
 impl TryFrom<String> for CodeVerifier {
@@ -89,7 +92,7 @@ impl CodeVerifier {
 
     /// The S256 challenge of the verifier. It is no secret: it is sent to Zoom before the code is issued.
     pub fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(fingerprint(&self.0))
+        URL_SAFE_NO_PAD.encode(self.fingerprint())
     }
 }
 
@@ -321,6 +324,11 @@ impl AuthorizationCode {
 }
 
 impl CodeVerifier {
+    /// The SHA-256 of the secret. It recognises a request that is sent again.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        fingerprint(&self.0)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the verifier is sent to Zoom")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()

@@ -17,6 +17,7 @@ mod apps;
 mod bots;
 mod call_counts;
 mod checking;
+mod code_verifier;
 mod concurrency;
 mod connecting;
 mod contract;
