@@ -118,7 +118,7 @@ impl World {
         tokio::spawn(
             gateway
                 .clone()
-                .serve(listener, Router::new(), std::future::pending()),
+                .serve(listener, gateway.router(), std::future::pending()),
         );
 
         let vault = Vault::at(url, zoom_url, operator, String::new()).await;
