@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -38,7 +38,7 @@ enum Refusal {
     #[error(
         "This port answers only requests to this machine. To allow another host name, restart with --allow-host NAME."
     )]
-    OtherHost,
+    UnknownHost,
     #[error(
         "This port refuses requests that a page of another site makes. Use a program, or open the address in the browser."
     )]
@@ -46,7 +46,7 @@ enum Refusal {
     #[error(
         "The access key id is not the one of this stack: load the file env in its data directory again"
     )]
-    OtherAccessKey,
+    WrongAccessKey,
 }
 
 impl Guard {
@@ -92,12 +92,12 @@ impl Rules {
     fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let host = only(headers, &HOST).and_then(authority);
         let host = host.filter(|host| self.is_this_machine(host.host()));
-        let host = host.ok_or(Refusal::OtherHost)?;
+        let host = host.ok_or(Refusal::UnknownHost)?;
         if self.is_from_another_site(headers, &host) {
             return Err(Refusal::OtherSite);
         }
         match &self.access_key_id {
-            Some(id) if !has_access_key(headers, id) => Err(Refusal::OtherAccessKey),
+            Some(id) if !has_access_key(headers, id) => Err(Refusal::WrongAccessKey),
             Some(_) | None => Ok(()),
         }
     }
@@ -113,7 +113,7 @@ impl Rules {
 
     /// Whether a page of another site makes the request. Such a page may only lead the browser here, with a link.
     fn is_from_another_site(&self, headers: &HeaderMap, host: &Authority) -> bool {
-        let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
         match headers.get(ORIGIN) {
             // A form of a page without referrers: the pages of a connect session and of the sandbox.
             Some(origin) if origin == "null" => site != Some(b"same-origin"),
@@ -162,9 +162,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let message = self.to_string();
         match self {
-            Self::OtherHost | Self::OtherSite => (StatusCode::FORBIDDEN, message).into_response(),
+            Self::UnknownHost | Self::OtherSite => (StatusCode::FORBIDDEN, message).into_response(),
             // The form in which the AWS SDKs and the AWS CLI show a message.
-            Self::OtherAccessKey => {
+            Self::WrongAccessKey => {
                 let kind = "UnrecognizedClientException";
                 let body = json!({ "__type": kind, "message": message }).to_string();
                 let json = [(CONTENT_TYPE, "application/x-amz-json-1.0")];
