@@ -97,7 +97,9 @@ impl Modify for Closing {
 
 /// The rules between the fields of a body: schemas that the body must match besides its own.
 fn rules(body: &str) -> Option<Value> {
-    let with_code = json!({ "dependentRequired": { "authorization_code": ["redirect_uri"] } });
+    let with_code = json!({
+        "dependentRequired": { "authorization_code": ["redirect_uri"], "code_verifier": ["authorization_code"] },
+    });
     let with_app = json!({
         "dependentRequired": { "client_id": ["client_secret"], "client_secret": ["client_id"] },
     });

@@ -2,15 +2,26 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
 pub use dynoxide::Database;
 use dynoxide::actions::get_records::GetRecordsRequest;
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::streams::{shard_id, stream_arn};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use shared::cause::chain;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// How often the engine deletes rows past their TTL. AWS takes up to a few days; a developer wants to see it happen.
 const TTL_SWEEP_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,6 +51,41 @@ pub fn open(file: Option<&Path>) -> Result<Database, Error> {
     database.map_err(|error| Error::Open(error.to_string()))
 }
 
+/// The database as a router, for a server that checks requests first.
+///
+/// dynoxide serves only a listener, and answers everybody who connects to it. So each request gets a listener of its
+/// own. Nobody else knows its port, and it closes with the answer.
+pub fn router(database: Database) -> Router {
+    Router::new().fallback(async move |request: Request| {
+        let answer = answer(database.clone(), request).await;
+        answer.unwrap_or_else(|error| {
+            tracing::error!(cause = chain(&*error), "the database engine did not answer");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        })
+    })
+}
+
+async fn answer(database: Database, request: Request) -> Result<Response, BoxError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let stream = TcpStream::connect(listener.local_addr()?).await?;
+    // Otherwise the operating system would keep the two ports of each request for a minute.
+    stream.set_zero_linger()?;
+    let (answered, is_answered) = oneshot::channel::<()>();
+    let shutdown = async {
+        // An error means that the answer has arrived, or that nobody waits for it.
+        is_answered.await.ok();
+    };
+    tokio::spawn(dynoxide::server::serve_with_shutdown(
+        listener, database, shutdown,
+    ));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    drop(answered);
+    let body = body.collect().await?.to_bytes();
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
 /// Serves the database until `shutdown`, and deletes rows past their TTL.
 pub async fn serve(
     listener: TcpListener,
@@ -52,7 +98,8 @@ pub async fn serve(
     served.map_err(Error::Serve)
 }
 
-async fn sweep_expired(database: Database) {
+/// Deletes rows past their TTL, for ever.
+pub async fn sweep_expired(database: Database) {
     let mut ticks = tokio::time::interval(TTL_SWEEP_INTERVAL);
     loop {
         ticks.tick().await;

@@ -48,6 +48,10 @@ struct Arguments {
     /// Encrypt with this KMS key (id, ARN or alias) instead of the default key; see docs/operate.md, Keys
     #[arg(long, value_name = "KEY")]
     envelope_key: Option<String>,
+    /// Also answer requests to this host name or address, for example 172.17.0.1 for containers. Repeat the option for
+    /// several hosts
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
 }
 
 /// A URL, or `None` for an empty value: an empty environment variable means the same as an unset one.
@@ -107,6 +111,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             zoom_api: url(arguments.zoom_api),
         },
         envelope_key: arguments.envelope_key,
+        allowed_hosts: arguments.allow_host,
     })
     .await?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::characters::check_pasted;
 use crate::credential::{created_at, uuid, uuid_schema};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::invalid::Invalid;
@@ -352,6 +353,7 @@ impl TryFrom<String> for ReturnUrl {
         if text.chars().count() > MAX_URL_CHARACTERS {
             return Err(Invalid("must NOT have more than 2000 characters"));
         }
+        check_pasted(&text)?;
         // The parser would drop tabs and line breaks silently.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Invalid("must match format \"uri\""));

@@ -12,17 +12,21 @@ use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::{Schema, SchemaFormat, Type};
 use uuid::{Uuid, Variant};
 
+use crate::characters::{check_pasted, check_shown};
 use crate::extra::Extra;
 use crate::invalid::Invalid;
 use crate::profile::Profile;
 use crate::timestamp::Timestamp;
 
-/// Defines a text type with a minimum and a maximum length. Lengths count characters, as JSON Schema does.
+/// Defines a text type with a minimum and a maximum length, and checks of its characters. Lengths count characters, as
+/// JSON Schema does.
+///
+/// The checks are for what callers send. A row is read without them, so that a row from before a check stays readable.
 macro_rules! bounded_text {
-    ($(#[$doc:meta])* $name:ident, $min:tt..=$max:tt, $short:literal, $long:literal) => {
+    ($(#[$doc:meta])* $name:ident, $min:tt..=$max:tt, $short:literal, $long:literal, $($check:path),+) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(transparent)]
         #[schema(min_length = $min, max_length = $max)]
         pub struct $name(String);
 
@@ -38,10 +42,12 @@ macro_rules! bounded_text {
 
             fn try_from(text: String) -> Result<Self, Invalid> {
                 match text.chars().count() {
-                    0..$min => Err(Invalid($short)),
-                    $min..=$max => Ok(Self(text)),
-                    _ => Err(Invalid($long)),
+                    0..$min => return Err(Invalid($short)),
+                    $min..=$max => {}
+                    _ => return Err(Invalid($long)),
                 }
+                $($check(&text)?;)+
+                Ok(Self(text))
             }
         }
 
@@ -54,14 +60,17 @@ macro_rules! bounded_text {
 }
 
 bounded_text!(
-    /// The owner's name for a credential or a token URL. Names need not be unique.
+    /// The owner's name for a credential, a token URL or a Zoom app, without invisible characters. Names need not be
+    /// unique.
     Name, 1..=100,
-    "must NOT have fewer than 1 characters", "must NOT have more than 100 characters"
+    "must NOT have fewer than 1 characters", "must NOT have more than 100 characters",
+    check_shown
 );
 bounded_text!(
-    /// The client id of a Zoom app. It is public: every consent URL contains it.
+    /// The client id of a Zoom app, without blanks around it. It is public: every consent URL contains it.
     ClientId, 1..=256,
-    "must NOT have fewer than 1 characters", "must NOT have more than 256 characters"
+    "must NOT have fewer than 1 characters", "must NOT have more than 256 characters",
+    check_pasted, check_shown
 );
 
 /// Describes an id to the OpenAPI document: the pattern of the published API, which [`uuid()`] implements.
@@ -107,6 +116,7 @@ impl TryFrom<String> for RedirectUri {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
+        check_pasted(&text)?;
         let spaced = text.chars().any(|c| c.is_whitespace() || c.is_control());
         if !spaced && url::Url::parse(&text).is_ok() {
             Ok(Self(text))

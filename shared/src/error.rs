@@ -39,7 +39,7 @@ pub enum Error {
     AuthorizationNotTaken,
     /// Zoom refused the authorization code.
     #[error(
-        "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
+        "Zoom refused the authorization code: {reason}. Check client_id, client_secret, redirect_uri and code_verifier. A code works \
          once, for 5 minutes, with the app and the redirect URI it was issued for: if it was used before, send the \
          user through the authorization again."
     )]

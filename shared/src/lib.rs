@@ -12,7 +12,7 @@
 //! | `zoom` | the client for Zoom. The only module that makes HTTP calls itself |
 //! | `config` | the environment, and the clients that it describes |
 //! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt` | the domain: values that are checked when they are made |
-//! | `secret`, `timestamp`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
+//! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
 //!
 //! `envelope`, `stores` and `zoom` do not import each other, with one exception: `stores` reads and writes the types of
 //! `envelope::sealed`, the part of a row that `envelope` makes. Only `envelope` can build a `Sealed`, so the type
@@ -38,6 +38,7 @@ pub mod zoom;
 
 pub mod api_key;
 pub mod cause;
+pub mod characters;
 pub mod config;
 pub mod connect;
 pub mod credential;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 pub struct RandomError;
 
 /// `N` bytes from the system's random number generator. They are wiped when dropped.
-pub(crate) fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
+pub fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
     let mut bytes = Zeroizing::new([0_u8; N]);
     SystemRandom::new()
         .fill(bytes.as_mut_slice())

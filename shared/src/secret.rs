@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::characters::check_pasted;
 use crate::credential::ClientId;
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
 
-/// A Zoom app's client secret: 1 to 256 characters.
+/// A Zoom app's client secret: 1 to 256 characters, without blanks around them.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct ClientSecret(SecretString);
@@ -24,16 +25,12 @@ impl TryFrom<String> for ClientSecret {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let secret = SecretString::from(text);
-        match characters(&secret) {
-            0 => Err(Invalid("must NOT have fewer than 1 characters")),
-            1..=256 => Ok(Self(secret)),
-            _ => Err(Invalid("must NOT have more than 256 characters")),
-        }
+        let too_long = "must NOT have more than 256 characters";
+        pasted(text, 256, too_long).map(Self)
     }
 }
 
-/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters.
+/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks around them.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct WebhookSecret(SecretString);
@@ -47,7 +44,7 @@ impl TryFrom<String> for WebhookSecret {
     }
 }
 
-/// An OAuth authorization code, at most 2000 characters. Zoom accepts a code once, within 5 minutes.
+/// An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5 minutes.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 2000)]
 pub struct AuthorizationCode(SecretString);
@@ -56,19 +53,18 @@ impl TryFrom<String> for AuthorizationCode {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let secret = SecretString::from(text);
-        match characters(&secret) {
-            // The published schema has no minimum length. An empty code is refused anyway: otherwise an empty form
-            // field would create an app credential where the caller wanted a user credential.
-            0 => Err(Invalid("must NOT have fewer than 1 characters")),
-            1..=2000 => Ok(Self(secret)),
-            _ => Err(Invalid("must NOT have more than 2000 characters")),
-        }
+        // The published schema has no minimum length. An empty code is refused anyway: otherwise an empty form field
+        // would create an app credential where the caller wanted a user credential.
+        let too_long = "must NOT have more than 2000 characters";
+        pasted(text, 2000, too_long).map(Self)
     }
 }
 
 /// The secret of a PKCE challenge: 43 to 128 unreserved characters (RFC 7636, 4.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(
+    value_type = String, format = Password, min_length = 43, max_length = 128, pattern = "^[A-Za-z0-9._~-]{43,128}$"
+)]
 pub struct CodeVerifier(SecretString);
 
 impl TryFrom<String> for CodeVerifier {
@@ -96,7 +92,7 @@ impl CodeVerifier {
 
     /// The S256 challenge of the verifier. It is no secret: it is sent to Zoom before the code is issued.
     pub fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(fingerprint(&self.0))
+        URL_SAFE_NO_PAD.encode(self.fingerprint())
     }
 }
 
@@ -123,12 +119,21 @@ struct OpenedSession {
     code_verifier: SecretString,
 }
 
+/// Wraps a secret of 1 to `max` characters that a person pasted, without blanks around it. `too_long` is the rule of the
+/// maximum.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the length is checked where the secret is wrapped"
+    reason = "the text is checked where the secret is wrapped"
 )]
-fn characters(secret: &SecretString) -> usize {
-    secret.expose_secret().chars().count()
+fn pasted(text: String, max: usize, too_long: &'static str) -> Result<SecretString, Invalid> {
+    let secret = SecretString::from(text);
+    match secret.expose_secret().chars().count() {
+        0 => return Err(Invalid("must NOT have fewer than 1 characters")),
+        length if length > max => return Err(Invalid(too_long)),
+        _ => {}
+    }
+    check_pasted(secret.expose_secret())?;
+    Ok(secret)
 }
 
 /// The access token and the refresh token of a grant. They are always sealed together.
@@ -319,6 +324,11 @@ impl AuthorizationCode {
 }
 
 impl CodeVerifier {
+    /// The SHA-256 of the secret. It recognises a request that is sent again.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        fingerprint(&self.0)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the verifier is sent to Zoom")]
     pub(crate) fn revealed(&self) -> &str {
         self.0.expose_secret()

@@ -18,6 +18,7 @@ mod audit;
 mod bots;
 mod call_counts;
 mod checking;
+mod code_verifier;
 mod concurrency;
 mod connecting;
 mod contract;

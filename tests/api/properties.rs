@@ -1,5 +1,7 @@
 //! Laws of the domain types, checked with generated input.
 
+use std::ops::RangeInclusive;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use shared::api_key::ApiKey;
 use shared::credential::{CredentialId, Name, TeamId};
 use shared::extra::Extra;
-use shared::secret::{Plaintext, TokenPair};
+use shared::secret::{ClientSecret, Plaintext, TokenPair};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
 use shared::token_url::{UrlId, UrlToken};
@@ -23,6 +25,55 @@ fn revealed(token: &SecretString) -> &str {
 
 fn has(extra: &Extra, key: &str, value: &str) -> bool {
     extra.has_all(&[(key.to_owned(), value.to_owned())])
+}
+
+/// The characters of the categories Cc, Cf, Zl and Zp, in Unicode 16 (`DerivedGeneralCategory.txt`).
+const HIDDEN: [RangeInclusive<char>; 23] = [
+    '\0'..='\u{1f}',
+    '\u{7f}'..='\u{9f}',
+    '\u{ad}'..='\u{ad}',
+    '\u{600}'..='\u{605}',
+    '\u{61c}'..='\u{61c}',
+    '\u{6dd}'..='\u{6dd}',
+    '\u{70f}'..='\u{70f}',
+    '\u{890}'..='\u{891}',
+    '\u{8e2}'..='\u{8e2}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{2064}',
+    '\u{2066}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{110bd}'..='\u{110bd}',
+    '\u{110cd}'..='\u{110cd}',
+    '\u{13430}'..='\u{1343f}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0001}'..='\u{e0001}',
+    '\u{e0020}'..='\u{e007f}',
+];
+
+fn is_hidden(c: char) -> bool {
+    HIDDEN.iter().any(|range| range.contains(&c))
+}
+
+fn is_hidden_in_a_name(c: char) -> bool {
+    is_hidden(c) && c != '\u{200c}' && c != '\u{200d}'
+}
+
+#[test]
+fn a_name_may_have_each_character_that_is_not_hidden_and_a_secret_may_end_with_each_that_is_not_blank()
+ {
+    for c in '\0'..=char::MAX {
+        let name = Name::try_from(format!("a{c}b"));
+        assert_eq!(name.is_ok(), !is_hidden_in_a_name(c), "{c:?}");
+        let is_blank = is_hidden(c) || c.is_whitespace();
+        for text in [format!("a{c}"), format!("{c}a"), c.to_string()] {
+            let secret = ClientSecret::try_from(text);
+            assert_eq!(secret.is_ok(), !is_blank, "{c:?}");
+        }
+    }
 }
 
 /// JSON values of any kind, a few levels deep, without NUL characters.
@@ -195,9 +246,9 @@ proptest! {
     }
 
     #[test]
-    fn a_name_is_1_to_100_characters_and_is_kept_unchanged(text in any::<String>(), times in 0..40_usize) {
+    fn a_name_is_1_to_100_visible_characters_and_is_kept_unchanged(text in any::<String>(), times in 0..40_usize) {
         let text = text.repeat(times);
-        let fits = (1..=100).contains(&text.chars().count());
+        let fits = (1..=100).contains(&text.chars().count()) && !text.contains(is_hidden_in_a_name);
         match Name::try_from(text.clone()) {
             Ok(name) => {
                 prop_assert!(fits);

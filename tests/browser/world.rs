@@ -162,6 +162,7 @@ async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
         zoom_port: 0,
         external: ExternalEndpoints::default(),
         envelope_key: None,
+        allowed_hosts: Vec::new(),
     });
     let stack = stack.await.unwrap();
     let api = stack.api().as_str().trim_end_matches('/').to_owned();
@@ -184,11 +185,16 @@ async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
 /// A client for the tables of the stack with this data folder.
 fn stack_tables(data: &Path) -> aws_sdk_dynamodb::Client {
     let env = std::fs::read_to_string(data.join("env")).unwrap();
-    let endpoint = env
-        .lines()
-        .find_map(|line| line.strip_prefix("AWS_ENDPOINT_URL_DYNAMODB="))
-        .map(str::to_owned);
-    let credentials = Credentials::new("local", "local", None, None, "test");
+    let variable = |name: &str| {
+        let mut pairs = env.lines().filter_map(|line| line.split_once('='));
+        pairs.find(|(it, _)| *it == name).unwrap().1.to_owned()
+    };
+    let endpoint = Some(variable("AWS_ENDPOINT_URL_DYNAMODB"));
+    let (id, secret) = (
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+    );
+    let credentials = Credentials::new(id, secret, None, None, "test");
     let aws = Aws::new("us-east-1".to_owned(), credentials, endpoint, None).unwrap();
     aws.dynamodb()
 }

@@ -254,7 +254,7 @@ def test_gateway_answers_have_the_headers_of_the_functions(template):
     body = re.search(r"fn security_headers\(\).*?\n\}", code, re.S)[0]
     pairs = re.findall(r'header::(\w+),\s*HeaderValue::from_static\("([^"]+)"\)', body)
     sent = {name.lower().replace("_", "-"): f"'{value}'" for name, value in pairs}
-    assert len(sent) == 3
+    assert len(sent) == 4
     for kind, answer in answers(template).items():
         more = {"x-request-id": "context.requestId"}
         more |= {"retry-after": "'1'"} if answer["StatusCode"] == 429 else {}

@@ -42,6 +42,7 @@ impl Server {
                 zoom_port: 0,
                 external: ExternalEndpoints::default(),
                 envelope_key: envelope_key.clone(),
+                allowed_hosts: Vec::new(),
             });
             match started.await {
                 // A child process that another test is starting inherits the lock file until its own program runs.
@@ -80,7 +81,13 @@ fn aws(env: &[(String, String)]) -> Aws {
         url("AWS_ENDPOINT_URL_DYNAMODB"),
         url("AWS_ENDPOINT_URL_KMS"),
     );
-    let credentials = Credentials::new("a", "b", None, None, "test");
+    let credentials = Credentials::new(
+        variable(env, "AWS_ACCESS_KEY_ID"),
+        variable(env, "AWS_SECRET_ACCESS_KEY"),
+        None,
+        None,
+        "test",
+    );
     Aws::new("us-east-1".to_owned(), credentials, dynamodb, kms).unwrap()
 }
 

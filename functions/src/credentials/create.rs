@@ -8,7 +8,7 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::Missing;
 use shared::event::EventKind;
 use shared::extra::Extra;
-use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
+use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, CodeVerifier};
 use shared::stores::{
     Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Pairs, Requests, Secrets,
 };
@@ -44,6 +44,9 @@ pub(crate) struct CreateCredential {
     /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
     #[schema(nullable = false)]
     redirect_uri: Option<RedirectUri>,
+    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`.
+    #[schema(write_only, nullable = false)]
+    code_verifier: Option<CodeVerifier>,
     /// Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent.
     #[schema(value_type = Option<HashMap<String, Value>>)]
     extra: Option<Extra>,
@@ -58,6 +61,7 @@ impl CreateCredential {
             client_secret: fields.required("body/client_secret")?,
             redirect_uri: fields.optional("body/redirect_uri")?,
             authorization_code: fields.optional("body/authorization_code")?,
+            code_verifier: fields.optional("body/code_verifier")?,
             extra: fields.extra()?.and_then(ExtraChange::into_extra),
         })
     }
@@ -83,7 +87,11 @@ impl Input {
                 client_id: body.client_id,
                 client_secret: body.client_secret,
             },
-            authorization: authorization::of(body.authorization_code, body.redirect_uri)?,
+            authorization: authorization::of(
+                body.authorization_code,
+                body.redirect_uri,
+                body.code_verifier,
+            )?,
             extra: body.extra,
             claim: None,
         };
@@ -104,12 +112,14 @@ impl Input {
     /// The hash of what the request asks for. Two requests with one `Idempotency-Key` must have the same hash.
     fn fingerprint(&self) -> Fingerprint {
         let authorization = self.authorization.as_ref();
+        let verifier = authorization.and_then(|it| it.code_verifier.as_ref());
         Fingerprint::new("create")
             .and(self.name.as_str().as_bytes())
             .and(self.app.client_id.as_str().as_bytes())
             .and(&self.app.client_secret.fingerprint())
             .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
             .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
+            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref())
             .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()))
     }
 }

@@ -8,7 +8,7 @@ use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::event::EventKind;
 use shared::extra::Extra;
-use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret};
+use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, CodeVerifier};
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, ExtraChange, HeldClaim,
     IdempotencyClaim, Keys, Pairs, Requests, Secrets, StoredCredential, TRANSACTION_TIMEOUT, Write,
@@ -47,6 +47,9 @@ pub(crate) struct UpdateCredential {
     /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
     #[schema(nullable = false)]
     redirect_uri: Option<RedirectUri>,
+    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`.
+    #[schema(write_only, nullable = false)]
+    code_verifier: Option<CodeVerifier>,
     /// Replaces your JSON object as a whole; null clears it.
     #[schema(value_type = Option<HashMap<String, Value>>)]
     extra: Option<ExtraChange>,
@@ -62,6 +65,7 @@ impl UpdateCredential {
             extra: fields.extra()?,
             redirect_uri: fields.optional("body/redirect_uri")?,
             authorization_code: fields.optional("body/authorization_code")?,
+            code_verifier: fields.optional("body/code_verifier")?,
         })
     }
 }
@@ -102,7 +106,11 @@ impl Input {
                 extra: body.extra,
             },
             app,
-            authorization: authorization::of(body.authorization_code, body.redirect_uri)?,
+            authorization: authorization::of(
+                body.authorization_code,
+                body.redirect_uri,
+                body.code_verifier,
+            )?,
         })
     }
 
@@ -137,6 +145,7 @@ impl Input {
     fn fingerprint(&self, seen: &StoredCredential) -> Fingerprint {
         let app = self.app.as_ref();
         let authorization = self.authorization.as_ref();
+        let verifier = authorization.and_then(|it| it.code_verifier.as_ref());
         let extra = self.changes.extra.clone().map(ExtraChange::into_extra);
         Fingerprint::new("update")
             .and(seen.credential.credential_id.as_bytes())
@@ -150,6 +159,7 @@ impl Input {
             .and_maybe(app.map(|app| app.client_secret.fingerprint()).as_deref())
             .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
             .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
+            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref())
             .and_maybe(
                 extra
                     .as_ref()

@@ -5,7 +5,7 @@ use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use shared::connect::ConnectFailure;
 use shared::timestamp::Timestamp;
@@ -269,5 +269,8 @@ fn html(status: StatusCode, page: String) -> Response<String> {
     }
     let deny = HeaderValue::from_static("DENY");
     headers.insert(header::X_FRAME_OPTIONS, deny);
+    // The site that opened the page in a window must not watch the window, or send it elsewhere.
+    let own_group = HeaderName::from_static("cross-origin-opener-policy");
+    headers.insert(own_group, HeaderValue::from_static("same-origin"));
     response
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use shared::characters::check_pasted;
 use shared::credential::CredentialId;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
@@ -48,11 +49,11 @@ impl TryFrom<String> for ZoomUserId {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        if (1..=256).contains(&text.len()) {
-            Ok(Self(text))
-        } else {
-            Err(Invalid("must be 1 to 256 bytes long"))
+        if !(1..=256).contains(&text.len()) {
+            return Err(Invalid("must be 1 to 256 bytes long"));
         }
+        check_pasted(&text)?;
+        Ok(Self(text))
     }
 }
 

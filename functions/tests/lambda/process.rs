@@ -180,6 +180,7 @@ impl Lambda {
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
+            ("strict-transport-security", "max-age=63072000"),
         ] {
             assert_eq!(headers[name], json!([value]));
         }

@@ -31,6 +31,7 @@ impl World {
             zoom_port: 0,
             external: ExternalEndpoints::default(),
             envelope_key: None,
+            allowed_hosts: Vec::new(),
         });
         let stack = stack.await.unwrap();
         let api = stack.api().as_str().trim_end_matches('/').to_owned();

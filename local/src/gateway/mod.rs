@@ -82,21 +82,24 @@ impl Gateway {
         }
     }
 
-    /// Serves until `shutdown`, together with `pages`. Then waits for the invocations that are running, as long as one
+    /// The functions as a router.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(handle).with_state(self.clone())
+    }
+
+    /// Serves `router` until `shutdown`. Then waits for the invocations that are running, as long as one
     /// may take. Does not wait for clients that send half a request and stay.
     pub async fn serve(
         self,
         listener: TcpListener,
-        pages: Router,
+        router: Router,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let functions = Router::new().fallback(handle).with_state(self.clone());
         let (stop, mut stopped) = watch::channel(false);
-        let served =
-            axum::serve(listener, functions.merge(pages)).with_graceful_shutdown(async move {
-                shutdown.await;
-                stop.send_replace(true);
-            });
+        let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+            shutdown.await;
+            stop.send_replace(true);
+        });
         let drained = async {
             // An error means that the server has ended. Then nothing waits here.
             stopped.wait_for(|stopped| *stopped).await.ok();

@@ -4,7 +4,8 @@
 //! aliases, rotation, AWS's limits, and AWS's names of operations, fields and errors.
 //!
 //! It differs from KMS on purpose in three points:
-//! - It does not check signatures. Everybody who reaches the port may use the keys, so bind a loopback address.
+//! - It does not check signatures. Everybody who reaches the port may use the keys, so bind a loopback address. The
+//!   local stack also requires its access key id.
 //! - It never deletes a key, even after the date of a scheduled deletion.
 //! - It does not support `DryRun`, `Recipient`, asymmetric keys, key policies and grants. It refuses such a request,
 //!   or ignores the field if the field could only narrow access.

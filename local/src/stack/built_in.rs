@@ -11,6 +11,7 @@ use url::Url;
 
 use super::environment::{AddressHistory, DYNAMODB, KMS, ZOOM_OAUTH};
 use super::files::create_private;
+use super::guard::Guard;
 use super::listen::{address, listen, listen_again, without_slash};
 use super::{Error, ExternalEndpoints};
 use crate::{engine, kms, zoom};
@@ -49,6 +50,16 @@ pub(super) struct ServiceOptions<'a> {
     pub(super) zoom_port: u16,
     pub(super) data_dir: &'a Path,
     pub(super) api: &'a Url,
+    pub(super) guard: &'a Guard,
+    /// The access key id that DynamoDB and KMS require.
+    pub(super) access_key_id: &'a str,
+}
+
+impl ServiceOptions<'_> {
+    /// The guard of an AWS service.
+    fn aws_guard(&self) -> Guard {
+        self.guard.with_access_key(self.access_key_id)
+    }
 }
 
 impl BuiltInServices {
@@ -113,12 +124,17 @@ impl BuiltInServices {
         let database = engine::open(Some(&file))?;
         let listener = listen_again(options.history.port(DYNAMODB)).await?;
         let url = without_slash(&address(&listener)?).to_owned();
-        let (served, stopped) = (database.clone(), self.stopped());
+        let (swept, stopped) = (database.clone(), self.stopped());
         self.tasks.spawn(async move {
-            if let Err(error) = engine::serve(listener, served, stopped).await {
-                tracing::error!(%error, "the database engine stopped");
+            tokio::select! {
+                () = engine::sweep_expired(swept) => {}
+                () = stopped => {}
             }
         });
+        let router = options
+            .aws_guard()
+            .protect(engine::router(database.clone()));
+        self.serve(listener, router);
         Ok((url, database))
     }
 
@@ -127,7 +143,7 @@ impl BuiltInServices {
         let listener = listen_again(options.history.port(KMS)).await?;
         let url = without_slash(&address(&listener)?).to_owned();
         let key = emulator.default_key();
-        self.serve(listener, emulator.router());
+        self.serve(listener, options.aws_guard().protect(emulator.router()));
         Ok((url, key))
     }
 
@@ -147,7 +163,7 @@ impl BuiltInServices {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
         let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
         sandbox.set_vault(api.clone(), &public, data_dir.join("api-key"));
-        self.serve(listener, sandbox.router());
+        self.serve(listener, options.guard.clone().protect(sandbox.router()));
         Ok((url, sandbox.demo_authorize_url()))
     }
 

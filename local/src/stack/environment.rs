@@ -8,6 +8,7 @@ use std::path::Path;
 use url::Url;
 
 use super::built_in::Endpoints;
+use super::credentials::{ACCESS_KEY_ID, AwsAccess, SECRET_ACCESS_KEY};
 use super::listen::without_slash;
 use crate::tables;
 
@@ -20,7 +21,6 @@ const ZOOM_API: &str = "ZOOM_API_BASE_URL";
 const HISTORY_PREFIX: &str = "# built in: ";
 /// The largest number of recorded addresses: more restarts than a shell lives through.
 const MAX_RECORDED_ADDRESSES: usize = 60;
-const BUILT_IN_SERVICES: usize = 3;
 
 /// The addresses of the built-in services in this run and former runs, by environment variable.
 ///
@@ -76,6 +76,7 @@ impl AddressHistory {
 /// The content of the file.
 pub(super) struct Environment<'a> {
     pub(super) history: AddressHistory,
+    pub(super) access: &'a AwsAccess,
     pub(super) region: &'a str,
     pub(super) endpoints: &'a Endpoints,
     pub(super) envelope_key: &'a str,
@@ -98,9 +99,16 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "#   set -a; . {{this file}}; set +a")?;
         writeln!(f, "{HISTORY_PREFIX}{}", history.join(" "))?;
         let endpoints = self.endpoints;
-        // The built-in services accept any credentials. External services need the caller's own.
-        if endpoints.built_in.len() == BUILT_IN_SERVICES {
-            writeln!(f, "AWS_ACCESS_KEY_ID=local\nAWS_SECRET_ACCESS_KEY=local")?;
+        if self.access.is_made_here {
+            let credentials = &self.access.credentials;
+            writeln!(f, "{ACCESS_KEY_ID}={}", credentials.access_key_id())?;
+            writeln!(f, "{SECRET_ACCESS_KEY}={}", credentials.secret_access_key())?;
+        } else {
+            // The caller's own secrets do not belong into a file.
+            writeln!(
+                f,
+                "# DynamoDB and KMS need the AWS credentials with which the stack was started: set them yourself."
+            )?;
         }
         writeln!(f, "AWS_REGION={}", self.region)?;
         writeln!(f, "AWS_DEFAULT_REGION={}", self.region)?;

@@ -88,6 +88,9 @@ pub enum Error {
          (--envelope-key, ENVELOPE_KEY_ID): {0}"
     )]
     EnvelopeKey(String),
+    /// The operating system returned no random bytes.
+    #[error("cannot make an access key id: {}", chain(.0))]
+    Random(#[from] shared::random::RandomError),
     /// The clients cannot be built from the configuration.
     #[error(transparent)]
     Config(#[from] config::Error),

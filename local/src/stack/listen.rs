@@ -10,7 +10,7 @@ use super::Error;
 
 /// Listens on a port. `flag` is the command-line flag that sets the port.
 pub(super) async fn listen(port: u16, flag: &'static str) -> Result<TcpListener, Error> {
-    // Loopback only: the built-in services have no access control.
+    // Loopback only: other machines must not reach the services. The guard keeps web pages on this machine away.
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
         .map_err(|source| {

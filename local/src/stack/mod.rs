@@ -2,10 +2,12 @@
 
 mod api_key;
 mod built_in;
+mod credentials;
 mod envelope_key;
 mod environment;
 mod error;
 mod files;
+mod guard;
 mod listen;
 
 use std::fs::File;
@@ -13,7 +15,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use shared::config::{self, Aws};
 use shared::stores::{Keys, TeamAdmin};
 use shared::zoom::{ApiUrl, Zoom};
@@ -21,9 +22,11 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use self::built_in::{BuiltInServices, Endpoints, ServiceOptions};
+use self::credentials::AwsAccess;
 use self::environment::{AddressHistory, Environment};
 pub use self::error::Error;
 use self::files::{lock, write_private};
+use self::guard::Guard;
 use self::listen::{address, listen, without_slash};
 use crate::gateway::{Gateway, Services};
 use crate::{engine, tables};
@@ -43,6 +46,8 @@ pub struct Options {
     pub external: ExternalEndpoints,
     /// The id, ARN or alias of the KMS key that wraps data keys, instead of the default key.
     pub envelope_key: Option<String>,
+    /// Names of this machine besides those of the loopback, to which the ports answer.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// Endpoints that replace built-in services.
@@ -70,6 +75,7 @@ pub struct Stack {
     stream: Option<engine::Stream>,
     keep_alive_after: Duration,
     revoke_after: Duration,
+    guard: Guard,
     listener: TcpListener,
     services: BuiltInServices,
     /// Keeps the data directory locked.
@@ -85,12 +91,16 @@ impl Stack {
         let lock = lock(&data_dir)?;
         let history = AddressHistory::read(&data_dir);
         let external = options.external.without(&history);
+        let access = AwsAccess::of(&external, &data_dir)?;
+        let guard = Guard::new(options.allowed_hosts, config::public_base_url()?);
         let service_options = ServiceOptions {
             external: &external,
             history: &history,
             zoom_port: options.zoom_port,
             data_dir: &data_dir,
             api: &api,
+            guard: &guard,
+            access_key_id: access.credentials.access_key_id(),
         };
         let (services, endpoints) = BuiltInServices::start(&service_options).await?;
 
@@ -98,7 +108,7 @@ impl Stack {
         let region = config::optional("AWS_REGION").unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let aws = Aws::new(
             region.clone(),
-            external.credentials(),
+            access.credentials.clone(),
             Some(endpoints.dynamodb.clone()),
             Some(endpoints.kms.clone()),
         )?;
@@ -109,6 +119,7 @@ impl Stack {
         api_key::ensure(&keys, &operator, &data_dir.join("api-key")).await?;
         let environment = Environment {
             history: history.with(&endpoints.built_in),
+            access: &access,
             region: &region,
             endpoints: &endpoints,
             envelope_key: &envelope_key,
@@ -127,6 +138,7 @@ impl Stack {
             consent_url: endpoints.consent_url,
             external: external.aws_services(),
             data_dir,
+            guard,
             listener,
             services,
             _lock: lock,
@@ -169,10 +181,9 @@ impl Stack {
         let schedule = tokio::spawn(schedule);
         let stream = self.stream.take();
         let follow = stream.map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
-        let served = self
-            .gateway
-            .serve(self.listener, crate::docs::router(), shutdown)
-            .await;
+        let router = self.gateway.router().merge(crate::docs::router());
+        let router = self.guard.protect(router);
+        let served = self.gateway.serve(self.listener, router, shutdown).await;
         schedule.abort();
         if let Some(follow) = follow {
             follow.abort();
@@ -195,25 +206,6 @@ impl ExternalEndpoints {
                 .zoom_api
                 .filter(|url| !history.contains(without_slash(url))),
         }
-    }
-
-    /// The environment's AWS credentials if an AWS service is external. Built-in services get placeholders.
-    fn credentials(&self) -> AwsCredentials {
-        let from_env = || {
-            let id = config::optional("AWS_ACCESS_KEY_ID")?;
-            let secret = config::optional("AWS_SECRET_ACCESS_KEY")?;
-            Some(AwsCredentials::new(
-                id,
-                secret,
-                config::optional("AWS_SESSION_TOKEN"),
-                None,
-                "environment",
-            ))
-        };
-        let real = (self.dynamodb.is_some() || self.kms.is_some())
-            .then(from_env)
-            .flatten();
-        real.unwrap_or_else(|| AwsCredentials::new("local", "local", None, None, "local"))
     }
 
     fn aws_services(self) -> Vec<(&'static str, String)> {

@@ -129,13 +129,10 @@ fn check(code: &Code, exchange: &Exchange, now: Timestamp) -> Result<(), OAuthEr
     if code.redirect_uri != exchange.redirect_uri {
         return Err(OAuthError::RedirectUriMismatch);
     }
-    let matches_verifier = |challenge: &String| {
-        exchange
-            .code_verifier
-            .is_some_and(|verifier| secret::s256(verifier) == *challenge)
-    };
-    if !code.challenge.as_ref().is_none_or(matches_verifier) {
-        return Err(OAuthError::VerifierMismatch);
+    // A verifier for a code without a challenge is a mismatch too (RFC 9700, 2.1.1).
+    if exchange.code_verifier.map(secret::s256) == code.challenge {
+        Ok(())
+    } else {
+        Err(OAuthError::VerifierMismatch)
     }
-    Ok(())
 }

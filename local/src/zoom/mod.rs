@@ -3,7 +3,7 @@
 //! The sandbox is as strict as Zoom. Codes and refresh tokens work once, a new authorization ends the older grant of
 //! the same app and user, and scopes are checked. Tests can inject faults.
 //!
-//! It is for `cargo run` and for tests, never for production: everybody who reaches its port may use `/sandbox/…`.
+//! It is for `cargo run` and for tests, never for production: every program that reaches its port may use `/sandbox/…`.
 //! A secret appears once, in the answer that issues it. The memory and the state file keep only SHA-256 fingerprints.
 
 mod app;

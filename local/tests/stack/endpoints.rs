@@ -26,7 +26,12 @@ async fn external_services_are_used_and_their_built_in_counterparts_are_not_star
         env.insert(name.to_owned(), format!("staging-{}", there.env[name]));
     }
 
-    let stack = RunningStack::start_with(here.path(), &env).await;
+    // The DynamoDB and the KMS of the other stack need its credentials.
+    let credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let credentials = credentials.map(|name| (name.to_owned(), there.env[name].clone()));
+    let with_credentials: Env = env.clone().into_iter().chain(credentials).collect();
+
+    let stack = RunningStack::start_with(here.path(), &with_credentials).await;
 
     for (name, value) in &env {
         assert_eq!(&stack.env[name], value);
@@ -47,7 +52,7 @@ async fn external_services_are_used_and_their_built_in_counterparts_are_not_star
     assert_eq!(there.list().await, json!([]));
     stack.interrupt().await;
 
-    let again = RunningStack::start_with(here.path(), &env).await;
+    let again = RunningStack::start_with(here.path(), &with_credentials).await;
     assert_eq!(names(&again.list().await), ["external"]);
     assert_eq!(again.env["ENVELOPE_KEY_ID"], key);
 }

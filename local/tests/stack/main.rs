@@ -7,7 +7,9 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod combinations;
 mod commands_in_docs;
+mod door;
 mod endpoints;
 mod errors;
 mod process;

@@ -49,7 +49,12 @@ impl RunningStack {
 
     /// Starts a stack on any free port, and waits until it is ready.
     pub(crate) async fn start_with(data: &Path, env: &Env) -> Self {
-        let mut child = command(data, &["--port", "0"], env).spawn().unwrap();
+        Self::start_command(data, command(data, &["--port", "0"], env)).await
+    }
+
+    /// Starts a stack with this command and data directory, and waits until it is ready.
+    pub(crate) async fn start_command(data: &Path, mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("Press Ctrl-C to stop") {

@@ -58,6 +58,7 @@ async fn start_writes_the_files_before_it_serves() {
         zoom_port: 0,
         external: ExternalEndpoints::default(),
         envelope_key: None,
+        allowed_hosts: Vec::new(),
     });
     let stack = stack.await.unwrap();
 
@@ -84,6 +85,7 @@ async fn start_writes_the_files_before_it_serves() {
             "ENVELOPE_KEY_ID",
             "EVENTS_TABLE",
             "KEYS_TABLE",
+            "PAIRS_TABLE",
             "REQUESTS_TABLE",
             "SECRETS_TABLE",
             "TOKEN_URLS_TABLE",

@@ -128,6 +128,10 @@ fn expect_private(answer: &Answer) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        Some("max-age=63072000")
+    );
     assert!(
         answer
             .header("x-request-id")

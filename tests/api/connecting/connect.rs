@@ -39,9 +39,9 @@ async fn a_user_connects_and_the_new_credential_mints_a_token() {
     let page = browser.open(&session.link).await;
     page.expect(200, "Connect your Zoom account");
     assert!(page.text.contains("<html lang=\"en\">"));
-    let request = "The team <strong>acme</strong> asks you to connect a Zoom account for <strong>Ada&#39;s bot</strong>.";
+    let request = "The team <strong><bdi>acme</bdi></strong> asks you to connect a Zoom account for <strong><bdi>Ada&#39;s bot</bdi></strong>.";
     assert!(page.text.contains(request), "{}", page.text);
-    let client_id = format!("The Zoom app's client ID: {CLIENT_ID}");
+    let client_id = format!("The Zoom app's client ID: <bdi>{CLIENT_ID}</bdi>");
     assert!(page.text.contains(&client_id));
     let page = browser.press_button(&session).await;
     page.expect(200, "Taking you to Zoom");
@@ -58,7 +58,7 @@ async fn a_user_connects_and_the_new_credential_mints_a_token() {
     page.expect(200, "Zoom is connected");
     assert!(
         page.text.contains(
-            "<strong>Ada Lovelace</strong> is connected for <strong>Ada&#39;s bot</strong> of the team <strong>acme</strong>."
+            "<strong><bdi>Ada Lovelace</bdi></strong> is connected for <strong><bdi>Ada&#39;s bot</bdi></strong> of the team <strong><bdi>acme</bdi></strong>."
         )
     );
     assert!(!page.text.contains("A permission is missing"));
@@ -119,7 +119,7 @@ async fn an_invalid_credential_is_reconnected_and_keeps_its_id() {
     let session = given_session(&world, &json!({ "credential_id": id })).await;
     let page = Browser::new(&world).open(&session.link).await;
     assert!(page.text.contains(
-        "The team <strong>acme</strong> asks you to connect <strong>bot</strong> to Zoom again."
+        "The team <strong><bdi>acme</bdi></strong> asks you to connect <strong><bdi>bot</bdi></strong> to Zoom again."
     ));
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
@@ -194,7 +194,7 @@ async fn the_browser_is_redirected_to_the_return_url_with_the_outcome() {
     let page = browser.open(&session.link).await;
     assert!(
         page.text
-            .contains("You return to <strong>app.example.com</strong>.")
+            .contains("You return to <strong><bdi>app.example.com</bdi></strong>.")
     );
     let location = browser.connect(&session, "ada").await.location();
     let id = credential_of(&world, &session).await;
@@ -291,6 +291,6 @@ async fn the_page_names_a_missing_scope_and_the_credential_is_connected() {
     let page = Browser::new(&world).connect(&session, "ada").await;
     page.expect(200, "Zoom is connected");
     assert!(page.text.contains("A permission is missing"));
-    assert!(page.text.contains("missing scope user:read:user"));
+    assert!(page.text.contains("<bdi>missing scope user:read:user"));
     expect_connected(&world, &session).await;
 }

@@ -5,6 +5,7 @@ mod connect;
 mod crash;
 mod failures;
 mod links;
+mod page_text;
 mod parsers;
 mod return_urls;
 mod secrets;
@@ -163,6 +164,8 @@ impl Page {
         assert_eq!(self.header("cache-control"), "no-store");
         assert_eq!(self.header("referrer-policy"), "no-referrer");
         assert_eq!(self.header("x-content-type-options"), "nosniff");
+        assert_eq!(self.header("strict-transport-security"), "max-age=63072000");
+        assert_eq!(self.header("cross-origin-opener-policy"), "same-origin");
         assert_eq!(self.header("x-frame-options"), "DENY");
         let policy = self.header("content-security-policy");
         assert!(

@@ -11,6 +11,7 @@ const OTHER_ORIGIN: &str = "body/return_url must be of an origin that the team h
                        --return-origin";
 const BAD_URL: &str =
     "body/return_url must be an https URL without user and fragment; http only for localhost";
+const BLANK: &str = "body/return_url must NOT begin or end with a blank, a line break or an invisible character: remove it";
 const NO_URL: &str = "body/return_url must match format \"uri\"";
 const RESERVED_PARAMETER: &str =
     "body/return_url must NOT have session_id, credential_id, user_changed or error in its query";
@@ -43,7 +44,7 @@ async fn a_return_url_must_have_an_origin_that_the_team_has_allowed() {
         ("/path", NO_URL),
         ("", NO_URL),
         ("https://", NO_URL),
-        (" https://app.example.com/", NO_URL),
+        (" https://app.example.com/", BLANK),
         ("https://app.exam\nple.com/", NO_URL),
         ("https://app.example.com/\r\nset-cookie: x=1", NO_URL),
         ("https://app.example.com/\tx", NO_URL),

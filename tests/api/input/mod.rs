@@ -8,6 +8,7 @@ use crate::proxy::Service;
 use crate::world::{Answer, Item, REDIRECT_URI, World, is_count};
 
 mod body;
+mod characters;
 mod json;
 mod limits;
 mod path_and_query;

@@ -36,7 +36,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let answer = scenario.world.acme.delete(&id).await;
     scenario.keep(200, answer);
     drop(recording);
-    scenario.learn_what_is_sealed(6).await;
+    scenario.learn_what_is_sealed(7).await;
 
     assert!(scenario.answers.len() > 50);
     for answer in &scenario.answers {
@@ -70,7 +70,7 @@ async fn no_secret_is_logged_at_any_level() {
     let answer = scenario.world.acme.delete(&id).await;
     scenario.keep(200, answer);
     drop(recording);
-    scenario.learn_what_is_sealed(4).await;
+    scenario.learn_what_is_sealed(5).await;
     assert!(log.bytes().len() > 10_000);
     assert_absent(&scenario.canaries, "the log", &log.bytes());
 }

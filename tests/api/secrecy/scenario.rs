@@ -8,7 +8,7 @@ use local::zoom::{App, Consent, Endpoint, Fault, FaultKind, Reply};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use shared::secret::TokenPair;
+use shared::secret::{CodeVerifier, TokenPair};
 use url::form_urlencoded;
 
 use super::canary::{Canary, assert_absent, hex};
@@ -78,12 +78,16 @@ impl Scenario {
     }
 
     fn code(&mut self) -> String {
+        self.code_with_challenge(None)
+    }
+
+    fn code_with_challenge(&mut self, code_challenge: Option<String>) -> String {
         let consent = Consent {
             client_id: APP.to_owned(),
             redirect_uri: REDIRECT_URI.to_owned(),
             user_id: "ada".to_owned(),
             scopes: None,
-            code_challenge: None,
+            code_challenge,
         };
         let code = self.world.zoom.authorize(consent).unwrap();
         self.canaries.push(Canary::new("a code", &code));
@@ -98,6 +102,17 @@ impl Scenario {
             "authorization_code": self.code(),
             "redirect_uri": REDIRECT_URI,
         })
+    }
+
+    /// A body with the verifier of the caller's own PKCE challenge.
+    fn body_with_verifier(&mut self) -> Value {
+        let verifier = "canary-verifier-of-an-authorization-at-zoom";
+        self.canaries.push(Canary::new("a verifier", verifier));
+        let challenge = CodeVerifier::try_from(verifier.to_owned())
+            .unwrap()
+            .challenge();
+        let code = self.code_with_challenge(Some(challenge));
+        json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI, "code_verifier": verifier })
     }
 
     pub(super) fn keep(&mut self, status: u16, answer: Answer) -> Answer {
@@ -138,7 +153,8 @@ impl Scenario {
         let code = self.code();
         let stored = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
         let sent = self.body();
-        for body in [json!({ "name": "again" }), stored, sent] {
+        let with_verifier = self.body_with_verifier();
+        for body in [json!({ "name": "again" }), stored, sent, with_verifier] {
             let answer = self.world.acme.update(&id, body).await;
             self.keep(200, answer);
         }

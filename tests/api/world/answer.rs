@@ -63,7 +63,7 @@ pub(crate) fn retry_after(answer: &Answer) -> u64 {
 /// The message of the answer when Zoom refuses a code for this reason.
 pub(crate) fn code_refused(reason: &str) -> String {
     format!(
-        "Zoom refused the authorization code: {reason}. Check client_id, client_secret and redirect_uri. A code works \
+        "Zoom refused the authorization code: {reason}. Check client_id, client_secret, redirect_uri and code_verifier. A code works \
          once, for 5 minutes, with the app and the redirect URI it was issued for: if it was used before, send the \
          user through the authorization again."
     )

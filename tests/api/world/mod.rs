@@ -117,7 +117,7 @@ impl World {
         tokio::spawn(
             gateway
                 .clone()
-                .serve(listener, Router::new(), std::future::pending()),
+                .serve(listener, gateway.router(), std::future::pending()),
         );
 
         let requests = Requests::new(direct.clone(), names.requests.clone());

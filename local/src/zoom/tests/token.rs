@@ -174,6 +174,23 @@ async fn a_code_with_a_challenge_needs_its_verifier() {
 }
 
 #[tokio::test]
+async fn a_code_without_a_challenge_takes_no_verifier() {
+    let zoom = TestZoom::new().await;
+    let code = zoom.sandbox.authorize(consent()).unwrap();
+    let mut form = vec![
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", REDIRECT_URI),
+        ("code_verifier", VERIFIER),
+    ];
+    let mismatch = json!({ "reason": "Invalid code verifier", "error": "invalid_grant" });
+
+    expect_answer(zoom.post_token(&form), 400, mismatch).await;
+    form.pop();
+    expect_ok(zoom.post_token(&form)).await;
+}
+
+#[tokio::test]
 async fn a_malformed_challenge_is_refused_at_consent() {
     let zoom = TestZoom::new().await;
     for challenge in [
