@@ -23,6 +23,7 @@ mod execution;
 mod fault;
 mod judge;
 mod lambda;
+mod life;
 mod pairs;
 mod random;
 mod schedule;
