@@ -10,7 +10,7 @@ use crate::backend::{Backend, StoredCredential, Team};
 use crate::fault::Fault;
 use crate::lambda::{Lambda, MintAnswer, RefreshMethod};
 use crate::schedule::INVOCATION_TIME_OUT;
-use crate::wire::{Call, Wire};
+use crate::wire::{Call, Wire, next_tick};
 
 /// Whether the user lets the app act for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +48,12 @@ pub(crate) struct Execution<'a> {
     /// The answers of the finished mints, by the number of the mint.
     pub(crate) answers: BTreeMap<usize, MintAnswer>,
     pub(crate) consent: UserConsent,
-    /// Whether a request may have reached a service after its sender had ended.
-    pub(crate) late_arrivals: bool,
     /// The refresh tokens that authorizations brought. They did not come through a wire.
     pub(crate) authorized_tokens: HashSet<String>,
-    pub(crate) replayed_capsules: usize,
-    /// Whether a mint may have sent a refresh token again because the new pair was not stored yet.
-    pub(crate) resend_possible: bool,
+    /// When capsules were replayed, and the refresh token in each.
+    pub(crate) replays: Vec<(u64, String)>,
+    /// When leases were made to expire.
+    pub(crate) lease_expiries: Vec<u64>,
 }
 
 impl<'a> Execution<'a> {
@@ -67,10 +66,9 @@ impl<'a> Execution<'a> {
             lambdas: Vec::new(),
             answers: BTreeMap::new(),
             consent: UserConsent::Given,
-            late_arrivals: false,
             authorized_tokens: HashSet::new(),
-            replayed_capsules: 0,
-            resend_possible: false,
+            replays: Vec::new(),
+            lease_expiries: Vec::new(),
         }
     }
 
@@ -180,6 +178,7 @@ impl<'a> Execution<'a> {
 
     /// Makes all leases look expired, even if their holders still run. A lease lasts longer than an access token is new.
     pub(crate) async fn expire_leases(&mut self) {
+        self.lease_expiries.push(next_tick());
         for id in &self.credentials {
             self.backend.age_access_token(&self.team, *id).await;
             self.backend.expire_leases(&self.team, *id).await;
@@ -188,14 +187,8 @@ impl<'a> Execution<'a> {
 
     /// Replays the logged capsules, as an operator does.
     pub(crate) async fn replay_capsules(&mut self) {
-        self.replayed_capsules += self.backend.replay_capsules(&self.team).await;
-    }
-
-    /// Replays the logged capsules after other mints have run. Those may have sent a spent token again.
-    pub(crate) async fn replay_capsules_late(&mut self) {
         let replayed = self.backend.replay_capsules(&self.team).await;
-        self.replayed_capsules += replayed;
-        self.resend_possible |= replayed > 0;
+        self.replays.extend(replayed);
     }
 
     /// The tick at which the mint was killed. `None` if it ended by itself or still runs.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use functions::{runtime, tokens};
 use lambda_http::{Context, LambdaEvent};
+use local::gateway::Services;
 use serde_json::{Value, json};
 use shared::credential::CredentialId;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
-use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets};
+use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use tokio::task::JoinSet;
@@ -32,6 +33,9 @@ pub(crate) enum RefreshMethod {
 /// One Lambda sandbox.
 pub(crate) struct Lambda {
     pub(crate) wire: Arc<Wire>,
+    /// Builds the clients of any function, which call through the wire.
+    pub(crate) services: Services,
+    pub(crate) token_urls: TokenUrls,
     pub(crate) keys: Keys,
     pub(crate) requests: Requests,
     pub(crate) events: Events,

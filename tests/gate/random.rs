@@ -81,7 +81,6 @@ impl Plan {
     /// Runs the plan and judges the result.
     pub(crate) async fn run(self, backend: Arc<Backend>) -> Summary {
         let mut execution = Execution::new(&backend, RefreshMethod::Vault).await;
-        execution.late_arrivals = self.may_arrive_late();
         execution.create_credential().await;
         if self.siblings {
             execution.create_credential().await;
@@ -101,24 +100,13 @@ impl Plan {
         for wire in execution.busy_wires() {
             wire.release_and_wait().await;
         }
+        // A late request may have taken a lease.
+        execution.expire_leases().await;
         if self.late_replay {
             execution.mint(id).await;
-            execution.replay_capsules_late().await;
+            execution.replay_capsules().await;
         }
         judge::judge(execution, format!("GATE_SEED={}: {self:?}", self.seed)).await
-    }
-
-    /// Whether a request may reach its service after other mints have gone on. The reason of a loss is then not always
-    /// known, and a credential may learn the state of its grant only from the next mint.
-    fn may_arrive_late(&self) -> bool {
-        let mints = self.rounds.iter().flat_map(|round| &round.mints);
-        let mut faults = mints.flat_map(|mint| &mint.faults);
-        self.late_replay
-            || self
-                .rounds
-                .iter()
-                .any(|round| round.leases_expire.is_some())
-            || faults.any(|(_, fault)| matches!(fault, Fault::CrashInFlight | Fault::HoldBefore))
     }
 
     async fn run_round(&self, round: &Round, execution: &mut Execution<'_>) {
@@ -131,7 +119,6 @@ impl Plan {
         }
         if let Some(moment) = round.leases_expire {
             moment.wait(&wires).await;
-            execution.resend_possible = true;
             execution.expire_leases().await;
             execution.mint(execution.credentials[0]).await;
         }

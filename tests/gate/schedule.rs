@@ -79,15 +79,12 @@ impl Schedule {
         }
         if self.fault == Fault::CrashInFlight {
             // Another mint takes over after the lease has expired. Only then does the held request arrive.
-            execution.late_arrivals = true;
             execution.finish_mint(first).await;
             execution.heal().await;
             execution.mint(id).await;
             wire.release_and_wait().await;
         } else if self.fault == Fault::HoldPastLease {
             // Another mint takes over after the lease has expired, and the first mint is still running.
-            execution.late_arrivals = true;
-            execution.resend_possible = true;
             execution.heal().await;
             execution.mint(id).await;
             wire.release_and_wait().await;

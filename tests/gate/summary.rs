@@ -14,6 +14,8 @@ pub(crate) struct Summary {
     pub(crate) lost_unavoidably: usize,
     /// How many of those were reported as `revoked`.
     pub(crate) mislabelled_losses: usize,
+    /// Schedules in which the reported reason of a loss is not checked, because a request came late.
+    pub(crate) unchecked_reasons: usize,
     /// Grants that were lost although they could have been kept.
     pub(crate) lost_avoidably: usize,
     pub(crate) wrongly_invalidated: usize,
@@ -62,6 +64,7 @@ impl Summary {
         self.spent_token_posts += other.spent_token_posts;
         self.lost_unavoidably += other.lost_unavoidably;
         self.mislabelled_losses += other.mislabelled_losses;
+        self.unchecked_reasons += other.unchecked_reasons;
         self.lost_avoidably += other.lost_avoidably;
         self.wrongly_invalidated += other.wrongly_invalidated;
         self.dropped_pairs += other.dropped_pairs;

@@ -65,6 +65,11 @@ impl Call {
         self.operation == "UpdateItem" && contains(&self.request, b"#access_expires_at")
     }
 
+    /// Whether this is the write that takes a lease.
+    pub(crate) fn is_lease(&self) -> bool {
+        self.operation == "UpdateItem" && contains(&self.request, b"#lease_until = :")
+    }
+
     /// Whether the service executed the request with success.
     pub(crate) fn succeeded(&self) -> bool {
         self.executed
