@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::credential::{CredentialId, CredentialType, State, TeamId};
+use shared::invocation::Invocation;
 use shared::restore;
 use shared::stores::{
     self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, RETENTION, Secrets,
@@ -221,16 +222,9 @@ async fn restore(
         trail,
         ..
     } = stores;
-    let restored = restore::restore(
-        credentials,
-        pairs,
-        secrets,
-        events,
-        &trail.invocation,
-        team,
-        id,
-    )
-    .await;
+    let run = Invocation::new(trail.request_id.clone(), Timestamp::now());
+    run.act_as(trail.actor.clone());
+    let restored = restore::restore(credentials, pairs, secrets, events, &run, team, id).await;
     let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
     let restored = CredentialView::from(restored);
 

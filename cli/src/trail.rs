@@ -1,14 +1,10 @@
 //! Who runs this program, for the audit trail.
 
-use std::sync::Arc;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use shared::config;
 use shared::event::Actor;
-use shared::invocation::Invocation;
 use shared::stores::{Events, RETENTION, Trail};
-use shared::timestamp::Timestamp;
 use url::Url;
 use uuid::Uuid;
 
@@ -20,11 +16,10 @@ pub(crate) async fn of_operator(
     client: &Client,
     events_table: String,
 ) -> Result<Trail, Error> {
-    let run = Invocation::new(format!("cli-{}", Uuid::new_v4()), Timestamp::now());
-    run.act_as(Actor::Operator(identity(config).await?));
     Ok(Trail {
         events: Events::new(client.clone(), events_table, RETENTION),
-        invocation: Arc::new(run),
+        actor: Actor::Operator(identity(config).await?),
+        request_id: format!("cli-{}", Uuid::new_v4()),
     })
 }
 

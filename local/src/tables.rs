@@ -101,6 +101,7 @@ struct Schema {
     stream: bool,
 }
 
+#[derive(Clone, Copy)]
 struct Index {
     name: &'static str,
     partition: &'static str,
@@ -160,53 +161,54 @@ async fn is_current(client: &Client, table: &str, schema: &Schema) -> Result<boo
     }))
 }
 
+const BY_ZOOM_USER: Index = Index {
+    name: "by-zoom-user",
+    partition: "zoom_user_id",
+    sort: "team_id",
+    projected: &["client_id", "grant_id", "state", "deleted", "updated_at"],
+};
+const BY_DUE: Index = Index {
+    name: "by-due",
+    partition: "due_shard",
+    sort: "idle_since",
+    projected: &["team_id", "refreshed_at"],
+};
+const BY_WEBHOOK_APP: Index = Index {
+    name: "by-webhook-app",
+    partition: "webhook_app",
+    sort: "team_id",
+    projected: &["name", "created_at", "updated_at"],
+};
+const URLS_BY_TEAM: Index = Index {
+    name: "by-team",
+    partition: "team_id",
+    sort: "url_id",
+    projected: &[
+        "type",
+        "label",
+        "meeting_id",
+        "max_uses",
+        "created_at",
+        "created_by",
+        "expires_at",
+        "revoked_at",
+    ],
+};
+const EVENTS_BY_TEAM: Index = Index {
+    name: "by-team",
+    partition: "team_id",
+    sort: "event_id",
+    projected: &[],
+};
+
 fn schemas(names: &Names) -> [(&String, Schema); 7] {
-    let by_zoom_user = Index {
-        name: "by-zoom-user",
-        partition: "zoom_user_id",
-        sort: "team_id",
-        projected: &["client_id", "grant_id", "state", "deleted", "updated_at"],
-    };
-    let by_due = Index {
-        name: "by-due",
-        partition: "due_shard",
-        sort: "idle_since",
-        projected: &["team_id", "refreshed_at"],
-    };
-    let by_webhook_app = Index {
-        name: "by-webhook-app",
-        partition: "webhook_app",
-        sort: "team_id",
-        projected: &["name", "created_at", "updated_at"],
-    };
-    let urls_by_team = Index {
-        name: "by-team",
-        partition: "team_id",
-        sort: "url_id",
-        projected: &[
-            "type",
-            "label",
-            "meeting_id",
-            "max_uses",
-            "created_at",
-            "created_by",
-            "expires_at",
-            "revoked_at",
-        ],
-    };
-    let events_by_team = Index {
-        name: "by-team",
-        partition: "team_id",
-        sort: "event_id",
-        projected: &[],
-    };
     let credentials = (
         &names.credentials,
         Schema {
             partition: "team_id",
             sort: Some("credential_id"),
             ttl: Some("purge_at"),
-            indexes: vec![by_zoom_user],
+            indexes: vec![BY_ZOOM_USER],
             stream: true,
         },
     );
@@ -223,7 +225,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
         Schema {
             partition: "secret_id",
             ttl: Some("purge_at"),
-            indexes: vec![by_due, by_webhook_app],
+            indexes: vec![BY_DUE, BY_WEBHOOK_APP],
             ..Schema::default()
         },
     );
@@ -249,7 +251,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             partition: "credential_id",
             sort: Some("url_id"),
             ttl: Some("purge_at"),
-            indexes: vec![urls_by_team],
+            indexes: vec![URLS_BY_TEAM],
             ..Schema::default()
         },
     );
@@ -259,7 +261,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             partition: "credential_id",
             sort: Some("event_id"),
             ttl: Some("purge_at"),
-            indexes: vec![events_by_team],
+            indexes: vec![EVENTS_BY_TEAM],
             ..Schema::default()
         },
     );

@@ -3,12 +3,11 @@
 //! A record that cannot be read is reported and skipped. Lambda would otherwise repeat it for hours, and the records
 //! behind it would wait.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::cause::chain;
-use shared::invocation::Invocation;
+use shared::event::Actor;
 use shared::purge::Cleanup;
 use shared::stores::{CleanupTrigger, Events, Pairs, Secrets, StreamRecord, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
@@ -56,7 +55,8 @@ pub async fn handle(
 ) -> Report {
     let trail = Trail {
         events: events.clone(),
-        invocation: Arc::new(Invocation::of_schedule(id.to_owned(), deadline)),
+        actor: Actor::Schedule,
+        request_id: id.to_owned(),
     };
     let mut cleanup = Cleanup::new(pairs, secrets, token_urls, &trail);
     let deadline = deadline.minus(REPORT_TIME);

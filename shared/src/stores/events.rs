@@ -4,7 +4,6 @@
 //! Events are never changed: every write has the condition that there is no such event.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -12,8 +11,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{CredentialId, TeamId};
-use crate::event::{ActorKind, Event, EventDetails, EventId, EventKind, EventRecord};
-use crate::invocation::Invocation;
+use crate::event::{Actor, ActorKind, Event, EventDetails, EventId, EventKind, EventRecord};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, query_newest, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
@@ -236,8 +234,10 @@ fn about(team: &TeamId, credential: Option<CredentialId>) -> String {
 pub struct Trail {
     /// Where the events are stored.
     pub events: Events,
-    /// Who changes something, and the id of the invocation or run.
-    pub invocation: Arc<Invocation>,
+    /// Who changes something.
+    pub actor: Actor,
+    /// The id of the invocation or run.
+    pub request_id: String,
 }
 
 impl Trail {
@@ -249,9 +249,8 @@ impl Trail {
         kind: EventKind,
         changed: Vec<&'static str>,
     ) -> Result<Write, Error> {
-        let event = self
-            .invocation
-            .event(EventDetails::Change { kind, changed });
+        let details = EventDetails::Change { kind, changed };
+        let event = Event::new(Some(self.actor.clone()), self.request_id.clone(), details);
         self.events.write(team, credential, &event)
     }
 }

@@ -4,7 +4,6 @@
 mod functions_table;
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use functions::endpoints::{
@@ -15,6 +14,7 @@ use local::gateway::FunctionEnvironment;
 use serde_json::json;
 use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
+use shared::event::Actor;
 use shared::grants::capsule::{
     AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
 };
@@ -330,10 +330,10 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
 
     assert_eq!(owned_rows().await, 3);
     let Ok(events) = environment.events();
-    let run = Invocation::of_schedule("run".to_owned(), Timestamp::now());
     let trail = Trail {
         events,
-        invocation: Arc::new(run),
+        actor: Actor::Operator("local".to_owned()),
+        request_id: "run".to_owned(),
     };
     let purge = PurgeNow {
         credentials: &credentials,

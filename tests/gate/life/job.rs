@@ -8,8 +8,8 @@ use local::gateway::Gateway;
 use serde_json::{Value, json};
 use shared::config::{KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::credential::{CredentialId, TeamId};
+use shared::event::Actor;
 use shared::grants::capsule::Capsule;
-use shared::invocation::Invocation;
 use shared::purge_now::PurgeNow;
 use shared::stores::{ManualPurge, TRANSACTION_TIMEOUT, Trail};
 use shared::timestamp::Timestamp;
@@ -162,10 +162,10 @@ impl Job {
 async fn purge_now(lambda: &Lambda, team: &TeamId, id: CredentialId) -> bool {
     let [credentials, secrets, urls] = ["credentials", "secrets", "token-urls"].map(str::to_owned);
     let removal = ManualPurge::new(lambda.dynamodb.clone(), credentials, secrets, urls);
-    let deadline = Timestamp::now().plus(TIME_OUT);
     let trail = Trail {
         events: lambda.events.clone(),
-        invocation: Arc::new(Invocation::of_schedule("purge-now".to_owned(), deadline)),
+        actor: Actor::Operator("local".to_owned()),
+        request_id: "purge-now".to_owned(),
     };
     let purge = PurgeNow {
         credentials: &lambda.credentials,

@@ -5,6 +5,8 @@
 //! capsule. The profile and the user's other credentials come afterwards; if they fail, the next mint, check or
 //! keep-alive completes them.
 
+mod app;
+
 use std::error::Error as StdError;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -15,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::cause::chain;
 use crate::counted;
 use crate::credential::{ClientId, CredentialId, GrantId, Name, State, TeamId};
-use crate::envelope::{Binding, DataKey, Envelope, SecretId};
+use crate::envelope::DataKey;
 use crate::error::{Down, Error, Missing};
 use crate::extra::Extra;
 use crate::grants::capsule::{AuthorizationCapsule, Capsule, SeenCredential};
@@ -23,14 +25,16 @@ use crate::grants::profile::{UserFinder, WorkingGrant, record_active};
 use crate::grants::stray::register;
 use crate::invocation::Invocation;
 use crate::pair::Pair;
-use crate::secret::{AppCredentials, ClientSecret, Plaintext};
+use crate::secret::{AppCredentials, Plaintext};
 use crate::stores::{
-    self, AppSecret, AuthorizedGrant, CommitOutcome, CountChange, CredentialChanges, Credentials,
-    Events, GrantRef, GrantSecret, Pairs, RowKind, Secrets, StoredCredential, TRANSACTION_TIMEOUT,
+    self, AuthorizedGrant, CommitOutcome, CountChange, CredentialChanges, Credentials, Events,
+    GrantRef, GrantSecret, Pairs, RowKind, Secrets, StoredCredential, TRANSACTION_TIMEOUT,
     Transaction, Write,
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::{Authorization, Tokens, Zoom};
+
+pub use self::app::{AppToUse, NewApp, stored_app};
 
 /// Time kept for the commit after Zoom's answer, because the code is spent by then.
 const COMMIT_TIME: Duration = Duration::from_secs(8);
@@ -40,33 +44,6 @@ const MIN_EXCHANGE_TIME: Duration = Duration::from_secs(2);
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// If a commit takes longer, Zoom is asked meanwhile who the user is.
 const LEARN_USER_AFTER: Duration = Duration::from_secs(1);
-
-/// An app and the data key that its client secret will be sealed with.
-pub struct NewApp {
-    /// The app.
-    pub app: AppCredentials,
-    /// Seals the client secret.
-    pub key: DataKey,
-}
-
-impl NewApp {
-    /// The sealed client secret. Its generation is the version of the credential that it is stored with.
-    pub fn sealed(self, team: &TeamId, version: u64) -> Result<AppSecret, Error> {
-        let secret = Plaintext::from(&self.app.client_secret);
-        Ok(AppSecret {
-            team_id: team.clone(),
-            sealed: self.key.seal(version, &secret)?,
-        })
-    }
-}
-
-/// The app that a code is exchanged with.
-pub enum AppToUse {
-    /// The app that the credential has.
-    Stored(AppCredentials),
-    /// An app that the credential gets.
-    New(NewApp),
-}
 
 /// A code, and what its grant will be sealed with.
 pub struct NewGrant {
@@ -464,26 +441,6 @@ fn may_take(seen: &StoredCredential, now: &StoredCredential, new_app: Option<&Cl
     let moved = now.grant != seen.grant || now.pair != seen.pair;
     let fits = new_app.is_some() || now.client_id == seen.client_id;
     moved && fits
-}
-
-/// The app of a credential, opened. One read and one KMS call.
-pub async fn stored_app(
-    secrets: &Secrets,
-    envelope: &Envelope,
-    team: &TeamId,
-    stored: &StoredCredential,
-) -> Result<AppCredentials, Error> {
-    let binding = Binding {
-        team: team.clone(),
-        secret: SecretId::App(stored.credential.credential_id),
-    };
-    let row = secrets.app_secret(binding.secret.clone()).await?;
-    let sealed = row.ok_or(Missing::Credential)?.sealed;
-    let client_secret = ClientSecret::try_from(envelope.open(&binding, &sealed).await?)?;
-    Ok(AppCredentials {
-        client_id: stored.client_id.clone(),
-        client_secret,
-    })
 }
 
 /// What Zoom gave for a code.

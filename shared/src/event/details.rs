@@ -1,20 +1,16 @@
-//! The events of a credential, kept for its owner: who received which token, and what went wrong.
-//!
-//! No type here can hold a token or another secret.
-//!
-//! [`Event`] is what the vault's code writes. [`EventRecord`] is the flat form in which an event is stored and shown.
+//! An event as the vault's code writes it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
 use crate::api_key::KeyId;
 use crate::connect::SessionId;
-use crate::credential::{ClientId, CredentialId, ReconnectReason, State, created_at, uuid_schema};
+use crate::credential::{ClientId, ReconnectReason, created_at, uuid_schema};
 use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
@@ -112,20 +108,6 @@ pub enum Actor {
     Schedule,
     /// An operator who runs the CLI: their identity in AWS, or `local`.
     Operator(String),
-}
-
-impl Actor {
-    fn view(self) -> ActorView {
-        let (kind, id) = match self {
-            Self::Key(id) => (ActorKind::Key, Some(id.into())),
-            Self::TokenUrl(id) => (ActorKind::TokenUrl, Some(id.to_string())),
-            Self::ConnectSession(id) => (ActorKind::ConnectSession, Some(id.to_string())),
-            Self::Webhook(app) => (ActorKind::Webhook, Some(app.as_str().to_owned())),
-            Self::Schedule => (ActorKind::Schedule, None),
-            Self::Operator(identity) => (ActorKind::Operator, Some(identity)),
-        };
-        ActorView { kind, id }
-    }
 }
 
 /// The outcome of a mint, a refresh or a revocation.
@@ -314,210 +296,5 @@ impl FromStr for EventKind {
         let mut all = Self::ALL.into_iter();
         all.find(|kind| kind.as_str() == word)
             .ok_or(Invalid("must be a kind of event, such as mint or deleted"))
-    }
-}
-
-/// The outcome of a mint, a refresh or a revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = EventOutcome)]
-pub enum RecordedOutcome {
-    /// The token was released, the new tokens were stored, the grant was revoked, or the change was made.
-    Succeeded,
-    /// The action failed. `code` says why.
-    Failed,
-}
-
-/// The kinds of actors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ActorKind {
-    /// A caller of the API. `id` is the id of the API key, as the operator lists it.
-    Key,
-    /// A caller of a token URL. `id` is the id of the URL.
-    TokenUrl,
-    /// A person who opened a connect link. `id` is the id of the session.
-    ConnectSession,
-    /// Zoom, by a webhook. `id` is the client id of the app.
-    Webhook,
-    /// The vault itself. `id` is null.
-    Schedule,
-    /// An operator of the vault. `id` is their identity in AWS, or `local`.
-    Operator,
-}
-
-impl ActorKind {
-    /// The word in the API and in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::TokenUrl => "token_url",
-            Self::ConnectSession => "connect_session",
-            Self::Webhook => "webhook",
-            Self::Schedule => "schedule",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-impl FromStr for ActorKind {
-    type Err = Invalid;
-
-    fn from_str(word: &str) -> Result<Self, Invalid> {
-        [
-            Self::Key,
-            Self::TokenUrl,
-            Self::ConnectSession,
-            Self::Webhook,
-            Self::Schedule,
-            Self::Operator,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == word)
-        .ok_or(Invalid(
-            "must be key, token_url, connect_session, webhook, schedule or operator, and may have :id after it",
-        ))
-    }
-}
-
-/// Who caused an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = EventActor)]
-pub struct ActorView {
-    /// The kind of actor.
-    #[serde(rename = "type")]
-    pub kind: ActorKind,
-    /// Which one.
-    #[schema(required = true)]
-    pub id: Option<String>,
-}
-
-/// An event as it is stored and shown. All kinds have the same fields; a field is null if the kind does not use it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Event)]
-pub struct EventRecord {
-    /// The id of the event. Ids sort by age.
-    pub event_id: EventId,
-    /// When the event happened.
-    pub at: Timestamp,
-    /// What happened.
-    pub kind: EventKind,
-    /// The credential, if the event is about one.
-    #[serde(deserialize_with = "credential_or_none")]
-    #[schema(required = true)]
-    pub credential_id: Option<CredentialId>,
-    /// Who caused the event.
-    #[schema(required = true)]
-    pub actor: Option<ActorView>,
-    /// The id of the request or invocation, as in the header `x-request-id` and in the log.
-    pub request_id: String,
-    /// The names of the fields that were set.
-    #[schema(required = true)]
-    pub changed: Option<Vec<String>>,
-    /// Whether the action succeeded. Null for a change of state.
-    #[schema(required = true)]
-    pub outcome: Option<RecordedOutcome>,
-    /// Why the action failed: the `code` of the error that the API answered.
-    #[schema(required = true, example = "FST_ERR_ZOOM_RECONNECT_REQUIRED")]
-    pub code: Option<String>,
-    /// The earlier event that said that this token was released. The mint failed after that event was written.
-    #[schema(required = true)]
-    pub corrects: Option<EventId>,
-    /// The type of the minted token.
-    #[serde(rename = "type")]
-    #[schema(required = true)]
-    pub token_type: Option<TokenType>,
-    /// The meeting that the token is for.
-    #[schema(required = true)]
-    pub meeting_id: Option<MeetingId>,
-    /// The bot vendor's own id of the bot.
-    #[schema(required = true)]
-    pub bot_id: Option<BotId>,
-    /// The new state of the credential.
-    #[schema(required = true)]
-    pub state: Option<State>,
-    /// Why the state changed.
-    #[schema(required = true, example = "revoked")]
-    pub reason: Option<String>,
-}
-
-/// The partition key of an event of no credential names the team instead.
-fn credential_or_none<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<CredentialId>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Ok(text.parse().ok())
-}
-
-impl EventRecord {
-    /// The record of an event. `credential_id` is the credential that it is about.
-    pub fn new(event: Event, credential_id: Option<CredentialId>) -> Self {
-        let Event {
-            id,
-            actor,
-            request_id,
-            details,
-        } = event;
-        let empty = |kind| Self {
-            event_id: id,
-            at: id.at(),
-            kind,
-            credential_id,
-            actor: actor.map(Actor::view),
-            request_id,
-            changed: None,
-            outcome: None,
-            code: None,
-            corrects: None,
-            token_type: None,
-            meeting_id: None,
-            bot_id: None,
-            state: None,
-            reason: None,
-        };
-        match details {
-            EventDetails::Mint {
-                token_type,
-                meeting_id,
-                bot,
-                outcome,
-                corrects,
-            } => Self {
-                token_type: Some(token_type),
-                meeting_id,
-                bot_id: bot,
-                corrects,
-                ..empty(EventKind::Mint).with_outcome(outcome)
-            },
-            EventDetails::Refresh { bot, outcome } => Self {
-                bot_id: bot,
-                ..empty(EventKind::Refresh).with_outcome(outcome)
-            },
-            EventDetails::Revoke { outcome } => empty(EventKind::Revoke).with_outcome(outcome),
-            EventDetails::StateChange { reason } => Self {
-                state: Some(match reason {
-                    Some(_) => State::Invalid,
-                    None => State::Active,
-                }),
-                reason: reason.map(|reason| reason.as_str().to_owned()),
-                ..empty(EventKind::StateChange)
-            },
-            EventDetails::Change { kind, changed } => Self {
-                changed: Some(changed.into_iter().map(str::to_owned).collect()),
-                ..empty(kind).with_outcome(EventOutcome::Succeeded)
-            },
-        }
-    }
-
-    fn with_outcome(self, outcome: EventOutcome) -> Self {
-        let (outcome, code) = match outcome {
-            EventOutcome::Succeeded => (RecordedOutcome::Succeeded, None),
-            EventOutcome::Failed { code } => (RecordedOutcome::Failed, Some(code.to_owned())),
-        };
-        Self {
-            outcome: Some(outcome),
-            code,
-            ..self
-        }
     }
 }
