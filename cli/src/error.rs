@@ -199,7 +199,7 @@ pub(crate) fn store_message(error: &stores::Error) -> String {
             "{}: either --stack or the table's option names another table, or another version of the vault wrote the row. Use the program of the version that is deployed",
             chain(error)
         ),
-        stores::Error::Refused { .. } if code(error) == Some("ValidationException") => format!(
+        stores::Error::Refused { .. } if has_other_keys(error) => format!(
             "{}: check that the option names the right table",
             chain(error)
         ),
@@ -241,4 +241,9 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// Whether DynamoDB says that the row has other keys than the table. Of a transaction, only the message says so.
+fn has_other_keys(error: &stores::Error) -> bool {
+    code(error) == Some("ValidationException") || chain(error).contains("ValidationError")
 }

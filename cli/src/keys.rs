@@ -55,9 +55,8 @@ impl Command {
     pub(crate) fn resources(&self) -> &'static [Resource] {
         match self {
             Self::Create(_) | Self::Rotate { .. } => &[Resource::Keys, Resource::Events],
-            Self::List { .. } | Self::Revoke { .. } => {
-                &[Resource::Keys, Resource::Requests, Resource::Events]
-            }
+            Self::List { .. } => &[Resource::Keys, Resource::Requests],
+            Self::Revoke { .. } => &[Resource::Keys, Resource::Requests, Resource::Events],
         }
     }
 }

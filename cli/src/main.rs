@@ -132,15 +132,30 @@ async fn execute(
     match command {
         Command::Teams(command) => {
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
-            let trail = trail(config, &client, resources).await?;
-            teams::run(command, &operator.recording(trail), output).await
+            let operator = match command {
+                teams::Command::List => operator,
+                teams::Command::Create { .. }
+                | teams::Command::Set { .. }
+                | teams::Command::Suspend { .. }
+                | teams::Command::Resume { .. } => {
+                    operator.recording(trail(config, &client, resources).await?)
+                }
+            };
+            teams::run(command, &operator, output).await
         }
         Command::Keys(command) => {
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
-            let trail = trail(config, &client, resources).await?;
+            let operator = match command {
+                keys::Command::List { .. } => operator,
+                keys::Command::Create(_)
+                | keys::Command::Rotate { .. }
+                | keys::Command::Revoke { .. } => {
+                    operator.recording(trail(config, &client, resources).await?)
+                }
+            };
             let table = resources.name(Resource::Requests);
             let requests = table.map(|table| Requests::new(client, table));
-            keys::run(command, &operator.recording(trail), requests, output).await
+            keys::run(command, &operator, requests, output).await
         }
         Command::Capsule(command) => {
             let stores = capsule::Stores {
@@ -212,7 +227,7 @@ impl Command {
     /// The resources that this command uses.
     fn resources(&self) -> &'static [Resource] {
         match self {
-            Self::Teams(_) => &[Resource::Keys, Resource::Events],
+            Self::Teams(command) => command.resources(),
             Self::TokenUrls(_) => &[Resource::TokenUrls, Resource::Events],
             Self::ConnectSessions(_) => &[Resource::Requests, Resource::Events],
             Self::Events(_) => &[Resource::Events],

@@ -11,6 +11,7 @@ use shared::timestamp::Timestamp;
 use crate::PROGRAM;
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::resources::Resource;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -68,6 +69,18 @@ pub(crate) enum Command {
         /// The team's name
         team: TeamId,
     },
+}
+
+impl Command {
+    /// The resources that this command uses. Every change is recorded among the events.
+    pub(crate) fn resources(&self) -> &'static [Resource] {
+        match self {
+            Self::List => &[Resource::Keys],
+            Self::Create { .. } | Self::Set { .. } | Self::Suspend { .. } | Self::Resume { .. } => {
+                &[Resource::Keys, Resource::Events]
+            }
+        }
+    }
 }
 
 fn rate() -> RangedI64ValueParser<u32> {

@@ -32,6 +32,7 @@ impl World {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one list of every change")]
 async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fields() {
     let world = World::new().await;
     let urls = |id: &str| format!("/v2/zoom-credentials/{id}/token-urls");

@@ -122,7 +122,7 @@ async fn message_names_the_missing_environment_variable() {
 
     let no_metadata = [("AWS_EC2_METADATA_DISABLED", "true")];
     let result = stack
-        .cli_with("teams list", "AWS_ACCESS_KEY_ID", &no_metadata)
+        .cli_with("teams list", &["AWS_ACCESS_KEY_ID"], &no_metadata)
         .await;
     assert_eq!((result.code, result.stdout.as_str()), (1, ""));
     assert!(

@@ -158,19 +158,22 @@ impl TestStack {
         self.cli_without(line, "").await
     }
 
-    /// Leaves one variable out of the program's environment.
+    /// Leaves variables out of the program's environment.
     pub(crate) async fn cli_without(&self, line: &str, variable: &str) -> CliResult {
-        self.cli_with(line, variable, &[]).await
+        self.cli_with(line, &[variable], &[]).await
     }
 
-    /// Leaves one variable out of the program's environment, and adds others.
+    /// Leaves variables out of the program's environment, and adds others.
     pub(crate) async fn cli_with(
         &self,
         line: &str,
-        without: &str,
+        without: &[&str],
         with: &[(&str, &str)],
     ) -> CliResult {
-        let env = self.env.iter().filter(|(name, _)| name != without);
+        let env = self
+            .env
+            .iter()
+            .filter(|(name, _)| !without.contains(&name.as_str()));
         let output = Command::new(env!("CARGO_BIN_EXE_cli"))
             .args(line.split_whitespace())
             .env_clear()

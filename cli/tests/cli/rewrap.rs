@@ -19,7 +19,7 @@ impl TestStack {
     pub(crate) async fn rewrap(&self, kms: &str, options: &str) -> (i32, Value, String) {
         let kms = [("AWS_ENDPOINT_URL_KMS", kms)];
         let line = format!("rewrap --json --rate 5000 {options}");
-        let result = self.cli_with(&line, "", &kms).await;
+        let result = self.cli_with(&line, &[], &kms).await;
         let document = serde_json::from_str(&result.stdout).unwrap_or_default();
         (result.code, document, result.stderr)
     }

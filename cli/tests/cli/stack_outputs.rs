@@ -7,13 +7,14 @@ use crate::TestStack;
 use crate::harness::{CliResult, serve};
 
 impl TestStack {
-    /// Runs a command without `KEYS_TABLE`, while CloudFormation answers with this status and body.
+    /// Runs a command without `KEYS_TABLE` and `EVENTS_TABLE`, while CloudFormation answers with this status and body.
     async fn cli_in_aws(&self, line: &str, status: u16, body: String) -> CliResult {
         let answer = (StatusCode::from_u16(status).unwrap(), body);
         let router = Router::new().fallback(move || std::future::ready(answer.clone()));
         let url = serve(router).await;
         let cloudformation = [("AWS_ENDPOINT_URL_CLOUDFORMATION", url.as_str())];
-        self.cli_with(line, "KEYS_TABLE", &cloudformation).await
+        let tables = ["KEYS_TABLE", "EVENTS_TABLE"];
+        self.cli_with(line, &tables, &cloudformation).await
     }
 }
 
@@ -43,7 +44,11 @@ fn refusal(code: &str, message: &str) -> String {
 async fn program_finds_the_keys_table_in_the_stack_outputs() {
     let stack = TestStack::start().await;
     let table = stack.variable("KEYS_TABLE");
-    let outputs = description(&[("ApiUrl", "https://a.test"), ("KeysTable", table)]);
+    let outputs = description(&[
+        ("ApiUrl", "https://a.test"),
+        ("KeysTable", table),
+        ("EventsTable", stack.variable("EVENTS_TABLE")),
+    ]);
 
     let line = "--stack vault teams create acme";
     let result = stack.cli_in_aws(line, 200, outputs.clone()).await;
@@ -112,7 +117,7 @@ async fn message_about_a_stack_says_what_to_check() {
     }
     let nobody_listens = [("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1")];
     let result = stack
-        .cli_with("--stack vault teams list", "KEYS_TABLE", &nobody_listens)
+        .cli_with("--stack vault teams list", &["KEYS_TABLE"], &nobody_listens)
         .await;
     assert_eq!((result.code, result.stdout.as_str()), (1, ""));
     assert!(
@@ -131,13 +136,13 @@ async fn stack_and_table_cannot_both_be_named() {
         ("--stack vault teams list --keys-table keys", None),
         ("teams list", Some(("STACK", "vault"))),
     ] {
-        let result = stack.cli_with(line, "", env.as_slice()).await;
+        let result = stack.cli_with(line, &[], env.as_slice()).await;
         assert_eq!((result.code, result.stdout.as_str()), (2, ""), "{line}");
         assert!(
             result.stderr.contains("but only one is allowed"),
             "{result:?}"
         );
     }
-    let result = stack.cli_with("teams list", "", &[("STACK", "")]).await;
+    let result = stack.cli_with("teams list", &[], &[("STACK", "")]).await;
     assert_eq!(result.code, 0, "{result:?}");
 }

@@ -26,11 +26,8 @@ pub(crate) fn sorted_text(item: &Item) -> String {
     let sorted: BTreeMap<_, _> = item
         .iter()
         .map(|(name, value)| {
-            let text = match value {
-                AttributeValue::M(map) => sorted_text(map),
-                value => format!("{value:?}"),
-            };
-            (name, text)
+            let map = value.as_m().map(sorted_text);
+            (name, map.unwrap_or_else(|value| format!("{value:?}")))
         })
         .collect();
     format!("{sorted:?}")
