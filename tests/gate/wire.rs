@@ -102,6 +102,8 @@ struct Progress {
 pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
     planned: Mutex<Vec<(usize, Fault)>>,
+    /// A fault for the first call of this operation.
+    planned_by_name: Mutex<Option<(&'static str, Fault)>>,
     outage: Mutex<Option<(Service, Fault)>>,
     progress: watch::Sender<Progress>,
     released: watch::Sender<bool>,
@@ -114,6 +116,7 @@ impl Wire {
         Self {
             calls: Mutex::default(),
             planned: Mutex::default(),
+            planned_by_name: Mutex::default(),
             outage: Mutex::default(),
             progress: watch::Sender::default(),
             released: watch::Sender::new(false),
@@ -125,14 +128,21 @@ impl Wire {
     pub(crate) fn reset(&self, faults: Vec<(usize, Fault)>) {
         self.calls.lock().unwrap().clear();
         *self.planned.lock().unwrap() = faults;
+        *self.planned_by_name.lock().unwrap() = None;
         *self.outage.lock().unwrap() = None;
         self.progress.send_replace(Progress::default());
         self.released.send_replace(false);
     }
 
+    /// Plans a fault for the first call of an operation.
+    pub(crate) fn plan_by_name(&self, operation: &'static str, fault: Fault) {
+        *self.planned_by_name.lock().unwrap() = Some((operation, fault));
+    }
+
     /// Removes all faults that have not started, and ends outages. Held requests and answers stay held.
     pub(crate) fn remove_faults(&self) {
         self.planned.lock().unwrap().clear();
+        *self.planned_by_name.lock().unwrap() = None;
         *self.outage.lock().unwrap() = None;
     }
 
@@ -198,10 +208,14 @@ impl Wire {
         let mut calls = self.calls.lock().unwrap();
         let number = calls.len() + 1;
         let planned = self.planned.lock().unwrap();
+        let mut by_name = self.planned_by_name.lock().unwrap();
+        let by_name = by_name.take_if(|(name, _)| *name == operation);
         let planned = planned.iter().find(|(at, _)| *at == number);
+        let planned = planned.map(|(_, fault)| fault);
+        let planned = planned.or(by_name.as_ref().map(|(_, fault)| fault));
         let mut outage = self.outage.lock().unwrap();
         let fault = match planned {
-            Some((_, fault)) => {
+            Some(fault) => {
                 if fault.is_outage() {
                     *outage = Some((service, *fault));
                 }

@@ -80,6 +80,7 @@ impl History {
         kind: &'static str,
         job: Job,
         faults: Vec<(usize, Fault)>,
+        by_name: Option<(&'static str, Fault)>,
     ) -> Running {
         let (live_at_start, units) = match &job {
             Job::KeepAlive => (world.live_credentials(), world.items("secrets").len()),
@@ -87,12 +88,13 @@ impl History {
             Job::Http { .. } | Job::PurgeNow(_) | Job::Replay(_) => (Vec::new(), 0),
         };
         let lambda = Arc::new(Box::pin(world.backend.lambda()).await);
+        let has_faults = !faults.is_empty() || by_name.is_some();
         let has_outage = faults.iter().any(|(_, fault)| fault.is_outage());
         self.operations.push(Operation {
             kind,
             lambda: Some(lambda.clone()),
             calls: Vec::new(),
-            has_faults: !faults.is_empty(),
+            has_faults,
             has_outage,
             started_at: next_tick(),
             outcome: None,
@@ -101,6 +103,9 @@ impl History {
             revocation_wanted: world.revoke_on_delete,
         });
         lambda.wire.reset(faults);
+        if let Some((operation, fault)) = by_name {
+            lambda.wire.plan_by_name(operation, fault);
+        }
         Running {
             number: self.operations.len() - 1,
             wire: lambda.wire.clone(),
@@ -120,7 +125,7 @@ impl History {
 
     /// Runs a job without faults.
     pub(crate) async fn run(&mut self, world: &World, kind: &'static str, job: Job) -> Outcome {
-        let running = self.start(world, kind, job, Vec::new()).await;
+        let running = self.start(world, kind, job, Vec::new(), None).await;
         self.finish(world, running).await
     }
 

@@ -51,7 +51,6 @@ pub(crate) struct Outcome {
     pub(crate) status: u16,
     /// Whether a crash or the time-out killed the process.
     pub(crate) is_killed: bool,
-    pub(crate) has_timed_out: bool,
     pub(crate) duration: Duration,
     /// The tick at which the process ended.
     pub(crate) ended_at: u64,
@@ -108,7 +107,6 @@ impl Job {
         }
         outcome.duration = began.elapsed();
         if outcome.duration >= time_out {
-            outcome.has_timed_out = true;
             outcome.is_killed = true;
         }
         wire.finish();

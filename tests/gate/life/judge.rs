@@ -59,6 +59,7 @@ impl Judge {
             }
         }
         self.judge_revocations(world, history, &now);
+        self.judge_pointers(world, &now);
         self.previous = now;
     }
 
@@ -119,6 +120,21 @@ impl Judge {
                 if live.any(|it| of_pair(&it.pair) && is_live(&it.id)) {
                     self.violation("L5: a grant was revoked that a live credential needs");
                 }
+            }
+        }
+    }
+
+    /// L5: no active credential points at tokens that the vault has destroyed. After a removal of the app, the tokens are
+    /// destroyed before the credentials change.
+    fn judge_pointers(&mut self, world: &World, now: &Snapshot) {
+        let is_destroyed = |id: &String| now.grants.get(id).is_none_or(|it| it.tokens.is_empty());
+        for row in now.credentials.values() {
+            let is_usable = row.is_live && row.state == "active";
+            if is_usable
+                && row.grant.as_ref().is_some_and(is_destroyed)
+                && world.removals.is_empty()
+            {
+                self.violation("L5: an active credential points at tokens that were destroyed");
             }
         }
     }
@@ -239,10 +255,6 @@ impl Judge {
         summary.trace = history.operations.iter().map(Operation::trace).collect();
         for operation in &history.operations {
             if let Some(text) = cost::violation(operation) {
-                self.violation(&text);
-            }
-            if operation.outcome.is_some_and(|it| it.has_timed_out) {
-                let text = format!("a {} ran into its time-out", operation.kind);
                 self.violation(&text);
             }
         }

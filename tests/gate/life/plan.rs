@@ -57,6 +57,10 @@ pub(crate) struct Step {
     pub(crate) start: usize,
     /// The number of a call, and what it meets.
     pub(crate) faults: Vec<(usize, Fault)>,
+    /// What the first call of an operation of AWS or Zoom meets.
+    pub(crate) by_name: Option<(&'static str, Fault)>,
+    /// Whether the step begins when a call of the operation before it has met a fault.
+    pub(crate) starts_at_fault: bool,
     /// Held calls go on when the next operation has made so many calls, or has ended.
     pub(crate) release: usize,
     /// Whether a request of a crashed operation arrives at that moment, too. Otherwise it arrives in a later phase.
@@ -122,15 +126,19 @@ impl Plan {
         let rng = &mut Rng::with_seed(seed);
         let users = 1 + usize::from(rng.u8(..3) == 0);
         let credentials = 1 + rng.usize(..3).max(rng.usize(..3));
+        let mut phases: Vec<Phase> = (0..rng.u64(2..=4))
+            .map(|number| Phase::random(rng, users, PHASE_STEP * seed + number))
+            .collect();
+        if seed.is_multiple_of(4) {
+            phases.extend(revocation(rng));
+        }
         Self {
             seed,
             behaviour: ZOOM_BEHAVIOURS[rng.usize(..ZOOM_BEHAVIOURS.len())],
             revoke_on_delete: rng.bool(),
             credentials: (0..credentials).map(|_| rng.usize(..users)).collect(),
             idle: random_idle(rng),
-            phases: (0..rng.u64(2..=4))
-                .map(|number| Phase::random(rng, users, PHASE_STEP * seed + number))
-                .collect(),
+            phases,
             ends_deleted: rng.u8(..4) == 0,
             mints_before_keep_alive: rng.bool(),
         }
@@ -154,6 +162,39 @@ impl Phase {
             idle: random_idle(rng),
         }
     }
+}
+
+/// All credentials are deleted, and a day later keep-alive revokes their grants while one of them is restored.
+fn revocation(rng: &mut Rng) -> [Phase; 2] {
+    let mut plain = |action| Step {
+        faults: Vec::new(),
+        start: usize::MAX,
+        outage_ends: Some(SHORT_OUTAGE),
+        ..Step::of(action, rng)
+    };
+    let delete = Action::Delete { credential: 0 };
+    let deletions = [Action::SetRevocation(true), delete, delete, delete, delete];
+    let deletions = deletions.map(&mut plain);
+    let mut keep_alive = plain(Action::KeepAlive);
+    let mut restore = plain(Action::Restore { credential: 0 });
+    let faults = [
+        Fault::HoldBefore,
+        Fault::HoldAfter,
+        Fault::CrashInFlight,
+        Fault::CrashAfter,
+    ];
+    keep_alive.by_name = Some(("/oauth/revoke", faults[rng.usize(..faults.len())]));
+    keep_alive.release = usize::MAX;
+    restore.starts_at_fault = true;
+    let phase = |steps: Vec<Step>, idle| Phase {
+        steps,
+        late_requests_arrive: true,
+        idle,
+    };
+    [
+        phase(Vec::from(deletions), 26 * HOUR),
+        phase(vec![keep_alive, restore], PAST_LEASES),
+    ]
 }
 
 /// Two operations that can harm each other. The second one runs while a call of the first one is held, or after the first
@@ -225,6 +266,11 @@ fn overlap(rng: &mut Rng, users: usize, number: u64) -> [Step; 2] {
         first.release = usize::MAX;
     }
     second.start = call;
+    if rng.bool() {
+        first.faults = Vec::new();
+        first.by_name = Some((first.action.fateful_call(), fault));
+        second.starts_at_fault = true;
+    }
     if rng.u8(..3) > 0 {
         second.faults = Vec::new();
         second.outage_ends = Some(SHORT_OUTAGE);
@@ -251,6 +297,8 @@ impl Step {
             faults: (0..faults)
                 .map(|_| (random_call(rng, action), random_fault(rng)))
                 .collect(),
+            by_name: None,
+            starts_at_fault: false,
             release: rng.usize(..20),
             arrives_soon: rng.bool(),
             outage_ends: Some(Duration::from_millis(rng.u64(200..2500))),
@@ -328,6 +376,27 @@ impl Action {
             Self::SetRevocation(_) => "setting",
             Self::EndRetention { .. } => "retention",
             Self::SweepTtl => "sweep",
+        }
+    }
+
+    /// The call after which the operation must not fail.
+    fn fateful_call(self) -> &'static str {
+        match self {
+            Self::Create { .. }
+            | Self::Reauthorize { .. }
+            | Self::Mint { .. }
+            | Self::Check { .. }
+            | Self::KeepAlive => "/oauth/token",
+            Self::Delete { .. }
+            | Self::Restore { .. }
+            | Self::PurgeNow { .. }
+            | Self::Stream { .. }
+            | Self::Webhook { .. }
+            | Self::Replay { .. }
+            | Self::RemoveApp { .. }
+            | Self::SetRevocation(_)
+            | Self::EndRetention { .. }
+            | Self::SweepTtl => "TransactWriteItems",
         }
     }
 

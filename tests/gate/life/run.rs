@@ -138,7 +138,11 @@ impl Life {
                 if step.start > MAX_START {
                     schedule_release(held, &before.wire, None);
                 }
-                before.wire.wait_for_calls(step.start).await;
+                if step.starts_at_fault {
+                    before.wire.wait_for_fault().await;
+                } else {
+                    before.wire.wait_for_calls(step.start).await;
+                }
             }
             self.world.read_streams();
             let Some(resolved) = self.resolve(step.action).await else {
@@ -150,7 +154,10 @@ impl Life {
                 on_success,
             } = resolved;
             let faults = step.faults.clone();
-            let running = self.history.start(&self.world, kind, job, faults).await;
+            let started_now = self
+                .history
+                .start(&self.world, kind, job, faults, step.by_name);
+            let running = started_now.await;
             schedule_outage_end(step, &running.wire);
             if let Some((before, _, held)) = started.last() {
                 schedule_release(held, &before.wire, Some(&running.wire));
@@ -374,8 +381,9 @@ impl Life {
 
 /// Lets held calls go on when the `next` operation has come far enough; soon, if there is none.
 fn schedule_release(step: &Step, wire: &Arc<Wire>, next: Option<&Arc<Wire>>) {
-    let mut faults = step.faults.iter();
-    if faults.any(|(_, fault)| *fault == Fault::CrashInFlight) && !step.arrives_soon {
+    let numbered = step.faults.iter().map(|(_, fault)| fault);
+    let mut faults = numbered.chain(step.by_name.iter().map(|(_, fault)| fault));
+    if faults.any(|fault| *fault == Fault::CrashInFlight) && !step.arrives_soon {
         return;
     }
     let (wire, next, calls) = (wire.clone(), next.cloned(), step.release);
