@@ -95,7 +95,7 @@ impl SecretCensus {
                     self.of_old_format.push(row.secret_id.clone());
                 }
             }
-            Ok(SecretId::Webhook(..) | SecretId::Session(_)) => {}
+            Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..)) => {}
             Err(_) => self.unknown.push(row.secret_id.clone()),
         }
         if is_overdue {
@@ -122,7 +122,8 @@ impl SecretCensus {
                 Ok(SecretId::Grant(id)) => {
                     self.grants.insert(id, Owner::Known);
                 }
-                Ok(SecretId::Webhook(..) | SecretId::Session(_)) | Err(_) => {}
+                Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..))
+                | Err(_) => {}
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::request::Request;
 
 /// Largest body that is parsed.
-const MAX_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
 
 /// The fields of a JSON object, not yet interpreted. Unknown ones are ignored by not being asked for.
 pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
@@ -110,6 +110,16 @@ impl<'a> Fields<'a> {
         match raw.get().parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             Ok(_) | Err(_) => Err(ApiError::Integer { at, range }),
+        }
+    }
+
+    /// A boolean that may be missing.
+    pub(crate) fn boolean(&self, at: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.raw(at).map(RawValue::get) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(ApiError::validation(at, "must be boolean")),
         }
     }
 

@@ -11,10 +11,11 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::cause::chain;
 use shared::connect::ConnectFailure;
-use shared::error::{Blamed, Down, Error, RETRY_AFTER};
+use shared::error::{Blamed, Down, Error, Missing, RETRY_AFTER};
 use shared::grants::mint::LifetimeTooLong;
 use shared::invalid::Invalid;
 use shared::stores::Admission;
+use shared::vendor::Vendor;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
@@ -80,6 +81,15 @@ pub enum ApiError {
     WebhookRefused {
         /// Why, for the log.
         why: &'static str,
+    },
+    /// The token URL answers only a vendor's calls, and the vendor did not make this one. The answer is that of an unknown
+    /// URL.
+    #[error("{}", Missing::TokenUrl)]
+    CallNotVerified {
+        /// The vendor.
+        vendor: Vendor,
+        /// What is wrong with the call, for the log.
+        rule: Invalid,
     },
     /// The token URL is for one meeting, and the caller named another meeting.
     #[error("The token URL is for another meeting")]
@@ -204,7 +214,7 @@ impl ApiError {
             | Self::ListTooLarge => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WebhookRefused { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::AnotherMeeting => StatusCode::FORBIDDEN,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::CallNotVerified { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect(refusal) => refusal.status(),
@@ -247,6 +257,7 @@ impl ApiError {
             Self::NoRoute => "FST_ERR_NOT_FOUND",
             Self::MethodNotAllowed { .. } => "FST_ERR_METHOD_NOT_ALLOWED",
             Self::FunctionTimeout => "FST_ERR_TIMEOUT",
+            Self::CallNotVerified { .. } => Error::NotFound(Missing::TokenUrl).code(),
             Self::AnotherMeeting => "FST_ERR_ZOOM_ANOTHER_MEETING",
             Self::Connect(_) => "FST_ERR_ZOOM_CONNECT_REFUSED",
             Self::InProgress { .. } => "FST_ERR_CONFLICT",
@@ -272,6 +283,8 @@ impl ApiError {
             error.cause()
         } else if let Self::WebhookRefused { why } = self {
             Some((*why).to_owned())
+        } else if let Self::CallNotVerified { vendor, rule } = self {
+            Some(format!("not a call of {vendor}: {rule}"))
         } else if let Self::Connect(refusal) = self {
             Some(refusal.to_string())
         } else {

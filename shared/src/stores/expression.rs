@@ -43,6 +43,13 @@ impl Update {
         }
     }
 
+    /// Sets the attribute to the value that another attribute has before the update. The other attribute must exist.
+    pub(super) fn copy(mut self, name: &'static str, from: &'static str) -> Self {
+        let assignment = format!("{} = {}", self.name(name), self.name(from));
+        self.set.push(assignment);
+        self
+    }
+
     /// Adds `by` to a number. The attribute must exist.
     pub(super) fn increment(mut self, name: &'static str, by: u32) -> Self {
         let name = self.name(name);

@@ -3,7 +3,7 @@
 use functions::{runtime, token_urls};
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use shared::stores::{Credentials, Keys, Requests, TokenUrls};
+use shared::stores::{Credentials, Keys, Requests, Secrets, TokenUrls};
 
 use crate::world::World;
 
@@ -17,6 +17,7 @@ async fn the_origin_of_a_token_url_does_not_depend_on_the_host_header() {
     let requests = &Requests::new(db.clone(), "requests".to_owned());
     let credentials = &Credentials::new(db.clone(), "credentials".to_owned());
     let token_urls = &TokenUrls::new(db.clone(), "token-urls".to_owned());
+    let secrets = &Secrets::new(db.clone(), "secrets".to_owned());
     let created = async |public: Option<&str>, context: Value| {
         let event = json!({
             "httpMethod": "POST",
@@ -36,8 +37,16 @@ async fn the_origin_of_a_token_url_does_not_depend_on_the_host_header() {
         let public = public.map(|url| url.parse().unwrap());
         let answer = runtime::invoke(token_urls::create::ROUTE, event, async |request| {
             let public = public.as_ref();
-            token_urls::create::handle(keys, requests, credentials, token_urls, public, &request)
-                .await
+            token_urls::create::handle(
+                keys,
+                requests,
+                credentials,
+                token_urls,
+                secrets,
+                public,
+                &request,
+            )
+            .await
         })
         .await;
         let answer: Value = serde_json::to_value(answer).unwrap();
