@@ -112,7 +112,7 @@ impl World {
 }
 
 /// Sends a call, whose answer is not part of the published contract.
-async fn answer_to(call: RequestBuilder) -> Answer {
+pub(crate) async fn answer_to(call: RequestBuilder) -> Answer {
     let response = call.send().await.unwrap();
     Answer {
         status: response.status().as_u16(),
