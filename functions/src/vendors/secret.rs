@@ -68,7 +68,7 @@ impl PutVendorSecret {
 
 /// A stored secret at a vendor. No answer shows the secret itself.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = VendorSecret)]
+#[schema(as = StoredVendorSecret)]
 pub(crate) struct VendorSecretView {
     /// The vendor.
     vendor: Vendor,
