@@ -19,7 +19,7 @@ use crate::background::purge;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::powers::{Environment, Warm};
-use crate::{connect, credentials, events, token_urls, tokens, zoom_apps};
+use crate::{connect, credentials, events, token_urls, tokens, vendors, zoom_apps};
 
 /// The time-out of most functions. API Gateway gives up on a function after the same time.
 pub const API_TIME_OUT: Duration = Duration::from_secs(29);
@@ -95,6 +95,7 @@ macro_rules! power_type {
     (zoom) => { Zoom };
     (grants) => { Grants };
     (opened_secrets) => { zoom_apps::webhook::OpenedSecrets };
+    (vendor_memory) => { token_urls::verify::VendorMemory };
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
     (restorable) => { Duration };
@@ -222,7 +223,7 @@ endpoints! {
 
     /// Creates a token URL.
     CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys],
-    token_urls::create::handle { keys, requests, credentials, token_urls, events, public_url };
+    token_urls::create::handle { keys, requests, credentials, token_urls, secrets, events, public_url };
 
     /// Lists the token URLs of a credential.
     ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys],
@@ -238,7 +239,11 @@ endpoints! {
 
     /// Mints a token for a bot that calls a token URL.
     TokenUrl = "token-url": token_urls::call::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
-    token_urls::call::handle { keys, requests, token_urls, grants };
+    token_urls::call::handle { keys, requests, token_urls, grants, vendor_memory };
+
+    /// Stores, shows and deletes a team's secrets at bot vendors.
+    Vendors = "vendors": vendors::secret::ROUTE, API_TIME_OUT, warm [keys envelope],
+    vendors::secret::handle { keys, requests, secrets, events, envelope };
 
     /// Creates a connect session.
     CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys envelope],

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod credentials;
 pub mod token_urls;
 pub mod tokens;
+pub mod vendors;
 pub mod zoom_apps;
 
 pub mod endpoints;

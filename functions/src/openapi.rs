@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
 use crate::http::error::ErrorBody;
-use crate::{connect, credentials, events, token_urls, tokens, zoom_apps};
+use crate::{connect, credentials, events, token_urls, tokens, vendors, zoom_apps};
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -28,7 +28,8 @@ pub fn document() -> OpenApi {
         description = "Keeps Zoom OAuth grants for meeting bots, in your own AWS account. The endpoints under \
                        `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.\n\n\
                        A path that no endpoint has, or a method that its path does not have, is a 404 with the code \
-                       `FST_ERR_NOT_FOUND`. Only token URLs answer a wrong method with a 405 and the header `Allow`.",
+                       `FST_ERR_NOT_FOUND`. Only token URLs and `/v2/vendors/{vendor}` answer a wrong method with \
+                       a 405 and the header `Allow`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -47,6 +48,9 @@ pub fn document() -> OpenApi {
         token_urls::delete::handle,
         token_urls::call::get,
         token_urls::call::post,
+        vendors::secret::put,
+        vendors::secret::get,
+        vendors::secret::delete,
         connect::create::handle,
         connect::get::handle,
         zoom_apps::put::handle,

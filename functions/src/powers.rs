@@ -12,6 +12,7 @@ use shared::grants::Grants;
 use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::zoom::{ConsentPage, Zoom};
 
+use crate::token_urls::verify::VendorMemory;
 use crate::zoom_apps::webhook;
 
 /// A DynamoDB table.
@@ -147,6 +148,11 @@ pub trait Environment {
     /// Memory for the webhook secrets that a function has opened.
     fn opened_secrets(&self) -> Result<webhook::OpenedSecrets, Self::Error> {
         Ok(webhook::OpenedSecrets::default())
+    }
+
+    /// Memory for the secrets of vendors that a function has opened.
+    fn vendor_memory(&self) -> Result<VendorMemory, Self::Error> {
+        Ok(VendorMemory::default())
     }
 }
 

@@ -132,6 +132,9 @@ pub enum Missing {
     /// A registered Zoom app.
     #[error("Zoom app not found: register it with PUT first")]
     ZoomApp,
+    /// A team's secret at a bot vendor.
+    #[error("Vendor secret not found: store it with PUT first")]
+    VendorSecret,
     /// A connect session.
     #[error("Connect session not found")]
     ConnectSession,
@@ -198,7 +201,7 @@ pub enum Down {
 
 impl Error {
     /// Every code that [`Self::code`] returns.
-    pub const CODES: [&str; 15] = [
+    pub const CODES: [&str; 16] = [
         "FST_ERR_CONFLICT",
         "FST_ERR_INTERNAL",
         "FST_ERR_UNAVAILABLE",
@@ -214,6 +217,7 @@ impl Error {
         "FST_ERR_ZOOM_TIMEOUT",
         "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
         "FST_ERR_ZOOM_UNAVAILABLE",
+        "FST_ERR_ZOOM_VENDOR_SECRET_NOT_FOUND",
     ];
 
     /// The code for programs. Events store it, and the API answers it.
@@ -224,6 +228,7 @@ impl Error {
             }
             Self::NotFound(Missing::TokenUrl) => "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
             Self::NotFound(Missing::ZoomApp) => "FST_ERR_ZOOM_APP_NOT_FOUND",
+            Self::NotFound(Missing::VendorSecret) => "FST_ERR_ZOOM_VENDOR_SECRET_NOT_FOUND",
             Self::NotFound(Missing::ConnectSession) => "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
             Self::NotAUserCredential => "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
             Self::Conflict | Self::AuthorizationNotTaken => "FST_ERR_CONFLICT",

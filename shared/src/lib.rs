@@ -11,7 +11,7 @@
 //! | `stores` | the DynamoDB tables. The only module that calls DynamoDB |
 //! | `zoom` | the client for Zoom. The only module that makes HTTP calls itself |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt` | the domain: values that are checked when they are made |
+//! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt`, `vendor` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
 //!
 //! `envelope`, `stores` and `zoom` do not import each other, with one exception: `stores` reads and writes the types of
@@ -55,3 +55,4 @@ pub mod secret;
 pub mod timestamp;
 pub mod token;
 pub mod token_url;
+pub mod vendor;

@@ -1,7 +1,7 @@
 //! Secret values. None of these types implements `Serialize` or `Display`, and `Debug` hides the value.
 //!
-//! A secret is wrapped as soon as it arrives. It is unwrapped in two places: here, to be sealed, and in `zoom`, to be
-//! sent to Zoom. Each unwrapping is marked with `#[expect(clippy::disallowed_methods)]` and its reason.
+//! A secret is wrapped as soon as it arrives. It is unwrapped in three places: here, to be sealed; in `zoom`, to be
+//! sent to Zoom; and in `vendor`, to verify a vendor's calls. Each unwrapping is marked with `#[expect(clippy::disallowed_methods)]` and its reason.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

@@ -22,6 +22,7 @@ use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
+use crate::vendor::Vendor;
 
 const PREFIX: &str = "ztu_";
 const RANDOM_BYTES: usize = 32;
@@ -197,6 +198,9 @@ pub struct TokenUrl {
     /// The only meeting that the URL works for; null if it works for any meeting.
     #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
+    /// The only vendor whose calls the URL answers. The vendor must prove each call. Null if the URL answers every call.
+    #[schema(required = true)]
+    pub verify: Option<Vendor>,
     /// How many tokens the URL returns at most; null if there is no limit.
     #[schema(required = true)]
     pub max_uses: Option<u32>,

@@ -91,6 +91,10 @@ pub(crate) async fn open_all(world: &World) -> Vec<(String, Vec<u8>, Plaintext)>
                 let (name, app) = of.split_once('#').unwrap();
                 SecretId::Webhook(team(name), app.to_owned().try_into().unwrap())
             }
+            ("vendor", of) => {
+                let (name, vendor) = of.split_once('#').unwrap();
+                SecretId::Vendor(team(name), vendor.parse().unwrap())
+            }
             (_, grant) => SecretId::Grant(serde_json::from_value(json!(grant)).unwrap()),
         };
         let binding = bound(row["team_id"].as_s().unwrap(), &secret);
@@ -121,6 +125,7 @@ fn context(binding: &Binding) -> HashMap<String, String> {
         Purpose::Grant => "grant",
         Purpose::Webhook => "webhook",
         Purpose::Session => "session",
+        Purpose::Vendor => "vendor",
     };
     let pairs = [
         ("app", "zoom-credentials".to_owned()),

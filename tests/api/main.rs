@@ -52,6 +52,7 @@ mod token_urls;
 mod unreadable_rows;
 mod updating;
 mod vault;
+mod vendors;
 mod webhooks;
 mod world;
 mod zoom_errors;

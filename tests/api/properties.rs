@@ -100,7 +100,7 @@ fn object() -> impl Strategy<Value = Value> {
 }
 
 /// Text that is almost valid: one of `seeds`, with some characters replaced, added or removed.
-fn near(seeds: Vec<String>) -> impl Strategy<Value = String> {
+pub(crate) fn near(seeds: Vec<String>) -> impl Strategy<Value = String> {
     let edit = (any::<proptest::sample::Index>(), any::<char>(), 0..4_u8);
     (proptest::sample::select(seeds), vec(edit, 0..4)).prop_map(|(text, edits)| {
         let mut text: Vec<char> = text.chars().collect();
@@ -191,7 +191,7 @@ fn ids() -> Vec<String> {
 }
 
 /// The same cases in every run. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` give other and more cases.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let chosen = ProptestConfig::default();
     ProptestConfig {
         rng_seed: match chosen.rng_seed {

@@ -139,6 +139,7 @@ async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_toke
         "type": "local_recording",
         "label": "Recall.ai, sales ✨",
         "meeting_id": "98765432101",
+        "verify": null,
         "max_uses": 1_000_000,
         "uses": 0,
         "created_at": created_at.to_string(),
@@ -171,7 +172,7 @@ async fn a_url_can_be_created_with_only_a_type() {
             fields.remove(name).unwrap();
         }
         let expected = json!({
-            "type": kind, "label": null, "meeting_id": null, "max_uses": null, "uses": 0,
+            "type": kind, "label": null, "meeting_id": null, "verify": null, "max_uses": null, "uses": 0,
             "created_by": key_id(&world.acme), "expires_at": null,
         });
         assert_eq!(created, expected);

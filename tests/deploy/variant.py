@@ -40,9 +40,9 @@ def differences(template):
             events = resource["Properties"]["Events"]
             if events.get("Route", {}).get("Properties", {}).get("Method") == "ANY":
                 route = events.pop("Route")
-                for method in ("GET", "POST", "HEAD"):
+                for method in ("DELETE", "GET", "HEAD", "POST", "PUT"):
                     events[method.title()] = route | {"Properties": route["Properties"] | {"Method": method}}
-                yield f"{name}.Route", "split into three: the emulator's import does not know the method ANY"
+                yield f"{name}.Route", "split by method: the emulator's import does not know the method ANY"
             variables = resource["Properties"]["Environment"]["Variables"]
             if "PUBLIC_BASE_URL" in variables:
                 variables["PUBLIC_BASE_URL"] = "https://vault.example"

@@ -319,6 +319,26 @@ def test_zoom_app_functions_are_limited_to_their_rows_and_cannot_decrypt_grants(
     }
 
 
+def test_only_two_functions_use_secrets_of_vendors_and_each_is_limited_to_its_rows(template):
+    rows = lambda function: [it for it in template.statements(template.role(function)) if it.resources == ("SecretsTable.Arn",)]
+    limited = {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["vendor#*"]},
+        # ForAllValues is true for a request without keys. The condition Null rejects such a request.
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+    (keep,), (find,) = rows("Vendors"), rows("CreateTokenUrl")
+    assert (keep.actions, keep.condition) == (("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"), limited)
+    assert (find.actions, find.condition) == (("dynamodb:GetItem",), limited)
+    assert template.powers("CreateTokenUrl", "kms") == {}
+    users = {
+        function: actions
+        for function in template.functions()
+        for purposes, actions in template.powers(function, "kms").items()
+        if "vendor" in purposes.split(", ")
+    }
+    assert users == {"Vendors": {"GenerateDataKey"}, "TokenUrl": {"Decrypt"}}
+
+
 def rights(statements):
     return set().union(*(statement.rights() for statement in statements))
 
@@ -341,8 +361,9 @@ def test_purge_policy_allows_exactly_purging_and_sweeping(template):
 def test_functions_that_delete_secrets_cannot_decrypt_them(template):
     destroyers = {it for it in template.functions() if "DeleteItem" in template.powers(it, "dynamodb").get("secrets", set())}
     # ConnectCallback may decrypt, but it can delete rows of sessions only: see the next test.
-    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive"}
-    assert not any(template.powers(function, "kms") for function in destroyers - {"ConnectCallback", "KeepAlive"})
+    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive", "Vendors"}
+    for function in destroyers - {"ConnectCallback", "KeepAlive"}:
+        assert not any("Decrypt" in actions for actions in template.powers(function, "kms").values()), function
     # KeepAlive deletes a grant only together with a check that nobody needs the grant.
     (delete,) = [it for it in template.statements("KeepAliveRole") if ("secrets", "DeleteItem") in it.rights()]
     assert (delete.actions, delete.resources) == (("dynamodb:DeleteItem",), ("SecretsTable.Arn",))

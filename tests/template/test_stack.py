@@ -207,8 +207,9 @@ def test_purge_retries_stream_records_and_then_sends_them_to_the_dead_letter_que
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "LostPurges.QueueName"}]
 
 
-def test_token_url_route_takes_every_method(template):
+def test_token_url_and_vendor_routes_take_every_method(template):
     assert template.routes("TokenUrl") == [("ANY", "/t/{token}")]
+    assert template.routes("Vendors") == [("ANY", "/v2/vendors/{vendor}")]
 
 
 # ---- the gateway's own answers
@@ -354,6 +355,8 @@ def test_every_alarm_watches_an_existing_metric_of_the_right_functions(template)
     assert alarms
     filters = template.of_type("AWS::Logs::MetricFilter").values()
     filtered = {it["MetricName"] for filter_ in filters for it in filter_["Properties"]["MetricTransformations"]}
+    # An alarm can have ten metrics at most. Alarms with the same rule may share the functions of a metric.
+    watched = {}
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
@@ -362,18 +365,18 @@ def test_every_alarm_watches_an_existing_metric_of_the_right_functions(template)
         if stats:
             (sum_,) = [it for it in properties["Metrics"] if "Expression" in it]
             assert sum_["Expression"] == f"SUM([{', '.join(stats)}])", name
-        ours = {}
+        rule = tuple(properties[it] for it in ("ComparisonOperator", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"))
         for metric in stats.values() or [properties]:
             if metric["MetricName"] in filtered:
                 assert (metric["Namespace"], metric.get("Dimensions", [])) == (NAMESPACE, []), name
             elif metric["Namespace"] == NAMESPACE:
                 (dimension,) = metric["Dimensions"]
                 assert dimension["Name"] == "function", name
-                ours.setdefault(metric["MetricName"], []).append(dimension["Value"])
+                watched.setdefault((metric["MetricName"], rule), []).append(dimension["Value"])
             else:
                 assert metric["Namespace"].startswith("AWS/"), name
-        for metric, functions in ours.items():
-            assert_dimensions_are_the_writers(template, metric, functions)
+    for (metric, _), functions in watched.items():
+        assert_dimensions_are_the_writers(template, metric, functions)
 
 
 def test_every_failure_metric_of_kms_and_zoom_has_an_alarm(template):

@@ -72,7 +72,6 @@ impl SecretCensus {
         if let Some(reason) = row.reason {
             *self.reasons.entry(reason.as_str()).or_default() += 1;
         }
-        self.stashed += usize::from(row.has_stash);
         if let Some(since) = row.scheduled_since {
             let longest = self.longest_unrefreshed.map_or(since, |it| it.min(since));
             self.longest_unrefreshed = Some(longest);
@@ -91,11 +90,13 @@ impl SecretCensus {
                     Owner::None
                 };
                 self.grants.insert(id, owner);
+                // A vendor's row may have a second secret too. That one is no token pair.
+                self.stashed += usize::from(row.has_stash);
                 if !row.has_app {
                     self.of_old_format.push(row.secret_id.clone());
                 }
             }
-            Ok(SecretId::Webhook(..) | SecretId::Session(_)) => {}
+            Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..)) => {}
             Err(_) => self.unknown.push(row.secret_id.clone()),
         }
         if is_overdue {
@@ -122,7 +123,8 @@ impl SecretCensus {
                 Ok(SecretId::Grant(id)) => {
                     self.grants.insert(id, Owner::Known);
                 }
-                Ok(SecretId::Webhook(..) | SecretId::Session(_)) | Err(_) => {}
+                Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..))
+                | Err(_) => {}
             }
         }
     }

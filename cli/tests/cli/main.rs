@@ -26,5 +26,6 @@ mod sealed_rows;
 mod stack_outputs;
 mod sweep;
 mod teams;
+mod vendor_secrets;
 
 use harness::TestStack;

@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::request::Request;
 
 /// Largest body that is parsed.
-const MAX_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
 
 /// The fields of a JSON object, not yet interpreted. Unknown ones are ignored by not being asked for.
 pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
@@ -110,6 +110,27 @@ impl<'a> Fields<'a> {
         match raw.get().parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             Ok(_) | Err(_) => Err(ApiError::Integer { at, range }),
+        }
+    }
+
+    /// One or two texts in an array, which must be there.
+    pub(crate) fn one_or_two<T>(&self, at: &'static str) -> Result<(T, Option<T>), ApiError>
+    where
+        T: TryFrom<String, Error = Invalid>,
+    {
+        let rule = || ApiError::validation(at, "must be an array of 1 or 2 strings");
+        let raw = self
+            .raw(at)
+            .ok_or(ApiError::validation(at, "is required"))?;
+        let all: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rule())?;
+        let text = |raw: &RawValue| {
+            let text = string(raw).and_then(T::try_from);
+            text.map_err(|rule| ApiError::Validation { at, rule })
+        };
+        match all.as_slice() {
+            [one] => Ok((text(one)?, None)),
+            [one, two] => Ok((text(one)?, Some(text(two)?))),
+            _ => Err(rule()),
         }
     }
 

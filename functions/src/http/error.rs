@@ -15,6 +15,7 @@ use shared::error::{Blamed, Down, Error, RETRY_AFTER};
 use shared::grants::mint::LifetimeTooLong;
 use shared::invalid::Invalid;
 use shared::stores::Admission;
+use shared::vendor::Vendor;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
@@ -80,6 +81,14 @@ pub enum ApiError {
     WebhookRefused {
         /// Why, for the log.
         why: &'static str,
+    },
+    /// The token URL answers only a vendor's calls, and the vendor has not proved that it made this one.
+    #[error("The call is not proved to come from the vendor that this token URL is for")]
+    CallNotVerified {
+        /// The vendor.
+        vendor: Vendor,
+        /// What is wrong with the call, for the log.
+        rule: Invalid,
     },
     /// The token URL is for one meeting, and the caller named another meeting.
     #[error("The token URL is for another meeting")]
@@ -202,7 +211,9 @@ impl ApiError {
             | Self::TokenLifetime(_)
             | Self::Syntax { .. }
             | Self::ListTooLarge => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::WebhookRefused { .. } => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::WebhookRefused { .. } | Self::CallNotVerified { .. } => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Forbidden(_) | Self::AnotherMeeting => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -242,7 +253,9 @@ impl ApiError {
             | Self::TokenLifetime(_)
             | Self::Syntax { .. } => "FST_ERR_VALIDATION",
             Self::ListTooLarge => "FST_ERR_LIST_TOO_LARGE",
-            Self::Unauthorized | Self::WebhookRefused { .. } => "FST_ERR_UNAUTHORIZED",
+            Self::Unauthorized | Self::WebhookRefused { .. } | Self::CallNotVerified { .. } => {
+                "FST_ERR_UNAUTHORIZED"
+            }
             Self::Forbidden(_) => "FST_ERR_FORBIDDEN",
             Self::NoRoute => "FST_ERR_NOT_FOUND",
             Self::MethodNotAllowed { .. } => "FST_ERR_METHOD_NOT_ALLOWED",
@@ -272,6 +285,8 @@ impl ApiError {
             error.cause()
         } else if let Self::WebhookRefused { why } = self {
             Some((*why).to_owned())
+        } else if let Self::CallNotVerified { vendor, rule } = self {
+            Some(format!("not a call of {vendor}: {rule}"))
         } else if let Self::Connect(refusal) = self {
             Some(refusal.to_string())
         } else {

@@ -23,6 +23,7 @@ use shared::meter::Meter;
 use shared::stores::{Admission, Events, Write};
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
+use shared::vendor::Vendor;
 
 use crate::http::error::{ApiError, ConnectRefusal};
 use crate::http::schema::ClientIdInPath;
@@ -331,6 +332,15 @@ impl Request {
         let id = ClientIdInPath::try_from(self.parameter("client_id"));
         id.map(|id| id.0).map_err(|rule| ApiError::Validation {
             at: "params/client_id",
+            rule,
+        })
+    }
+
+    /// The `{vendor}` in the path.
+    pub(crate) fn vendor(&self) -> Result<Vendor, ApiError> {
+        let vendor = self.parameter("vendor").parse();
+        vendor.map_err(|rule| ApiError::Validation {
+            at: "params/vendor",
             rule,
         })
     }

@@ -56,6 +56,10 @@ errors! {
     MissingAppError {
         "404": "The app is not registered, or another team registered it.",
     }
+    /// The error of a call about a secret at a vendor.
+    MissingVendorError {
+        "404": "The team has stored no secret of this vendor.",
+    }
     /// The error of a call that counts against the team's rate.
     WriteErrors {
         "429": "The team made more calls in a second than it may.",

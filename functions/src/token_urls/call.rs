@@ -24,6 +24,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::Reply;
 use crate::http::request::{ErrorFormat, Request};
 use crate::token_urls::dialect::{BotCall, Dialect, VendorToken};
+use crate::token_urls::verify::{VendorMemory, Verifier};
 
 /// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
 /// the gateway would answer 404.
@@ -41,11 +42,12 @@ pub async fn handle(
     requests: &Requests,
     token_urls: &TokenUrls,
     grants: &Grants,
+    vendor_memory: &VendorMemory,
     request: &Request,
 ) -> Reply {
     match request.method() {
-        "GET" => get(keys, requests, token_urls, grants, request).await,
-        "POST" => post(keys, requests, token_urls, grants, request).await,
+        "GET" => get(keys, requests, token_urls, grants, vendor_memory, request).await,
+        "POST" => post(keys, requests, token_urls, grants, vendor_memory, request).await,
         _ => Err(ApiError::MethodNotAllowed { allow: "GET, POST" }),
     }
 }
@@ -55,6 +57,7 @@ async fn answer(
     requests: &Requests,
     token_urls: &TokenUrls,
     grants: &Grants,
+    vendor_memory: &VendorMemory,
     request: &Request,
     dialect: Dialect,
 ) -> Reply {
@@ -66,6 +69,17 @@ async fn answer(
     let (team, id) = (&row.team, token.credential());
     request.note_team(team);
     request.note_credential(id);
+    if let Some(vendor) = row.url.verify {
+        let verifier = Verifier {
+            secrets: grants.secrets(),
+            envelope: &grants.envelope,
+            memory: vendor_memory,
+            team,
+            request,
+        };
+        // Before everything that the caller could learn about the URL, and before a use is taken.
+        time_limit::until(answer_by, verifier.verify(vendor)).await?;
+    }
     let actor = Actor::TokenUrl(row.url.url_id);
     request.invocation().act_as(actor);
     let details = dialect.bot_details(request);
@@ -208,7 +222,7 @@ fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenReques
     responses(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
         (status = 403, description = "The URL is for another meeting", body = String, content_type = "text/plain"),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up", body = String, content_type = "text/plain"),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its vendor did not make the call", body = String, content_type = "text/plain"),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`, in one line", body = String, content_type = "text/plain"),
     ),
@@ -219,10 +233,20 @@ pub(crate) async fn get(
     requests: &Requests,
     token_urls: &TokenUrls,
     grants: &Grants,
+    vendor_memory: &VendorMemory,
     request: &Request,
 ) -> Reply {
     request.answer_errors_as(ErrorFormat::PlainText);
-    answer(keys, requests, token_urls, grants, request, Dialect::Text).await
+    answer(
+        keys,
+        requests,
+        token_urls,
+        grants,
+        vendor_memory,
+        request,
+        Dialect::Text,
+    )
+    .await
 }
 
 /// Gives a bot its token, as JSON
@@ -242,7 +266,7 @@ pub(crate) async fn get(
     responses(
         (status = 200, description = "The token, under each of its names", body = VendorToken<'static>),
         (status = 403, description = "The URL is for another meeting", body = ErrorBody),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up", body = ErrorBody),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its vendor did not make the call", body = ErrorBody),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`", body = ErrorBody),
     ),
@@ -253,7 +277,17 @@ pub(crate) async fn post(
     requests: &Requests,
     token_urls: &TokenUrls,
     grants: &Grants,
+    vendor_memory: &VendorMemory,
     request: &Request,
 ) -> Reply {
-    answer(keys, requests, token_urls, grants, request, Dialect::Json).await
+    answer(
+        keys,
+        requests,
+        token_urls,
+        grants,
+        vendor_memory,
+        request,
+        Dialect::Json,
+    )
+    .await
 }

@@ -7,13 +7,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::api_key::KeyId;
 use shared::config::Url;
-use shared::credential::{CredentialId, CredentialType, Name};
+use shared::credential::{CredentialId, CredentialType, Name, TeamId};
 use shared::error::Error;
 use shared::event::EventKind;
-use shared::stores::{Credentials, Events, Keys, Requests, TRANSACTION_TIMEOUT, TokenUrls};
+use shared::stores::{
+    Credentials, Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT, TokenUrls,
+};
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
 use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
 use crate::http::access::{self, Caller};
@@ -43,6 +46,10 @@ pub(crate) struct CreateTokenUrl {
     /// gets a token for this meeting.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
+    /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
+    /// `PUT /v2/vendors/{vendor}`.
+    #[schema(nullable = false)]
+    verify: Option<Vendor>,
     /// How many tokens the URL returns at most.
     #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
     max_uses: Option<u32>,
@@ -65,6 +72,7 @@ impl CreateTokenUrl {
             r#type: token_type,
             label: fields.optional("body/label")?,
             meeting_id,
+            verify: fields.optional("body/verify")?,
             max_uses: fields.integer("body/max_uses", USES)?,
             expires_in: fields.integer("body/expires_in", LIFETIME)?,
         })
@@ -79,6 +87,7 @@ impl CreateTokenUrl {
             token_type: self.r#type,
             label: self.label,
             meeting_id: self.meeting_id,
+            verify: self.verify,
             max_uses: self.max_uses,
             uses: 0,
             created_at,
@@ -104,6 +113,9 @@ pub struct CreatedTokenUrl {
     /// The only meeting that the URL gives tokens for. Null if it gives tokens for all meetings.
     #[schema(required = true)]
     meeting_id: Option<MeetingId>,
+    /// The only vendor whose calls the URL answers. Null if the URL answers every call.
+    #[schema(required = true)]
+    verify: Option<Vendor>,
     /// How many tokens the URL may give in all. Null if there is no limit.
     #[schema(required = true)]
     max_uses: Option<u32>,
@@ -130,6 +142,7 @@ impl CreatedTokenUrl {
             r#type: url.token_type,
             label: url.label,
             meeting_id: url.meeting_id,
+            verify: url.verify,
             max_uses: url.max_uses,
             uses: url.uses,
             created_at: url.created_at,
@@ -137,6 +150,21 @@ impl CreatedTokenUrl {
             expires_at: url.expires_at,
         }
     }
+}
+
+/// Fails if the URL would verify the calls of a vendor whose secret is not stored: it would answer no call.
+async fn expect_secret(
+    secrets: &Secrets,
+    team: &TeamId,
+    vendor: Option<Vendor>,
+) -> Result<(), ApiError> {
+    let Some(vendor) = vendor else { return Ok(()) };
+    if secrets.vendor_secrets(team, vendor).await?.is_some() {
+        return Ok(());
+    }
+    let rule =
+        "names a vendor whose secret is not stored: store it with PUT /v2/vendors/{vendor} first";
+    Err(ApiError::validation("body/verify", rule))
 }
 
 /// Creates a token URL
@@ -165,6 +193,7 @@ pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
     token_urls: &TokenUrls,
+    secrets: &Secrets,
     events: &Events,
     public: Option<&Url>,
     request: &Request,
@@ -178,6 +207,7 @@ pub async fn handle(
     let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
         let (id, input) = input;
         let stored = caller.visible(credentials.get(team, id).await?)?;
+        expect_secret(secrets, team, input.verify).await?;
         match stored.credential.credential_type {
             CredentialType::User => Ok((id, input)),
             CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),

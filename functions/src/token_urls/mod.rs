@@ -4,5 +4,6 @@ pub mod call;
 pub mod create;
 pub mod delete;
 pub mod list;
+pub mod verify;
 
 mod dialect;

@@ -22,6 +22,7 @@ pub(crate) const PURGE: &str = env!("CARGO_BIN_EXE_purge");
 pub(crate) const CREATE_SESSION: &str = env!("CARGO_BIN_EXE_create-connect-session");
 pub(crate) const GET_SESSION: &str = env!("CARGO_BIN_EXE_get-connect-session");
 pub(crate) const CONNECT: &str = env!("CARGO_BIN_EXE_connect");
+pub(crate) const VENDORS: &str = env!("CARGO_BIN_EXE_vendors");
 pub(crate) const CALLBACK: &str = env!("CARGO_BIN_EXE_connect-callback");
 
 /// Seven of the functions that API Gateway invokes. Tests of the others name them.
@@ -47,7 +48,7 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
             "KEYS_TABLE CREDENTIALS_TABLE PAIRS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID"
         }
         PURGE => "PAIRS_TABLE SECRETS_TABLE TOKEN_URLS_TABLE",
-        CREATE_URL => "KEYS_TABLE REQUESTS_TABLE CREDENTIALS_TABLE TOKEN_URLS_TABLE",
+        CREATE_URL => "KEYS_TABLE REQUESTS_TABLE CREDENTIALS_TABLE TOKEN_URLS_TABLE SECRETS_TABLE",
         LIST_URLS => "KEYS_TABLE CREDENTIALS_TABLE TOKEN_URLS_TABLE",
         DELETE_URL => "KEYS_TABLE REQUESTS_TABLE TOKEN_URLS_TABLE",
         TOKEN_URL => {
@@ -55,7 +56,7 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
         }
         GET_APP => "KEYS_TABLE SECRETS_TABLE",
         DELETE_APP => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE",
-        PUT_APP => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE ENVELOPE_KEY_ID",
+        PUT_APP | VENDORS => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE ENVELOPE_KEY_ID",
         ROTATE | CREATE_SESSION => {
             "KEYS_TABLE REQUESTS_TABLE CREDENTIALS_TABLE SECRETS_TABLE ENVELOPE_KEY_ID"
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connect::SessionId;
 use crate::credential::{ClientId, CredentialId, GrantId, TeamId};
+use crate::vendor::Vendor;
 
 /// The kind of secret in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Purpose {
     Webhook,
     /// The secrets that a connect session needs when the user comes back.
     Session,
+    /// The secret with which a bot vendor proves its calls of token URLs.
+    Vendor,
 }
 
 impl Purpose {
@@ -31,6 +34,7 @@ impl Purpose {
             Self::Grant => "grant",
             Self::Webhook => "webhook",
             Self::Session => "session",
+            Self::Vendor => "vendor",
         }
     }
 }
@@ -46,6 +50,8 @@ pub enum SecretId {
     Webhook(TeamId, ClientId),
     /// The secrets of a connect session.
     Session(SessionId),
+    /// The secret with which a bot vendor proves its calls to a team's token URLs.
+    Vendor(TeamId, Vendor),
 }
 
 impl SecretId {
@@ -56,6 +62,7 @@ impl SecretId {
             Self::Grant(_) => Purpose::Grant,
             Self::Webhook(..) => Purpose::Webhook,
             Self::Session(_) => Purpose::Session,
+            Self::Vendor(..) => Purpose::Vendor,
         }
     }
 }
@@ -78,6 +85,9 @@ impl FromStr for SecretId {
                 let app = ClientId::try_from(app.to_owned()).ok()?;
                 Some(Self::Webhook(team.parse().ok()?, app))
             }),
+            "vendor" => id.split_once('#').and_then(|(team, vendor)| {
+                Some(Self::Vendor(team.parse().ok()?, vendor.parse().ok()?))
+            }),
             _ => None,
         };
         parsed.ok_or(InvalidSecretId)
@@ -92,6 +102,7 @@ impl fmt::Display for SecretId {
             // The id of a team contains no `#`, so the two parts can always be told apart.
             Self::Webhook(team, app) => write!(f, "webhook#{team}#{}", app.as_str()),
             Self::Session(id) => write!(f, "session#{id}"),
+            Self::Vendor(team, vendor) => write!(f, "vendor#{team}#{vendor}"),
         }
     }
 }

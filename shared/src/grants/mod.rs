@@ -87,6 +87,11 @@ impl Grants {
         &self.credentials
     }
 
+    /// The table of sealed secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Reads the rows that a call needs, so that the reads run while the caller's rate is counted. `None` if the
     /// grant's access token is in memory and good for longer than `margin`.
     pub(crate) async fn read_ahead(

@@ -79,12 +79,12 @@ impl World {
         self.wire.count(Service::Kms) + self.wire.count(Service::Zoom)
     }
 
-    async fn newest_event(&self, id: &str) -> Value {
+    pub(crate) async fn newest_event(&self, id: &str) -> Value {
         self.acme.events(id, "?limit=1").await.expect(200)[0].clone()
     }
 
     /// A user credential that has minted before, so that its grant is in the function's memory.
-    async fn given_warm_user(&self) -> String {
+    pub(crate) async fn given_warm_user(&self) -> String {
         let id = self.add_user_credential("bot").await;
         mint_onbehalf(&self.acme, &id).await.expect(200);
         id

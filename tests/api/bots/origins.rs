@@ -3,7 +3,7 @@
 use functions::{runtime, token_urls};
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use shared::stores::{Credentials, Events, Keys, RETENTION, Requests, TokenUrls};
+use shared::stores::{Credentials, Events, Keys, RETENTION, Requests, Secrets, TokenUrls};
 
 use crate::world::World;
 
@@ -17,6 +17,7 @@ async fn the_origin_of_a_token_url_does_not_depend_on_the_host_header() {
     let requests = &Requests::new(db.clone(), "requests".to_owned());
     let credentials = &Credentials::new(db.clone(), "credentials".to_owned());
     let token_urls = &TokenUrls::new(db.clone(), "token-urls".to_owned());
+    let secrets = &Secrets::new(db.clone(), "secrets".to_owned());
     let events = &Events::new(db.clone(), "events".to_owned(), RETENTION);
     let created = async |public: Option<&str>, context: Value| {
         let event = json!({
@@ -42,6 +43,7 @@ async fn the_origin_of_a_token_url_does_not_depend_on_the_host_header() {
                 requests,
                 credentials,
                 token_urls,
+                secrets,
                 events,
                 public,
                 &request,

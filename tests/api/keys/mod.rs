@@ -34,6 +34,7 @@ fn all_endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
     let app = format!("/v2/zoom-apps/{CLIENT_ID}");
     let urls = format!("/v2/zoom-credentials/{id}/token-urls");
     let sessions = "/v2/zoom-connect-sessions";
+    let vendor = "/v2/vendors/meetstream";
     let mut all = access::endpoints(id);
     all.extend([
         (
@@ -64,6 +65,13 @@ fn all_endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
         ),
         (Method::GET, app.clone(), None),
         (Method::DELETE, app.clone(), None),
+        (
+            Method::PUT,
+            vendor.to_owned(),
+            Some(json!({ "secret": "a-shared-secret" })),
+        ),
+        (Method::GET, vendor.to_owned(), None),
+        (Method::DELETE, vendor.to_owned(), None),
         (
             Method::POST,
             format!("{app}/rotate-secret"),

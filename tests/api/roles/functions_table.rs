@@ -179,6 +179,10 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
             Trigger::Route("ANY /t/{token}") => {
                 expected.extend(["GET /t/{token}", "POST /t/{token}"].map(str::to_owned));
             }
+            Trigger::Route("ANY /v2/vendors/{vendor}") => {
+                let methods = ["DELETE", "GET", "PUT"];
+                expected.extend(methods.map(|it| format!("{it} /v2/vendors/{{vendor}}")));
+            }
             // Pages for browsers, the schedule and the stream are not part of the document.
             Trigger::Route("ANY /connect/{token}" | "GET /connect/callback")
             | Trigger::Schedule

@@ -9,6 +9,7 @@ pub(crate) mod log;
 mod panics;
 mod scenario;
 mod types;
+mod vendors;
 
 use canary::assert_absent;
 use log::Log;
@@ -28,6 +29,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let mut scenario = Scenario::new().await;
     let id = scenario.successes().await;
     scenario.use_token_url(&id).await;
+    scenario.verified_calls(&id).await;
     scenario.webhooks().await;
     scenario.connects().await;
     scenario.refusals(&id).await;
@@ -65,6 +67,7 @@ async fn no_secret_is_logged_at_any_level() {
     let recording = log.record(Level::TRACE);
     let id = scenario.successes().await;
     scenario.use_token_url(&id).await;
+    scenario.verified_calls(&id).await;
     scenario.webhooks().await;
     scenario.connects().await;
     let answer = scenario.world.acme.delete(&id).await;

@@ -15,8 +15,9 @@ use crate::stores::error::Error;
 use crate::stores::item::{Item, from_item, number};
 use crate::timestamp::Timestamp;
 
-/// The prefix of the attributes of the stashed pair.
-const STASH_PREFIX: &str = "alt_";
+/// The prefix of the attributes of a second sealed secret in a row: the stashed pair of a grant, the previous secret of a
+/// vendor.
+pub(super) const STASH_PREFIX: &str = "alt_";
 /// The attributes of the stashed pair.
 pub(super) const STASH_ATTRIBUTES: [&str; 4] =
     ["alt_dek", "alt_kid", "alt_sealed", "alt_generation"];
@@ -136,8 +137,10 @@ enum GrantRowState {
 
 impl StoredGrant {
     pub(super) fn read(item: Item) -> Result<Self, Error> {
-        let sealed: Option<Sealed> = pair(&item, "").map(from_item).transpose()?;
-        let stash = pair(&item, STASH_PREFIX).map(from_item).transpose()?;
+        let sealed: Option<Sealed> = sealed_attributes(&item, "").map(from_item).transpose()?;
+        let stash = sealed_attributes(&item, STASH_PREFIX)
+            .map(from_item)
+            .transpose()?;
         if !["client_id", "authorized_at"]
             .iter()
             .all(|name| item.contains_key(*name))
@@ -228,8 +231,8 @@ impl StoredGrant {
     }
 }
 
-/// The sealed pair whose attributes begin with `prefix`. The result has the names without the prefix.
-fn pair(item: &Item, prefix: &str) -> Option<Item> {
+/// The sealed secret whose attributes begin with `prefix`. The result has the names without the prefix.
+pub(super) fn sealed_attributes(item: &Item, prefix: &str) -> Option<Item> {
     let mut pair: Item = HashMap::new();
     for name in SEALED_ATTRIBUTES {
         let value = item.get(&format!("{prefix}{name}"))?;

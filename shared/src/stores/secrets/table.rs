@@ -124,6 +124,10 @@ impl Secrets {
     }
 
     pub(super) async fn read<T: DeserializeOwned>(&self, id: SecretId) -> Result<Option<T>, Error> {
+        self.read_item(id).await?.map(from_item).transpose()
+    }
+
+    pub(super) async fn read_item(&self, id: SecretId) -> Result<Option<Item>, Error> {
         let answer = self
             .client
             .get_item()
@@ -133,7 +137,7 @@ impl Secrets {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        answer.item.map(from_item).transpose()
+        Ok(answer.item)
     }
 
     /// The write that inserts or replaces a credential's client secret.
