@@ -18,7 +18,7 @@ def schemas():
     projected = lambda index: re.findall(r'"(\w+)"', re.search(r"projected: &\[(.*?)\]", index, re.S)[1])
     indexes = {
         name: (word("name", index), word("partition", index), word("sort", index), projected(index))
-        for name, index in re.findall(r"let (\w+) = Index \{(.*?)\};", code, re.S)
+        for name, index in re.findall(r"const (\w+): Index = Index \{(.*?)\};", code, re.S)
     }
     return {
         name: (
