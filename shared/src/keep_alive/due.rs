@@ -123,7 +123,11 @@ impl TakenGrant<'_> {
 
     /// A grant that a deleted credential uses rests until that is restored or purged. A stray must be looked at again:
     /// nobody would put it back into the schedule.
-    async fn rest_or_wait(&self, pair: &StoredPair, is_used: bool) -> Result<GrantOutcome, Error> {
+    pub(super) async fn rest_or_wait(
+        &self,
+        pair: &StoredPair,
+        is_used: bool,
+    ) -> Result<GrantOutcome, Error> {
         let (credentials, secrets) = (&self.run.grants.credentials, &self.run.grants.secrets);
         let members = if is_used {
             Vec::new()

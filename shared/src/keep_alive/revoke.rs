@@ -75,7 +75,8 @@ impl TakenGrant<'_> {
         if with_tokens.is_empty() {
             // Nothing is left to revoke, unless the grant has just joined the pair.
             return if self.row.sealed.is_none() {
-                self.rest().await
+                // A stray that rested would stay when a credential of the pair is live again.
+                self.rest_or_wait(pair, false).await
             } else {
                 Ok(GrantOutcome::Left)
             };

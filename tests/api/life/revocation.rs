@@ -10,7 +10,8 @@ use shared::timestamp::Timestamp;
 
 use super::{
     DAY, HOUR, authorize_again, crash_at_call, enable_revocation, expect_invalid, expect_reconnect,
-    given_deleted, grant_secret_id, let_revoke, revocations, sealed_secrets, spawn_keep_alive,
+    given_deleted, grant_secret_id, let_revoke, revocations, sealed_secrets, settle,
+    spawn_keep_alive,
 };
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
@@ -282,4 +283,46 @@ async fn after_a_crash_at_any_call_of_a_revocation_the_next_run_finishes_it() {
         revocations_seen.contains(&(0, 1)) && revocations_seen.contains(&(1, 1)),
         "{revocations_seen:?}"
     );
+}
+
+/// Makes the grants that are in the schedule due, whatever was done to them.
+async fn make_due(world: &World) {
+    for mut row in world.items("secrets").await {
+        if row.contains_key("due_shard") {
+            let long_ago = AttributeValue::S("2000-01-01T00:00:00.000Z".to_owned());
+            row.insert("idle_since".to_owned(), long_ago);
+            world.put("secrets", row).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_row_of_a_revoked_stray_is_deleted_once_a_credential_of_its_pair_is_live_again() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let first = world.add_user_credential("first").await;
+    let stray = grant_secret_id(&world, &first).await;
+    world.backdate_authorization(&first).await;
+    // The first credential moves to the new grant.
+    let second = world.add_user_credential("second").await;
+    assert_ne!(grant_secret_id(&world, &first).await, stray);
+    world.acme.delete(&first).await.expect(200);
+    world.acme.delete(&second).await.expect(200);
+    let_revoke(&world).await;
+    world.keep_alive().await;
+    assert_eq!(revocations(&world), 1);
+    make_due(&world).await;
+    world.keep_alive().await;
+
+    world.acme.restore(&first).await.expect(200);
+    authorize_again(&world, &first).await;
+    make_due(&world).await;
+    settle(&world).await;
+
+    let secrets = world.items("secrets").await;
+    let ids: Vec<&str> = secrets
+        .iter()
+        .map(|row| attribute(row, "secret_id"))
+        .collect();
+    assert!(!ids.contains(&stray.as_str()), "{ids:?}");
 }

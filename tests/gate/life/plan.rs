@@ -303,10 +303,11 @@ impl Step {
             arrives_soon: rng.bool(),
             outage_ends: Some(Duration::from_millis(rng.u64(200..2500))),
         };
-        let spends_code = matches!(action, Action::Create { .. } | Action::Reauthorize { .. });
-        if spends_code && rng.u8(..10) == 0 {
+        if let Some(call) = action.commit_of_code()
+            && rng.u8(..10) == 0
+        {
             // DynamoDB is down when the tokens of the code are stored, so that a capsule is logged.
-            step.faults = vec![(rng.usize(7..=10), Fault::Outage)];
+            step.faults = vec![(call, Fault::Outage)];
             step.outage_ends = None;
         }
         step
@@ -397,6 +398,15 @@ impl Action {
             | Self::SetRevocation(_)
             | Self::EndRetention { .. }
             | Self::SweepTtl => "TransactWriteItems",
+        }
+    }
+
+    /// The number of the call that stores the tokens of a code, if no call before it is repeated.
+    fn commit_of_code(self) -> Option<usize> {
+        if matches!(self, Self::Create { .. }) {
+            Some(8)
+        } else {
+            matches!(self, Self::Reauthorize { .. }).then_some(10)
         }
     }
 
