@@ -48,6 +48,7 @@ impl Judge {
     pub(crate) fn check(&mut self, world: &World, history: &History, now: Snapshot) {
         for (user, grant) in &now.live {
             let before = self.previous.live.get(user);
+            let before = before.filter(|it| it.id == grant.id);
             let before = before.and_then(|it| it.held.as_ref());
             if grant.held.is_some() {
                 self.judged_losses.remove(&grant.id);
