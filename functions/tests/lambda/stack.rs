@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use local::stack::{ExternalEndpoints, Options, Stack};
 use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 use serde_json::{Value, json};
+use shared::api_key::ApiKey;
 
 use crate::process::Lambda;
 
@@ -50,6 +51,11 @@ impl World {
             http: reqwest::Client::new(),
             _data: data,
         }
+    }
+
+    /// The id of the API key that the calls are made with.
+    pub(crate) fn key_id(&self) -> String {
+        ApiKey::parse(&self.key).unwrap().hash().id().into()
     }
 
     /// Calls the gateway. Returns the status and the body.

@@ -14,7 +14,7 @@ use crate::process::{Lambda, process};
 use crate::services::CountingProxy;
 use crate::stack::World;
 
-/// Two connections to DynamoDB and two to KMS, as many as a request uses at once, and one to Zoom's REST host.
+/// Three connections to DynamoDB and two to KMS, as many as a request uses at once, and one to Zoom's REST host.
 #[tokio::test]
 async fn a_request_finds_its_connections_open() {
     let world = World::new().await;
@@ -26,11 +26,11 @@ async fn a_request_finds_its_connections_open() {
     let get = world.event("GET", Some(&id), None);
     let delete = world.event("DELETE", Some(&id), None);
     for (binary, event, well, opened) in [
-        (CREATE, create, 201, [2, 2, 1]),
-        (UPDATE, update, 200, [2, 2, 1]),
-        (LIST, list, 200, [2, 0, 0]),
-        (GET, get, 200, [2, 0, 0]),
-        (DELETE, delete, 200, [2, 0, 0]),
+        (CREATE, create, 201, [3, 2, 1]),
+        (UPDATE, update, 200, [3, 2, 1]),
+        (LIST, list, 200, [3, 0, 0]),
+        (GET, get, 200, [3, 0, 0]),
+        (DELETE, delete, 200, [3, 0, 0]),
     ] {
         let mut env = world.env.clone();
         let mut fronts = Vec::new();

@@ -196,7 +196,7 @@ impl Keys {
         Ok(self.settings(team).await?.return_origins)
     }
 
-    /// Opens two connections to DynamoDB, because a request makes up to two calls at the same time and an HTTP/1
+    /// Opens three connections to DynamoDB, because a request makes up to three calls at the same time and an HTTP/1
     /// connection carries one. Reads a row that no team can have.
     pub async fn warm(&self) {
         let read = async || {
@@ -205,7 +205,7 @@ impl Keys {
             // Any answer leaves the connection open.
             get.set_key(Some(row.into())).send().await.ok();
         };
-        tokio::join!(read(), read());
+        tokio::join!(read(), read(), read());
     }
 
     async fn read<T: serde::de::DeserializeOwned>(
