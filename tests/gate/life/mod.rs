@@ -38,7 +38,7 @@ const MAX_VIOLATIONS: usize = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_life_of_a_grant_keeps_the_rules() {
     let number = |name| shared::config::optional(name).map(|text| text.parse::<u64>().unwrap());
-    let default_count = if is_full() { 300 } else { 20 };
+    let default_count = if is_full() { 150 } else { 20 };
     let seeds = match number("LIFE_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("LIFE_SEEDS").unwrap_or(default_count),
