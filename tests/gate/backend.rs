@@ -49,8 +49,6 @@ const REFRESH_TIME_OUT: Duration = Duration::from_secs(20);
 const ZOOM_TIME_OUT: Duration = Duration::from_secs(3);
 /// How many credentials are created at the same time.
 const MAX_CONCURRENT_CREATIONS: usize = 8;
-/// How often the harness repeats a call of its own.
-const MAX_REPETITIONS: usize = 5;
 /// How long the set-up of a schedule waits for Zoom. Faults do not reach the set-up, and a busy machine is slow.
 const SETUP_TIME_OUT: Duration = Duration::from_mins(1);
 
@@ -151,7 +149,7 @@ impl Backend {
 
         let direct = aws(&dynamodb_url, &kms_url);
         let (dynamodb, names) = (direct.dynamodb(), tables::Names::default());
-        tables::create_missing(&dynamodb, &names).await.unwrap();
+        repeat!(tables::create_missing(&dynamodb, &names));
         let key_id = kms.default_key();
         let services = Services::new(
             &direct,
@@ -357,15 +355,7 @@ impl Backend {
             team: team.id.clone(),
             secret,
         };
-        let mut opened = self.envelope.open(&binding, sealed).await;
-        for _ in 0..MAX_REPETITIONS {
-            if opened.is_ok() {
-                break;
-            }
-            // The machine is busy.
-            opened = self.envelope.open(&binding, sealed).await;
-        }
-        let opened = opened.unwrap();
+        let opened = repeat!(self.envelope.open(&binding, sealed));
         let pair: TokenPair = opened.try_into().unwrap();
         pair.refresh.expose_secret().to_owned()
     }

@@ -16,6 +16,20 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+/// Makes a call of the harness. On a busy machine, a call may time out. Then repeats the call.
+macro_rules! repeat {
+    ($call:expr) => {{
+        let mut done = $call.await;
+        for _ in 0..5 {
+            if done.is_ok() {
+                break;
+            }
+            done = $call.await;
+        }
+        done.unwrap()
+    }};
+}
+
 mod backend;
 mod baselines;
 mod capsules;

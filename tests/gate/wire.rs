@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -45,6 +46,9 @@ pub(crate) struct Call {
     pub(crate) operation: String,
     pub(crate) request: Bytes,
     pub(crate) started_at: u64,
+    began: Instant,
+    /// How long the caller waited for the service's own answer.
+    pub(crate) waited: Option<Duration>,
     /// What the service did. `None` if the service did not receive the request.
     pub(crate) executed: Option<Executed>,
     /// When the service's own answer was sent to the caller.
@@ -229,6 +233,8 @@ impl Wire {
             operation,
             request,
             started_at: next_tick(),
+            began: Instant::now(),
+            waited: None,
             executed: None,
             delivered_at: None,
         });
@@ -337,7 +343,10 @@ impl Proxy {
         if let Some(answer) = self.block_answer(&operation, fault).await {
             return answer;
         }
-        wire.update_call(index, |call| call.delivered_at = Some(next_tick()));
+        wire.update_call(index, |call| {
+            call.waited = Some(call.began.elapsed());
+            call.delivered_at = Some(next_tick());
+        });
         let mut answer = Response::from_parts(parts, Full::from(body));
         answer.headers_mut().remove("transfer-encoding");
         Ok(answer)

@@ -30,7 +30,7 @@ use crate::life::plan::Plan;
 use crate::life::summary::Summary;
 
 /// How many schedules run at the same time. Some wait for the end of an outage.
-const CONCURRENT_SCHEDULES: usize = 6;
+const CONCURRENT_SCHEDULES: usize = 4;
 
 /// After so many violations, no further schedule runs.
 const MAX_VIOLATIONS: usize = 5;

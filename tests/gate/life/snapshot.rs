@@ -185,7 +185,9 @@ impl World {
         if !self.opened_rows.contains_key(&sealed) {
             let id: GrantId = id.parse().unwrap();
             let mut tokens = Vec::new();
-            if let Some(stored) = self.backend.secrets.grant(&self.team.id, id).await.unwrap() {
+            let (secrets, team) = (&self.backend.secrets, &self.team.id);
+            let stored = repeat!(secrets.grant(team, id));
+            if let Some(stored) = stored {
                 for sealed in stored.sealed.iter().chain(&stored.stash) {
                     tokens.push(self.open(id, sealed).await);
                 }

@@ -93,12 +93,12 @@ impl World {
     }
 
     pub(crate) async fn set_revocation(&mut self, revoke_on_delete: bool) {
-        let settings = TeamSettingsChange {
+        let settings = || TeamSettingsChange {
             revoke_on_delete: Some(revoke_on_delete),
             ..TeamSettingsChange::default()
         };
-        let set = self.backend.operator.set(&self.team.id, settings).await;
-        set.unwrap();
+        let (operator, team) = (&self.backend.operator, &self.team.id);
+        repeat!(operator.set(team, settings()));
         self.revoke_on_delete = revoke_on_delete;
     }
 
