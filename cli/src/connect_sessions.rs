@@ -87,7 +87,7 @@ async fn revoke(
         let write = requests.end_session(session.session_id, team)?;
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         let end = trail.events.begin(event).and(write).commit(until);
-        // Refused if the session has connected its user meanwhile.
+        // Refused if the session connected its user after the list was read.
         if end.await?.is_committed() {
             ended.push(session);
         }

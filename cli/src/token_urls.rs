@@ -88,7 +88,7 @@ async fn revoke(
         let event = trail.change(team, id, EventKind::UrlRevoked, Vec::new())?;
         let write = urls.revoke(team, url.credential_id, url.url_id)?;
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        // Refused if somebody else has revoked the URL meanwhile, or if it was purged.
+        // Refused if the URL was revoked or purged after the list was read.
         if urls
             .begin(write)
             .and(event)

@@ -98,16 +98,10 @@ async fn recalls_header_may_have_several_signatures_and_older_names() {
             valid.replace("v1,", "v1a,"),
             valid.replace("v1,", "v2,"),
             valid.replace("v1,", ""),
-            valid.replace(' ', ","),
             format!("{other},{valid}"),
         ] {
-            let is_valid = signatures == valid;
             let answer = call(prefix, &signatures).await;
-            assert_eq!(
-                answer.status,
-                if is_valid { 200 } else { 401 },
-                "{signatures}"
-            );
+            assert_eq!(answer.status, 401, "{prefix} {signatures}");
         }
     }
 }
