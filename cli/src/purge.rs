@@ -66,10 +66,10 @@ fn outcome(grants: PurgedGrants) -> (&'static str, &'static str) {
             ". The grant stays for now, because its Zoom user is not known: keep-alive sees to it",
         ),
         PurgedGrants::OfPair(PairEnd::Dropped(_)) => ("destroyed", ". The grant is destroyed too"),
-        PurgedGrants::OfPair(PairEnd::YoungLeft) => (
-            "too_young",
-            ". The grant stays for now, because it was authorized less than 20 minutes ago: keep-alive destroys it \
-             later, within about an hour",
+        PurgedGrants::OfPair(PairEnd::GrantLeft) => (
+            "kept",
+            ". A grant stays for now, because it was authorized less than 20 minutes ago, or because its row has an \
+             unknown shape: keep-alive tries again within about an hour",
         ),
         PurgedGrants::OfPair(PairEnd::StillNeeded) => (
             "still_needed",

@@ -22,8 +22,9 @@ const SECOND_OPINION: usize = 100;
 pub enum PairEnd {
     /// Its grants are deleted, this many.
     Dropped(usize),
-    /// A grant is too young, or was authorized in the meantime. Keep-alive deletes it later.
-    YoungLeft,
+    /// A grant is left: it is too young, has changed in the meantime, or has a row of unknown shape. Keep-alive tries
+    /// again later.
+    GrantLeft,
     /// It has a credential.
     StillNeeded,
     /// Its row counts no credential, but a credential says that it belongs to the pair. Nothing was done.
@@ -50,30 +51,38 @@ pub async fn drop_pair(
     let young_since = Timestamp::now().minus(YOUNG).as_millis();
     let mut old = Vec::new();
     for id in &pair.grants {
-        let row = secrets.grant(&pair.pair.team, *id).await?;
-        if row.is_none_or(|row| row.authorized_at < young_since) {
-            old.push(*id);
+        match secrets.grant(&pair.pair.team, *id).await {
+            Ok(row)
+                if row
+                    .as_ref()
+                    .is_none_or(|row| row.authorized_at < young_since) =>
+            {
+                old.push(*id);
+            }
+            // A row of unknown shape must not keep the other grants.
+            Ok(_) | Err(stores::Error::Shape(_)) => {}
+            Err(error) => return Err(error),
         }
     }
     if pair.grants.is_empty() {
         pairs.let_expire(&pair.pair.team, &pair.id).await?;
     }
-    let all_are_old = old.len() == pair.grants.len();
+    let all_can_go = old.len() == pair.grants.len();
     let mut left = old.len();
     for grants in old.chunks(MAX_GRANTS) {
         left -= grants.len();
         // The row expires with its last grant, in one transaction: nobody would look at it again.
-        let all = all_are_old && left == 0;
+        let all = all_can_go && left == 0;
         match delete(pairs, secrets, pair, grants, all).await? {
             CommitOutcome::Committed => {}
             CommitOutcome::Refused(RowKind::Pair) => return why_kept(pairs, pair).await,
-            CommitOutcome::Refused(_) => return Ok(PairEnd::YoungLeft),
+            CommitOutcome::Refused(_) => return Ok(PairEnd::GrantLeft),
         }
     }
-    Ok(if all_are_old {
+    Ok(if all_can_go {
         PairEnd::Dropped(old.len())
     } else {
-        PairEnd::YoungLeft
+        PairEnd::GrantLeft
     })
 }
 

@@ -9,6 +9,7 @@
 //! No grant is destroyed here. Only keep-alive does that, after it has asked the pair.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use crate::counted::report_lost_count;
 use crate::credential::GrantId;
@@ -82,7 +83,10 @@ impl<'a> Cleanup<'a> {
         let pair = match &ids.pair {
             // A forged row may name the pair of another team.
             Some(pair) => {
-                let pair = self.pairs.get(pair).await?;
+                let read = self.pairs.get(pair).await;
+                let Some(pair) = pass_over_unknown_shape(read, pair)? else {
+                    return Ok(());
+                };
                 pair.filter(|pair| pair.pair.team == ids.team)
             }
             None => None,
@@ -112,9 +116,30 @@ impl<'a> Cleanup<'a> {
 
     async fn hasten(&mut self, ids: &CredentialIds, grant: GrantId) -> Result<(), stores::Error> {
         if self.hastened.insert(grant) {
-            self.secrets.hasten(&ids.team, grant).await?;
+            let hastened = self.secrets.hasten(&ids.team, grant).await;
+            pass_over_unknown_shape(hastened, &grant)?;
         }
         Ok(())
+    }
+}
+
+/// Reports a row of unknown shape, and returns `None` for it. An error would be retried for hours, and the records behind
+/// it would wait.
+fn pass_over_unknown_shape<T>(
+    done: Result<T, stores::Error>,
+    row_id: &impl fmt::Display,
+) -> Result<Option<T>, stores::Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(stores::Error::Shape(_)) => {
+            tracing::error!(
+                unreadable_rows = 1_u32,
+                row_id = %row_id,
+                "a row of unknown shape is passed over by a cleanup"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

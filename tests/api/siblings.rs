@@ -1,10 +1,13 @@
 //! Siblings: credentials of one app and Zoom user. Zoom keeps only the newest grant alive, so all siblings move to it.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::{App, Consent, User};
 use serde_json::{Value, json};
 use shared::api_key::Permission;
+use shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use hyper::StatusCode;
@@ -307,6 +310,31 @@ async fn a_grant_of_a_sibling_that_cannot_be_opened_is_passed_over() {
         refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
         assert_eq!(world.acme.get(&older).await.expect(200)["state"], "invalid");
     }
+}
+
+/// They are not declared dead, so they are the first in each search.
+#[tokio::test]
+async fn a_grant_that_works_is_found_behind_many_that_cannot_be_opened() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        ids.push(world.add_user_credential(&number.to_string()).await);
+    }
+    let grant_id = format!("grant#{}", grant(&world.row(&ids[0]).await));
+    let mut rows = world.items("secrets").await.into_iter();
+    let other = rows.find(|row| attribute(row, "secret_id") == grant_id);
+    let foreign = other.unwrap()["sealed"].clone();
+    world.age_access_tokens().await;
+    let later = Timestamp::now().plus(Duration::from_mins(1)).as_millis();
+    for id in &ids[1..9] {
+        world.set_in_grant(id, "sealed", foreign.clone()).await;
+        let later = AttributeValue::N(later.to_string());
+        world.set_in_grant(id, "authorized_at", later).await;
+    }
+
+    mint_onbehalf(&world.acme, &ids[0]).await.expect(200);
+    let used = world.row(&ids[0]).await;
+    assert_eq!(grant(&used), grant(&world.row(&ids[9]).await));
 }
 
 #[tokio::test]

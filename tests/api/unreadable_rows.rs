@@ -6,6 +6,9 @@ use shared::credential::CredentialId;
 use shared::keep_alive::Report;
 use tracing::Level;
 
+use crate::life::{
+    IDLE_TIME, enable_revocation, grant_secret_id, let_revoke, revocations, sealed_secrets, settle,
+};
 use crate::minting::{mint, mint_onbehalf};
 use crate::reading::{names, pages};
 use crate::secrecy::log::Log;
@@ -184,9 +187,7 @@ async fn keep_alive_refreshes_the_other_grants() {
     for user in ["bob", "eve"] {
         world.add_credential_for_user(user).await;
     }
-    world
-        .age_grants_by(std::time::Duration::from_hours(60 * 24))
-        .await;
+    world.age_grants_by(IDLE_TIME).await;
     let grant = world.items("secrets").await.into_iter();
     let mut grants = grant.filter(|row| row.contains_key("due_shard"));
     let mut copy = grants.next().unwrap();
@@ -201,6 +202,92 @@ async fn keep_alive_refreshes_the_other_grants() {
         ..Report::default()
     };
     assert_eq!(report, refreshed);
+}
+
+/// Such rows stay due, and so they are the first of their shard in each run.
+#[tokio::test]
+async fn keep_alive_finds_a_due_grant_behind_many_such_rows() {
+    let world = World::new().await;
+    world.add_credential_for_user("bob").await;
+    world.age_grants_by(IDLE_TIME).await;
+    let mut rows = world.items("secrets").await.into_iter();
+    let grant = rows.find(|row| row.contains_key("due_shard")).unwrap();
+    let first = AttributeValue::S("1970-01-01T00:00:00.000Z".to_owned());
+    let mut bad = Vec::new();
+    for number in 0..70 {
+        let id = format!("grant#not-{number:02}");
+        let mut copy = grant.clone();
+        copy.insert("secret_id".to_owned(), AttributeValue::S(id.clone()));
+        copy.insert("idle_since".to_owned(), first.clone());
+        world.put("secrets", copy).await;
+        bad.push(id);
+    }
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+
+    let report = expect_warnings("secrets", &bad, world.keep_alive()).await;
+
+    assert_eq!(report.refreshed, 1, "{report:?}");
+}
+
+/// Creates two credentials of one user, each with a grant of its own, and deletes both. The row of the first one's grant
+/// gets an unknown shape. Returns the ids of the two grants.
+async fn given_deleted_with_a_spoilt_grant(world: &World) -> [String; 2] {
+    let first = world.add_user_credential("first").await;
+    let second = world.add_user_credential("second").await;
+    let grants = [
+        grant_secret_id(world, &first).await,
+        grant_secret_id(world, &second).await,
+    ];
+    for id in [&first, &second] {
+        world.acme.delete(id).await.expect(200);
+    }
+    let unknown = AttributeValue::S(UNKNOWN.to_owned());
+    world.set_in_grant(&first, "state", unknown).await;
+    grants
+}
+
+#[tokio::test]
+async fn the_end_of_a_pair_destroys_the_other_grants() {
+    let world = World::new().await;
+    let [spoilt, other] = given_deleted_with_a_spoilt_grant(&world).await;
+    world.expire_deleted().await;
+    settle(&world).await;
+
+    assert_eq!(sealed_secrets(&world).await, [spoilt.as_str()], "{other}");
+}
+
+#[tokio::test]
+async fn a_revocation_revokes_the_other_grants() {
+    let world = World::new().await;
+    enable_revocation(&world).await;
+    let [spoilt, other] = given_deleted_with_a_spoilt_grant(&world).await;
+    let_revoke(&world).await;
+
+    assert_eq!(world.keep_alive().await.revoked, 1);
+    assert_eq!(revocations(&world), 1);
+    let left = sealed_secrets(&world).await;
+    assert_eq!(
+        [left.contains(&spoilt), left.contains(&other)],
+        [true, false]
+    );
+}
+
+#[tokio::test]
+async fn the_stream_goes_on_after_a_credential_of_such_a_pair() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let pair = attribute(&world.row(&id).await, "pair_id").to_owned();
+    spoil(&world, "pairs", "pair_id", &pair, "grants").await;
+    let settled = world.add_credential_for_user("bob").await;
+    for id in [&id, &settled] {
+        world.acme.delete(id).await.expect(200);
+    }
+    let grant = grant_secret_id(&world, &settled).await;
+    settle(&world).await;
+
+    let mut rows = world.items("secrets").await.into_iter();
+    let grant = rows.find(|row| attribute(row, "secret_id") == grant);
+    assert!(!grant.unwrap().contains_key("due_shard"), "it rests");
 }
 
 /// Removes an attribute from the row with this id.

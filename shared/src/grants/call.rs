@@ -39,7 +39,8 @@ const MAX_ROUNDS: usize = 5;
 const MAX_TOKENS: usize = 3;
 /// How long a call waits for another invocation's refresh.
 const MAX_WAIT: Duration = Duration::from_secs(12);
-/// How many other grants of the app and user one call tries. The next call goes on with the rest.
+/// How many other grants of the app and user one call finds dead. It records that, so the next call goes on with the
+/// rest. Others are not counted: they would be the first in the next call too, and hide those behind them.
 const MAX_CANDIDATES: usize = 8;
 /// How many grants are read at a time.
 const CONCURRENT_READS: usize = 16;
@@ -58,6 +59,14 @@ pub(crate) struct CallOutcome<T> {
 /// The access token of a grant that was tested, and the profile of its user. Zoom has accepted the token, but may have
 /// refused to show the profile.
 pub(crate) type Tested = Result<(Arc<Access>, Result<Profile, zoom::Error>), NoAccess>;
+
+/// The other grants of the app and user that one call has tried.
+#[derive(Default)]
+struct Tried {
+    grants: Vec<GrantId>,
+    /// How many of them are dead.
+    dead: usize,
+}
 
 /// Makes calls for one invocation.
 pub(crate) struct Caller<'a> {
@@ -114,7 +123,7 @@ impl<'a> Caller<'a> {
         let (grant_row, app_row) = rows.map(|rows| (rows.grant, rows.app)).unzip();
         let mut grant_row = grant_row.flatten();
         let mut app = App::new(grants, team, &stored, app_row);
-        let mut tried: Vec<GrantId> = Vec::new();
+        let mut tried = Tried::default();
         for _ in 0..MAX_ROUNDS {
             let id = stored.grant.ok_or(Error::NotAUserCredential)?.id;
             let attempt = self.try_grant(id, grant_row.take(), &app, &call).await;
@@ -224,7 +233,7 @@ impl<'a> Caller<'a> {
     async fn search<T, F>(
         &self,
         stored: &StoredCredential,
-        tried: &mut Vec<GrantId>,
+        tried: &mut Tried,
         app: &App<'_>,
         call: &impl Fn(Arc<Access>) -> F,
     ) -> Result<Option<CallOutcome<T>>, Error>
@@ -234,15 +243,16 @@ impl<'a> Caller<'a> {
         let Some(pair) = &stored.pair else {
             return Ok(None);
         };
-        for (id, row) in self.candidates(stored, pair, tried).await? {
-            if tried.len() >= MAX_CANDIDATES {
+        for (id, row) in self.candidates(stored, pair, &tried.grants).await? {
+            if tried.dead >= MAX_CANDIDATES {
                 return Err(Error::unavailable(Down::GrantsLeft));
             }
-            tried.push(id);
+            tried.grants.push(id);
             let authorized = row.authorized(id);
             let (access, answer) = match self.try_grant(id, Some(row), app, call).await {
                 Ok(accepted) => accepted,
                 Err(NoAccess::Dead(dead)) => {
+                    tried.dead += 1;
                     self.states.declare_only_grant(id, &dead).await;
                     continue;
                 }

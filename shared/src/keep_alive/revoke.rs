@@ -19,7 +19,7 @@ use crate::keep_alive::report::GrantOutcome;
 use crate::keep_alive::terms::RETRY_AFTER;
 use crate::pair_end::YOUNG;
 use crate::stores::{
-    CommitOutcome, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
+    self, CommitOutcome, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
     TRANSACTION_TIMEOUT,
 };
 use crate::timestamp::Timestamp;
@@ -144,7 +144,7 @@ impl TakenGrant<'_> {
         let young_since = Timestamp::now().minus(YOUNG).as_millis();
         let mut closed = Vec::new();
         for id in &pair.grants {
-            let row = self.run.grants.grant_row(self.team, *id).await?;
+            let row = self.readable_row(*id).await?;
             let at = row.and_then(|row| row.closed);
             closed.extend(at.filter(|at| *at < young_since).map(|at| (*id, at)));
         }
@@ -176,12 +176,20 @@ impl TakenGrant<'_> {
     async fn with_tokens(&self, pair: &StoredPair) -> Result<Vec<GrantId>, Error> {
         let mut found = Vec::new();
         for id in &pair.grants {
-            let row: Option<StoredGrant> = self.run.grants.grant_row(self.team, *id).await?;
+            let row = self.readable_row(*id).await?;
             if row.is_some_and(|row| row.sealed.is_some()) {
                 found.push(*id);
             }
         }
         Ok(found)
+    }
+
+    /// A grant's row. `None` also if it has an unknown shape: it must not stop the work on the pair's other grants.
+    async fn readable_row(&self, id: GrantId) -> Result<Option<StoredGrant>, Error> {
+        match self.run.grants.secrets.grant(self.team, id).await {
+            Err(stores::Error::Shape(_)) => Ok(None),
+            row => Ok(row?),
+        }
     }
 
     async fn revoke_closed(&self, closed: Closed<'_>) -> Result<GrantOutcome, Error> {

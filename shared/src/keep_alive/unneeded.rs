@@ -33,7 +33,7 @@ impl TakenGrant<'_> {
         match dropped.await? {
             PairEnd::Dropped(_) if pair.grants.contains(&self.id) => Ok(GrantOutcome::Destroyed),
             PairEnd::Dropped(_) => self.drop_without_pair(&pair.id).await,
-            PairEnd::YoungLeft | PairEnd::StillNeeded => Ok(GrantOutcome::Left),
+            PairEnd::GrantLeft | PairEnd::StillNeeded => Ok(GrantOutcome::Left),
             PairEnd::CountsWrong => self.counts_are_wrong(),
         }
     }

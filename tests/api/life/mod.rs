@@ -26,12 +26,12 @@ use crate::proxy::Fault;
 use crate::world::{Answer, Item, REDIRECT_URI, World, attribute};
 
 /// Longer than the schedule leaves an unused grant alone.
-const IDLE_TIME: Duration = Duration::from_hours(30 * 24);
+pub(crate) const IDLE_TIME: Duration = Duration::from_hours(30 * 24);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Lets the stream and keep-alive do what is left to do, when no invocation runs that could need a grant.
-async fn settle(world: &World) {
+pub(crate) async fn settle(world: &World) {
     assert!(world.drain_stream().await);
     world.backdate_grants().await;
     world.keep_alive().await;
@@ -39,7 +39,7 @@ async fn settle(world: &World) {
 }
 
 /// Lets the stream hasten the grants of deleted credentials. They may be revoked now.
-async fn let_revoke(world: &World) {
+pub(crate) async fn let_revoke(world: &World) {
     assert!(world.drain_stream().await);
     world.backdate_grants().await;
     world.backdate_deletions().await;
@@ -53,7 +53,7 @@ async fn given_deleted(world: &World, name: &str) -> String {
 }
 
 /// Sets for `acme` that a grant is revoked when its last credential is deleted.
-async fn enable_revocation(world: &World) {
+pub(crate) async fn enable_revocation(world: &World) {
     let settings = TeamSettingsChange {
         revoke_on_delete: Some(true),
         ..TeamSettingsChange::default()
@@ -70,7 +70,7 @@ async fn authorize_again(world: &World, id: &str) {
 }
 
 /// How many grants Zoom has revoked at the vault's request.
-fn revocations(world: &World) -> usize {
+pub(crate) fn revocations(world: &World) -> usize {
     let ledger = world.zoom.ledger();
     let revocations = ledger
         .iter()
@@ -79,7 +79,7 @@ fn revocations(world: &World) -> usize {
 }
 
 /// The id of the secret that holds a credential's tokens.
-async fn grant_secret_id(world: &World, id: &str) -> String {
+pub(crate) async fn grant_secret_id(world: &World, id: &str) -> String {
     format!("grant#{}", attribute(&world.row(id).await, "grant_id"))
 }
 

@@ -22,6 +22,8 @@ use crate::timestamp::Timestamp;
 
 /// The index that finds idle grants. Its keys are `due_shard` and `idle_since`.
 const BY_DUE: &str = "by-due";
+/// How many pages of a shard are read if rows of unknown shape leave some of them empty.
+const MAX_PAGES: usize = 10;
 
 /// A grant that is due for a refresh, according to the index. The index may be stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +74,27 @@ impl Secrets {
         before: Timestamp,
         limit: u16,
     ) -> Result<Vec<DueGrant>, Error> {
-        let query = self.due_query(shard, before).limit(limit.into());
-        let answer = query.send().await.map_err(|error| failed("Query", error))?;
-        let items = answer.items.unwrap_or_default();
-        let due = parse_rows(items, (&self.table, "secret_id"), |item| {
-            from_item::<DueRow>(item)?.try_into()
-        });
-        Ok(due.rows)
+        let mut found = Vec::new();
+        let mut from = None;
+        // Rows of unknown shape stay due. They must not hide those behind them.
+        for _ in 0..MAX_PAGES {
+            let left = usize::from(limit) - found.len();
+            let query = self.due_query(shard.clone(), before);
+            let query = query
+                .limit(left.try_into().unwrap_or(i32::MAX))
+                .set_exclusive_start_key(from.take());
+            let page = query.send().await.map_err(|error| failed("Query", error))?;
+            let items = page.items.unwrap_or_default();
+            let due = parse_rows(items, (&self.table, "secret_id"), |item| {
+                from_item::<DueRow>(item)?.try_into()
+            });
+            found.extend(due.rows);
+            from = page.last_evaluated_key;
+            if from.is_none() || found.len() >= usize::from(limit) {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Counts the grants of a shard that have been unused since before `before`. A count beyond one page of the index,
