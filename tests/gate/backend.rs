@@ -47,6 +47,8 @@ pub(crate) const REDIRECT_URI: &str = "https://example.test/callback";
 const REFRESH_TIME_OUT: Duration = Duration::from_secs(20);
 /// How long a Lambda waits for other answers from Zoom. A time-out there loses nothing.
 const ZOOM_TIME_OUT: Duration = Duration::from_secs(3);
+/// How often a request of the set-up is repeated.
+const MAX_REPETITIONS: usize = 3;
 /// How many credentials are created at the same time.
 const MAX_CONCURRENT_CREATIONS: usize = 8;
 /// How long the set-up of a schedule waits for Zoom. Faults do not reach the set-up, and a busy machine is slow.
@@ -281,14 +283,8 @@ impl Backend {
     /// Creates a credential for the team's user.
     pub(crate) async fn create_credential(&self, team: &Team) -> CredentialId {
         let _permit = self.creation_permits.acquire().await.unwrap();
-        let body = json!({
-            "name": "bot",
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-            "authorization_code": self.authorization_code(&team.user),
-            "redirect_uri": REDIRECT_URI,
-        });
-        let (status, body) = self.send(team, "POST", "", &body).await;
+        let app = json!({ "name": "bot", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+        let (status, body) = self.authorize(team, "POST", "", app).await;
         assert_eq!(status, 201, "{body}");
         let id = body["data"]["credential_id"].as_str().unwrap();
         id.parse().unwrap()
@@ -296,9 +292,28 @@ impl Backend {
 
     /// The user clicks Allow again, and the credential is updated with the new code.
     pub(crate) async fn reauthorize(&self, team: &Team, id: CredentialId) {
-        let body = json!({ "authorization_code": self.authorization_code(&team.user), "redirect_uri": REDIRECT_URI });
-        let (status, body) = self.send(team, "PATCH", &format!("/{id}"), &body).await;
+        let path = format!("/{id}");
+        let (status, body) = self.authorize(team, "PATCH", &path, json!({})).await;
         assert_eq!(status, 200, "{body}");
+    }
+
+    /// Sends a request with a code. On a busy machine, an answer may come too late. Then the user clicks Allow once more.
+    async fn authorize(
+        &self,
+        team: &Team,
+        method: &str,
+        path: &str,
+        mut body: Value,
+    ) -> (u16, Value) {
+        body["redirect_uri"] = REDIRECT_URI.into();
+        let mut repetitions = 0..MAX_REPETITIONS;
+        loop {
+            body["authorization_code"] = self.authorization_code(&team.user).into();
+            let answer = self.send(team, method, path, &body).await;
+            if answer.0 < 500 || repetitions.next().is_none() {
+                return answer;
+            }
+        }
     }
 
     async fn send(&self, team: &Team, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -1,6 +1,7 @@
 //! The execution of one schedule: the mints that it runs, and everything that the judge must know about them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) authorized_tokens: HashSet<String>,
     /// When capsules were replayed, and the refresh token in each.
     pub(crate) replays: Vec<(u64, String)>,
-    /// When leases were made to expire.
-    pub(crate) lease_expiries: Vec<u64>,
+    /// From when to when leases were made to expire.
+    pub(crate) lease_expiries: Vec<Range<u64>>,
 }
 
 impl<'a> Execution<'a> {
@@ -178,11 +179,12 @@ impl<'a> Execution<'a> {
 
     /// Makes all leases look expired, even if their holders still run. A lease lasts longer than an access token is new.
     pub(crate) async fn expire_leases(&mut self) {
-        self.lease_expiries.push(next_tick());
+        let began = next_tick();
         for id in &self.credentials {
             self.backend.age_access_token(&self.team, *id).await;
             self.backend.expire_leases(&self.team, *id).await;
         }
+        self.lease_expiries.push(began..next_tick());
     }
 
     /// Replays the logged capsules, as an operator does.

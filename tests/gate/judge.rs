@@ -123,7 +123,8 @@ impl Judge<'_> {
         } else if pairs.is_unavoidable_loss(newest) {
             self.summary.lost_unavoidably += 1;
             if !reports_loss && !pairs.arrived_late(newest) {
-                self.summary.mislabelled_losses += 1;
+                let text = format!("a lost refresh was reported with another reason: {reasons:?}");
+                self.summary.violation(&text, |it| it.other_violations += 1);
             }
         } else {
             let text = format!("a grant was lost that could have been kept: {reasons:?}");

@@ -2,6 +2,7 @@
 //! grant of Zoom, by the ticks of the recorded calls.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -38,8 +39,8 @@ pub(crate) struct IssuedPairs {
     last_received: HashMap<Uuid, u64>,
     /// For each of Zoom's grants, when a loss was last unavoidable.
     last_lost: HashMap<Uuid, u64>,
-    /// When leases were made to expire although their holders may still run.
-    lease_expiries: Vec<u64>,
+    /// From when to when leases were made to expire although their holders may still run.
+    lease_expiries: Vec<Range<u64>>,
     /// When capsules were replayed, and the refresh token in each.
     replays: Vec<(u64, String)>,
 }
@@ -112,8 +113,9 @@ impl IssuedPairs {
     /// Whether leases were made to expire after one of the two took its lease, and before both had begun to send.
     fn lease_expired(&self, first: &SentRefresh, second: &SentRefresh) -> bool {
         let taken_at = first.leased_at.min(second.leased_at);
-        let between = taken_at..first.started_at.max(second.started_at);
-        self.lease_expiries.iter().any(|at| between.contains(at))
+        let sent_at = first.started_at.max(second.started_at);
+        let mut expiries = self.lease_expiries.iter();
+        expiries.any(|expiry| expiry.start < sent_at && taken_at < expiry.end)
     }
 
     /// Whether the grant could not be kept: a pair was lost, and no later pair of the grant was received.

@@ -1,7 +1,7 @@
 //! Planned schedules: one fault at one call of one mint, with other mints beside it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -25,9 +25,11 @@ pub(crate) const OUTAGE_TIME_OUT: Duration = Duration::from_secs(43);
 /// How many mints may run at the same time. Most of them wait, and each has its own sockets.
 const MAX_CONCURRENT_MINTS: usize = 96;
 
-/// Limits the mints that run at the same time.
+/// Limits the mints that run at the same time, in all tests together.
 pub(crate) fn mint_permits() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_CONCURRENT_MINTS))
+    static PERMITS: LazyLock<Arc<Semaphore>> =
+        LazyLock::new(|| Arc::new(Semaphore::new(MAX_CONCURRENT_MINTS)));
+    PERMITS.clone()
 }
 
 /// A fault at one call of one mint, with other mints beside it.
