@@ -92,6 +92,7 @@ fn vault_groups() -> Vec<ScheduleGroup> {
         // The long faults come first: they wait for time-outs while the other schedules run.
         group(1, &LONG_FAULTS, refresh),
         group(1, &SHORT_FAULTS, FaultyCalls::Third),
+        group(1, &[Fault::HoldPastLease], from_lease_to_mint),
         group(2, &LOSS_FAULTS, from_lease_to_mint),
         group(8, &LOSS_FAULTS, from_lease_to_mint),
         group(32, &LOSS_FAULTS, refresh),

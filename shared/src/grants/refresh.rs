@@ -257,6 +257,7 @@ impl<'a> Refresher<'a> {
 
         let now = self.read_after_refusal(&held).await?;
         if now.generation() != held.row.generation() {
+            self.record_spent_send(&held, &now).await;
             return Ok(RefreshOutcome::RowChanged);
         }
         if let Some(stash) = &now.stash {
@@ -289,6 +290,21 @@ impl<'a> Refresher<'a> {
                 self.release_held(held).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Records that this invocation has sent a refresh token that another one had spent, best effort. If Zoom refuses the
+    /// newer pair too, that is the likely reason, and not the user.
+    async fn record_spent_send(&self, held: &HeldLease, now: &StoredGrant) {
+        let secrets = &self.grants.secrets;
+        let recorded = secrets.record_spent_send(held.grant, now.generation(), held.lease.id);
+        if let Err(error) = recorded.await {
+            let cause = chain(&error);
+            tracing::warn!(
+                request_id = self.invocation.id(),
+                cause,
+                "it is not recorded that a spent refresh token was sent"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! No operation but a list costs more in a large team.
+//! No operation but a list costs more in a large team. `TEAM_SIZE=100000` chooses the size of the large team.
 
 use std::env;
 
@@ -115,9 +115,8 @@ fn on_a_large_stack(size: usize) -> Calls {
 
 #[test]
 fn delete_restore_leave_purge_and_keep_alive_cost_the_same_in_a_team_of_any_size() {
-    let large = if is_gate_full() { 5_000 } else { 1_000 };
     let small = on_a_large_stack(5);
-    assert_eq!(small, on_a_large_stack(large));
+    assert_eq!(small, on_a_large_stack(large_team()));
     let counts = [
         small.delete.len(),
         small.after_delete.len(),
@@ -130,6 +129,10 @@ fn delete_restore_leave_purge_and_keep_alive_cost_the_same_in_a_team_of_any_size
 }
 
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests")]
-fn is_gate_full() -> bool {
-    env::var("GATE").is_ok_and(|gate| gate == "full")
+fn large_team() -> usize {
+    match env::var("TEAM_SIZE") {
+        Ok(size) => size.parse().unwrap(),
+        Err(_) if env::var("GATE").is_ok_and(|gate| gate == "full") => 5_000,
+        Err(_) => 1_000,
+    }
 }

@@ -169,6 +169,27 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
+    /// Records that a spent refresh token was sent while the row had this generation, as an attempt with this id. Zoom may
+    /// have ended the grant for that. Does nothing if the row has changed.
+    pub async fn record_spent_send(
+        &self,
+        id: GrantId,
+        generation: u64,
+        attempt: Uuid,
+    ) -> Result<(), Error> {
+        let attempt = RefreshAttempt {
+            id: attempt,
+            generation,
+            at: Timestamp::now().as_millis(),
+        };
+        let attempt = serde_dynamo::to_attribute_value(attempt).map_err(Error::Shape)?;
+        let update = Update::new()
+            .set_if_absent("attempt", attempt)
+            .when_equal("generation", number(&generation))
+            .when_equal("state", text("active"));
+        self.update(id, update).await.map(drop)
+    }
+
     /// Commits the pair that follows `generation`. Retries every error except `NotFound` and `RowTooLarge` until
     /// `until`.
     ///
