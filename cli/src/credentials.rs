@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::credential::{CredentialId, CredentialType, State, TeamId};
+use shared::extra::ExtraFilter;
 use shared::invocation::Invocation;
 use shared::restore;
 use shared::stores::{
@@ -224,7 +225,17 @@ async fn restore(
     } = stores;
     let run = Invocation::new(trail.request_id.clone(), Timestamp::now());
     run.act_as(trail.actor.clone());
-    let restored = restore::restore(credentials, pairs, secrets, events, &run, team, id).await;
+    let restored = restore::restore(
+        credentials,
+        pairs,
+        secrets,
+        events,
+        &run,
+        team,
+        id,
+        &ExtraFilter::default(),
+    )
+    .await;
     let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
     let restored = CredentialView::from(restored);
 

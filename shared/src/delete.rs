@@ -18,7 +18,7 @@ const MAX_ROUNDS: usize = 5;
 /// Soft-deletes the credential that was read as `seen`, and counts that in its pair, in one transaction. DynamoDB removes
 /// the row after `restorable`.
 ///
-/// Returns whether there was one. [`stores::Error::Conflict`] if the credential keeps changing.
+/// Returns whether there was one that the caller can see. [`stores::Error::Conflict`] if the credential keeps changing.
 pub async fn delete(
     credentials: &Credentials,
     pairs: &Pairs,
@@ -47,7 +47,10 @@ pub async fn delete(
         let deletion = deletion.and_maybe(count).and(event);
         match counted::commit(deletion, team, id, now.plus(TRANSACTION_TIMEOUT)).await? {
             CommitOutcome::Committed => return Ok(true),
-            CommitOutcome::Refused(_) => seen = credentials.get(team, id).await?,
+            CommitOutcome::Refused(_) => {
+                let now = credentials.get(team, id).await?;
+                seen = now.and_then(|now| now.through(&stored.seen_through));
+            }
         }
     }
     Err(stores::Error::Conflict)

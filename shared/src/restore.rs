@@ -4,6 +4,7 @@ use crate::cause::chain;
 use crate::counted;
 use crate::credential::{CredentialId, ReconnectReason, State, TeamId};
 use crate::event::{EventDetails, EventKind};
+use crate::extra::ExtraFilter;
 use crate::grants::state::reconnect_message;
 use crate::invocation::Invocation;
 use crate::stores::{
@@ -18,7 +19,7 @@ const MAX_ROUNDS: usize = 5;
 /// Restores a deleted credential, counts that in its pair, and puts its grant back into keep-alive, in one transaction.
 /// The credential's state is what its grant allows at that moment.
 ///
-/// `None` if the credential is not deleted, or was deleted too long ago. [`stores::Error::Conflict`] if the credential
+/// `None` if the credential is not deleted, was deleted too long ago, or does not match `filter`. [`stores::Error::Conflict`] if the credential
 /// or the grant keeps changing.
 pub async fn restore(
     credentials: &Credentials,
@@ -28,9 +29,11 @@ pub async fn restore(
     invocation: &Invocation,
     team: &TeamId,
     id: CredentialId,
+    filter: &ExtraFilter,
 ) -> Result<Option<StoredCredential>, stores::Error> {
     for _ in 0..MAX_ROUNDS {
-        let Some(seen) = credentials.get_deleted(team, id).await? else {
+        let seen = credentials.get_deleted(team, id).await?;
+        let Some(seen) = seen.and_then(|seen| seen.through(filter)) else {
             return Ok(None);
         };
         let (dead, write) = grant_state(secrets, team, &seen).await?;
@@ -54,7 +57,8 @@ pub async fn restore(
                 if let Some(reason) = dead {
                     record_invalid(events, invocation, team, id, reason).await;
                 }
-                return credentials.get(team, id).await;
+                let now = credentials.get(team, id).await?;
+                return Ok(now.and_then(|now| now.through(filter)));
             }
             // A deleted credential changes too: its user becomes known, its client secret is replaced, a webhook comes. Or
             // the grant was refreshed or declared dead. Or another request has restored the credential.

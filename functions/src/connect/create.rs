@@ -12,6 +12,7 @@ use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::event::EventKind;
+use shared::extra::ExtraFilter;
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
     Credentials, Events, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp,
@@ -269,9 +270,9 @@ pub async fn handle(
 
     let link = LinkToken::generate(id).map_err(ApiError::internal)?;
     let redirect_uri = format!("{base}/connect/callback");
-    let created_by = caller.key_id().to_string();
+    let creator = (caller.key_id().to_string(), caller.filter().clone());
     let (fields, reconnects) = (input.fields(), input.reconnects);
-    let (session, secret) = new_session(id, team, created_by, input, stored, redirect_uri.clone())?;
+    let (session, secret) = new_session(id, team, creator, input, stored, redirect_uri.clone())?;
     let ends_at = session.ends_at;
     let sealed = SessionSecretRow {
         team_id: team.clone(),
@@ -300,7 +301,7 @@ pub async fn handle(
 fn new_session(
     id: SessionId,
     team: &TeamId,
-    created_by: String,
+    (created_by, filter): (String, ExtraFilter),
     input: Input,
     stored: Option<StoredCredential>,
     redirect_uri: String,
@@ -336,6 +337,7 @@ fn new_session(
         code_challenge: code_verifier.challenge(),
         ends_at: id.created_at().plus(SESSION_LIFETIME),
         created_by,
+        filter,
     };
     let secret = SessionSecret {
         client_secret,

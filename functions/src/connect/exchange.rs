@@ -30,7 +30,7 @@ pub(crate) enum CodeExchange {
 
 impl CodeExchange {
     /// Makes the data keys and opens the secrets. Fails with [`Missing::Credential`] if the session's credential is
-    /// gone, or has another app by now.
+    /// gone, has another app by now, or is no longer visible to the key that created the session.
     pub(crate) async fn prepare(
         credentials: &Credentials,
         secrets: &Secrets,
@@ -146,6 +146,7 @@ impl ExchangePreparation<'_> {
         };
         let Some(id) = id else { return Ok(None) };
         let stored = self.credentials.get(&parameters.team, id).await?;
+        let stored = stored.and_then(|stored| stored.through(&parameters.filter));
         Ok(Some(stored.ok_or(Missing::Credential)?))
     }
 

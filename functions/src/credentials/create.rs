@@ -5,7 +5,6 @@ use futures_util::future::OptionFuture;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
-use shared::error::Missing;
 use shared::event::EventKind;
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, CodeVerifier};
@@ -176,7 +175,7 @@ pub async fn handle(
         Claimed::New(held) => held,
         Claimed::Completed(earlier) => {
             let created = credentials.get(team, earlier.credential).await?;
-            return reply::created(created.ok_or(Missing::Credential)?.credential);
+            return reply::created(caller.visible(created)?.credential);
         }
     };
     request.note_credential(id);

@@ -46,17 +46,21 @@ pub async fn handle(
     let caller = access::verify(keys, &key, request).await?;
     let team = caller.team;
     let id = request.credential_id();
-    let admitted = access::admit_change(keys, requests, &caller, request, id, async |id| {
-        if !caller.sees_all() {
-            caller.visible(credentials.get_deleted(team, id).await?)?;
-        }
-        Ok(id)
-    });
+    let admitted = access::admit_change(keys, requests, &caller, request, id, async |id| Ok(id));
     let id = admitted.await?;
 
-    let invocation = request.invocation();
-    let restored = restore(credentials, pairs, secrets, events, invocation, team, id).await?;
+    let (invocation, filter) = (request.invocation(), caller.filter());
+    let restored = restore(
+        credentials,
+        pairs,
+        secrets,
+        events,
+        invocation,
+        team,
+        id,
+        filter,
+    );
 
-    let restored = restored.ok_or(Missing::Credential)?;
+    let restored = restored.await?.ok_or(Missing::Credential)?;
     reply::ok(restored.credential)
 }

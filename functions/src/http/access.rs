@@ -5,11 +5,13 @@ use std::future::Future;
 use shared::api_key::{ApiKey, KeyId, Permission};
 use shared::credential::{Credential, TeamId};
 use shared::error::Missing;
-use shared::extra::Extra;
+use shared::extra::{Extra, ExtraFilter};
 use shared::stores::{
-    Admission, Charged, Keys, KnownKey, RateKind, RateLimits, Requests, StoredCredential, Team,
+    Admission, Charged, Hits, Keys, KnownKey, RateKind, RateLimits, Requests, StoredCredential,
+    Team,
 };
 use shared::token::TokenType;
+use shared::token_url::UrlId;
 
 use crate::http::error::{ApiError, Forbidden};
 use crate::http::request::Request;
@@ -62,6 +64,15 @@ impl Caller<'_> {
         }
     }
 
+    /// Fails if the key may mint only some types of tokens, because the operation helps to mint all of them.
+    pub(crate) fn may_mint_all(&self) -> Result<(), ApiError> {
+        if self.key.terms.token_types.is_none() {
+            Ok(())
+        } else {
+            Err(Forbidden::TokenType.into())
+        }
+    }
+
     /// Fails if the key sees only some of the team's credentials, because the operation concerns all of them.
     pub(crate) fn may_act_for_team(&self) -> Result<(), ApiError> {
         if self.key.terms.extra.is_empty() {
@@ -85,9 +96,14 @@ impl Caller<'_> {
         self.key.terms.extra.matches(credential.extra.as_ref())
     }
 
+    /// Which of the team's credentials the key can see.
+    pub(crate) fn filter(&self) -> &ExtraFilter {
+        &self.key.terms.extra
+    }
+
     /// Whether the key can see every credential of its team.
     pub(crate) fn sees_all(&self) -> bool {
-        self.key.terms.extra.is_empty()
+        self.filter().is_empty()
     }
 
     /// The credential that was read, if there is one and the key can see it.
@@ -95,7 +111,7 @@ impl Caller<'_> {
         &self,
         stored: Option<StoredCredential>,
     ) -> Result<StoredCredential, ApiError> {
-        let stored = stored.filter(|stored| self.sees(&stored.credential));
+        let stored = stored.and_then(|stored| stored.through(self.filter()));
         Ok(stored.ok_or(Missing::Credential)?)
     }
 }
@@ -138,7 +154,14 @@ pub(crate) async fn admit_read<I>(
         .count(caller.team, RateKind::Reads, charged)
         .await?;
     let limits = RateLimits::new(rate, caller.key.terms.rate);
-    note(request, Admission::of(hits, limits, charged))?;
+    let counted = Counted {
+        team: caller.team,
+        kind: RateKind::Reads,
+        charged,
+        hits,
+        limits,
+    };
+    counted.admit(requests, request).await?;
     input
 }
 
@@ -176,6 +199,7 @@ where
     W: Future<Output = Result<T, ApiError>>,
 {
     let charged = charged(caller, input.is_ok());
+    let is_valid = input.is_ok();
     // Boxed: a future with several SDK calls is large, and each layer would copy it on the stack.
     let work = Box::pin(async {
         match input {
@@ -183,7 +207,11 @@ where
             Err(error) => Err(error),
         }
     });
-    let used = note_use(requests, caller, request);
+    let used = async {
+        if is_valid {
+            note_use(requests, caller, request).await;
+        }
+    };
     let (hits, settings, work, ()) = tokio::join!(
         requests.count(caller.team, kind, charged),
         keys.settings(caller.team),
@@ -196,19 +224,27 @@ where
     }
     let rate = settings.rate_of(kind).unwrap_or(u32::MAX);
     let limits = RateLimits::new(rate, caller.key.terms.rate);
-    note(request, Admission::of(hits?, limits, charged))?;
+    let counted = Counted {
+        team: caller.team,
+        kind,
+        charged,
+        hits: hits?,
+        limits,
+    };
+    counted.admit(requests, request).await?;
     Ok((settings, work?))
 }
 
-/// Counts a mint of a token URL, which has no key. As [`admit`].
+/// Counts a mint of a token URL against the rates of its team and its own share of them. As [`admit`].
 pub(crate) async fn admit_token_url<T>(
     keys: &Keys,
     requests: &Requests,
     team: &TeamId,
+    url: UrlId,
     request: &Request,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<(Team, T), ApiError> {
-    let (kind, charged) = (RateKind::Mints, Charged::Team);
+    let (kind, charged) = (RateKind::Mints, Charged::TeamAndUrl(url));
     let hits = requests.count(team, kind, charged);
     let (hits, settings, work) = tokio::join!(hits, keys.settings(team), work);
     let settings = settings?;
@@ -216,7 +252,14 @@ pub(crate) async fn admit_token_url<T>(
         return Err(Missing::TokenUrl.into());
     }
     let limits = RateLimits::new(settings.mint_rate, None);
-    note(request, Admission::of(hits?, limits, charged))?;
+    let counted = Counted {
+        team,
+        kind,
+        charged,
+        hits: hits?,
+        limits,
+    };
+    counted.admit(requests, request).await?;
     Ok((settings, work?))
 }
 
@@ -230,12 +273,31 @@ fn charged<'a>(caller: &'a Caller<'_>, is_valid: bool) -> Charged<'a> {
     }
 }
 
-/// Notes the admission for the headers of the answer. Fails if the call is over the limit.
-fn note(request: &Request, admission: Admission) -> Result<(), ApiError> {
-    request.record().admission.get_or_init(|| admission);
-    if admission.admitted {
-        Ok(())
-    } else {
+/// A call that was counted.
+struct Counted<'a> {
+    team: &'a TeamId,
+    kind: RateKind,
+    charged: Charged<'a>,
+    hits: Hits,
+    limits: RateLimits,
+}
+
+impl Counted<'_> {
+    /// Notes the admission for the headers of the answer. Fails if the call is over a limit.
+    async fn admit(self, requests: &Requests, request: &Request) -> Result<(), ApiError> {
+        let admission = Admission::of(self.hits, self.limits, self.charged);
+        request.record().admission.get_or_init(|| admission);
+        if admission.admitted {
+            return Ok(());
+        }
+        let is_teams = !matches!(self.charged, Charged::Key(_));
+        if is_teams && self.hits.key > self.limits.key {
+            let given_back = requests.give_back(self.team, self.kind, self.hits);
+            if let Err(error) = given_back.await {
+                let (request_id, cause) = (request.id(), shared::cause::chain(&error));
+                tracing::warn!(request_id, cause, "a refused call is charged to its team");
+            }
+        }
         Err(ApiError::RateLimited(admission))
     }
 }

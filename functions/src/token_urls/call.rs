@@ -16,7 +16,8 @@ use shared::stores::{Keys, Requests, StoredCredential, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
 use shared::token::MeetingId;
-use shared::token_url::{TokenUrl, UrlToken, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use shared::vendor::Vendor;
 use shared::zoom;
 
 use crate::http::access;
@@ -82,7 +83,8 @@ async fn answer(
     }
     let actor = Actor::TokenUrl(row.url.url_id);
     request.invocation().act_as(actor);
-    let details = dialect.bot_details(request);
+    let body_is_signed = row.url.verify == Some(Vendor::Attendee);
+    let details = dialect.bot_details(request, body_is_signed);
     let token_request = token_request(&row.url, details.meeting)?;
     let terms = Terms {
         bot: details.bot,
@@ -96,6 +98,7 @@ async fn answer(
         token_urls,
         request,
         token: &token,
+        url: row.url.url_id,
         context: Context {
             grants,
             invocation: request.invocation(),
@@ -114,6 +117,7 @@ struct TokenUrlCall<'a> {
     token_urls: &'a TokenUrls,
     request: &'a Request,
     token: &'a UrlToken,
+    url: UrlId,
     context: Context<'a>,
 }
 
@@ -169,6 +173,7 @@ impl TokenUrlCall<'_> {
             self.keys,
             self.requests,
             team,
+            self.url,
             self.request,
             prepare.map_err(ApiError::from),
         );

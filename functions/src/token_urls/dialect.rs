@@ -55,6 +55,23 @@ impl BotCall {
             bot_id: field("bot_id"),
         }
     }
+
+    fn meeting(&self) -> Option<MeetingId> {
+        let numbers = [&self.meeting_number, &self.meeting_id];
+        let number = numbers
+            .into_iter()
+            .flatten()
+            .find_map(|number| number.clone().try_into().ok());
+        let link = self.meeting_url.as_deref();
+        number.or_else(|| link.and_then(MeetingId::from_link))
+    }
+
+    fn bot(&self) -> Option<BotId> {
+        let ids = [&self.bot_uuid, &self.bot_id];
+        ids.into_iter()
+            .flatten()
+            .find_map(|id| id.clone().try_into().ok())
+    }
 }
 
 /// What a vendor says about its bot.
@@ -67,40 +84,25 @@ pub(crate) struct BotDetails {
 }
 
 impl Dialect {
-    /// Reads what the vendor says about its bot.
-    pub(crate) fn bot_details(self, request: &Request) -> BotDetails {
+    /// Reads what the vendor says about its bot. With `body_is_signed`, the body wins over the query, which anyone who
+    /// knows the URL can change.
+    pub(crate) fn bot_details(self, request: &Request, body_is_signed: bool) -> BotDetails {
         let body = match self {
             Self::Text => Fields::none(),
             Self::Json => Fields::of_any(request),
         };
         let query = BotCall::read(|name| request.query(name).map(str::to_owned));
         let body = BotCall::read(|name| body.loose(name));
-        let numbers = [
-            query.meeting_number,
-            body.meeting_number,
-            query.meeting_id,
-            body.meeting_id,
-        ];
-        let numbers = numbers.into_iter().flatten();
-        let links = [query.meeting_url, body.meeting_url].into_iter().flatten();
-        let links = links.filter_map(|link| MeetingId::from_link(&link));
-        let header = request.header("x-bot-id").map(str::to_owned);
-        let bots = [
-            query.bot_uuid,
-            body.bot_uuid,
-            query.bot_id,
-            body.bot_id,
-            header,
-        ];
+        let calls = if body_is_signed {
+            [body, query]
+        } else {
+            [query, body]
+        };
+        let header = request.header("x-bot-id");
+        let header = header.and_then(|id| id.to_owned().try_into().ok());
         BotDetails {
-            meeting: numbers
-                .filter_map(|number| number.try_into().ok())
-                .chain(links)
-                .next(),
-            bot: bots
-                .into_iter()
-                .flatten()
-                .find_map(|bot| bot.try_into().ok()),
+            meeting: calls.iter().find_map(BotCall::meeting),
+            bot: calls.iter().find_map(BotCall::bot).or(header),
         }
     }
 

@@ -99,24 +99,28 @@ fn proof(vendor: Vendor, request: &Request) -> Result<Proof<'_>, Invalid> {
         return Err(Invalid("the body is larger than 256 KB"));
     }
     let header = |name, rule| request.only_header(name).ok_or(Invalid(rule));
+    // The vendors sign their webhooks with the same secrets. Only the form of a token call proves a token call.
     match vendor {
         Vendor::Recall => {
             let [id, timestamp, signature] = standard_webhook(request);
-            Proof::recall(
-                header(id, "webhook-id is missing or came twice")?,
-                header(timestamp, "webhook-timestamp is missing or came twice")?,
-                header(signature, "webhook-signature is missing or came twice")?,
-                body,
-                Timestamp::now(),
-            )
+            let id = header(id, "webhook-id is missing or came twice")?;
+            let timestamp = header(timestamp, "webhook-timestamp is missing or came twice")?;
+            let signature = header(signature, "webhook-signature is missing or came twice")?;
+            if request.method() != "GET" || !body.is_empty() {
+                return Err(Invalid("it is not a GET without a body"));
+            }
+            Proof::recall(id, timestamp, signature, body, Timestamp::now())
         }
-        Vendor::Attendee => Proof::attendee(
-            header(
-                "x-webhook-signature",
-                "X-Webhook-Signature is missing or came twice",
-            )?,
-            body,
-        ),
+        Vendor::Attendee => {
+            let missing = "X-Webhook-Signature is missing or came twice";
+            let signature = header("x-webhook-signature", missing)?;
+            if !is_attendees_token_call(request) {
+                return Err(Invalid(
+                    "it is not a POST whose callback_type is zoom_tokens",
+                ));
+            }
+            Proof::attendee(signature, body)
+        }
         Vendor::Meetstream if request.header("x-webhook-secret").is_some() => {
             let sent = header("x-webhook-secret", "X-Webhook-Secret came twice")?;
             Ok(Proof::meetstream(sent))
@@ -127,6 +131,11 @@ fn proof(vendor: Vendor, request: &Request) -> Result<Proof<'_>, Invalid> {
             Ok(Proof::meetstream(&sent))
         }
     }
+}
+
+fn is_attendees_token_call(request: &Request) -> bool {
+    let callback = Fields::of_any(request).loose("callback_type");
+    request.method() == "POST" && callback.as_deref() == Some("zoom_tokens")
 }
 
 /// The names of the headers of Standard Webhooks. Older accounts of Recall.ai send them under the names of Svix.

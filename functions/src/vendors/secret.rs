@@ -116,10 +116,13 @@ pub(crate) async fn put(
     let key = access::api_key(request)?;
     let caller = access::verify(keys, &key, request).await?;
     let team = caller.team;
-    let input = caller.may_act_for_team().and_then(|()| {
-        let vendor = request.vendor()?;
-        Ok((vendor, PutVendorSecrets::of(request, vendor)?))
-    });
+    let input = caller
+        .may_act_for_team()
+        .and_then(|()| caller.may_mint_all())
+        .and_then(|()| {
+            let vendor = request.vendor()?;
+            Ok((vendor, PutVendorSecrets::of(request, vendor)?))
+        });
     let admitted = access::admit_change(keys, requests, &caller, request, input, async |it| Ok(it));
     let (vendor, input) = admitted.await?;
 
@@ -216,7 +219,10 @@ pub(crate) async fn delete(
 ) -> Reply {
     let key = access::api_key(request)?;
     let caller = access::verify(keys, &key, request).await?;
-    let input = caller.may_act_for_team().and_then(|()| request.vendor());
+    let input = caller
+        .may_act_for_team()
+        .and_then(|()| caller.may_mint_all())
+        .and_then(|()| request.vendor());
     let admitted = access::admit_change(keys, requests, &caller, request, input, async |it| Ok(it));
     let vendor = admitted.await?;
 

@@ -176,13 +176,14 @@ impl<'a> Authorizer<'a> {
             if refused != RowKind::Credential {
                 return Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await);
             }
-            // The credential was deleted, or another grant or pair has it by now. Our grant is as new, and the lock
+            // The credential was deleted, its caller no longer sees it, or another grant or pair has it by now. Our grant is as new, and the lock
             // keeps other authorizations of this credential out.
             let now = match self.read_until_commit(id).await {
                 Ok(now) => now,
                 Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
             };
-            match now.filter(StoredCredential::is_live) {
+            let now = now.filter(StoredCredential::is_live);
+            match now.and_then(|now| now.through(&seen.seen_through)) {
                 Some(now) if may_take(&seen, &now, new_app) => seen = now,
                 Some(_) => {
                     return Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await);
@@ -432,13 +433,16 @@ pub async fn read_after_commit(
 ) -> StoredCredential {
     let id = committed.credential.credential_id;
     let now = credentials.get(team, id).await.ok().flatten();
+    let now = now.and_then(|now| now.through(&committed.seen_through));
     now.unwrap_or(committed)
 }
 
 /// Whether the credential as it is `now` may take the new tokens: they belong to its app, or a new app comes with them;
 /// and something has changed that explains why the commit was refused.
 fn may_take(seen: &StoredCredential, now: &StoredCredential, new_app: Option<&ClientId>) -> bool {
-    let moved = now.grant != seen.grant || now.pair != seen.pair;
+    let moved = now.grant != seen.grant
+        || now.pair != seen.pair
+        || now.credential.extra != seen.credential.extra;
     let fits = new_app.is_some() || now.client_id == seen.client_id;
     moved && fits
 }

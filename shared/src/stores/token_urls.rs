@@ -125,8 +125,7 @@ impl TokenUrls {
         Write::put(RowKind::TokenUrl, &self.table, item, absent, HashMap::new())
     }
 
-    /// Reads the URL of a token. Returns `None` if the token is unknown, or the URL is revoked or expired. Does
-    /// not check whether a use is left.
+    /// Reads the URL of a token. Returns `None` if the token is unknown, or the URL is revoked, expired or used up.
     pub async fn get(&self, token: &UrlToken) -> Result<Option<UsableTokenUrl>, Error> {
         let answer = self
             .client
@@ -144,7 +143,8 @@ impl TokenUrls {
         let (known, sent) = (row.token_hash.as_bytes(), token.hash());
         let is_known = verify_slices_are_equal(known, sent.as_bytes()).is_ok();
         let is_over = row.url.expires_at.is_some_and(|at| at <= Timestamp::now());
-        let is_usable = is_known && !is_over && row.revoked_at.is_none();
+        let is_used_up = row.url.max_uses.is_some_and(|max| row.url.uses >= max);
+        let is_usable = is_known && !is_over && !is_used_up && row.revoked_at.is_none();
         Ok(is_usable.then_some(UsableTokenUrl {
             team: row.team_id,
             url: row.url,

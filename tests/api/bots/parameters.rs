@@ -228,6 +228,20 @@ async fn a_url_for_one_meeting_refuses_every_other_meeting() {
     assert_eq!(world.uses(&url.id).await, "2");
 }
 
+/// Whoever has a URL without a use left learns nothing about it.
+#[tokio::test]
+async fn a_used_up_url_is_unknown_also_for_another_meeting() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    let body = json!({ "type": "onbehalf", "meeting_id": MEETING, "max_uses": 1 });
+    let url = world.given_url(&id, body).await;
+    world.zoom_mints(TOKEN);
+    expect_text(&world.vendor_gets(&url, "").await, TOKEN);
+    let unknown = world.vendor_gets(&url, "").await;
+    let other = world.vendor_gets(&url, "?meeting_number=1").await;
+    assert_eq!((other.status, other.text), (404, unknown.text));
+}
+
 #[tokio::test]
 async fn a_local_recording_token_needs_a_meeting() {
     let world = World::new().await;

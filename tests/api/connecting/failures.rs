@@ -2,14 +2,15 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
+use shared::api_key::{KeyTerms, Permission};
 use url::Url;
 
 use super::{
-    Browser, RETURN_ORIGIN, callback_url, create_session, expect_connected, expect_failed,
+    Browser, RETURN_ORIGIN, Session, callback_url, create_session, expect_connected, expect_failed,
     given_session, new_credential_body, session_row, state_of, world,
 };
 use crate::proxy::{Fault, Service};
-use crate::world::with;
+use crate::world::{text_of, with};
 
 #[tokio::test]
 async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
@@ -178,6 +179,39 @@ async fn while_kms_is_down_the_code_is_not_sent_and_a_later_reload_connects() {
         .open(&callback)
         .await
         .expect(200, "Zoom is connected");
+}
+
+#[tokio::test]
+async fn a_credential_that_has_left_the_filter_of_the_sessions_key_is_not_connected() {
+    let world = world().await;
+    let acme = world.team("acme");
+    let created = world.operator.create_key(
+        &acme,
+        KeyTerms {
+            extra: "tenant:a".parse().unwrap(),
+            ..KeyTerms::of(Permission::Full)
+        },
+    );
+    let caller = world.caller_with_key(&text_of(created.await.unwrap().0));
+    let extra = |tenant: &str| json!({ "extra": { "tenant": tenant } });
+    let id = world.add_user_credential("bot").await;
+    world.acme.update(&id, extra("a")).await.expect(200);
+    let requested = json!({ "credential_id": id, "name": "taken", "extra": { "tenant": "a" } });
+    let created = create_session(&caller, &requested).await.expect(201);
+    let session = Session {
+        id: created["session_id"].as_str().unwrap().to_owned(),
+        link: created["connect_url"].as_str().unwrap().to_owned(),
+    };
+    world.acme.update(&id, extra("b")).await.expect(200);
+    let before = world.row(&id).await;
+
+    let mut browser = Browser::new(&world);
+    let callback = browser.authorize(&session, Some("ada")).await;
+    browser
+        .open(&callback)
+        .await
+        .expect(400, "The connection has changed");
+    assert_eq!(world.row(&id).await, before);
 }
 
 #[tokio::test]

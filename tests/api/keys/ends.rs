@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use shared::api_key::{KeyTerms, Permission};
 use shared::stores::Requests;
 use shared::timestamp::Timestamp;
 
-use super::all_endpoints;
+use super::{all_endpoints, with_app};
 use crate::access::{call, expect_refused};
 use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
-use crate::world::{World, app_body, send, text_of};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, World, app_body, send, text_of};
 
 #[tokio::test]
 async fn a_key_works_until_it_expires() {
@@ -116,6 +117,90 @@ async fn a_suspended_team_gets_401_on_every_endpoint_and_its_token_urls_are_unkn
     assert_eq!(world.vendor_gets(&url, "").await.status, 200);
 }
 
+/// Each function has a role of its own, which must allow this write.
+#[tokio::test]
+async fn every_function_that_changes_something_notes_the_use_of_the_key() {
+    let world = World::new().await;
+    let team = world.team("acme");
+    let requests = Requests::new(world.dynamodb.clone(), "requests".to_owned());
+    let id = world.add_user_credential("bot").await;
+    let deleted = world.add_app_credential("deleted").await;
+    world.acme.delete(&deleted).await.expect(200);
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    let credential = format!("/v2/zoom-credentials/{id}");
+    let app = format!("/v2/zoom-apps/{CLIENT_ID}");
+    let vendor = "/v2/vendors/meetstream".to_owned();
+    let secrets =
+        json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": "a-token-of-the-app" });
+    for (method, path, body) in [
+        (
+            Method::POST,
+            "/v2/zoom-credentials".to_owned(),
+            app_body("new"),
+        ),
+        (
+            Method::PATCH,
+            credential.clone(),
+            json!({ "name": "renamed" }),
+        ),
+        (Method::POST, format!("{credential}/check"), json!({})),
+        (
+            Method::POST,
+            format!("{credential}/token-urls"),
+            json!({ "type": "zak" }),
+        ),
+        (
+            Method::DELETE,
+            format!("{credential}/token-urls/{}", url.id),
+            Value::Null,
+        ),
+        (
+            Method::POST,
+            format!("/v2/zoom-credentials/{deleted}/restore"),
+            Value::Null,
+        ),
+        (
+            Method::POST,
+            "/v2/zoom-tokens".to_owned(),
+            json!({ "credential_id": id, "type": "zak" }),
+        ),
+        (
+            Method::POST,
+            "/v2/zoom-connect-sessions".to_owned(),
+            with_app(json!({ "name": "desk" })),
+        ),
+        (
+            Method::PUT,
+            vendor.clone(),
+            json!({ "secrets": ["a-shared-secret-of-a-vendor"] }),
+        ),
+        (Method::DELETE, vendor, Value::Null),
+        (Method::PUT, app.clone(), secrets),
+        (
+            Method::POST,
+            format!("{app}/rotate-secret"),
+            json!({ "client_secret": CLIENT_SECRET }),
+        ),
+        (Method::DELETE, app, Value::Null),
+        (Method::DELETE, credential, Value::Null),
+    ] {
+        let created = world
+            .operator
+            .create_key(&team, KeyTerms::of(Permission::Full));
+        let (key, listing) = created.await.unwrap();
+        let request = world.caller_with_key(&text_of(key)).request(method, &path);
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(&body)
+        };
+        let answer = send(request).await;
+        assert!(answer.status < 300, "{path}: {}", answer.text);
+        let used = requests.last_use(&team, &listing.key_id).await.unwrap();
+        assert!(used.is_some(), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn the_last_use_of_a_key_is_its_last_change_or_mint() {
     let world = World::new().await;
@@ -130,6 +215,10 @@ async fn the_last_use_of_a_key_is_its_last_change_or_mint() {
     let caller = world.caller_with_key(&text_of(key));
     let last_use = async || requests.last_use(&team, &listing.key_id).await.unwrap();
     caller.get(&id).await.expect(200);
+    caller
+        .update(&id, json!({ "name": 1 }))
+        .await
+        .expect_code(400, "FST_ERR_VALIDATION");
     assert_eq!(last_use().await, None);
     mint_onbehalf(&caller, &id).await.expect(200);
     let used = last_use().await.unwrap();

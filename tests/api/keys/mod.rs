@@ -10,6 +10,7 @@ use crate::access;
 use crate::world::{CLIENT_ID, Caller, World, app_body, text_of};
 
 mod ends;
+mod moved;
 mod rates;
 mod scope;
 mod strangers;

@@ -51,7 +51,9 @@ async fn a_key_may_make_four_of_five_calls_of_its_team_unless_it_has_a_rate_of_i
     let world = World::new().await;
     for (team, own, limit) in [
         (1_000, None, 800),
-        (1_001, None, 801),
+        (1_001, None, 800),
+        (3, None, 2),
+        (2, None, 1),
         (1, None, 1),
         (1_000, Some(7), 7),
         (1_000, Some(5_000), 1_000),
@@ -66,6 +68,36 @@ async fn a_key_may_make_four_of_five_calls_of_its_team_unless_it_has_a_rate_of_i
         let answer = caller.delete("no-id").await;
         assert_eq!(told(&answer)[0], limit, "{team} {own:?}");
     }
+}
+
+/// Sends six calls at once, again and again, until one is refused. Then most were in one second.
+async fn flood(call: impl AsyncFn() -> u16) {
+    for _ in 0..50 {
+        let six = tokio::join!(call(), call(), call(), call(), call(), call());
+        if [six.0, six.1, six.2, six.3, six.4, six.5].contains(&429) {
+            return;
+        }
+    }
+    panic!("no call was refused");
+}
+
+#[tokio::test]
+async fn a_flood_of_one_key_or_token_url_leaves_the_team_its_rest() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    let greedy = world.caller_with_terms(terms(Permission::Full, None)).await;
+    let settings = TeamSettingsChange {
+        rate: Some(5),
+        mint_rate: Some(5),
+        ..TeamSettingsChange::default()
+    };
+    world.set_rates(settings).await;
+
+    flood(async || world.vendor_gets(&url, "").await.status).await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    flood(async || greedy.update(&id, json!({})).await.status).await;
+    world.acme.update(&id, json!({})).await.expect(200);
 }
 
 #[tokio::test]

@@ -11,12 +11,12 @@ use crate::access::call;
 use crate::minting::mint;
 use crate::world::{CLIENT_ID, Caller, World, app_body, id_of, send, user_body};
 
-fn with_extra(mut body: Value, extra: Value) -> Value {
+pub(super) fn with_extra(mut body: Value, extra: Value) -> Value {
     body["extra"] = extra;
     body
 }
 
-fn for_tenant(tenant: &str) -> KeyTerms {
+pub(super) fn for_tenant(tenant: &str) -> KeyTerms {
     KeyTerms {
         extra: format!("tenant:{tenant}").parse().unwrap(),
         ..KeyTerms::of(Permission::Full)
@@ -64,6 +64,24 @@ async fn another_type_of_token_is_a_403_for_a_key_that_names_its_types() {
             .await
             .expect_error(403, "FST_ERR_FORBIDDEN", message);
     }
+}
+
+/// With a vendor's secret of its own, the key could call the vendor's token URLs, which may be of other types.
+#[tokio::test]
+async fn a_key_that_names_its_types_may_not_change_a_vendors_secrets() {
+    let world = World::new().await;
+    let caller = world
+        .caller_with_terms(KeyTerms {
+            token_types: Some(vec![TokenType::Onbehalf]),
+            ..KeyTerms::of(Permission::Full)
+        })
+        .await;
+    let path = "/v2/vendors/meetstream";
+    let body = json!({ "secrets": ["a-shared-secret-of-a-vendor"] });
+    let put = caller.request(Method::PUT, path).json(&body);
+    send(put).await.expect_code(403, "FST_ERR_FORBIDDEN");
+    let delete = caller.request(Method::DELETE, path);
+    send(delete).await.expect_code(403, "FST_ERR_FORBIDDEN");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use serde_json::json;
 use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::event::Actor;
+use shared::extra::ExtraFilter;
 use shared::grants::capsule::{
     AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
 };
@@ -284,8 +285,17 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
     ] {
         let id = id.parse().unwrap();
         let run = Invocation::of_schedule("run".to_owned(), Timestamp::now());
-        let restored =
-            shared::restore::restore(&credentials, &pairs, &secrets, &events, &run, &team, id);
+        let everything = ExtraFilter::default();
+        let restored = shared::restore::restore(
+            &credentials,
+            &pairs,
+            &secrets,
+            &events,
+            &run,
+            &team,
+            id,
+            &everything,
+        );
         assert_eq!(restored.await.unwrap().unwrap().credential.state, state);
     }
 }

@@ -101,6 +101,43 @@ async fn a_wrong_secret_of_each_vendor_is_refused() {
     }
 }
 
+/// Vendors sign their webhooks with the same secret, and webhooks lie in logs.
+#[tokio::test]
+async fn a_signed_message_that_is_no_token_call_is_refused() {
+    let stage = Stage::new("attendee", ATTENDEE).await;
+    for body in [
+        r#"{"bot_id":"bot_abcDEF123","trigger":"bot.state_change"}"#,
+        r#"{"callback_type":"other"}"#,
+        "1",
+    ] {
+        let signature = hmac(ATTENDEE, body.as_bytes());
+        let call = stage
+            .call(Method::POST)
+            .header("x-webhook-signature", signature);
+        stage.expect_refused(body, call.body(body), 0).await;
+    }
+    let signed = stage.call(Method::GET);
+    let signed = signed.header("x-webhook-signature", hmac(ATTENDEE, CANONICAL.as_bytes()));
+    stage.expect_refused("a GET", signed.body(WIRE), 0).await;
+
+    let stage = Stage::new("recall", RECALL).await;
+    let webhook = r#"{"event":"bot.status_change"}"#;
+    for method in [Method::GET, Method::POST] {
+        let mut call = stage.call(method).body(webhook);
+        for (name, value) in recall_headers(RECALL, "msg_1", now_in_seconds(), webhook) {
+            call = call.header(name, value);
+        }
+        stage
+            .expect_refused("a webhook of Recall.ai", call, 0)
+            .await;
+    }
+    let mut empty = stage.call(Method::POST);
+    for (name, value) in recall_headers(RECALL, "msg_1", now_in_seconds(), "") {
+        empty = empty.header(name, value);
+    }
+    stage.expect_refused("a POST of Recall.ai", empty, 0).await;
+}
+
 /// A proof of another vendor does not count, even if the team has stored that vendor's secret.
 #[tokio::test]
 async fn a_call_of_another_vendor_of_the_team_is_refused() {
@@ -354,6 +391,21 @@ async fn meetstreams_wrong_missing_and_repeated_secrets_are_refused() {
         .call(Method::POST)
         .body(format!("{{\"webhook_secret\": \"{MEETSTREAM}\""));
     stage.expect_refused("not JSON", call, 0).await;
+}
+
+/// The query is not signed, and anyone who knows the URL can change it.
+#[tokio::test]
+async fn attendees_signed_meeting_wins_over_the_query() {
+    let stage = Stage::new("attendee", ATTENDEE).await;
+    stage.world.wire.reset();
+    let url = format!("{}?meeting_id=11111111111&bot_id=other", stage.url.url);
+    let signed = stage.world.acme.http().post(url);
+    let signed = signed.header("x-webhook-signature", hmac(ATTENDEE, CANONICAL.as_bytes()));
+    assert_eq!(answer_to(signed.body(WIRE)).await.status, 200);
+    let calls = stage.world.wire.calls().into_iter();
+    let mut minted = calls.filter(|call| call.service == Service::Zoom);
+    let target = minted.next().unwrap().target;
+    assert!(target.contains("meeting_id=98765432101"), "{target}");
 }
 
 /// A caller without a proof learns nothing: not that the URL is for another meeting, and not that it needs one.

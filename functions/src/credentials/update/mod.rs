@@ -203,6 +203,7 @@ pub async fn handle(
         zoom,
         request,
         team,
+        caller: &caller,
         recovery_capsules,
     };
     let stored = updater.update(seen, prepared, claim.as_ref(), changes);
@@ -220,6 +221,7 @@ struct Updater<'a> {
     zoom: &'a Zoom,
     request: &'a Request,
     team: &'a TeamId,
+    caller: &'a Caller<'a>,
     recovery_capsules: bool,
 }
 
@@ -241,7 +243,7 @@ impl Updater<'_> {
 
     async fn read(&self, id: CredentialId) -> Result<StoredCredential, ApiError> {
         let stored = self.credentials.get(self.team, id).await?;
-        Ok(stored.ok_or(Missing::Credential)?)
+        self.caller.visible(stored)
     }
 
     async fn change_fields(

@@ -9,6 +9,7 @@ use super::changes::CredentialChanges;
 use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
 use super::table::{
     Credentials, set_grant, touch, touch_at, when_grant_is_as_seen, when_pair_is_as_seen,
+    when_visible,
 };
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
@@ -90,6 +91,7 @@ impl Credentials {
         if unchanged {
             update = update.when_equal("version", number(&seen.version));
         }
+        let update = when_visible(update, seen);
         let transaction = self.begin(team, seen.credential.credential_id, update)?;
         Ok((stored, transaction))
     }
@@ -118,6 +120,7 @@ impl Credentials {
         }
         let update = when_grant_is_as_seen(update, seen)
             .when_equal("client_id", text(seen.client_id.as_str()));
+        let update = when_visible(update, seen);
         let transaction = self.begin(team, seen.credential.credential_id, update)?;
         Ok((stored, transaction))
     }
@@ -168,6 +171,7 @@ impl Credentials {
             None => update.when_equal("client_id", text(seen.client_id.as_str())),
         };
         let update = when_pair_is_as_seen(when_grant_is_as_seen(update, seen), seen);
+        let update = when_visible(update, seen);
         let transaction = self.begin(team, seen.credential.credential_id, update)?;
         Ok((stored, transaction))
     }
@@ -264,7 +268,7 @@ impl Credentials {
             .set("deleted", AttributeValue::Bool(true))
             .set("deleted_at", text(&now))
             .set("purge_at", number(&now.plus(retention).as_seconds()));
-        let update = when_pair_is_as_seen(update, seen);
+        let update = when_visible(when_pair_is_as_seen(update, seen), seen);
         self.begin(team, seen.credential.credential_id, update)
     }
 
@@ -293,7 +297,7 @@ impl Credentials {
             .when_equal("deleted", AttributeValue::Bool(true))
             .when_equal("version", number(&seen.version))
             .when_not_less("purge_at", number(&now.as_seconds()));
-        let update = when_pair_is_as_seen(update, seen);
+        let update = when_visible(when_pair_is_as_seen(update, seen), seen);
         let key = Self::key(team, seen.credential.credential_id);
         let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
         Ok(Transaction::new(&self.client, write))

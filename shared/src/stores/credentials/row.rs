@@ -7,7 +7,7 @@ use super::changes::CredentialChanges;
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
 };
-use crate::extra::Extra;
+use crate::extra::{Extra, ExtraFilter};
 use crate::pair::{Pair, PairId};
 use crate::profile::Profile;
 use crate::stores::error::Error;
@@ -110,9 +110,20 @@ pub struct StoredCredential {
     pub version: u64,
     /// Until when a soft-deleted credential can be restored. `None` if it is not deleted.
     pub purge_at: Option<Timestamp>,
+    /// The filter that the credential was seen through. A change by its owner is refused if the credential's `extra` is
+    /// another by then, because the owner may no longer see it.
+    pub seen_through: ExtraFilter,
 }
 
 impl StoredCredential {
+    /// The credential as a caller with this filter sees it. `None` if it does not match.
+    pub fn through(mut self, filter: &ExtraFilter) -> Option<Self> {
+        filter.matches(self.credential.extra.as_ref()).then(|| {
+            self.seen_through = filter.clone();
+            self
+        })
+    }
+
     /// Whether the credential is not deleted.
     pub fn is_live(&self) -> bool {
         self.purge_at.is_none()
@@ -190,6 +201,7 @@ impl TryFrom<CredentialRow> for StoredCredential {
             purge_at: row
                 .deleted
                 .then(|| Timestamp::from_seconds(row.purge_at.unwrap_or_default())),
+            seen_through: ExtraFilter::default(),
         })
     }
 }

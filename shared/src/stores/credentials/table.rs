@@ -234,6 +234,17 @@ pub(super) fn when_grant_is_as_seen(update: Update, seen: &StoredCredential) -> 
     }
 }
 
+/// Adds the condition that `extra` is as in `seen`, if `seen` was seen through a filter.
+pub(super) fn when_visible(update: Update, seen: &StoredCredential) -> Update {
+    if seen.seen_through.is_empty() {
+        return update;
+    }
+    match &seen.credential.extra {
+        Some(extra) => update.when_equal("extra", text(extra.as_json())),
+        None => update.when_absent("extra"),
+    }
+}
+
 /// Adds the condition that the same pair still counts the credential, or none does.
 pub(super) fn when_pair_is_as_seen(update: Update, seen: &StoredCredential) -> Update {
     match &seen.pair {

@@ -20,13 +20,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::new_session::NewSession;
 use super::table::{Requests, key};
 use crate::connect::{
-    BrowserKey, ConnectFailure, LinkToken, OAuthState, ReturnUrl, SessionId, SessionStatus,
-    ZoomUserHash,
+    BrowserKey, ConnectFailure, LinkToken, OAuthState, SessionId, SessionStatus, ZoomUserHash,
 };
-use crate::credential::{ClientId, Credential, CredentialId, Name, RedirectUri, TeamId};
-use crate::stores::ExtraChange;
+use crate::credential::{Credential, CredentialId, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::{BuiltUpdate, Update};
 use crate::stores::item::{from_item, number, text, to_item};
@@ -37,50 +36,6 @@ use crate::timestamp::Timestamp;
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
 /// How long after the end of an invocation its session stays claimed, because clocks differ.
 const CLOCK_SKEW_ALLOWANCE: Duration = Duration::from_secs(2);
-
-/// The Zoom app of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "app", content = "app_credential_id", rename_all = "snake_case")]
-pub enum SessionApp {
-    /// The request that created the session gave the app. Its client secret is sealed with the session.
-    Own,
-    /// The session uses the app of this credential of the team.
-    #[serde(rename = "of")]
-    OfCredential(CredentialId),
-}
-
-/// The parameters of a session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NewSession {
-    /// The team that created the session.
-    #[serde(rename = "team_id")]
-    pub team: TeamId,
-    /// The new name of the credential, if the request gave a name.
-    pub name: Option<Name>,
-    /// The name that the page shows.
-    pub label: Name,
-    /// The change of the credential's `extra`.
-    pub extra: Option<ExtraChange>,
-    /// The client id of the Zoom app.
-    pub client_id: ClientId,
-    /// The source of the app's client secret.
-    #[serde(flatten)]
-    pub app: SessionApp,
-    /// The credential that the session authorizes again. `None` if the session creates a credential.
-    pub reconnects: Option<CredentialId>,
-    /// The Zoom user of that credential, if the vault knows the user.
-    pub known_user: Option<ZoomUserHash>,
-    /// The redirect URI that Zoom sends the user to.
-    pub redirect_uri: RedirectUri,
-    /// The page that the user returns to at the end.
-    pub return_url: Option<ReturnUrl>,
-    /// The PKCE challenge of the sealed verifier.
-    pub code_challenge: String,
-    /// When the session ends.
-    pub ends_at: Timestamp,
-    /// The id of the API key that created the session.
-    pub created_by: String,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,15 +8,18 @@
 //! - `rate`: counts a team's calls per second
 //! - `idempotency`: the rows of idempotency keys, and the lock of a credential that is authorized again
 //! - `last_use`: when each API key last changed something or minted a token
-//! - `connect_sessions`: how far a connect session has come
+//! - `new_session`: what a connect session was created with
+//! - `connect_sessions`: how far it has come
 
 mod connect_sessions;
 mod idempotency;
 mod last_use;
+mod new_session;
 mod rate;
 mod table;
 
-pub use self::connect_sessions::{NewSession, OpenSession, Session, SessionApp, SessionClaim};
+pub use self::connect_sessions::{OpenSession, Session, SessionClaim};
 pub use self::idempotency::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim};
+pub use self::new_session::{NewSession, SessionApp};
 pub use self::rate::{Admission, Charged, Hits, RateLimits};
 pub use self::table::Requests;

@@ -11,6 +11,7 @@ use crate::stores::RateKind;
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, number, text};
 use crate::timestamp::Timestamp;
+use crate::token_url::UrlId;
 
 /// How long the row of a rate window is kept.
 const RATE_WINDOW_RETENTION: Duration = Duration::from_mins(1);
@@ -18,12 +19,22 @@ const RATE_WINDOW_RETENTION: Duration = Duration::from_mins(1);
 /// Who is charged for a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Charged<'a> {
-    /// The team alone, for a call without a key.
-    Team,
+    /// The team and one of its token URLs, which has the same share of the rate as a key.
+    TeamAndUrl(UrlId),
     /// The key alone, for a call that is refused or invalid. So a key without a right cannot spend its team's rate.
     Key(&'a KeyId),
     /// Both.
     TeamAndKey(&'a KeyId),
+}
+
+impl Charged<'_> {
+    /// The attribute that counts the calls of the key or the URL.
+    fn own_counter(self) -> String {
+        match self {
+            Self::TeamAndUrl(url) => format!("url_{url}"),
+            Self::Key(key) | Self::TeamAndKey(key) => format!("key_{key}"),
+        }
+    }
 }
 
 /// How many calls a window has counted, with this one. 0 for who was not charged.
@@ -31,8 +42,10 @@ pub enum Charged<'a> {
 pub struct Hits {
     /// The calls of the team.
     pub team: u32,
-    /// The calls of the key.
+    /// The calls of the key, or of the token URL.
     pub key: u32,
+    /// The window: a second since the epoch.
+    second: i64,
 }
 
 /// How many calls a window allows.
@@ -40,16 +53,16 @@ pub struct Hits {
 pub struct RateLimits {
     /// For the team.
     pub team: u32,
-    /// For the key.
+    /// For the key, or for the token URL.
     pub key: u32,
 }
 
 impl RateLimits {
     /// The limits of a team and of a key with a rate of its own. Without one, the key may make 80 % of the team's calls,
-    /// so that it cannot starve the others.
+    /// so that it cannot starve the others. With one call a second, nothing can be shared.
     pub fn new(team: u32, key: Option<u32>) -> Self {
-        let share = u64::from(team) * 4;
-        let share = u32::try_from(share.div_ceil(5)).unwrap_or(u32::MAX);
+        let share = u64::from(team) * 4 / 5;
+        let share = u32::try_from(share).unwrap_or(u32::MAX).max(1);
         Self {
             team,
             key: key.map_or(share, |key| key.min(team)),
@@ -81,9 +94,8 @@ impl Admission {
         };
         let (team, key) = (within(limits.team, hits.team), within(limits.key, hits.key));
         match charged {
-            Charged::Team => team,
             Charged::Key(_) => key,
-            Charged::TeamAndKey(_) => {
+            Charged::TeamAndUrl(_) | Charged::TeamAndKey(_) => {
                 let is_nearer = (team.admitted, team.remaining) < (key.admitted, key.remaining);
                 if is_nearer { team } else { key }
             }
@@ -99,54 +111,63 @@ impl Requests {
         kind: RateKind,
         charged: Charged<'_>,
     ) -> Result<Hits, Error> {
-        let kind = match kind {
-            RateKind::Mutations => "rate",
-            RateKind::Mints => "mint",
-            RateKind::Reads => "read",
-        };
         let now = Timestamp::now();
-        let window = format!("{kind}#{team}#{}", now.as_seconds());
-        let of_key = |key: &KeyId| format!("key_{key}");
+        let second = now.as_seconds();
+        let own = charged.own_counter();
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("request_id", text(&window))
+            .key("request_id", text(&window(kind, team, second)))
             .expression_attribute_values(":one", number(&1))
             .expression_attribute_values(
                 ":end",
                 number(&now.plus(RATE_WINDOW_RETENTION).as_seconds()),
             );
         let update = match charged {
-            Charged::Team => update.update_expression("ADD hits :one SET expires_at = :end"),
-            Charged::Key(key) => update
-                .update_expression("ADD #key :one SET expires_at = :end")
-                .expression_attribute_names("#key", of_key(key)),
-            Charged::TeamAndKey(key) => update
-                .update_expression("ADD hits :one, #key :one SET expires_at = :end")
-                .expression_attribute_names("#key", of_key(key)),
+            Charged::Key(_) => update.update_expression("ADD #own :one SET expires_at = :end"),
+            Charged::TeamAndUrl(_) | Charged::TeamAndKey(_) => {
+                update.update_expression("ADD hits :one, #own :one SET expires_at = :end")
+            }
         };
+        let update = update.expression_attribute_names("#own", &own);
         let answer = update
             .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
             .map_err(|error| failed("UpdateItem", error))?;
-        let window = answer.attributes.unwrap_or_default();
-        Ok(match charged {
-            Charged::Team => Hits {
-                team: hits(&window, "hits")?,
-                key: 0,
-            },
-            Charged::Key(key) => Hits {
-                team: 0,
-                key: hits(&window, &of_key(key))?,
-            },
-            Charged::TeamAndKey(key) => Hits {
-                team: hits(&window, "hits")?,
-                key: hits(&window, &of_key(key))?,
-            },
-        })
+        let counted = answer.attributes.unwrap_or_default();
+        let key = hits(&counted, &own)?;
+        let team = match charged {
+            Charged::Key(_) => 0,
+            Charged::TeamAndUrl(_) | Charged::TeamAndKey(_) => hits(&counted, "hits")?,
+        };
+        Ok(Hits { team, key, second })
     }
+
+    /// Gives the team a call back that was counted, but that the limit of its key or token URL refuses. Otherwise a key
+    /// that floods would spend the rate of its team.
+    pub async fn give_back(&self, team: &TeamId, kind: RateKind, hits: Hits) -> Result<(), Error> {
+        let update = self.client.update_item().table_name(&self.table);
+        let sent = update
+            .key("request_id", text(&window(kind, team, hits.second)))
+            .update_expression("ADD hits :less")
+            .condition_expression("attribute_exists(hits)")
+            .expression_attribute_values(":less", number(&-1))
+            .send()
+            .await;
+        sent.map(drop).map_err(|error| failed("UpdateItem", error))
+    }
+}
+
+/// The id of a window's row.
+fn window(kind: RateKind, team: &TeamId, second: i64) -> String {
+    let kind = match kind {
+        RateKind::Mutations => "rate",
+        RateKind::Mints => "mint",
+        RateKind::Reads => "read",
+    };
+    format!("{kind}#{team}#{second}")
 }
 
 fn hits(window: &Item, name: &str) -> Result<u32, Error> {
