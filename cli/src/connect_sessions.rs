@@ -7,11 +7,11 @@ use shared::event::{Change, EventKind, Target};
 use shared::stores::{OpenSession, Requests, TRANSACTION_TIMEOUT, Trail};
 use shared::timestamp::Timestamp;
 
-use crate::credentials::confirm;
 use crate::error::Error;
 use crate::named::Named;
-use crate::output::{self, Output, count};
+use crate::output::{self, Output};
 use crate::resources::Resource;
+use crate::revocation::Revocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -91,29 +91,24 @@ pub(crate) async fn revoke(
     trail: &Trail,
     output: Output,
 ) -> Result<(), Error> {
-    let found = which.find(requests).await?;
     let team = &which.team;
-    let question = format!(
-        "{} of team {team} will end. Type the team's name to end: ",
-        count(found.len(), "connect session")
-    );
-    confirm(yes || found.is_empty(), team.as_str(), &question)?;
-    let mut ended = Vec::new();
-    for session in found {
+    let revocation = Revocation {
+        team,
+        yes,
+        thing: "connect session",
+        output,
+    };
+    let found = which.find(requests).await?;
+    let end = async |session: &OpenSession| {
         let target = Target::ConnectSession(session.session_id);
         let change = Change::of(target, EventKind::SessionRevoked, vec!["ends_at"]);
         let event = trail.change(team, None, change)?;
         let write = requests.end_session(session.session_id, team)?;
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         let end = trail.events.begin(event).and(write).commit(until);
-        // Refused if the session connected its user after the list was read.
-        if end.await?.is_committed() {
-            ended.push(session);
-        }
-    }
-    output.print(&ended, &rows(&ended))?;
-    output.note(&format!("{} ended", count(ended.len(), "connect session")));
-    Ok(())
+        Ok(end.await?.is_committed())
+    };
+    revocation.run(found, rows, end).await
 }
 
 fn rows(sessions: &[OpenSession]) -> String {

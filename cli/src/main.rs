@@ -17,6 +17,7 @@ mod output;
 mod purge;
 mod recount;
 mod resources;
+mod revocation;
 mod rewrap;
 mod stack;
 mod sweep;

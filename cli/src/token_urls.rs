@@ -9,11 +9,11 @@ use shared::stores::{TRANSACTION_TIMEOUT, TokenUrlListing, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
 use shared::token_url::{UrlId, UrlToken};
 
-use crate::credentials::confirm;
 use crate::error::Error;
 use crate::named::Named;
-use crate::output::{self, Output, count, or_dash};
+use crate::output::{self, Output, or_dash};
 use crate::resources::Resource;
+use crate::revocation::Revocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -129,28 +129,23 @@ pub(crate) async fn revoke(
     trail: &Trail,
     output: Output,
 ) -> Result<(), Error> {
-    let found = which.find(urls).await?;
     let team = &which.team;
-    let question = format!(
-        "{} of team {team} will stop. Type the team's name to revoke: ",
-        count(found.len(), "token URL")
-    );
-    confirm(yes || found.is_empty(), team.as_str(), &question)?;
-    let mut revoked = Vec::new();
-    for listing in found {
+    let revocation = Revocation {
+        team,
+        yes,
+        thing: "token URL",
+        output,
+    };
+    let found = which.find(urls).await?;
+    let revoke = async |listing: &TokenUrlListing| {
         let (id, url) = (listing.credential_id, listing.url.url_id);
         let change = Change::of(Target::TokenUrl(url), EventKind::UrlRevoked, Vec::new());
         let event = trail.change(team, Some(id), change)?;
         let revocation = urls.begin(urls.revoke(team, id, url)?).and(event);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        // Refused if the URL was revoked or purged after the list was read.
-        if revocation.commit(until).await?.is_committed() {
-            revoked.push(listing);
-        }
-    }
-    output.print(&revoked, &rows(&revoked))?;
-    output.note(&format!("{} revoked", count(revoked.len(), "token URL")));
-    Ok(())
+        Ok(revocation.commit(until).await?.is_committed())
+    };
+    revocation.run(found, |urls| rows(urls), revoke).await
 }
 
 fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {

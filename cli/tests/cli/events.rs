@@ -1,8 +1,14 @@
 //! `events`: what an operator and a key have changed, and which token went to whom.
 
+use std::future::ready;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::TestStack;
+use crate::harness::serve;
 
 impl TestStack {
     /// The events of `acme`, oldest first: kind, target and changed fields.
@@ -104,7 +110,7 @@ async fn the_table_says_which_token_went_to_whom_and_what_was_changed() {
         .await;
     let ended = stack.cli(line).await;
     assert!(
-        ended.stderr.contains("1 connect session ended"),
+        ended.stderr.contains("1 connect session revoked"),
         "{ended:?}"
     );
     let table = stack.ok("events --team acme --kind session_revoked").await;
@@ -150,4 +156,69 @@ async fn events_of_the_operator_are_kept_for_the_configured_time() {
             .contains("EVENTS_RETENTION_DAYS is not a number of days"),
         "{refused:?}"
     );
+}
+
+/// The credentials of a person in AWS.
+const AWS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+const ARN: &str = "arn:aws:iam::123456789012:user/ada";
+
+impl TestStack {
+    /// The URL of a tunnel to DynamoDB that accepts a person's credentials.
+    async fn tunnel(&self) -> String {
+        let local = self.variable("AWS_ACCESS_KEY_ID").to_owned();
+        let url = self.variable("AWS_ENDPOINT_URL_DYNAMODB").to_owned();
+        let http = self.http.clone();
+        let forward = move |mut headers: HeaderMap, body: Bytes| {
+            let signed = headers["authorization"].to_str().unwrap();
+            assert!(signed.contains(AWS_KEY));
+            let signed = signed.replace(AWS_KEY, &local).parse().unwrap();
+            headers.insert("authorization", signed);
+            let call = http.post(&url).headers(headers).body(body);
+            async move {
+                let answer = call.send().await.unwrap();
+                (answer.status(), answer.bytes().await.unwrap())
+            }
+        };
+        serve(Router::new().fallback(forward)).await
+    }
+}
+
+/// An STS that answers every call like this.
+async fn sts(status: StatusCode, body: String) -> String {
+    serve(Router::new().fallback(move || ready((status, body.clone())))).await
+}
+
+#[tokio::test]
+async fn an_operator_who_comes_through_a_tunnel_is_named_by_aws_and_is_local_only_without_an_answer()
+ {
+    let stack = TestStack::start().await;
+    let tunnel = stack.tunnel().await;
+    let known = format!(
+        "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{ARN}</Arn></GetCallerIdentityResult>\
+         </GetCallerIdentityResponse>"
+    );
+    let unknown = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>";
+    for (team, sts, actor) in [
+        ("acme", sts(StatusCode::OK, known).await, ARN),
+        (
+            "globex",
+            sts(StatusCode::FORBIDDEN, unknown.to_owned()).await,
+            "local",
+        ),
+    ] {
+        let person = [
+            ("AWS_ACCESS_KEY_ID", AWS_KEY),
+            ("AWS_ENDPOINT_URL_DYNAMODB", tunnel.as_str()),
+            ("AWS_ENDPOINT_URL_STS", sts.as_str()),
+        ];
+        let created = stack
+            .cli_with(&format!("teams create {team}"), &[], &person)
+            .await;
+        assert_eq!(created.code, 0, "{created:?}");
+        let events = stack.json(&format!("events --team {team}")).await;
+        assert_eq!(
+            events[0]["actor"],
+            json!({ "type": "operator", "id": actor })
+        );
+    }
 }

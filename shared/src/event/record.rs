@@ -179,7 +179,7 @@ pub struct EventRecord {
     #[serde(deserialize_with = "credential_or_none")]
     #[schema(required = true)]
     pub credential_id: Option<CredentialId>,
-    /// What was changed, if that is not the credential or the team. Older events do not have it.
+    /// What was changed, besides the credential. Null if the event is about the credential or the team alone.
     #[schema(required = true)]
     pub target: Option<TargetView>,
     /// Who caused the event.
