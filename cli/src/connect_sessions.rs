@@ -3,13 +3,15 @@
 
 use clap::{Args, Subcommand};
 use shared::credential::TeamId;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::stores::{OpenSession, Requests, TRANSACTION_TIMEOUT, Trail};
 use shared::timestamp::Timestamp;
 
-use crate::credentials::confirm;
 use crate::error::Error;
+use crate::named::Named;
 use crate::output::{self, Output};
+use crate::resources::Resource;
+use crate::revocation::Revocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,6 +27,23 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The resources that this command uses.
+    pub(crate) fn resources(&self) -> &'static [Resource] {
+        match self {
+            Self::List(_) => &[Resource::Requests, Resource::Keys],
+            Self::Revoke { .. } => &[Resource::Requests, Resource::Keys, Resource::Events],
+        }
+    }
+
+    /// Which sessions this command is about.
+    pub(crate) fn which(&self) -> &Which {
+        match self {
+            Self::List(which) | Self::Revoke { which, .. } => which,
+        }
+    }
+}
+
 /// Which sessions.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
@@ -37,6 +56,14 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    /// What must exist.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named {
+            team: &self.team,
+            key_id: self.key.as_deref(),
+        }
+    }
+
     async fn find(&self, requests: &Requests) -> Result<Vec<OpenSession>, Error> {
         let mut found = requests.open_sessions(&self.team).await?;
         found.retain(|session| {
@@ -48,53 +75,40 @@ impl Which {
     }
 }
 
-pub(crate) async fn run(
-    command: Command,
-    requests: &Requests,
-    trail: &Trail,
-    output: Output,
-) -> Result<(), Error> {
-    match command {
-        Command::List(which) => {
-            let found = which.find(requests).await?;
-            output.print(&found, &rows(&found))?;
-            if found.is_empty() {
-                output.note("no connect sessions wait for their user");
-            }
-            Ok(())
-        }
-        Command::Revoke { which, yes } => revoke(&which, yes, requests, trail, output).await,
+pub(crate) async fn list(which: &Which, requests: &Requests, output: Output) -> Result<(), Error> {
+    let found = which.find(requests).await?;
+    output.print(&found, &rows(&found))?;
+    if found.is_empty() {
+        output.note("no connect sessions wait for their user");
     }
+    Ok(())
 }
 
-async fn revoke(
+pub(crate) async fn revoke(
     which: &Which,
     yes: bool,
     requests: &Requests,
     trail: &Trail,
     output: Output,
 ) -> Result<(), Error> {
-    let found = which.find(requests).await?;
     let team = &which.team;
-    let question = format!(
-        "{} links of team {team} will stop. Type the team's name to end them: ",
-        found.len()
-    );
-    confirm(yes || found.is_empty(), team.as_str(), &question)?;
-    let mut ended = Vec::new();
-    for session in found {
-        let event = trail.change(team, None, EventKind::SessionRevoked, vec!["ends_at"])?;
+    let revocation = Revocation {
+        team,
+        yes,
+        thing: "connect session",
+        output,
+    };
+    let found = which.find(requests).await?;
+    let end = async |session: &OpenSession| {
+        let target = Target::ConnectSession(session.session_id);
+        let change = Change::of(target, EventKind::SessionRevoked, vec!["ends_at"]);
+        let event = trail.change(team, None, change)?;
         let write = requests.end_session(session.session_id, team)?;
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         let end = trail.events.begin(event).and(write).commit(until);
-        // Refused if the session connected its user after the list was read.
-        if end.await?.is_committed() {
-            ended.push(session);
-        }
-    }
-    output.print(&ended, &rows(&ended))?;
-    output.note(&format!("{} connect sessions ended", ended.len()));
-    Ok(())
+        Ok(end.await?.is_committed())
+    };
+    revocation.run(found, rows, end).await
 }
 
 fn rows(sessions: &[OpenSession]) -> String {

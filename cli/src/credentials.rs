@@ -10,13 +10,14 @@ use shared::extra::ExtraFilter;
 use shared::invocation::Invocation;
 use shared::restore;
 use shared::stores::{
-    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, RETENTION, Secrets,
+    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, Secrets,
     StoredCredential, TableInspector, TokenUrls, Trail,
 };
 use shared::timestamp::Timestamp;
 
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::resources::Resource;
 use crate::{purge, sweep};
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +80,27 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The resources that this command uses.
+    pub(crate) fn resources(&self) -> &'static [Resource] {
+        const DATA: [Resource; 5] = [
+            Resource::Credentials,
+            Resource::Secrets,
+            Resource::Pairs,
+            Resource::TokenUrls,
+            Resource::Events,
+        ];
+        const LIST: [Resource; 6] = {
+            let [a, b, c, d, e] = DATA;
+            [a, b, c, d, e, Resource::Keys]
+        };
+        match self {
+            Self::List { .. } => &LIST,
+            Self::Restore { .. } | Self::Purge { .. } | Self::Sweep { .. } => &DATA,
+        }
+    }
+}
+
 /// Names of tables.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -86,7 +108,6 @@ pub(crate) struct Tables {
     pub(crate) secrets: String,
     pub(crate) pairs: String,
     pub(crate) token_urls: String,
-    pub(crate) events: String,
 }
 
 pub(crate) struct Stores {
@@ -114,7 +135,7 @@ impl Stores {
             pairs: Pairs::new(client.clone(), tables.pairs.clone()),
             secrets: Secrets::new(client.clone(), tables.secrets.clone()),
             token_urls: TokenUrls::new(client.clone(), tables.token_urls.clone()),
-            events: Events::new(client.clone(), tables.events.clone(), RETENTION),
+            events: trail.events.clone(),
             inspector: TableInspector::new(client.clone()),
             removal,
             trail,

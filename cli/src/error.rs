@@ -3,8 +3,9 @@
 use std::io;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
+use shared::api_key::KeyId;
 use shared::credential::{CredentialId, TeamId};
-use shared::{envelope, stores};
+use shared::{config, envelope, stores};
 
 use crate::PROGRAM;
 use crate::output::list_ids;
@@ -33,7 +34,46 @@ pub(crate) enum Error {
     #[error(
         "key {key_id} of team {team} is revoked or has expired; create a new one with `{PROGRAM} keys create --team {team}`"
     )]
-    KeyHasEnded { team: TeamId, key_id: String },
+    KeyHasEnded { team: TeamId, key_id: KeyId },
+    #[error(
+        "key {key_id} of team {team} was rotated before: key {by} replaces it. To rotate again, rotate {by}. If nobody has the text of {by}, revoke {by}, and create a new key with `{PROGRAM} keys create --team {team}`"
+    )]
+    KeyIsReplaced {
+        team: TeamId,
+        key_id: KeyId,
+        by: KeyId,
+    },
+    #[error(
+        "key {key_id} of team {team} was rotated or revoked by another operator at the same time; look at `{PROGRAM} keys list --team {team}`"
+    )]
+    KeyChanged { team: TeamId, key_id: KeyId },
+    #[error(
+        "--rate {rate} is more than team {team} may make: {changes} changes and {mints} mints a second. Choose at most {most}, or raise the team's rates with `{PROGRAM} teams set {team}`"
+    )]
+    KeyRateAboveTeam {
+        team: TeamId,
+        rate: u32,
+        changes: u32,
+        mints: u32,
+        most: u32,
+    },
+    #[error(
+        "the id of {kind} is a UUID, as in the column ACTOR of `{PROGRAM} events --team {team} --actor {kind}`"
+    )]
+    MalformedActorId { team: TeamId, kind: &'static str },
+    #[error("--actor and --actor-id name two different actors; leave out --actor-id")]
+    TwoActorIds,
+    /// Does not repeat the input: it may be a secret.
+    #[error(
+        "standard input is not a token URL: it has no part that begins with ztu_ and is complete. Paste the whole URL"
+    )]
+    MalformedUrl,
+    #[error(
+        "no token URL has this secret: another vault made the URL, or its row was deleted after the URL ended. Check that --stack names the right vault"
+    )]
+    NoTokenUrl,
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
     #[error("AWS does not say who you are, and every change is recorded with its author: {0}")]
     UnknownOperator(String),
     /// Does not repeat the argument: it may be the API key itself.

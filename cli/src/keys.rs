@@ -5,17 +5,18 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use shared::api_key::{ApiKey, KeyTerms, Permission};
+use shared::api_key::{ApiKey, KeyId, KeyTerms, Permission};
 use shared::credential::{Name, TeamId};
 use shared::extra::ExtraFilter;
 use shared::invalid::Invalid;
-use shared::stores::{self, KeyListing, Requests, TeamAdmin};
+use shared::stores::{self, KeyListing, Requests, Rotation, TeamAdmin};
 use shared::timestamp::Timestamp;
 use shared::token::TokenType;
 
 use crate::PROGRAM;
 use crate::error::Error;
-use crate::output::{self, Output};
+use crate::named::{existing_key, parse_key_id};
+use crate::output::{self, Output, or_dash};
 use crate::resources::Resource;
 
 #[derive(Debug, Subcommand)]
@@ -79,8 +80,8 @@ pub(crate) struct NewKeyOptions {
     /// In how many days the key stops working: 1 to 3650. Without the option, it works until it is revoked
     #[arg(long, value_name = "DAYS", value_parser = value_parser!(u64).range(1..=3650))]
     expires_in_days: Option<u64>,
-    /// How many changes a second, and how many mints a second, the key may make: 1 to 100000. Without the option, 80 % of
-    /// the team's rates
+    /// How many changes a second, and how many mints a second, the key may make: 1 to the team's higher rate. Without the
+    /// option, 80 % of the team's rates
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
     /// The types of tokens that the key may mint, separated by commas: `onbehalf`, `zak`, `local_recording`, `sdk_jwt`. Without
@@ -89,11 +90,32 @@ pub(crate) struct NewKeyOptions {
     token_types: Option<Vec<TokenType>>,
     /// The credentials that the key can see: those whose `extra` has these values. KEY:VALUE pairs, separated by commas.
     /// Without the option, every credential of the team
-    #[arg(long, value_name = "PAIRS")]
+    #[arg(long, value_name = "PAIRS", value_parser = extra)]
     extra: Option<ExtraFilter>,
 }
 
 impl NewKeyOptions {
+    /// Refuses a rate that the team itself may not reach: it would limit nothing.
+    async fn check_rate(&self, operator: &TeamAdmin) -> Result<(), Error> {
+        let team = operator.team(&self.team).await;
+        let missing = || Error::NoTeam(self.team.clone());
+        let team = team.map_err(|error| Error::not_found_as(error, missing()))?;
+        let most = match self.permission {
+            PermissionArg::Mint => team.mint_rate,
+            PermissionArg::Full | PermissionArg::Read => team.rate.max(team.mint_rate),
+        };
+        match self.rate {
+            Some(rate) if rate > most => Err(Error::KeyRateAboveTeam {
+                team: team.team_id,
+                rate,
+                changes: team.rate,
+                mints: team.mint_rate,
+                most,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn terms(self) -> KeyTerms {
         let days = self.expires_in_days;
         let expires_at = days.map(|days| Timestamp::now().plus(Duration::from_hours(days * 24)));
@@ -107,6 +129,11 @@ impl NewKeyOptions {
             extra: self.extra.unwrap_or_default(),
         }
     }
+}
+
+fn extra(text: &str) -> Result<ExtraFilter, Invalid> {
+    let filter: ExtraFilter = text.parse()?;
+    filter.check_typed().map(|()| filter)
 }
 
 fn name(text: &str) -> Result<Name, Invalid> {
@@ -151,8 +178,8 @@ struct NewKey<'a> {
 struct ListedKey {
     #[serde(flatten)]
     listing: KeyListing,
-    /// When the key last changed something or minted a token.
-    last_used_at: Option<Timestamp>,
+    /// When the key last changed something or minted a token. Calls that read do not count.
+    last_change_or_mint_at: Option<Timestamp>,
 }
 
 pub(crate) async fn run(
@@ -164,6 +191,7 @@ pub(crate) async fn run(
     match command {
         Command::Create(options) => {
             let team = options.team.clone();
+            options.check_rate(operator).await?;
             let created = operator.create_key(&team, options.terms()).await;
             let created =
                 created.map_err(|error| not_created(error, &team, Error::NoTeam(team.clone())));
@@ -188,24 +216,50 @@ async fn rotate(
     operator: &TeamAdmin,
     output: Output,
 ) -> Result<(), Error> {
-    if !is_key_id(&key_id) {
-        return Err(Error::MalformedKeyId(team));
-    }
+    let old = existing_key(operator, &team, &key_id).await?;
+    expect_rotatable(&team, &old)?;
     let old_ends_at = Timestamp::now().plus(Duration::from_hours(old_key_hours));
-    let rotated = operator.rotate_key(&team, &key_id, old_ends_at).await;
-    let new = rotated.map_err(|error| {
-        let (team, key_id) = (team.clone(), key_id.clone());
+    let rotated = operator.rotate_key(&team, &old.key_id, old_ends_at).await;
+    let Rotation { key, new, old } = rotated.map_err(|error| {
+        let (team, key_id) = (team.clone(), old.key_id.clone());
         if matches!(error, stores::Error::Conflict) {
-            Error::KeyHasEnded { team, key_id }
+            Error::KeyChanged { team, key_id }
         } else {
-            not_created(error, &team.clone(), Error::NoKey { team, key_id })
+            let gone = missing(team.clone(), &key_id);
+            not_created(error, &team, gone)
         }
+    })?;
+    let end = new.terms.expires_at;
+    print_new(&team, (key, new), output)?;
+    output.note(&match end {
+        Some(end) => format!("the new key stops working at {end}, as the first one would have"),
+        None => "the new key works until it is revoked".to_owned(),
     });
-    print_new(&team, new?, output)?;
-    output.note(&format!(
-        "key {key_id} stops working at {old_ends_at} at the latest"
-    ));
+    if let Some(end) = old.terms.expires_at {
+        output.note(&format!("key {} stops working at {end}", old.key_id));
+    }
     Ok(())
+}
+
+/// Refuses to rotate a key that does not work any more, or that was rotated before. Its end is then the end that the
+/// rotation has set, and a new key must not inherit that.
+fn expect_rotatable(team: &TeamId, old: &KeyListing) -> Result<(), Error> {
+    let (team, key_id) = (team.clone(), old.key_id.clone());
+    let has_ended = |end| end <= Timestamp::now();
+    if let Some(by) = old.replaced_by.clone() {
+        Err(Error::KeyIsReplaced { team, key_id, by })
+    } else if old.revoked_at.is_some() || old.terms.expires_at.is_some_and(has_ended) {
+        Err(Error::KeyHasEnded { team, key_id })
+    } else {
+        Ok(())
+    }
+}
+
+fn missing(team: TeamId, key_id: &KeyId) -> Error {
+    Error::NoKey {
+        team,
+        key_id: key_id.to_string(),
+    }
 }
 
 /// The error of a command that did not create a key. `missing` is the error if its team or its first key is missing.
@@ -286,10 +340,10 @@ async fn list(
 }
 
 async fn with_last_use(listing: KeyListing, requests: &Requests) -> Result<ListedKey, Error> {
-    let last_used_at = requests.last_use(&listing.team, &listing.key_id).await?;
+    let last_change_or_mint_at = requests.last_use(&listing.team, &listing.key_id).await?;
     Ok(ListedKey {
         listing,
-        last_used_at,
+        last_change_or_mint_at,
     })
 }
 
@@ -300,31 +354,21 @@ async fn revoke(
     requests: &Requests,
     output: Output,
 ) -> Result<(), Error> {
-    if !is_key_id(&key_id) {
-        return Err(Error::MalformedKeyId(team));
-    }
+    let key_id = parse_key_id(&team, &key_id)?;
     let revoked = operator.revoke_key(&team, &key_id).await;
-    let revoked =
-        revoked.map_err(|error| Error::not_found_as(error, Error::NoKey { team, key_id }))?;
+    let revoked = revoked.map_err(|error| Error::not_found_as(error, missing(team, &key_id)))?;
 
     let revoked = with_last_use(revoked, requests).await?;
     output.print(&revoked, &rows([&revoked]))?;
     Ok(())
 }
 
-/// clap must not check this: its error repeats the argument, and an operator may paste the API key itself.
-fn is_key_id(text: &str) -> bool {
-    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == 12 && text.bytes().all(is_digit)
-}
-
 fn rows<'a>(keys: impl IntoIterator<Item = &'a ListedKey>) -> String {
-    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    let text = |name: Option<&Name>| name.map_or("-", Name::as_str).to_owned();
+    let text = |name: Option<&Name>| or_dash(name.map(Name::as_str));
     let rows = keys.into_iter().map(
         |ListedKey {
              listing,
-             last_used_at,
+             last_change_or_mint_at,
          }| {
             [
                 listing.key_id.to_string(),
@@ -333,9 +377,10 @@ fn rows<'a>(keys: impl IntoIterator<Item = &'a ListedKey>) -> String {
                 text(listing.terms.created_by.as_ref()),
                 limits(&listing.terms),
                 listing.created_at.to_string(),
-                time(listing.terms.expires_at),
-                time(listing.revoked_at),
-                time(*last_used_at),
+                or_dash(listing.terms.expires_at),
+                or_dash(listing.revoked_at),
+                or_dash(listing.replaced_by.as_ref()),
+                or_dash(*last_change_or_mint_at),
             ]
         },
     );
@@ -348,7 +393,8 @@ fn rows<'a>(keys: impl IntoIterator<Item = &'a ListedKey>) -> String {
         "CREATED",
         "EXPIRES",
         "REVOKED",
-        "LAST USED",
+        "REPLACED BY",
+        "LAST CHANGE OR MINT",
     ];
     output::table(head, rows.collect())
 }

@@ -12,10 +12,12 @@ mod doctor;
 mod error;
 mod events;
 mod keys;
+mod named;
 mod output;
 mod purge;
 mod recount;
 mod resources;
+mod revocation;
 mod rewrap;
 mod stack;
 mod sweep;
@@ -35,6 +37,7 @@ use shared::stores::{
 };
 
 use error::Error;
+use named::Named;
 use output::Output;
 use resources::{Resource, ResourceOptions, Resources};
 
@@ -76,7 +79,7 @@ enum Command {
     /// List, restore and purge credentials, and find rows that belong to no credential and wrong counts
     #[command(subcommand)]
     Credentials(credentials::Command),
-    /// List and revoke the token URLs of a team
+    /// List, find and revoke the token URLs of a team
     #[command(subcommand)]
     TokenUrls(token_urls::Command),
     /// List and end the connect sessions of a team
@@ -129,6 +132,10 @@ async fn execute(
     output: Output,
 ) -> Result<(), Error> {
     let client = Client::new(config);
+    if let Some(named) = command.named() {
+        let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
+        named.expect_existing(&operator).await?;
+    }
     match command {
         Command::Teams(command) => {
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
@@ -174,20 +181,32 @@ async fn execute(
                 secrets: resources.name(Resource::Secrets)?,
                 pairs: resources.name(Resource::Pairs)?,
                 token_urls: resources.name(Resource::TokenUrls)?,
-                events: resources.name(Resource::Events)?,
             };
             let trail = trail(config, &client, resources).await?;
             credentials::run(command, &client, tables, trail, output).await
         }
         Command::TokenUrls(command) => {
-            let trail = trail(config, &client, resources).await?;
-            let urls = TokenUrls::new(client, resources.name(Resource::TokenUrls)?);
-            token_urls::run(command, &urls, &trail, output).await
+            let urls = TokenUrls::new(client.clone(), resources.name(Resource::TokenUrls)?);
+            match command {
+                token_urls::Command::List(which) => token_urls::list(&which, &urls, output).await,
+                token_urls::Command::Find => token_urls::find(&urls, output).await,
+                token_urls::Command::Revoke { which, yes } => {
+                    let trail = trail(config, &client, resources).await?;
+                    token_urls::revoke(&which, yes, &urls, &trail, output).await
+                }
+            }
         }
         Command::ConnectSessions(command) => {
-            let trail = trail(config, &client, resources).await?;
-            let requests = Requests::new(client, resources.name(Resource::Requests)?);
-            connect_sessions::run(command, &requests, &trail, output).await
+            let requests = Requests::new(client.clone(), resources.name(Resource::Requests)?);
+            match command {
+                connect_sessions::Command::List(which) => {
+                    connect_sessions::list(&which, &requests, output).await
+                }
+                connect_sessions::Command::Revoke { which, yes } => {
+                    let trail = trail(config, &client, resources).await?;
+                    connect_sessions::revoke(&which, yes, &requests, &trail, output).await
+                }
+            }
         }
         Command::Events(options) => {
             let events = Events::new(client, resources.name(Resource::Events)?, RETENTION);
@@ -214,7 +233,9 @@ async fn execute(
 }
 
 async fn trail(config: &SdkConfig, client: &Client, resources: &Resources) -> Result<Trail, Error> {
-    trail::of_operator(config, client, resources.name(Resource::Events)?).await
+    let table = resources.name(Resource::Events)?;
+    let events = Events::new(client.clone(), table, resources.events_retention()?);
+    trail::of_operator(config, events).await
 }
 
 fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error> {
@@ -224,22 +245,34 @@ fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error
 }
 
 impl Command {
+    /// The team and the key that must exist before this command reads what they have. Commands that read the team or the
+    /// key themselves are not here.
+    fn named(&self) -> Option<Named<'_>> {
+        let of_team = |team| Named { team, key_id: None };
+        match self {
+            Self::TokenUrls(command) => command.which().map(token_urls::Which::named),
+            Self::ConnectSessions(command) => Some(command.which().named()),
+            Self::Events(options) => Some(options.named()),
+            Self::Credentials(credentials::Command::List { team, .. }) => Some(of_team(team)),
+            Self::Credentials(_)
+            | Self::Teams(_)
+            | Self::Keys(_)
+            | Self::Capsule(_)
+            | Self::Rewrap(_)
+            | Self::Doctor(_) => None,
+        }
+    }
+
     /// The resources that this command uses.
     fn resources(&self) -> &'static [Resource] {
         match self {
             Self::Teams(command) => command.resources(),
-            Self::TokenUrls(_) => &[Resource::TokenUrls, Resource::Events],
-            Self::ConnectSessions(_) => &[Resource::Requests, Resource::Events],
-            Self::Events(_) => &[Resource::Events],
+            Self::TokenUrls(command) => command.resources(),
+            Self::ConnectSessions(command) => command.resources(),
+            Self::Events(_) => &[Resource::Keys, Resource::Events],
             Self::Keys(command) => command.resources(),
             Self::Capsule(_) => &[Resource::Credentials, Resource::Pairs, Resource::Secrets],
-            Self::Credentials(_) => &[
-                Resource::Credentials,
-                Resource::Secrets,
-                Resource::Pairs,
-                Resource::TokenUrls,
-                Resource::Events,
-            ],
+            Self::Credentials(command) => command.resources(),
             Self::Rewrap(_) => &[Resource::Secrets, Resource::EnvelopeKey],
             Self::Doctor(_) => &Resource::ALL,
         }

@@ -57,6 +57,17 @@ fn to_stderr(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 
+/// A number of things, in words: `1 token URL`, `2 token URLs`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// The value of a cell that may be empty.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// Formats rows as aligned columns under their headings. Returns an empty text if there are no rows.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> String {
     if rows.is_empty() {

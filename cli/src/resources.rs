@@ -1,11 +1,19 @@
 //! Finds the vault's tables, KMS key and API: by the outputs of a stack, or by options and environment variables.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use clap::Args;
 use clap::error::ErrorKind;
 
+use shared::config;
+use shared::stores::RETENTION;
+
 use crate::error::Error;
 use crate::stack::StackOutputs;
+
+/// The stack's output that says for how many days events are kept.
+const EVENTS_RETENTION_DAYS: &str = "EventsRetentionDays";
 
 /// A table, the KMS key or the API of the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +236,16 @@ impl Resources {
                 Ok(options.value(resource).unwrap_or_default().to_owned())
             }
         }
+    }
+
+    /// How long events are kept: what the stack says, or the environment, as for the functions.
+    pub(crate) fn events_retention(&self) -> Result<Duration, Error> {
+        let days = match self {
+            Self::FromStack(outputs) => outputs.find(EVENTS_RETENTION_DAYS),
+            Self::FromOptions(_) => return Ok(config::events_retention()?),
+        };
+        let days = days.and_then(|days| days.parse::<u16>().ok());
+        Ok(days.map_or(RETENTION, |days| Duration::from_hours(24 * u64::from(days))))
     }
 
     /// All tables with their names.

@@ -17,15 +17,18 @@ pub(crate) struct StackOutputs {
 impl StackOutputs {
     /// The value of the output `key`.
     pub(crate) fn get(&self, key: &'static str) -> Result<String, Error> {
+        self.find(key).ok_or_else(|| Error::NoOutput {
+            stack: self.stack.clone(),
+            output: key,
+            status: self.status.clone(),
+        })
+    }
+
+    /// The value of the output `key`, if the stack has it.
+    pub(crate) fn find(&self, key: &'static str) -> Option<String> {
         let mut outputs = self.outputs.iter();
-        outputs
-            .find(|output| output.output_key() == Some(key))
-            .and_then(|output| output.output_value().map(str::to_owned))
-            .ok_or_else(|| Error::NoOutput {
-                stack: self.stack.clone(),
-                output: key,
-                status: self.status.clone(),
-            })
+        let output = outputs.find(|output| output.output_key() == Some(key))?;
+        output.output_value().map(str::to_owned)
     }
 
     /// Asks CloudFormation for the outputs of the stack `name`.

@@ -1,19 +1,29 @@
-//! `token-urls list` and `token-urls revoke`. A token URL outlives the key that made it.
+//! `token-urls list`, `token-urls find` and `token-urls revoke`. A token URL outlives the key that made it.
+
+use std::io::{self, BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
 use shared::credential::{CredentialId, TeamId};
-use shared::event::EventKind;
-use shared::stores::{TRANSACTION_TIMEOUT, TeamTokenUrl, TokenUrls, Trail};
+use shared::event::{Change, EventKind, Target};
+use shared::stores::{TRANSACTION_TIMEOUT, TokenUrlListing, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
+use shared::token_url::{UrlId, UrlToken};
 
-use crate::credentials::confirm;
 use crate::error::Error;
-use crate::output::{self, Output};
+use crate::named::Named;
+use crate::output::{self, Output, or_dash};
+use crate::resources::Resource;
+use crate::revocation::Revocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the token URLs of a team that are not revoked. The URLs themselves are not stored
     List(Which),
+    /// Find out which token URL this is, for example one that has leaked
+    ///
+    /// Reads the URL from standard input, because other users of this machine can see the arguments of a program. Finds
+    /// revoked and expired URLs too.
+    Find,
     /// Revoke token URLs of a team. They give no token from the next call on
     Revoke {
         #[command(flatten)]
@@ -22,6 +32,25 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+impl Command {
+    /// The resources that this command uses.
+    pub(crate) fn resources(&self) -> &'static [Resource] {
+        match self {
+            Self::List(_) => &[Resource::TokenUrls, Resource::Keys],
+            Self::Find => &[Resource::TokenUrls],
+            Self::Revoke { .. } => &[Resource::TokenUrls, Resource::Keys, Resource::Events],
+        }
+    }
+
+    /// Which URLs this command is about, if it names a team.
+    pub(crate) fn which(&self) -> Option<&Which> {
+        match self {
+            Self::List(which) | Self::Revoke { which, .. } => Some(which),
+            Self::Find => None,
+        }
+    }
 }
 
 /// Which token URLs.
@@ -36,90 +65,117 @@ pub(crate) struct Which {
     /// Only URLs of this credential
     #[arg(long, value_name = "CREDENTIAL")]
     credential: Option<CredentialId>,
+    /// Only the URL with this id
+    #[arg(long, value_name = "URL_ID")]
+    url: Option<UrlId>,
 }
 
 impl Which {
-    async fn find(&self, urls: &TokenUrls) -> Result<Vec<TeamTokenUrl>, Error> {
-        let mut found = urls.of_team(&self.team).await?;
-        found.retain(|url| {
+    /// What must exist.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named {
+            team: &self.team,
+            key_id: self.key.as_deref(),
+        }
+    }
+
+    async fn find(&self, urls: &TokenUrls) -> Result<Vec<TokenUrlListing>, Error> {
+        let found = urls.of_team(&self.team, |url| {
             self.key.as_ref().is_none_or(|key| *key == url.created_by)
                 && self.credential.is_none_or(|id| id == url.credential_id)
+                && self.url.is_none_or(|id| id == url.url_id)
         });
-        Ok(found)
+        Ok(found.await?)
     }
 }
 
-pub(crate) async fn run(
-    command: Command,
-    urls: &TokenUrls,
-    trail: &Trail,
-    output: Output,
-) -> Result<(), Error> {
-    match command {
-        Command::List(which) => {
-            let found = which.find(urls).await?;
-            output.print(&found, &rows(&found))?;
-            if found.is_empty() {
-                output.note("no token URLs");
-            }
-            Ok(())
-        }
-        Command::Revoke { which, yes } => revoke(&which, yes, urls, trail, output).await,
+pub(crate) async fn list(which: &Which, urls: &TokenUrls, output: Output) -> Result<(), Error> {
+    let found = which.find(urls).await?;
+    output.print(&found, &rows(&found))?;
+    if found.is_empty() {
+        output.note("no token URLs");
     }
+    Ok(())
 }
 
-async fn revoke(
+pub(crate) async fn find(urls: &TokenUrls, output: Output) -> Result<(), Error> {
+    if io::stdin().is_terminal() {
+        output.note("paste the URL, then press Enter");
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let token = token_in(&line).ok_or(Error::MalformedUrl)?;
+
+    let found = urls.find(&token).await?.ok_or(Error::NoTokenUrl)?;
+    output.print(&found, &rows([&found]))?;
+    if let Some(at) = found.revoked_at {
+        output.note(&format!("this URL was revoked at {at}"));
+    }
+    Ok(())
+}
+
+/// The secret in a text that somebody pasted: a whole URL, or its last part.
+fn token_in(text: &str) -> Option<UrlToken> {
+    let (_, rest) = text.split_once("ztu_")?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    UrlToken::parse(&format!("ztu_{}", rest.get(..end)?)).ok()
+}
+
+pub(crate) async fn revoke(
     which: &Which,
     yes: bool,
     urls: &TokenUrls,
     trail: &Trail,
     output: Output,
 ) -> Result<(), Error> {
-    let found = which.find(urls).await?;
     let team = &which.team;
-    let question = format!(
-        "{} URLs of team {team} will stop. Type the team's name to revoke them: ",
-        found.len()
-    );
-    confirm(yes || found.is_empty(), team.as_str(), &question)?;
-    let mut revoked = Vec::new();
-    for url in found {
-        let id = Some(url.credential_id);
-        let event = trail.change(team, id, EventKind::UrlRevoked, Vec::new())?;
-        let write = urls.revoke(team, url.credential_id, url.url_id)?;
+    let revocation = Revocation {
+        team,
+        yes,
+        thing: "token URL",
+        output,
+    };
+    let found = which.find(urls).await?;
+    let revoke = async |listing: &TokenUrlListing| {
+        let (id, url) = (listing.credential_id, listing.url.url_id);
+        let change = Change::of(Target::TokenUrl(url), EventKind::UrlRevoked, Vec::new());
+        let event = trail.change(team, Some(id), change)?;
+        let revocation = urls.begin(urls.revoke(team, id, url)?).and(event);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        // Refused if the URL was revoked or purged after the list was read.
-        if urls
-            .begin(write)
-            .and(event)
-            .commit(until)
-            .await?
-            .is_committed()
-        {
-            revoked.push(url);
-        }
-    }
-    output.print(&revoked, &rows(&revoked))?;
-    output.note(&format!("{} token URLs revoked", revoked.len()));
-    Ok(())
+        Ok(revocation.commit(until).await?.is_committed())
+    };
+    revocation.run(found, |urls| rows(urls), revoke).await
 }
 
-fn rows(urls: &[TeamTokenUrl]) -> String {
-    let rows = urls.iter().map(|url| {
+fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {
+    let rows = urls.into_iter().map(|listing| {
+        let url = &listing.url;
+        let uses = match url.max_uses {
+            Some(most) => format!("{} of {most}", url.uses),
+            None => url.uses.to_string(),
+        };
         [
             url.url_id.to_string(),
-            url.credential_id.to_string(),
+            listing.team.to_string(),
+            listing.credential_id.to_string(),
             url.token_type.token_type().as_str().to_owned(),
+            or_dash(url.label.as_ref().map(|label| label.as_str())),
+            uses,
+            or_dash(url.verify),
             url.created_by.clone(),
             url.created_at.to_string(),
-            url.expires_at
-                .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+            or_dash(url.expires_at),
         ]
     });
     let head = [
         "URL ID",
+        "TEAM",
         "CREDENTIAL",
         "TYPE",
+        "LABEL",
+        "USES",
+        "VERIFY",
         "CREATED BY KEY",
         "CREATED",
         "EXPIRES",

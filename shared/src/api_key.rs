@@ -4,6 +4,7 @@
 //! base64url text may itself contain `_`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::credential::{Name, TeamId};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::extra::ExtraFilter;
+use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
 use crate::timestamp::Timestamp;
 use crate::token::TokenType;
@@ -119,12 +121,13 @@ impl KeyHash {
 }
 
 /// The first 48 bits of a key's hash, in hex. They are enough to tell the keys of one team apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct KeyId(String);
 
 impl KeyId {
     /// Hex digits in an id.
-    pub(crate) const CHARACTERS: usize = 12;
+    const CHARACTERS: usize = 12;
 
     /// The id of the key with this hash, in hex.
     pub(crate) fn of_hash(hash: &str) -> Self {
@@ -140,6 +143,27 @@ impl KeyId {
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == Self::CHARACTERS && text.bytes().all(is_digit) {
+            Ok(Self(text))
+        } else {
+            Err(Invalid("must be 12 hex digits"))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::counted;
 use crate::credential::{CredentialId, TeamId};
-use crate::event::{EventDetails, EventKind};
+use crate::event::{Change, EventKind};
 use crate::invocation::Invocation;
 use crate::stores::{
     self, CommitOutcome, CountChange, Credentials, Events, Pairs, StoredCredential,
@@ -39,10 +39,7 @@ pub async fn delete(
             Some(pair) => Some(pairs.count(team, pair, CountChange::Deleted(now))?),
             None => None,
         };
-        let event = invocation.event(EventDetails::Change {
-            kind: EventKind::Deleted,
-            changed: Vec::new(),
-        });
+        let event = invocation.event(Change::new(EventKind::Deleted, Vec::new()).into());
         let event = events.write(team, Some(id), &event)?;
         let deletion = deletion.and_maybe(count).and(event);
         match counted::commit(deletion, team, id, now.plus(TRANSACTION_TIMEOUT)).await? {

@@ -62,6 +62,21 @@ impl ExtraFilter {
         self.0.is_empty()
     }
 
+    /// Refuses a filter that somebody typed by mistake and that no credential is meant to match: JSON instead of pairs, or
+    /// a pair without a name or a value.
+    pub fn check_typed(&self) -> Result<(), Invalid> {
+        let is_mistake = |(key, value): &(String, String)| {
+            key.is_empty() || value.is_empty() || key.contains(['{', '}', '"'])
+        };
+        if self.0.iter().any(is_mistake) {
+            Err(Invalid(
+                "must be NAME:VALUE pairs without braces and quotes, such as customer:acme",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether a credential with this `extra` matches.
     pub fn matches(&self, extra: Option<&Extra>) -> bool {
         self.is_empty() || extra.is_some_and(|extra| extra.has_all(&self.0))

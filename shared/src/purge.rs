@@ -14,7 +14,7 @@ use std::fmt;
 use crate::counted::report_lost_count;
 use crate::credential::GrantId;
 use crate::envelope::sealed::SecretId;
-use crate::event::EventKind;
+use crate::event::{Change, EventKind};
 use crate::stores::{
     self, CleanupTrigger, CommitOutcome, CountChange, CredentialIds, Pairs, RowKind, Secrets,
     TRANSACTION_TIMEOUT, TokenUrls, Trail,
@@ -146,7 +146,7 @@ fn pass_over_unknown_shape<T>(
 /// Counts a credential out whose row was removed, and records the removal. Does both once, however often it is told.
 async fn count_out(pairs: &Pairs, trail: &Trail, ids: &CredentialIds) -> Result<(), stores::Error> {
     let id = Some(ids.credential);
-    let event = trail.change(&ids.team, id, EventKind::Purged, Vec::new())?;
+    let event = trail.change(&ids.team, id, Change::new(EventKind::Purged, Vec::new()))?;
     let gone = pairs.begin(pairs.remember_gone(ids.credential)?).and(event);
     let Some(pair) = &ids.pair else {
         // Refused if the removal was recorded before.

@@ -1,7 +1,7 @@
 //! Purges a soft-deleted credential before its time.
 
 use crate::credential::{CredentialId, TeamId};
-use crate::event::EventKind;
+use crate::event::{Change, EventKind};
 use crate::pair::PairId;
 use crate::pair_end::{PairEnd, drop_pair};
 use crate::purge::Cleanup;
@@ -108,7 +108,8 @@ impl PurgeNow<'_> {
     ) -> Result<bool, stores::Error> {
         let until = || Timestamp::now().plus(TRANSACTION_TIMEOUT);
         let id = Some(seen.credential.credential_id);
-        let event = self.trail.change(team, id, EventKind::Purged, Vec::new())?;
+        let change = Change::new(EventKind::Purged, Vec::new());
+        let event = self.trail.change(team, id, change)?;
         let removal = self.removal.begin_removal(team, seen)?.and(event);
         let gone = self.pairs.remember_gone(seen.credential.credential_id)?;
         let Some(pair) = &seen.pair else {

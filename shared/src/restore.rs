@@ -3,7 +3,7 @@
 use crate::cause::chain;
 use crate::counted;
 use crate::credential::{CredentialId, ReconnectReason, State, TeamId};
-use crate::event::{EventDetails, EventKind};
+use crate::event::{Change, EventDetails, EventKind};
 use crate::extra::ExtraFilter;
 use crate::grants::state::reconnect_message;
 use crate::invocation::Invocation;
@@ -45,10 +45,7 @@ pub async fn restore(
             Some(pair) => Some(pairs.count(team, pair, CountChange::Restored)?),
             None => None,
         };
-        let event = invocation.event(EventDetails::Change {
-            kind: EventKind::Restored,
-            changed: Vec::new(),
-        });
+        let event = invocation.event(Change::new(EventKind::Restored, Vec::new()).into());
         let event = events.write(team, Some(id), &event)?;
         let restored = restored.and_maybe(write).and_maybe(count).and(event);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);

@@ -197,7 +197,7 @@ async fn unknown_and_revoked_keys_get_the_same_answer_and_do_not_count_against_t
     revoked.list("").await.expect(200);
     world
         .operator
-        .revoke_key(&acme, listing.key_id.as_str())
+        .revoke_key(&acme, &listing.key_id)
         .await
         .unwrap();
     // Well-formed keys that were never created: one for a team that exists, one for a team that does not.

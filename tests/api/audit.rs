@@ -7,6 +7,7 @@ use shared::api_key::{ApiKey, KeyTerms, Permission};
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
+use crate::vendors::RECALL;
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, app_body, attribute, id_of, send,
     user_body,
@@ -37,80 +38,106 @@ async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fiel
     let world = World::new().await;
     let urls = |id: &str| format!("/v2/zoom-credentials/{id}/token-urls");
     let app = format!("/v2/zoom-apps/{CLIENT_ID}");
-    let mut expected: Vec<(String, &str, Value, Vec<&str>)> = Vec::new();
-    let mut note = |answer: &Answer, kind: &'static str, id: Value, changed: Vec<&'static str>| {
+    let vendor = "/v2/vendors/recall";
+    let about = |id: &str| (json!(id), json!(null));
+    let target = |kind: &str, id: &str| json!({ "type": kind, "id": id });
+    let mut expected: Vec<(String, String, Value, Value, Vec<String>)> = Vec::new();
+    let mut note = |answer: &Answer, kind: &str, (id, target): (Value, Value), changed: &[&str]| {
         let request = answer.header("x-request-id").unwrap().to_owned();
-        expected.push((request, kind, id, changed));
+        let changed = changed.iter().map(|it| (*it).to_owned()).collect();
+        expected.push((request, kind.to_owned(), id, target, changed));
     };
 
     let answer = world.acme.create(user_body("bot", &world.code())).await;
     let id = id_of(&answer.expect(201));
-    let fields = vec!["name", "client_id", "client_secret", "authorization"];
-    note(&answer, "created", json!(id), fields);
+    let fields = ["name", "client_id", "client_secret", "authorization"];
+    note(&answer, "created", about(&id), &fields);
     let answer = world.acme.create(app_body("app")).await;
     let app_id = id_of(&answer.expect(201));
-    let fields = vec!["name", "client_id", "client_secret"];
-    note(&answer, "created", json!(app_id), fields);
-    let answer = world
-        .acme
-        .update(&id, json!({ "name": "renamed", "extra": {} }))
-        .await;
+    note(&answer, "created", about(&app_id), &fields[..3]);
+    let body = json!({ "name": "renamed", "extra": {} });
+    let answer = world.acme.update(&id, body).await;
     answer.expect(200);
-    note(&answer, "updated", json!(id), vec!["name", "extra"]);
+    note(&answer, "updated", about(&id), &["name", "extra"]);
     let body = json!({ "client_id": "other", "client_secret": "secret" });
     let answer = world.acme.update(&app_id, body).await;
     answer.expect(200);
-    note(
-        &answer,
-        "updated",
-        json!(app_id),
-        vec!["client_id", "client_secret"],
-    );
+    let fields = ["client_id", "client_secret"];
+    note(&answer, "updated", about(&app_id), &fields);
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let answer = world.acme.update(&id, body).await;
     answer.expect(200);
-    note(&answer, "updated", json!(id), vec!["authorization"]);
-    let body = json!({ "type": "zak", "label": "x", "max_uses": 3 });
+    note(&answer, "updated", about(&id), &["authorization"]);
+
+    let secrets = json!({ "secrets": [RECALL] });
+    let answer = send(world.acme.request(Method::PUT, vendor).json(&secrets)).await;
+    answer.expect(200);
+    let recall = || (json!(null), target("vendor", "recall"));
+    note(&answer, "vendor_set", recall(), &["secrets"]);
+    let body = json!({ "type": "zak", "label": "x", "max_uses": 3, "verify": "recall" });
     let answer = send(world.acme.request(Method::POST, &urls(&id)).json(&body)).await;
     let url = answer.expect(201)["url_id"].as_str().unwrap().to_owned();
-    note(
-        &answer,
-        "url_created",
-        json!(id),
-        vec!["type", "label", "max_uses"],
-    );
+    let of_url = || (json!(id), target("token_url", &url));
+    let fields = ["type", "label", "verify", "max_uses"];
+    note(&answer, "url_created", of_url(), &fields);
     let path = format!("{}/{url}", urls(&id));
     let answer = send(world.acme.request(Method::DELETE, &path)).await;
     answer.expect(200);
-    note(&answer, "url_revoked", json!(id), vec![]);
-    let body = json!({ "name": "desk", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
-    let request = world
-        .acme
-        .request(Method::POST, "/v2/zoom-connect-sessions");
-    let answer = send(request.json(&body)).await;
-    answer.expect(201);
-    let fields = vec!["name", "client_id", "client_secret"];
-    note(&answer, "session_created", json!(null), fields);
+    note(&answer, "url_revoked", of_url(), &[]);
+    let answer = send(world.acme.request(Method::DELETE, vendor)).await;
+    answer.expect(200);
+    note(&answer, "vendor_set", recall(), &["secrets_removed"]);
+
+    for (body, credential, fields) in [
+        (
+            json!({ "name": "desk", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET }),
+            json!(null),
+            vec!["name", "client_id", "client_secret"],
+        ),
+        (
+            json!({ "credential_id": id }),
+            json!(id),
+            vec!["credential_id"],
+        ),
+        (
+            json!({ "name": "desk", "app_credential_id": app_id }),
+            json!(null),
+            vec!["name", "app_credential_id"],
+        ),
+    ] {
+        let sessions = "/v2/zoom-connect-sessions";
+        let answer = send(world.acme.request(Method::POST, sessions).json(&body)).await;
+        let session = answer.expect(201)["session_id"].clone();
+        let session = target("connect_session", session.as_str().unwrap());
+        note(&answer, "session_created", (credential, session), &fields);
+    }
+
+    let of_app = |credential: Value| (credential, target("zoom_app", CLIENT_ID));
     let body = json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": "token" });
     let answer = send(world.acme.request(Method::PUT, &app).json(&body)).await;
     answer.expect(200);
-    let fields = vec!["client_secret", "webhook_secret_token"];
-    note(&answer, "app_registered", json!(null), fields);
-    let request = world
-        .acme
-        .request(Method::POST, &format!("{app}/rotate-secret"));
-    let answer = send(request.json(&json!({ "client_secret": CLIENT_SECRET }))).await;
+    let fields = ["client_secret", "webhook_secret_token"];
+    note(&answer, "app_registered", of_app(json!(null)), &fields);
+    let rotation = format!("{app}/rotate-secret");
+    let body = json!({ "client_secret": CLIENT_SECRET });
+    let answer = send(world.acme.request(Method::POST, &rotation).json(&body)).await;
     answer.expect(200);
-    note(&answer, "secret_rotated", json!(id), vec!["client_secret"]);
+    note(
+        &answer,
+        "secret_rotated",
+        of_app(json!(id)),
+        &["client_secret"],
+    );
     let answer = send(world.acme.request(Method::DELETE, &app)).await;
     answer.expect(200);
-    note(&answer, "app_deleted", json!(null), vec![]);
+    note(&answer, "app_deleted", of_app(json!(null)), &[]);
+
     let answer = world.acme.delete(&id).await;
     answer.expect(200);
-    note(&answer, "deleted", json!(id), vec![]);
+    note(&answer, "deleted", about(&id), &[]);
     let answer = world.acme.restore(&id).await;
     answer.expect(200);
-    note(&answer, "restored", json!(id), vec![]);
+    note(&answer, "restored", about(&id), &[]);
 
     let trail = world.trail("").await;
     let found: Vec<_> = trail
@@ -124,17 +151,11 @@ async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fiel
                 text("request_id"),
                 text("kind"),
                 event["credential_id"].clone(),
+                event["target"].clone(),
                 changed
                     .map(|it| it.as_str().unwrap().to_owned())
                     .collect::<Vec<_>>(),
             )
-        })
-        .collect();
-    let expected: Vec<_> = expected
-        .into_iter()
-        .map(|(request, kind, id, changed)| {
-            let changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
-            (request, kind.to_owned(), id, changed)
         })
         .collect();
     assert_eq!(found, expected);
@@ -230,11 +251,14 @@ async fn the_trail_of_a_team_is_filtered_by_kind_and_actor_and_comes_in_pages() 
     for (query, at) in [
         (
             "?kind=other",
-            "querystring/kind must be a kind of event, such as mint or deleted",
+            "querystring/kind must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, \
+             url_created, url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, \
+             vendor_set, key_created, key_revoked or team_changed",
         ),
         (
             "?actor=bot",
-            "querystring/actor must be key, token_url, connect_session, webhook, schedule or operator, and may have :id after it",
+            "querystring/actor must be key, token_url, connect_session, webhook, schedule or operator, and may have :ID after it, \
+             as in key:0123456789ab",
         ),
         (
             "?limit=0",

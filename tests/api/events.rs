@@ -127,7 +127,7 @@ async fn each_kind_of_event_shows_what_happened_and_who_caused_it() {
     let acme = "acme".parse().unwrap();
     let listed = world.operator.keys(&acme).await.unwrap();
     let empty = json!({
-        "event_id": null, "at": null, "kind": null, "credential_id": id, "actor": null,
+        "event_id": null, "at": null, "kind": null, "credential_id": id, "actor": null, "target": null,
         "request_id": "request-1", "changed": null, "outcome": null, "code": null, "corrects": null,
         "type": null, "meeting_id": null, "bot_id": null, "state": null, "reason": null,
     });

@@ -39,9 +39,12 @@ async fn the_list_shows_when_a_key_last_changed_something() {
     let stack = TestStack::start().await;
     stack.ok("teams create acme").await;
     let key = stack.create_key("acme", "full").await;
-    let last_use = async || stack.json("keys list --team acme").await[0]["last_used_at"].clone();
+    let last_use =
+        async || stack.json("keys list --team acme").await[0]["last_change_or_mint_at"].clone();
     assert_eq!(stack.list_credentials(&key).await, 200);
     assert_eq!(last_use().await, json!(null));
+    let table = stack.ok("keys list --team acme").await;
+    assert!(table.contains("LAST CHANGE OR MINT"), "{table}");
     assert_eq!(stack.create_credential(&key, "n").await.status(), 201);
     assert!(last_use().await.is_string());
 }
@@ -68,20 +71,92 @@ async fn both_keys_work_after_a_rotation_until_the_end_of_the_first() {
         assert_eq!(stack.list_credentials(key).await, 200);
     }
 
-    let third = stack
-        .ok(&format!("keys rotate --team acme {id} --old-key-hours 0"))
-        .await;
-    assert_eq!(stack.list_credentials(text).await, 401);
-    for key in [second, third.trim()] {
-        assert_eq!(stack.list_credentials(key).await, 200);
-    }
-    let refused = stack.cli(&format!("keys rotate --team acme {id}")).await;
-    assert_eq!(refused.code, 1);
     assert!(
-        refused.stderr.contains("is revoked or has expired"),
-        "{}",
-        refused.stderr
+        rotated
+            .stderr
+            .contains("the new key works until it is revoked")
     );
+
+    // The end of the first key is the rotation's now: a third key would inherit it.
+    let listed = stack.json("keys list --team acme").await;
+    let replacement = listed[1]["key_id"].as_str().unwrap();
+    assert_eq!(listed[0]["replaced_by"], replacement);
+    let line = format!("keys rotate --team acme {id}");
+    let refused = stack.fails(1, &line).await;
+    let words = format!("key {id} of team acme was rotated before: key {replacement} replaces it");
+    assert!(refused.contains(&words), "{refused}");
+    assert_eq!(stack.json("keys list --team acme").await, listed);
+
+    let line = format!("keys rotate --team acme {replacement} --old-key-hours 0");
+    let third = stack.ok(&line).await;
+    for (key, status) in [(text, 200), (second, 401), (third.trim(), 200)] {
+        assert_eq!(stack.list_credentials(key).await, status);
+    }
+    let line = format!("keys revoke --team acme {id}");
+    stack.ok(&line).await;
+    let unused = stack
+        .json("keys create --team acme --permission read --expires-in-days 2")
+        .await;
+    let unused_id = unused["key_id"].as_str().unwrap();
+    let rotated = stack
+        .cli(&format!("keys rotate --team acme {unused_id}"))
+        .await;
+    let end = unused["expires_at"].as_str().unwrap();
+    let words = format!("the new key stops working at {end}");
+    assert!(rotated.stderr.contains(&words), "{rotated:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_key_cannot_be_rotated() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    let key = stack
+        .json("keys create --team acme --permission full")
+        .await;
+    let id = key["key_id"].as_str().unwrap();
+    stack.ok(&format!("keys revoke --team acme {id}")).await;
+    let refused = stack
+        .fails(1, &format!("keys rotate --team acme {id}"))
+        .await;
+    assert!(refused.contains("is revoked or has expired"), "{refused}");
+}
+
+#[tokio::test]
+async fn extra_of_a_key_must_be_pairs_and_not_json() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme").await;
+    for extra in [
+        r#"{"customer":"acme"}"#,
+        r#""customer":acme"#,
+        "customer:",
+        ":acme",
+        "a:b,c:",
+    ] {
+        let line = format!("keys create --team acme --permission full --extra {extra}");
+        let refused = stack.fails(2, &line).await;
+        assert!(
+            refused.contains("such as customer:acme"),
+            "{extra}: {refused}"
+        );
+    }
+    assert_eq!(stack.json("keys list --team acme").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_key_cannot_have_a_higher_rate_than_its_team() {
+    let stack = TestStack::start().await;
+    stack.ok("teams create acme --rate 20 --mint-rate 10").await;
+    for (permission, most) in [("full", 20), ("mint", 10)] {
+        let line =
+            |rate| format!("keys create --team acme --permission {permission} --rate {rate}");
+        let refused = stack.fails(1, &line(most + 1)).await;
+        let words = format!(
+            "--rate {} is more than team acme may make: 20 changes and 10 mints a second. Choose at most {most}",
+            most + 1
+        );
+        assert!(refused.contains(&words), "{refused}");
+        stack.ok(&line(most)).await;
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod capsule;
 mod credentials;
 mod doctor;
 mod errors;
+mod events;
 mod harness;
 mod key_terms;
 mod keys;
@@ -26,6 +27,8 @@ mod sealed_rows;
 mod stack_outputs;
 mod sweep;
 mod teams;
+mod token_urls;
+mod typos;
 mod vendor_secrets;
 
 use harness::TestStack;

@@ -33,7 +33,8 @@ async fn json_output_is_one_document_per_command() {
             "team": "acme",
             "permission": "read",
             "created_at": created["created_at"],
-            "last_used_at": null,
+            "replaced_by": null,
+            "last_change_or_mint_at": null,
             "revoked_at": null,
         }])
     );

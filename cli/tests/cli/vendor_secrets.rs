@@ -8,7 +8,7 @@ use shared::vendor::{Proof, Vendor, VendorKey, VendorSecret};
 
 use crate::TestStack;
 
-const SECRETS: [&str; 2] = ["the first secret", "the second secret"];
+const SECRETS: [&str; 2] = ["the-first-secret", "the-second-secret"];
 
 impl TestStack {
     /// Stores two secrets of MeetStream, one after the other.

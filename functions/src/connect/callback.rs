@@ -201,12 +201,10 @@ impl Callback<'_> {
             team: &session.parameters.team,
             capsules: self.recovery_capsules,
         };
-        let (kind, fields) = exchange.change();
+        let change = exchange.change();
         let id = exchange.credential_id();
         let team = &session.parameters.team;
-        let event = self
-            .request
-            .change(self.events, team, Some(id), kind, fields)?;
+        let event = self.request.change(self.events, team, Some(id), change)?;
         let mut writes = vec![finished, event];
         writes.extend(requests.unlock(held)?);
         let error = match exchange.run(authorizer, writes).await {

@@ -11,7 +11,7 @@ use shared::connect::{LinkToken, ReturnUrl, SessionId, ZoomUserHash};
 use shared::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::extra::ExtraFilter;
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
@@ -102,9 +102,12 @@ impl Input {
         let mut fields = Vec::new();
         fields.extend(self.name.is_some().then_some("name"));
         fields.extend(self.extra.is_some().then_some("extra"));
-        if matches!(self.app, App::New(_)) {
-            fields.extend(["client_id", "client_secret"]);
+        match self.app {
+            App::New(_) => fields.extend(["client_id", "client_secret"]),
+            App::Of(_) if self.reconnects.is_none() => fields.push("app_credential_id"),
+            App::Of(_) => {}
         }
+        fields.extend(self.reconnects.is_some().then_some("credential_id"));
         fields.extend(self.return_url.is_some().then_some("return_url"));
         fields
     }
@@ -279,7 +282,9 @@ pub async fn handle(
         sealed: data_key.seal(1, &Plaintext::try_from(&secret)?)?,
         purge_at: ends_at.plus(SECRETS_RETENTION).as_seconds(),
     };
-    let event = request.change(events, team, reconnects, EventKind::SessionCreated, fields)?;
+    let target = Target::ConnectSession(id);
+    let change = Change::of(target, EventKind::SessionCreated, fields);
+    let event = request.change(events, team, reconnects, change)?;
     requests
         .insert_session(id, &link, session)?
         .and(secrets.insert_session_secret(id, &sealed)?)

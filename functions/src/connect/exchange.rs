@@ -6,7 +6,7 @@ use shared::authorize::{AppToUse, Authorizer, NewApp, NewCredential, NewGrant, s
 use shared::credential::{CredentialId, GrantId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
-use shared::event::EventKind;
+use shared::event::{Change, EventKind};
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, SessionSecret};
 use shared::stores::{
     CredentialChanges, Credentials, ExtraChange, Secrets, Session, SessionApp, StoredCredential,
@@ -93,12 +93,12 @@ impl CodeExchange {
     }
 
     /// What the exchange does, and the names of the fields that it sets, for the audit trail.
-    pub(crate) fn change(&self) -> (EventKind, Vec<&'static str>) {
+    pub(crate) fn change(&self) -> Change {
         match self {
             Self::Create(new, _) => {
                 let mut fields = vec!["name", "client_id", "client_secret", "authorization"];
                 fields.extend(new.extra.is_some().then_some("extra"));
-                (EventKind::Created, fields)
+                Change::new(EventKind::Created, fields)
             }
             Self::Reauthorize(_, app, _, changes) => {
                 let mut fields = changes.fields();
@@ -106,7 +106,7 @@ impl CodeExchange {
                     fields.extend(["client_id", "client_secret"]);
                 }
                 fields.push("authorization");
-                (EventKind::Updated, fields)
+                Change::new(EventKind::Updated, fields)
             }
         }
     }

@@ -5,7 +5,7 @@ use futures_util::future::OptionFuture;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
-use shared::event::EventKind;
+use shared::event::{Change, EventKind};
 use shared::extra::Extra;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, CodeVerifier};
 use shared::stores::{
@@ -191,8 +191,8 @@ pub async fn handle(
         capsules: recovery_capsules,
     };
     let stored = release_on_failure(requests, &held, async {
-        let changed = prepared.fields();
-        let event = request.change(events, team, Some(id), EventKind::Created, changed)?;
+        let change = Change::new(EventKind::Created, prepared.fields());
+        let event = request.change(events, team, Some(id), change)?;
         let claim = requests.complete_claim(&held, id)?;
         let writes = claim.into_iter().chain([event]).collect();
         let (credential, grant) = (prepared.credential, prepared.grant);

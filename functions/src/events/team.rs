@@ -1,7 +1,6 @@
 //! `GET /v2/events`: the audit trail of a team.
 
 use shared::event::{ActorKind, EventId, EventKind, EventRecord};
-use shared::invalid::Invalid;
 use shared::stores::{EventFilter, Events, Keys, Requests};
 
 use crate::http::access;
@@ -44,7 +43,7 @@ impl TeamEventsQuery {
         Ok(Self {
             limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query::cursor(request, List::TeamEvents)?.map(EventId::from_bytes),
-            actor: query::parsed(request, "actor", "querystring/actor", actor)?,
+            actor: query::parsed(request, "actor", "querystring/actor", ActorKind::with_id)?,
             kind: query::parsed(request, "kind", "querystring/kind", str::parse)?,
         })
     }
@@ -56,14 +55,6 @@ impl TeamEventsQuery {
             actor,
             actor_id: actor_id.flatten(),
         }
-    }
-}
-
-/// `type` or `type:id`.
-fn actor(text: &str) -> Result<(ActorKind, Option<String>), Invalid> {
-    match text.split_once(':') {
-        Some((kind, id)) => Ok((kind.parse()?, Some(id.to_owned()))),
-        None => Ok((text.parse()?, None)),
     }
 }
 

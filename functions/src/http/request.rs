@@ -17,7 +17,7 @@ use shared::config::Url;
 use shared::connect::{ConnectFailure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, TeamId};
 use shared::error::{Error, Missing};
-use shared::event::{Actor, EventDetails, EventKind};
+use shared::event::{Actor, Change};
 use shared::invocation::Invocation;
 use shared::meter::Meter;
 use shared::stores::{Admission, Events, Write};
@@ -168,19 +168,16 @@ impl Request {
         self.invocation.act_as(Actor::Key(key.clone()));
     }
 
-    /// The write of the event that this request makes a change. It belongs to the transaction that makes the change.
+    /// The write of the event of a change that this request makes. It belongs to the transaction that makes the change.
     /// `credential` is the credential that the change is about, if there is one.
     pub(crate) fn change(
         &self,
         events: &Events,
         team: &TeamId,
         credential: Option<CredentialId>,
-        kind: EventKind,
-        changed: Vec<&'static str>,
+        change: Change,
     ) -> Result<Write, Error> {
-        let event = self
-            .invocation
-            .event(EventDetails::Change { kind, changed });
+        let event = self.invocation.event(change.into());
         Ok(events.write(team, credential, &event)?)
     }
 
@@ -190,12 +187,9 @@ impl Request {
         &self,
         events: &Events,
         team: &TeamId,
-        kind: EventKind,
-        changed: Vec<&'static str>,
+        change: Change,
     ) -> Result<(), Error> {
-        let event = self
-            .invocation
-            .event(EventDetails::Change { kind, changed });
+        let event = self.invocation.event(change.into());
         Ok(events.record(team, None, &event).await?)
     }
 

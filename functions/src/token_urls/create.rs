@@ -9,7 +9,7 @@ use shared::api_key::KeyId;
 use shared::config::Url;
 use shared::credential::{CredentialId, CredentialType, Name, TeamId};
 use shared::error::Error;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::stores::{
     Credentials, Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT, TokenUrls,
 };
@@ -219,7 +219,9 @@ pub async fn handle(
     let url = input.into_url(UrlId::generate(), caller.key_id());
     let token = UrlToken::generate(id, url.url_id);
     let token = token.map_err(ApiError::internal)?;
-    let event = request.change(events, team, Some(id), EventKind::UrlCreated, fields(&url))?;
+    let target = Target::TokenUrl(url.url_id);
+    let change = Change::of(target, EventKind::UrlCreated, fields(&url));
+    let event = request.change(events, team, Some(id), change)?;
     token_urls
         .begin(token_urls.insert(team, &token, &url)?)
         .and(event)
@@ -235,6 +237,7 @@ fn fields(url: &TokenUrl) -> Vec<&'static str> {
     let mut fields = vec!["type"];
     fields.extend(url.label.is_some().then_some("label"));
     fields.extend(url.meeting_id.is_some().then_some("meeting_id"));
+    fields.extend(url.verify.is_some().then_some("verify"));
     fields.extend(url.max_uses.is_some().then_some("max_uses"));
     fields.extend(url.expires_at.is_some().then_some("expires_in"));
     fields

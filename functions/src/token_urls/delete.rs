@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::credential::CredentialId;
 use shared::error::Missing;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::stores::{
     Credentials, Events, Keys, Requests, StoredCredential, TRANSACTION_TIMEOUT, TokenUrls,
 };
@@ -77,7 +77,8 @@ pub async fn handle(
     let (id, url) =
         access::admit_change(keys, requests, &caller, request, input, async |ids| Ok(ids)).await?;
 
-    let event = request.change(events, team, Some(id), EventKind::UrlRevoked, Vec::new())?;
+    let change = Change::of(Target::TokenUrl(url), EventKind::UrlRevoked, Vec::new());
+    let event = request.change(events, team, Some(id), change)?;
     let revoked = token_urls
         .begin(token_urls.revoke(team, id, url)?)
         .and(event)

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::Missing;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::secret::Plaintext;
 use shared::stores::{Events, Keys, Requests, Secrets, VendorSecrets};
 use shared::timestamp::Timestamp;
@@ -140,9 +140,8 @@ pub(crate) async fn put(
     let sealed = try_join_all((generation..).zip(input.secrets).map(seal)).await?;
     let stored = secrets.put_vendor_secrets(team, vendor, &sealed).await?;
     let changed = vec!["secrets"];
-    request
-        .record_change(events, team, EventKind::VendorSet, changed)
-        .await?;
+    let change = Change::of(Target::Vendor(vendor), EventKind::VendorSet, changed);
+    request.record_change(events, team, change).await?;
 
     reply::ok(VendorSecretsView::new(vendor, &stored))
 }
@@ -229,10 +228,9 @@ pub(crate) async fn delete(
     if !secrets.delete_vendor_secrets(caller.team, vendor).await? {
         return Err(Missing::VendorSecret.into());
     }
-    let changed = vec!["secrets"];
-    request
-        .record_change(events, caller.team, EventKind::VendorSet, changed)
-        .await?;
+    let changed = vec!["secrets_removed"];
+    let change = Change::of(Target::Vendor(vendor), EventKind::VendorSet, changed);
+    request.record_change(events, caller.team, change).await?;
 
     reply::ok(DeletedVendorSecret {
         message: "Vendor secret deleted successfully",

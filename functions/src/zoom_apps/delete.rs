@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shared::error::Missing;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::stores::{Events, Keys, Requests, Secrets};
 use utoipa::ToSchema;
 
@@ -58,9 +58,9 @@ pub async fn handle(
     if !secrets.delete_zoom_app(team, &client_id).await? {
         return Err(Missing::ZoomApp.into());
     }
-    request
-        .record_change(events, team, EventKind::AppDeleted, Vec::new())
-        .await?;
+    let target = Target::ZoomApp(client_id);
+    let change = Change::of(target, EventKind::AppDeleted, Vec::new());
+    request.record_change(events, team, change).await?;
 
     reply::ok(DeletedZoomApp {
         message: "Zoom app deleted successfully",

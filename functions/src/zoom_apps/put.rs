@@ -4,7 +4,7 @@ use shared::config::Url;
 use shared::credential::Name;
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::Error;
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::grants::mint::ANSWER_TIME;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext, WebhookSecret};
 use shared::stores::{Events, Keys, Requests, Secrets};
@@ -115,9 +115,9 @@ pub async fn handle(
         .await?;
     let mut changed = vec!["client_secret", "webhook_secret_token"];
     changed.extend(input.name.is_some().then_some("name"));
-    request
-        .record_change(events, team, EventKind::AppRegistered, changed)
-        .await?;
+    let target = Target::ZoomApp(app.client_id);
+    let change = Change::of(target, EventKind::AppRegistered, changed);
+    request.record_change(events, team, change).await?;
 
     reply::ok(ZoomAppView::new(registered, &base))
 }

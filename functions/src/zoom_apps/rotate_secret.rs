@@ -12,7 +12,7 @@ use serde::Serialize;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::{Down, Error};
-use shared::event::EventKind;
+use shared::event::{Change, EventKind, Target};
 use shared::grants::mint::ANSWER_TIME;
 use shared::grants::record::APP_REFUSED;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
@@ -303,8 +303,9 @@ impl Rotator<'_> {
             let message = stored.credential.last_error_message.as_deref();
             let healed = message.is_some_and(|message| message.starts_with(APP_REFUSED));
             let transaction = credentials.begin_secret_replacement(team, &stored, healed)?;
-            let kind = EventKind::SecretRotated;
-            let event = request.change(events, team, Some(id), kind, vec!["client_secret"])?;
+            let (target, fields) = (self.app.client_id.clone(), vec!["client_secret"]);
+            let change = Change::of(Target::ZoomApp(target), EventKind::SecretRotated, fields);
+            let event = request.change(events, team, Some(id), change)?;
             let transaction = transaction
                 .and(secrets.put_app_secret(id, &app)?)
                 .and(event);

@@ -15,6 +15,7 @@ use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 use crate::token_url::UrlId;
+use crate::vendor::Vendor;
 
 /// The id of an event: a UUIDv7, so that the events of a credential sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,12 +160,59 @@ pub enum EventDetails {
         reason: Option<ReconnectReason>,
     },
     /// Somebody changed something.
-    Change {
-        /// What was done.
-        kind: EventKind,
-        /// The names of the fields that were set. Never their values.
-        changed: Vec<&'static str>,
-    },
+    Change(Change),
+}
+
+/// What a change is about, besides a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A token URL.
+    TokenUrl(UrlId),
+    /// A connect session.
+    ConnectSession(SessionId),
+    /// An API key.
+    Key(KeyId),
+    /// A bot vendor, whose secrets the team stores.
+    Vendor(Vendor),
+    /// A Zoom app.
+    ZoomApp(ClientId),
+}
+
+/// A change that somebody made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What was done.
+    pub kind: EventKind,
+    /// What was changed. `None` if the change is about a credential alone, or about the team.
+    pub target: Option<Target>,
+    /// The names of the fields that were set. Never their values.
+    pub fields: Vec<&'static str>,
+}
+
+impl Change {
+    /// A change of a credential or of the team.
+    pub fn new(kind: EventKind, fields: Vec<&'static str>) -> Self {
+        Self {
+            kind,
+            target: None,
+            fields,
+        }
+    }
+
+    /// A change of this target.
+    pub fn of(target: Target, kind: EventKind, fields: Vec<&'static str>) -> Self {
+        Self {
+            kind,
+            target: Some(target),
+            fields,
+        }
+    }
+}
+
+impl From<Change> for EventDetails {
+    fn from(change: Change) -> Self {
+        Self::Change(change)
+    }
 }
 
 /// An event before it is stored.
@@ -295,6 +343,26 @@ impl FromStr for EventKind {
     fn from_str(word: &str) -> Result<Self, Invalid> {
         let mut all = Self::ALL.into_iter();
         all.find(|kind| kind.as_str() == word)
-            .ok_or(Invalid("must be a kind of event, such as mint or deleted"))
+            .ok_or(Invalid(
+                // A test compares this list with the kinds.
+                "must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, url_created, \
+                 url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, vendor_set, \
+                 key_created, key_revoked or team_changed",
+            ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_an_unknown_kind_lists_every_kind() {
+        let Err(Invalid(rule)) = EventKind::from_str("minted") else {
+            panic!("it is a kind");
+        };
+        let listed = rule.trim_start_matches("must be ").replace(" or ", ", ");
+        let kinds = EventKind::ALL.map(EventKind::as_str);
+        assert_eq!(listed, kinds.join(", "));
     }
 }

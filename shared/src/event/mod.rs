@@ -7,5 +7,9 @@
 mod details;
 mod record;
 
-pub use self::details::{Actor, BotId, Event, EventDetails, EventId, EventKind, EventOutcome};
-pub use self::record::{ActorKind, ActorView, EventRecord, RecordedOutcome};
+pub use self::details::{
+    Actor, BotId, Change, Event, EventDetails, EventId, EventKind, EventOutcome, Target,
+};
+pub use self::record::{
+    ActorKind, ActorView, EventRecord, RecordedOutcome, TargetKind, TargetView,
+};

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::details::{Actor, BotId, Event, EventDetails, EventId, EventKind, EventOutcome};
+use super::details::{
+    Actor, BotId, Change, Event, EventDetails, EventId, EventKind, EventOutcome, Target,
+};
 use crate::credential::{CredentialId, State};
 use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
@@ -69,8 +71,18 @@ impl FromStr for ActorKind {
         .into_iter()
         .find(|kind| kind.as_str() == word)
         .ok_or(Invalid(
-            "must be key, token_url, connect_session, webhook, schedule or operator, and may have :id after it",
+            "must be key, token_url, connect_session, webhook, schedule or operator, and may have :ID after it, as in key:0123456789ab",
         ))
+    }
+}
+
+impl ActorKind {
+    /// Reads a filter: `type`, or `type:id`.
+    pub fn with_id(text: &str) -> Result<(Self, Option<String>), Invalid> {
+        match text.split_once(':') {
+            Some((kind, id)) => Ok((kind.parse()?, Some(id.to_owned()))),
+            None => Ok((text.parse()?, None)),
+        }
     }
 }
 
@@ -100,6 +112,59 @@ impl From<Actor> for ActorView {
     }
 }
 
+/// The kinds of targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A token URL. `id` is its `url_id`.
+    TokenUrl,
+    /// A connect session. `id` is its `session_id`.
+    ConnectSession,
+    /// An API key. `id` is the id of the key, as the operator lists it.
+    Key,
+    /// A bot vendor. `id` is the vendor's name.
+    Vendor,
+    /// A Zoom app. `id` is the app's client id.
+    ZoomApp,
+}
+
+impl TargetKind {
+    /// The word in the API and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenUrl => "token_url",
+            Self::ConnectSession => "connect_session",
+            Self::Key => "key",
+            Self::Vendor => "vendor",
+            Self::ZoomApp => "zoom_app",
+        }
+    }
+}
+
+/// What a change is about, besides a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventTarget)]
+pub struct TargetView {
+    /// The kind of target.
+    #[serde(rename = "type")]
+    pub kind: TargetKind,
+    /// Which one.
+    pub id: String,
+}
+
+impl From<Target> for TargetView {
+    fn from(target: Target) -> Self {
+        let (kind, id) = match target {
+            Target::TokenUrl(id) => (TargetKind::TokenUrl, id.to_string()),
+            Target::ConnectSession(id) => (TargetKind::ConnectSession, id.to_string()),
+            Target::Key(id) => (TargetKind::Key, id.into()),
+            Target::Vendor(vendor) => (TargetKind::Vendor, vendor.to_string()),
+            Target::ZoomApp(app) => (TargetKind::ZoomApp, app.as_str().to_owned()),
+        };
+        Self { kind, id }
+    }
+}
+
 /// An event as it is stored and shown. All kinds have the same fields; a field is null if the kind does not use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Event)]
@@ -114,12 +179,16 @@ pub struct EventRecord {
     #[serde(deserialize_with = "credential_or_none")]
     #[schema(required = true)]
     pub credential_id: Option<CredentialId>,
+    /// What was changed, besides the credential. Null if the event is about the credential or the team alone.
+    #[schema(required = true)]
+    pub target: Option<TargetView>,
     /// Who caused the event.
     #[schema(required = true)]
     pub actor: Option<ActorView>,
     /// The id of the request or invocation, as in the header `x-request-id` and in the log.
     pub request_id: String,
-    /// The names of the fields that were set.
+    /// The names of the fields that were set. `secrets_removed`, `suspended` and `resumed` say what a change of a
+    /// vendor's secrets or of a team was.
     #[schema(required = true)]
     pub changed: Option<Vec<String>>,
     /// Whether the action succeeded. Null for a change of state.
@@ -171,6 +240,7 @@ impl EventRecord {
             at: id.at(),
             kind,
             credential_id,
+            target: None,
             actor: actor.map(ActorView::from),
             request_id,
             changed: None,
@@ -210,8 +280,13 @@ impl EventRecord {
                 reason: reason.map(|reason| reason.as_str().to_owned()),
                 ..empty(EventKind::StateChange)
             },
-            EventDetails::Change { kind, changed } => Self {
-                changed: Some(changed.into_iter().map(str::to_owned).collect()),
+            EventDetails::Change(Change {
+                kind,
+                target,
+                fields,
+            }) => Self {
+                target: target.map(TargetView::from),
+                changed: Some(fields.into_iter().map(str::to_owned).collect()),
                 ..empty(kind).with_outcome(EventOutcome::Succeeded)
             },
         }

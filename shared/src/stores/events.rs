@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{CredentialId, TeamId};
-use crate::event::{Actor, ActorKind, Event, EventDetails, EventId, EventKind, EventRecord};
+use crate::event::{Actor, ActorKind, Change, Event, EventId, EventKind, EventRecord};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, query_newest, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
@@ -246,11 +246,10 @@ impl Trail {
         &self,
         team: &TeamId,
         credential: Option<CredentialId>,
-        kind: EventKind,
-        changed: Vec<&'static str>,
+        change: Change,
     ) -> Result<Write, Error> {
-        let details = EventDetails::Change { kind, changed };
-        let event = Event::new(Some(self.actor.clone()), self.request_id.clone(), details);
+        let (actor, request_id) = (self.actor.clone(), self.request_id.clone());
+        let event = Event::new(Some(actor), request_id, change.into());
         self.events.write(team, credential, &event)
     }
 }

@@ -62,6 +62,9 @@ pub(super) struct KeyRow {
     pub(super) created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revoked_at: Option<Timestamp>,
+    /// The key that a rotation has made in place of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) replaced_by: Option<KeyId>,
     /// When the operator suspended the team. Here too, so that a call reads one row to know its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) suspended_at: Option<Timestamp>,
@@ -79,6 +82,7 @@ impl KeyRow {
             terms,
             created_at: Timestamp::now(),
             revoked_at: None,
+            replaced_by: None,
             suspended_at: team.and_then(|team| team.suspended_at),
             read_rate: team.and_then(|team| team.read_rate),
         }

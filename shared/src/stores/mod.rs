@@ -56,7 +56,7 @@ pub use secrets::{
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};
-pub use team_admin::{KeyListing, TeamAdmin, TeamSettingsChange};
-pub use token_urls::{TeamTokenUrl, TokenUrlPage, TokenUrls, UsableTokenUrl};
+pub use team_admin::{KeyListing, Rotation, TeamAdmin, TeamSettingsChange};
+pub use token_urls::{TeamTokenUrl, TokenUrlListing, TokenUrlPage, TokenUrls, UsableTokenUrl};
 pub use transaction::{CommitOutcome, RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 pub use wrapped_data_keys::{KeySlot, WrappedDataKeys, WrappedRow, WrappedRowPage};

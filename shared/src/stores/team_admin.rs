@@ -13,11 +13,14 @@ use super::{Team, Trail};
 use crate::api_key::{ApiKey, KeyId, KeyTerms};
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
-use crate::event::EventKind;
+use crate::event::{Change, EventKind, Target};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, Listed, from_item, number, parse_rows, scan_each, text, to_item};
 use crate::stores::transaction::{CommitOutcome, RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 use crate::timestamp::Timestamp;
+
+/// How often a new key is tried while the team's settings change.
+const MAX_ATTEMPTS: usize = 5;
 
 /// An API key in a list, without the key itself.
 #[derive(Debug, Serialize)]
@@ -33,23 +36,59 @@ pub struct KeyListing {
     pub created_at: Timestamp,
     /// When the key was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// The key that a rotation has made in place of this one.
+    pub replaced_by: Option<KeyId>,
 }
 
 impl From<KeyRow> for KeyListing {
     fn from(row: KeyRow) -> Self {
         Self {
-            key_id: KeyId::of_hash(record_hash(&row.record)),
+            key_id: row.key_id(),
             team: row.team_id,
             terms: row.terms,
             created_at: row.created_at,
             revoked_at: row.revoked_at,
+            replaced_by: row.replaced_by,
         }
+    }
+}
+
+impl KeyRow {
+    fn key_id(&self) -> KeyId {
+        KeyId::of_hash(record_hash(&self.record))
     }
 }
 
 /// The hash of the key whose row has this sort key.
 fn record_hash(record: &str) -> &str {
     record.strip_prefix(KEY_PREFIX).unwrap_or_default()
+}
+
+/// A rotation: the second key, and the first one.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The second key. Nothing else holds it.
+    pub key: ApiKey,
+    /// The second key in a list.
+    pub new: KeyListing,
+    /// The first key in a list, with its end.
+    pub old: KeyListing,
+}
+
+/// A new key of this team and its row.
+fn new_key(team: &Team, terms: KeyTerms) -> Result<(ApiKey, KeyRow), Error> {
+    let key = ApiKey::generate(team.team_id.clone()).map_err(|error| Error::Refused {
+        operation: "generating a key",
+        source: error.into(),
+    })?;
+    let row = KeyRow::new(&key, terms, Some(team));
+    Ok((key, row))
+}
+
+/// The change that a new key is.
+fn created(row: &KeyRow) -> Change {
+    let target = Target::Key(row.key_id());
+    Change::of(target, EventKind::KeyCreated, row.terms.fields())
 }
 
 /// A change of a team's settings. A field that is `None` stays as it is.
@@ -106,9 +145,11 @@ impl TeamAdmin {
         let team = Team::new(team.clone(), rate, mint_rate);
         let mut item = to_item(&team)?;
         item.insert("record".to_owned(), text(SETTINGS));
-        let changed = vec!["rate", "mint_rate"];
-        self.put_new(item, &team.team_id, EventKind::TeamChanged, changed)
-            .await?;
+        let change = Change::new(EventKind::TeamChanged, vec!["rate", "mint_rate"]);
+        let put = self.put_new(RowKind::Team, item)?;
+        self.commit(put, &team.team_id, [change])
+            .await?
+            .or_conflict()?;
         Ok(team)
     }
 
@@ -145,8 +186,8 @@ impl TeamAdmin {
             row = row.assign("read_rate", rate.map(|rate| number(&rate)));
             fields.push("read_rate");
         }
-        let kind = EventKind::TeamChanged;
-        let changed = self.update(team, SETTINGS, row, kind, fields).await?;
+        let change = Change::new(EventKind::TeamChanged, fields);
+        let changed = self.update(team, SETTINGS, row, change).await?;
         if let Some(rate) = read_rate {
             let rate = rate.map(|rate| number(&rate));
             self.update_keys(team, || Update::new().assign("read_rate", rate.clone()))
@@ -163,9 +204,9 @@ impl TeamAdmin {
         let at = suspended.then(|| text(&Timestamp::now()));
         let update = || Update::new().assign("suspended_at", at.clone());
         let row = update().when_equal("record", text(SETTINGS));
-        let kind = EventKind::TeamChanged;
-        let fields = vec!["suspended_at"];
-        let changed = self.update(team, SETTINGS, row, kind, fields).await?;
+        let done = if suspended { "suspended" } else { "resumed" };
+        let change = Change::new(EventKind::TeamChanged, vec![done]);
+        let changed = self.update(team, SETTINGS, row, change).await?;
         self.update_keys(team, update).await?;
         Ok(changed)
     }
@@ -215,31 +256,35 @@ impl TeamAdmin {
         team: &TeamId,
         terms: KeyTerms,
     ) -> Result<(ApiKey, KeyListing), Error> {
-        let settings = self.team(team).await?;
-        let api_key = ApiKey::generate(team.clone()).map_err(|error| Error::Refused {
-            operation: "generating a key",
-            source: error.into(),
-        })?;
-        let row = KeyRow::new(&api_key, terms, Some(&settings));
-        let changed = row.terms.fields();
-        match self
-            .put_new(to_item(&row)?, team, EventKind::KeyCreated, changed)
-            .await
-        {
-            // Keys are random, so a conflict means that the SDK retried this write after it was applied.
-            Ok(()) | Err(Error::Conflict) => Ok((api_key, row.into())),
-            Err(error) => Err(error),
+        for _ in 0..MAX_ATTEMPTS {
+            let settings = self.team(team).await?;
+            let (api_key, row) = new_key(&settings, terms.clone())?;
+            let key = self.put_new(RowKind::Key, to_item(&row)?)?;
+            let writes = key.and(self.has_not_changed(&settings)?);
+            match self.commit(writes, team, [created(&row)]).await? {
+                CommitOutcome::Refused(RowKind::Team) => {}
+                // Keys are random. If the row exists, an earlier try of this transaction was applied.
+                CommitOutcome::Committed | CommitOutcome::Refused(_) => {
+                    return Ok((api_key, row.into()));
+                }
+            }
         }
+        Err(Error::Conflict)
     }
 
     /// Stores the hash of a key that was created elsewhere. Returns `Conflict` if the hash is stored already.
     pub async fn insert_key(&self, api_key: &ApiKey, terms: KeyTerms) -> Result<KeyListing, Error> {
         let row = KeyRow::new(api_key, terms, None);
-        let changed = row.terms.fields();
-        let kind = EventKind::KeyCreated;
-        self.put_new(to_item(&row)?, api_key.team(), kind, changed)
-            .await?;
+        let put = self.put_new(RowKind::Key, to_item(&row)?)?;
+        self.commit(put, api_key.team(), [created(&row)])
+            .await?
+            .or_conflict()?;
         Ok(row.into())
+    }
+
+    /// Reads a key. Returns `NotFound` if no key of the team has this id.
+    pub async fn key(&self, team: &TeamId, key_id: &KeyId) -> Result<KeyListing, Error> {
+        self.key_row(team, key_id).await.map(KeyListing::from)
     }
 
     /// Lists all keys of a team, oldest first, with revoked keys. Returns `NotFound` if the team does not exist.
@@ -258,7 +303,7 @@ impl TeamAdmin {
 
     /// Revokes a key. The key stops working with the next request. Revoking the key again keeps the first
     /// `revoked_at`. Returns `NotFound` if no key has this id.
-    pub async fn revoke_key(&self, team: &TeamId, key_id: &str) -> Result<KeyListing, Error> {
+    pub async fn revoke_key(&self, team: &TeamId, key_id: &KeyId) -> Result<KeyListing, Error> {
         let row = self.key_row(team, key_id).await?;
         if row.revoked_at.is_some() {
             return Ok(row.into());
@@ -266,45 +311,63 @@ impl TeamAdmin {
         let revoked = Update::new()
             .set("revoked_at", text(&Timestamp::now()))
             .when_equal("record", text(&row.record));
-        let kind = EventKind::KeyRevoked;
-        let fields = vec!["revoked_at"];
-        self.update::<KeyRow>(team, &row.record, revoked, kind, fields)
+        let target = Target::Key(row.key_id());
+        let change = Change::of(target, EventKind::KeyRevoked, vec!["revoked_at"]);
+        self.update::<KeyRow>(team, &row.record, revoked, change)
             .await
             .map(KeyListing::from)
     }
 
     /// Makes a second key with the same terms, and lets the first one end at `old_ends_at`, or earlier if it would have
-    /// ended earlier. Returns `NotFound` if no key has this id, and `Conflict` if the key does not work any more.
+    /// ended earlier. Both happen in one transaction. Returns `NotFound` if no key has this id, and `Conflict` if the key
+    /// does not work any more or was replaced before.
     pub async fn rotate_key(
         &self,
         team: &TeamId,
-        key_id: &str,
+        key_id: &KeyId,
         old_ends_at: Timestamp,
-    ) -> Result<(ApiKey, KeyListing), Error> {
-        let old = self.key_row(team, key_id).await?;
-        let now = Timestamp::now();
-        let has_ended = old.terms.expires_at.is_some_and(|end| end <= now);
-        if old.revoked_at.is_some() || has_ended {
-            return Err(Error::Conflict);
+    ) -> Result<Rotation, Error> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut old = self.key_row(team, key_id).await?;
+            let has_ended = |end| end <= Timestamp::now();
+            if old.revoked_at.is_some()
+                || old.replaced_by.is_some()
+                || old.terms.expires_at.is_some_and(has_ended)
+            {
+                return Err(Error::Conflict);
+            }
+            let settings = self.team(team).await?;
+            let (key, new) = new_key(&settings, old.terms.clone())?;
+            let mut ends = Update::new()
+                .set("replaced_by", text(&new.key_id()))
+                .when_equal("record", text(&old.record))
+                .when_absent("revoked_at")
+                .when_absent("replaced_by");
+            let mut fields = vec!["replaced_by"];
+            if old.terms.expires_at.is_none_or(|end| end > old_ends_at) {
+                ends = ends.set("expires_at", text(&old_ends_at));
+                fields.push("expires_at");
+                old.terms.expires_at = Some(old_ends_at);
+            }
+            let replaced = Change::of(Target::Key(key_id.clone()), EventKind::KeyRevoked, fields);
+            let writes = self
+                .put_new(RowKind::Key, to_item(&new)?)?
+                .and(self.write(team, &old.record, ends)?)
+                .and(self.has_not_changed(&settings)?);
+            let outcome = self.commit(writes, team, [created(&new), replaced]).await?;
+            if outcome == CommitOutcome::Refused(RowKind::Team) {
+                continue;
+            }
+            outcome.or_conflict()?;
+            old.replaced_by = Some(new.key_id());
+            let (new, old) = (new.into(), old.into());
+            return Ok(Rotation { key, new, old });
         }
-        let created = self.create_key(team, old.terms.clone()).await?;
-        if old.terms.expires_at.is_none_or(|end| end > old_ends_at) {
-            let ends = Update::new()
-                .set("expires_at", text(&old_ends_at))
-                .when_equal("record", text(&old.record));
-            let kind = EventKind::KeyRevoked;
-            let fields = vec!["expires_at"];
-            self.update::<KeyRow>(team, &old.record, ends, kind, fields)
-                .await?;
-        }
-        Ok(created)
+        Err(Error::Conflict)
     }
 
-    async fn key_row(&self, team: &TeamId, key_id: &str) -> Result<KeyRow, Error> {
-        if key_id.len() != KeyId::CHARACTERS {
-            return Err(Error::NotFound);
-        }
-        let item = self.key_rows(team, key_id.to_owned()).await?.pop();
+    async fn key_row(&self, team: &TeamId, key_id: &KeyId) -> Result<KeyRow, Error> {
+        let item = self.key_rows(team, key_id.to_string()).await?.pop();
         from_item(item.ok_or(Error::NotFound)?)
     }
 
@@ -328,17 +391,27 @@ impl TeamAdmin {
         Ok(keys)
     }
 
-    /// Inserts a row. Returns `Conflict` if it exists.
-    async fn put_new(
-        &self,
-        item: Item,
-        team: &TeamId,
-        kind: EventKind,
-        changed: Vec<&'static str>,
-    ) -> Result<(), Error> {
+    /// Begins a transaction that inserts a row. Refused if the row exists.
+    fn put_new(&self, kind: RowKind, item: Item) -> Result<Transaction<'_>, Error> {
         let absent = Some("attribute_not_exists(team_id)");
-        let put = Write::put(RowKind::Key, &self.table, item, absent, HashMap::new())?;
-        self.commit(put, team, kind, changed).await?.or_conflict()
+        let put = Write::put(kind, &self.table, item, absent, HashMap::new())?;
+        Ok(Transaction::new(&self.client, put))
+    }
+
+    /// Checks that the settings are those from which a new key has taken its state. Otherwise a suspension that runs at
+    /// the same time would not reach the key.
+    fn has_not_changed(&self, team: &Team) -> Result<Write, Error> {
+        let check = Update::new().when_equal("record", text(SETTINGS));
+        let check = match team.suspended_at {
+            Some(_) => check.when_present("suspended_at"),
+            None => check.when_absent("suspended_at"),
+        };
+        let check = match team.read_rate {
+            Some(rate) => check.when_equal("read_rate", number(&rate)),
+            None => check.when_absent("read_rate"),
+        };
+        let key = key(&team.team_id, SETTINGS);
+        Write::check(RowKind::Team, &self.table, key, check.build())
     }
 
     /// Updates a row, and returns it as it is then. Returns `NotFound` if the condition fails.
@@ -347,15 +420,11 @@ impl TeamAdmin {
         team: &TeamId,
         record: &str,
         update: Update,
-        kind: EventKind,
-        changed: Vec<&'static str>,
+        change: Change,
     ) -> Result<T, Error> {
         let write = self.write(team, record, update)?;
-        if !self
-            .commit(write, team, kind, changed)
-            .await?
-            .is_committed()
-        {
+        let write = Transaction::new(&self.client, write);
+        if !self.commit(write, team, [change]).await?.is_committed() {
             return Err(Error::NotFound);
         }
         self.read(team, record).await
@@ -366,19 +435,21 @@ impl TeamAdmin {
         Write::update(RowKind::Key, &self.table, key, update.build())
     }
 
-    /// Makes a change and records it.
+    /// Makes changes and records them.
     async fn commit(
         &self,
-        write: Write,
+        writes: Transaction<'_>,
         team: &TeamId,
-        kind: EventKind,
-        changed: Vec<&'static str>,
+        changes: impl IntoIterator<Item = Change>,
     ) -> Result<CommitOutcome, Error> {
-        let trail = self.trail.as_ref();
-        let event = trail.map(|trail| trail.change(team, None, kind, changed));
+        let mut writes = writes;
+        if let Some(trail) = &self.trail {
+            for change in changes {
+                writes = writes.and(trail.change(team, None, change)?);
+            }
+        }
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        let change = Transaction::new(&self.client, write);
-        change.and_maybe(event.transpose()?).commit(until).await
+        writes.commit(until).await
     }
 
     async fn read<T: DeserializeOwned>(&self, team: &TeamId, record: &str) -> Result<T, Error> {

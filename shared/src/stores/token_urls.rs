@@ -14,19 +14,23 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::credential::{CredentialId, Name, TeamId};
+use crate::credential::{CredentialId, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{Item, from_item, number, query_newest, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
-use crate::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use crate::token_url::{TokenUrl, UrlId, UrlToken};
 
 /// The index that finds the URLs of a team. It does not have the uses, so that a use costs one write.
 const BY_TEAM: &str = "by-team";
+
+/// How many rows are read at the same time for a list of a team.
+const CONCURRENT_READS: usize = 16;
 
 /// How long the row of a URL is kept after the URL has expired or was revoked.
 const ENDED_URL_RETENTION: Duration = Duration::from_hours(30 * 24);
@@ -53,23 +57,39 @@ pub struct UsableTokenUrl {
 }
 
 /// A token URL of a team, as the index shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct TeamTokenUrl {
     /// The id of the URL.
     pub url_id: UrlId,
     /// The credential that the URL mints with.
     pub credential_id: CredentialId,
-    /// The type of token.
-    #[serde(rename = "type")]
-    pub token_type: UrlTokenType,
-    /// The owner's name for the URL.
-    pub label: Option<Name>,
     /// The id of the API key that created the URL.
     pub created_by: String,
-    /// When the URL was created.
-    pub created_at: Timestamp,
-    /// When the URL expires.
-    pub expires_at: Option<Timestamp>,
+}
+
+/// A token URL for the operator, with its team and its credential. It contains no secret.
+#[derive(Clone, Debug, Serialize)]
+pub struct TokenUrlListing {
+    /// The team of the URL.
+    pub team: TeamId,
+    /// The credential that the URL mints with.
+    pub credential_id: CredentialId,
+    /// The URL.
+    #[serde(flatten)]
+    pub url: TokenUrl,
+    /// When the URL was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<TokenUrlRow> for TokenUrlListing {
+    fn from(row: TokenUrlRow) -> Self {
+        Self {
+            team: row.team_id,
+            credential_id: row.credential_id,
+            url: row.url,
+            revoked_at: row.revoked_at,
+        }
+    }
 }
 
 /// A page of a credential's URLs, newest first.
@@ -127,28 +147,50 @@ impl TokenUrls {
 
     /// Reads the URL of a token. Returns `None` if the token is unknown, or the URL is revoked, expired or used up.
     pub async fn get(&self, token: &UrlToken) -> Result<Option<UsableTokenUrl>, Error> {
+        let now = Timestamp::now();
+        let row = self.row_of(token).await?;
+        let usable = row.filter(|row| {
+            let is_over = row.url.expires_at.is_some_and(|end| end <= now);
+            let is_used_up = row.url.max_uses.is_some_and(|max| row.url.uses >= max);
+            row.revoked_at.is_none() && !is_over && !is_used_up
+        });
+        Ok(usable.map(|row| UsableTokenUrl {
+            team: row.team_id,
+            url: row.url,
+        }))
+    }
+
+    /// Finds the URL of a token, also if it is revoked or expired. Returns `None` if the token is unknown.
+    pub async fn find(&self, token: &UrlToken) -> Result<Option<TokenUrlListing>, Error> {
+        let row = self.row_of(token).await?;
+        Ok(row.map(TokenUrlListing::from))
+    }
+
+    /// The row whose secret is this token.
+    async fn row_of(&self, token: &UrlToken) -> Result<Option<TokenUrlRow>, Error> {
+        let row = self.row(token.credential(), token.url()).await?;
+        let sent = token.hash();
+        let is_known = |row: &TokenUrlRow| {
+            verify_slices_are_equal(row.token_hash.as_bytes(), sent.as_bytes()).is_ok()
+        };
+        Ok(row.filter(is_known))
+    }
+
+    async fn row(
+        &self,
+        credential: CredentialId,
+        url: UrlId,
+    ) -> Result<Option<TokenUrlRow>, Error> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(Self::key(token.credential(), token.url())))
+            .set_key(Some(Self::key(credential, url)))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        let Some(row) = answer.item else {
-            return Ok(None);
-        };
-        let row: TokenUrlRow = from_item(row)?;
-        let (known, sent) = (row.token_hash.as_bytes(), token.hash());
-        let is_known = verify_slices_are_equal(known, sent.as_bytes()).is_ok();
-        let is_over = row.url.expires_at.is_some_and(|at| at <= Timestamp::now());
-        let is_used_up = row.url.max_uses.is_some_and(|max| row.url.uses >= max);
-        let is_usable = is_known && !is_over && !is_used_up && row.revoked_at.is_none();
-        Ok(is_usable.then_some(UsableTokenUrl {
-            team: row.team_id,
-            url: row.url,
-        }))
+        answer.item.map(from_item).transpose()
     }
 
     /// Takes a use of a URL. Returns `false` if no use is left, or if the URL was revoked or has expired.
@@ -225,8 +267,13 @@ impl TokenUrls {
         Ok(TokenUrlPage { urls, next })
     }
 
-    /// Reads the URLs of a team that are not revoked, newest first. The index may be stale by a second.
-    pub async fn of_team(&self, team: &TeamId) -> Result<Vec<TeamTokenUrl>, Error> {
+    /// Reads the `wanted` URLs of a team that are not revoked, newest first. A URL of the last second may be missing,
+    /// because the index follows the table. The index has no uses, so each wanted URL costs a read.
+    pub async fn of_team(
+        &self,
+        team: &TeamId,
+        wanted: impl Fn(&TeamTokenUrl) -> bool,
+    ) -> Result<Vec<TokenUrlListing>, Error> {
         let mut rows = self
             .client
             .query()
@@ -239,11 +286,17 @@ impl TokenUrls {
             .into_paginator()
             .items()
             .send();
-        let mut urls = Vec::new();
+        let mut found: Vec<TeamTokenUrl> = Vec::new();
         while let Some(row) = rows.next().await {
-            urls.push(from_item(row.map_err(|error| failed("Query", error))?)?);
+            found.push(from_item(row.map_err(|error| failed("Query", error))?)?);
         }
-        Ok(urls)
+        found.retain(wanted);
+        let rows = found.iter().map(|it| self.row(it.credential_id, it.url_id));
+        let rows = stream::iter(rows).buffered(CONCURRENT_READS);
+        let rows: Vec<Option<TokenUrlRow>> = rows.try_collect().await?;
+        let rows = rows.into_iter().flatten();
+        let rows = rows.filter(|row| row.revoked_at.is_none());
+        Ok(rows.map(TokenUrlListing::from).collect())
     }
 
     /// The write that revokes a URL of a team's credential. Refused if the URL is unknown or was revoked before.

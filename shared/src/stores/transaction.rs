@@ -48,8 +48,10 @@ pub enum RowKind {
     Gone,
     /// An event.
     Event,
-    /// An API key, or a team's settings.
+    /// An API key.
     Key,
+    /// A team's settings.
+    Team,
     /// A token URL.
     TokenUrl,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::characters::check_pasted;
 use crate::invalid::Invalid;
 use crate::secret::{Plaintext, UnknownFormat};
 
@@ -64,9 +65,9 @@ impl TryFrom<String> for Vendor {
     }
 }
 
-/// The secret of a team at a vendor, as the vendor shows it: 8 to 256 characters, without blanks around them.
+/// The secret of a team at a vendor, as the vendor shows it: 16 to 256 visible ASCII characters.
 #[derive(Clone, Debug, ToSchema)]
-#[schema(value_type = String, format = Password, min_length = 8, max_length = 256)]
+#[schema(value_type = String, format = Password, pattern = "^[!-~]{16,256}$")]
 pub struct VendorSecret(SecretString);
 
 impl TryFrom<String> for VendorSecret {
@@ -75,15 +76,17 @@ impl TryFrom<String> for VendorSecret {
     fn try_from(text: String) -> Result<Self, Invalid> {
         let secret = Self(SecretString::from(text));
         match secret.revealed().chars().count() {
-            0..8 => return Err(Invalid("must NOT have fewer than 8 characters")),
-            8..=256 => {}
+            0..16 => return Err(Invalid("must NOT have fewer than 16 characters")),
+            16..=256 => {}
             _ => return Err(Invalid("must NOT have more than 256 characters")),
         }
-        let is_blank = |c: char| c.is_whitespace() || c.is_control();
-        if secret.revealed().starts_with(is_blank) || secret.revealed().ends_with(is_blank) {
-            return Err(Invalid(
-                "must NOT begin or end with a blank, a line break or an invisible character: remove it",
-            ));
+        check_pasted(secret.revealed())?;
+        if !secret
+            .revealed()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Invalid("must be visible ASCII characters, without blanks"));
         }
         Ok(secret)
     }

@@ -37,7 +37,7 @@ async fn revoking_one_key_leaves_the_others_valid() {
     other.list("").await.expect(200);
     vault
         .operator
-        .revoke_key(&acme, listing.key_id.as_str())
+        .revoke_key(&acme, &listing.key_id)
         .await
         .unwrap();
     expect_refused(&other.list("").await, "revoked");

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use functions::powers::Environment as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{KeyTerms, Permission};
-use shared::stores::Requests;
+use shared::stores::{Requests, TeamAdmin};
 use shared::timestamp::Timestamp;
 
 use super::{all_endpoints, with_app};
@@ -43,41 +44,60 @@ async fn a_rotation_makes_a_second_key_with_the_same_terms_and_sets_the_end_of_t
         .await
         .unwrap();
     let first = world.caller_with_key(&text_of(first));
-    let old = listing.key_id.as_str();
+    let old = &listing.key_id;
 
     let end = Timestamp::now().plus(Duration::from_hours(24));
-    let (second, second_listing) = world.operator.rotate_key(&team, old, end).await.unwrap();
-    let second = world.caller_with_key(&text_of(second));
+    let rotation = world.operator.rotate_key(&team, old, end).await.unwrap();
+    let second = world.caller_with_key(&text_of(rotation.key));
     for caller in [&first, &second] {
         caller.list("").await.expect(200);
     }
     let keys = world.operator.keys(&team).await.unwrap().rows;
     let find = |id| keys.iter().find(|key| key.key_id == id).unwrap();
-    assert_eq!(find(second_listing.key_id).terms, terms);
-    assert_eq!(find(listing.key_id.clone()).terms.expires_at, Some(end));
+    let new = rotation.new.key_id;
+    assert_eq!(find(new.clone()).terms, terms);
+    let first_row = find(old.clone());
+    assert_eq!(first_row.terms.expires_at, Some(end));
+    assert_eq!(first_row.replaced_by, Some(new.clone()));
 
-    // A second rotation may bring the end forward, and never puts it off.
-    for (end, expected) in [
-        (end.plus(Duration::from_hours(1)), end),
-        (Timestamp::now(), Timestamp::now()),
-    ] {
-        world.operator.rotate_key(&team, old, end).await.unwrap();
-        let keys = world.operator.keys(&team).await.unwrap().rows;
-        let ends = keys
-            .iter()
-            .find(|key| key.key_id == listing.key_id)
-            .unwrap()
-            .terms
-            .expires_at
-            .unwrap();
-        assert!(
-            ends.until(expected) < Duration::from_secs(5)
-                && expected.until(ends) < Duration::from_secs(5)
-        );
+    // The end of the first key is the rotation's now, and a third key must not inherit it.
+    let again = world.operator.rotate_key(&team, old, end).await;
+    assert!(matches!(again, Err(shared::stores::Error::Conflict)));
+    let third = world.operator.rotate_key(&team, &new, Timestamp::now());
+    assert_eq!(third.await.unwrap().new.terms, terms);
+    expect_refused(&second.list("").await, "the second key");
+    first.list("").await.expect(200);
+}
+
+/// A key takes its state from the team's settings, which are read before the key is stored.
+#[tokio::test]
+async fn a_key_that_is_created_while_its_team_is_suspended_does_not_work() {
+    for rotates in [false, true] {
+        let world = World::new().await;
+        let team = world.team("acme");
+        let terms = KeyTerms::of(Permission::Full);
+        let old = world.operator.create_key(&team, terms.clone());
+        let old = old.await.unwrap().1.key_id;
+        let environment = world.services.environment("OperatorPolicy");
+        let slow = TeamAdmin::new(environment.dynamodb(), "keys".to_owned());
+        let held = world.wire.hold(Service::DynamoDb, "GetItem");
+        let create = async {
+            if rotates {
+                let end = Timestamp::now().plus(Duration::from_hours(1));
+                slow.rotate_key(&team, &old, end).await.unwrap().key
+            } else {
+                slow.create_key(&team, terms.clone()).await.unwrap().0
+            }
+        };
+        let suspend = async {
+            world.wire.stalled().await;
+            world.operator.suspend(&team, true).await.unwrap();
+            held.notify_one();
+        };
+        let (key, ()) = tokio::join!(create, suspend);
+        let caller = world.caller_with_key(&text_of(key));
+        expect_refused(&caller.list("").await, "a key of a suspended team");
     }
-    expect_refused(&first.list("").await, "the first key");
-    assert!(world.operator.rotate_key(&team, old, end).await.is_err());
-    second.list("").await.expect(200);
 }
 
 #[tokio::test]

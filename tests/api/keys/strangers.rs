@@ -32,7 +32,7 @@ async fn an_unknown_key_costs_its_own_row_and_at_most_one_more_item_on_every_end
     let team = world.team("acme");
     let full = || KeyTerms::of(Permission::Full);
     let (revoked, listing) = world.operator.create_key(&team, full()).await.unwrap();
-    let revoke = world.operator.revoke_key(&team, listing.key_id.as_str());
+    let revoke = world.operator.revoke_key(&team, &listing.key_id);
     revoke.await.unwrap();
     let expired = KeyTerms {
         expires_at: Some(Timestamp::now()),

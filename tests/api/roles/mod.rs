@@ -25,7 +25,7 @@ use shared::purge_now::{PurgeNow, PurgedGrants};
 use shared::secret::{Plaintext, TokenPair};
 use shared::stores::{
     CredentialFilter, GrantSecret, ManualPurge, NewPair, Secrets, TRANSACTION_TIMEOUT,
-    TableInspector, Trail,
+    TableInspector, TeamAdmin, Trail,
 };
 use shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -271,8 +271,11 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
     let Ok(pairs) = environment.pairs();
     let Ok(secrets) = environment.secrets();
     let Ok(events) = environment.events();
+    let Ok(keys) = environment.table(Table::Keys);
     let team = world.team("acme");
 
+    let teams = TeamAdmin::new(environment.dynamodb(), keys);
+    assert_eq!(teams.team(&team).await.unwrap().team_id, team);
     let page = credentials
         .page(&team, None, None, &CredentialFilter::by_deletion(true))
         .await

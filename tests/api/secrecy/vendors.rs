@@ -16,7 +16,7 @@ use crate::world::World;
 /// The keys in the secrets of Recall.ai and Attendee, and the secret of MeetStream.
 const RECALL_KEY: &str = "canary of é the key at Recall";
 const ATTENDEE_KEY: &str = "canary of é the key, Attendee";
-const MEETSTREAM: &str = "canary meetstream+secret/of the team";
+const MEETSTREAM: &str = "canary-meetstream+secret/of-the-team";
 
 /// The vendors and their secrets, as the vendors show them.
 fn vendors() -> [(&'static str, String); 3] {

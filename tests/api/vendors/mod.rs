@@ -19,11 +19,11 @@ use crate::world::{Answer, Caller, World, send};
 /// The secrets at the vendors, as the vendors show them.
 pub(crate) const RECALL: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 pub(crate) const ATTENDEE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-pub(crate) const MEETSTREAM: &str = "a secret of MeetStream";
+pub(crate) const MEETSTREAM: &str = "the-secret-of-MeetStream";
 /// Other secrets of the same form.
 const OTHER_RECALL: &str = "whsec_CAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const OTHER_ATTENDEE: &str = "CAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const OTHER_MEETSTREAM: &str = "a secret of MeetStream.";
+const OTHER_MEETSTREAM: &str = "the-secret-of-MeetStream.";
 
 /// The vendors and their secrets.
 const VENDORS: [(&str, &str, &str); 3] = [

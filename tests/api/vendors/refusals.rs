@@ -369,7 +369,7 @@ async fn meetstreams_wrong_missing_and_repeated_secrets_are_refused() {
     let huge = MEETSTREAM.repeat(700);
     for secret in [
         OTHER_MEETSTREAM,
-        MEETSTREAM.trim_start_matches("a "),
+        MEETSTREAM.trim_start_matches("the-"),
         &MEETSTREAM.to_uppercase(),
         "",
         &huge,

@@ -75,6 +75,7 @@ async fn an_invalid_body_is_refused_with_the_field_and_the_rule_and_stores_nothi
     let blank =
         "must NOT begin or end with a blank, a line break or an invisible character: remove it";
     let recall = "must be whsec_ and the base64 of at least 16 bytes, as Recall.ai shows it";
+    let ascii = "must be visible ASCII characters, without blanks";
     let attendee = "must be the base64 of at least 16 bytes, as Attendee shows it";
     for (vendor, secret, rule) in [
         ("recall", Value::Null, "is required"),
@@ -82,7 +83,7 @@ async fn an_invalid_body_is_refused_with_the_field_and_the_rule_and_stores_nothi
         (
             "recall",
             json!("whsec_"),
-            "must NOT have fewer than 8 characters",
+            "must NOT have fewer than 16 characters",
         ),
         ("recall", json!(format!("{RECALL} ")), blank),
         ("recall", json!(format!("\n{RECALL}")), blank),
@@ -101,8 +102,8 @@ async fn an_invalid_body_is_refused_with_the_field_and_the_rule_and_stores_nothi
         ("attendee", json!("AAECAwQFBgcICQoLDA0O"), attendee),
         (
             "meetstream",
-            json!("1234567"),
-            "must NOT have fewer than 8 characters",
+            json!("x".repeat(15)),
+            "must NOT have fewer than 16 characters",
         ),
         (
             "meetstream",
@@ -110,6 +111,11 @@ async fn an_invalid_body_is_refused_with_the_field_and_the_rule_and_stores_nothi
             "must NOT have more than 256 characters",
         ),
         ("meetstream", json!(format!("{MEETSTREAM}\t")), blank),
+        ("meetstream", json!(format!("{MEETSTREAM}\u{200b}")), blank),
+        ("meetstream", json!(format!("\u{202e}{MEETSTREAM}")), blank),
+        ("meetstream", json!(format!("a b{MEETSTREAM}")), ascii),
+        ("meetstream", json!(format!("é{MEETSTREAM}")), ascii),
+        ("meetstream", json!(format!("a\u{200b}{MEETSTREAM}")), ascii),
     ] {
         let body = if secret.is_null() {
             json!({})

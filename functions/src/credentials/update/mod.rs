@@ -6,7 +6,7 @@ use shared::authorize::{self, AppToUse, Authorizer, NewApp, NewGrant};
 use shared::credential::{Credential, CredentialId, GrantId, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
-use shared::event::EventKind;
+use shared::event::{Change, EventKind};
 use shared::secret::AppCredentials;
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, HeldClaim, IdempotencyClaim, Keys,
@@ -277,9 +277,9 @@ impl Updater<'_> {
 
     /// The write of the event that these fields of the credential were changed.
     fn event(&self, id: CredentialId, fields: Vec<&'static str>) -> Result<Write, Error> {
-        let (events, kind) = (self.events, EventKind::Updated);
+        let change = Change::new(EventKind::Updated, fields);
         self.request
-            .change(events, self.team, Some(id), kind, fields)
+            .change(self.events, self.team, Some(id), change)
     }
 
     /// Stores another client secret, or another app of an app credential.
