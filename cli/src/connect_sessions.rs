@@ -4,7 +4,7 @@
 use clap::{Args, Subcommand};
 use shared::credential::TeamId;
 use shared::event::{Change, EventKind, Target};
-use shared::stores::{OpenSession, Requests, TRANSACTION_TIMEOUT, Trail};
+use shared::stores::{self, OpenSession, Requests, TRANSACTION_TIMEOUT, Trail};
 use shared::timestamp::Timestamp;
 
 use crate::error::Error;
@@ -99,16 +99,37 @@ pub(crate) async fn revoke(
         output,
     };
     let found = which.find(requests).await?;
-    let end = async |session: &OpenSession| {
-        let target = Target::ConnectSession(session.session_id);
-        let change = Change::of(target, EventKind::SessionRevoked, vec!["ends_at"]);
-        let event = trail.change(team, None, change)?;
-        let write = requests.end_session(session.session_id, team)?;
-        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
-        let end = trail.events.begin(event).and(write).commit(until);
-        Ok(end.await?.is_committed())
-    };
+    let end = async |session: &OpenSession| Ok(end(session, team, requests, trail).await?);
     revocation.run(found, rows, end).await
+}
+
+/// Ends all sessions of a team that wait for their user. Returns how many.
+pub(crate) async fn end_all(
+    team: &TeamId,
+    requests: &Requests,
+    trail: &Trail,
+) -> Result<usize, stores::Error> {
+    let mut ended = 0;
+    for session in requests.open_sessions(team).await? {
+        ended += usize::from(end(&session, team, requests, trail).await?);
+    }
+    Ok(ended)
+}
+
+/// Ends a session. Returns `false` if it has ended already.
+async fn end(
+    session: &OpenSession,
+    team: &TeamId,
+    requests: &Requests,
+    trail: &Trail,
+) -> Result<bool, stores::Error> {
+    let target = Target::ConnectSession(session.session_id);
+    let change = Change::of(target, EventKind::SessionRevoked, vec!["ends_at"]);
+    let event = trail.change(team, None, change)?;
+    let write = requests.end_session(session.session_id, team)?;
+    let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+    let end = trail.events.begin(event).and(write).commit(until);
+    Ok(end.await?.is_committed())
 }
 
 fn rows(sessions: &[OpenSession]) -> String {

@@ -137,18 +137,17 @@ async fn execute(
         named.expect_existing(&operator).await?;
     }
     match command {
+        Command::Teams(teams::Command::List) => {
+            let operator = TeamAdmin::new(client, resources.name(Resource::Keys)?);
+            teams::list(&operator, output).await
+        }
         Command::Teams(command) => {
+            let trail = trail(config, &client, resources).await?;
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
-            let operator = match command {
-                teams::Command::List => operator,
-                teams::Command::Create { .. }
-                | teams::Command::Set { .. }
-                | teams::Command::Suspend { .. }
-                | teams::Command::Resume { .. } => {
-                    operator.recording(trail(config, &client, resources).await?)
-                }
-            };
-            teams::run(command, &operator, output).await
+            let operator = operator.recording(trail.clone());
+            let table = resources.name(Resource::Requests);
+            let requests = table.map(|table| Requests::new(client, table));
+            teams::run(command, &operator, requests, &trail, output).await
         }
         Command::Keys(command) => {
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);

@@ -5,12 +5,15 @@ use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
 use shared::connect::ReturnOrigin;
 use shared::credential::TeamId;
-use shared::stores::{self, DEFAULT_MINT_RATE, DEFAULT_RATE, Team, TeamAdmin, TeamSettingsChange};
+use shared::stores::{
+    self, DEFAULT_MINT_RATE, DEFAULT_RATE, Requests, Team, TeamAdmin, TeamSettingsChange, Trail,
+};
 use shared::timestamp::Timestamp;
 
 use crate::PROGRAM;
+use crate::connect_sessions;
 use crate::error::Error;
-use crate::output::{self, Output};
+use crate::output::{self, Output, count};
 use crate::resources::Resource;
 
 #[derive(Debug, Subcommand)]
@@ -59,12 +62,12 @@ pub(crate) enum Command {
         #[arg(long, group = "settings", conflicts_with = "return_origin")]
         no_return_origins: bool,
     },
-    /// Stop all keys and token URLs of a team at once, for example because a key has leaked
+    /// Stop all keys, token URLs and connect links of a team at once, for example because a key has leaked
     Suspend {
         /// The team's name
         team: TeamId,
     },
-    /// Let the keys and token URLs of a suspended team work again
+    /// Let the keys and token URLs of a suspended team work again. Connect links that were open stay ended
     Resume {
         /// The team's name
         team: TeamId,
@@ -76,9 +79,10 @@ impl Command {
     pub(crate) fn resources(&self) -> &'static [Resource] {
         match self {
             Self::List => &[Resource::Keys],
-            Self::Create { .. } | Self::Set { .. } | Self::Suspend { .. } | Self::Resume { .. } => {
+            Self::Create { .. } | Self::Set { .. } | Self::Resume { .. } => {
                 &[Resource::Keys, Resource::Events]
             }
+            Self::Suspend { .. } => &[Resource::Keys, Resource::Events, Resource::Requests],
         }
     }
 }
@@ -120,6 +124,8 @@ impl From<Team> for TeamView {
 pub(crate) async fn run(
     command: Command,
     operator: &TeamAdmin,
+    requests: Result<Requests, Error>,
+    trail: &Trail,
     output: Output,
 ) -> Result<(), Error> {
     match command {
@@ -153,8 +159,7 @@ pub(crate) async fn run(
             print_changed(team, set, output)
         }
         Command::Suspend { team } => {
-            let suspended = operator.suspend(&team, true).await;
-            print_changed(team, suspended, output)
+            suspend(team, operator, &requests?, trail, output).await
         }
         Command::Resume { team } => {
             let resumed = operator.suspend(&team, false).await;
@@ -186,7 +191,7 @@ async fn create(
     Ok(())
 }
 
-async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
+pub(crate) async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
     let listed = operator.teams().await?;
     let teams: Vec<TeamView> = listed.rows.into_iter().map(TeamView::from).collect();
 
@@ -197,6 +202,21 @@ async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Error> {
         ));
     }
     Error::fail_if_unreadable(listed.unreadable)
+}
+
+/// Suspends the team, and then ends its open connect sessions: nobody can create another one.
+async fn suspend(
+    team: TeamId,
+    operator: &TeamAdmin,
+    requests: &Requests,
+    trail: &Trail,
+    output: Output,
+) -> Result<(), Error> {
+    let suspended = operator.suspend(&team, true).await;
+    print_changed(team.clone(), suspended, output)?;
+    let ended = connect_sessions::end_all(&team, requests, trail).await?;
+    output.note(&format!("{} ended", count(ended, "connect session")));
+    Ok(())
 }
 
 fn print_changed(

@@ -173,6 +173,24 @@ async fn the_keys_of_a_suspended_team_stop_and_work_again_after_its_return() {
 }
 
 #[tokio::test]
+async fn a_suspension_ends_the_connect_links_of_the_team() {
+    let stack = TestStack::start().await;
+    for team in ["acme", "other"] {
+        stack.ok(&format!("teams create {team}")).await;
+        let key = stack.create_key(team, "full").await;
+        let body = json!({ "name": "desk", "client_id": "app", "client_secret": "secret" });
+        let session = stack.post_json("/v2/zoom-connect-sessions", &key, &body);
+        assert_eq!(session.await.0, 201);
+    }
+    let suspended = stack.cli("teams suspend acme").await;
+    assert!(suspended.stderr.contains("1 connect session ended"), "{}", suspended.stderr);
+    for (team, left) in [("acme", 0), ("other", 1)] {
+        let open = stack.json(&format!("connect-sessions list --team {team}")).await;
+        assert_eq!(open.as_array().unwrap().len(), left, "{team}");
+    }
+}
+
+#[tokio::test]
 async fn the_limits_of_a_team_are_set_and_shown() {
     let stack = TestStack::start().await;
     stack.ok("teams create acme").await;
