@@ -13,12 +13,12 @@ async fn rate_applies_to_the_next_request_of_that_team_only() {
     let globex = stack.create_key("globex", "full").await;
     // A key may make 80 % of its team's calls.
     assert_eq!(rate_in_answer(&stack, &acme).await, "16");
-    assert_eq!(rate_in_answer(&stack, &globex).await, "8");
+    assert_eq!(rate_in_answer(&stack, &globex).await, "7");
 
     stack.ok("teams set acme --rate 100").await;
 
     assert_eq!(rate_in_answer(&stack, &acme).await, "80");
-    assert_eq!(rate_in_answer(&stack, &globex).await, "8");
+    assert_eq!(rate_in_answer(&stack, &globex).await, "7");
 }
 
 /// The nearer limit, of the team and the key, as the answer to a mutating call names it.
