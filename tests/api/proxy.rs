@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     DropAfter,
     /// The service does not see it, and this is the answer.
     Answer(StatusCode, String),
+    /// The service sees it only when told. [`Wire::stalled`] tells when it waits.
+    HoldBefore(Arc<Notify>),
     /// The service acts, and its answer is changed on the way.
     Rewrite(fn(&mut Response<Bytes>)),
     /// The service acts, and the answer never comes. [`Wire::stalled`] tells when.
@@ -266,6 +268,10 @@ async fn relay(
             *response.status_mut() = *status;
             wire.end(index);
             return Ok(response);
+        }
+        Some(Fault::HoldBefore(told)) => {
+            wire.stalled.notify_one();
+            told.notified().await;
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::grants::capsule::{Capsule, Replayed};
@@ -113,6 +114,35 @@ async fn the_capsule_of_a_create_serves_the_users_other_credentials() {
     assert_eq!(replay(&world, &capsule).await, Replayed::Known);
     // Zoom has ended the sibling's own grant.
     mint_onbehalf(&world.acme, &sibling).await.expect(200);
+}
+
+/// The first replay adds the grant to the pair of its user. So does a second one, if a crash has cut the first in two.
+#[tokio::test]
+async fn each_replay_of_a_create_adds_the_grant_to_its_pair_if_it_is_not_there() {
+    let world = World::new().await;
+    world.add_user_credential("sibling").await;
+    let body = user_body("never stored", &world.code());
+    let path = "/v2/zoom-credentials";
+    let (_, capsule) = authorize_in_an_outage(&world, Method::POST, path, &body).await;
+    let before = world.pair_of("ada").await;
+    let grant = format!("grant#{}", capsule.grant());
+    for replayed in [Replayed::Stray, Replayed::Known] {
+        assert_eq!(replay(&world, &capsule).await, replayed);
+        let AttributeValue::Ss(grants) = &world.pair_of("ada").await["grants"] else {
+            panic!("the grants are a set");
+        };
+        assert!(
+            grants.contains(&capsule.grant().to_string()),
+            "{replayed:?}"
+        );
+        let rows = world.items("secrets").await.into_iter();
+        let mut rows = rows.filter(|row| attribute(row, "secret_id") == grant);
+        let mut row = rows.next().unwrap();
+        assert!(row.remove("pair_id").is_some(), "{replayed:?}");
+        // As a crash after the first of the two writes leaves it.
+        world.put("secrets", row).await;
+        world.put("pairs", before.clone()).await;
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod deleted_siblings;
 mod large_team;
 mod losses;
 mod missing_rows;
+mod overtaken;
 mod purge;
 mod restore;
 mod revocation;
@@ -12,6 +13,7 @@ mod schedule;
 mod stream;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,10 +21,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::config::{KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::stores::TeamSettingsChange;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::minting::mint_onbehalf;
-use crate::proxy::Fault;
+use crate::proxy::{Fault, Rule, Service};
 use crate::world::{Answer, Item, REDIRECT_URI, World, attribute};
 
 /// Longer than the schedule leaves an unused grant alone.
@@ -164,6 +167,28 @@ fn expect_invalid(credential: &Value, reason: &str) {
     assert_eq!(credential["state"], "invalid");
     let message = credential["last_error_message"].as_str().unwrap();
     assert!(message.starts_with(&format!("{reason}: ")), "{message}");
+}
+
+/// Runs a task that `begin` starts. Before its `nth` transaction reaches DynamoDB, `meanwhile` happens. Answers the
+/// task's result.
+async fn overtake<T>(
+    world: &World,
+    nth: u64,
+    begin: impl FnOnce() -> JoinHandle<T>,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
+    let held = Arc::new(Notify::new());
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("TransactWriteItems"),
+        nth: Some(nth),
+        fault: Fault::HoldBefore(held.clone()),
+    });
+    let task = begin();
+    world.wire.stalled().await;
+    meanwhile.await;
+    held.notify_one();
+    task.await.unwrap()
 }
 
 /// Runs a task that `begin` starts, and kills the task at its `n`th network call: the service has acted, but its answer

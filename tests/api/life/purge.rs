@@ -105,6 +105,24 @@ async fn a_grant_that_its_last_credential_left_is_tried_once_and_then_deleted() 
 }
 
 #[tokio::test]
+async fn a_re_authorization_counts_its_credential_out_of_its_old_pair() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    world.add_user_credential("other").await;
+    let bob = world.add_credential_for_user("bob").await;
+    let code = world.code_of("bob", None);
+    let body = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
+    world.acme.update(&id, body).await.expect(200);
+    world.acme.delete(&bob).await.expect(200);
+
+    for (user, counts) in [("ada", ("1", "1")), ("bob", ("2", "1"))] {
+        let pair = world.pair_of(user).await;
+        let counted = (attribute(&pair, "members"), attribute(&pair, "live"));
+        assert_eq!(counted, counts, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_re_authorization_no_table_names_the_old_grant() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;

@@ -8,10 +8,12 @@ use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, Reply};
 use serde_json::json;
 use shared::keep_alive::Report;
 use shared::stores::DUE_AT_ONCE;
+use shared::timestamp::Timestamp;
 
 use super::{
-    DAY, IDLE_TIME, authorize_again, enable_revocation, expect_invalid, expect_reconnect,
-    given_deleted, grant_secret_id, let_revoke, revocations, sealed_secrets, settle,
+    DAY, HOUR, IDLE_TIME, authorize_again, enable_revocation, expect_invalid, expect_reconnect,
+    given_deleted, grant_secret_id, let_revoke, overtake, revocations, sealed_secrets, settle,
+    spawn_keep_alive,
 };
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
@@ -81,6 +83,96 @@ async fn a_stray_grant_that_a_search_declared_dead_is_deleted() {
 
     settle(&world).await;
     assert_eq!(secret(&world, &stray).await, None);
+}
+
+/// The stray was not due, and nobody else would look at it again.
+#[tokio::test]
+async fn a_stray_grant_that_a_search_declared_dead_is_due_at_once() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    world.postdate_authorization(&id).await;
+    let leaver = world.add_user_credential("leaver").await;
+    let stray = grant_secret_id(&world, &leaver).await;
+    world.add_credential_for_user("bob").await;
+    move_to_bob(&world, &leaver).await;
+    let mut row = secret(&world, &stray).await.unwrap();
+    let now = AttributeValue::S(Timestamp::now().to_string());
+    row.insert("idle_since".to_owned(), now);
+    row.remove("due_shard");
+    world.put("secrets", row).await;
+    world.expire_access_tokens().await;
+    world.zoom.remove_app(CLIENT_ID, "ada");
+    expect_reconnect(&mint_onbehalf(&world.acme, &id).await, "revoked");
+
+    assert_eq!(world.keep_alive().await.destroyed, 1);
+    assert_eq!(secret(&world, &stray).await, None);
+}
+
+/// A stray that Zoom refuses, because its credential was authorized again. It is due. Answers its id.
+async fn given_dead_stray(world: &World) -> String {
+    let id = world.add_user_credential("bot").await;
+    let stray = grant_secret_id(world, &id).await;
+    world.backdate_authorization(&id).await;
+    authorize_again(world, &id).await;
+    assert!(world.drain_stream().await);
+    stray
+}
+
+/// A refresh of the stray is unfinished, and its tokens may be in a capsule.
+#[tokio::test]
+async fn a_refused_stray_grant_whose_tokens_may_be_in_a_capsule_is_kept_for_ninety_days() {
+    let world = World::new().await;
+    let stray = given_dead_stray(&world).await;
+    let set_attempt = async |at: Timestamp| {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: i64| AttributeValue::N(number.to_string());
+        let attempt = [
+            ("id".to_owned(), text(&uuid::Uuid::new_v4().to_string())),
+            ("generation".to_owned(), number(1)),
+            ("at".to_owned(), number(at.as_millis())),
+        ];
+        let mut row = secret(&world, &stray).await.unwrap();
+        row.insert("attempt".to_owned(), AttributeValue::M(attempt.into()));
+        world.put("secrets", row).await;
+    };
+    set_attempt(Timestamp::now()).await;
+    let report = world.keep_alive().await;
+    assert_eq!((report.dead, report.destroyed), (1, 0));
+    world.age_grants_by(HOUR).await;
+    assert_eq!(world.keep_alive().await, Report::default());
+    let row = secret(&world, &stray).await.unwrap();
+    assert_eq!(attribute(&row, "reason"), "refresh_outcome_lost");
+    assert!(row.contains_key("sealed"));
+
+    world.age_grants_by(LONGER_THAN_ZOOM).await;
+    set_attempt(Timestamp::now().minus(LONGER_THAN_ZOOM)).await;
+    world.keep_alive().await;
+    assert_eq!(secret(&world, &stray).await, None);
+}
+
+/// New tokens arrive after the refusal and before the delete: as the grant's pair, or as its stash.
+#[tokio::test]
+async fn a_refused_stray_grant_that_gets_new_tokens_before_it_is_deleted_is_kept() {
+    for is_stash in [false, true] {
+        let world = World::new().await;
+        let stray = given_dead_stray(&world).await;
+        let store = async {
+            let mut row = secret(&world, &stray).await.unwrap();
+            if is_stash {
+                for name in ["sealed", "dek", "kid", "generation"] {
+                    let value = row[name].clone();
+                    row.insert(format!("alt_{name}"), value);
+                }
+            } else {
+                row.insert("generation".to_owned(), AttributeValue::N("2".to_owned()));
+            }
+            world.put("secrets", row).await;
+        };
+        overtake(&world, 1, || spawn_keep_alive(&world), store).await;
+
+        let row = secret(&world, &stray).await.unwrap();
+        assert_eq!(attribute(&row, "state"), "active", "{is_stash}");
+    }
 }
 
 #[tokio::test]
@@ -180,6 +272,21 @@ async fn a_revoked_grant_whose_credential_is_deleted_again_rests() {
     assert!(!row.unwrap().contains_key("due_shard"));
 }
 
+/// The grant has been taken for 50 minutes when it fails, and must not come back in the next run, an hour later.
+#[tokio::test]
+async fn a_grant_that_fails_is_not_tried_again_before_a_day_has_passed() {
+    let world = World::new().await;
+    world.add_user_credential("bot").await;
+    world.age_grants_by(IDLE_TIME).await;
+    world.zoom.set_app_disabled(CLIENT_ID, true);
+    assert_eq!(world.keep_alive().await.failed, 1);
+
+    world.age_grants_by(HOUR).await;
+    assert_eq!(world.keep_alive().await, Report::default());
+    world.age_grants_by(DAY).await;
+    assert_eq!(world.keep_alive().await.failed, 1);
+}
+
 /// Only the app of its credential could open the grant, and the app is purged.
 #[tokio::test]
 async fn a_grant_of_an_unknown_user_ends_when_zoom_has_ended_it() {
@@ -190,9 +297,21 @@ async fn a_grant_of_an_unknown_user_ends_when_zoom_has_ended_it() {
     let grant = grant_secret_id(&world, &id).await;
     world.expire_deleted().await;
     settle(&world).await;
-    assert_eq!(sealed_secrets(&world).await, [grant]);
+    assert_eq!(sealed_secrets(&world).await, [grant.clone()]);
 
     world.age_grants_by(LONGER_THAN_ZOOM).await;
+    // A capsule that is replayed meanwhile may say who the user is.
+    let name = async {
+        let mut row = secret(&world, &grant).await.unwrap();
+        let pair = AttributeValue::S(world.pair_id("ada"));
+        row.insert("pair_id".to_owned(), pair);
+        world.put("secrets", row).await;
+    };
+    overtake(&world, 1, || spawn_keep_alive(&world), name).await;
+    let mut row = secret(&world, &grant).await.unwrap();
+    row.remove("pair_id");
+    world.put("secrets", row).await;
+    world.age_grants_by(HOUR).await;
     assert_eq!(world.keep_alive().await.destroyed, 1);
     assert_eq!(sealed_secrets(&world).await, [""; 0]);
 }
@@ -212,6 +331,33 @@ async fn a_stray_grant_is_tested_with_the_app_of_another_credential_if_one_has_n
     world.keep_alive().await;
     assert_eq!(grant_secret_id(&world, &id).await, stray);
     mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// Zoom may have handled two authorizations within seconds in either order. But of two that are further apart, only the
+/// later one should work.
+#[tokio::test]
+async fn a_stray_grant_that_works_serves_credentials_that_were_not_authorized_clearly_later() {
+    for (later_by, moves) in [(4_000, true), (6_000, false)] {
+        let world = World::new().await;
+        let id = world.add_user_credential("bot").await;
+        world.postdate_authorization(&id).await;
+        let leaver = world.add_user_credential("leaver").await;
+        let stray = grant_secret_id(&world, &leaver).await;
+        world.add_credential_for_user("bob").await;
+        move_to_bob(&world, &leaver).await;
+        let row = secret(&world, &stray).await.unwrap();
+        let authorized_at: i64 = attribute(&row, "authorized_at").parse().unwrap();
+        let mut row = world.row(&id).await;
+        let later = AttributeValue::N((authorized_at + later_by).to_string());
+        row.insert("grant_authorized_at".to_owned(), later);
+        world.put("credentials", row).await;
+        let own = grant_secret_id(&world, &id).await;
+
+        world.keep_alive().await;
+        let expected = if moves { &stray } else { &own };
+        assert_eq!(grant_secret_id(&world, &id).await, *expected, "{later_by}");
+        assert!(secret(&world, &stray).await.is_some(), "{later_by}");
+    }
 }
 
 /// Nobody knows how long Zoom accepts the access token of a grant that a newer authorization has ended.
@@ -238,27 +384,31 @@ async fn a_left_grant_is_tested_by_its_refresh_token_and_not_by_its_access_token
 
 /// Somebody wants keep-alive to look at the grant, and a mint must not make keep-alive forget that.
 #[tokio::test]
-async fn a_grant_that_is_due_at_once_stays_due_when_the_answer_to_its_commit_is_lost() {
-    let world = World::new().await;
-    let id = world.add_user_credential("desk").await;
-    let grant = format!("grant#{}", attribute(&world.row(&id).await, "grant_id"));
-    let mut row = secret(&world, &grant).await.unwrap();
-    let at_once = AttributeValue::S(DUE_AT_ONCE.to_string());
-    row.insert("idle_since".to_owned(), at_once.clone());
-    world.put("secrets", row).await;
-    world.expire_access_tokens().await;
-    world.wire.reset();
-    // The updates are the rate, the acquire and the commit.
-    world.wire.inject(Rule {
-        service: Some(Service::DynamoDb),
-        operation: Some("UpdateItem"),
-        nth: Some(3),
-        fault: Fault::DropAfter,
-    });
+async fn a_grant_that_is_due_at_once_stays_due_when_it_is_refreshed_even_if_the_answer_is_lost() {
+    for is_lost in [false, true] {
+        let world = World::new().await;
+        let id = world.add_user_credential("desk").await;
+        let grant = grant_secret_id(&world, &id).await;
+        let mut row = secret(&world, &grant).await.unwrap();
+        let at_once = AttributeValue::S(DUE_AT_ONCE.to_string());
+        row.insert("idle_since".to_owned(), at_once.clone());
+        world.put("secrets", row).await;
+        world.expire_access_tokens().await;
+        world.wire.reset();
+        if is_lost {
+            // The updates are the rate, the acquire and the commit.
+            world.wire.inject(Rule {
+                service: Some(Service::DynamoDb),
+                operation: Some("UpdateItem"),
+                nth: Some(3),
+                fault: Fault::DropAfter,
+            });
+        }
 
-    mint_onbehalf(&world.acme, &id).await.expect(200);
+        mint_onbehalf(&world.acme, &id).await.expect(200);
 
-    let row = secret(&world, &grant).await.unwrap();
-    assert_eq!(attribute(&row, "generation"), "2");
-    assert_eq!(row.get("idle_since"), Some(&at_once));
+        let row = secret(&world, &grant).await.unwrap();
+        assert_eq!(attribute(&row, "generation"), "2", "{is_lost}");
+        assert_eq!(row.get("idle_since"), Some(&at_once), "{is_lost}");
+    }
 }

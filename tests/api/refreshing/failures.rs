@@ -1,5 +1,6 @@
 //! Failures around a refresh: DynamoDB, KMS, Zoom, and crashes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use local::kms::Failure;
@@ -7,6 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use shared::stores::{AcquireOutcome, Lease};
 use shared::timestamp::Timestamp;
+use tokio::sync::Notify;
 
 use super::{Peer, invoke};
 use crate::minting::mint_onbehalf;
@@ -279,4 +281,27 @@ async fn each_acquire_has_its_own_lease_and_an_earlier_attempt_stays_unfinished(
     assert_eq!(row.lease, Some(second));
     let attempt = row.attempt.unwrap();
     assert_eq!((attempt.id, attempt.at), (first.id, first.taken_at));
+}
+
+/// Another mint refreshes the grant between the read of the row and the acquire.
+#[tokio::test]
+async fn a_mint_that_another_one_overtakes_before_its_lease_sends_no_spent_token() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world.expire_access_tokens().await;
+    let held = Arc::new(Notify::new());
+    // The updates are the rate and the acquire.
+    world.wire.inject(Rule {
+        service: Some(Service::DynamoDb),
+        operation: Some("UpdateItem"),
+        nth: Some(2),
+        fault: Fault::HoldBefore(held.clone()),
+    });
+    let overtaken = invoke(&world, &id);
+    world.wire.stalled().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    held.notify_one();
+
+    let status = overtaken.await.unwrap();
+    assert_eq!((status, world.refresh_calls()), (200, 1));
 }

@@ -1,6 +1,7 @@
 //! A credential moves to another grant of the same app and Zoom user if its own is dead.
 
 use reqwest::StatusCode;
+use serde_json::Value;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
@@ -70,4 +71,30 @@ async fn a_credential_moves_to_another_grant_only_after_zoom_accepted_that_grant
     world.wire.heal();
     mint_onbehalf(&world.acme, &older).await.expect(200);
     assert_eq!(grant_of(&older).await, works);
+}
+
+/// A release that comes late must not end a later lease of the same invocation.
+#[tokio::test]
+async fn each_lease_of_one_mint_has_its_own_id() {
+    let world = World::new().await;
+    let older = world.add_user_credential("older").await;
+    world.postdate_authorization(&older).await;
+    world.add_user_credential("newer").await;
+    world.expire_access_tokens().await;
+    world.wire.reset();
+    // Zoom refuses the grant of the older credential, and accepts the other one.
+    mint_onbehalf(&world.acme, &older).await.expect(200);
+
+    let calls = world.wire.calls();
+    let leases = calls.iter().filter_map(|call| {
+        let body: Value = serde_json::from_slice(&call.body).ok()?;
+        let (_, set) = body["UpdateExpression"]
+            .as_str()?
+            .split_once("#lease_id = ")?;
+        let placeholder = set.split(',').next()?;
+        Some(body["ExpressionAttributeValues"][placeholder]["S"].to_string())
+    });
+    let leases: Vec<String> = leases.collect();
+    assert_eq!(leases.len(), 2);
+    assert_ne!(leases[0], leases[1]);
 }
