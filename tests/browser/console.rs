@@ -151,8 +151,8 @@ impl Visitor {
 /// A world with a credential whose user has removed the app, and with a healthy one.
 fn world_with_a_broken_credential() -> Option<(World, Visitor, String)> {
     let world = World::new()?;
-    let visitor = world.new_visitor();
     let connect = |name: &str, user: &str| {
+        let visitor = world.new_visitor();
         let session = world.create_session(json!({ "name": name }));
         visitor.open(&session.link);
         visitor.click("button");
@@ -166,6 +166,7 @@ fn world_with_a_broken_credential() -> Option<(World, Visitor, String)> {
     world.remove_app_of("ada-sandbox-user");
     let stored = world.get(&format!("/v2/zoom-credentials/{id}"));
     assert_eq!(stored["state"], "invalid");
+    let visitor = world.new_visitor();
     Some((world, visitor, id))
 }
 

@@ -71,7 +71,7 @@ impl World {
             sandbox: false,
             window_size: Some((1000, 760)),
             args: vec![OsStr::new("--lang=en"), OsStr::new("--hide-scrollbars")],
-            idle_browser_timeout: Duration::from_mins(2),
+            idle_browser_timeout: Duration::from_mins(10),
             ..LaunchOptions::default()
         });
         let browser = match browser {
