@@ -73,7 +73,7 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
     };
     LAMBDA_VARIABLES
         .into_iter()
-        .chain(resources.split(' '))
+        .chain(resources.split_whitespace())
         .collect()
 }
 
@@ -112,6 +112,8 @@ fn the_functions_that_seal_and_open_nothing_contain_no_kms_client() {
         DELETE,
         LIST_EVENTS,
         GET_APP,
+        GET_OVERVIEW,
+        CONSOLE,
         DELETE_APP,
         RESTORE,
         PURGE,
