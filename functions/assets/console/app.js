@@ -156,6 +156,8 @@ function App() {
   }, []);
   if (session) {
     const reloadOverview = async () => {
+      // The index behind the lists may be a second behind a change.
+      await new Promise((resolve) => setTimeout(resolve, 1000));
       const overview = await session.api.get("v2/overview");
       setSession((old) => ({ ...old, overview }));
     };

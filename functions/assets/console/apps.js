@@ -26,6 +26,7 @@ export function Rotate({ clientId, onDone }) {
   const submit = (event) => {
     event.preventDefault();
     if (denial || !secret) return;
+    setProgress(null);
     run(async () => {
       const sum = await rotate(api, clientId, secret, setProgress);
       setSecret("");
