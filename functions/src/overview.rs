@@ -169,18 +169,14 @@ pub async fn handle(
     let settings = settings.map_err(ApiError::from);
     let settings = access::admit_read(requests, &caller, request, settings).await?;
 
-    let registered = match caller.sees_all() {
-        true => Some(secrets.registered(caller.team).await?),
-        false => None,
-    };
-    let (apps, vendors) = match registered {
-        Some(Registered { apps, vendors }) => {
-            let base = request.base(public, PATH)?;
-            let apps = apps.into_iter().map(|app| ZoomAppView::new(app, &base));
-            let vendors = vendors.into_iter().map(OverviewVendor::from);
-            (Some(apps.collect()), Some(vendors.collect()))
-        }
-        None => (None, None),
+    let (apps, vendors) = if caller.sees_all() {
+        let Registered { apps, vendors } = secrets.registered(caller.team).await?;
+        let base = request.base(public, PATH)?;
+        let apps = apps.into_iter().map(|app| ZoomAppView::new(app, &base));
+        let vendors = vendors.into_iter().map(OverviewVendor::from);
+        (Some(apps.collect()), Some(vendors.collect()))
+    } else {
+        (None, None)
     };
     reply::ok(Overview {
         key: OverviewKey::new(&caller),
