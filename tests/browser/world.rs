@@ -170,7 +170,10 @@ impl World {
         let request = request.header("accept-encoding", "gzip, deflate, br");
         self.runtime.block_on(async {
             let answer = request.send().await.unwrap();
-            answer.bytes().await.unwrap().len()
+            let is_compressed = answer.headers().contains_key("content-encoding");
+            let size = answer.bytes().await.unwrap().len();
+            assert!(is_compressed || size < 1024, "{url} is not compressed");
+            size
         })
     }
 
