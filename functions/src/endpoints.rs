@@ -19,7 +19,9 @@ use crate::background::purge;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::powers::{Environment, Warm};
-use crate::{connect, credentials, events, token_urls, tokens, vendors, zoom_apps};
+use crate::{
+    connect, console, credentials, events, overview, token_urls, tokens, vendors, zoom_apps,
+};
 
 /// The time-out of most functions. API Gateway gives up on a function after the same time.
 pub const API_TIME_OUT: Duration = Duration::from_secs(29);
@@ -143,6 +145,8 @@ macro_rules! function {
             };
 
             fn new<E: Environment>(environment: &E) -> Result<Self, E::Error> {
+                // A function may have no powers.
+                let _: &E = environment;
                 Ok(Self { $($power: environment.$power()?,)* })
             }
 
@@ -260,6 +264,14 @@ endpoints! {
     /// Finishes a connect session, when Zoom sends the user back.
     ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests envelope zoom],
     connect::callback::handle { requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
+
+    /// Shows a key, its team, and what the team has registered.
+    GetOverview = "get-overview": overview::ROUTE, API_TIME_OUT, warm [keys],
+    overview::handle { keys, requests, secrets, public_url };
+
+    /// Serves the console: a page for people, and its files.
+    Console = "console": console::ROUTE | console::FILE_ROUTE, API_TIME_OUT, warm [],
+    console::handle {};
 
     /// Registers a Zoom app for webhooks.
     PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys envelope zoom],

@@ -5,6 +5,7 @@
 
 pub mod background;
 pub mod connect;
+pub mod console;
 pub mod credentials;
 pub mod token_urls;
 pub mod tokens;
@@ -16,5 +17,6 @@ pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod openapi;
+pub mod overview;
 pub mod powers;
 pub mod runtime;

@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
 use crate::http::error::ErrorBody;
-use crate::{connect, credentials, events, token_urls, tokens, vendors, zoom_apps};
+use crate::{connect, credentials, events, overview, token_urls, tokens, vendors, zoom_apps};
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -53,6 +53,7 @@ pub fn document() -> OpenApi {
         vendors::secret::delete,
         connect::create::handle,
         connect::get::handle,
+        overview::handle,
         zoom_apps::put::handle,
         zoom_apps::get::handle,
         zoom_apps::delete::handle,
@@ -68,6 +69,7 @@ pub fn document() -> OpenApi {
         (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
         (name = "Connect sessions", description = "A page on which a Zoom user connects"),
         (name = "Events", description = "Who did what, and which token went to whom"),
+        (name = "Overview", description = "A key, its team, and what the team has registered"),
         (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]

@@ -133,7 +133,10 @@ where
     });
 
     let headers = response.headers_mut();
-    headers.extend(reply::security_headers());
+    for (name, value) in reply::security_headers() {
+        // The console's files may be kept by browsers.
+        headers.entry(name).or_insert(value);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }

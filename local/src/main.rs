@@ -145,6 +145,7 @@ fn greet(stack: &Stack) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "The vault is running.")?;
     writeln!(out, "  API       {api}   (reference: {api}/docs)")?;
+    writeln!(out, "  Console   {api}/console   (in a browser)")?;
     writeln!(out, "  Zoom      {zoom}")?;
     writeln!(out, "  Data      {dir}   (API key: {dir}/api-key)")?;
     for (name, url) in stack.external_endpoints() {

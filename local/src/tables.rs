@@ -179,6 +179,12 @@ const BY_WEBHOOK_APP: Index = Index {
     sort: "team_id",
     projected: &["name", "created_at", "updated_at"],
 };
+const REGISTERED_BY_TEAM: Index = Index {
+    name: "by-team",
+    partition: "team_id",
+    sort: "updated_at",
+    projected: &["webhook_app", "name", "created_at", "alt_generation"],
+};
 const URLS_BY_TEAM: Index = Index {
     name: "by-team",
     partition: "team_id",
@@ -225,7 +231,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
         Schema {
             partition: "secret_id",
             ttl: Some("purge_at"),
-            indexes: vec![BY_DUE, BY_WEBHOOK_APP],
+            indexes: vec![BY_DUE, BY_WEBHOOK_APP, REGISTERED_BY_TEAM],
             ..Schema::default()
         },
     );

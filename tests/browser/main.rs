@@ -1,4 +1,4 @@
-//! The connect page in Chromium, against the stack that `cargo run` starts. The tests use a desktop and a phone screen,
+//! The connect page and the console in Chromium, against the stack that `cargo run` starts. The tests use a desktop and a phone screen,
 //! light and dark colours, mouse and keyboard.
 //!
 //! `SCREENSHOTS=docs/screenshots cargo test -p browser` replaces the pictures in the docs. `CHROME` names another browser
@@ -13,6 +13,7 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod console;
 mod visitor;
 mod world;
 

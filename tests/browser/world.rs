@@ -6,16 +6,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::response::Html;
 use headless_chrome::browser::default_executable;
 use headless_chrome::{Browser, LaunchOptions};
 use local::stack::{ExternalEndpoints, Options, Stack};
-use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
+use local::zoom::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_WEBHOOK_SECRET};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use shared::api_key::KeyTerms;
 use shared::config::{Aws, optional};
+use shared::credential::CredentialId;
 use shared::stores::{TeamAdmin, TeamSettingsChange};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -29,7 +32,9 @@ const TEAM: &str = "local";
 pub(crate) struct World {
     browser: Browser,
     /// The base URL of the API.
-    api: String,
+    pub(crate) api: String,
+    /// The base URL of the Zoom sandbox.
+    zoom: String,
     api_key: String,
     /// The base URL of the team's site.
     pub(crate) site: String,
@@ -59,14 +64,14 @@ impl World {
         let turn = BROWSER_TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = Runtime::new().unwrap();
         let data = tempfile::tempdir().unwrap();
-        let (api, site, dynamodb) = runtime.block_on(start(data.path()));
+        let (api, zoom, site, dynamodb) = runtime.block_on(start(data.path()));
         let browser = Browser::new(LaunchOptions {
             path: Some(chromium),
             // Chromium's sandbox needs privileges that a container may not have. The pages are trusted.
             sandbox: false,
             window_size: Some((1000, 760)),
             args: vec![OsStr::new("--lang=en"), OsStr::new("--hide-scrollbars")],
-            idle_browser_timeout: Duration::from_mins(2),
+            idle_browser_timeout: Duration::from_mins(10),
             ..LaunchOptions::default()
         });
         let browser = match browser {
@@ -80,6 +85,7 @@ impl World {
         Some(Self {
             browser,
             api,
+            zoom,
             api_key: std::fs::read_to_string(data.path().join("api-key")).unwrap(),
             site,
             dynamodb,
@@ -120,6 +126,96 @@ impl World {
         self.send(reqwest::Client::new().get(url))
     }
 
+    /// The team's API key, which may do everything.
+    pub(crate) fn api_key(&self) -> &str {
+        self.api_key.trim()
+    }
+
+    /// Creates another key of the team.
+    pub(crate) fn create_key(&self, terms: KeyTerms) -> String {
+        let operator = TeamAdmin::new(self.dynamodb.clone(), "keys".to_owned());
+        let team = TEAM.parse().unwrap();
+        let created = self.runtime.block_on(operator.create_key(&team, terms));
+        #[expect(clippy::disallowed_methods, reason = "the browser enters the key")]
+        let key = created.unwrap().0.into_text().expose_secret().to_owned();
+        key
+    }
+
+    /// `GET` of a path of the API.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.send(reqwest::Client::new().get(format!("{}{path}", self.api)))
+    }
+
+    /// `POST` to a path of the API.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.api);
+        self.send(reqwest::Client::new().post(url).json(body))
+    }
+
+    /// `PUT` to a path of the API.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.api);
+        self.send(reqwest::Client::new().put(url).json(body))
+    }
+
+    /// The status of `GET` of a URL.
+    pub(crate) fn status_of(&self, url: &str) -> u16 {
+        let answer = reqwest::Client::new().get(url).send();
+        self.runtime.block_on(answer).unwrap().status().as_u16()
+    }
+
+    /// How many bytes a browser loads from a URL.
+    pub(crate) fn compressed_size(&self, url: &str) -> usize {
+        let request = reqwest::Client::new().get(url);
+        let request = request.header("accept-encoding", "gzip, deflate, br");
+        self.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            let is_compressed = answer.headers().contains_key("content-encoding");
+            let size = answer.bytes().await.unwrap().len();
+            assert!(is_compressed || size < 1024, "{url} is not compressed");
+            size
+        })
+    }
+
+    /// A user removes the demo app at Zoom, and Zoom tells the vault.
+    pub(crate) fn remove_app_of(&self, user: &str) {
+        let app = json!({
+            "name": "Meeting bots",
+            "client_secret": DEMO_CLIENT_SECRET,
+            "webhook_secret_token": DEMO_WEBHOOK_SECRET,
+        });
+        self.put(&format!("/v2/zoom-apps/{DEMO_CLIENT_ID}"), &app);
+        let body = json!({ "client_id": DEMO_CLIENT_ID, "user_id": user });
+        let url = format!("{}/sandbox/deauthorizations", self.zoom);
+        let answer = reqwest::Client::new().post(url).json(&body).send();
+        let answer = self.runtime.block_on(answer).unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Writes copies of an app credential into the table, until there are so many.
+    pub(crate) fn seed_credentials(&self, count: usize) {
+        let body = json!({ "name": "bot", "client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET });
+        self.post("/v2/zoom-credentials", &body);
+        self.runtime.block_on(async {
+            let scan = self.dynamodb.scan().table_name("credentials").send();
+            let row = scan.await.unwrap().items.unwrap().remove(0);
+            for chunk in (1..count).collect::<Vec<_>>().chunks(25) {
+                let copies = chunk.iter().map(|number| {
+                    let mut copy = row.clone();
+                    let id = CredentialId::generate().to_string();
+                    copy.insert("credential_id".to_owned(), AttributeValue::S(id));
+                    let name = format!("bot {number}");
+                    copy.insert("name".to_owned(), AttributeValue::S(name));
+                    let put = PutRequest::builder().set_item(Some(copy)).build().unwrap();
+                    WriteRequest::builder().put_request(put).build()
+                });
+                let write = self.dynamodb.batch_write_item();
+                let write = write.request_items("credentials", copies.collect());
+                write.send().await.unwrap();
+            }
+        });
+    }
+
     /// Sends a request with the team's API key. Returns the `data` of the answer.
     fn send(&self, request: reqwest::RequestBuilder) -> Value {
         let request = request.header("x-meeting-baas-api-key", self.api_key.trim());
@@ -150,8 +246,9 @@ impl World {
     }
 }
 
-/// Starts the stack and the team's site. Returns the base URLs of both, and a client for the stack's tables.
-async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
+/// Starts the stack and the team's site. Returns the base URLs of the API, of the Zoom sandbox and of the site, and a
+/// client for the stack's tables.
+async fn start(data: &Path) -> (String, String, String, aws_sdk_dynamodb::Client) {
     // Fails if a provider is installed already. That provider works, too.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -165,7 +262,8 @@ async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
         allowed_hosts: Vec::new(),
     });
     let stack = stack.await.unwrap();
-    let api = stack.api().as_str().trim_end_matches('/').to_owned();
+    let [api, zoom] =
+        [stack.api(), stack.zoom()].map(|url| url.as_str().trim_end_matches('/').to_owned());
     tokio::spawn(stack.serve(std::future::pending()));
     let site = start_site().await;
 
@@ -179,7 +277,7 @@ async fn start(data: &Path) -> (String, String, aws_sdk_dynamodb::Client) {
         .set(&TEAM.parse().unwrap(), settings)
         .await
         .unwrap();
-    (api, site, dynamodb)
+    (api, zoom, site, dynamodb)
 }
 
 /// A client for the tables of the stack with this data folder.

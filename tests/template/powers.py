@@ -22,7 +22,7 @@ def page(template):
         keys = template.powers(function, "kms")
         lines.append(
             f"| `{template.binary(function)}` | {triggers(template, function)} | "
-            + "<br>".join(f"*{table}*: {code_list(tables[table])}{limits(template, function, table)}" for table in sorted(tables))
+            + ("<br>".join(f"*{table}*: {code_list(tables[table])}{limits(template, function, table)}" for table in sorted(tables)) or "none")
             + " | "
             + ("<br>".join(f"{code_list(keys[purpose])} for {purpose}" for purpose in sorted(keys)) or "none")
             + " |"

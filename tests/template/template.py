@@ -150,7 +150,7 @@ class Template:
 
     def environment(self, function):
         shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
-        return shared | self.properties(function)["Environment"]["Variables"]
+        return shared | self.properties(function).get("Environment", {}).get("Variables", {})
 
     def table(self, name):
         return self.properties(name)

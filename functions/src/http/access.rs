@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use shared::api_key::{ApiKey, KeyId, Permission};
+use shared::api_key::{ApiKey, KeyId, KeyTerms, Permission};
 use shared::credential::{Credential, TeamId};
 use shared::error::Missing;
 use shared::extra::{Extra, ExtraFilter};
@@ -42,6 +42,11 @@ impl Caller<'_> {
     /// The id of the key.
     pub(crate) fn key_id(&self) -> &KeyId {
         &self.key.id
+    }
+
+    /// What the operator has decided about the key.
+    pub(crate) fn terms(&self) -> &KeyTerms {
+        &self.key.terms
     }
 
     /// Fails if the key's permission does not cover the operation.

@@ -321,6 +321,11 @@ impl Request {
         })
     }
 
+    /// The `{file}` of the console in the path. `None` on the path of the page.
+    pub(crate) fn file(&self) -> Option<&str> {
+        Some(self.parameter("file")).filter(|name| !name.is_empty())
+    }
+
     /// The `{client_id}` in the path. It has only characters that need no escape in a path.
     pub(crate) fn client_id(&self) -> Result<ClientId, ApiError> {
         let id = ClientIdInPath::try_from(self.parameter("client_id"));

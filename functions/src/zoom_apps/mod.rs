@@ -6,5 +6,5 @@ pub mod put;
 pub mod rotate_secret;
 pub mod webhook;
 
-mod app;
+pub(crate) mod app;
 mod event_handler;

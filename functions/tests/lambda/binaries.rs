@@ -13,6 +13,8 @@ pub(crate) const LIST_URLS: &str = env!("CARGO_BIN_EXE_list-token-urls");
 pub(crate) const DELETE_URL: &str = env!("CARGO_BIN_EXE_delete-token-url");
 pub(crate) const TOKEN_URL: &str = env!("CARGO_BIN_EXE_token-url");
 pub(crate) const PUT_APP: &str = env!("CARGO_BIN_EXE_put-zoom-app");
+pub(crate) const GET_OVERVIEW: &str = env!("CARGO_BIN_EXE_get-overview");
+pub(crate) const CONSOLE: &str = env!("CARGO_BIN_EXE_console");
 pub(crate) const GET_APP: &str = env!("CARGO_BIN_EXE_get-zoom-app");
 pub(crate) const DELETE_APP: &str = env!("CARGO_BIN_EXE_delete-zoom-app");
 pub(crate) const ROTATE: &str = env!("CARGO_BIN_EXE_rotate-secret");
@@ -55,7 +57,8 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
         TOKEN_URL => {
             "KEYS_TABLE REQUESTS_TABLE CREDENTIALS_TABLE PAIRS_TABLE TOKEN_URLS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID"
         }
-        GET_APP => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE",
+        CONSOLE => "",
+        GET_APP | GET_OVERVIEW => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE",
         DELETE_APP => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE EVENTS_TABLE",
         PUT_APP | VENDORS => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID",
         ROTATE | CREATE_SESSION => {
@@ -70,7 +73,7 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
     };
     LAMBDA_VARIABLES
         .into_iter()
-        .chain(resources.split(' '))
+        .chain(resources.split_whitespace())
         .collect()
 }
 
@@ -109,6 +112,8 @@ fn the_functions_that_seal_and_open_nothing_contain_no_kms_client() {
         DELETE,
         LIST_EVENTS,
         GET_APP,
+        GET_OVERVIEW,
+        CONSOLE,
         DELETE_APP,
         RESTORE,
         PURGE,

@@ -6,9 +6,10 @@ use serde_json::json;
 use tokio::net::TcpSocket;
 
 use crate::binaries::{
-    API_FUNCTIONS, CALLBACK, CONNECT, CREATE, CREATE_SESSION, CREATE_URL, DELETE, DELETE_APP,
-    DELETE_URL, GET, GET_APP, GET_SESSION, KEEP_ALIVE, LIST, LIST_URLS, PURGE, PUT_APP, RESTORE,
-    ROTATE, SERVICE_ADDRESSES, TOKEN_URL, UPDATE, VENDORS, WEBHOOK, required,
+    API_FUNCTIONS, CALLBACK, CONNECT, CONSOLE, CREATE, CREATE_SESSION, CREATE_URL, DELETE,
+    DELETE_APP, DELETE_URL, GET, GET_APP, GET_OVERVIEW, GET_SESSION, KEEP_ALIVE, LIST, LIST_URLS,
+    PURGE, PUT_APP, RESTORE, ROTATE, SERVICE_ADDRESSES, TOKEN_URL, UPDATE, VENDORS, WEBHOOK,
+    required,
 };
 use crate::process::{Lambda, process};
 use crate::services::CountingProxy;
@@ -104,11 +105,13 @@ async fn each_function_names_a_missing_variable_and_does_not_start() {
     ];
     let apps = [PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK, VENDORS];
     let connecting = [CREATE_SESSION, GET_SESSION, CONNECT, CALLBACK];
+    let console = [GET_OVERVIEW, CONSOLE];
     for binary in API_FUNCTIONS
         .into_iter()
         .chain(others)
         .chain(apps)
         .chain(connecting)
+        .chain(console)
     {
         let required = required(binary);
         for missing in &required {

@@ -1,12 +1,15 @@
 //! From HTTP to the event of a REST API's proxy integration, and back.
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use functions::http::error::ApiError;
 use functions::http::reply;
 use futures_util::StreamExt;
@@ -16,6 +19,8 @@ use url::form_urlencoded;
 
 /// The longest body that API Gateway accepts.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// The shortest answer that is compressed.
+const MIN_COMPRESSED_BYTES: usize = 1024;
 
 /// Reads the whole body. A body that is too long is read to its end too, or the client would not read the answer.
 pub(super) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
@@ -81,15 +86,43 @@ pub(super) fn event(
     })
 }
 
-/// A function's answer, as HTTP.
-pub(super) fn response(answer: ApiGatewayProxyResponse) -> Response<Body> {
+/// Whether the client can read gzip.
+pub(super) fn accepts_gzip(parts: &Parts) -> bool {
+    let accepted = parts.headers.get_all(header::ACCEPT_ENCODING).into_iter();
+    let mut codings = accepted.filter_map(|line| line.to_str().ok());
+    codings.any(|line| line.split([',', ';']).any(|coding| coding.trim() == "gzip"))
+}
+
+/// A function's answer, as HTTP. API Gateway compresses long answers: see `MinimumCompressionSize` in `template.yaml`.
+pub(super) fn response(answer: ApiGatewayProxyResponse, accepts_gzip: bool) -> Response<Body> {
     let body = answer.body.map_or_else(Vec::new, |body| body.to_vec());
+    if accepts_gzip
+        && body.len() >= MIN_COMPRESSED_BYTES
+        && let Ok(compressed) = compress(&body)
+    {
+        let mut response = with_headers(compressed, answer.status_code, answer.multi_value_headers);
+        let gzip = HeaderValue::from_static("gzip");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, gzip);
+        return response;
+    }
+    with_headers(body, answer.status_code, answer.multi_value_headers)
+}
+
+fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+fn with_headers(body: Vec<u8>, status: i64, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    let status = u16::try_from(answer.status_code)
+    let status = u16::try_from(status)
         .ok()
         .and_then(|status| StatusCode::from_u16(status).ok());
     *response.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.headers_mut() = answer.multi_value_headers;
+    *response.headers_mut() = headers;
     response
 }
 

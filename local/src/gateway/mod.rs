@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use self::event::{event, own_answer, read, response};
+use self::event::{accepts_gzip, event, own_answer, read, response};
 use self::functions::{Deployed, Routed, routed};
 pub use self::functions::{FunctionEnvironment, Services};
 use crate::engine::Stream;
@@ -143,6 +143,7 @@ impl Gateway {
         let Some((function, parameters)) = self.route(&parts.method, parts.uri.path()) else {
             return own_answer(&ApiError::NoRoute, &request_id);
         };
+        let accepts_gzip = accepts_gzip(&parts);
         let event = event(&parts, function.path, &parameters, &body, &request_id);
         let Ok(event) = serde_json::from_value(event) else {
             return own_answer(
@@ -157,7 +158,7 @@ impl Gateway {
         context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(0);
         let invocation = function.invoke(&self.services, LambdaEvent::new(event, context));
         match tokio::time::timeout(time_out, invocation).await {
-            Ok(answer) => response(answer),
+            Ok(answer) => response(answer, accepts_gzip),
             Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
         }
     }

@@ -51,8 +51,8 @@ pub use requests::{
 };
 pub use secrets::{
     AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState,
-    Lease, NewPair, PairWrite, RefreshAttempt, Secrets, SessionSecretRow, StoredGrant,
-    VendorSecrets, ZoomApp, due_shards,
+    Lease, NewPair, PairWrite, RefreshAttempt, Registered, RegisteredVendor, Secrets,
+    SessionSecretRow, StoredGrant, VendorSecrets, ZoomApp, due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};

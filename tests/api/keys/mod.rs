@@ -71,6 +71,7 @@ fn all_endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
             vendor.to_owned(),
             Some(json!({ "secret": "a-shared-secret" })),
         ),
+        (Method::GET, "/v2/overview".to_owned(), None),
         (Method::GET, vendor.to_owned(), None),
         (Method::DELETE, vendor.to_owned(), None),
         (

@@ -184,7 +184,7 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
                 expected.extend(methods.map(|it| format!("{it} /v2/vendors/{{vendor}}")));
             }
             // Pages for browsers, the schedule and the stream are not part of the document.
-            Trigger::Route("ANY /connect/{token}" | "GET /connect/callback")
+            Trigger::Route("ANY /connect/{token}" | "GET /connect/callback" | "GET /console")
             | Trigger::Schedule
             | Trigger::Stream => {}
             Trigger::Route(route) => {
