@@ -2,8 +2,9 @@
 
 use clap::Args;
 use shared::credential::TeamId;
-use shared::event::{ActorKind, EventId, EventKind, EventRecord, RecordedOutcome};
+use shared::event::{ActorKind, BotId, EventId, EventKind, EventRecord, RecordedOutcome};
 use shared::stores::{EventFilter, Events};
+use shared::token::{MeetingId, TokenType};
 use shared::token_url::UrlId;
 
 use crate::error::Error;
@@ -114,9 +115,9 @@ fn rows(events: &[EventRecord]) -> String {
             or_dash(actor),
             or_dash(event.credential_id),
             or_dash(target.map(|target| format!("{}:{}", target.kind.as_str(), target.id))),
-            or_dash(event.token_type.map(|token_type| token_type.as_str())),
-            or_dash(event.meeting_id.as_ref().map(|id| id.as_str())),
-            or_dash(event.bot_id.as_ref().map(|id| id.as_str())),
+            or_dash(event.token_type.map(TokenType::as_str)),
+            or_dash(event.meeting_id.as_ref().map(MeetingId::as_str)),
+            or_dash(event.bot_id.as_ref().map(BotId::as_str)),
             or_dash(event.changed.as_ref().map(|fields| fields.join(" "))),
             or_dash(event.code.as_ref()),
             event.request_id.clone(),

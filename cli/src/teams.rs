@@ -158,9 +158,7 @@ pub(crate) async fn run(
             let set = operator.set(&team, settings).await;
             print_changed(team, set, output)
         }
-        Command::Suspend { team } => {
-            suspend(team, operator, &requests?, trail, output).await
-        }
+        Command::Suspend { team } => suspend(team, operator, &requests?, trail, output).await,
         Command::Resume { team } => {
             let resumed = operator.suspend(&team, false).await;
             print_changed(team, resumed, output)

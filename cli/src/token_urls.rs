@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
-use shared::credential::{CredentialId, TeamId};
+use shared::credential::{CredentialId, Name, TeamId};
 use shared::event::{Change, EventKind, Target};
 use shared::stores::{TRANSACTION_TIMEOUT, TokenUrlListing, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
@@ -160,7 +160,7 @@ fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {
             listing.team.to_string(),
             listing.credential_id.to_string(),
             url.token_type.token_type().as_str().to_owned(),
-            or_dash(url.label.as_ref().map(|label| label.as_str())),
+            or_dash(url.label.as_ref().map(Name::as_str)),
             uses,
             or_dash(url.verify),
             url.created_by.clone(),

@@ -183,9 +183,15 @@ async fn a_suspension_ends_the_connect_links_of_the_team() {
         assert_eq!(session.await.0, 201);
     }
     let suspended = stack.cli("teams suspend acme").await;
-    assert!(suspended.stderr.contains("1 connect session ended"), "{}", suspended.stderr);
+    assert!(
+        suspended.stderr.contains("1 connect session ended"),
+        "{}",
+        suspended.stderr
+    );
     for (team, left) in [("acme", 0), ("other", 1)] {
-        let open = stack.json(&format!("connect-sessions list --team {team}")).await;
+        let open = stack
+            .json(&format!("connect-sessions list --team {team}"))
+            .await;
         assert_eq!(open.as_array().unwrap().len(), left, "{team}");
     }
 }

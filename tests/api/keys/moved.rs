@@ -58,8 +58,8 @@ async fn no_change_reaches_a_credential_that_has_left_the_keys_filter() {
         let id = given_credential(&world).await;
         let path = format!("/v2/zoom-credentials/{id}");
         let body = change(&world);
-        let patch = caller.request(Method::PATCH, &path).json(&body);
-        let answer = while_it_moves(&world, &id, COUNT, patch).await;
+        let update = caller.request(Method::PATCH, &path).json(&body);
+        let answer = while_it_moves(&world, &id, COUNT, update).await;
         assert_eq!(answer.status, 404, "{body}: {}", answer.text);
         let row = world.row(&id).await;
         let kept = (attribute(&row, "name"), attribute(&row, "extra"));
@@ -98,8 +98,8 @@ async fn the_tokens_of_a_refused_change_are_kept() {
     let before = sealed_secrets(&world).await.len();
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });
     let path = format!("/v2/zoom-credentials/{id}");
-    let patch = caller.request(Method::PATCH, &path).json(&body);
-    while_it_moves(&world, &id, COUNT, patch)
+    let update = caller.request(Method::PATCH, &path).json(&body);
+    while_it_moves(&world, &id, COUNT, update)
         .await
         .expect_code(404, "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID");
     assert_eq!(sealed_secrets(&world).await.len(), before + 1);
