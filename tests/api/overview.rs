@@ -115,7 +115,7 @@ async fn apps_and_vendors_are_listed_for_their_team_alone_and_without_secrets() 
         .await
         .expect(200);
     next_millisecond().await;
-    let one = put_meetstream(&world.acme, json!(["a-shared-secret"])).await;
+    let one = put_meetstream(&world.acme, json!(["a-secret-of-meetstream"])).await;
     let overview = world.acme.overview().await;
     let data = overview.expect(200);
     assert_eq!(data["apps"], json!([app]));
@@ -123,11 +123,19 @@ async fn apps_and_vendors_are_listed_for_their_team_alone_and_without_secrets() 
     assert_eq!(data["vendors"][0]["secrets"], 1);
 
     next_millisecond().await;
-    let two = put_meetstream(&world.acme, json!(["a-shared-secret", "another-secret"])).await;
+    let two = put_meetstream(
+        &world.acme,
+        json!(["a-secret-of-meetstream", "another-secret-of-meetstream"]),
+    )
+    .await;
     let overview = world.acme.overview().await;
     assert_eq!(overview.expect(200)["vendors"], json!([two]));
     assert_eq!(two["secrets"], 2);
-    for secret in [SECRET_TOKEN, "a-shared-secret", "another-secret"] {
+    for secret in [
+        SECRET_TOKEN,
+        "a-secret-of-meetstream",
+        "another-secret-of-meetstream",
+    ] {
         assert!(!overview.text.contains(secret));
     }
 

@@ -250,7 +250,7 @@ fn every_view_is_accessible_on_a_desktop_on_a_phone_and_in_dark_mode() {
     };
     world.put(
         "/v2/vendors/meetstream",
-        &json!({ "secrets": ["a-shared-secret"] }),
+        &json!({ "secrets": ["a-secret-of-meetstream"] }),
     );
     world.post(
         &format!("/v2/zoom-credentials/{id}/token-urls"),
