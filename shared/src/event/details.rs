@@ -158,6 +158,11 @@ pub enum EventDetails {
         /// Why the credential became invalid, or `None` if it became active again.
         reason: Option<ReconnectReason>,
     },
+    /// A notification did not reach the team's endpoint, and is not sent again.
+    NotificationFailed {
+        /// Why the last attempt failed.
+        code: &'static str,
+    },
     /// Somebody changed something.
     Change {
         /// What was done.
@@ -230,6 +235,12 @@ pub enum EventKind {
     SecretRotated,
     /// The secrets of a bot vendor were stored or forgotten.
     VendorSet,
+    /// The notification endpoint was set, rotated or deleted.
+    EndpointSet,
+    /// A test of the notification endpoint was requested.
+    EndpointTested,
+    /// A notification did not reach the endpoint, and is not sent again.
+    NotificationFailed,
     /// An API key was created.
     KeyCreated,
     /// An API key was revoked, or its end was set.
@@ -239,7 +250,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::Mint,
         Self::Refresh,
         Self::Revoke,
@@ -257,6 +268,9 @@ impl EventKind {
         Self::AppDeleted,
         Self::SecretRotated,
         Self::VendorSet,
+        Self::EndpointSet,
+        Self::EndpointTested,
+        Self::NotificationFailed,
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::TeamChanged,
@@ -282,6 +296,9 @@ impl EventKind {
             Self::AppDeleted => "app_deleted",
             Self::SecretRotated => "secret_rotated",
             Self::VendorSet => "vendor_set",
+            Self::EndpointSet => "endpoint_set",
+            Self::EndpointTested => "endpoint_tested",
+            Self::NotificationFailed => "notification_failed",
             Self::KeyCreated => "key_created",
             Self::KeyRevoked => "key_revoked",
             Self::TeamChanged => "team_changed",

@@ -6,6 +6,7 @@
 //! - `table`: client secrets, secrets of connect sessions, new grants, deletion
 //! - `zoom_apps`: a team's Zoom apps, with the secret that signs their webhooks
 //! - `vendors`: the secrets with which bot vendors prove their calls
+//! - `notification_endpoint`: a team's endpoint for notifications, with the secret that signs them
 //! - `grant_row`: the types of a grant's row
 //! - `grant_refresh`: reads a grant and runs the refresh protocol (lease, commit, stash)
 //! - `grant_end`: marks a grant dead, gives it up, destroys its tokens, deletes its row
@@ -16,6 +17,7 @@ mod grant_end;
 mod grant_refresh;
 mod grant_row;
 mod keep_alive;
+mod notification_endpoint;
 mod table;
 mod vendors;
 mod zoom_apps;
@@ -24,6 +26,7 @@ pub use self::due_shard::{DUE_AT_ONCE, due_shards};
 pub use self::grant_refresh::{AcquireOutcome, AcquiredLease, NewPair, PairWrite};
 pub use self::grant_row::{GrantState, Lease, RefreshAttempt, StoredGrant};
 pub use self::keep_alive::DueGrant;
+pub use self::notification_endpoint::{EndpointSecret, NotificationEndpoint};
 pub use self::table::{AppSecret, GrantSecret, Secrets, SessionSecretRow};
 pub use self::vendors::VendorSecrets;
 pub use self::zoom_apps::ZoomApp;
