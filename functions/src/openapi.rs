@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
 use crate::http::error::ErrorBody;
-use crate::{connect, credentials, events, token_urls, tokens, vendors, zoom_apps};
+use crate::{connect, credentials, events, notifications, token_urls, tokens, vendors, zoom_apps};
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -28,8 +28,8 @@ pub fn document() -> OpenApi {
         description = "Keeps Zoom OAuth grants for meeting bots, in your own AWS account. The endpoints under \
                        `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.\n\n\
                        A path that no endpoint has, or a method that its path does not have, is a 404 with the code \
-                       `FST_ERR_NOT_FOUND`. Only token URLs and `/v2/vendors/{vendor}` answer a wrong method with \
-                       a 405 and the header `Allow`.",
+                       `FST_ERR_NOT_FOUND`. Only token URLs, `/v2/vendors/{vendor}` and `/v2/notification-endpoint` \
+                       answer a wrong method with a 405 and the header `Allow`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -51,6 +51,10 @@ pub fn document() -> OpenApi {
         vendors::secret::put,
         vendors::secret::get,
         vendors::secret::delete,
+        notifications::endpoint::put,
+        notifications::endpoint::get,
+        notifications::endpoint::delete,
+        notifications::endpoint::test,
         connect::create::handle,
         connect::get::handle,
         zoom_apps::put::handle,
@@ -68,6 +72,7 @@ pub fn document() -> OpenApi {
         (name = "Token URLs", description = "Addresses that give bots of any vendor their token"),
         (name = "Connect sessions", description = "A page on which a Zoom user connects"),
         (name = "Events", description = "Who did what, and which token went to whom"),
+        (name = "Notifications", description = "Signed calls that tell your server what happens to credentials"),
         (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]

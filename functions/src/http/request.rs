@@ -254,6 +254,13 @@ impl Request {
         self.event.http_method.as_deref().unwrap_or_default()
     }
 
+    /// Whether the path ends with this text. A function may have routes that differ by their end.
+    pub(crate) fn path_ends_with(&self, end: &str) -> bool {
+        let context = self.event.request_context.as_ref();
+        let path = context.and_then(|context| context.path.as_deref());
+        path.is_some_and(|path| path.ends_with(end))
+    }
+
     /// The base URL at which the caller reached the API: the gateway's domain, and the part of the path before `route`.
     /// That part is the stage of an `execute-api` domain, or the base path of a custom domain.
     fn origin(&self, route: &str) -> Option<String> {
