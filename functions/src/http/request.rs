@@ -32,6 +32,8 @@ use crate::http::schema::ClientIdInPath;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
+    /// The path of the matched route, with names in place of its parameters.
+    resource: Option<String>,
     http_method: Option<String>,
     headers: Option<HashMap<String, String>>,
     multi_value_headers: Option<HashMap<String, Vec<String>>>,
@@ -254,11 +256,9 @@ impl Request {
         self.event.http_method.as_deref().unwrap_or_default()
     }
 
-    /// Whether the path ends with this text. A function may have routes that differ by their end.
-    pub(crate) fn path_ends_with(&self, end: &str) -> bool {
-        let context = self.event.request_context.as_ref();
-        let path = context.and_then(|context| context.path.as_deref());
-        path.is_some_and(|path| path.ends_with(end))
+    /// Whether the gateway matched this path of a route. A function may have several routes.
+    pub(crate) fn is_of(&self, path: &str) -> bool {
+        self.event.resource.as_deref() == Some(path)
     }
 
     /// The base URL at which the caller reached the API: the gateway's domain, and the part of the path before `route`.

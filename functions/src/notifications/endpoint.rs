@@ -25,6 +25,7 @@ use crate::http::schema::{MissingEndpointError, ReadErrors, UnreadableBodyErrors
 pub const ROUTE: &str = "ANY /v2/notification-endpoint";
 /// The method and path of a test.
 pub const TEST_ROUTE: &str = "ANY /v2/notification-endpoint/test";
+const TEST_PATH: &str = "/v2/notification-endpoint/test";
 
 /// How long the earlier secret signs too after a rotation.
 const ROTATION_TIME: Duration = Duration::from_hours(24);
@@ -39,7 +40,7 @@ pub async fn handle(
     notification_addresses: AddressRule,
     request: &Request,
 ) -> Reply {
-    if request.path_ends_with("/test") {
+    if request.is_of(TEST_PATH) {
         return match request.method() {
             "POST" => test(keys, requests, secrets, events, request).await,
             _ => Err(ApiError::MethodNotAllowed { allow: "POST" }),

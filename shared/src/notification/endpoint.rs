@@ -13,7 +13,7 @@ const MAX_URL_CHARACTERS: usize = 2048;
 /// The URL of a team's endpoint: `https`, with a host that can be public, without user name, password and fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, max_length = 2048, pattern = "^https://", example = "https://example.com/zoom-events")]
+#[schema(value_type = String, max_length = 2048, pattern = "^https?://", example = "https://example.com/zoom-events")]
 pub struct EndpointUrl(Url);
 
 impl EndpointUrl {

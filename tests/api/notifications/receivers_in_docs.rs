@@ -74,7 +74,7 @@ async fn the_receivers_in_the_documentation_verify_what_the_vault_signs() {
 
         // The same call again is accepted, and a changed call is not.
         world.set_endpoint_url(&recorder.url()).await;
-        world.acme.test_endpoint().await.expect(200);
+        world.acme.create(app_body("bot")).await.expect(201);
         world.notify().await;
         let [call] = recorder.calls().try_into().unwrap();
         let signature = call.signatures.join(" ");

@@ -21,7 +21,7 @@ async fn during_a_rotation_two_secrets_sign_and_after_a_day_one() {
     let first = secret(&world.acme.put_endpoint(body.clone()).await.expect(200));
     let rotate = json!({ "url": receiver.url(), "rotate": true });
     let second = secret(&world.acme.put_endpoint(rotate.clone()).await.expect(200));
-    world.acme.test_endpoint().await.expect(200);
+    world.acme.create(app_body("bot")).await.expect(201);
     world.notify().await;
     let call = receiver.calls().pop().unwrap();
     assert_eq!(call.signatures.len(), 2);
@@ -29,7 +29,7 @@ async fn during_a_rotation_two_secrets_sign_and_after_a_day_one() {
 
     // Another rotation forgets the first secret.
     let third = secret(&world.acme.put_endpoint(rotate).await.expect(200));
-    world.acme.test_endpoint().await.expect(200);
+    world.acme.create(app_body("bot")).await.expect(201);
     world.notify().await;
     let call = receiver.calls().pop().unwrap();
     assert!(call.is_signed_with(&second) && call.is_signed_with(&third));
@@ -37,7 +37,7 @@ async fn during_a_rotation_two_secrets_sign_and_after_a_day_one() {
 
     // The rotation began more than a day ago.
     world.end_endpoint_rotation().await;
-    world.acme.test_endpoint().await.expect(200);
+    world.acme.create(app_body("bot")).await.expect(201);
     world.notify().await;
     let call = receiver.calls().pop().unwrap();
     assert_eq!(call.signatures.len(), 1);
@@ -57,7 +57,7 @@ async fn a_secret_is_in_no_row_event_message_or_log_line() {
     }
     world.acme.create(app_body("desk")).await.expect(201);
     receiver.behave(Behaviour::Fails(axum::http::StatusCode::BAD_REQUEST));
-    world.acme.test_endpoint().await.expect(200);
+    world.acme.create(app_body("bot")).await.expect(201);
     world.notify().await;
 
     let mut texts = world.queue.waiting();
