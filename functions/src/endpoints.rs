@@ -8,19 +8,24 @@ use std::future::Future;
 use std::time::Duration;
 
 use shared::config::Url;
+use shared::delivery::Delivery;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
 use shared::keep_alive;
+use shared::notification::AddressRule;
+use shared::queue::NotificationQueue;
 use shared::stores::{self, Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::timestamp::Timestamp;
 use shared::zoom::{ConsentPage, Zoom};
 
-use crate::background::purge;
+use crate::background::report::Report;
+use crate::background::{notify_deliver, notify_enqueue, purge};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::powers::{Environment, Warm};
 use crate::{
-    connect, console, credentials, events, overview, token_urls, tokens, vendors, zoom_apps,
+    connect, console, credentials, events, notifications, overview, token_urls, tokens, vendors,
+    zoom_apps,
 };
 
 /// The time-out of most functions. API Gateway gives up on a function after the same time.
@@ -37,8 +42,10 @@ pub enum Trigger {
     Route(&'static str),
     /// A schedule.
     Schedule,
-    /// The stream of the table `credentials`.
+    /// The stream of a table.
     Stream,
+    /// A queue.
+    Queue,
 }
 
 /// A row of the table.
@@ -98,6 +105,10 @@ macro_rules! power_type {
     (grants) => { Grants };
     (opened_secrets) => { zoom_apps::webhook::OpenedSecrets };
     (vendor_memory) => { token_urls::verify::VendorMemory };
+    (notification_queue) => { NotificationQueue };
+    (sent_refusals) => { notify_enqueue::SentRefusals };
+    (delivery) => { Delivery };
+    (notification_addresses) => { AddressRule };
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
     (restorable) => { Duration };
@@ -120,6 +131,9 @@ macro_rules! lend {
         *$power
     };
     (webhook_window $power:ident) => {
+        *$power
+    };
+    (notification_addresses $power:ident) => {
         *$power
     };
     ($name:ident $power:ident) => {
@@ -187,7 +201,13 @@ macro_rules! endpoints {
 
         /// Every function's row.
         pub fn functions() -> Vec<Description> {
-            vec![$($type::DESCRIPTION,)* KeepAlive::DESCRIPTION, Purge::DESCRIPTION]
+            vec![
+                $($type::DESCRIPTION,)*
+                KeepAlive::DESCRIPTION,
+                Purge::DESCRIPTION,
+                NotifyEnqueue::DESCRIPTION,
+                NotifyDeliver::DESCRIPTION,
+            ]
         }
     };
 }
@@ -248,6 +268,11 @@ endpoints! {
     /// Stores, shows and deletes a team's secrets at bot vendors.
     Vendors = "vendors": vendors::secret::ROUTE, API_TIME_OUT, warm [keys envelope],
     vendors::secret::handle { keys, requests, secrets, events, envelope };
+
+    /// Sets, shows, tests and deletes the endpoint for a team's notifications.
+    NotificationEndpoint = "notification-endpoint": notifications::endpoint::ROUTE | notifications::endpoint::TEST_ROUTE,
+    API_TIME_OUT, warm [keys envelope],
+    notifications::endpoint::handle { keys, requests, secrets, events, envelope, notification_addresses };
 
     /// Creates a connect session.
     CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys envelope],
@@ -332,7 +357,7 @@ function!(
 
 impl Purge {
     /// Handles a batch of records, until shortly before `deadline`. `id` names the invocation in the logs.
-    pub async fn run(&self, batch: purge::Batch, deadline: Timestamp, id: &str) -> purge::Report {
+    pub async fn run(&self, batch: purge::Batch, deadline: Timestamp, id: &str) -> Report {
         let Self {
             pairs,
             secrets,
@@ -340,5 +365,60 @@ impl Purge {
             events,
         } = self;
         purge::handle(pairs, secrets, token_urls, events, batch, deadline, id).await
+    }
+}
+
+function!(
+    /// Puts notifications of events into the queue.
+    NotifyEnqueue, notify_enqueue::NAME, Trigger::Stream, API_TIME_OUT, [secrets notification_queue sent_refusals], warm []
+);
+
+impl NotifyEnqueue {
+    /// Handles a batch of records, until shortly before `deadline`. `id` names the invocation in the logs.
+    pub async fn run(&self, batch: notify_enqueue::Batch, deadline: Timestamp, id: &str) -> Report {
+        let Self {
+            secrets,
+            notification_queue,
+            sent_refusals,
+        } = self;
+        notify_enqueue::handle(
+            secrets,
+            notification_queue,
+            sent_refusals,
+            batch,
+            deadline,
+            id,
+        )
+        .await
+    }
+}
+
+function!(
+    /// Sends notifications from the queue to the endpoints of teams.
+    NotifyDeliver, notify_deliver::NAME, Trigger::Queue, API_TIME_OUT,
+    [secrets events envelope delivery notification_queue], warm []
+);
+
+impl NotifyDeliver {
+    /// Handles a batch of messages, until shortly before `deadline`. `id` names the invocation in the logs.
+    pub async fn run(&self, batch: notify_deliver::Batch, deadline: Timestamp, id: &str) -> Report {
+        let Self {
+            secrets,
+            events,
+            envelope,
+            delivery,
+            notification_queue,
+        } = self;
+        notify_deliver::handle(
+            secrets,
+            events,
+            envelope,
+            delivery,
+            notification_queue,
+            batch,
+            deadline,
+            id,
+        )
+        .await
     }
 }

@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod events;
 pub mod http;
 pub mod metrics;
+pub mod notifications;
 pub mod openapi;
 pub mod overview;
 pub mod powers;

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// The fields that are metrics, with their units.
-const METRICS: [(&str, &str); 25] = [
+const METRICS: [(&str, &str); 28] = [
     ("latency_ms", "Milliseconds"),
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
@@ -46,6 +46,9 @@ const METRICS: [(&str, &str); 25] = [
     ("stream_records_skipped", "Count"),
     ("two_grants_alive", "Count"),
     ("unreadable_rows", "Count"),
+    ("notifications_delivered", "Count"),
+    ("notification_attempts_failed", "Count"),
+    ("notifications_lost", "Count"),
 ];
 
 /// Formats each log event as one line of JSON, with its fields at the top level. Adds `_aws` if a field is a metric.

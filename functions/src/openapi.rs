@@ -14,7 +14,9 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::http::access::API_KEY;
 use crate::http::error::ErrorBody;
-use crate::{connect, credentials, events, overview, token_urls, tokens, vendors, zoom_apps};
+use crate::{
+    connect, credentials, events, notifications, overview, token_urls, tokens, vendors, zoom_apps,
+};
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -28,8 +30,8 @@ pub fn document() -> OpenApi {
         description = "Keeps Zoom OAuth grants for meeting bots, in your own AWS account. The endpoints under \
                        `/v2/zoom-credentials` are those of MeetingBaas v2: its SDKs work by changing the base URL.\n\n\
                        A path that no endpoint has, or a method that its path does not have, is a 404 with the code \
-                       `FST_ERR_NOT_FOUND`. Only token URLs and `/v2/vendors/{vendor}` answer a wrong method with \
-                       a 405 and the header `Allow`.",
+                       `FST_ERR_NOT_FOUND`. Only token URLs, `/v2/vendors/{vendor}` and `/v2/notification-endpoint` \
+                       answer a wrong method with a 405 and the header `Allow`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -51,6 +53,10 @@ pub fn document() -> OpenApi {
         vendors::secret::put,
         vendors::secret::get,
         vendors::secret::delete,
+        notifications::endpoint::put,
+        notifications::endpoint::get,
+        notifications::endpoint::delete,
+        notifications::endpoint::test,
         connect::create::handle,
         connect::get::handle,
         overview::handle,
@@ -70,6 +76,7 @@ pub fn document() -> OpenApi {
         (name = "Connect sessions", description = "A page on which a Zoom user connects"),
         (name = "Events", description = "Who did what, and which token went to whom"),
         (name = "Overview", description = "A key, its team, and what the team has registered"),
+        (name = "Notifications", description = "Signed calls that tell your server what happens to credentials"),
         (name = "Zoom apps", description = "What Zoom tells an app, and an app's client secret"),
     ),
 )]

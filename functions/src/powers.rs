@@ -7,11 +7,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use shared::config::{self, Aws, DynamoDbClient, Url};
+use shared::delivery::Delivery;
 use shared::envelope::Envelope;
 use shared::grants::Grants;
+use shared::notification::AddressRule;
+use shared::queue::NotificationQueue;
 use shared::stores::{Credentials, Events, Keys, Pairs, Requests, Secrets, TokenUrls};
 use shared::zoom::{ConsentPage, Zoom};
 
+use crate::background::notify_enqueue::SentRefusals;
 use crate::token_urls::verify::VendorMemory;
 use crate::zoom_apps::webhook;
 
@@ -83,6 +87,12 @@ pub trait Environment {
     fn revoke_after(&self) -> Result<Duration, Self::Error>;
     /// How far a webhook's timestamp may be from now.
     fn webhook_window(&self) -> Result<Duration, Self::Error>;
+    /// The URL of the queue of notifications.
+    fn notification_queue_url(&self) -> Result<String, Self::Error>;
+    /// Which addresses notifications may go to.
+    fn notification_addresses(&self) -> Result<AddressRule, Self::Error>;
+    /// Calls the endpoints of teams.
+    fn delivery(&self) -> Result<Delivery, Self::Error>;
 
     /// Teams and API keys.
     fn keys(&self) -> Result<Keys, Self::Error> {
@@ -143,6 +153,17 @@ pub trait Environment {
             self.zoom()?,
             self.recovery_capsules()?,
         ))
+    }
+
+    /// The queue of notifications.
+    fn notification_queue(&self) -> Result<NotificationQueue, Self::Error> {
+        let url = self.notification_queue_url()?;
+        Ok(NotificationQueue::new(self.aws().sqs(), url))
+    }
+
+    /// Memory for the refusals of apps that a function has put into the queue.
+    fn sent_refusals(&self) -> Result<SentRefusals, Self::Error> {
+        Ok(SentRefusals::default())
     }
 
     /// Memory for the webhook secrets that a function has opened.
@@ -225,6 +246,18 @@ impl Environment for ProcessEnvironment {
 
     fn webhook_window(&self) -> Result<Duration, config::Error> {
         config::webhook_window()
+    }
+
+    fn notification_queue_url(&self) -> Result<String, config::Error> {
+        config::required("NOTIFICATION_QUEUE_URL")
+    }
+
+    fn notification_addresses(&self) -> Result<AddressRule, config::Error> {
+        Ok(config::notification_addresses())
+    }
+
+    fn delivery(&self) -> Result<Delivery, config::Error> {
+        config::delivery()
     }
 }
 

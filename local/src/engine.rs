@@ -111,7 +111,7 @@ pub async fn sweep_expired(database: Database) {
     }
 }
 
-/// Reads the stream of a table, from its beginning.
+/// Reads the stream of a table.
 pub struct Stream {
     database: Database,
     /// The iterator of the current batch.
@@ -130,13 +130,22 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Opens the stream of a table. Fails if the table was created without a stream.
+    /// Opens the stream of a table at its beginning. Fails if the table was created without a stream.
     pub fn open(database: Database, table: &str) -> Result<Self, Error> {
+        Self::open_at(database, table, "TRIM_HORIZON")
+    }
+
+    /// Opens the stream of a table after its last record: for a function whose work must not be repeated at each start.
+    pub fn open_at_end(database: Database, table: &str) -> Result<Self, Error> {
+        Self::open_at(database, table, "LATEST")
+    }
+
+    fn open_at(database: Database, table: &str, position: &str) -> Result<Self, Error> {
         let request = GetShardIteratorRequest {
             // The engine identifies a stream by its table, and ignores the label in the ARN.
             stream_arn: stream_arn(table, ""),
             shard_id: shard_id(table),
-            shard_iterator_type: "TRIM_HORIZON".to_owned(),
+            shard_iterator_type: position.to_owned(),
             sequence_number: None,
         };
         let answer = database.get_shard_iterator(request);

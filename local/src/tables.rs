@@ -268,7 +268,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             sort: Some("event_id"),
             ttl: Some("purge_at"),
             indexes: vec![EVENTS_BY_TEAM],
-            ..Schema::default()
+            stream: true,
         },
     );
     [

@@ -19,7 +19,9 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConn
 use url::Host;
 pub use url::Url;
 
+use crate::delivery::Delivery;
 use crate::meter::{CallCounter, Service};
+use crate::notification::AddressRule;
 use crate::stores;
 use crate::zoom::{self, ApiUrl, ConsentPage, Zoom, webhook};
 
@@ -174,6 +176,26 @@ fn days(name: &'static str, default: Duration) -> Result<Duration, Error> {
     }
 }
 
+/// Which addresses notifications may go to: the public ones, and with `NOTIFY_LOOPBACK=on` also this machine.
+///
+/// The variable is for the local stack.
+pub fn notification_addresses() -> AddressRule {
+    match optional("NOTIFY_LOOPBACK").as_deref() {
+        Some("on") => AddressRule::PublicOrLoopback,
+        Some(_) | None => AddressRule::Public,
+    }
+}
+
+/// The client for the endpoints of teams, under [`notification_addresses`].
+pub fn delivery() -> Result<Delivery, Error> {
+    delivery_to(notification_addresses())
+}
+
+/// The client for the endpoints of teams, under another rule.
+pub fn delivery_to(rule: AddressRule) -> Result<Delivery, Error> {
+    Delivery::new(rule).map_err(|error| Error::Client(error.into()))
+}
+
 /// The base URL of the API for callers: `PUBLIC_BASE_URL`, or `None` to use the address of the gateway.
 ///
 /// The variable is for a custom domain that the gateway does not know.
@@ -204,12 +226,14 @@ pub struct Aws {
     http: SharedHttpClient,
     dynamodb_endpoint: Option<String>,
     kms_endpoint: Option<String>,
+    sqs_endpoint: Option<String>,
     app_name: Option<AppName>,
 }
 
 impl Aws {
     /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-    /// `AWS_ENDPOINT_URL_DYNAMODB` and `AWS_ENDPOINT_URL_KMS`. Lambda and `.local/env` set them.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_KMS` and `AWS_ENDPOINT_URL_SQS`. Lambda and `.local/env` set
+    /// them.
     pub fn from_env() -> Result<Self, Error> {
         let credentials = Credentials::new(
             required("AWS_ACCESS_KEY_ID")?,
@@ -218,12 +242,22 @@ impl Aws {
             None,
             "environment",
         );
-        Self::new(
+        let aws = Self::new(
             required("AWS_REGION")?,
             credentials,
             aws_endpoint("AWS_ENDPOINT_URL_DYNAMODB")?,
             aws_endpoint("AWS_ENDPOINT_URL_KMS")?,
-        )
+        )?;
+        Ok(aws.with_sqs_endpoint(aws_endpoint("AWS_ENDPOINT_URL_SQS")?))
+    }
+
+    /// Replaces AWS's own endpoint of SQS, unless `endpoint` is `None`.
+    #[must_use]
+    pub fn with_sqs_endpoint(self, endpoint: Option<String>) -> Self {
+        Self {
+            sqs_endpoint: endpoint,
+            ..self
+        }
     }
 
     /// Uses the given values. `None` as an endpoint stands for AWS's own endpoint.
@@ -239,6 +273,7 @@ impl Aws {
             http: http_client()?,
             dynamodb_endpoint,
             kms_endpoint,
+            sqs_endpoint: None,
             app_name: None,
         })
     }
@@ -287,6 +322,23 @@ impl Aws {
             None => config,
         };
         aws_sdk_kms::Client::from_conf(config.build())
+    }
+
+    /// Makes an SQS client.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
+            .http_client(self.http.clone())
+            .retry_config(retry_config())
+            .timeout_config(timeout_config());
+        config.set_app_name(self.app_name.clone());
+        let config = match &self.sqs_endpoint {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
+        };
+        aws_sdk_sqs::Client::from_conf(config.build())
     }
 }
 

@@ -135,6 +135,9 @@ pub enum Missing {
     /// A team's secret at a bot vendor.
     #[error("Vendor secret not found: store it with PUT first")]
     VendorSecret,
+    /// A team's endpoint for notifications.
+    #[error("Notification endpoint not found: set it with PUT first")]
+    NotificationEndpoint,
     /// A connect session.
     #[error("Connect session not found")]
     ConnectSession,
@@ -201,9 +204,10 @@ pub enum Down {
 
 impl Error {
     /// Every code that [`Self::code`] returns.
-    pub const CODES: [&str; 16] = [
+    pub const CODES: [&str; 17] = [
         "FST_ERR_CONFLICT",
         "FST_ERR_INTERNAL",
+        "FST_ERR_NOTIFICATION_ENDPOINT_NOT_FOUND",
         "FST_ERR_UNAVAILABLE",
         "FST_ERR_ZOOM_APP_MISCONFIGURED",
         "FST_ERR_ZOOM_APP_NOT_FOUND",
@@ -229,6 +233,9 @@ impl Error {
             Self::NotFound(Missing::TokenUrl) => "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND",
             Self::NotFound(Missing::ZoomApp) => "FST_ERR_ZOOM_APP_NOT_FOUND",
             Self::NotFound(Missing::VendorSecret) => "FST_ERR_ZOOM_VENDOR_SECRET_NOT_FOUND",
+            Self::NotFound(Missing::NotificationEndpoint) => {
+                "FST_ERR_NOTIFICATION_ENDPOINT_NOT_FOUND"
+            }
             Self::NotFound(Missing::ConnectSession) => "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
             Self::NotAUserCredential => "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
             Self::Conflict | Self::AuthorizationNotTaken => "FST_ERR_CONFLICT",

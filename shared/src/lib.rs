@@ -9,12 +9,14 @@
 //! | `error`, `invocation`, `time_limit` | what the use cases share |
 //! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |
 //! | `stores` | the DynamoDB tables. The only module that calls DynamoDB |
-//! | `zoom` | the client for Zoom. The only module that makes HTTP calls itself |
+//! | `zoom` | the client for Zoom. Only this module and `delivery` make HTTP calls themselves |
+//! | `delivery` | calls to the endpoints of teams |
+//! | `queue` | the queue of notifications. The only module that calls SQS |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt`, `vendor` | the domain: values that are checked when they are made |
-//! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter` | small foundations |
+//! | `credential`, `pair`, `profile`, `token`, `token_url`, `connect`, `event`, `api_key`, `extra`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
+//! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
-//! `envelope`, `stores` and `zoom` do not import each other, with one exception: `stores` reads and writes the types of
+//! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
 //! `envelope::sealed`, the part of a row that `envelope` makes. Only `envelope` can build a `Sealed`, so the type
 //! cannot live elsewhere.
 
@@ -32,7 +34,9 @@ pub mod error;
 pub mod invocation;
 pub mod time_limit;
 
+pub mod delivery;
 pub mod envelope;
+pub mod queue;
 pub mod stores;
 pub mod zoom;
 
@@ -47,12 +51,14 @@ pub mod event;
 pub mod extra;
 pub mod invalid;
 pub mod meter;
+pub mod notification;
 pub mod pair;
 pub mod profile;
 pub mod random;
 pub mod sdk_jwt;
 pub mod secret;
 pub mod timestamp;
+mod tls;
 pub mod token;
 pub mod token_url;
 pub mod vendor;

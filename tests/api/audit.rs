@@ -20,7 +20,7 @@ impl World {
         listed.as_array().unwrap().iter().rev().cloned().collect()
     }
 
-    async fn team_events(&self, query: &str) -> Answer {
+    pub(crate) async fn team_events(&self, query: &str) -> Answer {
         let path = format!("/v2/events{query}");
         send(self.acme.request(Method::GET, &path)).await
     }

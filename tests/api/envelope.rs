@@ -126,6 +126,7 @@ fn context(binding: &Binding) -> HashMap<String, String> {
         Purpose::Webhook => "webhook",
         Purpose::Session => "session",
         Purpose::Vendor => "vendor",
+        Purpose::Notification => "notification",
     };
     let pairs = [
         ("app", "zoom-credentials".to_owned()),

@@ -37,6 +37,7 @@ mod limits;
 mod lists;
 mod methods;
 mod minting;
+mod notifications;
 mod openapi;
 mod outage;
 mod overview;

@@ -63,6 +63,8 @@ async fn a_route_for_every_method_names_its_methods_in_a_405() {
         (token_url.as_str(), "GET, POST"),
         ("/connect/zcl_unknown", "GET, HEAD, POST"),
         ("/v2/vendors/recall", "DELETE, GET, PUT"),
+        ("/v2/notification-endpoint", "DELETE, GET, PUT"),
+        ("/v2/notification-endpoint/test", "POST"),
     ];
     for (path, allow) in paths {
         let own: Vec<&str> = allow.split(", ").collect();

@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use local::engine::Database;
-use local::gateway::{Gateway, Services};
+use local::gateway::{Gateway, Notifications, Services};
+use local::sqs::Queue;
 pub(crate) use local::zoom::RefreshBehaviour as ZoomBehaviour;
 use local::zoom::{App, Consent, Sandbox, User};
 use local::{engine, kms, tables};
@@ -19,6 +20,7 @@ use shared::config::Aws;
 use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};
 use shared::grants::capsule::Capsule;
+use shared::notification::AddressRule;
 use shared::secret::TokenPair;
 use shared::stores::{
     Credentials, Events, Keys, Pairs, RETENTION, Requests, Secrets,
@@ -159,6 +161,7 @@ impl Backend {
             &key_id,
             zoom_at(&zoom_url, SETUP_TIME_OUT),
             "http://vault.test".parse().unwrap(),
+            Notifications::new(Queue::default(), AddressRule::Public).unwrap(),
         );
         Arc::new(Self {
             behaviour,
@@ -216,6 +219,7 @@ impl Backend {
             &self.key_id,
             zoom.clone(),
             "http://vault.test".parse().unwrap(),
+            Notifications::new(Queue::default(), AddressRule::Public).unwrap(),
         );
         let events = Events::new(dynamodb.clone(), names.events, RETENTION);
         Lambda {

@@ -3,7 +3,7 @@
     python3 tests/structure/check.py
 
 1. No file of `shared` or `functions` imports itself through others.
-2. `envelope`, `stores` and `zoom` do not import each other. One exception: `stores` imports `envelope::sealed`.
+2. `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other. One exception: `stores` imports `envelope::sealed`.
 3. They, and the domain below them, import no use case: not `grants`, `authorize`, `keep_alive`, `purge`, `restore` …
 4. The CLI does not link `functions`. In `functions`, only `http` names statuses of HTTP.
 """
@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTSIDE = ("envelope", "stores", "zoom")
+OUTSIDE = ("envelope", "stores", "zoom", "delivery", "queue")
 USE_CASES = (
     "authorize", "counted", "delete", "grants", "keep_alive", "pair_end", "purge", "purge_now", "restore",
     "error", "invocation", "time_limit",

@@ -31,11 +31,12 @@ def page(template):
         "",
         "A write inside a DynamoDB transaction needs the same right as a write outside. \"In transactions\" means: the right",
         "is for transactions only. \"Writes rows\" means: the role denies single writes to other kinds of rows.",
-        "[security.md](security.md#what-a-role-cannot-limit) says what a role cannot limit. The table leaves out three rights:",
+        "[security.md](security.md#what-a-role-cannot-limit) says what a role cannot limit. The table leaves out these rights:",
         "",
         "- Each function may write to its own log group.",
         "- Each function may send trace segments to X-Ray.",
-        "- The function that reads a stream may send failed records to its dead-letter queue.",
+        "- A function that reads a stream may send failed records to its dead-letter queue.",
+        "- `notify-enqueue` may send messages to the queue of notifications. `notify-deliver` may receive, hide and delete them.",
         "",
         "## Operators",
         "",
@@ -83,7 +84,8 @@ def page(template):
 
 def triggers(template, function):
     routes = "<br>".join(f"`{method} {path}`" for method, path in template.routes(function))
-    return routes or ("a stream" if template.streams(function) else "a schedule")
+    others = "a stream" if template.streams(function) else "a queue" if template.queues(function) else "a schedule"
+    return routes or others
 
 
 def code_list(actions):

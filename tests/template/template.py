@@ -148,6 +148,11 @@ class Template:
         events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "DynamoDB"]
         return [event["Stream"] for event in events]
 
+    def queues(self, function):
+        """The queues that a function takes messages from."""
+        events = [it["Properties"] for it in self.properties(function)["Events"].values() if it["Type"] == "SQS"]
+        return [event["Queue"] for event in events]
+
     def environment(self, function):
         shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
         return shared | self.properties(function).get("Environment", {}).get("Variables", {})

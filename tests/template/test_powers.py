@@ -361,7 +361,7 @@ def test_purge_policy_allows_exactly_purging_and_sweeping(template):
 def test_functions_that_delete_secrets_cannot_decrypt_them(template):
     destroyers = {it for it in template.functions() if "DeleteItem" in template.powers(it, "dynamodb").get("secrets", set())}
     # ConnectCallback may decrypt, but it can delete rows of sessions only: see the next test.
-    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive", "Vendors"}
+    assert destroyers == {"Purge", "DeleteZoomApp", "ConnectCallback", "KeepAlive", "Vendors", "NotificationEndpoint"}
     for function in destroyers - {"ConnectCallback", "KeepAlive"}:
         assert not any("Decrypt" in actions for actions in template.powers(function, "kms").values()), function
     # KeepAlive deletes a grant only together with a check that nobody needs the grant.
@@ -454,9 +454,12 @@ def test_role_that_names_kinds_of_rows_allows_exactly_the_kinds_that_its_functio
 
 
 def test_stream_reader_allows_exactly_the_calls_that_lambda_makes(template):
-    (reader,) = [function for function in template.functions() if template.streams(function)]
-    allowed = template.powers(reader, "dynamodb")
-    assert allowed["credentials/stream"] == {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
+    readers = [function for function in template.functions() if template.streams(function)]
+    assert len(readers) == 2
+    for reader in readers:
+        (stream,) = template.streams(reader)
+        allowed = template.powers(reader, "dynamodb")[f"{snake(stream.removesuffix('Table.StreamArn'))}/stream"]
+        assert allowed == {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
 
 
 def test_every_recorded_call_belongs_to_a_function_or_an_operator_policy(template):
@@ -477,9 +480,10 @@ def test_triggers_match_the_table_of_functions(template):
         routes = [" ".join(route) for route in template.routes(function)]
         row = FUNCTIONS[template.binary(function)]
         trigger = row["trigger"]
-        expected = [] if trigger in ("schedule", "stream") else [trigger, *row.get("more_routes", [])]
+        expected = [] if trigger in ("schedule", "stream", "queue") else [trigger, *row.get("more_routes", [])]
         assert routes == expected, function
         assert bool(template.streams(function)) == (trigger == "stream"), function
+        assert bool(template.queues(function)) == (trigger == "queue"), function
 
 
 def test_time_outs_match_the_table_of_functions(template):
@@ -509,6 +513,8 @@ def test_environment_contains_only_tables_the_key_and_settings(template):
         for name, value in template.environment(function).items():
             if name == "ENVELOPE_KEY_ID":
                 assert value == "SealingKey"
+            elif name == "NOTIFICATION_QUEUE_URL":
+                assert value == "NotificationQueue"
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)

@@ -62,8 +62,8 @@ def test_table_is_backed_up_encrypted_and_protected_from_deletion(template, name
     assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "AtRestKey.Arn"}
 
 
-def test_only_the_credentials_table_has_a_stream(template):
-    assert [name for name in TABLES if "StreamSpecification" in template.table(name)] == ["CredentialsTable"]
+def test_only_the_tables_of_credentials_and_events_have_a_stream(template):
+    assert [name for name in TABLES if "StreamSpecification" in template.table(name)] == ["CredentialsTable", "EventsTable"]
 
 
 def test_resources_with_data_outlive_the_stack(template):
@@ -171,7 +171,8 @@ def test_only_functions_that_refresh_grants_outlast_the_gateway(template):
 
 
 def test_keep_alive_runs_every_hour_without_retries(template):
-    scheduled = [it for it in template.functions() if not template.routes(it) and not template.streams(it)]
+    background = [it for it in template.functions() if not template.routes(it) and not template.streams(it)]
+    scheduled = [it for it in background if not template.queues(it)]
     assert scheduled == ["KeepAlive"]
     properties = template.properties("KeepAlive")
     (event,) = properties["Events"].values()
@@ -184,7 +185,7 @@ def test_keep_alive_runs_every_hour_without_retries(template):
 
 
 def test_purge_retries_stream_records_and_then_sends_them_to_the_dead_letter_queue(template):
-    assert [function for function in template.functions() if template.streams(function)] == ["Purge"]
+    assert [function for function in template.functions() if template.streams(function)] == ["Purge", "NotifyEnqueue"]
     (event,) = template.properties("Purge")["Events"].values()
     mapping = event["Properties"]
     assert mapping["Stream"] == "CredentialsTable.StreamArn"
@@ -210,6 +211,60 @@ def test_purge_retries_stream_records_and_then_sends_them_to_the_dead_letter_que
 def test_token_url_and_vendor_routes_take_every_method(template):
     assert template.routes("TokenUrl") == [("ANY", "/t/{token}")]
     assert template.routes("Vendors") == [("ANY", "/v2/vendors/{vendor}")]
+    paths = ["/v2/notification-endpoint", "/v2/notification-endpoint/test"]
+    assert template.routes("NotificationEndpoint") == [("ANY", path) for path in paths]
+
+
+def test_events_become_notifications_and_failed_records_go_to_a_dead_letter_queue(template):
+    (event,) = template.properties("NotifyEnqueue")["Events"].values()
+    mapping = event["Properties"]
+    assert mapping["Stream"] == "EventsTable.StreamArn"
+    patterns = [json.loads(it["Pattern"]) for it in mapping["FilterCriteria"]["Filters"]]
+    assert all(pattern["eventName"] == ["INSERT"] for pattern in patterns)
+    kinds, finished, refused = [pattern["dynamodb"]["NewImage"] for pattern in patterns]
+    code = (ROOT / "shared/src/notification/message.rs").read_text()
+    read = re.findall(r"EventKind::(\w+) => kinds", code)
+    written = (ROOT / "shared/src/event/details.rs").read_text()
+    words = {re.search(rf'Self::{kind} => "(\w+)"', written)[1] for kind in read}
+    assert set(kinds["kind"]["S"]) == words
+    assert finished == {"kind": {"S": ["updated"]}, "actor": {"M": {"type": {"S": ["connect_session"]}}}}
+    assert refused == {"code": {"S": [re.search(r'APP_REFUSED: &str = "(\w+)"', code)[1]]}}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": "LostEvents.Arn"}}
+
+
+def test_notifications_are_tried_as_often_as_the_function_plans(template):
+    (event,) = template.properties("NotifyDeliver")["Events"].values()
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = template.properties("NotificationQueue")
+    pauses = re.search(r"RETRY_AFTER_SECONDS: \[u64; (\d+)\] =\s*\[(.*?)\];", rust("notify_deliver.rs"), re.S)
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "LostNotifications.Arn", "maxReceiveCount": int(pauses[1]) + 1}
+    seconds = [int(it.replace("_", "")) for it in re.findall(r"[\d_]+", pauses[2])]
+    assert 23 * 3600 <= sum(seconds) <= 25 * 3600
+    # SQS hides a message for at most 12 hours. A pause may be a tenth longer.
+    assert max(seconds) * 1.1 <= 12 * 3600
+    assert queue["MessageRetentionPeriod"] >= 2 * 24 * 3600
+    assert queue["VisibilityTimeout"] >= 6 * template.document["Globals"]["Function"]["Timeout"]
+    (batch,) = re.findall(r"BATCH_SIZE: usize = (\d+)", (ROOT / "local/src/sqs.rs").read_text())
+    assert event["Properties"]["BatchSize"] == int(batch)
+
+
+def test_only_notifications_use_the_queue_of_notifications(template):
+    users = {
+        function: sorted(action for it in template.statements(template.role(function)) for action in it.actions if action.startswith("sqs:"))
+        for function in template.functions()
+        if any("NotificationQueue.Arn" in it.resources for it in template.statements(template.role(function)))
+    }
+    assert users == {
+        "NotifyEnqueue": ["sqs:SendMessage"],
+        "NotifyDeliver": ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+    }
+    keys = {it: template.powers(it, "kms") for it in ("NotificationEndpoint", "NotifyEnqueue", "NotifyDeliver")}
+    assert keys == {
+        "NotificationEndpoint": {"notification": {"GenerateDataKey"}},
+        "NotifyEnqueue": {},
+        "NotifyDeliver": {"notification": {"Decrypt"}},
+    }
 
 
 # ---- the gateway's own answers
@@ -312,9 +367,9 @@ def metrics():
     named = re.findall(r'\("(\w+)", "\w+"\)', re.search(r"const METRICS.*?\];", rust("metrics.rs"), re.S)[0])
     line = re.search(r"macro_rules! line.*?\n        \}", rust("runtime.rs"), re.S)[0]
     written = ["keep_alive/report.rs", "keep_alive/due.rs", "grants/capsule.rs", "counted.rs", "stores/item.rs"]
-    lines = line + "".join((ROOT / "shared/src" / path).read_text() for path in written) + rust("purge.rs")
+    lines = line + "".join((ROOT / "shared/src" / path).read_text() for path in written) + rust("purge.rs") + rust("notify_enqueue.rs") + rust("notify_deliver.rs")
     assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no log line contains"
-    answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream")}
+    answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream", "queue")}
     with_power = lambda *powers: {name for name in FUNCTIONS if has(name, *powers)}
     grants, webhook = with_power("grants"), {"zoom-webhook"}
     setting = lambda name: {function for function, row in FUNCTIONS.items() if name in row["settings"]}
@@ -336,7 +391,9 @@ def metrics():
         "keep": {"keep-alive"},
         "two": {"keep-alive"},
         "pair": count,
-        "stream": {"purge"},
+        "stream": {"purge", "notify-enqueue"},
+        "notification": {"notify-deliver"},
+        "notifications": {"notify-deliver"},
         "unreadable": grants | webhook | {"list-credentials", "list-events", "list-token-urls", "rotate-secret"},
     }
     return {name: writers[name.split("_")[0]] for name in named}
@@ -420,9 +477,9 @@ def test_a_single_error_that_an_operator_must_repair_rings_an_alarm(template):
     alarms = [it["Properties"] for it in template.of_type("AWS::CloudWatch::Alarm").values()]
     named = lambda alarm: {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
     for metric in ("pair_counts_wrong", "two_grants_alive", "stream_records_skipped"):
-        (alarm,) = [it for it in alarms if metric in named(it) | {it.get("MetricName")}]
-        rule = (alarm["ComparisonOperator"], alarm["Threshold"], alarm["DatapointsToAlarm"])
-        assert rule == ("GreaterThanThreshold", 0, 1), metric
+        watching = [it for it in alarms if metric in named(it) | {it.get("MetricName")}]
+        rules = {(alarm["ComparisonOperator"], alarm["Threshold"], alarm["DatapointsToAlarm"]) for alarm in watching}
+        assert rules == {("GreaterThanThreshold", 0, 1)}, metric
 
 
 def test_dashboard_shows_every_metric_of_every_function(template):

@@ -96,7 +96,12 @@ impl SecretCensus {
                     self.of_old_format.push(row.secret_id.clone());
                 }
             }
-            Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..)) => {}
+            Ok(
+                SecretId::Webhook(..)
+                | SecretId::Session(_)
+                | SecretId::Vendor(..)
+                | SecretId::Notification(_),
+            ) => {}
             Err(_) => self.unknown.push(row.secret_id.clone()),
         }
         if is_overdue {
@@ -123,7 +128,12 @@ impl SecretCensus {
                 Ok(SecretId::Grant(id)) => {
                     self.grants.insert(id, Owner::Known);
                 }
-                Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..))
+                Ok(
+                    SecretId::Webhook(..)
+                    | SecretId::Session(_)
+                    | SecretId::Vendor(..)
+                    | SecretId::Notification(_),
+                )
                 | Err(_) => {}
             }
         }

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::cause::chain;
 use shared::event::Actor;
 use shared::purge::Cleanup;
 use shared::stores::{CleanupTrigger, Events, Pairs, Secrets, StreamRecord, TokenUrls, Trail};
 use shared::timestamp::Timestamp;
 use tokio::time::timeout;
+
+use super::report::Report;
 
 /// The name of the function in the logs.
 pub const NAME: &str = "purge";
@@ -24,22 +26,6 @@ const REPORT_TIME: Duration = Duration::from_secs(2);
 #[serde(rename_all = "PascalCase")]
 pub struct Batch {
     records: Vec<StreamRecord>,
-}
-
-/// Tells Lambda to continue at the first record that failed. Empty if no record failed.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// The first record that failed.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// A record that failed.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// The record's sequence number.
-    pub item_identifier: String,
 }
 
 /// Cleans up after one record at a time. Stops at the first record that fails, or shortly before `deadline`. `id` names
@@ -81,11 +67,7 @@ pub async fn handle(
                 cause,
                 "the cleanup after a change of a credential failed and will be retried"
             );
-            return Report {
-                batch_item_failures: vec![BatchItemFailure {
-                    item_identifier: sequence_number,
-                }],
-            };
+            return Report::failed([sequence_number]);
         }
     }
     Report::default()

@@ -6,7 +6,7 @@ use functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let purge = &runtime::start::<Purge>()?;
-    runtime::run_stream(purge.warm(), |batch, deadline, id| async move {
+    runtime::run_batches(purge.warm(), |batch, deadline, id| async move {
         purge.run(batch, deadline, &id).await
     })
     .await

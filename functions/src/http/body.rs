@@ -134,6 +134,42 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Some of the words of a choice, in an array that may be missing.
+    pub(crate) fn choice<T>(
+        &self,
+        at: &'static str,
+        choice: &[T],
+    ) -> Result<Option<Vec<T>>, ApiError>
+    where
+        T: TryFrom<String, Error = Invalid> + PartialEq,
+    {
+        let Some(raw) = self.raw(at) else {
+            return Ok(None);
+        };
+        let rule = || ApiError::validation(at, "must be an array of 1 to all of the known words");
+        let words: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rule())?;
+        let word = |raw: &&RawValue| {
+            let word = string(raw).and_then(T::try_from);
+            word.map_err(|rule| ApiError::Validation { at, rule })
+        };
+        let words: Vec<T> = words.iter().map(word).collect::<Result<_, _>>()?;
+        let is_chosen = words.iter().all(|word| choice.contains(word));
+        if is_chosen && (1..=choice.len()).contains(&words.len()) {
+            Ok(Some(words))
+        } else {
+            Err(rule())
+        }
+    }
+
+    /// `true` or `false`, which may be missing.
+    pub(crate) fn boolean(&self, at: &'static str) -> Result<Option<bool>, ApiError> {
+        let Some(raw) = self.raw(at) else {
+            return Ok(None);
+        };
+        let rule = |_| ApiError::validation(at, "must be boolean");
+        raw.get().parse().map(Some).map_err(rule)
+    }
+
     /// `extra`: an object, or null to have none.
     pub(crate) fn extra(&self) -> Result<Option<ExtraChange>, ApiError> {
         let Some(raw) = self.raw("body/extra") else {

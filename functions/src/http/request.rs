@@ -32,6 +32,8 @@ use crate::http::schema::ClientIdInPath;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
+    /// The path of the matched route, with names in place of its parameters.
+    resource: Option<String>,
     http_method: Option<String>,
     headers: Option<HashMap<String, String>>,
     multi_value_headers: Option<HashMap<String, Vec<String>>>,
@@ -246,6 +248,11 @@ impl Request {
     /// The HTTP method in capitals. Empty if the event names none.
     pub(crate) fn method(&self) -> &str {
         self.event.http_method.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the gateway matched this path of a route. A function may have several routes.
+    pub(crate) fn is_of(&self, path: &str) -> bool {
+        self.event.resource.as_deref() == Some(path)
     }
 
     /// The base URL at which the caller reached the API: the gateway's domain, and the part of the path before `route`.

@@ -60,6 +60,10 @@ errors! {
     MissingVendorError {
         "404": "The team has stored no secret of this vendor.",
     }
+    /// The error of a call about the endpoint for notifications.
+    MissingEndpointError {
+        "404": "The team has set no endpoint for notifications.",
+    }
     /// The error of a call that counts against the team's rate.
     WriteErrors {
         "429": "The team made more calls in a second than it may.",

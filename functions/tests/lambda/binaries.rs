@@ -25,6 +25,9 @@ pub(crate) const CREATE_SESSION: &str = env!("CARGO_BIN_EXE_create-connect-sessi
 pub(crate) const GET_SESSION: &str = env!("CARGO_BIN_EXE_get-connect-session");
 pub(crate) const CONNECT: &str = env!("CARGO_BIN_EXE_connect");
 pub(crate) const VENDORS: &str = env!("CARGO_BIN_EXE_vendors");
+pub(crate) const ENDPOINT: &str = env!("CARGO_BIN_EXE_notification-endpoint");
+pub(crate) const ENQUEUE: &str = env!("CARGO_BIN_EXE_notify-enqueue");
+pub(crate) const DELIVER: &str = env!("CARGO_BIN_EXE_notify-deliver");
 pub(crate) const CALLBACK: &str = env!("CARGO_BIN_EXE_connect-callback");
 
 /// Seven of the functions that API Gateway invokes. Tests of the others name them.
@@ -60,7 +63,11 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
         CONSOLE => "",
         GET_APP | GET_OVERVIEW => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE",
         DELETE_APP => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE EVENTS_TABLE",
-        PUT_APP | VENDORS => "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID",
+        PUT_APP | VENDORS | ENDPOINT => {
+            "KEYS_TABLE REQUESTS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID"
+        }
+        ENQUEUE => "SECRETS_TABLE NOTIFICATION_QUEUE_URL",
+        DELIVER => "SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID NOTIFICATION_QUEUE_URL",
         ROTATE | CREATE_SESSION => {
             "KEYS_TABLE REQUESTS_TABLE CREDENTIALS_TABLE SECRETS_TABLE EVENTS_TABLE ENVELOPE_KEY_ID"
         }
@@ -78,12 +85,14 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
 }
 
 /// The environment variables that a function may be given.
-pub(crate) const OPTIONAL_VARIABLES: [&str; 8] = [
+pub(crate) const OPTIONAL_VARIABLES: [&str; 10] = [
     "EVENTS_RETENTION_DAYS",
     "RESTORABLE_DAYS",
     "KEEP_ALIVE_AFTER_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_SQS",
+    "NOTIFY_LOOPBACK",
     "ZOOM_OAUTH_BASE_URL",
     "ZOOM_API_BASE_URL",
     "ZOOM_TIMEOUT_MS",
@@ -119,6 +128,7 @@ fn the_functions_that_seal_and_open_nothing_contain_no_kms_client() {
         PURGE,
         GET_SESSION,
         CONNECT,
+        ENQUEUE,
     ] {
         assert!(!speaks_kms(binary), "{binary}");
     }

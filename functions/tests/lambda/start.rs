@@ -7,9 +7,9 @@ use tokio::net::TcpSocket;
 
 use crate::binaries::{
     API_FUNCTIONS, CALLBACK, CONNECT, CONSOLE, CREATE, CREATE_SESSION, CREATE_URL, DELETE,
-    DELETE_APP, DELETE_URL, GET, GET_APP, GET_OVERVIEW, GET_SESSION, KEEP_ALIVE, LIST, LIST_URLS,
-    PURGE, PUT_APP, RESTORE, ROTATE, SERVICE_ADDRESSES, TOKEN_URL, UPDATE, VENDORS, WEBHOOK,
-    required,
+    DELETE_APP, DELETE_URL, DELIVER, ENDPOINT, ENQUEUE, GET, GET_APP, GET_OVERVIEW, GET_SESSION,
+    KEEP_ALIVE, LIST, LIST_URLS, PURGE, PUT_APP, RESTORE, ROTATE, SERVICE_ADDRESSES, TOKEN_URL,
+    UPDATE, VENDORS, WEBHOOK, required,
 };
 use crate::process::{Lambda, process};
 use crate::services::CountingProxy;
@@ -103,7 +103,9 @@ async fn each_function_names_a_missing_variable_and_does_not_start() {
     let others = [
         KEEP_ALIVE, CREATE_URL, LIST_URLS, DELETE_URL, TOKEN_URL, RESTORE, PURGE,
     ];
-    let apps = [PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK, VENDORS];
+    let apps = [
+        PUT_APP, GET_APP, DELETE_APP, ROTATE, WEBHOOK, VENDORS, ENDPOINT, ENQUEUE, DELIVER,
+    ];
     let connecting = [CREATE_SESSION, GET_SESSION, CONNECT, CALLBACK];
     let console = [GET_OVERVIEW, CONSOLE];
     for binary in API_FUNCTIONS

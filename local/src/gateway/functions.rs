@@ -12,11 +12,14 @@ use functions::runtime::invoke;
 use futures_util::future::BoxFuture;
 use lambda_http::LambdaEvent;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use shared::config::{Aws, DynamoDbClient, KEEP_ALIVE_AFTER, RESTORE_WINDOW, REVOKE_AFTER};
+use shared::config::{self, Aws, DynamoDbClient, KEEP_ALIVE_AFTER, RESTORE_WINDOW, REVOKE_AFTER};
+use shared::delivery::Delivery;
+use shared::notification::AddressRule;
 use shared::stores::RETENTION;
 use shared::zoom::{ConsentPage, Zoom, webhook};
 use url::Url;
 
+use crate::sqs::{QUEUE_URL, Queue};
 use crate::tables::Names;
 
 /// The configuration that every function's clients are built from.
@@ -27,12 +30,41 @@ pub struct Services {
     envelope_key: String,
     zoom: Zoom,
     public_url: Url,
+    pub(super) notifications: Notifications,
+}
+
+/// What the functions for notifications need.
+#[derive(Clone, Debug)]
+pub struct Notifications {
+    pub(super) queue: Queue,
+    delivery: Delivery,
+    rule: AddressRule,
+}
+
+impl Notifications {
+    /// `queue` holds the notifications. They go to the addresses that `rule` permits.
+    pub fn new(queue: Queue, rule: AddressRule) -> Result<Self, config::Error> {
+        let delivery = config::delivery_to(rule)?;
+        Ok(Self {
+            queue,
+            delivery,
+            rule,
+        })
+    }
 }
 
 impl Services {
     /// `public_url` is where callers reach the gateway.
-    pub fn new(aws: &Aws, tables: &Names, envelope_key: &str, zoom: Zoom, public_url: Url) -> Self {
+    pub fn new(
+        aws: &Aws,
+        tables: &Names,
+        envelope_key: &str,
+        zoom: Zoom,
+        public_url: Url,
+        notifications: Notifications,
+    ) -> Self {
         Self {
+            notifications,
             aws: aws.clone(),
             tables: tables.clone(),
             envelope_key: envelope_key.to_owned(),
@@ -123,6 +155,18 @@ impl Environment for FunctionEnvironment<'_> {
 
     fn webhook_window(&self) -> Result<Duration, Infallible> {
         Ok(webhook::SIGNATURE_WINDOW)
+    }
+
+    fn notification_queue_url(&self) -> Result<String, Infallible> {
+        Ok(QUEUE_URL.to_owned())
+    }
+
+    fn notification_addresses(&self) -> Result<AddressRule, Infallible> {
+        Ok(self.services.notifications.rule)
+    }
+
+    fn delivery(&self) -> Result<Delivery, Infallible> {
+        Ok(self.services.notifications.delivery.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A local API Gateway: routes requests, turns HTTP into REST proxy events and back, and answers where no function does.
-//! It also runs the schedule and the stream.
+//! It also runs the schedule, the streams and the queue.
 
+mod background;
 mod event;
 mod functions;
 
@@ -9,7 +10,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::functions::endpoints::{API_TIME_OUT, KeepAlive, Purge, REFRESH_TIME_OUT};
+use ::functions::endpoints::{
+    API_TIME_OUT, KeepAlive, NotifyDeliver, NotifyEnqueue, Purge, REFRESH_TIME_OUT,
+};
 use ::functions::http::error::ApiError;
 use axum::Router;
 use axum::body::Body;
@@ -18,10 +21,6 @@ use axum::http::request::Parts;
 use axum::http::{Method, Response};
 use lambda_http::{Context, LambdaEvent};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
-use shared::cause::chain;
-use shared::keep_alive;
-use shared::stores;
 use shared::timestamp::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,15 +29,7 @@ use uuid::Uuid;
 
 use self::event::{accepts_gzip, event, own_answer, read, response};
 use self::functions::{Deployed, Routed, routed};
-pub use self::functions::{FunctionEnvironment, Services};
-use crate::engine::Stream;
-
-/// How often the schedule runs.
-const SCHEDULE_INTERVAL: Duration = Duration::from_hours(1);
-/// How often the stream is read.
-const STREAM_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The time-out of a scheduled run. It is shorter than in AWS, because a shutdown waits for the run.
-const SCHEDULE_TIME_OUT: Duration = REFRESH_TIME_OUT;
+pub use self::functions::{FunctionEnvironment, Notifications, Services};
 
 /// The gateway in front of the functions.
 #[derive(Clone, Debug)]
@@ -47,6 +38,8 @@ pub struct Gateway {
     resources: Arc<matchit::Router<Vec<Routed>>>,
     keep_alive: Arc<Deployed<KeepAlive>>,
     purge: Arc<Deployed<Purge>>,
+    notify_enqueue: Arc<Deployed<NotifyEnqueue>>,
+    notify_deliver: Arc<Deployed<NotifyDeliver>>,
     invocations: TaskTracker,
 }
 
@@ -78,6 +71,8 @@ impl Gateway {
             resources: Arc::new(resources()),
             keep_alive: Arc::default(),
             purge: Arc::default(),
+            notify_enqueue: Arc::default(),
+            notify_deliver: Arc::default(),
             invocations: TaskTracker::new(),
         }
     }
@@ -160,82 +155,6 @@ impl Gateway {
         match tokio::time::timeout(time_out, invocation).await {
             Ok(answer) => response(answer, accepts_gzip),
             Err(_) => own_answer(&ApiError::FunctionTimeout, &request_id),
-        }
-    }
-
-    /// Runs the scheduled function for grants that have not been used for the time `unused`. A pair's grants may be
-    /// revoked once its last deletion is `revoke_after` ago.
-    pub async fn keep_alive(
-        &self,
-        unused: Duration,
-        revoke_after: Duration,
-        time_out: Duration,
-    ) -> Result<keep_alive::Report, stores::Error> {
-        let deadline = Timestamp::now().plus(time_out);
-        let id = Uuid::new_v4().to_string();
-        let function = self.keep_alive.get(&self.services);
-        function.run_for(unused, revoke_after, deadline, &id).await
-    }
-
-    /// Invokes the stream's function with a batch, as Lambda gives it. Answers whether every record was handled.
-    pub async fn purge(&self, batch: Value) -> Result<bool, serde_json::Error> {
-        self.purge_within(batch, API_TIME_OUT).await
-    }
-
-    /// As [`Self::purge`], with a time-out.
-    pub async fn purge_within(
-        &self,
-        batch: Value,
-        time_out: Duration,
-    ) -> Result<bool, serde_json::Error> {
-        let batch = serde_json::from_value(batch)?;
-        let id = Uuid::new_v4().to_string();
-        let deadline = Timestamp::now().plus(time_out);
-        let function = self.purge.get(&self.services);
-        let report = function.run(batch, deadline, &id).await;
-        Ok(report.batch_item_failures.is_empty())
-    }
-
-    /// Feeds the stream of `credentials` to its function. Dropping the future ends it. The batch that was being handled
-    /// is handled again later.
-    pub async fn follow(self, mut stream: Stream) {
-        loop {
-            tokio::time::sleep(STREAM_POLL_INTERVAL).await;
-            let handled = match stream.batch() {
-                Ok(None) => continue,
-                Ok(Some(batch)) => self.purge(batch).await,
-                Err(error) => {
-                    tracing::error!(cause = chain(&error), "the stream cannot be read");
-                    return;
-                }
-            };
-            match handled {
-                Ok(true) => stream.advance(),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(
-                        cause = chain(&error),
-                        "a record of the stream is unreadable"
-                    );
-                    stream.advance();
-                }
-            }
-        }
-    }
-
-    /// Runs the scheduled function every hour. Dropping the future ends the schedule, but no run that has begun.
-    pub async fn schedule(self, unused: Duration, revoke_after: Duration) {
-        loop {
-            tokio::time::sleep(SCHEDULE_INTERVAL).await;
-            let gateway = self.clone();
-            let run = self.invocations.spawn(async move {
-                let run = gateway.keep_alive(unused, revoke_after, SCHEDULE_TIME_OUT);
-                if let Err(error) = run.await {
-                    tracing::error!(cause = chain(&error), "grants are not kept alive");
-                }
-            });
-            // A panic in the run has been logged.
-            run.await.ok();
         }
     }
 }

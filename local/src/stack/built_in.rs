@@ -1,4 +1,4 @@
-//! The built-in services: the database engine, the KMS emulator and the Zoom sandbox.
+//! The built-in services: the database engine, the KMS emulator, the queue and the Zoom sandbox.
 
 use std::future::Future;
 use std::path::Path;
@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::environment::{AddressHistory, DYNAMODB, KMS, ZOOM_OAUTH};
+use super::environment::{AddressHistory, DYNAMODB, KMS, SQS, ZOOM_OAUTH};
 use super::files::create_private;
 use super::guard::Guard;
 use super::listen::{address, listen, listen_again, without_slash};
 use super::{Error, ExternalEndpoints};
+use crate::sqs::Queue;
 use crate::{engine, kms, zoom};
 
 const DATABASE_FILE: &str = "dynamodb.sqlite";
@@ -31,6 +32,9 @@ pub(super) struct BuiltInServices {
 pub(super) struct Endpoints {
     pub(super) dynamodb: String,
     pub(super) kms: String,
+    pub(super) sqs: String,
+    /// The queue of notifications, which is always built in.
+    pub(super) queue: Queue,
     /// The default key of the built-in KMS.
     pub(super) built_in_key: Option<String>,
     pub(super) zoom_oauth: Url,
@@ -85,6 +89,9 @@ impl BuiltInServices {
             built_in.push((KMS, url.clone()));
             (url, Some(key))
         };
+        let queue = Queue::default();
+        let sqs = services.start_sqs(options, &queue).await?;
+        built_in.push((SQS, sqs.clone()));
         let external = options.external;
         let (zoom_oauth, zoom_api, consent_url) = match (&external.zoom_oauth, &external.zoom_api) {
             (Some(oauth), Some(api)) => (oauth.clone(), api.clone(), None),
@@ -98,6 +105,8 @@ impl BuiltInServices {
         let endpoints = Endpoints {
             dynamodb,
             kms,
+            sqs,
+            queue,
             built_in_key,
             zoom_oauth,
             zoom_api,
@@ -145,6 +154,17 @@ impl BuiltInServices {
         let key = emulator.default_key();
         self.serve(listener, options.aws_guard().protect(emulator.router()));
         Ok((url, key))
+    }
+
+    async fn start_sqs(
+        &mut self,
+        options: &ServiceOptions<'_>,
+        queue: &Queue,
+    ) -> Result<String, Error> {
+        let listener = listen_again(options.history.port(SQS)).await?;
+        let url = without_slash(&address(&listener)?).to_owned();
+        self.serve(listener, options.aws_guard().protect(queue.router()));
+        Ok(url)
     }
 
     async fn start_zoom(

@@ -10,10 +10,12 @@ use url::Url;
 use super::built_in::Endpoints;
 use super::credentials::{ACCESS_KEY_ID, AwsAccess, SECRET_ACCESS_KEY};
 use super::listen::without_slash;
+use crate::sqs::QUEUE_URL;
 use crate::tables;
 
 pub(super) const DYNAMODB: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 pub(super) const KMS: &str = "AWS_ENDPOINT_URL_KMS";
+pub(super) const SQS: &str = "AWS_ENDPOINT_URL_SQS";
 pub(super) const ZOOM_OAUTH: &str = "ZOOM_OAUTH_BASE_URL";
 const ZOOM_API: &str = "ZOOM_API_BASE_URL";
 
@@ -114,6 +116,9 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "AWS_DEFAULT_REGION={}", self.region)?;
         writeln!(f, "{DYNAMODB}={}", endpoints.dynamodb)?;
         writeln!(f, "{KMS}={}", endpoints.kms)?;
+        writeln!(f, "{SQS}={}", endpoints.sqs)?;
+        writeln!(f, "NOTIFICATION_QUEUE_URL={QUEUE_URL}")?;
+        writeln!(f, "NOTIFY_LOOPBACK=on")?;
         writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
         writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;
         writeln!(f, "PAIRS_TABLE={}", self.tables.pairs)?;

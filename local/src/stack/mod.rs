@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shared::config::{self, Aws};
+use shared::notification::AddressRule;
 use shared::stores::{Keys, TeamAdmin};
 use shared::zoom::{ApiUrl, Zoom};
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ pub use self::error::Error;
 use self::files::{lock, write_private};
 use self::guard::Guard;
 use self::listen::{address, listen, without_slash};
-use crate::gateway::{Gateway, Services};
+use crate::gateway::{Gateway, Notifications, Services};
 use crate::{engine, tables};
 
 const DEFAULT_REGION: &str = "us-east-1";
@@ -73,6 +74,7 @@ pub struct Stack {
     data_dir: PathBuf,
     gateway: Gateway,
     stream: Option<engine::Stream>,
+    event_stream: Option<engine::Stream>,
     keep_alive_after: Duration,
     revoke_after: Duration,
     guard: Guard,
@@ -111,7 +113,8 @@ impl Stack {
             access.credentials.clone(),
             Some(endpoints.dynamodb.clone()),
             Some(endpoints.kms.clone()),
-        )?;
+        )?
+        .with_sqs_endpoint(Some(endpoints.sqs.clone()));
         create_tables(&aws, &tables, &endpoints, &data_dir).await?;
         let envelope_key = envelope_key(&aws, options.envelope_key, &endpoints).await?;
         let keys = Keys::new(aws.dynamodb(), tables.keys.clone());
@@ -130,6 +133,7 @@ impl Stack {
 
         Ok(Self {
             gateway: gateway(&aws, &tables, &envelope_key, &endpoints, &api)?,
+            event_stream: open_event_stream(endpoints.database.clone(), &tables.events),
             stream: open_stream(endpoints.database, &tables.credentials),
             keep_alive_after: config::keep_alive_after()?,
             revoke_after: config::revoke_after()?,
@@ -181,11 +185,15 @@ impl Stack {
         let schedule = tokio::spawn(schedule);
         let stream = self.stream.take();
         let follow = stream.map(|stream| tokio::spawn(self.gateway.clone().follow(stream)));
+        let stream = self.event_stream.take();
+        let notify = stream.map(|stream| tokio::spawn(self.gateway.clone().follow_events(stream)));
+        let deliver = tokio::spawn(self.gateway.clone().deliver_notifications());
         let router = self.gateway.router().merge(crate::docs::router());
         let router = self.guard.protect(router);
         let served = self.gateway.serve(self.listener, router, shutdown).await;
         schedule.abort();
-        if let Some(follow) = follow {
+        deliver.abort();
+        for follow in [follow, notify].into_iter().flatten() {
             follow.abort();
         }
         self.services.stop().await;
@@ -268,7 +276,8 @@ fn gateway(
         .map_err(|error| config::Error::Client(error.into()))?
         .with_answer_timeout(config::zoom_answer_timeout()?);
     let public = config::public_base_url()?.unwrap_or_else(|| api.clone());
-    let services = Services::new(aws, tables, envelope_key, zoom, public);
+    let notifications = Notifications::new(endpoints.queue.clone(), AddressRule::PublicOrLoopback)?;
+    let services = Services::new(aws, tables, envelope_key, zoom, public, notifications);
     Ok(Gateway::new(services))
 }
 
@@ -278,6 +287,16 @@ fn open_stream(database: Option<engine::Database>, table: &str) -> Option<engine
         .inspect_err(|error| {
             // A former version of the stack created the tables without a stream.
             tracing::warn!(%error, "secrets of deleted credentials stay in the database");
+        })
+        .ok()
+}
+
+/// As [`open_stream`], for the table of events. The events of former runs notify nobody again.
+fn open_event_stream(database: Option<engine::Database>, table: &str) -> Option<engine::Stream> {
+    engine::Stream::open_at_end(database?, table)
+        .inspect_err(|error| {
+            // A former version of the stack created the tables without a stream.
+            tracing::warn!(%error, "no notifications are sent");
         })
         .ok()
 }

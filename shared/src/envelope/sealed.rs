@@ -24,6 +24,8 @@ pub enum Purpose {
     Session,
     /// The secret with which a bot vendor proves its calls of token URLs.
     Vendor,
+    /// The secret that signs a team's notifications.
+    Notification,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Webhook => "webhook",
             Self::Session => "session",
             Self::Vendor => "vendor",
+            Self::Notification => "notification",
         }
     }
 }
@@ -52,6 +55,8 @@ pub enum SecretId {
     Session(SessionId),
     /// The secret with which a bot vendor proves its calls to a team's token URLs.
     Vendor(TeamId, Vendor),
+    /// The secret that signs a team's notifications.
+    Notification(TeamId),
 }
 
 impl SecretId {
@@ -63,6 +68,7 @@ impl SecretId {
             Self::Webhook(..) => Purpose::Webhook,
             Self::Session(_) => Purpose::Session,
             Self::Vendor(..) => Purpose::Vendor,
+            Self::Notification(_) => Purpose::Notification,
         }
     }
 }
@@ -88,6 +94,7 @@ impl FromStr for SecretId {
             "vendor" => id.split_once('#').and_then(|(team, vendor)| {
                 Some(Self::Vendor(team.parse().ok()?, vendor.parse().ok()?))
             }),
+            "notification" => id.parse().ok().map(Self::Notification),
             _ => None,
         };
         parsed.ok_or(InvalidSecretId)
@@ -102,6 +109,7 @@ impl fmt::Display for SecretId {
             // The id of a team contains no `#`, so the two parts can always be told apart.
             Self::Webhook(team, app) => write!(f, "webhook#{team}#{}", app.as_str()),
             Self::Session(id) => write!(f, "session#{id}"),
+            Self::Notification(team) => write!(f, "notification#{team}"),
             Self::Vendor(team, vendor) => write!(f, "vendor#{team}#{vendor}"),
         }
     }

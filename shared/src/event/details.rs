@@ -159,6 +159,11 @@ pub enum EventDetails {
         /// Why the credential became invalid, or `None` if it became active again.
         reason: Option<ReconnectReason>,
     },
+    /// A notification did not reach the team's endpoint, and is not sent again.
+    NotificationFailed {
+        /// Why the last attempt failed.
+        code: &'static str,
+    },
     /// Somebody changed something.
     Change(Change),
 }
@@ -278,6 +283,12 @@ pub enum EventKind {
     SecretRotated,
     /// The secrets of a bot vendor were stored or forgotten.
     VendorSet,
+    /// The notification endpoint was set, rotated or deleted.
+    EndpointSet,
+    /// A test of the notification endpoint was requested.
+    EndpointTested,
+    /// A notification did not reach the endpoint, and is not sent again.
+    NotificationFailed,
     /// An API key was created.
     KeyCreated,
     /// An API key was revoked, or its end was set.
@@ -287,7 +298,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::Mint,
         Self::Refresh,
         Self::Revoke,
@@ -305,6 +316,9 @@ impl EventKind {
         Self::AppDeleted,
         Self::SecretRotated,
         Self::VendorSet,
+        Self::EndpointSet,
+        Self::EndpointTested,
+        Self::NotificationFailed,
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::TeamChanged,
@@ -330,6 +344,9 @@ impl EventKind {
             Self::AppDeleted => "app_deleted",
             Self::SecretRotated => "secret_rotated",
             Self::VendorSet => "vendor_set",
+            Self::EndpointSet => "endpoint_set",
+            Self::EndpointTested => "endpoint_tested",
+            Self::NotificationFailed => "notification_failed",
             Self::KeyCreated => "key_created",
             Self::KeyRevoked => "key_revoked",
             Self::TeamChanged => "team_changed",
@@ -347,7 +364,7 @@ impl FromStr for EventKind {
                 // A test compares this list with the kinds.
                 "must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, url_created, \
                  url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, vendor_set, \
-                 key_created, key_revoked or team_changed",
+                 endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked or team_changed",
             ))
     }
 }

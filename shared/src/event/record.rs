@@ -194,7 +194,8 @@ pub struct EventRecord {
     /// Whether the action succeeded. Null for a change of state.
     #[schema(required = true)]
     pub outcome: Option<RecordedOutcome>,
-    /// Why the action failed: the `code` of the error that the API answered.
+    /// Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
+    /// `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`.
     #[schema(required = true, example = "FST_ERR_ZOOM_RECONNECT_REQUIRED")]
     pub code: Option<String>,
     /// The earlier event that said that this token was released. The mint failed after that event was written.
@@ -280,6 +281,9 @@ impl EventRecord {
                 reason: reason.map(|reason| reason.as_str().to_owned()),
                 ..empty(EventKind::StateChange)
             },
+            EventDetails::NotificationFailed { code } => {
+                empty(EventKind::NotificationFailed).with_outcome(EventOutcome::Failed { code })
+            }
             EventDetails::Change(Change {
                 kind,
                 target,

@@ -27,11 +27,11 @@ const BY_TEAM: &str = "by-team";
 
 /// An event as DynamoDB stores it.
 #[derive(Serialize, Deserialize)]
-struct EventRow {
-    team_id: TeamId,
+pub(super) struct EventRow {
+    pub(super) team_id: TeamId,
     purge_at: i64,
     #[serde(flatten)]
-    record: EventRecord,
+    pub(super) record: EventRecord,
 }
 
 /// Which events of a team are wanted. An event must meet every condition.

@@ -35,6 +35,13 @@ impl Update {
         self
     }
 
+    /// Sets the attribute to the value that another attribute has before the update. The other attribute must exist.
+    pub(super) fn set_from(mut self, name: &'static str, other: &'static str) -> Self {
+        let assignment = format!("{} = {}", self.name(name), self.name(other));
+        self.set.push(assignment);
+        self
+    }
+
     /// Sets the attribute, or removes it if `value` is `None`.
     pub(super) fn assign(self, name: &'static str, value: Option<AttributeValue>) -> Self {
         match value {

@@ -164,9 +164,13 @@ impl ScannedSecret {
                 has_pair: self.pair_id.is_some(),
                 is_due: self.due_shard.is_some() && self.idle_since == Some(DUE_AT_ONCE),
             }),
-            Ok(SecretId::Webhook(..) | SecretId::Session(_) | SecretId::Vendor(..)) | Err(_) => {
-                None
-            }
+            Ok(
+                SecretId::Webhook(..)
+                | SecretId::Session(_)
+                | SecretId::Vendor(..)
+                | SecretId::Notification(_),
+            )
+            | Err(_) => None,
         }
     }
 }

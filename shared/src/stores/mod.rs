@@ -13,10 +13,11 @@
 //! | `token-urls` | [`TokenUrls`] | [`ManualPurge`] |
 //! | `events` | [`Events`] | |
 //!
-//! [`StreamRecord`] reads the stream of the table `credentials`.
+//! [`StreamRecord`] reads the stream of the table `credentials`, [`EventStreamRecord`] that of the table `events`.
 
 mod credentials;
 mod error;
+mod event_stream;
 mod events;
 mod expression;
 mod item;
@@ -38,6 +39,7 @@ pub use credentials::{
     ExtraChange, GrantRef, Holder, SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
+pub use event_stream::EventStreamRecord;
 pub use events::{EventFilter, EventPage, Events, RETENTION, Trail};
 pub use item::Listed;
 pub use keys::{
@@ -50,9 +52,9 @@ pub use requests::{
     NewSession, OpenSession, RateLimits, Requests, Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
-    AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, GrantSecret, GrantState,
-    Lease, NewPair, PairWrite, RefreshAttempt, Registered, RegisteredVendor, Secrets,
-    SessionSecretRow, StoredGrant, VendorSecrets, ZoomApp, due_shards,
+    AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, EndpointSecret, GrantSecret,
+    GrantState, Lease, NewPair, NotificationEndpoint, PairWrite, RefreshAttempt, Registered,
+    RegisteredVendor, Secrets, SessionSecretRow, StoredGrant, VendorSecrets, ZoomApp, due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};

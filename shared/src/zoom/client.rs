@@ -13,10 +13,11 @@ use super::error::{Error, Fault};
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
 use super::refusal;
 use super::tokens::{Authorization, TokenAnswer, Tokens};
-use super::transport::{Answer, call, call_on, call_repeatable, join_path, tls_config};
+use super::transport::{Answer, call, call_on, call_repeatable, join_path};
 use super::user::User;
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
+use crate::tls::tls_config;
 
 /// Zoom's own OAuth host.
 pub const OAUTH_BASE_URL: &str = "https://zoom.us";

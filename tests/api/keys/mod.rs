@@ -36,6 +36,7 @@ fn all_endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
     let urls = format!("/v2/zoom-credentials/{id}/token-urls");
     let sessions = "/v2/zoom-connect-sessions";
     let vendor = "/v2/vendors/meetstream";
+    let endpoint = "/v2/notification-endpoint";
     let mut all = access::endpoints(id);
     all.extend([
         (
@@ -74,6 +75,14 @@ fn all_endpoints(id: &str) -> Vec<(Method, String, Option<Value>)> {
         (Method::GET, "/v2/overview".to_owned(), None),
         (Method::GET, vendor.to_owned(), None),
         (Method::DELETE, vendor.to_owned(), None),
+        (
+            Method::PUT,
+            endpoint.to_owned(),
+            Some(json!({ "url": "https://example.com/" })),
+        ),
+        (Method::GET, endpoint.to_owned(), None),
+        (Method::POST, format!("{endpoint}/test"), None),
+        (Method::DELETE, endpoint.to_owned(), None),
         (
             Method::POST,
             format!("{app}/rotate-secret"),

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use functions::endpoints::{
-    Description, Endpoint, EndpointVisitor, Function, KeepAlive, Purge, Trigger, functions,
-    visit_endpoints,
+    Description, Endpoint, EndpointVisitor, Function, KeepAlive, NotifyDeliver, NotifyEnqueue,
+    Purge, Trigger, functions, visit_endpoints,
 };
 use functions::powers::{Environment, Table};
 use functions::{events, openapi};
 use serde_json::{Value, json};
 use shared::config::{Aws, DynamoDbClient, Url};
+use shared::delivery::Delivery;
+use shared::notification::AddressRule;
 use shared::zoom::{ApiUrl, ConsentPage, Zoom};
 
 use crate::world::aws;
@@ -98,6 +100,21 @@ impl Environment for Reads {
     fn webhook_window(&self) -> Result<Duration, Infallible> {
         Ok(self.setting("WEBHOOK_WINDOW_SECONDS", Duration::ZERO))
     }
+
+    fn notification_queue_url(&self) -> Result<String, Infallible> {
+        self.required.borrow_mut().insert("NOTIFICATION_QUEUE_URL");
+        self.service(&["AWS_ENDPOINT_URL_SQS"]);
+        Ok(String::new())
+    }
+
+    // The variable NOTIFY_LOOPBACK is for the local stack only, so no function on AWS has it.
+    fn notification_addresses(&self) -> Result<AddressRule, Infallible> {
+        Ok(AddressRule::Public)
+    }
+
+    fn delivery(&self) -> Result<Delivery, Infallible> {
+        Ok(Delivery::new(AddressRule::Public).unwrap())
+    }
 }
 
 /// The rows of the table of functions, as JSON.
@@ -125,6 +142,7 @@ impl Rows {
                 Trigger::Route(route) => route,
                 Trigger::Schedule => "schedule",
                 Trigger::Stream => "stream",
+                Trigger::Queue => "queue",
             },
             "time_out_seconds": time_out.as_secs(),
             "powers": powers,
@@ -152,6 +170,8 @@ fn the_committed_table_of_functions_is_current() {
     visit_endpoints(&mut rows);
     rows.add::<KeepAlive>();
     rows.add::<Purge>();
+    rows.add::<NotifyEnqueue>();
+    rows.add::<NotifyDeliver>();
     let current = serde_json::to_string_pretty(&rows.0).unwrap() + "\n";
     let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("endpoints.json");
     std::fs::write(&written, &current).unwrap();
@@ -183,10 +203,16 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
                 let methods = ["DELETE", "GET", "PUT"];
                 expected.extend(methods.map(|it| format!("{it} /v2/vendors/{{vendor}}")));
             }
-            // Pages for browsers, the schedule and the stream are not part of the document.
+            Trigger::Route("ANY /v2/notification-endpoint") => {
+                let methods = ["DELETE", "GET", "PUT"];
+                expected.extend(methods.map(|it| format!("{it} /v2/notification-endpoint")));
+                expected.insert("POST /v2/notification-endpoint/test".to_owned());
+            }
+            // Pages for browsers, the schedule, the streams and the queue are not part of the document.
             Trigger::Route("ANY /connect/{token}" | "GET /connect/callback" | "GET /console")
             | Trigger::Schedule
-            | Trigger::Stream => {}
+            | Trigger::Stream
+            | Trigger::Queue => {}
             Trigger::Route(route) => {
                 expected.insert(route.to_owned());
             }

@@ -7,7 +7,8 @@ use std::pin::Pin;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use functions::endpoints::{
-    Endpoint, EndpointVisitor, Function, KeepAlive, Purge, functions, visit_endpoints,
+    Endpoint, EndpointVisitor, Function, KeepAlive, NotifyDeliver, NotifyEnqueue, Purge, functions,
+    visit_endpoints,
 };
 use functions::powers::{Environment, Table};
 use local::gateway::FunctionEnvironment;
@@ -65,15 +66,17 @@ async fn a_function_reads_one_row_of_its_own_tables_to_open_connections() {
     visit_endpoints(&mut start);
     start.start::<KeepAlive>();
     start.start::<Purge>();
+    start.start::<NotifyEnqueue>();
+    start.start::<NotifyDeliver>();
     for started in start.started {
         started.await;
     }
 
     let operations = world.wire.operations(Service::DynamoDb);
     assert!(operations.iter().all(|operation| operation == "GetItem"));
-    // Four functions open no connection to DynamoDB before their first event. The two functions of a connect link open
+    // Six functions open no connection to DynamoDB before their first event. The two functions of a connect link open
     // two, and all others three.
-    assert_eq!(operations.len(), 2 * 2 + 3 * (functions().len() - 6));
+    assert_eq!(operations.len(), 2 * 2 + 3 * (functions().len() - 8));
 }
 
 impl World {

@@ -40,6 +40,7 @@ fn secret_types_cannot_be_serialized_displayed_or_compared() {
         shared::secret::CodeVerifier,
         shared::secret::SessionSecret,
         shared::envelope::DataKey,
+        shared::notification::SigningSecret,
         shared::vendor::VendorSecret,
         shared::vendor::VendorKey,
         shared::vendor::Proof<'static>,

@@ -8,13 +8,15 @@ use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use axum::Router;
 use local::engine::Database;
-use local::gateway::{Gateway, Services};
+use local::gateway::{Gateway, Notifications, Services};
+use local::sqs::Queue;
 use local::zoom::{Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
 use reqwest::Method;
 use serde_json::Value;
 use shared::config::{Aws, KEEP_ALIVE_AFTER, REVOKE_AFTER};
 use shared::keep_alive::Report;
+use shared::notification::AddressRule;
 use shared::pair::Pair;
 use shared::stores::{Requests, TeamAdmin};
 use shared::timestamp::Timestamp;
@@ -57,8 +59,11 @@ pub(crate) struct World {
     pub(crate) services: Services,
     /// The Zoom client of the functions.
     pub(crate) zoom_client: Zoom,
+    /// The queue of notifications.
+    pub(crate) queue: Queue,
     database: Database,
     stream: Mutex<engine::Stream>,
+    event_stream: Mutex<engine::Stream>,
 }
 
 impl Deref for World {
@@ -77,6 +82,15 @@ impl World {
 
     /// A world whose functions wait this long for Zoom's answers.
     pub(crate) async fn with_zoom_time_out(time_out: Duration) -> Self {
+        Self::with(time_out, AddressRule::PublicOrLoopback).await
+    }
+
+    /// A world whose functions send notifications to these addresses.
+    pub(crate) async fn with_addresses(rule: AddressRule) -> Self {
+        Self::with(shared::zoom::ANSWER_TIMEOUT, rule).await
+    }
+
+    async fn with(time_out: Duration, rule: AddressRule) -> Self {
         let wire = Arc::new(Wire::default());
 
         let database = engine::open(None).unwrap();
@@ -102,6 +116,8 @@ impl World {
             &proxy::start(wire.clone(), Service::DynamoDb, dynamodb_url).await,
             &proxy::start(wire.clone(), Service::Kms, kms_url).await,
         );
+        let queue = Queue::default();
+        let wired = wired.with_sqs_endpoint(Some(serve(queue.router()).await));
         let zoom_proxy = proxy::start(wire.clone(), Service::Zoom, zoom_url.clone()).await;
         zoom.set_origin(zoom_proxy.parse().unwrap());
         let api = ApiUrl::configured(zoom_proxy.parse().unwrap());
@@ -112,7 +128,8 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let public = url.parse().unwrap();
         let key = kms.default_key();
-        let services = Services::new(&wired, &names, &key, client, public);
+        let notifications = Notifications::new(queue.clone(), rule).unwrap();
+        let services = Services::new(&wired, &names, &key, client, public, notifications);
         let gateway = Gateway::new(services.clone());
         tokio::spawn(
             gateway
@@ -132,7 +149,11 @@ impl World {
             gateway,
             services,
             zoom_client,
+            queue,
             stream: Mutex::new(engine::Stream::open(database.clone(), &names.credentials).unwrap()),
+            event_stream: Mutex::new(
+                engine::Stream::open(database.clone(), &names.events).unwrap(),
+            ),
             database,
         }
     }
@@ -216,6 +237,24 @@ impl World {
             }
             self.stream.lock().unwrap().advance();
         }
+    }
+
+    /// Puts the notifications of all new events into the queue. Returns false if that failed for a record.
+    pub(crate) async fn enqueue_notifications(&self) -> bool {
+        loop {
+            let batch = self.event_stream.lock().unwrap().batch().unwrap();
+            let Some(batch) = batch else { return true };
+            if !self.gateway.notify_enqueue(batch).await.unwrap() {
+                return false;
+            }
+            self.event_stream.lock().unwrap().advance();
+        }
+    }
+
+    /// Puts the notifications of all new events into the queue, and tries each message that is visible.
+    pub(crate) async fn notify(&self) {
+        assert!(self.enqueue_notifications().await);
+        while self.gateway.notify_deliver().await.unwrap() {}
     }
 
     /// How many refresh tokens were sent to Zoom, accepted or not.

@@ -7,6 +7,7 @@
 //! - `zoom_apps`: a team's Zoom apps, with the secret that signs their webhooks
 //! - `vendors`: the secrets with which bot vendors prove their calls
 //! - `registered`: the list of a team's Zoom apps and vendors
+//! - `notification_endpoint`: a team's endpoint for notifications, with the secret that signs them
 //! - `grant_row`: the types of a grant's row
 //! - `grant_refresh`: reads a grant and runs the refresh protocol (lease, commit, stash)
 //! - `grant_end`: marks a grant dead, gives it up, destroys its tokens, deletes its row
@@ -17,6 +18,7 @@ mod grant_end;
 mod grant_refresh;
 mod grant_row;
 mod keep_alive;
+mod notification_endpoint;
 mod registered;
 mod table;
 mod vendors;
@@ -26,6 +28,7 @@ pub use self::due_shard::{DUE_AT_ONCE, due_shards};
 pub use self::grant_refresh::{AcquireOutcome, AcquiredLease, NewPair, PairWrite};
 pub use self::grant_row::{GrantState, Lease, RefreshAttempt, StoredGrant};
 pub use self::keep_alive::DueGrant;
+pub use self::notification_endpoint::{EndpointSecret, NotificationEndpoint};
 pub use self::registered::{Registered, RegisteredVendor};
 pub use self::table::{AppSecret, GrantSecret, Secrets, SessionSecretRow};
 pub use self::vendors::VendorSecrets;

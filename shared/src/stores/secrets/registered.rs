@@ -1,7 +1,7 @@
 //! What a team has stored besides credentials: its registered Zoom apps, and its secrets at bot vendors.
 //!
-//! Of all rows of secrets, only these two kinds have the attribute `updated_at`. So an index over the team and this
-//! attribute contains no other rows. The index has no sealed attributes, and may be stale.
+//! Of all rows of secrets, only these two kinds and the endpoint for notifications have the attribute `updated_at`. So an
+//! index over the team and this attribute contains no other rows. The index has no sealed attributes, and may be stale.
 
 use serde::Deserialize;
 
@@ -51,18 +51,20 @@ struct VendorRow {
 }
 
 impl Row {
-    fn read(item: Item) -> Result<Self, Error> {
+    /// `None` for the endpoint for notifications.
+    fn read(item: Item) -> Result<Option<Self>, Error> {
         let id = item.get("secret_id").and_then(|id| id.as_s().ok());
         match id.and_then(|id| id.parse().ok()) {
-            Some(SecretId::Webhook(..)) => Ok(Self::App(from_item(item)?)),
+            Some(SecretId::Webhook(..)) => Ok(Some(Self::App(from_item(item)?))),
             Some(SecretId::Vendor(_, vendor)) => {
                 let row: VendorRow = from_item(item)?;
-                Ok(Self::Vendor(RegisteredVendor {
+                Ok(Some(Self::Vendor(RegisteredVendor {
                     vendor,
                     secrets: 1 + u8::from(row.alt_generation.is_some()),
                     updated_at: row.updated_at,
-                }))
+                })))
             }
+            Some(SecretId::Notification(_)) => Ok(None),
             Some(SecretId::App(_) | SecretId::Grant(_) | SecretId::Session(_)) | None => {
                 Err(Error::earlier_version())
             }
@@ -89,7 +91,8 @@ impl Secrets {
             found.push(item.map_err(|error| failed("Query", error))?);
         }
         let mut registered = Registered::default();
-        for row in parse_rows(found, (self.table.as_str(), "secret_id"), Row::read).rows {
+        let rows = parse_rows(found, (self.table.as_str(), "secret_id"), Row::read).rows;
+        for row in rows.into_iter().flatten() {
             match row {
                 Row::App(app) => registered.apps.push(app),
                 Row::Vendor(vendor) => registered.vendors.push(vendor),

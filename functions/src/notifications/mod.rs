@@ -1,0 +1,3 @@
+//! Where a team's own server is told of events.
+
+pub mod endpoint;
