@@ -150,6 +150,7 @@ async fn every_function_that_changes_something_notes_the_use_of_the_key() {
     let credential = format!("/v2/zoom-credentials/{id}");
     let app = format!("/v2/zoom-apps/{CLIENT_ID}");
     let vendor = "/v2/vendors/meetstream".to_owned();
+    let endpoint = "/v2/notification-endpoint".to_owned();
     let secrets =
         json!({ "client_secret": CLIENT_SECRET, "webhook_secret_token": "a-token-of-the-app" });
     for (method, path, body) in [
@@ -195,6 +196,13 @@ async fn every_function_that_changes_something_notes_the_use_of_the_key() {
             json!({ "secrets": ["a-shared-secret-of-a-vendor"] }),
         ),
         (Method::DELETE, vendor, Value::Null),
+        (
+            Method::PUT,
+            endpoint.clone(),
+            json!({ "url": "https://notify.example.com/zoom" }),
+        ),
+        (Method::POST, format!("{endpoint}/test"), Value::Null),
+        (Method::DELETE, endpoint, Value::Null),
         (Method::PUT, app.clone(), secrets),
         (
             Method::POST,
