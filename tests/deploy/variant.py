@@ -43,7 +43,7 @@ def differences(template):
                 for method in ("DELETE", "GET", "HEAD", "POST", "PUT"):
                     events[method.title()] = route | {"Properties": route["Properties"] | {"Method": method}}
                 yield f"{name}.Route", "split by method: the emulator's import does not know the method ANY"
-            variables = resource["Properties"]["Environment"]["Variables"]
+            variables = resource["Properties"].get("Environment", {}).get("Variables", {})
             if "PUBLIC_BASE_URL" in variables:
                 variables["PUBLIC_BASE_URL"] = "https://vault.example"
                 yield f"{name}.PUBLIC_BASE_URL", "set: the emulator's gateway events contain no domain"
@@ -65,7 +65,7 @@ def main():
     for function in functions:
         function["CodeUri"] = str((path.parent / function["CodeUri"]).resolve())
     for properties in [template["Globals"]["Function"], *functions]:
-        variables = properties["Environment"]["Variables"]
+        variables = properties.get("Environment", {}).get("Variables", {})
         variables.update({name: os.environ[name] for name, value in variables.items() if value == ""})
     print(json.dumps(template, indent=1))
 
