@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::credential::{Credential, CredentialType, State};
+use shared::notification::NotificationKind;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
@@ -141,6 +142,11 @@ fn rules(body: &str) -> Option<Value> {
                 { "if": is("local_recording"), "then": { "required": ["meeting_id"] } },
                 { "if": is("sdk_jwt"), "then": sdk_jwt },
             ]))
+        }
+        // Every endpoint gets tests, so nobody can choose them.
+        "PutNotificationEndpoint" => {
+            let chosen = json!({ "not": { "const": NotificationKind::EndpointTest } });
+            Some(json!([{ "properties": { "kinds": { "items": chosen } } }]))
         }
         _ => None,
     }
