@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials as AwsCredentials;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use local::engine::Database;
@@ -114,6 +115,16 @@ fn aws(dynamodb: &str, kms: &str) -> Aws {
     .unwrap()
 }
 
+/// A client for the harness. The vault's clients give up after three seconds, but faults do not reach the harness, and a
+/// busy machine is slow.
+fn patient(client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
+    let time_outs = TimeoutConfig::builder()
+        .operation_attempt_timeout(SETUP_TIME_OUT)
+        .build();
+    let config = client.config().to_builder().timeout_config(time_outs);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
 fn zoom_at(url: &str, time_out: Duration) -> Zoom {
     let api = ApiUrl::configured(url.parse().unwrap());
     let zoom = Zoom::new(url.parse().unwrap(), api).unwrap();
@@ -152,7 +163,7 @@ impl Backend {
         zoom.set_refresh_behaviour(behaviour);
 
         let direct = aws(&dynamodb_url, &kms_url);
-        let (dynamodb, names) = (direct.dynamodb(), tables::Names::default());
+        let (dynamodb, names) = (patient(&direct.dynamodb()), tables::Names::default());
         repeat!(tables::create_missing(&dynamodb, &names));
         let key_id = kms.default_key();
         let services = Services::new(
