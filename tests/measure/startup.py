@@ -50,7 +50,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 LIMITS = pathlib.Path(__file__).with_name("limits.json")
 BASELINE = "empty"
 BINARIES = [path.stem for path in sorted((ROOT / "events").glob("*.json"))]
-TABLES = ["CREDENTIALS", "SECRETS", "KEYS", "REQUESTS", "EVENTS", "TOKEN_URLS"]
+TABLES = ["CREDENTIALS", "PAIRS", "SECRETS", "KEYS", "REQUESTS", "EVENTS", "TOKEN_URLS"]
 AWS = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS"]
 ZOOM = ["ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"]
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -84,7 +84,9 @@ def service_answer(head, body):
             row = json.loads(body)["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
             return {"Item": row} if row["record"]["S"].startswith("key#") else {}
         case "UpdateItem", "requests":
-            return {"Attributes": {"hits": {"N": "1"}}}
+            # The counters of the team and of the key.
+            counters = ["hits", *json.loads(body).get("ExpressionAttributeNames", {}).values()]
+            return {"Attributes": dict.fromkeys(counters, {"N": "1"})}
         case "Query", _:
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         case "GenerateDataKey", _:
