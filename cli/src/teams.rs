@@ -202,7 +202,7 @@ pub(crate) async fn list(operator: &TeamAdmin, output: Output) -> Result<(), Err
     Error::fail_if_unreadable(listed.unreadable)
 }
 
-/// Suspends the team, and then ends its open connect sessions: nobody can create another one.
+/// Suspends the team, so that nobody can create connect sessions. Then ends the open ones.
 async fn suspend(
     team: TeamId,
     operator: &TeamAdmin,

@@ -97,7 +97,6 @@ pub async fn handle(
     reply::ok(ConnectSession::new(&session, user_changed))
 }
 
-/// Whether the credential's Zoom user has changed. Reads the credential only if the earlier user is known.
 /// Whether the key can see the credential that the session connects or creates.
 async fn sees(
     credentials: &Credentials,
@@ -116,6 +115,7 @@ async fn sees(
     Ok(stored.is_some_and(|stored| caller.sees(&stored.credential)))
 }
 
+/// Whether the credential's Zoom user has changed. Reads the credential only if the earlier user is known.
 async fn user_changed(
     credentials: &Credentials,
     session: &Session,

@@ -227,7 +227,8 @@ fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenReques
     responses(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
         (status = 403, description = "The URL is for another meeting", body = String, content_type = "text/plain"),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its vendor did not make the call", body = String, content_type = "text/plain"),
+        (status = 401, description = "The vendor that the URL verifies did not make the call", body = String, content_type = "text/plain"),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its credential is deleted", body = String, content_type = "text/plain"),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`, in one line", body = String, content_type = "text/plain"),
     ),
@@ -271,7 +272,8 @@ pub(crate) async fn get(
     responses(
         (status = 200, description = "The token, under each of its names", body = VendorToken<'static>),
         (status = 403, description = "The URL is for another meeting", body = ErrorBody),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its vendor did not make the call", body = ErrorBody),
+        (status = 401, description = "The vendor that the URL verifies did not make the call", body = ErrorBody),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its credential is deleted", body = ErrorBody),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`", body = ErrorBody),
     ),

@@ -247,3 +247,20 @@ async fn a_url_that_verifies_no_vendor_answers_every_call() {
             .any(|body| body.contains("vendor#"))
     );
 }
+
+/// The query is not signed, and anyone who knows the URL can change it.
+#[tokio::test]
+async fn attendees_signed_meeting_wins_over_the_query() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    let url = world.given_verifying_url(&id, "attendee", ATTENDEE).await;
+    world.wire.reset();
+    let url = format!("{}?meeting_id=11111111111&bot_id=other", url.url);
+    let signed = world.acme.http().post(url);
+    let signed = signed.header("x-webhook-signature", hmac(ATTENDEE, CANONICAL.as_bytes()));
+    assert_eq!(answer_to(signed.body(WIRE)).await.status, 200);
+    let calls = world.wire.calls().into_iter();
+    let mut minted = calls.filter(|call| call.service == Service::Zoom);
+    let target = minted.next().unwrap().target;
+    assert!(target.contains("meeting_id=98765432101"), "{target}");
+}
