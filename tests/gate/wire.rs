@@ -102,6 +102,15 @@ struct Progress {
     finished: bool,
 }
 
+/// The requests that have left the caller and were not executed yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFlight {
+    /// How many there are, with those that are held.
+    all: usize,
+    /// How many a fault holds on the way to the service.
+    held: usize,
+}
+
 /// The wire of one Lambda.
 pub(crate) struct Wire {
     calls: Mutex<Vec<Call>>,
@@ -111,8 +120,7 @@ pub(crate) struct Wire {
     outage: Mutex<Option<(Service, Fault)>>,
     progress: watch::Sender<Progress>,
     released: watch::Sender<bool>,
-    /// How many requests are at a service, or held on the way to the service.
-    in_flight: watch::Sender<usize>,
+    in_flight: watch::Sender<InFlight>,
 }
 
 impl Wire {
@@ -124,7 +132,7 @@ impl Wire {
             outage: Mutex::default(),
             progress: watch::Sender::default(),
             released: watch::Sender::new(false),
-            in_flight: watch::Sender::new(0),
+            in_flight: watch::Sender::default(),
         }
     }
 
@@ -159,12 +167,22 @@ impl Wire {
     pub(crate) async fn release_and_wait(&self) {
         self.release();
         let mut in_flight = self.in_flight.subscribe();
-        in_flight.wait_for(|count| *count == 0).await.unwrap();
+        in_flight.wait_for(|it| it.all == 0).await.unwrap();
+    }
+
+    /// Waits until the services have executed every request that is not held.
+    pub(crate) async fn settle(&self) {
+        let mut in_flight = self.in_flight.subscribe();
+        let is_settled = |it: &InFlight| {
+            let held = if *self.released.borrow() { 0 } else { it.held };
+            it.all == held
+        };
+        in_flight.wait_for(is_settled).await.unwrap();
     }
 
     /// Whether no request is on its way to a service.
     pub(crate) fn is_idle(&self) -> bool {
-        *self.in_flight.borrow() == 0
+        self.in_flight.borrow().all == 0
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -335,7 +353,7 @@ impl Proxy {
         if let Some(answer) = self.block_request(&operation, fault).await {
             return answer;
         }
-        wire.in_flight.send_modify(|count| *count += 1);
+        wire.in_flight.send_modify(|it| it.all += 1);
         let request = Request::from_parts(parts, Full::from(body));
         // The request runs in its own task, so it reaches the service even if the caller dies.
         let forwarded = tokio::spawn(self.clone().forward(request, index, fault));
@@ -419,7 +437,9 @@ impl Proxy {
         let wire = &self.wire;
         if matches!(fault, Some(Fault::HoldBefore | Fault::CrashInFlight)) {
             wire.report_progress(fault);
+            wire.in_flight.send_modify(|it| it.held += 1);
             wire.wait_for_release().await;
+            wire.in_flight.send_modify(|it| it.held -= 1);
         }
         let answer = async {
             let answer = self.client.request(request).await.map_err(|_| dropped())?;
@@ -434,7 +454,7 @@ impl Proxy {
             Ok((parts, body))
         };
         let answer = answer.await;
-        wire.in_flight.send_modify(|count| *count -= 1);
+        wire.in_flight.send_modify(|it| it.all -= 1);
         answer
     }
 }

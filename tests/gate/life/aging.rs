@@ -29,7 +29,7 @@ const SECONDS: [&str; 2] = ["expires_at", "purge_at"];
 const TEXTS: [&str; 2] = ["idle_since", "refreshed_at"];
 
 impl World {
-    /// Lets this much time pass. No operation may be running.
+    /// Lets this much time pass. No operation may be running, and no request may be on its way to a table.
     pub(crate) fn advance(&mut self, by: Duration) {
         if by.is_zero() {
             return;
@@ -49,11 +49,23 @@ impl World {
 
     /// Lets the retention of a deleted credential end, but does not run DynamoDB's TTL.
     pub(crate) fn end_retention(&self, id: &str) {
-        for mut row in self.items("credentials") {
-            let is_it = row["credential_id"]["S"] == id;
-            if is_it && row.contains_key("purge_at") {
-                row.insert("purge_at".to_owned(), json!({ "N": "1" }));
-                self.put("credentials", &row);
+        for row in self.items("credentials") {
+            if row["credential_id"]["S"] == id && row.contains_key("purge_at") {
+                let request = json!({
+                    "TableName": "credentials",
+                    "Key": { "team_id": row["team_id"], "credential_id": row["credential_id"] },
+                    "UpdateExpression": "SET purge_at = :past",
+                    // An operation may restore the credential at the same time.
+                    "ConditionExpression": "attribute_exists(purge_at)",
+                    "ExpressionAttributeValues": { ":past": { "N": "1" } },
+                });
+                let request = serde_json::from_value(request).unwrap();
+                if let Err(error) = self.backend.database.update_item(request) {
+                    assert!(
+                        format!("{error:?}").contains("ConditionalCheckFailed"),
+                        "{error:?}"
+                    );
+                }
             }
         }
     }

@@ -129,6 +129,15 @@ impl History {
         self.finish(world, running).await
     }
 
+    /// Waits until the services have executed every request that is not held.
+    pub(crate) async fn settle(&self) {
+        for operation in &self.operations {
+            if let Some(lambda) = &operation.lambda {
+                lambda.wire.settle().await;
+            }
+        }
+    }
+
     /// Lets the held requests of ended operations arrive, and removes all faults.
     pub(crate) async fn release_late_requests(&mut self, world: &World) {
         for operation in &self.operations {

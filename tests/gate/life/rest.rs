@@ -35,27 +35,27 @@ impl Life {
             self.judge_mints("before keep-alive").await;
         }
         for _ in 0..FIRST_RUNS {
-            self.world.advance(NEXT_RUN);
+            self.advance(NEXT_RUN).await;
             self.keep_alive().await;
         }
         self.judge_mints("after keep-alive").await;
         for _ in 0..2 {
-            self.world.advance(NEXT_DAY);
+            self.advance(NEXT_DAY).await;
             self.keep_alive().await;
-            self.world.advance(NEXT_RUN);
+            self.advance(NEXT_RUN).await;
             self.keep_alive().await;
         }
         let snapshot = self.world.snapshot().await;
         self.judge.check_revoked(&self.world, &snapshot);
         self.judge.check_counts(&snapshot);
         for _ in 0..LONG_TIMES {
-            self.world.advance(LONG);
+            self.advance(LONG).await;
             self.world.sweep_ttl();
             self.deliver_records().await;
             self.keep_alive().await;
         }
         for _ in 0..2 {
-            self.world.advance(NEXT_DAY);
+            self.advance(NEXT_DAY).await;
             self.keep_alive().await;
         }
         self.judge_mints("after 90 days").await;

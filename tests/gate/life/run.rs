@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::backend::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI};
 use crate::fault::Fault;
@@ -115,6 +116,12 @@ impl Life {
         self.judge.check(&self.world, &self.history, snapshot);
     }
 
+    /// Lets time pass without an operation. It rewrites the rows, so no request may change one meanwhile.
+    pub(crate) async fn advance(&mut self, by: Duration) {
+        self.history.settle().await;
+        self.world.advance(by);
+    }
+
     /// Lets time pass. What cannot be later arrives before.
     pub(crate) async fn pass(&mut self, time: Duration) {
         if time >= LATEST_ARRIVAL {
@@ -124,7 +131,7 @@ impl Life {
             self.deliver_webhooks().await;
             self.deliver_records().await;
         }
-        self.world.advance(time);
+        self.advance(time).await;
         if time >= LONG {
             self.do_now("keep-alive", Job::KeepAlive).await;
         }
@@ -133,10 +140,11 @@ impl Life {
 
     async fn run_phase(&mut self, phase: &Phase) {
         let mut started: Vec<(Running, OnSuccess, &Step)> = Vec::new();
+        let mut releases = Vec::new();
         for step in &phase.steps {
             if let Some((before, _, held)) = started.last() {
                 if step.start > MAX_START {
-                    schedule_release(held, &before.wire, None);
+                    releases.extend(schedule_release(held, &before.wire, None));
                 }
                 if step.starts_at_fault {
                     before.wire.wait_for_fault().await;
@@ -160,18 +168,21 @@ impl Life {
             let running = started_now.await;
             schedule_outage_end(step, &running.wire);
             if let Some((before, _, held)) = started.last() {
-                schedule_release(held, &before.wire, Some(&running.wire));
+                releases.extend(schedule_release(held, &before.wire, Some(&running.wire)));
             }
             started.push((running, on_success, step));
         }
         if let Some((last, _, held)) = started.last() {
-            schedule_release(held, &last.wire, None);
+            releases.extend(schedule_release(held, &last.wire, None));
         }
         for (running, on_success, _) in started {
             let outcome = self.history.finish(&self.world, running).await;
             if outcome.succeeded() {
                 self.after_success(on_success);
             }
+        }
+        for release in releases {
+            release.await.unwrap();
         }
         self.world.read_streams();
     }
@@ -379,21 +390,26 @@ impl Life {
     }
 }
 
-/// Lets held calls go on when the `next` operation has come far enough; soon, if there is none.
-fn schedule_release(step: &Step, wire: &Arc<Wire>, next: Option<&Arc<Wire>>) {
+/// Lets held calls go on when the `next` operation has come far enough; soon, if there is none. `None` if they arrive
+/// late.
+fn schedule_release(
+    step: &Step,
+    wire: &Arc<Wire>,
+    next: Option<&Arc<Wire>>,
+) -> Option<JoinHandle<()>> {
     let numbered = step.faults.iter().map(|(_, fault)| fault);
     let mut faults = numbered.chain(step.by_name.iter().map(|(_, fault)| fault));
     if faults.any(|fault| *fault == Fault::CrashInFlight) && !step.arrives_soon {
-        return;
+        return None;
     }
     let (wire, next, calls) = (wire.clone(), next.cloned(), step.release);
-    tokio::spawn(async move {
+    Some(tokio::spawn(async move {
         match next {
             Some(next) => next.wait_for_calls(calls).await,
             None => tokio::time::sleep(RELEASE_AFTER).await,
         }
         wire.release();
-    });
+    }))
 }
 
 fn schedule_outage_end(step: &Step, wire: &Arc<Wire>) {
