@@ -8,15 +8,24 @@ from template import ROOT
 # Calls that can give somebody the secrets. CloudTrail appends a version to the names of Lambda's calls.
 WATCHED = {
     "AttachRolePolicy",
+    "CreateDeployment",
     "CreateFunction20150331",
     "CreateGrant",
+    "CreatePolicyVersion",
     "DeleteFunctionCodeSigningConfig",
     "PutFunctionCodeSigningConfig",
+    "PutIntegration",
     "PutKeyPolicy",
+    "PutResourcePolicy",
+    "PutRestApi",
     "PutRolePolicy",
+    "SetDefaultPolicyVersion",
     "UpdateAssumeRolePolicy",
     "UpdateFunctionCode20150331v2",
     "UpdateFunctionConfiguration20150331v2",
+    "UpdateIntegration",
+    "UpdateRestApi",
+    "UpdateStage",
 }
 
 
@@ -37,19 +46,22 @@ def test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile
 def test_rule_reports_each_call_that_can_give_somebody_the_secrets(template):
     pattern = event_pattern(template)
     assert pattern["detail-type"] == ["AWS API Call via CloudTrail"]
-    assert set(pattern["source"]) == {"aws.iam", "aws.kms", "aws.lambda"}
+    assert set(pattern["source"]) == {"aws.apigateway", "aws.dynamodb", "aws.iam", "aws.kms", "aws.lambda"}
     names = [name for part in pattern["detail"]["$or"] for name in part["eventName"]]
     matches = lambda call, name: call.startswith(name["prefix"]) if isinstance(name, dict) else call == name
     for call in WATCHED:
         assert any(matches(call, name) for name in names), f"the rule does not report {call}"
 
 
-def test_rule_reports_only_calls_on_functions_roles_and_keys_of_this_stack(template):
-    functions, passed_roles, keys, roles = event_pattern(template)["detail"]["$or"]
+def test_rule_reports_only_calls_on_parts_of_this_stack(template):
+    functions, passed_roles, keys, roles, policies, api, tables = event_pattern(template)["detail"]["$or"]
     assert functions["requestParameters"] == {"functionName": [{"wildcard": "*AWS::StackName-*"}]}
     assert passed_roles["requestParameters"] == {"role": [{"wildcard": "*:role/AWS::StackName-*"}]}
     assert keys["resources"] == {"ARN": ["EnvelopeKey.Arn", "SealingKey"]}
     assert roles["requestParameters"] == {"roleName": [{"prefix": "AWS::StackName-"}]}
+    assert policies["requestParameters"] == {"policyArn": [{"wildcard": "*:policy/AWS::StackName-*"}]}
+    assert api["requestParameters"] == {"restApiId": ["Api"]}
+    assert tables["requestParameters"] == {"resourceArn": [{"wildcard": "*:table/AWS::StackName-*"}]}
 
 
 def test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm(template):
@@ -64,6 +76,43 @@ def test_reported_calls_are_kept_in_a_queue_and_ring_an_alarm(template):
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Events", "Invocations", "Sum")
     assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": "PowerChanges"}]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+ARCHIVE = {name for name in """
+    EventArchive EventArchivePolicy EventFiles EventFilesRole EventCopies EventCopiesRole EventCopiesPowers
+    LostEventCopies EventCopiesLost EventFilesLate""".split()}
+
+
+def test_archive_of_events_exists_only_if_the_operator_wants_it(template):
+    assert template.document["Parameters"]["EventArchiveDays"]["Default"] == 0
+    assert template.document["Conditions"]["ArchivesEvents"] == {"Not": [{"Equals": ["EventArchiveDays", 0]}]}
+    conditional = {name for name, it in template.resources.items() if it.get("Condition") == "ArchivesEvents"}
+    assert conditional == ARCHIVE
+
+
+def test_nobody_can_change_or_delete_the_archive_of_events_before_its_time(template):
+    archive = template.properties("EventArchive")
+    assert archive["ObjectLockEnabled"] is True
+    rule = archive["ObjectLockConfiguration"]["Rule"]
+    assert rule == {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": "EventArchiveDays"}}
+    assert archive["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(archive["PublicAccessBlockConfiguration"].values()) == {True}
+    assert template.resources["EventArchive"]["DeletionPolicy"] == "Retain"
+
+
+def test_archive_gets_every_record_of_the_table_of_events_and_reports_what_it_could_not_copy(template):
+    pipe = template.properties("EventCopies")
+    assert (pipe["Source"], pipe["Target"]) == ("EventsTable.StreamArn", "EventFiles.Arn")
+    parameters = pipe["SourceParameters"]
+    assert "FilterCriteria" not in parameters
+    assert "InputTemplate" not in pipe.get("TargetParameters", {})
+    assert parameters["DynamoDBStreamParameters"]["DeadLetterConfig"] == {"Arn": "LostEventCopies.Arn"}
+    lost, late = (template.properties(name) for name in ("EventCopiesLost", "EventFilesLate"))
+    assert lost["Dimensions"] == [{"Name": "QueueName", "Value": "LostEventCopies.QueueName"}]
+    assert late["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": "EventFiles"}]
+    assert late["Threshold"] < 24 * 60 * 60
+    (write, find) = template.properties("EventFilesRole")["Policies"][0]["PolicyDocument"]["Statement"]
+    assert set(write["Action"]) == {"s3:PutObject", "s3:AbortMultipartUpload"}
 
 
 def test_web_acl_is_created_unless_the_operator_has_one_or_wants_none(template):
