@@ -221,6 +221,7 @@ impl RequestLine<'_> {
                     turned_invalid = self.activity.turned_invalid,
                     refresh_outcome_lost = self.activity.outcome_lost,
                     deauthorized = self.activity.deauthorized,
+                    user_replaced = self.activity.user_replaced,
                     webhook_refused = counted(ServiceFailure::WebhookRefused),
                     $message
                 )

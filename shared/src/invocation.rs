@@ -76,6 +76,7 @@ pub struct Activity {
     turned_invalid: AtomicU32,
     outcome_lost: AtomicU32,
     deauthorized: AtomicU32,
+    user_replaced: AtomicU32,
 }
 
 /// The bits of `Activity::refresh`.
@@ -111,6 +112,11 @@ impl Activity {
         self.deauthorized.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A new authorization gave a credential another app or user. Nobody can restore the grant of the user before.
+    pub fn user_replaced(&self) {
+        self.user_replaced.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether a new token pair is stored.
     pub fn has_refreshed(&self) -> bool {
         self.refresh.load(Ordering::Relaxed) & REFRESH_STORED != 0
@@ -130,6 +136,7 @@ impl Activity {
             turned_invalid: some(self.turned_invalid.load(Ordering::Relaxed)),
             outcome_lost: some(self.outcome_lost.load(Ordering::Relaxed)),
             deauthorized: some(self.deauthorized.load(Ordering::Relaxed)),
+            user_replaced: some(self.user_replaced.load(Ordering::Relaxed)),
         }
     }
 }
@@ -147,4 +154,6 @@ pub struct ActivityCounts {
     pub outcome_lost: Option<u32>,
     /// Credentials whose user removed the app at Zoom.
     pub deauthorized: Option<u32>,
+    /// Credentials that got another app or user.
+    pub user_replaced: Option<u32>,
 }

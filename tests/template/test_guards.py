@@ -179,15 +179,19 @@ def test_throttles_are_described_as_limits_of_each_method(template):
         assert "each method" in template.document["Parameters"][name]["Description"], name
 
 
-def test_many_deletions_within_an_hour_ring_an_alarm(template):
-    counted = template.properties("Deletions")
-    assert counted["LogGroupName"] == "DeleteCredentialLogs"
-    # Every request writes one line with its status. Other lines of the log group have no field `status`.
-    assert counted["FilterPattern"] == "{ $.status = 200 }"
-    (metric,) = counted["MetricTransformations"]
+def test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm(template):
     alarm = template.properties("ManyDeletions")
-    assert (alarm["Namespace"], alarm["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
-    assert metric["MetricValue"] == "1"
+    # Every request writes one line with its status. Other lines of the log group have no field `status`.
+    for name, group, pattern in (
+        ("Deletions", "DeleteCredentialLogs", "{ $.status = 200 }"),
+        ("Replacements", "UpdateCredentialLogs", "{ $.user_replaced = 1 }"),
+        ("ConnectReplacements", "ConnectCallbackLogs", "{ $.user_replaced = 1 }"),
+    ):
+        counted = template.properties(name)
+        assert (counted["LogGroupName"], counted["FilterPattern"]) == (group, pattern)
+        (metric,) = counted["MetricTransformations"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+        assert metric["MetricValue"] == "1"
     assert (alarm["Statistic"], alarm["Period"], alarm["TreatMissingData"]) == ("Sum", 3600, "notBreaching")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 50)
 

@@ -249,8 +249,9 @@ MUTATIONS = [
     (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["AddressLimit"].update(Default=6000)),
     (guards.test_throttles_are_described_as_limits_of_each_method, lambda it: it["Parameters"]["ThrottleRate"].update(Description="over all")),
     (guards.test_guards_page_names_each_guard, change(lambda it: part_of_event_pattern(it, 3)["eventName"], lambda it: it.append("CreateRole"))),
-    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("Deletions", "Properties", "FilterPattern"), "")),
-    (guards.test_many_deletions_within_an_hour_ring_an_alarm, put(("ManyDeletions", "Properties", "MetricName"), "deletions")),
+    (guards.test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm, put(("Deletions", "Properties", "FilterPattern"), "")),
+    (guards.test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm, put(("ConnectReplacements", "Properties", "FilterPattern"), "")),
+    (guards.test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm, put(("ManyDeletions", "Properties", "MetricName"), "deletions")),
 ]
 
 

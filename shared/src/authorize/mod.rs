@@ -206,7 +206,11 @@ impl<'a> Authorizer<'a> {
             record_active(self.events, self.invocation, team, reactivated),
         );
         let completed = finder.store(&stored, &working, profile).await;
-        Ok(completed.unwrap_or(stored))
+        let completed = completed.unwrap_or(stored);
+        if seen.pair.is_some() && seen.pair != completed.pair {
+            self.invocation.activity().user_replaced();
+        }
+        Ok(completed)
     }
 
     /// Sends the code to Zoom, and seals what Zoom gave. Makes no network call after Zoom's answer.

@@ -3,9 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::{App, Consent};
 use serde_json::{Value, json};
+use tracing::Level;
 
 use super::{APP_OF_USER_CREDENTIAL, authorization, changed, client_pair, sealed_secret};
 use crate::proxy::Service;
+use crate::secrecy::log::Log;
 use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, World, code_refused, with};
 
 const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
@@ -201,4 +203,30 @@ async fn a_corrected_secret_that_comes_with_a_code_is_stored() {
         .update(&id, authorization(&world.code()))
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn the_log_counts_each_authorization_that_takes_a_credential_from_its_user() {
+    let log = Log::default();
+    let world = World::new().await;
+    world.register_grace();
+    for (user, scopes, replaced) in [
+        ("grace", None, json!(1)),
+        // Nobody can tell whose the new grant is, and the old one is lost all the same.
+        ("ada", Some(["user:read:zak"]), json!(1)),
+        ("ada", None, Value::Null),
+    ] {
+        let id = world.add_user_credential("bot").await;
+        let code = world.code_of(user, scopes.as_ref().map(<[_; 1]>::as_slice));
+        let recording = log.record(Level::INFO);
+        let updated = world.acme.update(&id, authorization(&code)).await;
+        updated.expect(200);
+        drop(recording);
+        let lines = log.requests();
+        assert_eq!(
+            lines.last().unwrap()["user_replaced"],
+            replaced,
+            "{user}, {scopes:?}"
+        );
+    }
 }
