@@ -27,6 +27,7 @@ mod crashes;
 mod creating;
 mod deleting;
 mod envelope;
+mod errors_in_docs;
 mod events;
 mod idempotency;
 mod input;
