@@ -35,6 +35,7 @@ mod keep_alive;
 mod keys;
 mod life;
 mod limits;
+mod limits_in_docs;
 mod lists;
 mod methods;
 mod minting;
