@@ -59,6 +59,7 @@ async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fiel
     let answer = world.acme.update(&id, body).await;
     answer.expect(200);
     note(&answer, "updated", about(&id), &["name", "extra"]);
+    world.register_app("other", "secret");
     let body = json!({ "client_id": "other", "client_secret": "secret" });
     let answer = world.acme.update(&app_id, body).await;
     answer.expect(200);

@@ -349,8 +349,7 @@ async fn a_failure_of_zoom_is_reported_and_changes_no_state() {
 async fn a_wrong_client_secret_fails_every_capability_and_keeps_the_credential_active() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
-    let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
-    world.acme.update(&id, wrong).await.expect(200);
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
     world.expire_access_tokens().await;
 
     let checked = world.acme.check(&id).await.expect(200);

@@ -130,6 +130,7 @@ async fn a_re_authorization_succeeds_even_if_a_sibling_moves_the_credential_mean
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_app_waits_for_a_running_authorization() {
     let world = World::new().await;
+    world.register_app("other-app", "other-app-secret");
     let id = world.add_app_credential("bot").await;
     let bell = world.wire.hold(Service::Zoom, "/oauth/token");
     let body = json!({ "authorization_code": world.code(), "redirect_uri": REDIRECT_URI });

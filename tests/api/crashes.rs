@@ -309,7 +309,9 @@ async fn broken_connections(request: ApiRequest, fault: Fault) {
         };
         let context = format!("{request:?} {fault:?} at {n}: {}", broken.operation);
         assert_whole(&world, !matches!(request, ApiRequest::ReAuthorize)).await;
-        if broken.operation == "/oauth/token" {
+        // The proof of a secret may be sent again. A code may not.
+        let spends_code = !matches!(request, ApiRequest::ReplaceSecret);
+        if broken.operation == "/oauth/token" && spends_code {
             answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
             assert!(!world.has_running_request().await, "{context}");
             let retry = request.of(&world, &id, &code).await;

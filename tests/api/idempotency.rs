@@ -383,6 +383,7 @@ async fn a_repeated_code_does_not_stop_the_other_changes_of_an_update() {
         (&json!("renamed"), &json!({ "k": 1 }))
     );
     assert_eq!(changed["zoom_user_id"], "ada");
+    world.zoom.rotate_secret(CLIENT_ID, "another-secret");
     let secret = again(json!({ "client_id": CLIENT_ID, "client_secret": "another-secret" }));
     let before = world.row(&id).await;
     world.acme.update(&id, secret).await.expect(200);
@@ -390,5 +391,7 @@ async fn a_repeated_code_does_not_stop_the_other_changes_of_an_update() {
         attribute(&world.row(&id).await, "version"),
         attribute(&before, "version")
     );
-    assert_eq!(world.wire.operations(Service::Zoom).len(), 2);
+    // The code is spent once. The last call proves the new secret.
+    let calls = world.wire.operations(Service::Zoom);
+    assert_eq!(calls, ["/oauth/token", "/v2/users/me", "/oauth/token"]);
 }

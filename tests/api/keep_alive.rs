@@ -213,8 +213,9 @@ async fn a_shared_grant_is_refreshed_with_the_app_of_a_remaining_credential() {
 async fn if_zoom_refuses_the_app_of_one_credential_the_app_of_the_next_is_used() {
     let world = World::new().await;
     let (owner, other) = given_shared_grant(&world).await;
-    let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
-    world.acme.update(&owner, wrong).await.expect(200);
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
+    let right = json!({ "client_id": CLIENT_ID, "client_secret": "rotated" });
+    world.acme.update(&other, right).await.expect(200);
     world.age_grants_by(IDLE_TIME).await;
 
     let report = world.keep_alive().await;
@@ -388,12 +389,11 @@ async fn a_refresh_completes_a_missing_profile() {
 async fn after_the_client_secret_is_corrected_a_run_refreshes_the_grant() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
-    let wrong = json!({ "client_id": CLIENT_ID, "client_secret": "wrong" });
-    world.acme.update(&id, wrong).await.expect(200);
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
     world.age_grants_by(IDLE_TIME).await;
     assert_eq!(world.keep_alive().await.failed, 1);
 
-    let right = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+    let right = json!({ "client_id": CLIENT_ID, "client_secret": "rotated" });
     world.acme.update(&id, right).await.expect(200);
     world.age_grants_by(DAY).await;
     assert_eq!(world.keep_alive().await.refreshed, 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::zoom::{App, Consent, User};
+use local::zoom::{Consent, User};
 use serde_json::{Value, json};
 use shared::api_key::Permission;
 use shared::timestamp::Timestamp;
@@ -14,7 +14,7 @@ use hyper::StatusCode;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
-use crate::world::{Caller, Item, REDIRECT_URI, SCOPES, World, ada, attribute, id_of, user_body};
+use crate::world::{Caller, Item, REDIRECT_URI, World, ada, attribute, id_of, user_body};
 
 const OTHER_APP: &str = "other-app";
 const OTHER_SECRET: &str = "other-app-secret";
@@ -178,12 +178,7 @@ async fn the_sibling_of_an_overlapping_authorization_does_not_move() {
 #[tokio::test]
 async fn credentials_of_another_user_app_or_team_and_deleted_credentials_do_not_move() {
     let world = World::new().await;
-    world.zoom.register_app(App {
-        client_id: OTHER_APP.to_owned(),
-        client_secret: OTHER_SECRET.to_owned(),
-        redirect_uris: vec![REDIRECT_URI.to_owned()],
-        scopes: SCOPES.iter().map(ToString::to_string).collect(),
-    });
+    world.register_app(OTHER_APP, OTHER_SECRET);
     world.zoom.register_user(User {
         id: "bob".to_owned(),
         ..ada()

@@ -89,6 +89,10 @@ errors! {
     AppErrors {
         "409": "Zoom refuses the client id with this secret. `details` says why.",
     }
+    /// The errors of a change that may prove an app to Zoom.
+    ProvedAppErrors {
+        "409": "A concurrent change won, the same request is still running, or Zoom refuses the client id with this secret. `code` says which.",
+    }
     /// The error of a mint that somebody must act on.
     MintErrors {
         "400": "A part of the request breaks a rule, or Zoom refuses the request for good. With `FST_ERR_ZOOM_REFUSED`, `details` says who must act: `caller`, `host` or `account_admin`.",

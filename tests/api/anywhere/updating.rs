@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::updating::{authorization, changed, client_pair};
 use crate::vault::Vault;
-use crate::world::{CLIENT_ID, SCOPES, app_body, id_of, user_body, with};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, SCOPES, app_body, id_of, user_body, with};
 
 #[tokio::test]
 async fn each_field_is_changed_on_its_own() {
@@ -105,7 +105,10 @@ async fn an_app_credential_becomes_a_user_credential() {
 #[tokio::test]
 async fn a_change_and_a_delete_at_once_leave_it_deleted() {
     let vault = Vault::new().await;
-    for body in [json!({ "name": "renamed" }), client_pair(CLIENT_ID, "x")] {
+    for body in [
+        json!({ "name": "renamed" }),
+        client_pair(CLIENT_ID, CLIENT_SECRET),
+    ] {
         let id = vault.add_app_credential("bot").await;
         let (acme, path) = (vault.acme.clone(), id.clone());
         let update = tokio::spawn(async move { acme.update(&path, body).await.status });

@@ -232,6 +232,7 @@ async fn a_credential_that_was_deleted_or_changed_during_the_session_is_not_conn
         if id == &deleted {
             world.acme.delete(id).await.expect(200);
         } else {
+            world.register_app("another", "another");
             let other = json!({ "client_id": "another", "client_secret": "another" });
             world.acme.update(id, other).await.expect(200);
         }

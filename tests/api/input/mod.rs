@@ -5,7 +5,7 @@ use proptest::test_runner::TestRunner;
 use reqwest::Method;
 
 use crate::proxy::Service;
-use crate::world::{Answer, Item, REDIRECT_URI, World, is_count};
+use crate::world::{Answer, CLIENT_ID, Item, REDIRECT_URI, World, is_count};
 
 mod body;
 mod characters;
@@ -31,6 +31,8 @@ impl Target {
     async fn new() -> Self {
         let world = World::new().await;
         let id = world.add_user_credential("bot").await;
+        // The secret of `app`.
+        world.zoom.rotate_secret(CLIENT_ID, "x");
         let row = world.row(&id).await;
         let stored = (world.count("secrets").await, world.count("requests").await);
         world.wire.reset();

@@ -1,25 +1,20 @@
 //! Updates with a new authorization.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::zoom::{App, Consent};
+use local::zoom::Consent;
 use serde_json::{Value, json};
 use tracing::Level;
 
 use super::{APP_OF_USER_CREDENTIAL, authorization, changed, client_pair, sealed_secret};
 use crate::proxy::Service;
 use crate::secrecy::log::Log;
-use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, World, code_refused, with};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, code_refused, with};
 
 const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
 
 /// Registers another app at Zoom, and returns a code of a user who allowed the app.
 fn code_of_another_app(world: &World, client_id: &str, client_secret: &str, user: &str) -> String {
-    world.zoom.register_app(App {
-        client_id: client_id.to_owned(),
-        client_secret: client_secret.to_owned(),
-        redirect_uris: vec![REDIRECT_URI.to_owned()],
-        scopes: SCOPES.iter().map(ToString::to_string).collect(),
-    });
+    world.register_app(client_id, client_secret);
     world
         .zoom
         .authorize(Consent {

@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::proxy::Service;
-use crate::world::{CLIENT_ID, REDIRECT_URI, World, send, with};
+use crate::proxy::{Fault, Rule, Service};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, send, with};
 
 mod authorization;
 mod races;
@@ -153,7 +153,7 @@ async fn each_field_of_an_update_has_its_rule() {
 }
 
 #[tokio::test]
-async fn a_new_secret_clears_the_error_of_an_active_credential_without_calling_zoom() {
+async fn a_new_secret_that_zoom_accepts_clears_the_error_of_an_active_credential() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
     let failed = [
@@ -164,7 +164,8 @@ async fn a_new_secret_clears_the_error_of_an_active_credential_without_calling_z
     let before = world.acme.get(&id).await.expect(200);
     assert_eq!(before["last_error_message"], "invalid_client");
     let sealed = sealed_secret(&world, &id).await;
-    let (secrets, calls) = (world.count("secrets").await, world.zoom.ledger().len());
+    let secrets = world.count("secrets").await;
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
 
     let updated = world
         .acme
@@ -176,8 +177,40 @@ async fn a_new_secret_clears_the_error_of_an_active_credential_without_calling_z
     );
     assert_ne!(sealed_secret(&world, &id).await, sealed);
     assert_eq!(world.count("secrets").await, secrets);
-    assert_eq!(world.zoom.ledger().len(), calls);
     assert!(!updated.text.contains("rotated"));
+}
+
+#[tokio::test]
+async fn a_secret_that_zoom_refuses_or_cannot_check_is_not_stored() {
+    let world = World::new().await;
+    let user = world.add_user_credential("user").await;
+    let app = world.add_app_credential("app").await;
+    let (rows, secrets) = (
+        world.sorted_rows("credentials").await,
+        world.sorted_rows("secrets").await,
+    );
+    for (id, pair) in [
+        (&user, client_pair(CLIENT_ID, "wrong")),
+        (&app, client_pair(CLIENT_ID, "wrong")),
+        (&app, client_pair("no-app", CLIENT_SECRET)),
+    ] {
+        let body = with(pair, json!({ "name": "renamed" }));
+        let answer = world.acme.update(id, body).await;
+        answer.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    }
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: None,
+        nth: None,
+        fault: Fault::Answer(hyper::StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned()),
+    });
+    let answer = world
+        .acme
+        .update(&user, client_pair(CLIENT_ID, CLIENT_SECRET));
+    answer.await.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(world.sorted_rows("credentials").await, rows);
+    assert_eq!(world.sorted_rows("secrets").await, secrets);
+    assert!(!world.has_running_request().await);
 }
 
 #[tokio::test]
@@ -194,6 +227,7 @@ async fn a_new_secret_does_not_repair_an_invalid_grant() {
     ];
     world.set_texts(&id, &failed).await;
     let before = world.acme.get(&id).await.expect(200);
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
 
     let updated = world
         .acme
@@ -210,6 +244,7 @@ async fn an_app_credential_may_move_to_another_app() {
     let world = World::new().await;
     let id = world.add_app_credential("bot").await;
     let before = world.acme.get(&id).await.expect(200);
+    world.register_app("another-app", "x");
 
     let body = with(client_pair("another-app", "x"), json!({ "name": "moved" }));
     let updated = world.acme.update(&id, body).await.expect(200);

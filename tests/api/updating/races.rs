@@ -14,6 +14,7 @@ async fn changes_during_the_replacement_of_the_client_secret_are_kept() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;
     let sealed = sealed_secret(&world, &id).await;
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
     let extra = json!({ "a": 1 });
     let answer = world.wire.hold(Service::Kms, "GenerateDataKey");
     let (acme, path) = (world.acme.clone(), id.clone());
@@ -92,7 +93,9 @@ async fn of_parallel_moves_to_other_apps_each_succeeds_or_gets_a_conflict() {
     let calls: Vec<_> = (0..6)
         .map(|number| {
             let (acme, id) = (world.acme.clone(), id.clone());
-            let body = client_pair(&format!("app-{number}"), "x");
+            let app = format!("app-{number}");
+            world.register_app(&app, "x");
+            let body = client_pair(&app, "x");
             tokio::spawn(async move { acme.update(&id, body).await })
         })
         .collect();

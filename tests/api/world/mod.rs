@@ -10,7 +10,7 @@ use axum::Router;
 use local::engine::Database;
 use local::gateway::{Gateway, Notifications, Services};
 use local::sqs::Queue;
-use local::zoom::{Consent, GrantType, Sandbox, User};
+use local::zoom::{App, Consent, GrantType, Sandbox, User};
 use local::{engine, kms, tables};
 use reqwest::Method;
 use serde_json::Value;
@@ -185,6 +185,16 @@ impl World {
     /// Registers the Zoom user `grace`, who has an email address only.
     pub(crate) fn register_grace(&self) {
         self.zoom.register_user(grace());
+    }
+
+    /// Registers another app at Zoom, with the scopes and the redirect URI of the first app.
+    pub(crate) fn register_app(&self, client_id: &str, client_secret: &str) {
+        self.zoom.register_app(App {
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.to_owned(),
+            redirect_uris: vec![REDIRECT_URI.to_owned()],
+            scopes: SCOPES.iter().map(ToString::to_string).collect(),
+        });
     }
 
     /// Registers a Zoom user with a complete profile, and creates a user credential of `acme` for this user. Returns the

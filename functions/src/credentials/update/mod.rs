@@ -7,6 +7,7 @@ use shared::credential::{Credential, CredentialId, GrantId, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
 use shared::error::{Error, Missing};
 use shared::event::{Change, EventKind};
+use shared::grants::mint::ANSWER_TIME;
 use shared::secret::AppCredentials;
 use shared::stores::{
     CommitOutcome, CredentialChanges, Credentials, Events, HeldClaim, IdempotencyClaim, Keys,
@@ -21,7 +22,9 @@ use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{BodyErrors, MissingError, ReadErrors, WriteErrors, ZoomErrors};
+use crate::http::schema::{
+    BodyErrors, MissingError, ProvedAppErrors, ReadErrors, WriteErrors, ZoomErrors,
+};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "PATCH /v2/zoom-credentials/{id}";
@@ -157,6 +160,7 @@ impl UpdatePreparation<'_> {
         MissingError,
         WriteErrors,
         BodyErrors,
+        ProvedAppErrors,
         ZoomErrors,
     )
 )]
@@ -282,7 +286,7 @@ impl Updater<'_> {
             .change(self.events, self.team, Some(id), change)
     }
 
-    /// Stores another client secret, or another app of an app credential.
+    /// Stores another client secret, or another app of an app credential, if Zoom accepts them.
     ///
     /// Another app takes the lock of re-authorization. Otherwise an authorization with the old app could commit tokens
     /// that do not fit the new app.
@@ -312,6 +316,10 @@ impl Updater<'_> {
         changes: CredentialChanges,
         held: &HeldClaim,
     ) -> Result<StoredCredential, ApiError> {
+        let time_left = self.request.time_left(ANSWER_TIME);
+        let checked = self.zoom.check_app(&new.app, time_left).await;
+        checked.map_err(Error::from_grant_use)?;
+
         let (credentials, team) = (self.credentials, self.team);
         let id = seen.credential.credential_id;
         let client_id = new.app.client_id.clone();
