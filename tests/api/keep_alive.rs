@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Service};
-use crate::world::{CLIENT_ID, CLIENT_SECRET, Item, World, attribute};
+use crate::world::{CLIENT_ID, Item, World, attribute};
 
 /// Longer than the schedule leaves an unused grant alone, and shorter than Zoom's idle limit.
 const IDLE_TIME: Duration = Duration::from_hours(60 * 24);
