@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use local::engine::ImportOptions;
 use serde_json::{Map, Value, json};
 
 use super::World;
@@ -57,9 +58,8 @@ impl World {
                 serde_json::from_value(copy.into()).unwrap()
             })
             .collect();
-        let imported = self
-            .database
-            .import_items("credentials", copies, Default::default());
+        let options = ImportOptions::default();
+        let imported = self.database.import_items("credentials", copies, options);
         assert_eq!(imported.unwrap().items_imported, count);
     }
 }
