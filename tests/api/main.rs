@@ -35,6 +35,7 @@ mod keys;
 mod life;
 mod limits;
 mod lists;
+mod meeting_links;
 mod methods;
 mod minting;
 mod notifications;
