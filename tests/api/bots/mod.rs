@@ -67,7 +67,7 @@ impl World {
     }
 
     /// The path and query of each call that Zoom's API has received since the last reset of the wire.
-    fn zoom_api_calls(&self) -> Vec<String> {
+    pub(crate) fn zoom_api_calls(&self) -> Vec<String> {
         let calls = self.wire.calls().into_iter();
         calls
             .filter(|call| call.service == Service::Zoom && call.operation != "/oauth/token")
