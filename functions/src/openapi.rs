@@ -199,6 +199,7 @@ fn add_headers(operation: &mut Operation) {
         );
     let responses = &mut operation.responses.responses;
     let counted = responses.contains_key("429");
+    let can_be_replayed = responses.contains_key("422");
     for (status, response) in responses {
         let RefOr::T(response) = response else {
             continue;
@@ -238,6 +239,13 @@ fn add_headers(operation: &mut Operation) {
                 "retry-after",
                 Type::Integer,
                 "Seconds to wait before the next try, if waiting helps",
+            );
+        }
+        if can_be_replayed && status.starts_with('2') {
+            add(
+                "idempotent-replayed",
+                Type::String,
+                "`true` if an earlier, equal request made what the answer shows",
             );
         }
         if status == "405" {

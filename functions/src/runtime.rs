@@ -140,6 +140,10 @@ where
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }
+    if record.is_replay.get().is_some() {
+        let replayed = HeaderValue::from_static("true");
+        headers.insert("idempotent-replayed", replayed);
+    }
     if let Some(admission) = record.admission.get() {
         headers.insert("x-ratelimit-limit", admission.limit.into());
         headers.insert("x-ratelimit-remaining", admission.remaining.into());

@@ -51,7 +51,8 @@ pub enum Error {
     },
     /// The user must authorize again.
     #[error(
-        "The user must authorize the Zoom app again ({}): reconnect the credential with a new authorization code",
+        "The user must authorize the Zoom app again ({}): create a connect session with this credential_id (POST \
+         /v2/zoom-connect-sessions), and let the user open its link",
         .reason.as_str()
     )]
     ReconnectRequired {

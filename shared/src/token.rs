@@ -1,7 +1,6 @@
 //! The tokens with which a bot joins a meeting, and the number of the meeting.
 
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
 use utoipa::ToSchema;
 
 use crate::invalid::Invalid;
@@ -61,32 +60,6 @@ impl MeetingId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The meeting number in a Zoom link, or `None` if the link contains no number.
-    ///
-    /// The link has one of the paths `/j/…`, `/s/…`, `/w/…`, `/wc/…/join` and `/wc/join/…`, on `zoom.us` or a
-    /// subdomain. A personal link (`/my/…`) contains no number.
-    pub fn from_link(text: &str) -> Option<Self> {
-        let url = Url::parse(text).ok()?;
-        let Some(Host::Domain(host)) = url.host() else {
-            return None;
-        };
-        let is_zoom = host == "zoom.us" || host.ends_with(".zoom.us");
-        if !is_zoom || !matches!(url.scheme(), "http" | "https") {
-            return None;
-        }
-        let mut path = url.path_segments()?;
-        let digits = match (path.next()?, path.next()?) {
-            ("j" | "s" | "w" | "wc", digits) if is_digits(digits) => digits,
-            ("wc", "join") => path.next().filter(|digits| is_digits(digits))?,
-            _ => return None,
-        };
-        Self::try_from(digits.to_owned()).ok()
-    }
-}
-
-fn is_digits(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl TryFrom<String> for MeetingId {
@@ -94,7 +67,7 @@ impl TryFrom<String> for MeetingId {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        if (1..=20).contains(&digits.len()) && is_digits(&digits) {
+        if (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             Ok(Self(digits))
         } else {
             Err(Invalid("must be a Zoom meeting number: 1 to 20 digits"))

@@ -237,7 +237,8 @@ async fn a_check_of_a_revoked_grant_fails_every_capability_and_makes_the_credent
 
     let lost = failing(
         "FST_ERR_ZOOM_RECONNECT_REQUIRED",
-        "The user must authorize the Zoom app again (revoked): reconnect the credential with a new authorization code",
+        "The user must authorize the Zoom app again (revoked): create a connect session with this credential_id (POST \
+         /v2/zoom-connect-sessions), and let the user open its link",
     );
     // The second check finds the credential invalid, and does not refresh again.
     for _ in 0..2 {

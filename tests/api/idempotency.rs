@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use crate::proxy::{Fault, Service};
 use crate::world::{
     Answer, CLIENT_ID, CLIENT_SECRET, CODE_SPENT, REDIRECT_URI, World, app_body, attribute,
-    code_refused, is_count, retry_after, send, user_body,
+    code_refused, is_count, retry_after, send, user_body, with,
 };
 
 const RUNNING: &str = "The same request is still being processed: try again after retry-after";
+const CODE_REUSED: &str = "The authorization code was used before by a request with other fields: send the change without the code";
 const REUSED: &str = "The Idempotency-Key was used before with another request body: use a new key";
 pub(crate) const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
 
@@ -34,6 +35,8 @@ async fn a_repeated_key_answers_with_what_the_first_request_made() {
 
     let repeated = world.acme.create_as("key", app_body("bot")).await;
     assert_eq!(repeated.expect(201), first.expect(201));
+    assert_eq!(first.header("idempotent-replayed"), None);
+    assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
     assert_eq!(world.count("credentials").await, 1);
     assert_eq!(world.count("secrets").await, 1);
 }
@@ -125,12 +128,34 @@ async fn a_code_serves_as_the_idempotency_key_of_its_request() {
     let body = user_body("bot", &world.code());
     let first = world.acme.create(body.clone()).await.expect(201);
 
-    // Only the code is compared, not the other fields.
-    let mut again = body.clone();
-    again["name"] = json!("robot");
-    again["redirect_uri"] = json!("https://example.test/other");
-    for body in [body, again] {
-        assert_eq!(world.acme.create(body).await.expect(201), first);
+    // The client secret and the verifier only prove who asks.
+    for proof in [
+        json!({}),
+        json!({ "client_secret": "another-secret" }),
+        json!({ "code_verifier": "v".repeat(43) }),
+    ] {
+        let repeated = world.acme.create(with(body.clone(), proof)).await;
+        assert_eq!(repeated.expect(201), first);
+        assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
+    }
+    assert_eq!(world.exchange_calls(), 1);
+    assert_eq!(world.count("credentials").await, 1);
+}
+
+#[tokio::test]
+async fn a_used_code_with_other_fields_is_refused() {
+    let world = World::new().await;
+    let body = user_body("bot", &world.code());
+    world.acme.create(body.clone()).await.expect(201);
+
+    for other in [
+        json!({ "name": "robot" }),
+        json!({ "redirect_uri": "https://example.test/other" }),
+        json!({ "extra": {} }),
+    ] {
+        let answer = world.acme.create(with(body.clone(), other)).await;
+        answer.expect_error(409, "FST_ERR_CONFLICT", CODE_REUSED);
+        assert_eq!(answer.header("idempotent-replayed"), None);
     }
     assert_eq!(world.exchange_calls(), 1);
     assert_eq!(world.count("credentials").await, 1);
@@ -356,42 +381,50 @@ async fn a_re_authorization_that_runs_longer_than_its_claim_still_stores_its_tok
     );
 }
 
+/// Only the first request changed the credential. The secret proves the app to Zoom, so a repeat does not compare it.
 #[tokio::test]
-async fn a_repeated_code_does_not_stop_the_other_changes_of_an_update() {
+async fn a_re_authorization_with_a_used_code_and_other_fields_is_refused() {
     let world = World::new().await;
     let id = world.add_app_credential("bot").await;
-    let code = world.code();
-    let again = |more: Value| {
-        let mut body = json!({ "authorization_code": code, "redirect_uri": REDIRECT_URI });
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        body
-    };
-    let first = world.acme.update(&id, again(json!({}))).await.expect(200);
+    let body = with(reauthorization(&world), json!({ "extra": { "k": 1 } }));
+    let first = world.acme.update(&id, body.clone()).await.expect(200);
+    let row = world.row(&id).await;
 
-    // The same request gets the same answer.
-    assert_eq!(
-        world.acme.update(&id, again(json!({}))).await.expect(200),
-        first
-    );
-    // Another request with the same code still makes its other changes.
-    let more = again(json!({ "name": "renamed", "extra": { "k": 1 } }));
-    let changed = world.acme.update(&id, more).await.expect(200);
-    assert_eq!(
-        (&changed["name"], &changed["extra"]),
-        (&json!("renamed"), &json!({ "k": 1 }))
-    );
-    assert_eq!(changed["zoom_user_id"], "ada");
-    world.zoom.rotate_secret(CLIENT_ID, "another-secret");
-    let secret = again(json!({ "client_id": CLIENT_ID, "client_secret": "another-secret" }));
-    let before = world.row(&id).await;
-    world.acme.update(&id, secret).await.expect(200);
-    assert_ne!(
-        attribute(&world.row(&id).await, "version"),
-        attribute(&before, "version")
-    );
-    // The code is spent once. The last call proves the new secret.
-    let calls = world.wire.operations(Service::Zoom);
-    assert_eq!(calls, ["/oauth/token", "/v2/users/me", "/oauth/token"]);
+    for other in [
+        json!({ "name": "renamed" }),
+        json!({ "extra": { "k": 2 } }),
+        json!({ "extra": null }),
+        json!({ "redirect_uri": "https://example.test/other" }),
+    ] {
+        let answer = world.acme.update(&id, with(body.clone(), other)).await;
+        answer.expect_error(409, "FST_ERR_CONFLICT", CODE_REUSED);
+        assert_eq!(answer.header("idempotent-replayed"), None);
+        assert_eq!(answer.header("retry-after"), None);
+    }
+    for secret in ["another-secret", CLIENT_SECRET] {
+        let app = json!({ "client_id": CLIENT_ID, "client_secret": secret });
+        let repeated = world.acme.update(&id, with(body.clone(), app)).await;
+        assert_eq!(repeated.expect(200), first);
+        assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
+    }
+    assert_eq!(world.row(&id).await, row);
+    assert_eq!(world.exchange_calls(), 1);
+}
+
+/// The first request may still fail at Zoom. Then the code serves the other request.
+#[tokio::test]
+async fn another_request_with_a_code_that_is_being_exchanged_waits() {
+    let world = World::new().await;
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let body = user_body("bot", &world.code());
+    let (acme, sent) = (world.acme.clone(), body.clone());
+    let running = tokio::spawn(async move { acme.create(sent).await });
+    world.wire.stalled().await;
+
+    let other = world.acme.create(with(body, json!({ "name": "robot" })));
+    let other = other.await;
+    other.expect_error(409, "FST_ERR_CONFLICT", RUNNING);
+    assert!((1..=29).contains(&retry_after(&other)));
+    bell.notify_one();
+    running.await.unwrap().expect(201);
 }

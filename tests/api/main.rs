@@ -37,6 +37,7 @@ mod life;
 mod limits;
 mod limits_in_docs;
 mod lists;
+mod meeting_links;
 mod methods;
 mod minting;
 mod notifications;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, CLIENT_ID, Caller, World, send};
+use crate::world::{Answer, CLIENT_ID, Caller, World, send, with};
 
 /// `POST /v2/zoom-tokens`
 pub(crate) async fn mint(caller: &Caller, body: Value) -> Answer {
@@ -37,6 +37,65 @@ async fn a_user_credential_mints_every_type_of_token() {
         let keys: Vec<&String> = data.as_object().unwrap().keys().collect();
         assert_eq!(keys.len(), 4, "{keys:?}");
     }
+}
+
+#[tokio::test]
+async fn a_link_names_the_meeting_as_its_number_does() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    for token_type in ["onbehalf", "local_recording"] {
+        for meeting in [
+            json!({ "meeting_url": "https://us02web.zoom.us/j/98765432101?pwd=c2VjcmV0" }),
+            json!({ "meeting_url": "acme.zoom.com/w/98765432101" }),
+            json!({ "meeting_url": "https://zoom.us/j/98765432101", "meeting_id": "987 6543 2101" }),
+        ] {
+            world.wire.reset();
+            let body = with(json!({ "credential_id": id, "type": token_type }), meeting);
+            mint(&world.acme, body).await.expect(200);
+            let calls = world.zoom_api_calls();
+            assert!(calls[0].contains("98765432101"), "{calls:?}");
+            assert_eq!(world.newest_event(&id).await["meeting_id"], "98765432101");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_without_a_number_or_to_another_meeting_is_refused() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    let no_number =
+        "body/meeting_url must be a link to a Zoom meeting that contains the meeting's number";
+    for (meeting, message) in [
+        (
+            json!({ "meeting_url": "https://zoom.us/my/jane?pwd=m4rk3r" }),
+            no_number,
+        ),
+        (
+            json!({ "meeting_url": "https://meet.example.com/j/98765432101" }),
+            no_number,
+        ),
+        (json!({ "meeting_url": "98765432101" }), no_number),
+        (json!({ "meeting_url": "" }), no_number),
+        (
+            json!({ "meeting_url": 98_765_432_101_u64 }),
+            "body/meeting_url must be string",
+        ),
+        (
+            json!({ "meeting_url": "https://zoom.us/j/1?pwd=m4rk3r", "meeting_id": "2" }),
+            "body/meeting_url must be a link to the meeting in meeting_id",
+        ),
+    ] {
+        let body = with(json!({ "credential_id": id, "type": "onbehalf" }), meeting);
+        let refused = mint(&world.acme, body).await;
+        refused.expect_error(400, "FST_ERR_VALIDATION", message);
+        assert!(!refused.text.contains("m4rk3r"), "{}", refused.text);
+    }
+    let body = json!({ "credential_id": id, "type": "local_recording" });
+    mint(&world.acme, body).await.expect_error(
+        400,
+        "FST_ERR_VALIDATION",
+        "body/meeting_id is required with the type local_recording, or meeting_url",
+    );
 }
 
 /// A client may serialize one structure for all types, so a field of another type may be null or out of range.

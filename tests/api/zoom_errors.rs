@@ -324,7 +324,10 @@ async fn the_details_of_a_rate_limit_hold_what_zooms_support_asks_for() {
 
     answer.expect_code(503, "FST_ERR_UNAVAILABLE");
     let details = answer.json()["details"].as_str().unwrap().to_owned();
-    assert!(details.starts_with("code 429 (tracking id "), "{details}");
+    assert!(
+        details.starts_with("zoom_rate: code 429 (tracking id "),
+        "{details}"
+    );
 }
 
 /// `user_gone` changes the state once, and one event records the change.

@@ -18,7 +18,7 @@ use crate::credentials::authorization;
 use crate::http::access::{self, Caller};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
-use crate::http::idempotency::{self, Claimed, Fingerprint, release_on_failure};
+use crate::http::idempotency::{self, Claimed, Fingerprint, RequestHashes, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{BodyErrors, IdempotencyKey, ReadErrors, WriteErrors, ZoomErrors};
@@ -94,32 +94,29 @@ impl Input {
             extra: body.extra,
             claim: None,
         };
-        input.claim = idempotency::claim(request, input.code(), input.fingerprint())?;
+        input.claim = idempotency::claim(request, input.hashes())?;
         Ok(input)
     }
 
-    /// Identifies the request if it has no `Idempotency-Key`.
-    fn code(&self) -> Option<Fingerprint> {
-        let authorization = self.authorization.as_ref()?;
-        Some(authorization::fingerprint(
-            authorization,
-            "new",
-            &self.app.client_id,
-        ))
-    }
-
-    /// The hash of what the request asks for. Two requests with one `Idempotency-Key` must have the same hash.
-    fn fingerprint(&self) -> Fingerprint {
+    fn hashes(&self) -> RequestHashes {
         let authorization = self.authorization.as_ref();
+        let client_id = &self.app.client_id;
+        let code = authorization.map(|it| authorization::fingerprint(it, "new", client_id));
         let verifier = authorization.and_then(|it| it.code_verifier.as_ref());
-        Fingerprint::new("create")
+        let body = Fingerprint::new("create")
             .and(self.name.as_str().as_bytes())
-            .and(self.app.client_id.as_str().as_bytes())
-            .and(&self.app.client_secret.fingerprint())
+            .and(client_id.as_str().as_bytes())
             .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
             .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
-            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref())
-            .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()))
+            .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()));
+        let secrets = Fingerprint::new("secrets")
+            .and(&self.app.client_secret.fingerprint())
+            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref());
+        RequestHashes {
+            code,
+            body,
+            secrets,
+        }
     }
 }
 
@@ -175,7 +172,9 @@ pub async fn handle(
         Claimed::New(held) => held,
         Claimed::Completed(earlier) => {
             let created = credentials.get(team, earlier.credential).await?;
-            return reply::created(caller.visible(created)?.credential);
+            let created = caller.visible(created)?;
+            idempotency::replay(request, earlier)?;
+            return reply::created(created.credential);
         }
     };
     request.note_credential(id);

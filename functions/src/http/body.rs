@@ -21,11 +21,14 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024;
 pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
-    /// The body as an object. Too large, not declared as JSON, or no object: the caller's mistake.
+    /// The body as an object. Too large, compressed, not declared as JSON, or no object: the caller's mistake.
     pub(crate) fn of(request: &'a Request) -> Result<Self, ApiError> {
         let body = request.body()?;
         if body.len() > MAX_BYTES {
             return Err(ApiError::BodyTooLarge);
+        }
+        if !request.header("content-encoding").is_none_or(is_identity) {
+            return Err(ApiError::ContentEncoding);
         }
         if !request.header("content-type").is_some_and(is_json) {
             return Err(ApiError::MediaType);
@@ -201,6 +204,12 @@ fn string(raw: &RawValue) -> Result<String, Invalid> {
     } else {
         Ok(text)
     }
+}
+
+/// Whether the body is sent as it is.
+fn is_identity(content_encoding: &str) -> bool {
+    let mut encodings = content_encoding.split(',').map(str::trim);
+    encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity"))
 }
 
 fn is_json(content_type: &str) -> bool {

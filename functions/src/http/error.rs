@@ -20,6 +20,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{Object, ObjectBuilder};
 
+use crate::http::error_details;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -105,12 +107,20 @@ pub enum ApiError {
     /// An earlier request used the idempotency key with another body.
     #[error("The Idempotency-Key was used before with another request body: use a new key")]
     IdempotencyKeyReused,
+    /// An earlier request used the authorization code and asked for something else.
+    #[error(
+        "The authorization code was used before by a request with other fields: send the change without the code"
+    )]
+    CodeReused,
     /// The body is larger than 256 KB.
     #[error("Request body is too large: at most 262144 bytes")]
     BodyTooLarge,
     /// The body is not declared as `application/json`.
     #[error("Unsupported media type: send application/json")]
     MediaType,
+    /// The body is compressed.
+    #[error("Unsupported content-encoding: send the body without compression")]
+    ContentEncoding,
     /// The team has exceeded its rate limit.
     #[error("Rate limit exceeded: try again after retry-after")]
     RateLimited(Admission),
@@ -219,10 +229,10 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect(refusal) => refusal.status(),
-            Self::InProgress { .. } => StatusCode::CONFLICT,
+            Self::InProgress { .. } | Self::CodeReused => StatusCode::CONFLICT,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -262,10 +272,10 @@ impl ApiError {
             Self::FunctionTimeout => "FST_ERR_TIMEOUT",
             Self::AnotherMeeting => "FST_ERR_ZOOM_ANOTHER_MEETING",
             Self::Connect(_) => "FST_ERR_ZOOM_CONNECT_REFUSED",
-            Self::InProgress { .. } => "FST_ERR_CONFLICT",
+            Self::InProgress { .. } | Self::CodeReused => "FST_ERR_CONFLICT",
             Self::IdempotencyKeyReused => "FST_ERR_IDEMPOTENCY_KEY_REUSED",
             Self::BodyTooLarge => "FST_ERR_CTP_BODY_TOO_LARGE",
-            Self::MediaType => "FST_ERR_CTP_INVALID_MEDIA_TYPE",
+            Self::MediaType | Self::ContentEncoding => "FST_ERR_CTP_INVALID_MEDIA_TYPE",
             Self::RateLimited(_) => "FST_ERR_TOO_MANY_REQUESTS",
         }
     }
@@ -337,7 +347,7 @@ impl ApiError {
     /// The field `details`. The published schema of a 400 has no such field, so only 400s of our own endpoints have it.
     fn details(&self) -> Option<Details> {
         let details = if let Self::Vault(error) = self {
-            vault_details(error)
+            error_details::of(error)
         } else {
             None
         };
@@ -363,33 +373,6 @@ fn vault_status(error: &Error) -> StatusCode {
         Error::ZoomTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-fn vault_details(error: &Error) -> Option<String> {
-    if let Error::ReconnectRequired { reason } = error {
-        Some(reason.as_str().to_owned())
-    } else if let Error::AppMisconfigured { reason } = error {
-        Some(reason.clone())
-    } else if let Error::MissingScope { scope } = error {
-        Some(scope.clone())
-    } else if let Error::ZoomRefused { actor, .. } = error {
-        Some(actor.as_str().to_owned())
-    } else if let Error::ZoomUnavailable { source, .. }
-    | Error::Unavailable {
-        source: Down::Zoom(source),
-        ..
-    } = error
-    {
-        source.details()
-    } else if let Error::Unavailable {
-        source: Down::RefreshElsewhere,
-        ..
-    } = error
-    {
-        Some("refresh_running".to_owned())
-    } else {
-        None
     }
 }
 
@@ -449,8 +432,10 @@ pub struct ErrorBody {
     /// The error for people: what went wrong, and what to do.
     message: String,
     /// More about the cause, depending on `code`: why the user must authorize again, Zoom's reason, the missing scope,
-    /// who must act (`caller`, `host` or `account_admin`), Zoom's own error code and tracking id, or `refresh_running`
-    /// while another request refreshes the grant.
+    /// who must act (`caller`, `host` or `account_admin`), or Zoom's own error code and tracking id. With
+    /// `FST_ERR_UNAVAILABLE` it begins with what is not available: `dynamodb`, `kms`, `storage_silent` (one of the two
+    /// did not answer in time), `zoom_rate` (Zoom limits the vault's calls), `refresh_running` (another request
+    /// refreshes the grant), `out_of_time`, `grants_left` or `credentials_missing` (a retry continues the work).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     details: Option<Details>,

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use shared::cause::chain;
-use shared::stores::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, Requests};
+use shared::stores::{
+    ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, RequestName, Requests,
+};
 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
@@ -57,18 +59,28 @@ impl Fingerprint {
     }
 }
 
-/// The claim that identifies the request by the caller's key, or else by `code`. `body` is the hash of what the request
-/// asks for. `None` if the request has neither key nor code.
+/// The hashes of a request, by which a repeated request is recognised.
+pub(crate) struct RequestHashes {
+    /// Identifies the request if it has no `Idempotency-Key`. `None` without an authorization code.
+    pub(crate) code: Option<Fingerprint>,
+    /// What the request asks for, without `secrets`.
+    pub(crate) body: Fingerprint,
+    /// The client secret and the code verifier. They only prove who asks, so a request with a code that differs in
+    /// nothing else is the same request.
+    pub(crate) secrets: Fingerprint,
+}
+
+/// The claim that identifies the request by the caller's key, or else by its code. `None` if the request has neither.
 pub(crate) fn claim(
     request: &Request,
-    code: Option<Fingerprint>,
-    body: Fingerprint,
+    hashes: RequestHashes,
 ) -> Result<Option<IdempotencyClaim>, ApiError> {
+    let body = hashes.body.finish();
     let Some(header) = request.header("idempotency-key") else {
-        return Ok(code.map(|code| IdempotencyClaim {
+        return Ok(hashes.code.map(|code| IdempotencyClaim {
             key_hash: code.finish(),
-            request_hash: body.finish(),
-            refuses_other_requests: false,
+            request_hash: body,
+            named_by: RequestName::Code,
         }));
     };
     let key = IdempotencyKey::try_from(header);
@@ -76,10 +88,15 @@ pub(crate) fn claim(
     let key_hash = Fingerprint::new("idempotency-key")
         .and(key.as_bytes())
         .finish();
+    let request_hash = Fingerprint::new("request")
+        .and(body.as_bytes())
+        .and(hashes.secrets.finish().as_bytes())
+        .and(key.as_bytes())
+        .finish();
     Ok(Some(IdempotencyClaim {
         key_hash,
-        request_hash: body.and(key.as_bytes()).finish(),
-        refuses_other_requests: true,
+        request_hash,
+        named_by: RequestName::Key,
     }))
 }
 
@@ -87,7 +104,7 @@ pub(crate) fn claim(
 pub(crate) enum Claimed {
     /// This invocation holds the claim and carries the request out.
     New(HeldClaim),
-    /// An earlier request with the same key has completed.
+    /// An earlier request with the same key or code has completed.
     Completed(EarlierRequest),
 }
 
@@ -103,6 +120,16 @@ impl Claimed {
             ClaimOutcome::KeyReused => Err(ApiError::IdempotencyKeyReused),
         }
     }
+}
+
+/// Notes that the answer shows what `earlier` made. Fails if `earlier` used the code and asked for something else. Call
+/// it only if the caller may see the credential: the failure tells that the team has used the code.
+pub(crate) fn replay(request: &Request, earlier: EarlierRequest) -> Result<(), ApiError> {
+    if !earlier.is_same {
+        return Err(ApiError::CodeReused);
+    }
+    request.note_replay();
+    Ok(())
 }
 
 /// Does `work` under a claim. If it fails, releases the claim, so that the caller can retry at once.

@@ -1,6 +1,7 @@
 //! From API Gateway's event to a handler, and from a handler's answer back to API Gateway.
 
 pub mod error;
+mod error_details;
 pub(crate) mod files;
 pub mod reply;
 pub mod request;

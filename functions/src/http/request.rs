@@ -65,6 +65,8 @@ pub(crate) struct RequestRecord {
     pub(crate) credential: OnceLock<CredentialId>,
     /// The team's rate limit, once the request is counted.
     pub(crate) admission: OnceLock<Admission>,
+    /// Set if an earlier request made what this answer shows.
+    pub(crate) is_replay: OnceLock<()>,
     /// The format of an error. JSON if none is set.
     pub(crate) error_format: OnceLock<ErrorFormat>,
     /// Why the user of a connect session is not connected.
@@ -198,6 +200,11 @@ impl Request {
     /// Notes the credential for the log line.
     pub(crate) fn note_credential(&self, id: CredentialId) {
         self.record.credential.get_or_init(|| id);
+    }
+
+    /// Notes that the answer shows what an earlier, equal request made.
+    pub(crate) fn note_replay(&self) {
+        self.record.is_replay.get_or_init(|| ());
     }
 
     /// Sets the format of an error.

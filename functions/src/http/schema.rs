@@ -38,7 +38,7 @@ errors! {
         "401": "The API key is missing, malformed, unknown or revoked.",
         "403": "The API key's permission does not cover the operation.",
         "500": "The vault failed. Its log has the cause under the request id.",
-        "503": "Temporarily unavailable. Try again after `retry-after`.",
+        "503": "Temporarily unavailable. Try again after `retry-after`. `details` begins with what is not available.",
     }
     /// The error of a call about one credential.
     MissingError {
@@ -71,13 +71,13 @@ errors! {
     /// The errors of a call whose body is read.
     UnreadableBodyErrors {
         "413": "The body is larger than 256 KB.",
-        "415": "The body is not `application/json`.",
+        "415": "The body is not `application/json`, or is compressed.",
     }
     /// The errors of a call with a body that changes a credential.
     BodyErrors {
-        "409": "A concurrent change won, or the same request is still running.",
+        "409": "A concurrent change won, the same request is still running, or another request has used the authorization code.",
         "413": "The body is larger than 256 KB.",
-        "415": "The body is not `application/json`.",
+        "415": "The body is not `application/json`, or is compressed.",
         "422": "The `Idempotency-Key` was used before with another body.",
     }
     /// The errors of a call that needs Zoom. A code that Zoom refuses is a 400.
@@ -91,12 +91,12 @@ errors! {
     }
     /// The errors of a change that may prove an app to Zoom.
     ProvedAppErrors {
-        "409": "A concurrent change won, the same request is still running, or Zoom refuses the client id with this secret. `code` says which.",
+        "409": "A concurrent change won, the same request is still running, another request has used the authorization code, or Zoom refuses the client id with this secret. `code` and `message` say which.",
     }
     /// The error of a mint that somebody must act on.
     MintErrors {
         "400": "A part of the request breaks a rule, or Zoom refuses the request for good. With `FST_ERR_ZOOM_REFUSED`, `details` says who must act: `caller`, `host` or `account_admin`.",
-        "409": "The user must authorize again, or the operator must correct the Zoom app. `code` and `details` say which.",
+        "409": "The user must authorize again through a connect session with `credential_id`, or the operator must correct the Zoom app. `code` and `details` say which.",
     }
 }
 

@@ -10,6 +10,7 @@ use shared::credential::CredentialId;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
 use shared::invalid::Invalid;
+use shared::meeting_link::MeetingUrl;
 use shared::sdk_jwt::{self, MeetingRole};
 use shared::stores::{Keys, RateKind, Requests};
 use shared::timestamp::Timestamp;
@@ -72,6 +73,9 @@ pub(crate) struct MintToken {
     /// The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
+    /// The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or beside the same number.
+    #[schema(value_type = Option<String>, format = "uri", nullable = false)]
+    meeting_url: Option<MeetingUrl>,
     /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
     /// changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording`.
     #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
@@ -105,6 +109,7 @@ impl MintToken {
             credential_user_id,
             r#type: token_type,
             meeting_id: fields.optional("body/meeting_id")?,
+            meeting_url: fields.optional("body/meeting_url")?,
             ttl,
             role,
         })
@@ -138,15 +143,27 @@ impl Input {
     }
 }
 
+/// The meeting that the body names, by its number or by a link.
+fn meeting(body: &MintToken) -> Result<Option<MeetingId>, ApiError> {
+    let linked = body.meeting_url.clone().map(|MeetingUrl(linked)| linked);
+    match (body.meeting_id.clone(), linked) {
+        (Some(named), Some(linked)) if named != linked => {
+            let rule = "must be a link to the meeting in meeting_id";
+            Err(ApiError::validation("body/meeting_url", rule))
+        }
+        (named, linked) => Ok(named.or(linked)),
+    }
+}
+
 fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
-    let (meeting, ttl) = (body.meeting_id.clone(), body.ttl);
+    let (meeting, ttl) = (meeting(body)?, body.ttl);
     Ok(match body.r#type {
         TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
         TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
         TokenType::LocalRecording => {
             let missing = ApiError::validation(
                 "body/meeting_id",
-                "is required with the type local_recording",
+                "is required with the type local_recording, or meeting_url",
             );
             TokenRequest::Zoom(zoom::MintRequest::LocalRecording {
                 meeting: meeting.ok_or(missing)?,

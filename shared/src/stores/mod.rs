@@ -49,7 +49,7 @@ pub use manual_purge::{ManualPurge, OwnedRow};
 pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
     Admission, Charged, ClaimOutcome, EarlierRequest, HeldClaim, Hits, IdempotencyClaim,
-    NewSession, OpenSession, RateLimits, Requests, Session, SessionApp, SessionClaim,
+    NewSession, OpenSession, RateLimits, RequestName, Requests, Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
     AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, EndpointSecret, GrantSecret,

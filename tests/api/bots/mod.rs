@@ -20,8 +20,9 @@ use crate::token_urls::Url;
 use crate::world::{Answer, World};
 
 /// The token that Zoom mints after [`World::zoom_mints`].
-const TOKEN: &str = "eyJzdiI6IjAwMDAwMSIsImFsZyI6IkhTMjU2In0.eyJhdWQiOiJjbGllbnRzbSJ9.s1g-n_ature";
-const MEETING: &str = "98765432101";
+pub(crate) const TOKEN: &str =
+    "eyJzdiI6IjAwMDAwMSIsImFsZyI6IkhTMjU2In0.eyJhdWQiOiJjbGllbnRzbSJ9.s1g-n_ature";
+pub(crate) const MEETING: &str = "98765432101";
 const MINT_PATH: &str = "/v2/users/me/token";
 const LOCAL_RECORDING_PATH: &str = "/v2/meetings/98765432101/jointoken/local_recording";
 
@@ -37,7 +38,7 @@ async fn send_as_vendor(request: RequestBuilder) -> Answer {
 
 impl World {
     /// Makes Zoom answer every mint with this token.
-    fn zoom_mints(&self, token: &str) {
+    pub(crate) fn zoom_mints(&self, token: &str) {
         for operation in [MINT_PATH, LOCAL_RECORDING_PATH] {
             self.wire.inject(Rule {
                 service: Some(Service::Zoom),
@@ -61,12 +62,12 @@ impl World {
         send_as_vendor(self.vendor_request(Method::GET, url, query)).await
     }
 
-    async fn vendor_posts(&self, url: &Url, body: &Value) -> Answer {
+    pub(crate) async fn vendor_posts(&self, url: &Url, body: &Value) -> Answer {
         send_as_vendor(self.vendor_request(Method::POST, url, "").json(body)).await
     }
 
     /// The path and query of each call that Zoom's API has received since the last reset of the wire.
-    fn zoom_api_calls(&self) -> Vec<String> {
+    pub(crate) fn zoom_api_calls(&self) -> Vec<String> {
         let calls = self.wire.calls().into_iter();
         calls
             .filter(|call| call.service == Service::Zoom && call.operation != "/oauth/token")
@@ -99,7 +100,7 @@ impl World {
 
 /// The answer is this token as text, and nothing else.
 #[track_caller]
-fn expect_text(answer: &Answer, token: &str) {
+pub(crate) fn expect_text(answer: &Answer, token: &str) {
     expect_plain_text(answer, 200, token);
 }
 
@@ -116,7 +117,7 @@ fn expect_json(answer: &Answer, body: &str) {
 
 /// The answer is plain text. A GET gets its errors in this form, too.
 #[track_caller]
-fn expect_plain_text(answer: &Answer, status: u16, text: &str) {
+pub(crate) fn expect_plain_text(answer: &Answer, status: u16, text: &str) {
     assert_eq!((answer.status, answer.text.as_str()), (status, text));
     assert_eq!(answer.header("content-type"), Some("text/plain"));
     expect_private(answer);

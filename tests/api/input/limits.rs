@@ -120,6 +120,52 @@ async fn the_size_of_a_body_is_limited_exactly() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused() {
+    let target = Target::new().await;
+    let text = body("name", "\"m4rk3r\"");
+    let path = target.path();
+    let send_as = async |method: Method, path: &str, encoding: &str, body: &[u8]| {
+        let request = target.world.acme.request(method, path);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        send(
+            request
+                .header("content-encoding", encoding)
+                .body(body.to_vec()),
+        )
+        .await
+    };
+    for encoding in [
+        "gzip",
+        "GZIP",
+        "deflate",
+        "br",
+        "zstd",
+        "identity, gzip",
+        "gzip, identity",
+        "m4rk3r",
+    ] {
+        for (method, path) in [(Method::POST, CREATE), (Method::PATCH, path.as_str())] {
+            for body in [text.as_bytes(), b"\x1f\x8b\x08\0m4rk3r"] {
+                let answer = send_as(method.clone(), path, encoding, body).await;
+                let message = "Unsupported content-encoding: send the body without compression";
+                expect_refusal(&answer, 415, "FST_ERR_CTP_INVALID_MEDIA_TYPE", message, b"");
+            }
+        }
+    }
+    assert_eq!(target.world.row(&target.id).await, target.row);
+    assert_eq!(target.world.wire.count(Service::Kms), 0);
+
+    for encoding in ["", "identity", "Identity", "identity, identity"] {
+        let named = r#"{"name":"robot"}"#;
+        send_as(Method::PATCH, &path, encoding, named.as_bytes())
+            .await
+            .expect(200);
+    }
+    // A call without a body is not compressed, whatever it says.
+    send_as(Method::PATCH, &path, "gzip", b"").await.expect(200);
+}
+
+#[tokio::test]
 async fn only_the_json_media_type_is_accepted() {
     let target = Target::new().await;
     let text = body("name", "\"m4rk3r\"");

@@ -19,7 +19,7 @@ async fn dynamodb_is_down(fault: Fault) {
     world.wire.break_service(Service::DynamoDb, fault.clone());
     for request in ApiRequest::ALL {
         let answer = request.of(&world, &id, &code).await;
-        assert_unavailable(&answer, &format!("{request:?} {fault:?}"));
+        assert_unavailable(&answer, "dynamodb", &format!("{request:?} {fault:?}"));
     }
     assert_eq!(stored(&world).await, before);
     assert_eq!(world.wire.count(Service::Zoom), 0);
@@ -49,7 +49,7 @@ async fn operation_is_down(operation: &'static str, requests: &[ApiRequest]) {
     });
     for request in requests {
         let answer = request.of(&world, &id, &code).await;
-        assert_unavailable(&answer, &format!("{request:?} {operation}"));
+        assert_unavailable(&answer, "dynamodb", &format!("{request:?} {operation}"));
     }
     // The proof of a secret spends nothing.
     assert_eq!((stored(&world).await, world.exchange_calls()), before);
@@ -137,7 +137,7 @@ async fn transactions_always_conflict(request: ApiRequest) {
         fault: conflict(2),
     });
     let answer = request.of(&world, &id, &world.code()).await;
-    assert_unavailable(&answer, &format!("{request:?}"));
+    assert_unavailable(&answer, "dynamodb", &format!("{request:?}"));
     assert!(world.wire.operations(Service::DynamoDb).len() > 4);
     // The proof of a secret spends nothing.
     assert_eq!((stored(&world).await, world.exchange_calls()), before);
@@ -181,7 +181,7 @@ async fn while_a_right_is_missing_every_call_is_unavailable_without_retries_and_
     for request in ApiRequest::ALL {
         let calls = world.wire.count(Service::DynamoDb);
         let answer = request.of(&world, &id, &code).await;
-        assert_unavailable(&answer, &format!("{request:?}"));
+        assert_unavailable(&answer, "dynamodb", &format!("{request:?}"));
         assert!(!answer.text.contains("as ordered"));
         let calls = world.wire.count(Service::DynamoDb) - calls;
         assert!(calls <= 2, "{request:?} was tried again: {calls}");
@@ -199,7 +199,7 @@ async fn a_dynamodb_that_never_answers_is_given_up() {
     let (world, id) = world_with_credential().await;
     world.wire.break_service(Service::DynamoDb, Fault::Stall);
 
-    assert_unavailable(&world.acme.get(&id).await, "get");
+    assert_unavailable(&world.acme.get(&id).await, "dynamodb", "get");
 }
 
 /// A lost packet costs a few seconds but no error: the attempt without an answer is repeated.

@@ -29,7 +29,7 @@ async fn while_kms_fails_nothing_is_sealed_stored_or_spent() {
         world.kms.fail_next(usize::MAX, failure);
         for request in SEALING {
             let answer = request.of(&world, &id, &code).await;
-            assert_unavailable(&answer, &format!("{request:?} {failure:?}"));
+            assert_unavailable(&answer, "kms", &format!("{request:?} {failure:?}"));
         }
     }
     assert_eq!(stored(&world).await, before);
@@ -50,6 +50,7 @@ async fn while_kms_cannot_be_reached_nothing_is_sealed_stored_or_spent() {
         for request in SEALING {
             assert_unavailable(
                 &request.of(&world, &id, &code).await,
+                "kms",
                 &format!("{request:?}"),
             );
         }
@@ -70,6 +71,7 @@ async fn a_disabled_key_stops_only_the_calls_that_seal() {
     for request in SEALING {
         assert_unavailable(
             &request.of(&world, &id, &code).await,
+            "kms",
             &format!("{request:?}"),
         );
     }

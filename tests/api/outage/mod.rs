@@ -1,7 +1,7 @@
 //! DynamoDB or KMS is down, slow or refuses. The answer says when to come back, and nothing is half done.
 
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::proxy::Fault;
 use crate::world::{
@@ -134,10 +134,11 @@ async fn world_with_credential() -> (World, String) {
     (world, id)
 }
 
+/// The answer says that this service is down, and when to come back.
 #[track_caller]
-fn assert_unavailable(answer: &Answer, context: &str) {
+fn assert_unavailable(answer: &Answer, service: &str, context: &str) {
     assert_eq!(answer.status, 503, "{context}: {}", answer.text);
     answer.expect_error(503, "FST_ERR_UNAVAILABLE", UNAVAILABLE);
-    assert_eq!(answer.json()["details"], Value::Null);
+    assert_eq!(answer.json()["details"], service, "{context}");
     assert_eq!(retry_after(answer), 1);
 }

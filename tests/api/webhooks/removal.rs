@@ -55,8 +55,8 @@ async fn after_a_user_removes_the_app_the_tokens_and_the_profile_are_deleted_and
     refused.expect_error(
         409,
         "FST_ERR_ZOOM_RECONNECT_REQUIRED",
-        "The user must authorize the Zoom app again (deauthorized): reconnect the credential with a new authorization \
-         code",
+        "The user must authorize the Zoom app again (deauthorized): create a connect session with this credential_id (POST \
+         /v2/zoom-connect-sessions), and let the user open its link",
     );
     assert_eq!(refused.json()["details"], "deauthorized");
     assert_eq!(world.wire.count(Service::Kms), 0);

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::credentials::authorization;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
-use crate::http::idempotency::Fingerprint;
+use crate::http::idempotency::{Fingerprint, RequestHashes};
 use crate::http::request::Request;
 
 /// The changes. A field that is missing stays as it is. Unknown fields are ignored.
@@ -115,24 +115,16 @@ impl Input {
         Ok(())
     }
 
-    /// Identifies the request if it has no `Idempotency-Key`.
-    pub(super) fn code(&self, seen: &StoredCredential) -> Option<Fingerprint> {
+    /// The hashes of an update with an authorization code. Other updates can be repeated as they are.
+    pub(super) fn hashes(&self, seen: &StoredCredential) -> Option<RequestHashes> {
         let authorization = self.authorization.as_ref()?;
-        let app = self
-            .app
-            .as_ref()
-            .map_or(&seen.client_id, |app| &app.client_id);
-        let target = seen.credential.credential_id.to_string();
-        Some(authorization::fingerprint(authorization, &target, app))
-    }
-
-    /// The hash of what the request asks for. Two requests with one `Idempotency-Key` must have the same hash.
-    pub(super) fn fingerprint(&self, seen: &StoredCredential) -> Fingerprint {
         let app = self.app.as_ref();
-        let authorization = self.authorization.as_ref();
-        let verifier = authorization.and_then(|it| it.code_verifier.as_ref());
+        let client_id = app.map_or(&seen.client_id, |app| &app.client_id);
+        let target = seen.credential.credential_id.to_string();
+        let code = authorization::fingerprint(authorization, &target, client_id);
+        let verifier = authorization.code_verifier.as_ref();
         let extra = self.changes.extra.clone().map(ExtraChange::into_extra);
-        Fingerprint::new("update")
+        let body = Fingerprint::new("update")
             .and(seen.credential.credential_id.as_bytes())
             .and_maybe(
                 self.changes
@@ -140,15 +132,21 @@ impl Input {
                     .as_ref()
                     .map(|name| name.as_str().as_bytes()),
             )
-            .and_maybe(app.map(|app| app.client_id.as_str().as_bytes()))
-            .and_maybe(app.map(|app| app.client_secret.fingerprint()).as_deref())
-            .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
-            .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
-            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref())
+            .and(client_id.as_str().as_bytes())
+            .and(&authorization.code.fingerprint())
+            .and(authorization.redirect_uri.as_str().as_bytes())
             .and_maybe(
                 extra
                     .as_ref()
                     .map(|it| it.as_ref().map_or("null", Extra::as_json).as_bytes()),
-            )
+            );
+        let secrets = Fingerprint::new("secrets")
+            .and_maybe(app.map(|app| app.client_secret.fingerprint()).as_deref())
+            .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref());
+        Some(RequestHashes {
+            code: Some(code),
+            body,
+            secrets,
+        })
     }
 }

@@ -48,8 +48,8 @@ impl ValidUpdate {
         if let Some(extra) = input.changes.extra.clone() {
             caller.may_store(extra.into_extra().as_ref())?;
         }
-        let claim = match input.code(&seen) {
-            Some(code) => idempotency::claim(request, Some(code), input.fingerprint(&seen))?,
+        let claim = match input.hashes(&seen) {
+            Some(hashes) => idempotency::claim(request, hashes)?,
             None => None,
         };
         Ok(Self { input, seen, claim })
@@ -359,15 +359,10 @@ impl Updater<'_> {
         let claimed = self.requests.claim(self.team, claim, Some(id), deadline);
         let held = match Claimed::from_outcome(claimed.await?)? {
             Claimed::New(held) => held,
-            Claimed::Completed(earlier) if earlier.is_same => {
-                return self.read(earlier.credential).await;
-            }
-            // An earlier request has spent the code, but asked for other changes. So make these changes without a code.
-            Claimed::Completed(_) => {
-                return match new.app {
-                    AppToUse::New(app) => self.change_app(seen, app, changes).await,
-                    AppToUse::Stored(_) => self.change_fields(seen, changes).await,
-                };
+            Claimed::Completed(earlier) => {
+                let stored = self.read(earlier.credential).await?;
+                idempotency::replay(self.request, earlier)?;
+                return Ok(stored);
             }
         };
         let authorizer = Authorizer {

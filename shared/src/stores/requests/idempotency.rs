@@ -27,11 +27,19 @@ pub struct IdempotencyClaim {
     /// The SHA-256, in hex, of the idempotency key. Without the header, the SHA-256 of the credential's id (`new`
     /// for a new credential), the client id and the authorization code.
     pub key_hash: String,
-    /// The SHA-256, in hex, of the request.
+    /// The SHA-256, in hex, of the request. With a code, without the client secret and the code verifier.
     pub request_hash: String,
-    /// Whether the vault refuses another request with the same key. Not with an authorization code: the code works
-    /// only once, whatever the request says.
-    pub refuses_other_requests: bool,
+    /// What identifies the request.
+    pub named_by: RequestName,
+}
+
+/// What identifies a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestName {
+    /// The header `Idempotency-Key`.
+    Key,
+    /// The authorization code. It can fail at Zoom, and then serve a corrected request.
+    Code,
 }
 
 /// An idempotency row or a lock, as DynamoDB stores it.
@@ -53,7 +61,7 @@ struct ClaimRow {
 pub enum ClaimOutcome {
     /// The request holds the claim. It must call [`Requests::complete_claim`] or [`Requests::release`] when it ends.
     Acquired(HeldClaim),
-    /// An earlier request with this key has completed.
+    /// An earlier request with this key or code has completed.
     AlreadyDone(EarlierRequest),
     /// The same request, or another authorization of the same credential, is running.
     InProgress {
@@ -64,12 +72,12 @@ pub enum ClaimOutcome {
     KeyReused,
 }
 
-/// A completed request with the same idempotency key.
+/// A completed request with the same idempotency key or code.
 #[derive(Clone, Copy, Debug)]
 pub struct EarlierRequest {
     /// The credential that the earlier request created or changed.
     pub credential: CredentialId,
-    /// Whether the earlier request had the same hash.
+    /// Whether the earlier request had the same hash. Always with the same key.
     pub is_same: bool,
 }
 
@@ -202,7 +210,8 @@ fn refused_claim(
 ) -> ClaimOutcome {
     let claim = claim.filter(|_| kind == RowKind::Idempotency);
     let is_same = claim.is_none_or(|claim| row.request_hash.as_ref() == Some(&claim.request_hash));
-    if !is_same && claim.is_some_and(|claim| claim.refuses_other_requests) {
+    let named_by = claim.map(|claim| claim.named_by);
+    if !is_same && named_by == Some(RequestName::Key) {
         return ClaimOutcome::KeyReused;
     }
     match (row.in_progress_until, row.credential_id) {

@@ -19,7 +19,9 @@ mod rate;
 mod table;
 
 pub use self::connect_sessions::{OpenSession, Session, SessionClaim};
-pub use self::idempotency::{ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim};
+pub use self::idempotency::{
+    ClaimOutcome, EarlierRequest, HeldClaim, IdempotencyClaim, RequestName,
+};
 pub use self::new_session::{NewSession, SessionApp};
 pub use self::rate::{Admission, Charged, Hits, RateLimits};
 pub use self::table::Requests;
