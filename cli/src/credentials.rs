@@ -16,7 +16,7 @@ use shared::stores::{
 use shared::timestamp::Timestamp;
 
 use crate::error::Error;
-use crate::output::{self, Output};
+use crate::output::{self, Output, printable};
 use crate::resources::Resource;
 use crate::{purge, sweep};
 
@@ -315,11 +315,4 @@ fn api_name(value: impl Serialize) -> String {
     let json = serde_json::to_value(value).ok();
     let name = json.as_ref().and_then(serde_json::Value::as_str);
     name.unwrap_or_default().to_owned()
-}
-
-/// Replaces control characters: a name comes from a customer, and could contain escape sequences for the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -95,9 +95,15 @@ pub(crate) enum Error {
         source: io::Error,
     },
     #[error(
-        "there is no table {tables} in {region}: check the name (--stack, or the option for this table), the region (AWS_REGION) and the account (AWS_PROFILE)"
+        "there is no table {name} in {region}: check the name (--stack, or the option for this table), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
-    NoTable { tables: String, region: String },
+    NoTable { name: String, region: String },
+    #[error("{name} {problem}. Check the name in {option}, or in --stack")]
+    WrongTable {
+        name: String,
+        problem: String,
+        option: &'static str,
+    },
     #[error(
         "there is no stack {stack} in {region}: check the name (--stack, STACK), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
@@ -206,18 +212,6 @@ impl Error {
             missing
         } else {
             error.into()
-        }
-    }
-
-    /// Adds the tables' names if a table is missing: the store's error does not contain them.
-    pub(crate) fn with_table_names(self, tables: &[String], region: String) -> Self {
-        if let Self::Store(error) = &self
-            && matches!(error, stores::Error::NoTable { .. })
-        {
-            let tables = tables.join(" or ");
-            Self::NoTable { tables, region }
-        } else {
-            self
         }
     }
 

@@ -114,15 +114,13 @@ async fn main() -> ExitCode {
 async fn run(command: Command, options: ResourceOptions, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
     let resources = options.resolve(&config, &region).await?;
-    let tables: Vec<String> = command
-        .resources()
-        .iter()
-        .filter(|resource| resource.is_table())
-        .map(|resource| resources.name(*resource))
-        .collect::<Result<_, Error>>()?;
-    execute(command, &config, &resources, output)
-        .await
-        .map_err(|error| error.with_table_names(&tables, region))
+    // The doctor reports wrong tables as findings.
+    if !matches!(command, Command::Doctor(_)) {
+        let inspector = TableInspector::new(Client::new(&config));
+        let used = command.resources();
+        resources.expect_tables(&inspector, used, &region).await?;
+    }
+    execute(command, &config, &resources, output).await
 }
 
 async fn execute(

@@ -92,6 +92,13 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>)
         .join("\n")
 }
 
+/// Replaces control characters: a name comes from a customer, and could contain escape sequences for the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// The first few ids, and the number of the others.
 pub(crate) fn list_ids(ids: &[String]) -> String {
     let listed = ids.iter().take(MAX_LISTED_IDS).cloned();

@@ -141,7 +141,7 @@ async fn message_about_a_wrong_table_or_row_says_what_to_check() {
         .fails(1, "teams set acme --rate 5 --keys-table requests")
         .await;
     assert!(
-        text.contains("check that the option names the right table"),
+        text.starts_with("error: requests is another table: the key of its rows is request_id, but should be team_id and record. Check the name in --keys-table"),
         "{text}"
     );
 

@@ -8,6 +8,7 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod attention;
 mod capsule;
 mod credentials;
 mod doctor;
@@ -30,5 +31,6 @@ mod teams;
 mod token_urls;
 mod typos;
 mod vendor_secrets;
+mod wrong_tables;
 
 use harness::TestStack;
