@@ -18,6 +18,7 @@ mod harness;
 mod key_terms;
 mod keys;
 mod kms_proxy;
+mod night_shift;
 mod output;
 mod pages;
 mod pair_rows;
