@@ -1,35 +1,52 @@
-//! `credentials list` and `credentials restore`. For the other commands see [`crate::purge`] and [`crate::sweep`].
+//! The commands about credentials. For two of them see [`crate::purge`] and [`crate::sweep`].
+
+mod check;
+mod list;
+mod show;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
-use serde::Serialize;
-use shared::credential::{CredentialId, CredentialType, State, TeamId};
+use shared::credential::{CredentialId, State, TeamId};
 use shared::extra::ExtraFilter;
 use shared::invocation::Invocation;
 use shared::restore;
 use shared::stores::{
-    self, CredentialFilter, Credentials, Events, Listed, ManualPurge, Pairs, Secrets,
-    StoredCredential, TableInspector, TokenUrls, Trail,
+    Credentials, Events, ManualPurge, Pairs, RETENTION, Secrets, TableInspector, TeamAdmin,
+    TokenUrls, Trail,
 };
 use shared::timestamp::Timestamp;
 
 use crate::error::Error;
-use crate::output::{self, Output};
-use crate::resources::Resource;
-use crate::{purge, sweep};
+use crate::output::{Output, printable};
+use crate::resources::{Resource, Resources};
+use crate::{purge, sweep, trail};
+use list::{CredentialView, ListCredentials, rows};
+
+pub(crate) use check::KEY_VARIABLE;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List a team's credentials, newest first
-    List {
-        /// The team's name
+    /// List the credentials of a team or of all teams, newest first
+    List(ListCredentials),
+    /// Show a credential: profile, state, grant, last events and token URLs
+    Show {
+        /// The team's name. Without the option, the program looks into every team
         #[arg(long)]
-        team: TeamId,
-        /// List deleted credentials, and until when each can be restored
-        #[arg(long)]
-        deleted: bool,
+        team: Option<TeamId>,
+        /// The credential's id
+        credential: CredentialId,
+    },
+    /// Ask Zoom whether a credential works
+    ///
+    /// Calls the API (`POST /v2/zoom-credentials/{id}/check`), because no operator may decrypt a grant. Put an API key of
+    /// the team with the permission `full` into the environment variable `ZOOM_VAULT_API_KEY`. The check also repairs: an
+    /// invalid credential whose grant works becomes active. Ends with exit code 1 if a use fails.
+    Check {
+        /// The credential's id
+        credential: CredentialId,
     },
     /// Restore a deleted credential
     ///
@@ -47,7 +64,7 @@ pub(crate) enum Command {
     /// Destroys its client secret and its token URLs. Also destroys the grants of its Zoom app and user, if no other
     /// credential of the team belongs to them. A grant that was authorized less than 20 minutes ago stays until
     /// keep-alive destroys it. This command does not revoke the grant at Zoom, and after it the vault cannot revoke the
-    /// grant either.
+    /// grant either. A second purge does no harm: it says that the credential was purged before.
     Purge {
         /// The team's name
         #[arg(long)]
@@ -90,13 +107,32 @@ impl Command {
             Resource::TokenUrls,
             Resource::Events,
         ];
-        const LIST: [Resource; 6] = {
+        const DATA_OF_TEAM: [Resource; 6] = {
             let [a, b, c, d, e] = DATA;
             [a, b, c, d, e, Resource::Keys]
         };
         match self {
-            Self::List { .. } => &LIST,
-            Self::Restore { .. } | Self::Purge { .. } | Self::Sweep { .. } => &DATA,
+            Self::List(_) => &[Resource::Credentials, Resource::Keys],
+            Self::Show { .. } => &[
+                Resource::Credentials,
+                Resource::Secrets,
+                Resource::Events,
+                Resource::TokenUrls,
+                Resource::Keys,
+            ],
+            Self::Check { .. } => &[Resource::Api],
+            Self::Restore { .. } | Self::Purge { .. } => &DATA_OF_TEAM,
+            Self::Sweep { .. } => &DATA,
+        }
+    }
+
+    /// The team that must exist, if the command names one.
+    pub(crate) fn team(&self) -> Option<&TeamId> {
+        match self {
+            Self::List(options) => options.team.as_ref(),
+            Self::Show { team, .. } => team.as_ref(),
+            Self::Restore { team, .. } | Self::Purge { team, .. } => Some(team),
+            Self::Check { .. } | Self::Sweep { .. } => None,
         }
     }
 }
@@ -108,6 +144,17 @@ pub(crate) struct Tables {
     pub(crate) secrets: String,
     pub(crate) pairs: String,
     pub(crate) token_urls: String,
+}
+
+impl Tables {
+    fn of(resources: &Resources) -> Result<Self, Error> {
+        Ok(Self {
+            credentials: resources.name(Resource::Credentials)?,
+            secrets: resources.name(Resource::Secrets)?,
+            pairs: resources.name(Resource::Pairs)?,
+            token_urls: resources.name(Resource::TokenUrls)?,
+        })
+    }
 }
 
 pub(crate) struct Stores {
@@ -142,68 +189,53 @@ impl Stores {
             tables,
         }
     }
-
-    /// All live or all deleted credentials of a team, newest first.
-    async fn all(
-        &self,
-        team: &TeamId,
-        deleted: bool,
-    ) -> Result<Listed<StoredCredential>, stores::Error> {
-        let filter = CredentialFilter::by_deletion(deleted);
-        let (mut rows, mut unreadable, mut after) = (Vec::new(), Vec::new(), None);
-        loop {
-            let page = self.credentials.page(team, after, None, &filter).await?;
-            rows.extend(page.credentials);
-            unreadable.extend(page.unreadable);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(Listed { rows, unreadable }),
-            }
-        }
-    }
-}
-
-/// A credential in the output.
-#[derive(Serialize)]
-struct CredentialView {
-    credential_id: CredentialId,
-    name: String,
-    credential_type: CredentialType,
-    state: State,
-    last_error_message: Option<String>,
-    restorable_until: Option<Timestamp>,
-}
-
-impl From<StoredCredential> for CredentialView {
-    fn from(stored: StoredCredential) -> Self {
-        Self {
-            credential_id: stored.credential.credential_id,
-            name: stored.credential.name.into(),
-            credential_type: stored.credential.credential_type,
-            state: stored.credential.state,
-            last_error_message: stored.credential.last_error_message,
-            restorable_until: stored.purge_at,
-        }
-    }
 }
 
 pub(crate) async fn run(
     command: Command,
+    config: &SdkConfig,
     client: &Client,
-    tables: Tables,
-    trail: Trail,
+    resources: &Resources,
     output: Output,
 ) -> Result<(), Error> {
-    let stores = Stores::new(client, tables, trail);
+    let table = |resource| resources.name(resource);
+    let of_credentials = || {
+        Ok::<_, Error>(Credentials::new(
+            client.clone(),
+            table(Resource::Credentials)?,
+        ))
+    };
+    let operator = || Ok::<_, Error>(TeamAdmin::new(client.clone(), table(Resource::Keys)?));
+    let stores = async || {
+        let trail = trail::open(config, client, resources).await?;
+        Ok::<_, Error>(Stores::new(client, Tables::of(resources)?, trail))
+    };
     match command {
-        Command::List { team, deleted } => list(&team, deleted, &stores, output).await,
-        Command::Restore { team, credential } => restore(&team, credential, &stores, output).await,
+        Command::List(options) => {
+            list::run(&options, &of_credentials()?, &operator()?, output).await
+        }
+        Command::Show { team, credential } => {
+            let sources = show::Sources {
+                operator: operator()?,
+                credentials: of_credentials()?,
+                secrets: Secrets::new(client.clone(), table(Resource::Secrets)?),
+                events: Events::new(client.clone(), table(Resource::Events)?, RETENTION),
+                token_urls: TokenUrls::new(client.clone(), table(Resource::TokenUrls)?),
+            };
+            show::run(team.as_ref(), credential, &sources, output).await
+        }
+        Command::Check { credential } => {
+            check::run(&table(Resource::Api)?, credential, output).await
+        }
+        Command::Restore { team, credential } => {
+            restore(&team, credential, &stores().await?, output).await
+        }
         Command::Purge {
             team,
             credential,
             now: _,
             yes,
-        } => purge::run(&team, credential, yes, &stores, output).await,
+        } => purge::run(&team, credential, yes, &stores().await?, output).await,
         Command::Sweep {
             repair,
             destroy,
@@ -214,20 +246,9 @@ pub(crate) async fn run(
                 (true, false) => sweep::Mode::Repair,
                 (false, false) => sweep::Mode::Report,
             };
-            sweep::run(mode, yes, &stores, output).await
+            sweep::run(mode, yes, &stores().await?, output).await
         }
     }
-}
-
-async fn list(team: &TeamId, deleted: bool, stores: &Stores, output: Output) -> Result<(), Error> {
-    let found = stores.all(team, deleted).await?;
-    let views: Vec<CredentialView> = found.rows.into_iter().map(CredentialView::from).collect();
-
-    output.print(&views, &rows(&views))?;
-    if views.is_empty() && found.unreadable.is_empty() {
-        output.note("no credentials");
-    }
-    Error::fail_if_unreadable(found.unreadable)
 }
 
 async fn restore(
@@ -258,7 +279,7 @@ async fn restore(
     )
     .await;
     let restored = restored?.ok_or_else(|| not_deleted(team, id))?;
-    let restored = CredentialView::from(restored);
+    let restored = CredentialView::new(team, restored);
 
     output.print(&restored, &rows([&restored]))?;
     if let (State::Invalid, Some(reason)) = (restored.state, &restored.last_error_message) {
@@ -290,36 +311,4 @@ pub(crate) fn confirm(yes: bool, word: &str, question: &str) -> Result<(), Error
     } else {
         Err(Error::NotConfirmed)
     }
-}
-
-fn rows<'a>(credentials: impl IntoIterator<Item = &'a CredentialView>) -> String {
-    let rows = credentials.into_iter().map(|credential| {
-        [
-            credential.credential_id.to_string(),
-            api_name(credential.credential_type),
-            api_name(credential.state),
-            credential
-                .restorable_until
-                .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-            printable(&credential.name),
-        ]
-    });
-    output::table(
-        ["CREDENTIAL", "TYPE", "STATE", "RESTORABLE UNTIL", "NAME"],
-        rows.collect(),
-    )
-}
-
-/// The name of a value in the API.
-fn api_name(value: impl Serialize) -> String {
-    let json = serde_json::to_value(value).ok();
-    let name = json.as_ref().and_then(serde_json::Value::as_str);
-    name.unwrap_or_default().to_owned()
-}
-
-/// Replaces control characters: a name comes from a customer, and could contain escape sequences for the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -8,6 +8,7 @@ use shared::credential::{CredentialId, TeamId};
 use shared::{config, envelope, stores};
 
 use crate::PROGRAM;
+use crate::credentials::KEY_VARIABLE;
 use crate::output::list_ids;
 
 /// Which policy allows which commands, for messages about a missing right.
@@ -95,9 +96,15 @@ pub(crate) enum Error {
         source: io::Error,
     },
     #[error(
-        "there is no table {tables} in {region}: check the name (--stack, or the option for this table), the region (AWS_REGION) and the account (AWS_PROFILE)"
+        "there is no table {name} in {region}: check the name (--stack, or the option for this table), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
-    NoTable { tables: String, region: String },
+    NoTable { name: String, region: String },
+    #[error("{name} {problem}. Check the name in {option}, or in --stack")]
+    WrongTable {
+        name: String,
+        problem: String,
+        option: &'static str,
+    },
     #[error(
         "there is no stack {stack} in {region}: check the name (--stack, STACK), the region (AWS_REGION) and the account (AWS_PROFILE)"
     )]
@@ -138,6 +145,44 @@ pub(crate) enum Error {
         "team {team} has no deleted credential {id}: it was never deleted, or it is too late to restore it. `{PROGRAM} credentials list --team {team} --deleted` lists the credentials that you can restore"
     )]
     NotDeleted { team: TeamId, id: CredentialId },
+    #[error(
+        "team {team} has no credential {id}: its id is wrong, or its data was purged. `{PROGRAM} credentials list --team {team}` lists the credentials, with --deleted the deleted ones"
+    )]
+    NoCredential { team: TeamId, id: CredentialId },
+    #[error(
+        "no team has a credential {0}: its id is wrong, or its data was purged. `{PROGRAM} credentials list --all-teams` lists the credentials, with --deleted the deleted ones"
+    )]
+    NoCredentialAnywhere(CredentialId),
+    #[error(
+        "credential {id} of team {team} is not deleted, and only a deleted credential can be purged. Delete it over the API first (`DELETE /v2/zoom-credentials/{id}`)"
+    )]
+    CredentialIsLive { team: TeamId, id: CredentialId },
+    #[error(
+        "a check opens the grant, and no operator may do that. So this command asks the API: set {KEY_VARIABLE} to an API key of the credential's team with the permission `full`. To make one for a day: `{PROGRAM} keys create --team TEAM --permission full --expires-in-days 1`. On the local stack: `export {KEY_VARIABLE}=$(cat .local/api-key)`"
+    )]
+    NoApiKey,
+    #[error(
+        "the API refuses the key in {KEY_VARIABLE}: it is wrong, revoked or expired, or has another permission than `full`"
+    )]
+    ApiKeyRefused,
+    #[error(
+        "the team of the key in {KEY_VARIABLE} has no credential {0}, or the credential is deleted. `{PROGRAM} credentials show {0}` says which team has it"
+    )]
+    NotOfKeysTeam(CredentialId),
+    #[error("a use of credential {0} fails: the list says why")]
+    CheckFailed(CredentialId),
+    #[error(
+        "the address of the API must be an https URL, or an http URL of this machine: check --api-url (or API_URL)"
+    )]
+    MalformedApiUrl,
+    #[error("the API does not answer: {0}. Check --api-url (or API_URL), or --stack")]
+    ApiUnavailable(String),
+    #[error("the API answers {0}")]
+    ApiRefused(String),
+    #[error(
+        "{0} is not the address of a service: set it to a URL such as http://127.0.0.1:8000, or unset it to use AWS"
+    )]
+    MalformedEndpoint(&'static str),
     #[error(
         "the purge is complete, but the counts of the credential's app and user are wrong, so grants were kept. Correct the counts with `{PROGRAM} credentials sweep --repair`, then destroy what nobody needs with `{PROGRAM} credentials sweep --destroy`"
     )]
@@ -206,18 +251,6 @@ impl Error {
             missing
         } else {
             error.into()
-        }
-    }
-
-    /// Adds the tables' names if a table is missing: the store's error does not contain them.
-    pub(crate) fn with_table_names(self, tables: &[String], region: String) -> Self {
-        if let Self::Store(error) = &self
-            && matches!(error, stores::Error::NoTable { .. })
-        {
-            let tables = tables.join(" or ");
-            Self::NoTable { tables, region }
-        } else {
-            self
         }
     }
 

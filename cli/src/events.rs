@@ -10,6 +10,7 @@ use shared::token_url::UrlId;
 use crate::error::Error;
 use crate::named::Named;
 use crate::output::{self, Output, or_dash};
+use crate::watch::{Listing, Watch};
 
 /// How many rows are read at a time.
 const PAGE: u16 = 1000;
@@ -33,6 +34,8 @@ pub(crate) struct ListEvents {
     /// The most events to list
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 impl ListEvents {
@@ -77,27 +80,30 @@ impl ListEvents {
 
 pub(crate) async fn run(options: ListEvents, events: &Events, output: Output) -> Result<(), Error> {
     let filter = options.filter()?;
-    let mut found: Vec<EventRecord> = Vec::new();
-    let mut before: Option<EventId> = None;
-    while found.len() < options.limit {
-        let page = events.page_of_team(&options.team, &filter, before, PAGE);
-        let page = page.await?;
-        found.extend(page.events);
-        before = page.next;
-        if before.is_none() {
-            break;
+    let read = async || {
+        let mut found: Vec<EventRecord> = Vec::new();
+        let mut before: Option<EventId> = None;
+        while found.len() < options.limit {
+            let page = events.page_of_team(&options.team, &filter, before, PAGE);
+            let page = page.await?;
+            found.extend(page.events);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
         }
-    }
-    found.truncate(options.limit);
-
-    output.print(&found, &rows(&found))?;
-    if found.is_empty() {
-        output.note("no events");
-    }
-    Ok(())
+        found.truncate(options.limit);
+        Ok(Listing {
+            text: rows(&found),
+            document: found,
+            none: "no events",
+            unreadable: Vec::new(),
+        })
+    };
+    options.watch.print(output, read).await
 }
 
-fn rows(events: &[EventRecord]) -> String {
+pub(crate) fn rows(events: &[EventRecord]) -> String {
     let rows = events.iter().map(|event| {
         let actor = event.actor.as_ref().map(|actor| match &actor.id {
             Some(id) => format!("{}:{id}", actor.kind.as_str()),

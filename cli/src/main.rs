@@ -24,16 +24,17 @@ mod sweep;
 mod teams;
 mod token_urls;
 mod trail;
+mod watch;
 
 use std::process::ExitCode;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::envelope::Envelope;
 use shared::stores::{
     Credentials, Events, Pairs, RETENTION, Requests, Secrets, TableInspector, TeamAdmin, TokenUrls,
-    Trail, WrappedDataKeys,
+    WrappedDataKeys,
 };
 
 use error::Error;
@@ -41,21 +42,22 @@ use named::Named;
 use output::Output;
 use resources::{Resource, ResourceOptions, Resources};
 
-/// The command that starts this program, for usage lines and hints that the operator can copy.
-const PROGRAM: &str = "cargo run -p cli --";
+/// The name of this program, for usage lines and hints that the operator can copy.
+const PROGRAM: &str = "zoom-vault";
 
 const AFTER_HELP: &str = "\
 AWS: the program finds credentials and region as the AWS CLI does (AWS_PROFILE, SSO, AWS_REGION, ...).
 Local stack: start it with `cargo run`. Then `set -a; . .local/env` sets every variable that this program needs.
+From source, `cargo run -p cli --` stands for `zoom-vault`.
 
 Examples:
-  cargo run -p cli -- --stack zoom-credentials teams create acme
-  KEY=$(cargo run -q -p cli -- --stack zoom-credentials keys create --team acme --permission full)
-  cargo run -q -p cli -- keys list --team acme --json     # with STACK or KEYS_TABLE set";
+  zoom-vault --stack zoom-credentials teams create acme
+  KEY=$(zoom-vault --stack zoom-credentials keys create --team acme --permission full)
+  zoom-vault credentials list --all-teams --needs-attention     # with STACK set, or the tables";
 
 /// Manage the vault: its teams and API keys, its deleted credentials, its encryption keys and its tables
 #[derive(Debug, Parser)]
-#[command(bin_name = PROGRAM, after_help = AFTER_HELP)]
+#[command(name = PROGRAM, bin_name = PROGRAM, version, propagate_version = true, after_help = AFTER_HELP)]
 struct Cli {
     /// Print one JSON document, for scripts. An error is printed to stderr as {"error": ...}
     #[arg(long, global = true)]
@@ -76,14 +78,14 @@ enum Command {
     /// Create, list, rotate and revoke a team's API keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// List, restore and purge credentials, and find rows that belong to no credential and wrong counts
+    /// List, show, check, restore and purge credentials, and find rows that belong to no credential and wrong counts
     #[command(subcommand)]
     Credentials(credentials::Command),
     /// List, find and revoke the token URLs of a team
     #[command(subcommand)]
     TokenUrls(token_urls::Command),
     /// List and end the connect sessions of a team
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "sessions")]
     ConnectSessions(connect_sessions::Command),
     /// Store tokens that a function could not store
     #[command(subcommand)]
@@ -92,6 +94,23 @@ enum Command {
     Events(events::ListEvents),
     Rewrap(rewrap::Rewrap),
     Doctor(doctor::Doctor),
+    /// Print a script that completes the commands of this program in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// A shell with completions.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    /// `source <(zoom-vault completions bash)`
+    Bash,
+    /// `source <(zoom-vault completions zsh)`, after `compinit`
+    Zsh,
+    /// `zoom-vault completions fish | source`
+    Fish,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -101,6 +120,12 @@ async fn main() -> ExitCode {
         Err(error) => return print_usage_error(&error),
     };
     let output = Output::new(cli.json);
+    if let Command::Completions { shell } = cli.command {
+        return match Output::new(false).print(&(), &completions(shell)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     match run(cli.command, cli.resources, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
@@ -111,18 +136,27 @@ async fn main() -> ExitCode {
     }
 }
 
+fn completions(shell: Shell) -> String {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+    String::from_utf8_lossy(&script).trim_end().to_owned()
+}
+
 async fn run(command: Command, options: ResourceOptions, output: Output) -> Result<(), Error> {
     let (config, region) = aws::config().await?;
     let resources = options.resolve(&config, &region).await?;
-    let tables: Vec<String> = command
-        .resources()
-        .iter()
-        .filter(|resource| resource.is_table())
-        .map(|resource| resources.name(*resource))
-        .collect::<Result<_, Error>>()?;
-    execute(command, &config, &resources, output)
-        .await
-        .map_err(|error| error.with_table_names(&tables, region))
+    // The doctor reports wrong tables as findings.
+    if !matches!(command, Command::Doctor(_)) {
+        let inspector = TableInspector::new(Client::new(&config));
+        let used = command.resources();
+        resources.expect_tables(&inspector, used, &region).await?;
+    }
+    execute(command, &config, &resources, output).await
 }
 
 async fn execute(
@@ -142,7 +176,7 @@ async fn execute(
             teams::list(&operator, output).await
         }
         Command::Teams(command) => {
-            let trail = trail(config, &client, resources).await?;
+            let trail = trail::open(config, &client, resources).await?;
             let operator = TeamAdmin::new(client.clone(), resources.name(Resource::Keys)?);
             let operator = operator.recording(trail.clone());
             let table = resources.name(Resource::Requests);
@@ -156,7 +190,7 @@ async fn execute(
                 keys::Command::Create(_)
                 | keys::Command::Rotate { .. }
                 | keys::Command::Revoke { .. } => {
-                    operator.recording(trail(config, &client, resources).await?)
+                    operator.recording(trail::open(config, &client, resources).await?)
                 }
             };
             let table = resources.name(Resource::Requests);
@@ -175,14 +209,7 @@ async fn execute(
             capsule::run(command, &stores, output).await
         }
         Command::Credentials(command) => {
-            let tables = credentials::Tables {
-                credentials: resources.name(Resource::Credentials)?,
-                secrets: resources.name(Resource::Secrets)?,
-                pairs: resources.name(Resource::Pairs)?,
-                token_urls: resources.name(Resource::TokenUrls)?,
-            };
-            let trail = trail(config, &client, resources).await?;
-            credentials::run(command, &client, tables, trail, output).await
+            credentials::run(command, config, &client, resources, output).await
         }
         Command::TokenUrls(command) => {
             let urls = TokenUrls::new(client.clone(), resources.name(Resource::TokenUrls)?);
@@ -190,7 +217,7 @@ async fn execute(
                 token_urls::Command::List(which) => token_urls::list(&which, &urls, output).await,
                 token_urls::Command::Find => token_urls::find(&urls, output).await,
                 token_urls::Command::Revoke { which, yes } => {
-                    let trail = trail(config, &client, resources).await?;
+                    let trail = trail::open(config, &client, resources).await?;
                     token_urls::revoke(&which, yes, &urls, &trail, output).await
                 }
             }
@@ -202,7 +229,7 @@ async fn execute(
                     connect_sessions::list(&which, &requests, output).await
                 }
                 connect_sessions::Command::Revoke { which, yes } => {
-                    let trail = trail(config, &client, resources).await?;
+                    let trail = trail::open(config, &client, resources).await?;
                     connect_sessions::revoke(&which, yes, &requests, &trail, output).await
                 }
             }
@@ -228,13 +255,8 @@ async fn execute(
             };
             doctor::run(&vault, output).await
         }
+        Command::Completions { .. } => Ok(()),
     }
-}
-
-async fn trail(config: &SdkConfig, client: &Client, resources: &Resources) -> Result<Trail, Error> {
-    let table = resources.name(Resource::Events)?;
-    let events = Events::new(client.clone(), table, resources.events_retention()?);
-    trail::of_operator(config, events).await
 }
 
 fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error> {
@@ -252,10 +274,11 @@ impl Command {
             Self::TokenUrls(command) => command.which().map(token_urls::Which::named),
             Self::ConnectSessions(command) => Some(command.which().named()),
             Self::Events(options) => Some(options.named()),
-            Self::Credentials(credentials::Command::List { team, .. }) => Some(of_team(team)),
-            Self::Credentials(_)
-            | Self::Teams(_)
+            Self::Credentials(command) => command.team().map(of_team),
+            Self::Keys(keys::Command::Revoke { team, .. }) => Some(of_team(team)),
+            Self::Teams(_)
             | Self::Keys(_)
+            | Self::Completions { .. }
             | Self::Capsule(_)
             | Self::Rewrap(_)
             | Self::Doctor(_) => None,
@@ -274,6 +297,7 @@ impl Command {
             Self::Credentials(command) => command.resources(),
             Self::Rewrap(_) => &[Resource::Secrets, Resource::EnvelopeKey],
             Self::Doctor(_) => &Resource::ALL,
+            Self::Completions { .. } => &[],
         }
     }
 }
@@ -344,7 +368,7 @@ mod tests {
     #[test]
     fn usage_line_can_be_copied_into_a_shell() {
         let error = usage_error(&["keys", "list"]);
-        assert!(error.contains("Usage: cargo run -p cli -- keys list --team"));
+        assert!(error.contains("Usage: zoom-vault keys list --team"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
+use shared::timestamp::Timestamp;
 
 /// How many ids a message lists. It only counts the others.
 const MAX_LISTED_IDS: usize = 5;
@@ -70,6 +71,25 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
 
 /// Formats rows as aligned columns under their headings. Returns an empty text if there are no rows.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> String {
+    let keep = [true; N];
+    columns(headings, rows, keep)
+}
+
+/// The same, without the columns in which every cell is a dash.
+pub(crate) fn table_without_empty_columns<const N: usize>(
+    headings: [&str; N],
+    rows: Vec<[String; N]>,
+) -> String {
+    let mut keep = [false; N];
+    for row in &rows {
+        for (keep, cell) in keep.iter_mut().zip(row) {
+            *keep |= cell != "-";
+        }
+    }
+    columns(headings, rows, keep)
+}
+
+fn columns<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>, keep: [bool; N]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -78,18 +98,37 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>)
     let mut widths = [0; N];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.len().max(*width);
+            *width = cell.chars().count().max(*width);
         }
     }
     lines
         .iter()
         .map(|line| {
-            let cells = line.iter().zip(widths);
+            let cells = line.iter().zip(widths).zip(keep);
+            let cells = cells.filter_map(|(cell, keep)| keep.then_some(cell));
             let padded = cells.map(|(cell, width)| format!("{cell:width$}"));
             padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// How long ago a time was, in its largest unit: `5m`, `3h`, `12d`.
+pub(crate) fn age(at: Timestamp) -> String {
+    let seconds = at.until(Timestamp::now()).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Replaces control characters: a name comes from a customer, and could contain escape sequences for the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// The first few ids, and the number of the others.

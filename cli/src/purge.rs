@@ -1,6 +1,7 @@
 //! `credentials purge`: destroys the data of a deleted credential now.
 
 use serde::Serialize;
+use serde_json::json;
 use shared::credential::{CredentialId, TeamId};
 use shared::pair_end::PairEnd;
 use shared::purge_now::{PurgeNow, PurgedGrants};
@@ -8,7 +9,7 @@ use shared::stores::CredentialIds;
 
 use crate::credentials::{Stores, confirm, not_deleted};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 /// What a purge did, in the output.
 #[derive(Serialize)]
@@ -26,11 +27,22 @@ pub(crate) async fn run(
     stores: &Stores,
     output: Output,
 ) -> Result<(), Error> {
-    confirm(
-        yes,
-        &id.to_string(),
-        "This cannot be undone. Type the credential's id to destroy its data: ",
-    )?;
+    let seen = stores.credentials.get_including_deleted(team, id).await?;
+    match seen {
+        Some(seen) if seen.is_live() => {
+            let team = team.clone();
+            return Err(Error::CredentialIsLive { team, id });
+        }
+        Some(seen) => confirm(
+            yes,
+            &id.to_string(),
+            &format!(
+                "This destroys the data of the deleted credential `{}` and cannot be undone. Type the credential's id: ",
+                printable(seen.credential.name.as_str())
+            ),
+        )?,
+        None => return purged_before(team, id, stores, output).await,
+    }
     let purge = PurgeNow {
         credentials: &stores.credentials,
         pairs: &stores.pairs,
@@ -55,6 +67,25 @@ pub(crate) async fn run(
         }
         PurgedGrants::None | PurgedGrants::UserUnknown | PurgedGrants::OfPair(_) => Ok(()),
     }
+}
+
+/// A second purge does no harm. A credential that never existed is an error.
+async fn purged_before(
+    team: &TeamId,
+    id: CredentialId,
+    stores: &Stores,
+    output: Output,
+) -> Result<(), Error> {
+    if !stores.pairs.is_gone(id).await? {
+        let team = team.clone();
+        return Err(Error::NoCredential { team, id });
+    }
+    let document = json!({ "team_id": team, "credential_id": id, "grants": "purged_before" });
+    output.print(&document, "")?;
+    output.note(&format!(
+        "credential {id} was purged before; nothing was done"
+    ));
+    Ok(())
 }
 
 /// What became of the grants: in JSON, and for people.

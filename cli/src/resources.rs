@@ -7,7 +7,8 @@ use clap::Args;
 use clap::error::ErrorKind;
 
 use shared::config;
-use shared::stores::RETENTION;
+use shared::stores::{self, RETENTION, TableInspector};
+use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::stack::StackOutputs;
@@ -56,6 +57,32 @@ impl Resource {
 
     pub(crate) fn is_table(self) -> bool {
         Self::TABLES.contains(&self)
+    }
+
+    /// The attributes that are the key of a row of the table.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Keys => &["team_id", "record"],
+            Self::Secrets => &["secret_id"],
+            Self::Credentials => &["team_id", "credential_id"],
+            Self::Pairs => &["pair_id"],
+            Self::TokenUrls => &["credential_id", "url_id"],
+            Self::Events => &["credential_id", "event_id"],
+            Self::Requests => &["request_id"],
+            Self::EnvelopeKey | Self::Api => &[],
+        }
+    }
+
+    /// Says that a table with these keys is another table. `None` if the table has the right keys.
+    pub(crate) fn other_keys(self, keys: &[String]) -> Option<String> {
+        let expected = self.keys();
+        (keys != expected).then(|| {
+            format!(
+                "is another table: the key of its rows is {}, but should be {}",
+                keys.join(" and "),
+                expected.join(" and ")
+            )
+        })
     }
 
     /// The stack output that names the resource.
@@ -246,6 +273,43 @@ impl Resources {
         };
         let days = days.and_then(|days| days.parse::<u16>().ok());
         Ok(days.map_or(RETENTION, |days| Duration::from_hours(24 * u64::from(days))))
+    }
+
+    /// Fails if a table does not exist, or is another table. A command that reads the wrong table could otherwise report
+    /// that nothing is there. The check needs the right to describe the table: without the right, there is no check.
+    pub(crate) async fn expect_tables(
+        &self,
+        inspector: &TableInspector,
+        used: &[Resource],
+        region: &str,
+    ) -> Result<(), Error> {
+        let mut checks = JoinSet::new();
+        for table in used.iter().copied().filter(|it| it.is_table()) {
+            let (inspector, name) = (inspector.clone(), self.name(table)?);
+            checks.spawn(async move { (table, inspector.keys_of(&name).await, name) });
+        }
+        while let Some(checked) = checks.join_next().await {
+            let (table, keys, name) = checked.map_err(std::io::Error::from)?;
+            match keys {
+                Ok(keys) => {
+                    if let Some(problem) = table.other_keys(&keys) {
+                        let option = table.option();
+                        return Err(Error::WrongTable {
+                            name,
+                            problem,
+                            option,
+                        });
+                    }
+                }
+                Err(stores::Error::Denied { .. }) => {}
+                Err(stores::Error::NoTable { .. }) => {
+                    let region = region.to_owned();
+                    return Err(Error::NoTable { name, region });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// All tables with their names.

@@ -5,6 +5,7 @@ use clap::{ArgGroup, Subcommand};
 use serde::Serialize;
 use shared::connect::ReturnOrigin;
 use shared::credential::TeamId;
+use shared::invalid::Invalid;
 use shared::stores::{
     self, DEFAULT_MINT_RATE, DEFAULT_RATE, Requests, Team, TeamAdmin, TeamSettingsChange, Trail,
 };
@@ -56,7 +57,7 @@ pub(crate) enum Command {
         revoke_on_delete: Option<bool>,
         /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the
         /// option for several sites. The sites replace all earlier ones
-        #[arg(long, value_name = "ORIGIN", group = "settings")]
+        #[arg(long, value_name = "ORIGIN", group = "settings", value_parser = return_origin)]
         return_origin: Vec<ReturnOrigin>,
         /// Remove all return origins: the vault sends users to no other site
         #[arg(long, group = "settings", conflicts_with = "return_origin")]
@@ -85,6 +86,16 @@ impl Command {
             Self::Suspend { .. } => &[Resource::Keys, Resource::Events, Resource::Requests],
         }
     }
+}
+
+/// A `*` would look like a wildcard, but it would be compared as text, and no site has such an address.
+fn return_origin(text: &str) -> Result<ReturnOrigin, Invalid> {
+    if text.contains('*') {
+        return Err(Invalid(
+            "must be one origin without a wildcard, as https://app.example.com: repeat the option for several",
+        ));
+    }
+    text.parse()
 }
 
 fn rate() -> RangedI64ValueParser<u32> {

@@ -148,7 +148,7 @@ pub(crate) async fn revoke(
     revocation.run(found, |urls| rows(urls), revoke).await
 }
 
-fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {
+pub(crate) fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {
     let rows = urls.into_iter().map(|listing| {
         let url = &listing.url;
         let uses = match url.max_uses {

@@ -1,6 +1,7 @@
 //! Who runs this program, for the audit trail.
 
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::ProvideCredentials;
 use shared::config;
 use shared::event::Actor;
@@ -9,11 +10,17 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::error::{Error, chain};
+use crate::resources::{Resource, Resources};
 
 /// The trail of this run of the program, with the operator's identity.
-pub(crate) async fn of_operator(config: &SdkConfig, events: Events) -> Result<Trail, Error> {
+pub(crate) async fn open(
+    config: &SdkConfig,
+    client: &Client,
+    resources: &Resources,
+) -> Result<Trail, Error> {
+    let table = resources.name(Resource::Events)?;
     Ok(Trail {
-        events,
+        events: Events::new(client.clone(), table, resources.events_retention()?),
         actor: Actor::Operator(identity(config).await?),
         request_id: format!("cli-{}", Uuid::new_v4()),
     })
@@ -60,10 +67,15 @@ async fn has_local_credentials(config: &SdkConfig) -> bool {
 fn is_local() -> bool {
     let endpoint = config::optional("AWS_ENDPOINT_URL_DYNAMODB");
     let url = endpoint.and_then(|text| text.parse::<Url>().ok());
-    url.is_some_and(|url| match url.host() {
+    url.is_some_and(|url| is_this_machine(&url))
+}
+
+/// Whether a URL stays on this machine.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    })
+    }
 }

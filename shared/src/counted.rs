@@ -5,8 +5,8 @@ use crate::stores::{self, CommitOutcome, RowKind, Transaction};
 use crate::timestamp::Timestamp;
 
 /// Commits a transaction that also changes the counts of a pair. If the pair has no row, commits it without: a wrong
-/// count must not make a user's request fail. The log line raises an alarm, and `cli credentials sweep --repair` corrects
-/// the counts.
+/// count must not make a user's request fail. The log line raises an alarm, and
+/// `zoom-vault credentials sweep --repair` corrects the counts.
 pub(crate) async fn commit(
     transaction: Transaction<'_>,
     team: &TeamId,
@@ -28,6 +28,6 @@ pub(crate) fn report_lost_count(team: &TeamId, credential: CredentialId) {
         team = %team,
         credential_id = %credential,
         pair_counts_wrong = 1_u32,
-        "a pair has no row although it counts a credential: run `cli credentials sweep --repair`"
+        "a pair has no row although it counts a credential: run `zoom-vault credentials sweep --repair`"
     );
 }

@@ -14,6 +14,7 @@
 mod access;
 mod anywhere;
 mod apps;
+mod attention;
 mod audit;
 mod bots;
 mod call_counts;

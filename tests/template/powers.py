@@ -44,7 +44,7 @@ def page(template):
         "",
         "- `OperatorPolicy` is for managing teams and API keys.",
         "- `RecoveryPolicy` is for `capsule replay`. It reads and writes encrypted grants and cannot decrypt them.",
-        "- `RestorePolicy` is for `credentials list` and `credentials restore`.",
+        "- `RestorePolicy` is for `credentials list`, `show` and `restore`.",
         "- `PurgePolicy` is for `credentials purge` and `credentials sweep`.",
         "- `DoctorPolicy` is for `doctor`. It changes nothing.",
         "",

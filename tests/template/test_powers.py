@@ -233,7 +233,7 @@ def test_rewrap_role_cannot_decrypt_or_read_ciphertext(template):
     (use,) = [it for it in template.key_statements("EnvelopeKey") if it.sid == "FunctionsUse"]
     assert moves.condition["StringEquals"] == use.condition["StringEquals"]
 
-    rows, move, look, find = template.statements("RewrapRole")
+    rows, move, look, know, find = template.statements("RewrapRole")
     assert (rows.actions, rows.resources) == (("dynamodb:Scan", "dynamodb:UpdateItem"), ("SecretsTable.Arn",))
     assert rows.condition == {
         "ForAllValues:StringEquals": {"dynamodb:Attributes": ["secret_id", "team_id", "dek", "kid", "alt_dek", "alt_kid"]},
@@ -247,6 +247,7 @@ def test_rewrap_role_cannot_decrypt_or_read_ciphertext(template):
     assert (move.actions, move.resources) == (moves.actions, ("SealingKey", "PreviousKey"))
     assert move.condition == {"StringEquals": moves.condition["StringEquals"]}
     assert (look.actions, look.resources) == (("kms:DescribeKey",), ("SealingKey",))
+    assert (know.actions, know.resources) == (("dynamodb:DescribeTable",), ("SecretsTable.Arn",))
     assert find.actions == ("cloudformation:DescribeStacks",)
 
 
@@ -261,6 +262,12 @@ def test_doctor_policy_only_reads(template):
         "dynamodb:Scan",
         "kms:DescribeKey",
     }
+    # The program must not ask for other attributes of credentials than these.
+    (rows,) = [it for it in template.operator_policies()["DoctorPolicy"] if it.resources == ("CredentialsTable.Arn",)]
+    inspector = (ROOT / "shared/src/stores/table_inspector.rs").read_text()
+    asked = re.search(r'"(team_id, credential_id, [^"]+)"', inspector)[1]
+    asked = re.split(r",\s+", re.sub(r"[#\\\\]", "", asked))
+    assert asked == rows.condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
 
 
 def test_administrators_can_manage_both_keys_but_not_use_them(template):

@@ -1,9 +1,9 @@
 //! What the doctor remembers of the rows that it reads: counts and ids, and no ciphertext. A vault can have more rows
 //! than this machine has memory for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use shared::credential::{CredentialId, GrantId, TeamId};
+use shared::credential::{CredentialId, GrantId, ReconnectReason, TeamId};
 use shared::envelope::SecretId;
 use shared::stores::{CredentialIds, SealedRow, StoredPair};
 use shared::timestamp::Timestamp;
@@ -16,10 +16,10 @@ pub(super) struct SecretCensus {
     pub(super) formats: BTreeMap<(u8, u8), usize>,
     /// How many rows each KMS key wraps.
     pub(super) rows_by_key: BTreeMap<String, usize>,
-    /// How many grants need a new authorization, by reason.
-    pub(super) reasons: BTreeMap<&'static str, usize>,
-    /// How many grants have a second token pair.
-    pub(super) stashed: usize,
+    /// The grants that need a new authorization.
+    pub(super) dead: HashMap<GrantId, ReconnectReason>,
+    /// The grants with a second token pair.
+    pub(super) stashed: HashSet<GrantId>,
     /// Grants that keep-alive should have refreshed.
     pub(super) overdue: Vec<String>,
     /// When the grant was refreshed that has not been refreshed for the longest time.
@@ -48,8 +48,8 @@ impl SecretCensus {
             overdue_before,
             formats: BTreeMap::new(),
             rows_by_key: BTreeMap::new(),
-            reasons: BTreeMap::new(),
-            stashed: 0,
+            dead: HashMap::new(),
+            stashed: HashSet::new(),
             overdue: Vec::new(),
             longest_unrefreshed: None,
             of_old_format: Vec::new(),
@@ -68,9 +68,6 @@ impl SecretCensus {
         let is_destroyed_or_due = row.kids.is_empty() || row.is_due;
         for kid in row.kids {
             *self.rows_by_key.entry(kid).or_default() += 1;
-        }
-        if let Some(reason) = row.reason {
-            *self.reasons.entry(reason.as_str()).or_default() += 1;
         }
         if let Some(since) = row.scheduled_since {
             let longest = self.longest_unrefreshed.map_or(since, |it| it.min(since));
@@ -91,7 +88,10 @@ impl SecretCensus {
                 };
                 self.grants.insert(id, owner);
                 // A vendor's row may have a second secret too. That one is no token pair.
-                self.stashed += usize::from(row.has_stash);
+                if row.has_stash {
+                    self.stashed.insert(id);
+                }
+                self.dead.extend(row.reason.map(|reason| (id, reason)));
                 if !row.has_app {
                     self.of_old_format.push(row.secret_id.clone());
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::envelope::SecretId;
 use shared::timestamp::Timestamp;
 
+use super::attention::AttentionCensus;
 use super::census::{OwnerCensus, SecretCensus};
 use super::findings::Findings;
 use super::{Vault, pairs};
@@ -43,8 +44,10 @@ pub(super) async fn check(
 
     let credentials_table = vault.table_name(Resource::Credentials);
     let mut owners = OwnerCensus::default();
+    let mut attention = AttentionCensus::default();
     let visited = vault.inspection.visit_credentials(credentials_table, |it| {
         owners.count(&it.ids, &mut secrets);
+        attention.count(&it, &secrets);
         recount.add_credential(&it);
     });
     let unreadable_credentials = visited.await?;
@@ -69,7 +72,7 @@ pub(super) async fn check(
         findings.note("counts", found);
     }
     check_keep_alive(&secrets, findings);
-    note_grant_states(&secrets, findings);
+    attention.report(findings);
     Ok(())
 }
 
@@ -186,22 +189,5 @@ fn check_keep_alive(secrets: &SecretCensus, findings: &mut Findings) {
         let to_do = "Zoom ends an unused grant after about 90 days: the log of the function keep-alive says why it does \
                      not refresh these grants";
         findings.bad("keep-alive", found, to_do);
-    }
-}
-
-/// Notes grants that need a new authorization, and grants with a second token pair.
-fn note_grant_states(secrets: &SecretCensus, findings: &mut Findings) {
-    for (reason, count) in &secrets.reasons {
-        findings.note(
-            "grants",
-            format!("{count} grants need a new authorization: {reason}"),
-        );
-    }
-    if secrets.stashed > 0 {
-        let found = format!(
-            "{} grants have a second token pair, which the vault tries if Zoom refuses the first",
-            secrets.stashed
-        );
-        findings.note("grants", found);
     }
 }

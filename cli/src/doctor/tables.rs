@@ -4,10 +4,20 @@ use shared::stores::{self, TableHealth};
 
 use super::Vault;
 use super::findings::Findings;
-use crate::error::Error;
+use crate::error::store_message;
 use crate::resources::Resource;
 
-pub(super) async fn check(vault: &Vault, findings: &mut Findings) -> Result<(), Error> {
+/// Whether the rows of the tables can be checked.
+pub(super) enum Tables {
+    Usable,
+    /// A table is missing, or is another table.
+    Wrong,
+    /// DynamoDB does not answer.
+    Silent,
+}
+
+pub(super) async fn check(vault: &Vault, findings: &mut Findings) -> Tables {
+    let mut tables = Tables::Usable;
     for (table, name) in &vault.tables {
         let health = match vault.inspection.describe_table(name).await {
             Ok(health) => health,
@@ -17,10 +27,31 @@ pub(super) async fn check(vault: &Vault, findings: &mut Findings) -> Result<(), 
                     table.option()
                 );
                 findings.bad("table", format!("{name} does not exist"), to_do);
+                if holds_rows(*table) {
+                    tables = Tables::Wrong;
+                }
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let is_silent = matches!(error, stores::Error::Unavailable { .. });
+                let to_do = "the other tables are checked, but check this one again later";
+                if is_silent {
+                    let to_do = "no table and no row was checked: run doctor again";
+                    findings.bad("table", store_message(&error), to_do);
+                    return Tables::Silent;
+                }
+                findings.bad("table", format!("{name}: {}", store_message(&error)), to_do);
+                continue;
+            }
         };
+        if let Some(problem) = table.other_keys(&health.keys) {
+            let to_do = format!("check the name in {}", table.option());
+            findings.bad("table", format!("{name} {problem}"), to_do);
+            if holds_rows(*table) {
+                tables = Tables::Wrong;
+            }
+            continue;
+        }
         let problems = problems(*table, &health, vault.is_deployed);
         if problems.is_empty() {
             findings.good("table", format!("{name} is {}", health.status));
@@ -30,7 +61,15 @@ pub(super) async fn check(vault: &Vault, findings: &mut Findings) -> Result<(), 
             findings.bad("table", format!("{name} {problem}"), to_do);
         }
     }
-    Ok(())
+    tables
+}
+
+/// Whether the doctor checks the rows of the table.
+fn holds_rows(table: Resource) -> bool {
+    matches!(
+        table,
+        Resource::Credentials | Resource::Secrets | Resource::Pairs
+    )
 }
 
 /// The differences between a table and the template.

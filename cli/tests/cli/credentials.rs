@@ -89,12 +89,15 @@ async fn purge_needs_a_confirmation_and_leaves_no_rows() {
     let id = stack.new_credential(&key, "gone").await;
     let purge = |options: &str| format!("credentials purge --team acme {id} {options}");
     stack.fails(2, &purge("")).await;
+    // A live credential cannot be purged, and the program does not offer it.
+    for options in ["--now --yes", "--now"] {
+        let live = stack.fails(1, &purge(options)).await;
+        let words = format!("credential {id} of team acme is not deleted");
+        assert!(live.contains(&words), "{live}");
+    }
+    stack.delete_credential(&key, &id).await;
     let unconfirmed = stack.fails(1, &purge("--now")).await;
     assert!(unconfirmed.contains("not a terminal"), "{unconfirmed}");
-    // A live credential cannot be purged.
-    let live = stack.fails(1, &purge("--now --yes")).await;
-    assert!(live.contains("has no deleted credential"), "{live}");
-    stack.delete_credential(&key, &id).await;
 
     stack.ok(&purge("--now --yes")).await;
     assert_eq!(
@@ -111,7 +114,19 @@ async fn purge_needs_a_confirmation_and_leaves_no_rows() {
         stack.json("credentials list --team acme").await[0]["credential_id"],
         kept
     );
-    stack.fails(1, &purge("--now --yes")).await;
+    // A second purge does no harm, with or without a confirmation.
+    for options in ["--now --yes", "--now"] {
+        let second = stack.cli(&purge(options)).await;
+        let note = format!("credential {id} was purged before; nothing was done\n");
+        assert_eq!((second.code, second.stderr), (0, note));
+    }
+    let second = stack.json(&purge("--now --yes")).await;
+    assert_eq!(second["grants"], "purged_before");
+    let never = "01a20d6c-8830-7053-9037-e291033ddc44";
+    let line = format!("credentials purge --team acme {never} --now --yes");
+    let text = stack.fails(1, &line).await;
+    let words = format!("error: team acme has no credential {never}");
+    assert!(text.starts_with(&words), "{text}");
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ async fn healthy_vault_passes_every_check() {
         "dangling",
         "counts",
         "keep-alive",
+        "attention",
         "clock",
         "api",
         "webhooks",
@@ -144,7 +145,10 @@ async fn missing_or_wrong_table_is_reported() {
     stack
         .doctor_finds("--events-table nowhere", "table", &words)
         .await;
-    let words = ["keys has no attribute as its TTL attribute, but should have purge_at"];
+    let words = [
+        "keys is another table: the key of its rows is team_id and record, but should be credential_id and event_id",
+        "--events-table",
+    ];
     stack
         .doctor_finds("--events-table keys", "table", &words)
         .await;

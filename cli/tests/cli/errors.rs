@@ -25,7 +25,7 @@ async fn message_names_the_missing_or_existing_resource() {
         ),
         (
             "keys revoke --team globex 0123456789ab",
-            "team globex has no key 0123456789ab",
+            "there is no team globex",
         ),
         (
             "teams list --keys-table elsewhere",
@@ -105,6 +105,13 @@ async fn wrong_command_line_ends_with_2_and_changes_nothing() {
         "keys create --team acme",
         "keys create --team acme --permission owner",
         "keys revoke --team acme",
+        "teams set acme --return-origin https://*.x",
+        "teams set acme --return-origin https://*",
+        "credentials list",
+        "credentials list --team acme --all-teams",
+        "credentials list --team acme --state deleted",
+        "credentials list --team acme --watch 0",
+        "completions powershell",
     ] {
         let text = stack.fails(2, line).await;
         assert!(!text.is_empty(), "{line}");
@@ -141,7 +148,7 @@ async fn message_about_a_wrong_table_or_row_says_what_to_check() {
         .fails(1, "teams set acme --rate 5 --keys-table requests")
         .await;
     assert!(
-        text.contains("check that the option names the right table"),
+        text.starts_with("error: requests is another table: the key of its rows is request_id, but should be team_id and record. Check the name in --keys-table"),
         "{text}"
     );
 
@@ -221,4 +228,21 @@ async fn list_shows_every_row_that_can_be_read_and_names_the_others() {
             && text.contains("Use the program of the version that is deployed"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_malformed_address_of_a_service_is_one_plain_sentence() {
+    let stack = TestStack::start().await;
+    for address in ["foo", "localhost:8000", "ftp://127.0.0.1", "http://"] {
+        let variable = "AWS_ENDPOINT_URL_DYNAMODB";
+        let result = stack
+            .cli_with("teams list", &[variable], &[(variable, address)])
+            .await;
+        assert_eq!((result.code, result.stdout.as_str()), (1, ""));
+        assert_eq!(
+            result.stderr,
+            "error: AWS_ENDPOINT_URL_DYNAMODB is not the address of a service: set it to a URL such as \
+             http://127.0.0.1:8000, or unset it to use AWS\n"
+        );
+    }
 }

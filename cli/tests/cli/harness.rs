@@ -174,7 +174,7 @@ impl TestStack {
             .env
             .iter()
             .filter(|(name, _)| !without.contains(&name.as_str()));
-        let output = Command::new(env!("CARGO_BIN_EXE_cli"))
+        let output = Command::new(env!("CARGO_BIN_EXE_zoom-vault"))
             .args(line.split_whitespace())
             .env_clear()
             .envs(env.map(|(name, value)| (name, value)))
@@ -186,7 +186,7 @@ impl TestStack {
     }
 
     pub(crate) async fn cli_with_stdin(&self, line: &str, input: &str) -> CliResult {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cli"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zoom-vault"))
             .args(line.split_whitespace())
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))

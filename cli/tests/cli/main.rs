@@ -8,6 +8,7 @@
     reason = "test harness: a broken assumption is a failed test"
 )]
 
+mod attention;
 mod capsule;
 mod credentials;
 mod doctor;
@@ -17,6 +18,7 @@ mod harness;
 mod key_terms;
 mod keys;
 mod kms_proxy;
+mod night_shift;
 mod output;
 mod pages;
 mod pair_rows;
@@ -30,5 +32,6 @@ mod teams;
 mod token_urls;
 mod typos;
 mod vendor_secrets;
+mod wrong_tables;
 
 use harness::TestStack;

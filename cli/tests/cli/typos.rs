@@ -16,6 +16,15 @@ async fn an_unknown_team_is_an_error_of_every_command_that_reads_what_a_team_has
         "events --team nobody",
         "credentials list --team nobody",
         "credentials list --team nobody --deleted",
+        "credentials show --team nobody 01a20d6c-8830-7053-9037-e291033ddc44",
+        "credentials restore --team nobody 01a20d6c-8830-7053-9037-e291033ddc44",
+        "credentials purge --team nobody 01a20d6c-8830-7053-9037-e291033ddc44 --now --yes",
+        "keys revoke --team nobody 0123456789ab",
+        "keys rotate --team nobody 0123456789ab",
+        "sessions list --team nobody",
+        "teams set nobody --rate 1",
+        "teams suspend nobody",
+        "teams resume nobody",
     ] {
         let text = stack.fails(1, line).await;
         assert!(text.contains("there is no team nobody"), "{line}: {text}");

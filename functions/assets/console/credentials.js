@@ -1,4 +1,4 @@
-// The list of credentials. The API filters and pages; sorting and “needs attention” work on what is loaded.
+// The list of credentials. The API filters and pages; sorting works on what is loaded.
 import { useEffect, useMemo, useState } from "./vendor/preact-hooks.js";
 import { attention } from "./attention.js";
 import { csv, download } from "./csv.js";
@@ -15,8 +15,8 @@ const NO_FILTER = { field: "name", text: "", credential_type: "", state: "", ext
 // The filter and the order stay when the person comes back from one credential.
 let kept = { filter: NO_FILTER, order: { by: "created_at", down: true } };
 
-function query({ field, text, credential_type, state, extra, deleted }) {
-  return { [field]: text.trim(), credential_type, state, extra: extra.trim(), deleted: deleted ? "true" : "" };
+function query({ field, text, credential_type, state, extra, needing, deleted }) {
+  return { [field]: text.trim(), credential_type, state, extra: extra.trim(), needs_attention: needing ? "true" : "", deleted: deleted ? "true" : "" };
 }
 
 /** Loads page after page: `{rows, next, loading, error, more}`. */
@@ -105,10 +105,9 @@ export function Credentials() {
   const list = usePages(api, filter);
   kept = { filter, order };
   const rows = useMemo(() => {
-    const shown = filter.needing ? list.rows.filter(attention) : list.rows;
     // The API's own order is the newest first, so the first view needs no sort.
-    return order.by === "created_at" && order.down ? shown : [...shown].sort(compare(order.by, order.down));
-  }, [list.rows, filter.needing, order]);
+    return order.by === "created_at" && order.down ? list.rows : [...list.rows].sort(compare(order.by, order.down));
+  }, [list.rows, order]);
   const pages = Math.max(1, Math.ceil(rows.length / ROWS));
   const page = Math.min(at, pages - 1);
   const save = () => download(`credentials-${new Date().toISOString().slice(0, 10)}.csv`,
@@ -118,7 +117,7 @@ export function Credentials() {
     <${Problem} error=${list.error} retry=${list.rows.length ? list.more : list.reload} />
     <p role="status">${list.loading
       ? `Loading credentials: ${number(list.rows.length)} so far …`
-      : `${number(rows.length)}${filter.needing ? ` of ${number(list.rows.length)} loaded` : ""} credential${rows.length === 1 ? "" : "s"}${list.next ? ". There are more on the server: sorting and “needs attention” cover only what is loaded" : ""}.`}</p>
+      : `${number(rows.length)} credential${rows.length === 1 ? "" : "s"}${list.next ? ". There are more on the server: sorting covers only what is loaded" : ""}.`}</p>
     ${rows.length > 0 && html`<${Rows} rows=${rows.slice(page * ROWS, (page + 1) * ROWS)} deleted=${filter.deleted} order=${order} onOrder=${(value) => (setAt(0), setOrder(value))} />`}
     ${!list.loading && !list.error && rows.length === 0 && html`<p>No credential matches. ${!list.next && html`<a href="#/connect">Connect a user</a>, or change the filter.`}</p>`}
     <div class="pager">

@@ -1,7 +1,7 @@
 // How the team's credentials are, what needs attention, and what expires soon.
 import { useEffect, useState } from "./vendor/preact-hooks.js";
 import { credentialPath } from "./api.js";
-import { attention, whoActs } from "./attention.js";
+import { attention, needsAttention, whoActs } from "./attention.js";
 import { BarChart } from "./charts.js";
 import { Heading, Loading, Problem, StateBadge, Table, Time, html, number, useLoad, useSession } from "./ui.js";
 
@@ -31,8 +31,8 @@ function count(old, credentials, isDone) {
     next.total += 1;
     next[credential.state] += 1;
     next[credential.credential_type] += 1;
+    if (!needsAttention(credential)) continue;
     const cause = attention(credential);
-    if (!cause) continue;
     next.needing += 1;
     next.causes[cause.label] = (next.causes[cause.label] ?? 0) + 1;
     if (next.first.length < MAX_SHOWN) next.first.push({ credential, cause });

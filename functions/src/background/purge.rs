@@ -55,7 +55,8 @@ pub async fn handle(
                 route = NAME,
                 sequence_number,
                 stream_records_skipped = 1_u32,
-                "a record of the stream cannot be read and is skipped: read the record, then run `cli credentials sweep`"
+                "a record of the stream cannot be read and is skipped: read the record, then run \
+                 `zoom-vault credentials sweep`"
             );
             continue;
         };

@@ -42,6 +42,10 @@ pub(crate) struct Query {
     /// `true` lists the deleted credentials instead of the others.
     #[param(value_type = Option<Flag>, inline)]
     deleted: bool,
+    /// `true` lists only credentials that a person must mend: the state is `invalid`, or the last error says that Zoom
+    /// refuses the app, that a scope is missing, or that the profile cannot be read. `false` lists only the others.
+    #[param(value_type = Option<Flag>, inline)]
+    needs_attention: Option<bool>,
     /// The size of the page.
     #[param(value_type = Option<Limit>, inline)]
     pub(crate) limit: Option<u16>,
@@ -69,6 +73,12 @@ impl Query {
             extra: parsed(request, "extra", "querystring/extra", str::parse)?.unwrap_or_default(),
             deleted: parsed(request, "deleted", "querystring/deleted", boolean)?
                 .unwrap_or_default(),
+            needs_attention: parsed(
+                request,
+                "needs_attention",
+                "querystring/needs_attention",
+                boolean,
+            )?,
             limit: limit(request)?,
             cursor: cursor(request, List::Credentials)?.map(CredentialId::from_bytes),
         })
@@ -93,6 +103,7 @@ impl Query {
             && self.credential_type.is_none()
             && self.state.is_none()
             && self.extra.is_empty()
+            && self.needs_attention.is_none()
     }
 
     /// Whether the caller goes through the list page by page.
@@ -109,6 +120,9 @@ impl Query {
                 credential.zoom_display_name.as_deref(),
             )
             && self.extra.matches(credential.extra.as_ref())
+            && self
+                .needs_attention
+                .is_none_or(|wanted| wanted == credential.attention().is_some())
     }
 }
 

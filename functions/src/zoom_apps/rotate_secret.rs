@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use shared::attention::APP_REFUSED;
 use shared::credential::{CredentialId, TeamId};
 use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::{Down, Error};
 use shared::event::{Change, EventKind, Target};
 use shared::grants::mint::ANSWER_TIME;
-use shared::grants::record::APP_REFUSED;
 use shared::secret::{AppCredentials, ClientSecret, Plaintext};
 use shared::stores::{AppSecret, Credentials, Events, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! The recovery capsule: tokens that DynamoDB did not store, as text in a log line.
 //!
 //! A capsule holds ciphertext and ids only. It is CBOR in base64url, a third longer than its bytes, so that CloudWatch
-//! does not cut the line. `cli capsule replay` stores the tokens once DynamoDB is back. Only the vault can open them.
+//! does not cut the line. `zoom-vault capsule replay` stores the tokens once DynamoDB is back. Only the vault can open them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -124,7 +124,7 @@ impl Capsule {
                 grant_id,
                 capsule,
                 grants_not_stored = 1_u32,
-                "tokens of a grant could not be stored: once DynamoDB is back, pipe this line into `cli capsule replay`"
+                "tokens of a grant could not be stored: once DynamoDB is back, pipe this line into `zoom-vault capsule replay`"
             );
         } else {
             tracing::error!(

@@ -10,12 +10,13 @@ use futures_util::future::join_all;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
+use crate::attention::{MISSING_SCOPE, UNREADABLE_PROFILE};
 use crate::cause::chain;
 use crate::credential::{CredentialId, GrantId, ReconnectReason, State, TeamId};
 use crate::event::EventDetails;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
-use crate::grants::state::{UNREADABLE_PROFILE, reconnect_message};
+use crate::grants::state::reconnect_message;
 use crate::grants::{Context, Grants};
 use crate::invocation::Invocation;
 use crate::pair::Pair;
@@ -148,7 +149,7 @@ impl<'a> UserFinder<'a> {
                 None => format!("{UNKNOWN_PROFILE}Zoom does not show who the user is"),
             },
             Err(zoom::Error::MissingScope { scope }) => {
-                format!("missing scope {scope}: the Zoom user's profile cannot be read")
+                format!("{MISSING_SCOPE}{scope}: the Zoom user's profile cannot be read")
             }
             Err(error) => {
                 let (request_id, cause) = (self.invocation.id(), chain(&error));

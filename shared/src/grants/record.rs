@@ -7,6 +7,7 @@ use std::future::Future;
 use futures_util::TryFutureExt;
 use tokio::time::timeout;
 
+use crate::attention::{APP_REFUSED, MISSING_SCOPE};
 use crate::cause::chain;
 use crate::credential::{CredentialId, ReconnectReason, State};
 use crate::error::Error;
@@ -16,8 +17,6 @@ use crate::stores::StoredCredential;
 use crate::time_limit;
 use crate::zoom;
 
-/// The start of `last_error_message` when Zoom refuses the app. A new client secret clears such an error.
-pub const APP_REFUSED: &str = "app refused: ";
 /// The start of `last_error_message` when Zoom refuses a new access token.
 const NEW_TOKEN_REFUSED: &str = "access token refused: ";
 
@@ -107,7 +106,7 @@ impl Recorder<'_> {
         let message = if let Error::AppMisconfigured { reason } = error {
             format!("{APP_REFUSED}{reason}")
         } else if let Error::MissingScope { scope } = error {
-            format!("missing scope {scope}")
+            format!("{MISSING_SCOPE}{scope}")
         } else if matches!(error, Error::ReconnectRequired { reason } if *reason == gone) {
             format!("{}: Zoom does not know the user any more", gone.as_str())
         } else {

@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 
+use crate::attention::UNREADABLE_PROFILE;
 use crate::credential::{GrantId, ReconnectReason, State};
 use crate::error::Error;
 use crate::grants::Context;
@@ -17,10 +18,6 @@ use crate::timestamp::Timestamp;
 
 /// How many credentials of one grant are changed at a time.
 const CONCURRENT_CHANGES: usize = 8;
-
-/// The start of `last_error_message` when only the profile cannot be read. A successful mint does not clear this
-/// message.
-pub(crate) const UNREADABLE_PROFILE: &str = "missing scope user:read:user";
 
 /// The result of declaring a grant dead.
 pub(crate) enum Declaration {

@@ -429,7 +429,7 @@ impl TakenGrant<'_> {
             team = %self.team,
             grant_id = %self.id,
             pair_counts_wrong = 1_u32,
-            "the counts of a pair are wrong: run `cli credentials sweep --repair`"
+            "the counts of a pair are wrong: run `zoom-vault credentials sweep --repair`"
         );
     }
 

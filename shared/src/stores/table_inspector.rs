@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
+use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TableDescription, TimeToLiveStatus};
 use serde::Deserialize;
 
-use crate::credential::{ClientId, ReconnectReason};
+use crate::attention::Attention;
+use crate::credential::{ClientId, ReconnectReason, State};
 use crate::pair::{Pair, PairId};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{from_item, scan_each, text};
@@ -18,6 +19,8 @@ use crate::timestamp::Timestamp;
 /// The settings and the state of a table.
 #[derive(Clone, Debug)]
 pub struct TableHealth {
+    /// The names of the attributes that are the key of a row.
+    pub keys: Vec<String>,
     /// DynamoDB's word for the state of the table. Only an `ACTIVE` table can be used.
     pub status: String,
     /// Whether the table has a stream of its changes.
@@ -53,7 +56,7 @@ pub struct SealedRow {
     pub has_stash: bool,
 }
 
-/// What the row of a credential says about its secrets and its pair.
+/// What the row of a credential says about its secrets, its pair and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CredentialLinks {
     /// The credential, its team, its grant and its pair.
@@ -63,6 +66,13 @@ pub struct CredentialLinks {
     pub client_id: Option<ClientId>,
     /// Zoom's id of the user, if the user is known.
     pub zoom_user_id: Option<String>,
+    /// The owner's name for the credential.
+    #[serde(default)]
+    pub name: String,
+    /// Whether the credential works.
+    pub state: Option<State>,
+    /// The last error.
+    pub last_error_message: Option<String>,
     /// Whether the credential is soft-deleted.
     #[serde(default)]
     pub deleted: bool,
@@ -82,6 +92,11 @@ pub enum PairLink {
 }
 
 impl CredentialLinks {
+    /// Why the credential needs a person. `None` if nobody must act.
+    pub fn attention(&self) -> Option<Attention> {
+        Attention::of(self.state?, self.last_error_message.as_deref())
+    }
+
     /// The pair that counts the credential, if the row is as the vault writes it.
     pub fn pair(&self) -> PairLink {
         let user = self.client_id.clone().zip(self.zoom_user_id.clone());
@@ -127,12 +142,20 @@ impl TableInspector {
         Self { client }
     }
 
-    /// Describes a table. Returns `NoTable` if the table does not exist.
-    pub async fn describe_table(&self, name: &str) -> Result<TableHealth, Error> {
+    /// The names of the attributes that are the key of a row of this table. Returns `NoTable` if the table does not exist.
+    pub async fn keys_of(&self, name: &str) -> Result<Vec<String>, Error> {
+        self.description(name).await.map(|table| keys(&table))
+    }
+
+    async fn description(&self, name: &str) -> Result<TableDescription, Error> {
         let described = self.client.describe_table().table_name(name).send().await;
         let described = described.map_err(|error| failed("DescribeTable", error))?;
-        let table = described.table;
-        let table = table.ok_or(Error::NotFound)?;
+        described.table.ok_or(Error::NotFound)
+    }
+
+    /// Describes a table. Returns `NoTable` if the table does not exist.
+    pub async fn describe_table(&self, name: &str) -> Result<TableHealth, Error> {
+        let table = self.description(name).await?;
         let ttl = self
             .client
             .describe_time_to_live()
@@ -153,6 +176,7 @@ impl TableInspector {
             .and_then(|answer| answer.continuous_backups_description)
             .and_then(|backups| backups.point_in_time_recovery_description);
         Ok(TableHealth {
+            keys: keys(&table),
             status: table.table_status.map_or_else(
                 || "of no status".to_owned(),
                 |status| status.as_str().to_owned(),
@@ -192,9 +216,16 @@ impl TableInspector {
         table: &str,
         visit: impl FnMut(CredentialLinks),
     ) -> Result<Vec<String>, Error> {
-        let scan = self.client.scan().projection_expression(
-            "team_id, credential_id, client_id, grant_id, pair_id, zoom_user_id, deleted",
-        );
+        // `name` and `state` are reserved words.
+        let scan = self
+            .client
+            .scan()
+            .projection_expression(
+                "team_id, credential_id, client_id, grant_id, pair_id, zoom_user_id, deleted, #name, #state, \
+                 last_error_message",
+            )
+            .expression_attribute_names("#name", "name")
+            .expression_attribute_names("#state", "state");
         scan_each(scan, (table, "credential_id"), from_item, visit).await
     }
 
@@ -211,6 +242,11 @@ impl TableInspector {
         let scan = scan.expression_attribute_values(":pair", text("pair#"));
         scan_each(scan, (table, "pair_id"), from_item, visit).await
     }
+}
+
+fn keys(table: &TableDescription) -> Vec<String> {
+    let keys = table.key_schema().iter();
+    keys.map(|key| key.attribute_name().to_owned()).collect()
 }
 
 impl From<InspectedRow> for SealedRow {

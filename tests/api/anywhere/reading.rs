@@ -60,6 +60,7 @@ async fn an_invalid_query_is_refused_with_its_rule() {
     const STATES: &str = "querystring/state must be a comma-separated list of active, invalid";
     const PAIRS: &str = "querystring/extra must be key:value pairs, separated by commas";
     const DELETED: &str = "querystring/deleted must be true or false";
+    const ATTENTION: &str = "querystring/needs_attention must be true or false";
     const LIMIT: &str = "querystring/limit must be an integer from 1 to 1000";
     const CURSOR: &str = "querystring/cursor must be a cursor from the header x-next-cursor";
     let vault = Vault::new().await;
@@ -85,6 +86,11 @@ async fn an_invalid_query_is_refused_with_its_rule() {
             "deleted",
             DELETED,
             vec!["yes", "1", "TRUE", "True", "true,false", " true"],
+        ),
+        (
+            "needs_attention",
+            ATTENTION,
+            vec!["yes", "1", "TRUE", "invalid", "true,false", "true "],
         ),
         (
             "limit",

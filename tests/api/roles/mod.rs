@@ -35,6 +35,16 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
 use crate::world::{CLIENT_ID, World, attribute};
 
+/// The tables of the commands that show, restore and purge credentials.
+const OPERATORS_TABLES: [Table; 6] = [
+    Table::Credentials,
+    Table::Pairs,
+    Table::Secrets,
+    Table::TokenUrls,
+    Table::Events,
+    Table::Keys,
+];
+
 /// Builds every function and opens its connections, as its Lambda does at its start.
 struct Start<'a> {
     world: &'a World,
@@ -85,6 +95,16 @@ impl World {
         self.services.environment(policy)
     }
 
+    /// Describes tables, as the operators' program does before it uses them.
+    async fn describe(&self, policy: &str, tables: &[Table]) {
+        let environment = self.operator(policy);
+        let inspector = TableInspector::new(environment.dynamodb());
+        for table in tables {
+            let Ok(name) = environment.table(*table);
+            assert!(!inspector.keys_of(&name).await.unwrap().is_empty());
+        }
+    }
+
     async fn grant_id_of(&self, id: &str) -> GrantId {
         let row = self.row(id).await;
         attribute(&row, "grant_id").parse().unwrap()
@@ -118,6 +138,8 @@ async fn an_operator_replays_a_capsule() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
     let grant = world.grant_id_of(&id).await;
+    let tables = [Table::Credentials, Table::Pairs, Table::Secrets];
+    world.describe("RecoveryPolicy", &tables).await;
     let environment = world.operator("RecoveryPolicy");
     let Ok(credentials) = environment.credentials();
     let Ok(pairs) = environment.pairs();
@@ -251,8 +273,9 @@ async fn an_operator_replays_the_capsule_of_an_authorization() {
 }
 
 #[tokio::test]
-async fn an_operator_lists_and_restores_deleted_credentials() {
+async fn an_operator_lists_shows_and_restores_deleted_credentials() {
     let world = World::new().await;
+    world.describe("RestorePolicy", &OPERATORS_TABLES).await;
     let alive = world.add_user_credential("alive").await;
     let dead = world.add_credential_for_user("grace").await;
     let lost = world.add_credential_for_user("alan").await;
@@ -284,6 +307,14 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
         .await
         .unwrap();
     assert_eq!(page.credentials.len(), 3);
+    let all = teams.teams().await.unwrap().rows;
+    assert!(all.iter().any(|it| it.team_id == team));
+    let shown = alive.parse().unwrap();
+    let page = events.page(&team, shown, None, 10).await.unwrap();
+    assert!(!page.events.is_empty());
+    let Ok(token_urls) = environment.token_urls();
+    let page = token_urls.page(&team, shown, None, 10).await.unwrap();
+    assert!(page.urls.is_empty());
     for (id, state) in [
         (alive, State::Active),
         (dead, State::Invalid),
@@ -309,6 +340,7 @@ async fn an_operator_lists_and_restores_deleted_credentials() {
 #[tokio::test]
 async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     let world = World::new().await;
+    world.describe("PurgePolicy", &OPERATORS_TABLES).await;
     let id = world.add_user_credential("desk").await;
     world.given_url(&id, json!({ "type": "zak" })).await;
     let grant = SecretId::Grant(world.grant_id_of(&id).await).to_string();
@@ -338,6 +370,9 @@ async fn an_operator_purges_a_credential_and_sweeps_what_belongs_to_none() {
     });
     let (team, id) = (world.team("acme"), id.parse().unwrap());
     let client = environment.dynamodb();
+    let Ok(keys) = environment.table(Table::Keys);
+    let teams = TeamAdmin::new(client.clone(), keys);
+    assert_eq!(teams.team(&team).await.unwrap().team_id, team);
     let removal = ManualPurge::new(client, of_credentials.clone(), of_secrets, of_urls);
     let owned_rows = async || {
         let mut owned = 0;

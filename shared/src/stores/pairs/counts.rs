@@ -9,7 +9,7 @@ use super::row::StoredPair;
 use super::table::{Pairs, RowUpdate, key, when_of_team};
 use crate::credential::{CredentialId, GrantId, TeamId};
 use crate::pair::{Pair, PairId};
-use crate::stores::error::Error;
+use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{number, text};
 use crate::stores::transaction::{RowKind, Write};
@@ -80,6 +80,20 @@ impl Pairs {
         let absent = "attribute_not_exists(pair_id)";
         let values = HashMap::new();
         Write::put(RowKind::Gone, &self.table, item, Some(absent), values)
+    }
+
+    /// Whether a credential was purged in the last days. Later, this is forgotten.
+    pub async fn is_gone(&self, credential: CredentialId) -> Result<bool, Error> {
+        let row = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&format!("gone#{credential}"))))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?;
+        Ok(row.item.is_some())
     }
 
     /// Corrects the counts of a pair, if its row is as `seen`. Returns whether it was.
