@@ -5,7 +5,7 @@ use std::io;
 use aws_sdk_dynamodb::error::ErrorMetadata;
 use shared::api_key::KeyId;
 use shared::credential::{CredentialId, TeamId};
-use shared::{config, envelope, stores};
+use shared::{config, envelope, queue, stores};
 
 use crate::PROGRAM;
 use crate::credentials::KEY_VARIABLE;
@@ -205,6 +205,11 @@ pub(crate) enum Error {
     NoTerminal,
     #[error("not confirmed; nothing was destroyed")]
     NotConfirmed,
+    #[error(
+        "{}. Check the queue (--stack or --lost-notifications) and your right to move its messages: attach the policy in the stack's output OperatorPolicy",
+        chain(.0)
+    )]
+    Queue(#[from] queue::Error),
     #[error("{}", store_message(.0))]
     Store(#[from] stores::Error),
     #[error(

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod keys;
 mod named;
+mod notifications;
 mod output;
 mod purge;
 mod recount;
@@ -32,6 +33,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::envelope::Envelope;
+use shared::queue::LostNotifications;
 use shared::stores::{
     Credentials, Events, Pairs, RETENTION, Requests, Secrets, TableInspector, TeamAdmin, TokenUrls,
     WrappedDataKeys,
@@ -87,6 +89,9 @@ enum Command {
     /// List and end the connect sessions of a team
     #[command(subcommand, visible_alias = "sessions")]
     ConnectSessions(connect_sessions::Command),
+    /// Send lost notifications again
+    #[command(subcommand)]
+    Notifications(notifications::Command),
     /// Store tokens that a function could not store
     #[command(subcommand)]
     Capsule(capsule::Command),
@@ -234,6 +239,11 @@ async fn execute(
                 }
             }
         }
+        Command::Notifications(notifications::Command::Redrive) => {
+            let queue = resources.name(Resource::LostNotifications)?;
+            let lost = LostNotifications::new(aws_sdk_sqs::Client::new(config), queue);
+            notifications::redrive(&lost, output).await
+        }
         Command::Events(options) => {
             let events = Events::new(client, resources.name(Resource::Events)?, RETENTION);
             events::run(options, &events, output).await
@@ -279,6 +289,7 @@ impl Command {
             Self::Teams(_)
             | Self::Keys(_)
             | Self::Completions { .. }
+            | Self::Notifications(_)
             | Self::Capsule(_)
             | Self::Rewrap(_)
             | Self::Doctor(_) => None,
@@ -297,6 +308,7 @@ impl Command {
             Self::Credentials(command) => command.resources(),
             Self::Rewrap(_) => &[Resource::Secrets, Resource::EnvelopeKey],
             Self::Doctor(_) => &Resource::ALL,
+            Self::Notifications(_) => &[Resource::LostNotifications],
             Self::Completions { .. } => &[],
         }
     }

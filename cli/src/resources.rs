@@ -16,7 +16,7 @@ use crate::stack::StackOutputs;
 /// The stack's output that says for how many days events are kept.
 const EVENTS_RETENTION_DAYS: &str = "EventsRetentionDays";
 
-/// A table, the KMS key or the API of the vault.
+/// A table, the KMS key, the API or a queue of the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resource {
     /// The table of teams and API keys.
@@ -37,6 +37,8 @@ pub(crate) enum Resource {
     EnvelopeKey,
     /// The base URL of the API.
     Api,
+    /// The dead-letter queue of notifications.
+    LostNotifications,
 }
 
 impl Resource {
@@ -69,7 +71,7 @@ impl Resource {
             Self::TokenUrls => &["credential_id", "url_id"],
             Self::Events => &["credential_id", "event_id"],
             Self::Requests => &["request_id"],
-            Self::EnvelopeKey | Self::Api => &[],
+            Self::EnvelopeKey | Self::Api | Self::LostNotifications => &[],
         }
     }
 
@@ -97,6 +99,7 @@ impl Resource {
             Self::Requests => "RequestsTable",
             Self::Api => "ApiUrl",
             Self::EnvelopeKey => "EnvelopeKeyId",
+            Self::LostNotifications => "LostNotifications",
         }
     }
 
@@ -112,6 +115,7 @@ impl Resource {
             Self::Requests => "--requests-table",
             Self::Api => "--api-url",
             Self::EnvelopeKey => "--envelope-key",
+            Self::LostNotifications => "--lost-notifications",
         }
     }
 
@@ -127,6 +131,7 @@ impl Resource {
             Self::Requests => "REQUESTS_TABLE",
             Self::Api => "API_URL",
             Self::EnvelopeKey => "ENVELOPE_KEY_ID",
+            Self::LostNotifications => "LOST_NOTIFICATIONS_ARN",
         }
     }
 
@@ -135,6 +140,7 @@ impl Resource {
         match self {
             Self::EnvelopeKey => "a key",
             Self::Api => "an API",
+            Self::LostNotifications => "a queue",
             Self::Keys
             | Self::Secrets
             | Self::Credentials
@@ -189,6 +195,15 @@ pub(crate) struct ResourceOptions {
     /// Without a stack: the base URL of the API
     #[arg(long, global = true, env = "API_URL", value_name = "URL")]
     api_url: Option<String>,
+
+    /// Without a stack: the ARN of the dead-letter queue of notifications
+    #[arg(
+        long,
+        global = true,
+        env = "LOST_NOTIFICATIONS_ARN",
+        value_name = "ARN"
+    )]
+    lost_notifications: Option<String>,
 }
 
 impl ResourceOptions {
@@ -237,6 +252,7 @@ impl ResourceOptions {
             Resource::Requests => &self.requests_table,
             Resource::EnvelopeKey => &self.envelope_key,
             Resource::Api => &self.api_url,
+            Resource::LostNotifications => &self.lost_notifications,
         };
         name.as_deref().filter(|name| !name.is_empty())
     }
@@ -255,7 +271,7 @@ impl Resources {
         matches!(self, Self::FromStack(_))
     }
 
-    /// The name of a table, the id of the key or the URL of the API.
+    /// The name of a table, the id of the key, the URL of the API or the ARN of the queue.
     pub(crate) fn name(&self, resource: Resource) -> Result<String, Error> {
         match self {
             Self::FromStack(outputs) => outputs.get(resource.output()),

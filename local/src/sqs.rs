@@ -1,7 +1,8 @@
 //! The queue of notifications: an emulator of one SQS queue and its dead-letter queue.
 //!
-//! It speaks the JSON 1.0 protocol over HTTP for the calls that the functions make: `SendMessage` and
-//! `ChangeMessageVisibility`. The gateway takes the part of Lambda, which receives and deletes messages, in this process.
+//! It speaks the JSON 1.0 protocol over HTTP for the calls that the functions make, `SendMessage` and
+//! `ChangeMessageVisibility`, and for the redrive of the operator's program, `StartMessageMoveTask` and
+//! `ListMessageMoveTasks`. The gateway takes the part of Lambda, which receives and deletes messages, in this process.
 //!
 //! It is faithful where the functions depend on SQS: a received message is hidden for a time, a message that is not deleted
 //! comes back, each receipt is counted, and a message that was received too often goes to the dead-letter queue. It differs
@@ -27,6 +28,8 @@ use uuid::Uuid;
 
 /// The URL of the queue. The emulator has only one, and ignores the host.
 pub const QUEUE_URL: &str = "http://sqs.local/000000000000/notifications";
+/// The ARN of the dead-letter queue.
+pub const LOST_NOTIFICATIONS_ARN: &str = "arn:aws:sqs:us-east-1:000000000000:lost-notifications";
 /// How long a received message is hidden, as in `template.yaml`.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(3);
 /// The largest batch that Lambda gives to the function, as in `template.yaml`.
@@ -40,6 +43,8 @@ pub struct Queue(Arc<Mutex<Messages>>);
 struct Messages {
     waiting: VecDeque<Message>,
     dead: Vec<Message>,
+    /// How many messages the last redrive moved.
+    moved: usize,
     /// How far the clock of the queue is ahead.
     ahead: Duration,
 }
@@ -63,6 +68,12 @@ struct SendMessage {
 struct ChangeMessageVisibility {
     receipt_handle: String,
     visibility_timeout: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OfDeadLetterQueue {
+    source_arn: String,
 }
 
 impl Messages {
@@ -94,6 +105,26 @@ impl Messages {
             }
             None => false,
         }
+    }
+
+    /// Moves all messages of the dead-letter queue back.
+    fn redrive(&mut self) -> Value {
+        let dead = std::mem::take(&mut self.dead);
+        self.moved = dead.len();
+        for message in dead {
+            self.send(message.body);
+        }
+        json!({ "TaskHandle": Uuid::new_v4().to_string() })
+    }
+
+    /// The last redrive.
+    fn redrives(&self) -> Value {
+        json!({ "Results": [{
+            "Status": "COMPLETED",
+            "SourceArn": LOST_NOTIFICATIONS_ARN,
+            "ApproximateNumberOfMessagesMoved": self.moved,
+            "ApproximateNumberOfMessagesToMove": self.moved,
+        }] })
     }
 
     fn receive(&mut self) -> Vec<Value> {
@@ -164,14 +195,6 @@ impl Queue {
         let messages = self.messages();
         messages.dead.iter().map(|it| it.body.clone()).collect()
     }
-
-    /// Moves all messages of the dead-letter queue back, as SQS does when an operator asks for a redrive.
-    pub fn redrive(&self) {
-        let mut messages = self.messages();
-        for message in std::mem::take(&mut messages.dead) {
-            messages.send(message.body);
-        }
-    }
 }
 
 impl fmt::Debug for Queue {
@@ -204,6 +227,12 @@ async fn call(State(queue): State<Queue>, headers: HeaderMap, body: Bytes) -> Re
                     changed.then(|| json!({}))
                 })
         }
+        Some("AmazonSQS.StartMessageMoveTask") => {
+            is_dead_letter_queue(&body).then(|| queue.messages().redrive())
+        }
+        Some("AmazonSQS.ListMessageMoveTasks") => {
+            is_dead_letter_queue(&body).then(|| queue.messages().redrives())
+        }
         Some(_) | None => None,
     };
     let (status, answer) = match answer {
@@ -215,4 +244,9 @@ async fn call(State(queue): State<Queue>, headers: HeaderMap, body: Bytes) -> Re
     };
     let content_type = HeaderValue::from_static("application/x-amz-json-1.0");
     (status, [(CONTENT_TYPE, content_type)], answer.to_string()).into_response()
+}
+
+fn is_dead_letter_queue(body: &[u8]) -> bool {
+    let named = serde_json::from_slice(body);
+    named.is_ok_and(|named: OfDeadLetterQueue| named.source_arn == LOST_NOTIFICATIONS_ARN)
 }

@@ -75,3 +75,36 @@ impl NotificationQueue {
         })
     }
 }
+
+/// The dead-letter queue: notifications that failed for a day.
+#[derive(Clone, Debug)]
+pub struct LostNotifications {
+    client: Client,
+    arn: String,
+}
+
+impl LostNotifications {
+    /// The queue with this ARN.
+    pub fn new(client: Client, arn: String) -> Self {
+        Self { client, arn }
+    }
+
+    /// Lets SQS move all messages back to the queue of notifications, where each has new attempts. Returns how many there
+    /// are, as SQS estimates it. `None` if SQS does not say.
+    pub async fn redrive(&self) -> Result<Option<u64>, Error> {
+        // Without a destination, SQS moves the messages to the queue that they came from.
+        let started = self.client.start_message_move_task().source_arn(&self.arn);
+        started.send().await.map_err(|source| Error::Sqs {
+            operation: "StartMessageMoveTask",
+            source: source.into(),
+        })?;
+        let listed = self.client.list_message_move_tasks().source_arn(&self.arn);
+        let listed = listed.send().await.map_err(|source| Error::Sqs {
+            operation: "ListMessageMoveTasks",
+            source: source.into(),
+        })?;
+        let newest = listed.results.and_then(|tasks| tasks.into_iter().next());
+        let number = newest.and_then(|task| task.approximate_number_of_messages_to_move);
+        Ok(number.and_then(|number| u64::try_from(number).ok()))
+    }
+}

@@ -42,7 +42,7 @@ def page(template):
         "",
         "Operators run the CLI. Attach a policy to an operator who needs it: the stack attaches none.",
         "",
-        "- `OperatorPolicy` is for managing teams and API keys.",
+        "- `OperatorPolicy` is for managing teams and API keys, and for sending lost notifications again.",
         "- `RecoveryPolicy` is for `capsule replay`. It reads and writes encrypted grants and cannot decrypt them.",
         "- `RestorePolicy` is for `credentials list`, `show` and `restore`.",
         "- `PurgePolicy` is for `credentials purge` and `credentials sweep`.",
@@ -93,7 +93,8 @@ def code_list(actions):
 
 
 def named(resource):
-    known = {THIS_STACK: "this stack", "SealingKey": "the envelope key"}
+    queues = {f"{name}.Arn": f"the queue `{name}`" for name in ("LostNotifications", "NotificationQueue")}
+    known = {THIS_STACK: "this stack", "SealingKey": "the envelope key", **queues}
     table, _, index = resource.partition("Table.Arn")
     return known.get(resource, f"*{snake(table)}{index.replace('/index/', '/')}*")
 

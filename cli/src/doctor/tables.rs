@@ -83,7 +83,9 @@ fn problems(table: Resource, health: &TableHealth, is_deployed: bool) -> Vec<Str
             Some("purge_at")
         }
         Resource::Pairs | Resource::Requests => Some("expires_at"),
-        Resource::Keys | Resource::EnvelopeKey | Resource::Api => None,
+        Resource::Keys | Resource::EnvelopeKey | Resource::Api | Resource::LostNotifications => {
+            None
+        }
     };
     if health.ttl.as_deref() != ttl {
         let has = health.ttl.as_deref().unwrap_or("no attribute");

@@ -19,6 +19,7 @@ mod key_terms;
 mod keys;
 mod kms_proxy;
 mod night_shift;
+mod notifications;
 mod output;
 mod pages;
 mod pair_rows;

@@ -10,7 +10,7 @@ use url::Url;
 use super::built_in::Endpoints;
 use super::credentials::{ACCESS_KEY_ID, AwsAccess, SECRET_ACCESS_KEY};
 use super::listen::without_slash;
-use crate::sqs::QUEUE_URL;
+use crate::sqs::{LOST_NOTIFICATIONS_ARN, QUEUE_URL};
 use crate::tables;
 
 pub(super) const DYNAMODB: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -118,6 +118,7 @@ impl fmt::Display for Environment<'_> {
         writeln!(f, "{KMS}={}", endpoints.kms)?;
         writeln!(f, "{SQS}={}", endpoints.sqs)?;
         writeln!(f, "NOTIFICATION_QUEUE_URL={QUEUE_URL}")?;
+        writeln!(f, "LOST_NOTIFICATIONS_ARN={LOST_NOTIFICATIONS_ARN}")?;
         writeln!(f, "NOTIFY_LOOPBACK=on")?;
         writeln!(f, "ENVELOPE_KEY_ID={}", self.envelope_key)?;
         writeln!(f, "CREDENTIALS_TABLE={}", self.tables.credentials)?;

@@ -86,6 +86,7 @@ async fn start_writes_the_files_before_it_serves() {
             "ENVELOPE_KEY_ID",
             "EVENTS_TABLE",
             "KEYS_TABLE",
+            "LOST_NOTIFICATIONS_ARN",
             "NOTIFICATION_QUEUE_URL",
             "NOTIFY_LOOPBACK",
             "PAIRS_TABLE",

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use functions::powers::Environment;
+use local::sqs::LOST_NOTIFICATIONS_ARN;
 use serde_json::json;
 use shared::api_key::Permission;
 use shared::notification::AddressRule;
+use shared::queue::LostNotifications;
 
 use super::receiver::{Behaviour, Receiver};
 use crate::world::{World, app_body, id_of};
@@ -73,7 +76,11 @@ async fn after_a_day_a_notification_goes_to_the_dead_letter_queue_and_a_redrive_
     assert_eq!(events[0]["credential_id"], id);
 
     receiver.behave(Behaviour::Accepts);
-    world.queue.redrive();
+    let sqs = world.services.environment("operator").aws().sqs();
+    let wrong = LostNotifications::new(sqs.clone(), "arn:aws:sqs:us-east-1:0:other".to_owned());
+    assert!(wrong.redrive().await.is_err());
+    let lost = LostNotifications::new(sqs, LOST_NOTIFICATIONS_ARN.to_owned());
+    assert_eq!(lost.redrive().await.unwrap(), Some(1));
     world.notify().await;
     assert_eq!(receiver.calls().len(), 12);
     assert_eq!(world.queue.waiting(), [""; 0]);
