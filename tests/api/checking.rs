@@ -384,6 +384,19 @@ async fn a_check_of_an_app_credential_tries_its_client_secret() {
     assert_eq!(app["code"], "FST_ERR_ZOOM_APP_MISCONFIGURED");
     assert_eq!(checked["capabilities"], of_app(app));
     assert!(!checked.to_string().contains(CLIENT_SECRET));
+    let stored = world.acme.get(&wrong).await.expect(200);
+    let message = stored["last_error_message"].as_str().unwrap();
+    assert!(message.starts_with("app refused: "), "{message}");
+    let waiting = world.acme.list("?needs_attention=true").await.expect(200);
+    assert_eq!(waiting, json!([stored]));
+
+    // A later check that Zoom accepts clears the error.
+    world.zoom.rotate_secret(CLIENT_ID, "wrong");
+    world.acme.check(&wrong).await.expect(200);
+    let stored = world.acme.get(&wrong).await.expect(200);
+    assert_eq!(stored["last_error_message"], Value::Null);
+    assert_eq!(stored["last_error_at"], Value::Null);
+    world.zoom.rotate_secret(CLIENT_ID, CLIENT_SECRET);
 
     // If Zoom does not support the grant type that the check uses, the vault cannot know the answer.
     let refusal = Reply {

@@ -183,13 +183,22 @@ impl Check<'_> {
         } = self.context;
         let app = App::new(grants, team, stored, None).open().await?;
         let time_left = invocation.time_left(ANSWER_TIME);
+        let recorder = Recorder(self.context);
         let accepted = match grants.zoom.check_app(&app, time_left).await {
+            Ok(()) => {
+                recorder.app_accepted(stored).await;
+                Capability::of(CapabilityStatus::Granted)
+            }
             // Zoom refused this way to ask, and not the app.
             Err(zoom::Error::Failed {
                 source: zoom::Fault::Refused(_),
                 ..
             }) => Capability::of(CapabilityStatus::Unknown),
-            answer => Capability::from_answer(answer)?,
+            Err(error) => {
+                let error = Error::from_grant_use(error);
+                recorder.failure(stored, &error).await;
+                Capability::from_error(error)?
+            }
         };
         Ok(Capabilities {
             app: Some(accepted),

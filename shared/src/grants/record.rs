@@ -100,6 +100,17 @@ impl Recorder<'_> {
         self.best_effort("a failure is not noted", noted).await;
     }
 
+    /// Clears a stored refusal of the app, because Zoom accepts the app.
+    pub(crate) async fn app_accepted(&self, stored: &StoredCredential) {
+        let known = stored.credential.last_error_message.as_deref();
+        let Some(refusal) = known.filter(|message| message.starts_with(APP_REFUSED)) else {
+            return;
+        };
+        let Context { grants, team, .. } = self.0;
+        let cleared = grants.credentials.clear_failure(team, stored, refusal);
+        self.best_effort("an error is not cleared", cleared).await;
+    }
+
     /// Stores a failure that the team must fix in the credential's `last_error_message`.
     pub(crate) async fn failure(&self, stored: &StoredCredential, error: &Error) {
         let gone = ReconnectReason::UserGone;

@@ -108,4 +108,19 @@ impl Credentials {
         )
         .await
     }
+
+    /// Clears the last error. The update is refused if the credential has another error than in `seen`.
+    pub async fn clear_failure(
+        &self,
+        team: &TeamId,
+        seen: &StoredCredential,
+        message: &str,
+    ) -> Result<StoredCredential, Error> {
+        let update = touch(Change::Quiet)
+            .remove("last_error_message")
+            .remove("last_error_at")
+            .when_equal("last_error_message", text(message));
+        self.update(team, seen.credential.credential_id, update)
+            .await
+    }
 }
