@@ -95,7 +95,7 @@ fn user_declines_and_then_allows() {
 #[test]
 fn page_shows_the_logo_and_the_time_in_the_readers_zone() {
     let Some(world) = World::new() else { return };
-    let logo = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI4MCIgaGVpZ2h0PSI0MCI+PC9zdmc+";
+    let logo = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI4MCIgaGVpZ2h0PSI0MCI+PHJlY3Qgd2lkdGg9IjgwIiBoZWlnaHQ9IjQwIiByeD0iOCIgZmlsbD0iIzBhN2Q1NSIvPjxwYXRoIGQ9Ik0xMiAzMCAyOCAxMGwxNiAyMG00LTE4aDIwTTQ4IDIxaDE0TTQ4IDMwaDIwIiBzdHJva2U9IiNmZmYiIHN0cm9rZS13aWR0aD0iNCIgZmlsbD0ibm9uZSIvPjwvc3ZnPg==";
     world.set_brand("Acme Notes", logo, "help@acme.example");
     let session = world.create_session(json!({}));
     let visitor = world.new_visitor();
