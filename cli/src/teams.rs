@@ -1,10 +1,11 @@
 //! `teams create`, `teams list`, `teams set`, `teams suspend`, `teams resume`.
 
 use clap::builder::{BoolishValueParser, RangedI64ValueParser};
-use clap::{ArgGroup, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
+use shared::brand::{Logo, SupportContact};
 use shared::connect::ReturnOrigin;
-use shared::credential::TeamId;
+use shared::credential::{Name, TeamId};
 use shared::invalid::Invalid;
 use shared::stores::{
     self, DEFAULT_MINT_RATE, DEFAULT_RATE, Requests, Team, TeamAdmin, TeamSettingsChange, Trail,
@@ -32,7 +33,8 @@ pub(crate) enum Command {
     },
     /// List all teams
     List,
-    /// Change a team's settings: its rates, its limit for tokens, the revocation of grants, and its return origins
+    /// Change a team's settings: its rates, its limit for tokens, the revocation of grants, its return origins,
+    /// and how it presents itself on the connect page
     #[command(group = ArgGroup::new("settings").required(true).multiple(true))]
     Set {
         /// The team's name
@@ -62,6 +64,8 @@ pub(crate) enum Command {
         /// Remove all return origins: the vault sends users to no other site
         #[arg(long, group = "settings", conflicts_with = "return_origin")]
         no_return_origins: bool,
+        #[command(flatten)]
+        brand: BrandOptions,
     },
     /// Stop all keys, token URLs and connect links of a team at once, for example because a key has leaked
     Suspend {
@@ -73,6 +77,33 @@ pub(crate) enum Command {
         /// The team's name
         team: TeamId,
     },
+}
+
+/// How the team presents itself on the connect page.
+#[derive(Debug, Args)]
+pub(crate) struct BrandOptions {
+    /// The team's name on the connect page: 1 to 100 characters. Without it, the page shows the name of the team here
+    #[arg(long, value_name = "NAME", value_parser = display_name, group = "settings")]
+    display_name: Option<Name>,
+    /// Show the name of the team here on the connect page
+    #[arg(long, group = "settings", conflicts_with = "display_name")]
+    no_display_name: bool,
+    /// The logo on the connect page: an https URL, or data:image/png;base64,DATA of at most 8192 characters
+    #[arg(long, value_name = "URL", group = "settings")]
+    logo: Option<Logo>,
+    /// Show no logo on the connect page
+    #[arg(long, group = "settings", conflicts_with = "logo")]
+    no_logo: bool,
+    /// Whom users can ask, on the connect page: an e-mail address or an https URL
+    #[arg(long, value_name = "EMAIL|URL", group = "settings")]
+    support_contact: Option<SupportContact>,
+    /// Show no support contact on the connect page
+    #[arg(long, group = "settings", conflicts_with = "support_contact")]
+    no_support_contact: bool,
+}
+
+fn display_name(text: &str) -> Result<Name, Invalid> {
+    Name::try_from(text.to_owned())
 }
 
 impl Command {
@@ -113,6 +144,9 @@ struct TeamView {
     suspended_at: Option<Timestamp>,
     revoke_on_delete: bool,
     return_origins: Vec<ReturnOrigin>,
+    display_name: Option<Name>,
+    logo: Option<Logo>,
+    support_contact: Option<SupportContact>,
     created_at: Timestamp,
 }
 
@@ -127,6 +161,9 @@ impl From<Team> for TeamView {
             suspended_at: team.suspended_at,
             revoke_on_delete: team.revoke_on_delete,
             return_origins: team.return_origins,
+            display_name: team.brand.display_name,
+            logo: team.brand.logo,
+            support_contact: team.brand.support_contact,
             created_at: team.created_at,
         }
     }
@@ -156,6 +193,7 @@ pub(crate) async fn run(
             revoke_on_delete,
             return_origin,
             no_return_origins,
+            brand,
         } => {
             let sets_origins = no_return_origins || !return_origin.is_empty();
             let settings = TeamSettingsChange {
@@ -165,6 +203,15 @@ pub(crate) async fn run(
                 max_token_ttl,
                 revoke_on_delete,
                 return_origins: sets_origins.then_some(return_origin),
+                display_name: brand
+                    .display_name
+                    .map(Some)
+                    .or(brand.no_display_name.then_some(None)),
+                logo: brand.logo.map(Some).or(brand.no_logo.then_some(None)),
+                support_contact: brand
+                    .support_contact
+                    .map(Some)
+                    .or(brand.no_support_contact.then_some(None)),
             };
             let set = operator.set(&team, settings).await;
             print_changed(team, set, output)

@@ -111,6 +111,7 @@ macro_rules! power_type {
     (notification_addresses) => { AddressRule };
     (consent_page) => { ConsentPage };
     (public_url) => { Option<Url> };
+    (landing_url) => { Option<Url> };
     (restorable) => { Duration };
     (recovery_capsules) => { bool };
     (refresh_after) => { Duration };
@@ -122,6 +123,9 @@ macro_rules! power_type {
 /// match and as a variable.
 macro_rules! lend {
     (public_url $power:ident) => {
+        $power.as_ref()
+    };
+    (landing_url $power:ident) => {
         $power.as_ref()
     };
     (restorable $power:ident) => {
@@ -288,7 +292,7 @@ endpoints! {
 
     /// Finishes a connect session, when Zoom sends the user back.
     ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests envelope zoom],
-    connect::callback::handle { requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
+    connect::callback::handle { requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules, landing_url };
 
     /// Shows a key, its team, and what the team has registered.
     GetOverview = "get-overview": overview::ROUTE, API_TIME_OUT, warm [keys],

@@ -79,6 +79,8 @@ pub trait Environment {
     fn consent_page(&self) -> Result<ConsentPage, Self::Error>;
     /// The API's own base URL, where the operator has set one.
     fn public_url(&self) -> Result<Option<Url>, Self::Error>;
+    /// Where a user goes who added the app in Zoom's Marketplace, where the operator has set a page.
+    fn landing_url(&self) -> Result<Option<Url>, Self::Error>;
     /// How long a deleted credential can be restored.
     fn restorable(&self) -> Result<Duration, Self::Error>;
     /// After how long without use a grant is refreshed.
@@ -230,6 +232,10 @@ impl Environment for ProcessEnvironment {
 
     fn public_url(&self) -> Result<Option<Url>, config::Error> {
         config::public_base_url()
+    }
+
+    fn landing_url(&self) -> Result<Option<Url>, config::Error> {
+        config::landing_url()
     }
 
     fn restorable(&self) -> Result<Duration, config::Error> {

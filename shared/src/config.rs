@@ -196,6 +196,16 @@ pub fn delivery_to(rule: AddressRule) -> Result<Delivery, Error> {
     Delivery::new(rule).map_err(|error| Error::Client(error.into()))
 }
 
+/// Where a user goes who added the app in Zoom's Marketplace: `LANDING_URL`, or `None` if the page only explains what to do.
+pub fn landing_url() -> Result<Option<Url>, Error> {
+    const NAME: &str = "LANDING_URL";
+    let url = optional(NAME).map(|_| url(NAME, "")).transpose()?;
+    match url {
+        Some(url) if url.scheme() != "https" => Err(Error::Invalid(NAME, "is not an https URL")),
+        url => Ok(url),
+    }
+}
+
 /// The base URL of the API for callers: `PUBLIC_BASE_URL`, or `None` to use the address of the gateway.
 ///
 /// The variable is for a custom domain that the gateway does not know.

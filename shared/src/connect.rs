@@ -22,7 +22,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::characters::check_pasted;
-use crate::credential::{created_at, uuid, uuid_schema};
+use crate::credential::{CredentialId, created_at, uuid, uuid_schema};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
@@ -187,8 +187,9 @@ impl fmt::Debug for BrowserKey {
     }
 }
 
-/// A hash of a Zoom user's id, stored with a session that reconnects a credential. It shows whether the user who
-/// authorized is the same as before. The session's id is part of the hash, so that no two rows can be compared.
+/// A hash of a Zoom user's id, stored with a session that reconnects a credential, and with a credential that had another
+/// user before. It shows whether the user who authorized is the same. The id of the session or the credential is part of
+/// the hash, so that no two rows can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ZoomUserHash(String);
@@ -196,8 +197,21 @@ pub struct ZoomUserHash(String);
 impl ZoomUserHash {
     /// Hashes Zoom's id of a user for one session.
     pub fn of(session: SessionId, zoom_user_id: &str) -> Self {
-        let text = format!("{session}{zoom_user_id}");
+        Self::of_text(&format!("{session}{zoom_user_id}"))
+    }
+
+    /// Hashes Zoom's id of a user for one credential.
+    pub fn of_credential(credential: CredentialId, zoom_user_id: &str) -> Self {
+        Self::of_text(&format!("{credential}{zoom_user_id}"))
+    }
+
+    fn of_text(text: &str) -> Self {
         Self(hex(digest(&SHA256, text.as_bytes()).as_ref()))
+    }
+
+    /// The hash.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

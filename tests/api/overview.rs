@@ -67,6 +67,7 @@ async fn the_overview_shows_the_terms_of_the_key_and_the_settings_of_the_team() 
         max_token_ttl: Some(1800),
         revoke_on_delete: Some(true),
         return_origins: Some(vec!["https://app.example.com".parse().unwrap()]),
+        ..TeamSettingsChange::default()
     };
     let team = world.team("acme");
     world.operator.set(&team, settings).await.unwrap();

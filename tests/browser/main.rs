@@ -39,6 +39,10 @@ fn user_connects() {
     visitor.click("button");
     visitor.decide("allow");
     visitor.expect_page("Zoom is connected");
+    assert_eq!(
+        visitor.eval("document.querySelector('.tick').getBoundingClientRect().width"),
+        48.0
+    );
     visitor.take_screenshot("connect-success");
     assert_eq!(
         world.status_and_error(&session),
@@ -81,11 +85,43 @@ fn user_declines_and_then_allows() {
         ("failed".to_owned(), json!("access_denied"))
     );
 
-    visitor.open(&session.link);
-    visitor.expect_page("Connect your Zoom account");
     visitor.click("button");
     visitor.decide("allow");
     visitor.expect_page("Zoom is connected");
+    visitor.assert_no_browser_errors();
+}
+
+/// The browser's policy lets the script and the logo through, and nothing else.
+#[test]
+fn page_shows_the_logo_and_the_time_in_the_readers_zone() {
+    let Some(world) = World::new() else { return };
+    let logo = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI4MCIgaGVpZ2h0PSI0MCI+PHJlY3Qgd2lkdGg9IjgwIiBoZWlnaHQ9IjQwIiByeD0iOCIgZmlsbD0iIzBhN2Q1NSIvPjxwYXRoIGQ9Ik0xMiAzMCAyOCAxMGwxNiAyMG00LTE4aDIwTTQ4IDIxaDE0TTQ4IDMwaDIwIiBzdHJva2U9IiNmZmYiIHN0cm9rZS13aWR0aD0iNCIgZmlsbD0ibm9uZSIvPjwvc3ZnPg==";
+    world.set_brand("Acme Notes", logo, "help@acme.example");
+    let session = world.create_session(json!({}));
+    let visitor = world.new_visitor();
+    visitor.use_time_zone("Asia/Tokyo");
+    visitor.open(&session.link);
+    visitor.expect_page("Connect your Zoom account");
+    assert_eq!(
+        visitor.eval("document.querySelector('img').naturalWidth"),
+        80
+    );
+    let utc = visitor.eval("document.querySelector('time').title");
+    let local = visitor.eval("document.querySelector('time').textContent");
+    let (utc, local) = (utc.as_str().unwrap(), local.as_str().unwrap());
+    assert!(utc.ends_with(" UTC"), "{utc}");
+    assert!(local.ends_with(" GMT+9"), "{local}");
+    visitor.take_screenshot("connect-brand");
+    visitor.assert_no_browser_errors();
+}
+
+#[test]
+fn page_says_what_to_do_after_the_app_was_added_in_the_marketplace() {
+    let Some(world) = World::new() else { return };
+    let visitor = world.new_visitor();
+    visitor.open(&format!("{}/connect/callback?code=c", world.api));
+    visitor.expect_page("One step is missing");
+    visitor.take_screenshot("connect-added");
     visitor.assert_no_browser_errors();
 }
 

@@ -30,7 +30,7 @@ const READ_PAGE: &str = "(() => {
     language: document.documentElement.lang,
     headings: document.querySelectorAll('h1').length,
     main_elements: document.querySelectorAll('main').length,
-    external_elements: document.querySelectorAll('script, link, img, iframe').length,
+    external_elements: document.querySelectorAll('script[src], link, iframe, img:not([src^=\"data:\"])').length,
     referrer: document.referrer,
     fits_screen: document.documentElement.scrollWidth <= window.innerWidth,
     colors,
@@ -109,6 +109,13 @@ impl Visitor {
             features: Some(vec![dark]),
         };
         self.tab.call_method(media).unwrap();
+    }
+
+    pub(crate) fn use_time_zone(&self, zone: &str) {
+        let zone = Emulation::SetTimezoneOverride {
+            timezone_id: zone.to_owned(),
+        };
+        self.tab.call_method(zone).unwrap();
     }
 
     pub(crate) fn open(&self, url: &str) {

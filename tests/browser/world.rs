@@ -141,6 +141,21 @@ impl World {
         key
     }
 
+    /// Sets how the team presents itself on the connect page.
+    pub(crate) fn set_brand(&self, name: &str, logo: &str, support: &str) {
+        let operator = TeamAdmin::new(self.dynamodb.clone(), "keys".to_owned());
+        let settings = TeamSettingsChange {
+            display_name: Some(Some(name.to_owned().try_into().unwrap())),
+            logo: Some(Some(logo.parse().unwrap())),
+            support_contact: Some(Some(support.parse().unwrap())),
+            ..TeamSettingsChange::default()
+        };
+        let team = TEAM.parse().unwrap();
+        self.runtime
+            .block_on(operator.set(&team, settings))
+            .unwrap();
+    }
+
     /// `GET` of a path of the API.
     pub(crate) fn get(&self, path: &str) -> Value {
         self.send(reqwest::Client::new().get(format!("{}{path}", self.api)))

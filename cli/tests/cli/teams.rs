@@ -1,6 +1,6 @@
 //! `teams set`: rates, the revocation of grants, and return origins.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::TestStack;
 
@@ -53,6 +53,45 @@ async fn return_origins_are_replaced_removed_and_validated() {
         "teams set acme --return-origin https://app.example.com/path",
         "teams set acme --return-origin http://app.example.com",
         "teams set acme --return-origin https://app.example.com --no-return-origins",
+    ] {
+        assert_eq!(stack.cli(wrong).await.code, 2, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_brand_of_a_team_is_set_removed_and_validated() {
+    let stack = TestStack::start().await;
+    let created = stack.json("teams create acme").await;
+    let brand =
+        |team: &Value| ["display_name", "logo", "support_contact"].map(|name| team[name].clone());
+    assert_eq!(brand(&created), [Value::Null, Value::Null, Value::Null]);
+    let logo = "data:image/png;base64,iVBORw0KGgo=";
+    let all = format!(
+        "teams set acme --display-name Acme --logo {logo} --support-contact help@acme.example"
+    );
+    let expected = [json!("Acme"), json!(logo), json!("help@acme.example")];
+    assert_eq!(brand(&stack.json(&all).await), expected);
+    // A setting that is not named stays.
+    let set = stack.json("teams set acme --no-logo").await;
+    assert_eq!(
+        brand(&set),
+        [json!("Acme"), Value::Null, json!("help@acme.example")]
+    );
+    let removed = "teams set acme --no-display-name --no-support-contact --logo https://cdn.example.com/a.svg";
+    let set = stack.json(removed).await;
+    let expected = [
+        Value::Null,
+        json!("https://cdn.example.com/a.svg"),
+        Value::Null,
+    ];
+    assert_eq!(brand(&set), expected);
+
+    for wrong in [
+        "teams set acme --display-name Acme --no-display-name",
+        "teams set acme --logo http://cdn.example.com/a.svg",
+        "teams set acme --logo https://cdn.example.com/a.svg --no-logo",
+        "teams set acme --support-contact help",
+        "teams set acme --support-contact help@acme.example --no-support-contact",
     ] {
         assert_eq!(stack.cli(wrong).await.code, 2, "{wrong}");
     }

@@ -12,8 +12,9 @@
 
 use shared::authorize::Authorizer;
 use shared::cause::chain;
+use shared::config::Url;
 use shared::connect::{BrowserKey, ConnectFailure, OAuthState};
-use shared::credential::CredentialId;
+use shared::credential::{CredentialId, Name};
 use shared::envelope::{Envelope, SecretId};
 use shared::error::{Blamed, Down, Error, Missing};
 use shared::event::Actor;
@@ -26,10 +27,11 @@ use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 
 use crate::connect::exchange::CodeExchange;
-use crate::connect::page::{COOKIE, lost_race};
+use crate::connect::page::{COOKIE, forget_link, link_of, lost_race};
+use crate::connect::scopes::Permissions;
 use crate::http::error::{ApiError, ConnectRefusal};
 use crate::http::idempotency::{Claimed, release_on_failure};
-use crate::http::pages::{self, ConnectedPage};
+use crate::http::pages::{self, BrandView, ConnectedPage};
 use crate::http::reply::Reply;
 use crate::http::request::{ErrorFormat, FailedConnect, Request};
 
@@ -37,6 +39,9 @@ use crate::http::request::{ErrorFormat, FailedConnect, Request};
 pub const ROUTE: &str = "GET /connect/callback";
 
 /// Stores the user's credential, and sends the browser to the team's return URL or shows a page.
+///
+/// A visit without a state comes from the button "Add" in Zoom's Marketplace. Nobody can know for whom its code is, so the
+/// code is not used.
 pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,
@@ -46,9 +51,13 @@ pub async fn handle(
     envelope: &Envelope,
     zoom: &Zoom,
     recovery_capsules: bool,
+    landing_url: Option<&Url>,
     request: &Request,
 ) -> Reply {
     request.answer_errors_as(ErrorFormat::Page);
+    if request.query("state").is_none() {
+        return pages::added(landing_url);
+    }
     let (state, browser) = state_and_browser(request)?;
     let session = requests.session(state.session()).await?;
     let session = session.filter(|session| session.was_started_with(&state, &browser));
@@ -259,6 +268,9 @@ impl Callback<'_> {
         let return_url = return_url.map(|url| url.with_outcome(id, &[("error", failure.as_str())]));
         let failed_connect = &self.request.record().failed_connect;
         failed_connect.get_or_init(|| FailedConnect {
+            team: BrandView::of_session(parameters).team.to_owned(),
+            brand: parameters.brand.clone(),
+            link: link_of(self.request, self.session),
             failure,
             return_url,
             link_works_until: parameters.ends_at,
@@ -272,9 +284,22 @@ impl Callback<'_> {
 
     /// Sends the browser to the team's return URL, or shows who is connected.
     fn connected(&self, id: CredentialId, stored: Option<&StoredCredential>) -> Reply {
-        let (session, parameters) = (self.session, &self.session.parameters);
+        let session = self.session;
         let credential = stored.map(|stored| &stored.credential);
         let is_another_user = credential.and_then(|it| session.user_changed(it)) == Some(true);
+        let mut response = self.connected_page(id, stored, is_another_user)?;
+        forget_link(&mut response)?;
+        Ok(response)
+    }
+
+    fn connected_page(
+        &self,
+        id: CredentialId,
+        stored: Option<&StoredCredential>,
+        is_another_user: bool,
+    ) -> Reply {
+        let (session, parameters) = (self.session, &self.session.parameters);
+        let credential = stored.map(|stored| &stored.credential);
         if let Some(url) = parameters.return_url.as_ref() {
             let id = id.to_string();
             let mut outcome = vec![("credential_id", id.as_str())];
@@ -283,14 +308,20 @@ impl Callback<'_> {
         }
         let user =
             credential.and_then(|it| it.zoom_display_name.as_ref().or(it.zoom_email.as_ref()));
-        pages::ok(&ConnectedPage {
-            team: parameters.team.as_str(),
+        let scopes = credential.and_then(|it| it.scopes.as_deref());
+        // The first user repairs a mix-up, and did nothing wrong.
+        let repairs = stored.is_some_and(StoredCredential::is_first_user_again);
+        let page = ConnectedPage {
+            brand: BrandView::of_session(parameters),
             label: parameters.label.as_str(),
             user: user.map(String::as_str),
-            is_another_user,
+            is_another_user: is_another_user && !repairs,
+            app_name: parameters.app_name.as_ref().map(Name::as_str),
+            permissions: Permissions::of(scopes.unwrap_or_default()),
             client_id: parameters.client_id.as_str(),
             problem: credential.and_then(|it| it.last_error_message.as_deref()),
-        })
+        };
+        pages::ok(&page, parameters.brand.logo.as_ref())
     }
 
     /// Destroys the sealed secrets of a connected session. Best effort: otherwise DynamoDB's TTL removes them.

@@ -16,7 +16,7 @@ use shared::extra::ExtraFilter;
 use shared::secret::{AppCredentials, ClientSecret, CodeVerifier, Plaintext, SessionSecret};
 use shared::stores::{
     Credentials, Events, ExtraChange, Keys, NewSession, Requests, Secrets, SessionApp,
-    SessionSecretRow, StoredCredential, TRANSACTION_TIMEOUT,
+    SessionSecretRow, StoredCredential, TRANSACTION_TIMEOUT, Team,
 };
 use shared::timestamp::Timestamp;
 use utoipa::ToSchema;
@@ -51,6 +51,9 @@ pub(crate) struct CreateConnectSession {
     /// Instead of `client_id` and `client_secret`: a credential of the team, whose app is used.
     #[schema(nullable = false)]
     app_credential_id: Option<CredentialId>,
+    /// The name of the Zoom app, as Zoom shows it. The page shows the name to the user.
+    #[schema(nullable = false)]
+    app_name: Option<Name>,
     /// The credential to connect again. It keeps its id. It keeps its app, unless the body names another.
     #[schema(nullable = false)]
     credential_id: Option<CredentialId>,
@@ -71,6 +74,7 @@ impl CreateConnectSession {
             client_id: fields.optional("body/client_id")?,
             client_secret: fields.optional("body/client_secret")?,
             app_credential_id: fields.optional("body/app_credential_id")?,
+            app_name: fields.optional("body/app_name")?,
             credential_id: fields.optional("body/credential_id")?,
             name: fields.optional("body/name")?,
             extra: fields.extra()?,
@@ -85,6 +89,7 @@ struct Input {
     name: Option<Name>,
     extra: Option<ExtraChange>,
     app: App,
+    app_name: Option<Name>,
     reconnects: Option<CredentialId>,
     return_url: Option<ReturnUrl>,
 }
@@ -107,6 +112,7 @@ impl Input {
             App::Of(_) if self.reconnects.is_none() => fields.push("app_credential_id"),
             App::Of(_) => {}
         }
+        fields.extend(self.app_name.is_some().then_some("app_name"));
         fields.extend(self.reconnects.is_some().then_some("credential_id"));
         fields.extend(self.return_url.is_some().then_some("return_url"));
         fields
@@ -173,6 +179,7 @@ impl Input {
             name: body.name,
             extra: body.extra,
             app,
+            app_name: body.app_name,
             reconnects,
             return_url: body.return_url,
         })
@@ -257,25 +264,27 @@ pub async fn handle(
     let team = caller.team;
     let id = SessionId::generate();
     let input = Input::of(request).and_then(|input| input.allowed_to(&caller));
-    let (input, stored, data_key) =
-        access::admit_change(keys, requests, &caller, request, input, async |input| {
-            let existing = input.existing_credential();
-            let stored = existing.map(|id| stored_credential(credentials, &caller, id));
-            let (stored, (), data_key) = tokio::try_join!(
-                OptionFuture::from(stored).map(Option::transpose),
-                check_return_url(keys, team, input.return_url.as_ref()),
-                data_key(envelope, team, id),
-            )?;
-            Ok((input, stored, data_key))
-        })
-        .await?;
+    let work = async |input: Input| {
+        let existing = input.existing_credential();
+        let stored = existing.map(|id| stored_credential(credentials, &caller, id));
+        let (stored, data_key) = tokio::try_join!(
+            OptionFuture::from(stored).map(Option::transpose),
+            data_key(envelope, team, id),
+        )?;
+        Ok((input, stored, data_key))
+    };
+    let admitted =
+        access::admit_change_with_settings(keys, requests, &caller, request, input, work);
+    let (settings, (input, stored, data_key)) = admitted.await?;
+    check_return_url(&settings, input.return_url.as_ref())?;
     let base = request.base(public, "/v2/zoom-connect-sessions")?;
 
     let link = LinkToken::generate(id).map_err(ApiError::internal)?;
     let redirect_uri = format!("{base}/connect/callback");
     let creator = (caller.key_id().to_string(), caller.filter().clone());
     let (fields, reconnects) = (input.fields(), input.reconnects);
-    let (session, secret) = new_session(id, team, creator, input, stored, redirect_uri.clone())?;
+    let (session, secret) =
+        new_session(id, settings, creator, input, stored, redirect_uri.clone())?;
     let ends_at = session.ends_at;
     let sealed = SessionSecretRow {
         team_id: team.clone(),
@@ -305,7 +314,7 @@ pub async fn handle(
 /// The new session and its secrets. `stored` is the credential that the session authorizes again, or whose app it uses.
 fn new_session(
     id: SessionId,
-    team: &TeamId,
+    settings: Team,
     (created_by, filter): (String, ExtraFilter),
     input: Input,
     stored: Option<StoredCredential>,
@@ -322,6 +331,7 @@ fn new_session(
     let known_user = reconnected
         .and_then(|stored| stored.credential.zoom_user_id.as_deref())
         .map(|user| ZoomUserHash::of(id, user));
+    let scopes = reconnected.and_then(|stored| stored.credential.scopes.clone());
     let label = match (&input.name, stored) {
         (Some(name), _) => name.clone(),
         (None, Some(stored)) => stored.credential.name,
@@ -329,12 +339,15 @@ fn new_session(
     };
     let code_verifier = CodeVerifier::generate().map_err(ApiError::internal)?;
     let session = NewSession {
-        team: team.clone(),
+        team: settings.team_id,
+        brand: settings.brand,
         name: input.name,
         label,
         extra: input.extra,
         client_id,
         app,
+        app_name: input.app_name,
+        scopes,
         reconnects: input.reconnects,
         known_user,
         redirect_uri: RedirectUri::try_from(redirect_uri).map_err(ApiError::internal)?,
@@ -360,13 +373,8 @@ async fn stored_credential(
 }
 
 /// Refuses a return URL unless the operator has allowed its origin for the team.
-async fn check_return_url(
-    keys: &Keys,
-    team: &TeamId,
-    url: Option<&ReturnUrl>,
-) -> Result<(), ApiError> {
-    let Some(url) = url else { return Ok(()) };
-    if url.has_origin_in(&keys.return_origins(team).await?) {
+fn check_return_url(settings: &Team, url: Option<&ReturnUrl>) -> Result<(), ApiError> {
+    if url.is_none_or(|url| url.has_origin_in(&settings.return_origins)) {
         Ok(())
     } else {
         Err(ApiError::validation(

@@ -6,3 +6,4 @@ pub mod get;
 pub mod page;
 
 mod exchange;
+pub(crate) mod scopes;

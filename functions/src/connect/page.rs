@@ -6,15 +6,17 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Response, header};
 use secrecy::{ExposeSecret, SecretString};
-use shared::connect::{BrowserKey, OAuthState, ReturnUrl};
+use shared::connect::{BrowserKey, LinkToken, OAuthState, ReturnUrl};
+use shared::credential::Name;
 use shared::stores::{self, Requests, Session};
 use shared::timestamp::Timestamp;
 use shared::zoom::ConsentPage;
 
+use crate::connect::scopes::Permissions;
 use crate::http::error::{ApiError, ConnectRefusal};
-use crate::http::pages::{self, AskPage};
+use crate::http::pages::{self, AskPage, BrandView};
 use crate::http::reply::Reply;
 use crate::http::request::{ErrorFormat, Request};
 
@@ -24,7 +26,10 @@ pub const ROUTE: &str = "ANY /connect/{token}";
 /// The name of the cookie with the browser key. Browsers accept the prefix `__Host-` from this host only, and send the
 /// cookie to no other host.
 pub(crate) const COOKIE: &str = "__Host-zoom-connect";
-/// How long the cookie lives, in seconds. That is longer than any session.
+/// The name of the cookie with the token of the link that this browser has started last. So a page that says what went
+/// wrong can offer to try again.
+pub(crate) const LINK_COOKIE: &str = "__Host-zoom-connect-link";
+/// How long the cookies live, in seconds. That is longer than any session.
 const COOKIE_MAX_AGE: u32 = 3600;
 /// `retry-after` for a request that lost a race against another request of its session.
 const RETRY_AFTER_RACE: Duration = Duration::from_secs(2);
@@ -50,7 +55,7 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
     check_can_start(&session)?;
 
     if starts {
-        start(requests, consent, request, &session).await
+        start(requests, consent, request, &session, link).await
     } else {
         ask(&session)
     }
@@ -59,14 +64,18 @@ pub async fn handle(requests: &Requests, consent: &ConsentPage, request: &Reques
 /// The page with the button.
 fn ask(session: &Session) -> Reply {
     let parameters = &session.parameters;
-    pages::ok(&AskPage {
-        team: parameters.team.as_str(),
+    let logo = parameters.brand.logo.as_ref();
+    let page = AskPage {
+        brand: BrandView::of_session(parameters),
         label: parameters.label.as_str(),
         is_reconnect: parameters.reconnects.is_some(),
         return_host: parameters.return_url.as_ref().map(ReturnUrl::host),
         client_id: parameters.client_id.as_str(),
-        link_works_until: pages::time_of_day(parameters.ends_at),
-    })
+        app_name: parameters.app_name.as_ref().map(Name::as_str),
+        permissions: Permissions::of(parameters.scopes.as_deref().unwrap_or_default()),
+        link_works_until: parameters.ends_at.into(),
+    };
+    pages::ok(&page, logo)
 }
 
 /// Starts the session in this browser.
@@ -75,6 +84,7 @@ async fn start(
     consent: &ConsentPage,
     request: &Request,
     session: &Session,
+    link: LinkToken,
 ) -> Reply {
     if !is_sent_by_our_page(request) {
         return Err(ConnectRefusal::AnotherSite.into());
@@ -98,8 +108,10 @@ async fn start(
         &state.into_text(),
     );
     let mut response = pages::redirect_to_zoom(&url)?;
-    let cookie = cookie(browser.text())?;
-    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    let headers = response.headers_mut();
+    for (name, value) in [(COOKIE, browser.text()), (LINK_COOKIE, &link.into_text())] {
+        headers.append(header::SET_COOKIE, cookie(name, value, COOKIE_MAX_AGE)?);
+    }
     Ok(response)
 }
 
@@ -132,14 +144,27 @@ fn is_sent_by_our_page(request: &Request) -> bool {
         .is_none_or(|site| site == "same-origin")
 }
 
+/// The token of the session's link, if this browser has started the session. The page offers to try again with it.
+pub(crate) fn link_of(request: &Request, session: &Session) -> Option<SecretString> {
+    let link = LinkToken::parse(request.cookie(LINK_COOKIE)?).ok()?;
+    session.is_opened_by(&link).then(|| link.into_text())
+}
+
+/// Removes the link from the browser, because the session has ended.
+pub(crate) fn forget_link(response: &mut Response<String>) -> Result<(), ApiError> {
+    let empty = cookie(LINK_COOKIE, &SecretString::default(), 0)?;
+    response.headers_mut().append(header::SET_COOKIE, empty);
+    Ok(())
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "the cookie carries the browser key"
+    reason = "the cookies carry the browser key and the link"
 )]
-fn cookie(key: &SecretString) -> Result<HeaderValue, ApiError> {
+fn cookie(name: &str, value: &SecretString, max_age: u32) -> Result<HeaderValue, ApiError> {
     let cookie = format!(
-        "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={COOKIE_MAX_AGE}",
-        key.expose_secret()
+        "{name}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={max_age}",
+        value.expose_secret()
     );
     let mut cookie = HeaderValue::try_from(cookie).map_err(ApiError::internal)?;
     cookie.set_sensitive(true);

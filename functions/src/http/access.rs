@@ -170,7 +170,8 @@ pub(crate) async fn admit_read<I>(
     input
 }
 
-/// Checks that the key may change things, counts the call, and does `work` in the meantime. As [`admit`].
+/// Checks that the key may change things, counts the call, and does `work` in the meantime. As [`admit`], without the
+/// settings.
 pub(crate) async fn admit_change<I, T, W>(
     keys: &Keys,
     requests: &Requests,
@@ -182,10 +183,25 @@ pub(crate) async fn admit_change<I, T, W>(
 where
     W: Future<Output = Result<T, ApiError>>,
 {
+    let admitted = admit_change_with_settings(keys, requests, caller, request, input, work);
+    admitted.await.map(|(_, done)| done)
+}
+
+/// As [`admit_change`], and returns the team's settings too.
+pub(crate) async fn admit_change_with_settings<I, T, W>(
+    keys: &Keys,
+    requests: &Requests,
+    caller: &Caller<'_>,
+    request: &Request,
+    input: Result<I, ApiError>,
+    work: impl FnOnce(I) -> W,
+) -> Result<(Team, T), ApiError>
+where
+    W: Future<Output = Result<T, ApiError>>,
+{
     let input = caller.may(Needs::Full).and(input);
     let kind = RateKind::Mutations;
-    let admitted = admit(keys, requests, caller, request, kind, input, work);
-    admitted.await.map(|(_, done)| done)
+    admit(keys, requests, caller, request, kind, input, work).await
 }
 
 /// Counts a call against the rates of the team and the key, and does `work` in the meantime. `input` is what the

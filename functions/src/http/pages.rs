@@ -1,5 +1,5 @@
-//! The pages of a connect session. They are HTML without scripts, and load nothing from other sites. The template
-//! engine escapes every value. The header `content-security-policy` allows only our style sheet, by its hash.
+//! The pages of a connect session. The template engine escapes every value. The header `content-security-policy` allows
+//! only our style sheet and our script, by their hashes, and the team's logo. The pages load nothing else.
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -7,39 +7,106 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
+use shared::brand::{Brand, Logo};
+use shared::config::Url;
 use shared::connect::ConnectFailure;
+use shared::credential::Name;
+use shared::stores::NewSession;
 use shared::timestamp::Timestamp;
 
+use crate::connect::scopes::Permissions;
 use crate::http::error::{ApiError, ConnectRefusal};
 use crate::http::reply::{self, Reply};
 use crate::http::request::FailedConnect;
 
 const STYLE: &str = include_str!("../../templates/connect/style.css");
+/// Shows times in the reader's time zone. Without JavaScript, the page shows them in UTC.
+const SCRIPT: &str = include_str!("../../templates/connect/local-time.js");
 /// How long a page waits before it reloads while another request connects the account.
 const RELOAD_SECONDS: u32 = 3;
+
+/// A time of day, in UTC for readers without JavaScript.
+#[derive(Debug)]
+pub(crate) struct TimeView {
+    /// The time for the script.
+    machine: String,
+    /// The hour and the minute in UTC.
+    text: String,
+}
+
+impl From<Timestamp> for TimeView {
+    fn from(at: Timestamp) -> Self {
+        let machine = at.to_string();
+        let text = format!("{} UTC", machine.get(11..16).unwrap_or_default());
+        Self { machine, text }
+    }
+}
+
+/// How the team presents itself. The operator chose all of it, so users can trust it.
+#[derive(Debug)]
+pub(crate) struct BrandView<'a> {
+    /// The team's name for people, or else its id.
+    pub(crate) team: &'a str,
+    logo: Option<&'a str>,
+    support: Option<SupportView<'a>>,
+}
+
+#[derive(Debug)]
+struct SupportView<'a> {
+    text: &'a str,
+    href: String,
+}
+
+impl<'a> BrandView<'a> {
+    /// The brand of the team that created a session.
+    pub(crate) fn of_session(parameters: &'a NewSession) -> Self {
+        let name = parameters.brand.display_name.as_ref();
+        let team = name.map_or(parameters.team.as_str(), Name::as_str);
+        Self::new(team, &parameters.brand)
+    }
+
+    fn new(team: &'a str, brand: &'a Brand) -> Self {
+        let support = brand.support_contact.as_ref();
+        Self {
+            team,
+            logo: brand.logo.as_ref().map(Logo::as_str),
+            support: support.map(|contact| SupportView {
+                text: contact.as_str(),
+                href: contact.href(),
+            }),
+        }
+    }
+}
 
 /// The first page: says what will happen, and has the button.
 #[derive(Template)]
 #[template(path = "connect/ask.html")]
 pub(crate) struct AskPage<'a> {
-    /// The operator chose this name. The team that creates links cannot change it, so users can trust it.
-    pub(crate) team: &'a str,
+    pub(crate) brand: BrandView<'a>,
     pub(crate) label: &'a str,
     pub(crate) is_reconnect: bool,
     pub(crate) return_host: Option<&'a str>,
+    /// The name of the Zoom app, if the team has given it.
+    pub(crate) app_name: Option<&'a str>,
     pub(crate) client_id: &'a str,
-    pub(crate) link_works_until: String,
+    /// What the user allowed before. Empty if that is not known.
+    pub(crate) permissions: Permissions,
+    pub(crate) link_works_until: TimeView,
 }
 
 /// The last page: the account is connected.
 #[derive(Template)]
 #[template(path = "connect/connected.html")]
 pub(crate) struct ConnectedPage<'a> {
-    pub(crate) team: &'a str,
+    pub(crate) brand: BrandView<'a>,
     pub(crate) label: &'a str,
     pub(crate) user: Option<&'a str>,
     /// Whether the credential belonged to another Zoom user before.
     pub(crate) is_another_user: bool,
+    /// The name of the Zoom app, if the team has given it.
+    pub(crate) app_name: Option<&'a str>,
+    /// What the user has allowed. Empty if Zoom did not say.
+    pub(crate) permissions: Permissions,
     pub(crate) client_id: &'a str,
     /// The credential's error message, if it has one.
     pub(crate) problem: Option<&'a str>,
@@ -53,30 +120,43 @@ struct RedirectPage<'a> {
     url: &'a str,
 }
 
+/// The page for a user who added the app in Zoom's Marketplace.
+#[derive(Template)]
+#[template(path = "connect/added.html")]
+struct AddedPage<'a> {
+    landing_url: Option<&'a str>,
+}
+
 /// A page that says what went wrong, and what to do next.
 #[derive(Template)]
 #[template(path = "connect/notice.html")]
-struct NoticePage {
+struct NoticePage<'a> {
+    brand: Option<BrandView<'a>>,
     title: &'static str,
     problem: &'static str,
     next_step: &'static str,
     /// Until when the user can open the link again. `None` if that does not help.
-    link_works_until: Option<String>,
+    link_works_until: Option<TimeView>,
+    /// The token of the link for the button "Try again". `None` if that does not help, or if the browser has not started
+    /// the session.
+    link: Option<&'a str>,
     /// After how many seconds the page reloads.
     reload: Option<u32>,
 }
 
 const ASK_FOR_NEW_LINK: &str = "Ask the person who sent you the link for a new link.";
-const TRY_AGAIN: &str = "Open the link again and try once more.";
+const TRY_AGAIN: &str = "Try once more. You can also open the link again.";
 const TELL_SENDER: &str = "Tell the person who sent you the link. You did nothing wrong.";
 
-impl NoticePage {
+impl<'a> NoticePage<'a> {
     fn new(title: &'static str, problem: &'static str, next_step: &'static str) -> Self {
         Self {
             title,
             problem,
             next_step,
+            brand: None,
             link_works_until: None,
+            link: None,
             reload: None,
         }
     }
@@ -90,17 +170,21 @@ impl NoticePage {
     }
 
     /// The page for a session that failed.
-    fn from_failure(failed: &FailedConnect) -> Self {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the browser gets the link that it has opened"
+    )]
+    fn from_failure(failed: &'a FailedConnect) -> Self {
         let page = match failed.failure {
             ConnectFailure::AccessDenied => Self::new(
                 "Nothing was connected",
                 "You did not allow the app at Zoom, so nothing was stored.",
-                "If that was a mistake, open the link again.",
+                "If that was a mistake, try again.",
             ),
             ConnectFailure::ZoomRefused => Self::new(
                 "Zoom reported an error",
                 "Zoom sent you back with an error, so your account was not connected.",
-                "Open the link again. If the error comes back, tell the person who sent you the link.",
+                "Try again. If the error comes back, tell the person who sent you the link.",
             ),
             ConnectFailure::AppMisconfigured => Self::new(
                 "The Zoom app is not set up correctly",
@@ -139,8 +223,12 @@ impl NoticePage {
             ConnectFailure::CredentialChanged | ConnectFailure::Expired
         );
         let in_time = failed.link_works_until > Timestamp::now();
+        let can_retry = can_retry && in_time;
+        let link = failed.link.as_ref().filter(|_| can_retry);
         Self {
-            link_works_until: (can_retry && in_time).then(|| time_of_day(failed.link_works_until)),
+            brand: Some(BrandView::new(&failed.team, &failed.brand)),
+            link_works_until: can_retry.then(|| failed.link_works_until.into()),
+            link: link.map(ExposeSecret::expose_secret),
             ..page
         }
     }
@@ -205,11 +293,17 @@ impl NoticePage {
     }
 }
 
-/// 200 with a page.
-pub(crate) fn ok(page: &impl Template) -> Reply {
+/// 200 with a page, which may load the logo.
+pub(crate) fn ok(page: &impl Template, logo: Option<&Logo>) -> Reply {
     let page = page.render();
-    page.map(|page| html(StatusCode::OK, page))
+    page.map(|page| html(StatusCode::OK, page, logo))
         .map_err(ApiError::internal)
+}
+
+/// 200 with the page for a user who added the app in Zoom's Marketplace, or who came from nowhere.
+pub(crate) fn added(landing_url: Option<&Url>) -> Reply {
+    let landing_url = landing_url.map(Url::as_str);
+    ok(&AddedPage { landing_url }, None)
 }
 
 /// 200 with a page that takes the browser to Zoom.
@@ -218,9 +312,8 @@ pub(crate) fn ok(page: &impl Template) -> Reply {
     reason = "the browser takes the state to Zoom"
 )]
 pub(crate) fn redirect_to_zoom(url: &SecretString) -> Reply {
-    ok(&RedirectPage {
-        url: url.expose_secret(),
-    })
+    let url = url.expose_secret();
+    ok(&RedirectPage { url }, None)
 }
 
 /// An error for a person: sends the browser to the team's return URL if there is one, and shows a page otherwise.
@@ -235,28 +328,27 @@ pub(crate) fn error(error: &ApiError, failed: Option<&FailedConnect>) -> Respons
         None => NoticePage::from_error(error),
     };
     // The template holds our own texts only, so it always renders.
-    let response = html(error.status(), page.render().unwrap_or_default());
+    let logo = failed.and_then(|failed| failed.brand.logo.as_ref());
+    let response = html(error.status(), page.render().unwrap_or_default(), logo);
     reply::with_error_headers(response, error)
 }
 
 /// 303 to a URL of the team.
 pub(crate) fn see_other(location: &str) -> Reply {
     let location = HeaderValue::from_str(location).map_err(ApiError::internal)?;
-    let mut response = html(StatusCode::SEE_OTHER, String::new());
+    let mut response = html(StatusCode::SEE_OTHER, String::new(), None);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
-/// The hour and the minute in UTC, for users in any time zone.
-pub(crate) fn time_of_day(at: Timestamp) -> String {
-    let text = at.to_string();
-    format!("{} UTC", text.get(11..16).unwrap_or_default())
-}
-
-fn html(status: StatusCode, page: String) -> Response<String> {
-    let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
+fn html(status: StatusCode, page: String, logo: Option<&Logo>) -> Response<String> {
+    let hash = |text: &str| STANDARD.encode(digest(&SHA256, text.as_bytes()));
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    let images = logo.map(|logo| format!("img-src {}; ", logo.policy_source()));
+    let images = images.unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {images}form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'"
     );
     let mut response = Response::new(page);
     *response.status_mut() = status;

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
 use serde::Deserialize;
 use shared::api_key::KeyId;
+use shared::brand::Brand;
 use shared::config::Url;
 use shared::connect::{ConnectFailure, LinkToken, SessionId};
 use shared::credential::{ClientId, CredentialId, TeamId};
@@ -87,6 +89,11 @@ pub(crate) enum ErrorFormat {
 /// Why the user of a connect session is not connected, and where the browser goes next.
 #[derive(Debug)]
 pub(crate) struct FailedConnect {
+    /// The team's name for people, or else its id.
+    pub(crate) team: String,
+    pub(crate) brand: Brand,
+    /// The token of the session's link, if this browser has opened the link.
+    pub(crate) link: Option<SecretString>,
     pub(crate) failure: ConnectFailure,
     /// The team's return URL with the outcome in its query. `None` if the vault shows a page.
     pub(crate) return_url: Option<String>,

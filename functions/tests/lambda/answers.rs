@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::binaries::{CREATE, DELETE, GET, KEEP_ALIVE, LIST, PURGE, UPDATE};
+use crate::binaries::{CALLBACK, CREATE, DELETE, GET, KEEP_ALIVE, LIST, PURGE, UPDATE};
 use crate::logs::take_metrics;
+use crate::process::Lambda;
 use crate::stack::{World, app_body};
 
 #[tokio::test]
@@ -139,4 +140,25 @@ async fn the_stream_function_names_the_first_record_that_must_be_retried() {
         report,
         json!({ "batchItemFailures": [{ "itemIdentifier": "333" }] })
     );
+}
+
+#[tokio::test]
+async fn a_visit_without_a_state_links_to_the_landing_url() {
+    let world = World::new().await;
+    let mut event = world.event("GET", None, None);
+    event["queryStringParameters"] = json!({ "code": "c" });
+    for (url, is_link) in [
+        (None, false),
+        (Some("https://app.example.com/zoom?from=add"), true),
+    ] {
+        let mut env = world.env.clone();
+        env.extend(url.map(|url| ("LANDING_URL".to_owned(), url.to_owned())));
+        let mut callback = Lambda::start(CALLBACK, &env).await;
+        let answer = callback.invoke(event.clone()).await;
+        assert_eq!(answer["statusCode"], 200);
+        let page = answer["body"].as_str().unwrap();
+        assert!(page.contains("<h1>One step is missing</h1>"), "{page}");
+        let link = "<a class=\"button\" href=\"https://app.example.com/zoom?from=add\" rel=\"noreferrer\">Continue</a>";
+        assert_eq!(page.contains(link), is_link, "{page}");
+    }
 }

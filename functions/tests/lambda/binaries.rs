@@ -85,13 +85,14 @@ pub(crate) fn required(binary: &str) -> Vec<&'static str> {
 }
 
 /// The environment variables that a function may be given.
-pub(crate) const OPTIONAL_VARIABLES: [&str; 10] = [
+pub(crate) const OPTIONAL_VARIABLES: [&str; 11] = [
     "EVENTS_RETENTION_DAYS",
     "RESTORABLE_DAYS",
     "KEEP_ALIVE_AFTER_DAYS",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
     "AWS_ENDPOINT_URL_SQS",
+    "LANDING_URL",
     "NOTIFY_LOOPBACK",
     "ZOOM_OAUTH_BASE_URL",
     "ZOOM_API_BASE_URL",

@@ -1,6 +1,6 @@
 //! A function refuses to send secrets over plain HTTP to another machine.
 
-use crate::binaries::{CREATE, CREATE_URL, required};
+use crate::binaries::{CALLBACK, CREATE, CREATE_URL, required};
 use crate::process::process;
 
 /// What a function says when it starts with these endpoints. It cannot reach a runtime API, so it ends in any case.
@@ -40,6 +40,17 @@ async fn an_endpoint_over_plain_http_on_another_machine_is_refused_at_the_start(
                 "Error: environment variable {name} is plain http to another machine: use https\n"
             ),
             "{url}"
+        );
+    }
+}
+
+/// Users go to the landing page, so no exception is made for this machine.
+#[tokio::test]
+async fn a_landing_url_that_is_not_https_is_refused_at_the_start() {
+    for url in ["http://localhost:9", "http://127.0.0.1:9"] {
+        assert_eq!(
+            said_at_start(CALLBACK, &["LANDING_URL"], url).await,
+            "Error: environment variable LANDING_URL is not an https URL\n"
         );
     }
 }

@@ -141,6 +141,10 @@ impl Environment for FunctionEnvironment<'_> {
         Ok(Some(self.services.public_url.clone()))
     }
 
+    fn landing_url(&self) -> Result<Option<Url>, Infallible> {
+        Ok(None)
+    }
+
     fn restorable(&self) -> Result<Duration, Infallible> {
         Ok(RESTORE_WINDOW)
     }

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
 use crate::api_key::{ApiKey, KeyHash, KeyId, KeyTerms};
+use crate::brand::Brand;
 use crate::connect::ReturnOrigin;
 use crate::credential::TeamId;
 use crate::stores::error::{Error, failed};
@@ -119,6 +120,9 @@ pub struct Team {
     /// The origins that a user may be sent back to after connecting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub return_origins: Vec<ReturnOrigin>,
+    /// How the team presents itself on the connect page.
+    #[serde(flatten)]
+    pub brand: Brand,
     /// When the team was created.
     pub created_at: Timestamp,
 }
@@ -144,6 +148,7 @@ impl Team {
             suspended_at: None,
             revoke_on_delete: false,
             return_origins: Vec::new(),
+            brand: Brand::default(),
             created_at: Timestamp::now(),
         }
     }
@@ -193,11 +198,6 @@ impl Keys {
     /// Reads whether the vault revokes the grants of the team's deleted credentials at Zoom.
     pub async fn revokes_on_delete(&self, team: &TeamId) -> Result<bool, Error> {
         Ok(self.settings(team).await?.revoke_on_delete)
-    }
-
-    /// Reads the origins that the team's users may be sent back to after connecting.
-    pub async fn return_origins(&self, team: &TeamId) -> Result<Vec<ReturnOrigin>, Error> {
-        Ok(self.settings(team).await?.return_origins)
     }
 
     /// Opens three connections to DynamoDB, because a request makes up to three calls at the same time and an HTTP/1

@@ -11,8 +11,9 @@ use super::expression::Update;
 use super::keys::{KEY_PREFIX, KeyRow, SETTINGS, key};
 use super::{Team, Trail};
 use crate::api_key::{ApiKey, KeyId, KeyTerms};
+use crate::brand::{Logo, SupportContact};
 use crate::connect::ReturnOrigin;
-use crate::credential::TeamId;
+use crate::credential::{Name, TeamId};
 use crate::event::{Change, EventKind, Target};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, Listed, from_item, number, parse_rows, scan_each, text, to_item};
@@ -106,6 +107,12 @@ pub struct TeamSettingsChange {
     pub revoke_on_delete: Option<bool>,
     /// The origins that a user may be sent back to after connecting.
     pub return_origins: Option<Vec<ReturnOrigin>>,
+    /// The team's name for people. `Some(None)`: none.
+    pub display_name: Option<Option<Name>>,
+    /// The logo on the connect page. `Some(None)`: none.
+    pub logo: Option<Option<Logo>>,
+    /// Whom a user can ask. `Some(None)`: nobody.
+    pub support_contact: Option<Option<SupportContact>>,
 }
 
 /// Teams and API keys, with the power to write them.
@@ -162,6 +169,9 @@ impl TeamAdmin {
             max_token_ttl,
             revoke_on_delete,
             return_origins,
+            display_name,
+            logo,
+            support_contact,
         } = settings;
         let origins = return_origins.map(serde_dynamo::to_attribute_value);
         let values = [
@@ -179,6 +189,20 @@ impl TeamAdmin {
         for (name, value) in values {
             if let Some(value) = value {
                 row = row.set(name, value);
+                fields.push(name);
+            }
+        }
+        let brand = [
+            ("display_name", display_name.map(|it| it.map(String::from))),
+            ("logo", logo.map(|it| it.map(String::from))),
+            (
+                "support_contact",
+                support_contact.map(|it| it.map(String::from)),
+            ),
+        ];
+        for (name, value) in brand {
+            if let Some(value) = value {
+                row = row.assign(name, value.as_ref().map(text));
                 fields.push(name);
             }
         }

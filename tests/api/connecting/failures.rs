@@ -6,8 +6,8 @@ use shared::api_key::{KeyTerms, Permission};
 use url::Url;
 
 use super::{
-    Browser, RETURN_ORIGIN, Session, callback_url, create_session, expect_connected, expect_failed,
-    given_session, new_credential_body, session_row, state_of, world,
+    Browser, LINK_COOKIE, RETURN_ORIGIN, Session, callback_url, create_session, expect_connected,
+    expect_failed, given_session, new_credential_body, session_row, state_of, world,
 };
 use crate::proxy::{Fault, Service};
 use crate::world::{text_of, with};
@@ -24,14 +24,28 @@ async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
     expect_failed(&world, &session, "access_denied").await;
     assert_eq!(world.exchange_calls(), 0);
 
+    // The button goes to Zoom at once. Only the browser that has opened the link gets the button.
+    let started = browser.try_again(&session, &page).await;
+    started.expect(200, "Taking you to Zoom");
+    let stranger = Browser {
+        link: None,
+        ..browser.clone()
+    };
+    let callback_again = browser.decide_at_zoom(&started.zoom_url(), None).await;
+    let page = stranger.open(&callback_again).await;
+    page.expect(400, "Nothing was connected");
+    assert!(!page.text.contains("<form"));
     browser
         .open(&session.link)
         .await
         .expect(200, "Connect your Zoom account");
-    browser
-        .connect(&session, "ada")
-        .await
-        .expect(200, "Zoom is connected");
+    let callback = browser.authorize(&session, Some("ada")).await;
+    let connected = browser.open(&callback).await;
+    connected.expect(200, "Zoom is connected");
+    assert_eq!(
+        connected.header("set-cookie"),
+        format!("{LINK_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
+    );
     expect_connected(&world, &session).await;
     browser
         .open(&session.link)
@@ -42,7 +56,7 @@ async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
         .await
         .expect(410, "Already connected");
     browser
-        .open(&callback)
+        .open(&callback_again)
         .await
         .expect(403, "The connection cannot continue here");
 }

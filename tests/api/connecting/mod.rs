@@ -1,5 +1,7 @@
 //! Connect sessions: a team creates a link, a user opens it in a browser, authorizes at Zoom, and comes back.
 
+mod added;
+mod brand;
 mod concurrency;
 mod connect;
 mod crash;
@@ -13,7 +15,10 @@ mod sessions;
 mod states;
 mod user_changed;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use local::zoom::App;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -31,6 +36,7 @@ pub(crate) use crash::nothing_after_the_commit;
 
 const SESSIONS_PATH: &str = "/v2/zoom-connect-sessions";
 const COOKIE_NAME: &str = "__Host-zoom-connect";
+const LINK_COOKIE: &str = "__Host-zoom-connect-link";
 /// The origin of the team's own site.
 const RETURN_ORIGIN: &str = "https://app.example.com";
 
@@ -168,17 +174,35 @@ impl Page {
         assert_eq!(self.header("cross-origin-opener-policy"), "same-origin");
         assert_eq!(self.header("x-frame-options"), "DENY");
         let policy = self.header("content-security-policy");
-        assert!(
-            policy.starts_with("default-src 'none'; style-src 'sha256-"),
-            "{policy}"
-        );
-        assert!(
-            policy.ends_with("'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
-            "{policy}"
-        );
-        for forbidden in ["<script", "<img", "<link", "javascript:"] {
+        let (style, rest) = policy
+            .strip_prefix("default-src 'none'; style-src ")
+            .and_then(|rest| rest.split_once("; script-src "))
+            .unwrap();
+        assert_eq!(style, format!("'{}'", self.hash_of("style")));
+        let script = format!("'{}'; ", self.hash_of("script"));
+        let images = rest.strip_prefix(&script).unwrap();
+        let images = images
+            .strip_suffix("form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+            .unwrap();
+        match images {
+            "" => assert!(!self.text.contains("<img")),
+            images => assert!(images.starts_with("img-src "), "{policy}"),
+        }
+        for forbidden in ["<link", "javascript:", "<iframe"] {
             assert!(!self.text.contains(forbidden), "{forbidden}");
         }
+    }
+
+    /// The hash of the page's only element of this name, as a content security policy writes the hash.
+    fn hash_of(&self, element: &str) -> String {
+        let parts: Vec<&str> = self.text.split(&format!("<{element}>")).collect();
+        let [_, content] = parts.as_slice() else {
+            panic!("one <{element}>: {}", self.text)
+        };
+        let (content, _) = content.split_once(&format!("</{element}>")).unwrap();
+        assert_eq!(self.text.matches(&format!("<{element}")).count(), 1);
+        let hash = digest(&SHA256, content.as_bytes());
+        format!("sha256-{}", STANDARD.encode(hash))
     }
 
     /// The URL that the answer redirects the browser to.
@@ -198,11 +222,14 @@ impl Page {
     }
 }
 
-/// A browser. Its only state is the vault's cookie.
+/// A browser. Its only state is the vault's cookies.
 #[derive(Clone, Debug)]
 struct Browser {
     http: reqwest::Client,
+    /// The browser key.
     cookie: Option<String>,
+    /// The token of the link that was started last.
+    link: Option<String>,
 }
 
 impl Browser {
@@ -210,14 +237,21 @@ impl Browser {
         Self {
             http: world.acme.http().clone(),
             cookie: None,
+            link: None,
         }
     }
 
     fn request(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, url);
-        match &self.cookie {
-            Some(cookie) => request.header("cookie", format!("theme=dark; {COOKIE_NAME}={cookie}")),
-            None => request,
+        let cookies = [(COOKIE_NAME, &self.cookie), (LINK_COOKIE, &self.link)];
+        let cookies = cookies
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("; {name}={}", value.as_ref()?)));
+        let cookies: String = cookies.collect();
+        if cookies.is_empty() {
+            request
+        } else {
+            request.header("cookie", format!("theme=dark{cookies}"))
         }
     }
 
@@ -225,11 +259,24 @@ impl Browser {
         Page::fetch(self.request(Method::GET, url)).await
     }
 
+    /// Presses the button "Try again" of a page.
+    async fn try_again(&mut self, session: &Session, page: &Page) -> Page {
+        let (_, rest) = page
+            .text
+            .split_once("<form method=\"post\" action=\"")
+            .unwrap();
+        let (action, rest) = rest.split_once('"').unwrap();
+        assert!(rest.contains("<button>Try again</button>"));
+        let link: Url = session.link.parse().unwrap();
+        assert_eq!(link.join(action).unwrap().as_str(), session.link);
+        self.press_button(session).await
+    }
+
     /// Presses the button on a session's page, and keeps the cookie.
     async fn press_button(&mut self, session: &Session) -> Page {
         let request = self.request(Method::POST, &session.link);
         let page = Page::fetch(request.header("sec-fetch-site", "same-origin")).await;
-        if let Some(cookie) = page.headers.get("set-cookie") {
+        for cookie in page.headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (pair, attributes) = cookie.split_once("; ").unwrap();
             assert_eq!(
@@ -237,8 +284,11 @@ impl Browser {
                 "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=3600"
             );
             let (name, value) = pair.split_once('=').unwrap();
-            assert_eq!((name, value.len()), (COOKIE_NAME, 43));
-            self.cookie = Some(value.to_owned());
+            match (name, value.len()) {
+                (COOKIE_NAME, 43) => self.cookie = Some(value.to_owned()),
+                (LINK_COOKIE, 74) => self.link = Some(value.to_owned()),
+                other => panic!("{other:?}"),
+            }
         }
         page
     }

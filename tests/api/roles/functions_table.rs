@@ -85,6 +85,10 @@ impl Environment for Reads {
         Ok(self.setting("PUBLIC_BASE_URL", None))
     }
 
+    fn landing_url(&self) -> Result<Option<Url>, Infallible> {
+        Ok(self.setting("LANDING_URL", None))
+    }
+
     fn restorable(&self) -> Result<Duration, Infallible> {
         Ok(self.setting("RESTORABLE_DAYS", Duration::ZERO))
     }

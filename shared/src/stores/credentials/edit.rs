@@ -11,6 +11,7 @@ use super::table::{
     Credentials, set_grant, touch, touch_at, when_grant_is_as_seen, when_pair_is_as_seen,
     when_visible,
 };
+use crate::connect::ZoomUserHash;
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
     TeamId,
@@ -49,6 +50,7 @@ impl Credentials {
             grant,
             pair: None,
             profile: Profile::default(),
+            first_user: None,
             scopes,
             state: State::Active,
             last_error_message: None,
@@ -142,6 +144,7 @@ impl Credentials {
         let mut stored = seen.changed(&changes, now);
         stored.grant = Some(authorized.grant);
         stored.pair = None;
+        stored.first_user = first_user(seen);
         stored.client_id = new_app.unwrap_or(&seen.client_id).clone();
         stored.credential = Credential {
             credential_type: CredentialType::User,
@@ -161,6 +164,10 @@ impl Credentials {
         };
         let update = set_grant(changes.apply(touch_at(change, now)), authorized)
             .set("credential_type", text("user"))
+            .assign(
+                "first_user",
+                stored.first_user.as_ref().map(|user| text(user.as_str())),
+            )
             .remove("pair_id")
             .remove("zoom_user_id")
             .remove("zoom_account_id")
@@ -302,6 +309,14 @@ impl Credentials {
         let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
         Ok(Transaction::new(&self.client, write))
     }
+}
+
+/// The first user of a credential that is about to get another authorization.
+fn first_user(seen: &StoredCredential) -> Option<ZoomUserHash> {
+    let id = seen.credential.credential_id;
+    let user = seen.credential.zoom_user_id.as_deref();
+    let current = user.map(|user| ZoomUserHash::of_credential(id, user));
+    seen.first_user.clone().or(current)
 }
 
 /// Sets the profile. What Zoom leaves out is removed.

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 use super::changes::CredentialChanges;
+use crate::connect::ZoomUserHash;
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
 };
@@ -57,6 +58,8 @@ pub(super) struct CredentialRow {
     #[serde(flatten)]
     pub(super) profile: Profile,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_user: Option<ZoomUserHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scopes: Option<String>,
     pub(super) state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,8 @@ pub struct StoredCredential {
     pub grant: Option<GrantRef>,
     /// The pair that counts the credential. `None` while its user is not known.
     pub pair: Option<PairId>,
+    /// The first Zoom user of the credential, if another authorization has followed.
+    pub first_user: Option<ZoomUserHash>,
     /// The version of the row. Every write raises it.
     pub version: u64,
     /// Until when a soft-deleted credential can be restored. `None` if it is not deleted.
@@ -136,6 +141,14 @@ impl StoredCredential {
             client_id: self.client_id.clone(),
             zoom_user_id: self.credential.zoom_user_id.clone()?,
         })
+    }
+
+    /// Whether the Zoom user is the first one that the credential had.
+    pub fn is_first_user_again(&self) -> bool {
+        let id = self.credential.credential_id;
+        let user = self.credential.zoom_user_id.as_deref();
+        let user = user.map(|user| ZoomUserHash::of_credential(id, user));
+        user.is_some() && user == self.first_user
     }
 
     /// Whether the credential uses this grant.
@@ -197,6 +210,7 @@ impl TryFrom<CredentialRow> for StoredCredential {
             client_id: row.client_id,
             grant: row.grant,
             pair: row.pair,
+            first_user: row.first_user,
             version: row.version,
             purge_at: row
                 .deleted

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::brand::Brand;
 use crate::connect::{ReturnUrl, ZoomUserHash};
 use crate::credential::{ClientId, CredentialId, Name, RedirectUri, TeamId};
 use crate::extra::ExtraFilter;
@@ -36,6 +37,15 @@ pub struct NewSession {
     /// The source of the app's client secret.
     #[serde(flatten)]
     pub app: SessionApp,
+    /// The name of the Zoom app, if the request gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<Name>,
+    /// The scopes that the user of that credential allowed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<String>,
+    /// How the team presents itself on the page.
+    #[serde(flatten)]
+    pub brand: Brand,
     /// The credential that the session authorizes again. `None` if the session creates a credential.
     pub reconnects: Option<CredentialId>,
     /// The Zoom user of that credential, if the vault knows the user.
