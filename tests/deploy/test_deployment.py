@@ -77,9 +77,9 @@ def test_request_is_one_line_in_the_log_of_its_function():
     assert (line["route"], line["team"], line["status"]) == (f"GET {CREDENTIALS}", "acme", 200)
     assert (line["dynamodb_calls"], line["kms_calls"], line["zoom_calls"]) == (2, 0, 0)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == ("ZoomCredentials", [["function"]])
-    assert {it["Name"] for it in directive["Metrics"]} == {"latency_ms", "dynamodb_calls", "kms_calls", "zoom_calls"}
-    assert "ListCredentials" in line["function"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("ZoomCredentials", [["stack"]])
+    assert {it["Name"] for it in directive["Metrics"]} == {"dynamodb_calls", "kms_calls", "zoom_calls"}
+    assert line["stack"] == "zoom-credentials"
 
 
 def test_every_api_test_reached_the_deployed_functions():

@@ -495,14 +495,14 @@ def test_time_outs_match_the_table_of_functions(template):
 
 def test_environments_match_the_table_of_functions(template):
     for function in template.functions():
-        given = {name for name, value in template.environment(function).items() if value}
+        given = {name for name, value in template.environment(function).items() if value} - {"STACK_NAME"}
         row = FUNCTIONS[template.binary(function)]
         assert given == {*row["required"], *row["settings"]}, function
 
 
 def test_function_has_an_endpoint_variable_only_for_services_that_it_calls(template):
     # All functions share the variable of DynamoDB, and the console calls nothing.
-    shared = set(template.document["Globals"]["Function"]["Environment"]["Variables"])
+    shared = {name for name, value in template.document["Globals"]["Function"]["Environment"]["Variables"].items() if not value}
     for function in template.functions():
         empty = {name for name, value in template.environment(function).items() if not value}
         assert empty == shared | set(FUNCTIONS[template.binary(function)]["service_urls"]), function
@@ -517,6 +517,8 @@ def test_environment_contains_only_tables_the_key_and_settings(template):
                 assert value == "SealingKey"
             elif name == "NOTIFICATION_QUEUE_URL":
                 assert value == "NotificationQueue"
+            elif name == "STACK_NAME":
+                assert value == "AWS::StackName"
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)
