@@ -15,8 +15,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATH = ROOT / "template.yaml"
-# A comment on a role's statement. It gives the reason why the API suite makes no call that needs the statement.
-NOT_EXERCISED = re.compile(r"^( *)# not exercised by the API suite: (.+)$", re.M)
+# A comment above a role's statement. It gives the reason why the API suite makes no call that needs the statement.
+NOT_EXERCISED = re.compile(r"^ *# not exercised by the API suite: (.+)\n( *- \{)", re.M)
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,7 +50,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 @functools.cache
 def _parsed(text):
     """The template as JSON. YAML drops comments, so a NOT_EXERCISED comment becomes a field of its statement first."""
-    text = NOT_EXERCISED.sub(lambda it: f"{it[1]}NotExercised: {json.dumps(it[2])}", text)
+    text = NOT_EXERCISED.sub(lambda it: f"{it[2]}NotExercised: {json.dumps(it[1])}, ", text)
     return json.dumps(yaml.load(text, _Loader))
 
 
