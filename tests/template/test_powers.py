@@ -45,6 +45,12 @@ def test_each_function_has_its_own_role(template):
         assert "Policies" not in template.properties(function), f"{function} has policies beside its role"
 
 
+def test_every_role_has_the_permissions_boundary_of_the_operator(template):
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        boundary = role["Properties"]["PermissionsBoundary"]
+        assert boundary == {"If": ["HasPermissionsBoundary", "PermissionsBoundaryArn", "AWS::NoValue"]}, name
+
+
 def test_no_role_uses_a_wildcard(template):
     for function in template.functions():
         for statement in template.statements(template.role(function)):
@@ -495,7 +501,7 @@ def test_time_outs_match_the_table_of_functions(template):
 
 def test_environments_match_the_table_of_functions(template):
     for function in template.functions():
-        given = {name for name, value in template.environment(function).items() if value} - {"STACK_NAME"}
+        given = {name for name, value in template.environment(function).items() if value} - {"STACK_NAME", "AWS_TRUST_NATIVE_ROOTS"}
         row = FUNCTIONS[template.binary(function)]
         assert given == {*row["required"], *row["settings"]}, function
 
@@ -519,6 +525,8 @@ def test_environment_contains_only_tables_the_key_and_settings(template):
                 assert value == "NotificationQueue"
             elif name == "STACK_NAME":
                 assert value == "AWS::StackName"
+            elif name == "AWS_TRUST_NATIVE_ROOTS":
+                assert value == {"If": ["TrustsNativeRoots", "1", ""]}
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)

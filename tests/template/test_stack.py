@@ -8,7 +8,15 @@ from record import FUNCTIONS, has
 from template import ROOT, many, table_of
 
 TABLES = ["CredentialsTable", "PairsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
-TYPES_WITH_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+# What a first deployment that fails leaves behind would stop the next attempt, so it is deleted. A table cannot be: it is
+# protected from deletion. A bucket may have files that nobody can delete.
+DELETION_POLICIES = {
+    "AWS::DynamoDB::Table": "Retain",
+    "AWS::S3::Bucket": "Retain",
+    "AWS::KMS::Key": "RetainExceptOnCreate",
+    "AWS::Logs::LogGroup": "RetainExceptOnCreate",
+    "AWS::SQS::Queue": "RetainExceptOnCreate",
+}
 
 
 def schemas():
@@ -68,8 +76,8 @@ def test_only_the_tables_of_credentials_and_events_have_a_stream(template):
 
 def test_resources_with_data_outlive_the_stack(template):
     for name, resource in template.resources.items():
-        if resource["Type"] in TYPES_WITH_DATA:
-            assert resource.get("DeletionPolicy") == "Retain", name
+        if resource["Type"] in DELETION_POLICIES:
+            assert resource.get("DeletionPolicy") == DELETION_POLICIES[resource["Type"]], name
             assert resource.get("UpdateReplacePolicy") == "Retain", name
 
 
@@ -152,6 +160,25 @@ def test_api_is_regional_and_requires_tls_1_2(template):
     for edge in (api, template.properties("Domain")):
         assert edge["SecurityPolicy"] == "SecurityPolicy_TLS13_1_2_2021_06"
         assert edge["EndpointAccessMode"] == "STRICT"
+
+
+def test_domain_and_default_endpoint_are_separate_decisions(template):
+    conditions = template.document["Conditions"]
+    assert conditions["HidesDefaultEndpoint"] == {"Equals": ["DefaultEndpoint", "off"]}
+    assert template.document["Parameters"]["DefaultEndpoint"]["Default"] == "on"
+    api = template.properties("Api")
+    assert api["DisableExecuteApiEndpoint"] == {"If": ["HidesDefaultEndpoint", True, False]}
+    # Without a new deployment of the API, a changed endpoint would take effect at some later deployment.
+    assert api["AlwaysDeploy"] is True
+    rule = template.document["Rules"]["WithoutTheDefaultEndpointTheApiNeedsADomain"]
+    assert rule["RuleCondition"] == {"Equals": ["DefaultEndpoint", "off"]}
+    assert rule["Assertions"][0]["Assert"] == {"Not": [{"Equals": ["DomainName", ""]}]}
+
+
+def test_functions_trust_the_roots_of_the_system_only_if_the_operator_wants_it(template):
+    variables = template.document["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["AWS_TRUST_NATIVE_ROOTS"] == {"If": ["TrustsNativeRoots", "1", ""]}
+    assert template.document["Parameters"]["TrustNativeRoots"]["Default"] == "no"
 
 
 def test_functions_are_traced_if_the_operator_wants_it_and_the_stage_never_is(template):
@@ -270,11 +297,11 @@ def test_only_notifications_use_the_queue_of_notifications(template):
 
 # ---- the gateway's own answers
 
-# All types of gateway responses for a REST API.
+# All types of gateway responses for a REST API that can be changed. REQUEST_TOO_LARGE cannot.
 TYPES = set(
     """ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE BAD_REQUEST_BODY
     BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE INTEGRATION_TIMEOUT INVALID_API_KEY
-    INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED
+    INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED RESOURCE_NOT_FOUND THROTTLED
     UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED""".split()
 )
 # Messages that no function sends.
@@ -571,11 +598,23 @@ def test_dashboard_refers_to_existing_resources(template):
     assert template.resources["StackDashboard"]["Condition"] == "HasDashboard"
 
 
-def test_outputs_include_tables_key_bus_url_and_policies(template):
-    outputs = template.document["Outputs"]
-    assert {"ApiUrl", "BusName", "EnvelopeKeyId", "OperatorPolicy", "RecoveryPolicy", *TABLES} <= set(outputs)
-    for name in TABLES:
-        assert outputs[name]["Value"] == name
+def test_every_part_that_another_stack_needs_is_an_exported_output(template):
+    outputs = {name: it for name, it in template.document["Outputs"].items() if name != "Warning"}
+    for name, output in outputs.items():
+        assert output["Export"] == {"Name": f"AWS::StackName-{name}"}, name
+    values = [output["Value"] for output in outputs.values()]
+    needed = {*TABLES, "Api", "live", "Bus", "Bus.Arn", "SealingKey", "AtRestKey.Arn", "Domain.RegionalHostedZoneId"}
+    needed |= {f"{name}.Arn" for name in (*template.functions(), *map(template.role, template.functions()))}
+    needed |= {f"{name}.Arn" for name in template.of_type("AWS::SQS::Queue")} | set(template.operator_policies())
+    missing = needed - {value for value in values if isinstance(value, str)}
+    assert not missing, f"no output has {missing}"
+
+
+def test_output_exists_only_if_its_resource_does(template):
+    for name, output in template.document["Outputs"].items():
+        value = str(output["Value"])
+        resource = template.resources.get(value.partition(".")[0], {})
+        assert output.get("Condition") in (resource.get("Condition"), "HasDashboard", "NobodyGetsAlarms"), name
 
 
 def test_every_parameter_has_a_default(template):
