@@ -257,6 +257,13 @@ MUTATIONS = [
     (stack.test_operate_page_explains_every_alarm_and_every_metric, drop("KmsFails")),
     (stack.test_operate_page_explains_every_alarm_and_every_metric, put(("PipesFail", "Condition"), "HasEssentialAlarms")),
     (stack.test_deploy_page_explains_every_parameter, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
+    (stack.test_deploy_page_has_the_default_of_each_parameter, lambda it: it["Parameters"]["RestorableDays"].update(Default=20)),
+    (stack.test_deploy_page_has_the_default_of_each_parameter, lambda it: it["Parameters"]["AddressLimit"].update(Default=4000)),
+    (stack.test_cost_page_is_up_to_date, drop("KmsFails")),
+    (stack.test_cost_page_is_up_to_date, change(lambda it: properties(it, "AddressLimits")["Rules"], lambda it: it.pop())),
+    (stack.test_readme_says_the_idle_floor_which_is_at_most_four_dollars, put(("SlowAnswers", "Condition"), "HasEssentialAlarms")),
+    (stack.test_idle_floor_is_that_of_the_default_parameters, lambda it: it["Parameters"]["Dashboard"].update(Default="yes")),
+    (stack.test_deploy_page_has_no_prices, lambda it: it["Parameters"]["Dashboard"].update(Description="for 9 dollars a month")),
     (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAcl"].pop("Default")),
     # guards
     (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, drop("GetCredential", "Properties", "CodeSigningConfigArn")),

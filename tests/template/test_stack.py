@@ -3,6 +3,7 @@
 import json
 import re
 
+import cost
 import pytest
 from record import FUNCTIONS, has
 from template import ROOT, many, table_of
@@ -638,6 +639,48 @@ def test_deploy_page_explains_every_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
     table = page[page.index("| parameter |") : page.index("The first build")]
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
+
+
+def test_deploy_page_has_the_default_of_each_parameter(template):
+    page = (ROOT / "docs/deploy.md").read_text()
+    table = page[page.index("| parameter |") : page.index("The first build")]
+    for line in filter(None, table.splitlines()):
+        _, names, defaults, *_ = (cell.strip() for cell in line.split("|"))
+        names = re.findall(r"`(\w+)`", names)
+        described = [it.strip("` ") for it in defaults.split(",")] if defaults else [""] * len(names)
+        for name, default in zip(names, described, strict=True) if names else ():
+            assert str(template.document["Parameters"][name]["Default"]) == default, name
+    text = " ".join(page.split())
+    limit, strangers = (template.document["Parameters"][name]["Default"] for name in ("AddressLimit", "StrangerAddressLimit"))
+    assert f"may send {limit:,} requests a minute to the API, and {strangers} a minute to the webhook" in text
+
+
+def test_cost_page_is_up_to_date(template):
+    command = "target/ci/python/bin/python tests/template/cost.py > docs/cost.md"
+    page = cost.page(template, len(metrics()) + 1)
+    assert (ROOT / "docs/cost.md").read_text() == page, f"docs/cost.md is out of date, run: {command}"
+
+
+def test_readme_says_the_idle_floor_which_is_at_most_four_dollars(template):
+    floor, acl = cost.idle_floor(template), cost.dollars(cost.web_acl(template))
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"costs {floor} dollars a month" in readme and f"{acl} more with the web ACL" in readme
+    assert float(floor) <= 4
+
+
+def test_idle_floor_is_that_of_the_default_parameters(template):
+    defaults = {name: template.document["Parameters"][name]["Default"] for name in ("Alarms", "Dashboard", "Tracing")}
+    assert defaults == {"Alarms": "essential", "Dashboard": "no", "Tracing": "no"}
+
+
+def test_deploy_page_has_no_prices(template):
+    """Prices are in docs/cost.md, which a script computes. Parameters describe what they add in the same numbers."""
+    assert not re.search(r"\d dollars", (ROOT / "docs/deploy.md").read_text())
+    described = template.document["Parameters"]
+    for name, price in (("Dashboard", "dashboard_month"), ("Tracing", "xray_million_traces"), ("WebAcl", "web_acl_million_requests")):
+        amount = f"{cost.P[price]:.2f}".removesuffix(".00")
+        assert f"{amount} dollars" in described[name]["Description"], name
+    assert f"{cost.web_acl(template):.0f} dollars a month" in " ".join(described["WebAcl"]["Description"].split())
 
 
 def test_restorable_credential_still_has_a_live_grant_at_zoom(template):
