@@ -641,6 +641,12 @@ def test_deploy_page_explains_every_parameter(template):
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
 
 
+def test_deploy_page_names_the_alarms_that_the_emulator_refuses(template):
+    """tests/deploy/variant.py removes the alarms with an expression."""
+    sentence = re.search(r"The removed alarms are (.*?)\.\n", (ROOT / "docs/deploy.md").read_text(), re.S)[1]
+    assert set(re.findall(r"`(\w+)`", sentence)) == {name for name, it in alarms(template).items() if "Metrics" in it}
+
+
 def test_deploy_page_has_the_default_of_each_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
     table = page[page.index("| parameter |") : page.index("The first build")]
