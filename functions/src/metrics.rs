@@ -1,7 +1,8 @@
 //! The log as JSON lines, and the metrics in them: CloudWatch's embedded metric format.
 //!
 //! A log line lists in its field `_aws` which of its fields are metrics, and CloudWatch reads them from there. Every
-//! field whose name is in `METRICS` is a metric. So a metric costs no call.
+//! field whose name is in `METRICS` is a metric. So a metric costs no call. All functions of a stack write the same
+//! metrics: CloudWatch bills each combination of a name and a dimension, and an alarm needs one sum.
 
 use std::fmt;
 
@@ -20,8 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// The fields that are metrics, with their units.
-const METRICS: [(&str, &str); 28] = [
-    ("latency_ms", "Milliseconds"),
+const METRICS: [(&str, &str); 27] = [
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
     ("zoom_calls", "Count"),
@@ -54,13 +54,13 @@ const METRICS: [(&str, &str); 28] = [
 /// Formats each log event as one line of JSON, with its fields at the top level. Adds `_aws` if a field is a metric.
 #[derive(Debug)]
 pub struct EmbeddedMetrics {
-    function: Option<String>,
+    stack: Option<String>,
 }
 
 impl EmbeddedMetrics {
-    /// `function` is the Lambda whose metrics these are. Without it, no line has metrics.
-    pub fn new(function: Option<String>) -> Self {
-        Self { function }
+    /// `stack` names the stack whose metrics these are. Without it, no line has metrics.
+    pub fn new(stack: Option<String>) -> Self {
+        Self { stack }
     }
 }
 
@@ -78,7 +78,7 @@ struct JsonLine<'a> {
 #[derive(Serialize)]
 struct Directive<'a> {
     /// The only dimension of the metrics.
-    function: &'a str,
+    stack: &'a str,
     _aws: Value,
 }
 
@@ -96,18 +96,18 @@ where
         let timestamp = Timestamp::now();
         let mut present = PresentMetrics::default();
         event.record(&mut present);
-        let function = self.function.as_deref().filter(|_| !present.0.is_empty());
+        let stack = self.stack.as_deref().filter(|_| !present.0.is_empty());
         let line = JsonLine {
             timestamp,
             level: event.metadata().level().as_serde(),
             fields: event.field_map(),
-            metrics: function.map(|function| Directive {
-                function,
+            metrics: stack.map(|stack| Directive {
+                stack,
                 _aws: json!({
                     "Timestamp": timestamp.as_millis(),
                     "CloudWatchMetrics": [{
                         "Namespace": NAMESPACE,
-                        "Dimensions": [["function"]],
+                        "Dimensions": [["stack"]],
                         "Metrics": present.0,
                     }],
                 }),

@@ -248,7 +248,7 @@ pub fn hush_panics() {
 }
 
 /// Logs on standard output, from the level `AWS_LAMBDA_LOG_LEVEL` up (default `INFO`). The lines are JSON and contain
-/// the metrics of `AWS_LAMBDA_FUNCTION_NAME`. If `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
+/// the metrics of the stack `STACK_NAME`. If `AWS_LAMBDA_LOG_FORMAT` is `Text`, they are text.
 ///
 /// Libraries log at `INFO` or above only. Below `INFO`, Lambda's own runtime logs whole events, with API keys, client
 /// secrets and codes.
@@ -269,10 +269,8 @@ pub fn init_logging() {
         let text = builder.with_ansi(false).finish();
         text.with(targets).try_init().ok();
     } else {
-        let function = config::optional("AWS_LAMBDA_FUNCTION_NAME");
-        let json = builder
-            .event_format(EmbeddedMetrics::new(function))
-            .finish();
+        let stack = config::optional("STACK_NAME");
+        let json = builder.event_format(EmbeddedMetrics::new(stack)).finish();
         json.with(targets).try_init().ok();
     }
 }

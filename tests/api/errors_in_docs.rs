@@ -72,6 +72,8 @@ fn errors() -> Vec<ApiError> {
         ApiError::AnotherMeeting,
         ApiError::InProgress { wait },
         ApiError::IdempotencyKeyReused,
+        ApiError::CodeReused,
+        ApiError::ContentEncoding,
         ApiError::BodyTooLarge,
         ApiError::MediaType,
         ApiError::RateLimited(Admission {
@@ -89,11 +91,11 @@ fn errors() -> Vec<ApiError> {
 
 /// The codes and statuses of the answers that API Gateway makes itself.
 fn answers_of_the_gateway() -> Vec<(String, u16)> {
-    let bodies = TEMPLATE.lines().map(str::trim);
-    let bodies = bodies.filter(|line| line.starts_with("{\"success\": false"));
-    bodies
-        .map(|body| {
-            let body: Value = serde_json::from_str(body).unwrap();
+    let starts = TEMPLATE.match_indices("{\"success\": false");
+    starts
+        .map(|(start, _)| {
+            let mut bodies = serde_json::Deserializer::from_str(&TEMPLATE[start..]).into_iter();
+            let body: Value = bodies.next().unwrap().unwrap();
             let status = body["statusCode"].as_u64().unwrap().try_into().unwrap();
             (body["code"].as_str().unwrap().to_owned(), status)
         })

@@ -87,3 +87,18 @@ async fn a_route_for_every_method_names_its_methods_in_a_405() {
     }
     assert_eq!(world.wire.calls().len(), 0);
 }
+
+/// The gateway would log a path that does not exist, with the token in it.
+#[tokio::test]
+async fn a_token_url_with_more_path_is_refused_by_its_function_and_not_by_the_gateway() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let url = world.given_url(&id, json!({ "type": "onbehalf" })).await;
+    world.wire.reset();
+    for more in ["/", "/more", "/more/and/more"] {
+        let path = format!("/t/{}{more}", url.token());
+        let answer = fetch(&world, Method::POST, &path).await;
+        answer.expect_code(404, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND");
+    }
+    assert_eq!(world.wire.calls().len(), 0);
+}

@@ -45,7 +45,7 @@ async fn expect_warnings<T>(table: &str, ids: &[&str], work: impl Future<Output 
             "table": table,
             "row_id": id,
             "unreadable_rows": 1,
-            "function": "f",
+            "stack": "a-stack",
         })
     });
     assert_eq!(warned, expected.collect::<Vec<_>>());

@@ -18,7 +18,7 @@ def differences(template):
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
             del resources[name]
-            yield name, "removed: the emulator refuses alarms over several metrics"
+            yield name, "removed: the emulator refuses alarms with an expression"
         if resource["Type"] == "AWS::WAFv2::WebACLAssociation":
             del resources[name]
             yield name, "removed: the emulator cannot attach a web ACL to an API"

@@ -6,6 +6,7 @@ Intrinsic functions become plain text, so that the same resource always has the 
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -14,8 +15,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATH = ROOT / "template.yaml"
-# A comment on a role's statement. It gives the reason why the API suite makes no call that needs the statement.
-NOT_EXERCISED = re.compile(r"^( *)# not exercised by the API suite: (.+)$", re.M)
+# A comment above a role's statement. It gives the reason why the API suite makes no call that needs the statement.
+NOT_EXERCISED = re.compile(r"^ *# not exercised by the API suite: (.+)\n( *- \{)", re.M)
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,7 +38,7 @@ def _intrinsic(loader, tag, node):
             return "SealingKey"
         case "If" if value[0] == "HasPreviousEnvelopeKey":
             return "PreviousKey"
-        case "Sub":
+        case "Sub" if isinstance(value, str):
             return re.sub(r"\$\{([^}]+)\}", r"\1", value)
         case _:
             return {tag: value}
@@ -46,10 +47,16 @@ def _intrinsic(loader, tag, node):
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
+@functools.cache
+def _parsed(text):
+    """The template as JSON. YAML drops comments, so a NOT_EXERCISED comment becomes a field of its statement first."""
+    text = NOT_EXERCISED.sub(lambda it: f"{it[2]}NotExercised: {json.dumps(it[1])}, ", text)
+    return json.dumps(yaml.load(text, _Loader))
+
+
 def load(text=None):
-    """Parses the template. YAML drops comments, so a NOT_EXERCISED comment becomes a field of its statement first."""
-    text = PATH.read_text() if text is None else text
-    return yaml.load(NOT_EXERCISED.sub(lambda it: f"{it[1]}NotExercised: {json.dumps(it[2])}", text), _Loader)
+    """Parses the template. Places with the same YAML alias get a copy each, so that a mutation changes one of them."""
+    return json.loads(_parsed(PATH.read_text() if text is None else text))
 
 
 def snake(name):

@@ -12,6 +12,7 @@ WATCHED = {
     "CreateFunction20150331",
     "CreateGrant",
     "CreatePolicyVersion",
+    "DisableKey",
     "DeleteFunctionCodeSigningConfig",
     "PutFunctionCodeSigningConfig",
     "PutIntegration",
@@ -19,6 +20,7 @@ WATCHED = {
     "PutResourcePolicy",
     "PutRestApi",
     "PutRolePolicy",
+    "ScheduleKeyDeletion",
     "SetDefaultPolicyVersion",
     "UpdateAssumeRolePolicy",
     "UpdateFunctionCode20150331v2",
@@ -57,7 +59,8 @@ def test_rule_reports_only_calls_on_parts_of_this_stack(template):
     functions, passed_roles, keys, roles, policies, api, tables = event_pattern(template)["detail"]["$or"]
     assert functions["requestParameters"] == {"functionName": [{"wildcard": "*AWS::StackName-*"}]}
     assert passed_roles["requestParameters"] == {"role": [{"wildcard": "*:role/AWS::StackName-*"}]}
-    assert keys["resources"] == {"ARN": ["EnvelopeKey.Arn", "SealingKey"]}
+    # Without the key of the tables, nothing can be read. So its end is reported too.
+    assert keys["resources"] == {"ARN": ["EnvelopeKey.Arn", "AtRestKey.Arn", "SealingKey", "PreviousKey"]}
     assert roles["requestParameters"] == {"roleName": [{"prefix": "AWS::StackName-"}]}
     assert policies["requestParameters"] == {"policyArn": [{"wildcard": "*:policy/AWS::StackName-*"}]}
     assert api["requestParameters"] == {"restApiId": ["Api"]}
@@ -86,7 +89,8 @@ ARCHIVE = {name for name in """
 def test_archive_of_events_exists_only_if_the_operator_wants_it(template):
     assert template.document["Parameters"]["EventArchiveDays"]["Default"] == 0
     assert template.document["Conditions"]["ArchivesEvents"] == {"Not": [{"Equals": ["EventArchiveDays", 0]}]}
-    conditional = {name for name, it in template.resources.items() if it.get("Condition") == "ArchivesEvents"}
+    conditions = ("ArchivesEvents", "HasAlarmsOfArchive")
+    conditional = {name for name, it in template.resources.items() if it.get("Condition") in conditions}
     assert conditional == ARCHIVE
 
 

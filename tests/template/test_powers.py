@@ -45,6 +45,12 @@ def test_each_function_has_its_own_role(template):
         assert "Policies" not in template.properties(function), f"{function} has policies beside its role"
 
 
+def test_every_role_has_the_permissions_boundary_of_the_operator(template):
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        boundary = role["Properties"]["PermissionsBoundary"]
+        assert boundary == {"If": ["HasPermissionsBoundary", "PermissionsBoundaryArn", "AWS::NoValue"]}, name
+
+
 def test_no_role_uses_a_wildcard(template):
     for function in template.functions():
         for statement in template.statements(template.role(function)):
@@ -502,14 +508,14 @@ def test_time_outs_match_the_table_of_functions(template):
 
 def test_environments_match_the_table_of_functions(template):
     for function in template.functions():
-        given = {name for name, value in template.environment(function).items() if value}
+        given = {name for name, value in template.environment(function).items() if value} - {"STACK_NAME", "AWS_TRUST_NATIVE_ROOTS"}
         row = FUNCTIONS[template.binary(function)]
         assert given == {*row["required"], *row["settings"]}, function
 
 
 def test_function_has_an_endpoint_variable_only_for_services_that_it_calls(template):
     # All functions share the variable of DynamoDB, and the console calls nothing.
-    shared = set(template.document["Globals"]["Function"]["Environment"]["Variables"])
+    shared = {name for name, value in template.document["Globals"]["Function"]["Environment"]["Variables"].items() if not value}
     for function in template.functions():
         empty = {name for name, value in template.environment(function).items() if not value}
         assert empty == shared | set(FUNCTIONS[template.binary(function)]["service_urls"]), function
@@ -524,6 +530,10 @@ def test_environment_contains_only_tables_the_key_and_settings(template):
                 assert value == "SealingKey"
             elif name == "NOTIFICATION_QUEUE_URL":
                 assert value == "NotificationQueue"
+            elif name == "STACK_NAME":
+                assert value == "AWS::StackName"
+            elif name == "AWS_TRUST_NATIVE_ROOTS":
+                assert value == {"If": ["TrustsNativeRoots", "1", ""]}
             elif name.endswith("_TABLE"):
                 table = name.removesuffix("_TABLE").lower()
                 assert value == table_of(table)

@@ -3,12 +3,21 @@
 import json
 import re
 
+import cost
 import pytest
 from record import FUNCTIONS, has
 from template import ROOT, many, table_of
 
 TABLES = ["CredentialsTable", "PairsTable", "SecretsTable", "KeysTable", "RequestsTable", "TokenUrlsTable", "EventsTable"]
-TYPES_WITH_DATA = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+# What a first deployment that fails leaves behind would stop the next attempt, so it is deleted. A table cannot be: it is
+# protected from deletion. A bucket may have files that nobody can delete.
+DELETION_POLICIES = {
+    "AWS::DynamoDB::Table": "Retain",
+    "AWS::S3::Bucket": "Retain",
+    "AWS::KMS::Key": "RetainExceptOnCreate",
+    "AWS::Logs::LogGroup": "RetainExceptOnCreate",
+    "AWS::SQS::Queue": "RetainExceptOnCreate",
+}
 
 
 def schemas():
@@ -68,8 +77,8 @@ def test_only_the_tables_of_credentials_and_events_have_a_stream(template):
 
 def test_resources_with_data_outlive_the_stack(template):
     for name, resource in template.resources.items():
-        if resource["Type"] in TYPES_WITH_DATA:
-            assert resource.get("DeletionPolicy") == "Retain", name
+        if resource["Type"] in DELETION_POLICIES:
+            assert resource.get("DeletionPolicy") == DELETION_POLICIES[resource["Type"]], name
             assert resource.get("UpdateReplacePolicy") == "Retain", name
 
 
@@ -154,8 +163,27 @@ def test_api_is_regional_and_requires_tls_1_2(template):
         assert edge["EndpointAccessMode"] == "STRICT"
 
 
-def test_functions_are_traced_but_the_stage_is_not(template):
-    assert template.document["Globals"]["Function"]["Tracing"] == "Active"
+def test_domain_and_default_endpoint_are_separate_decisions(template):
+    conditions = template.document["Conditions"]
+    assert conditions["HidesDefaultEndpoint"] == {"Equals": ["DefaultEndpoint", "off"]}
+    assert template.document["Parameters"]["DefaultEndpoint"]["Default"] == "on"
+    api = template.properties("Api")
+    assert api["DisableExecuteApiEndpoint"] == {"If": ["HidesDefaultEndpoint", True, False]}
+    # Without a new deployment of the API, a changed endpoint would take effect at some later deployment.
+    assert api["AlwaysDeploy"] is True
+    rule = template.document["Rules"]["WithoutTheDefaultEndpointTheApiNeedsADomain"]
+    assert rule["RuleCondition"] == {"Equals": ["DefaultEndpoint", "off"]}
+    assert rule["Assertions"][0]["Assert"] == {"Not": [{"Equals": ["DomainName", ""]}]}
+
+
+def test_functions_trust_the_roots_of_the_system_only_if_the_operator_wants_it(template):
+    variables = template.document["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["AWS_TRUST_NATIVE_ROOTS"] == {"If": ["TrustsNativeRoots", "1", ""]}
+    assert template.document["Parameters"]["TrustNativeRoots"]["Default"] == "no"
+
+
+def test_functions_are_traced_if_the_operator_wants_it_and_the_stage_never_is(template):
+    assert template.document["Globals"]["Function"]["Tracing"] == {"If": ["HasTraces", "Active", "PassThrough"]}
     assert template.properties("Api")["TracingEnabled"] is False
     for function in template.functions():
         assert "Tracing" not in template.properties(function)
@@ -209,7 +237,8 @@ def test_purge_retries_stream_records_and_then_sends_them_to_the_dead_letter_que
 
 
 def test_token_url_and_vendor_routes_take_every_method(template):
-    assert template.routes("TokenUrl") == [("ANY", "/t/{token}")]
+    # `+` takes what follows a slash. Otherwise the access log would have the token in the path of an unknown route.
+    assert template.routes("TokenUrl") == [("ANY", "/t/{token+}")]
     assert template.routes("Vendors") == [("ANY", "/v2/vendors/{vendor}")]
     paths = ["/v2/notification-endpoint", "/v2/notification-endpoint/test"]
     assert template.routes("NotificationEndpoint") == [("ANY", path) for path in paths]
@@ -269,11 +298,11 @@ def test_only_notifications_use_the_queue_of_notifications(template):
 
 # ---- the gateway's own answers
 
-# All types of gateway responses for a REST API.
+# All types of gateway responses for a REST API that can be changed. REQUEST_TOO_LARGE cannot.
 TYPES = set(
     """ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE BAD_REQUEST_BODY
     BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE INTEGRATION_TIMEOUT INVALID_API_KEY
-    INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED
+    INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED RESOURCE_NOT_FOUND THROTTLED
     UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED""".split()
 )
 # Messages that no function sends.
@@ -363,101 +392,159 @@ def rust(name):
 
 
 def metrics():
-    """The metrics in the log lines: `{metric: functions that write the metric}`."""
+    """The metrics in the log lines."""
     named = re.findall(r'\("(\w+)", "\w+"\)', re.search(r"const METRICS.*?\];", rust("metrics.rs"), re.S)[0])
-    line = re.search(r"macro_rules! line.*?\n        \}", rust("runtime.rs"), re.S)[0]
-    written = ["keep_alive/report.rs", "keep_alive/due.rs", "grants/capsule.rs", "counted.rs", "stores/item.rs"]
-    lines = line + "".join((ROOT / "shared/src" / path).read_text() for path in written) + rust("purge.rs") + rust("notify_enqueue.rs") + rust("notify_deliver.rs")
-    assert set(named) <= set(re.findall(r"(\w+) = ", lines)), "a metric that no log line contains"
-    answers = {name for name, row in FUNCTIONS.items() if row["trigger"] not in ("schedule", "stream", "queue")}
-    with_power = lambda *powers: {name for name in FUNCTIONS if has(name, *powers)}
-    grants, webhook = with_power("grants"), {"zoom-webhook"}
-    setting = lambda name: {function for function, row in FUNCTIONS.items() if name in row["settings"]}
-    # These change counts of a pair that must exist, or compare them. Learning a user creates the pair's row.
-    count = {"update-credential", "delete-credential", "restore-credential", "connect-callback", "keep-alive", "purge"}
-    writers = {
-        "latency": answers,
-        "dynamodb": answers,
-        "kms": answers & with_power("envelope"),
-        "zoom": answers & with_power("zoom"),
-        "refreshed": grants,
-        "turned": grants | webhook,
-        "refresh": grants,
-        "grants": setting("RECOVERY_CAPSULES"),
-        "minted": {"mint-token", "token-url"},
-        "deauthorized": webhook,
-        "webhook": webhook,
-        "kept": {"keep-alive"},
-        "keep": {"keep-alive"},
-        "two": {"keep-alive"},
-        "pair": count,
-        "stream": {"purge", "notify-enqueue"},
-        "notification": {"notify-deliver"},
-        "notifications": {"notify-deliver"},
-        "unreadable": grants | webhook | {"list-credentials", "list-events", "list-token-urls", "rotate-secret"},
-    }
-    return {name: writers[name.split("_")[0]] for name in named}
-
-
-def assert_dimensions_are_the_writers(template, metric, functions):
-    """Checks that the given functions are exactly the functions that write the metric."""
-    assert sorted(template.binary(it) for it in functions) == sorted(metrics()[metric]), metric
+    code = [path for part in ("functions", "shared") for path in (ROOT / part / "src").rglob("*.rs")]
+    logged = {name for path in code for name in re.findall(r"\b(\w+) = ", path.read_text())}
+    assert set(named) <= logged, "a metric that no log line contains"
+    return set(named)
 
 
 NAMESPACE = re.search(r'NAMESPACE: &str = "(\w+)"', rust("metrics.rs"))[1]
+# All functions write the same metrics, so an alarm watches one metric and not one for each function.
+DIMENSIONS = [{"Name": "stack", "Value": "AWS::StackName"}]
 
 
-def test_every_alarm_watches_an_existing_metric_of_the_right_functions(template):
-    alarms = template.of_type("AWS::CloudWatch::Alarm")
-    assert alarms
+def alarms(template):
+    return {name: it["Properties"] for name, it in template.of_type("AWS::CloudWatch::Alarm").items()}
+
+
+def watched_metrics(alarm):
+    """The metrics of an alarm: its own, or those in its expressions. A query of CloudWatch's Metrics Insights is none."""
+    if "Metrics" not in alarm:
+        return [alarm]
+    return [it["MetricStat"]["Metric"] for it in map(unconditional, alarm["Metrics"]) if "MetricStat" in it]
+
+
+def unconditional(metric):
+    """A metric that exists only under a condition, without the condition."""
+    return metric["If"][1] if "If" in metric else metric
+
+
+def test_functions_name_the_stack_as_the_dimension_of_their_metrics(template):
+    assert template.document["Globals"]["Function"]["Environment"]["Variables"]["STACK_NAME"] == "AWS::StackName"
+    (dimension,) = re.findall(r'"Dimensions": \[\["(\w+)"\]\]', rust("metrics.rs"))
+    assert DIMENSIONS == [{"Name": dimension, "Value": "AWS::StackName"}]
+    assert 'config::optional("STACK_NAME")' in rust("runtime.rs")
+
+
+def test_every_alarm_watches_an_existing_metric_of_the_stack(template):
+    assert alarms(template)
     filters = template.of_type("AWS::Logs::MetricFilter").values()
-    filtered = {it["MetricName"] for filter_ in filters for it in filter_["Properties"]["MetricTransformations"]}
-    # An alarm can have ten metrics at most. Alarms with the same rule may share the functions of a metric.
-    watched = {}
-    for name, alarm in alarms.items():
-        properties = alarm["Properties"]
-        assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
-        stats = {it["Id"]: it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it}
-        assert len(stats) <= 10, f"{name}: an alarm can have ten metrics at most"
-        if stats:
-            (sum_,) = [it for it in properties["Metrics"] if "Expression" in it]
-            assert sum_["Expression"] == f"SUM([{', '.join(stats)}])", name
-        rule = tuple(properties[it] for it in ("ComparisonOperator", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"))
-        for metric in stats.values() or [properties]:
-            if metric["MetricName"] in filtered:
-                assert (metric["Namespace"], metric.get("Dimensions", [])) == (NAMESPACE, []), name
-            elif metric["Namespace"] == NAMESPACE:
-                (dimension,) = metric["Dimensions"]
-                assert dimension["Name"] == "function", name
-                watched.setdefault((metric["MetricName"], rule), []).append(dimension["Value"])
+    filtered = [it for filter_ in filters for it in filter_["Properties"]["MetricTransformations"]]
+    assert filtered
+    for metric in filtered:
+        assert metric["Dimensions"] == [{"Key": "stack", "Value": "$.stack"}]
+    for name, alarm in alarms(template).items():
+        watched = watched_metrics(alarm)
+        assert len(watched) <= 10, f"{name}: an alarm can have ten metrics at most"
+        for metric in watched:
+            if metric["Namespace"] == NAMESPACE:
+                assert metric["MetricName"] in metrics() | {it["MetricName"] for it in filtered}, name
+                assert metric["Dimensions"] == DIMENSIONS, name
             else:
                 assert metric["Namespace"].startswith("AWS/"), name
-    for (metric, _), functions in watched.items():
-        assert_dimensions_are_the_writers(template, metric, functions)
+
+
+def test_every_alarm_and_its_end_go_to_the_topic(template):
+    for name, alarm in alarms(template).items():
+        for action in ("AlarmActions", "OKActions"):
+            assert alarm[action] == {"If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}, name
+
+
+# Without these alarms, a lost grant, a breach, or an API that fails goes unseen.
+ESSENTIAL = {
+    "ServerErrors", "KmsFails", "GrantsNotStored", "RefreshOutcomesLost", "CredentialsTurnInvalid", "KeepAliveStands",
+    "GrantsOverdue", "PurgesLost", "PowersChanged", "ManyDeletions",
+}  # fmt: skip
+
+
+def test_operator_chooses_all_alarms_or_the_essential_ones_or_none(template):
+    conditions = template.document["Conditions"]
+    assert conditions["HasAllAlarms"] == {"Equals": ["Alarms", "all"]}
+    assert conditions["HasEssentialAlarms"] == {"Not": [{"Equals": ["Alarms", "none"]}]}
+    both = [{"Condition": "ArchivesEvents"}, {"Condition": "HasEssentialAlarms"}]
+    assert conditions["HasAlarmsOfArchive"] == {"And": both}
+    by_condition = {}
+    for name in alarms(template):
+        by_condition.setdefault(template.resources[name]["Condition"], set()).add(name)
+    assert by_condition["HasEssentialAlarms"] == ESSENTIAL
+    assert by_condition["HasAlarmsOfArchive"] == {"EventCopiesLost", "EventFilesLate"}
+    assert set(by_condition) == {"HasAllAlarms", "HasEssentialAlarms", "HasAlarmsOfArchive"}
+    assert sum(len(watched_metrics(alarms(template)[name])) for name in ESSENTIAL) == 10
+    assert template.document["Parameters"]["Alarms"]["Default"] == "essential"
+
+
+def test_deployment_warns_if_nobody_gets_alarms(template):
+    conditions = template.document["Conditions"]
+    no_topic, no_alarms = ({"Not": [{"Condition": it}]} for it in ("HasAlarmTopic", "HasEssentialAlarms"))
+    assert conditions["NobodyGetsAlarms"] == {"Or": [no_topic, no_alarms]}
+    assert conditions["HasAlarmTopic"] == {"Not": [{"Equals": ["AlarmTopicArn", ""]}]}
+    assert template.document["Outputs"]["Warning"]["Condition"] == "NobodyGetsAlarms"
 
 
 def test_every_failure_metric_of_kms_and_zoom_has_an_alarm(template):
-    """Two metrics have no alarm, because the owner of the app or the user must act, not the operator."""
-    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
-    metric = lambda it: it.get("MetricStat", {}).get("Metric", {}).get("MetricName")
-    watched = {metric(it) for alarm in alarms for it in alarm["Properties"].get("Metrics", [])}
+    """One metric has no alarm, because the user must act, and neither the operator nor the owner of the app."""
+    watched = {metric["MetricName"] for alarm in alarms(template).values() for metric in watched_metrics(alarm)}
     failures = {name for name in metrics() if name.split("_")[0] in ("kms", "zoom")} - {"kms_calls", "zoom_calls"}
-    assert failures - watched == {"zoom_app_refused", "zoom_grant_refused"}
+    assert failures - watched == {"zoom_grant_refused"}
 
 
-def test_lost_grants_have_alarms_over_every_function_that_gets_tokens(template):
-    refreshers = {"CheckCredential", "MintToken", "TokenUrl", "KeepAlive"}
-    users = {function for function in template.functions() if "RECOVERY_CAPSULES" in template.environment(function)}
-    assert users == refreshers | {"CreateCredential", "UpdateCredential", "ConnectCallback"}
-    alarms = template.of_type("AWS::CloudWatch::Alarm")
-    for name, metric, writers in (
-        ("GrantsNotStored", "grants_not_stored", users),
-        ("RefreshOutcomesLost", "refresh_outcome_lost", refreshers),
-    ):
-        stats = [it["MetricStat"]["Metric"] for it in alarms[name]["Properties"]["Metrics"] if "MetricStat" in it]
-        assert {it["MetricName"] for it in stats} == {metric}
-        assert {it["Dimensions"][0]["Value"] for it in stats} == writers
-        assert (alarms[name]["Properties"]["Threshold"], alarms[name]["Properties"]["DatapointsToAlarm"]) == (0, 1)
+def test_a_refused_app_rings_an_alarm_after_a_few_refusals_and_not_after_the_first(template):
+    alarm = template.properties("ZoomRefusesApps")
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == ("zoom_app_refused", "Sum", 15 * 60)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 5)
+    assert "`doctor`" in alarm["AlarmDescription"]
+
+
+def test_lost_grants_ring_an_alarm_at_once(template):
+    for name, metric in (("GrantsNotStored", "grants_not_stored"), ("RefreshOutcomesLost", "refresh_outcome_lost")):
+        alarm = template.properties(name)
+        assert (alarm["MetricName"], alarm["Threshold"], alarm["DatapointsToAlarm"]) == (metric, 0, 1)
+
+
+def test_functions_without_a_route_have_alarms_and_the_answers_of_the_api_tell_of_the_others(template):
+    """API Gateway answers a 5xx if a function crashes, runs out of time or is throttled."""
+    background = {function for function in template.functions() if not template.routes(function)}
+    watched = watched_metrics(template.properties("FunctionsFail"))
+    assert {(it["Namespace"], it["MetricName"]) for it in watched} == {("AWS/Lambda", "Errors")}
+    assert {it["Dimensions"][0]["Value"] for it in watched} == background
+    throttled = template.properties("FunctionsThrottled")
+    assert (throttled["Namespace"], throttled["MetricName"]) == ("AWS/Lambda", "Throttles")
+    assert "Dimensions" not in throttled
+
+
+def test_alarm_rings_when_a_reader_of_a_stream_falls_behind(template):
+    """A batch that fails in part counts as a success of the function."""
+    alarm = template.properties("StreamReadersLate")
+    readers = {function for function in template.functions() if template.streams(function)}
+    assert {it["Dimensions"][0]["Value"] for it in watched_metrics(alarm)} == readers
+    assert {it["MetricName"] for it in watched_metrics(alarm)} == {"IteratorAge"}
+    records_live = min(
+        event["Properties"]["MaximumRecordAgeInSeconds"]
+        for reader in readers
+        for event in template.properties(reader)["Events"].values()
+    )
+    assert alarm["Threshold"] == 60 * 60 * 1000 < records_live * 1000
+
+
+def test_alarm_rings_when_a_pipe_fails(template):
+    watched = watched_metrics(template.properties("PipesFail"))
+    assert {it["Dimensions"][0]["Value"] for it in watched} == set(template.of_type("AWS::Pipes::Pipe"))
+    assert {it["MetricName"] for it in watched} == {"ExecutionFailed"}
+
+
+def test_alarms_of_throttled_tables_see_indexes_too(template):
+    """The metrics of an index do not count for its table. A query without a schema matches both."""
+    for name, metric in (("ReadsThrottled", "ReadThrottleEvents"), ("WritesThrottled", "WriteThrottleEvents")):
+        (query,) = template.properties(name)["Metrics"]
+        assert query["Expression"] == f'SELECT SUM({metric}) FROM "AWS/DynamoDB"'
+
+
+def test_alarms_on_percentiles_ignore_minutes_with_few_requests(template):
+    percentiles = {name: it for name, it in alarms(template).items() if "ExtendedStatistic" in it}
+    assert set(percentiles) == {"SlowAnswers"}
+    assert all(it["EvaluateLowSampleCountPercentile"] == "ignore" for it in percentiles.values())
 
 
 def test_alarm_rings_when_keep_alive_does_not_run(template):
@@ -474,43 +561,63 @@ def test_alarm_rings_when_a_grant_is_more_than_three_days_overdue(template):
 
 
 def test_a_single_error_that_an_operator_must_repair_rings_an_alarm(template):
-    alarms = [it["Properties"] for it in template.of_type("AWS::CloudWatch::Alarm").values()]
-    named = lambda alarm: {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
     for metric in ("pair_counts_wrong", "two_grants_alive", "stream_records_skipped"):
-        watching = [it for it in alarms if metric in named(it) | {it.get("MetricName")}]
-        rules = {(alarm["ComparisonOperator"], alarm["Threshold"], alarm["DatapointsToAlarm"]) for alarm in watching}
-        assert rules == {("GreaterThanThreshold", 0, 1)}, metric
+        (alarm,) = [it for it in alarms(template).values() if it.get("MetricName") == metric]
+        rule = (alarm["ComparisonOperator"], alarm["Threshold"], alarm["DatapointsToAlarm"])
+        assert rule == ("GreaterThanThreshold", 0, 1), metric
 
 
-def test_dashboard_shows_every_metric_of_every_function(template):
-    # The dashboard shows Lambda's own metric Duration instead of latency_ms.
-    shown = {"latency_ms": [function for function in template.functions() if template.routes(function)]}
-    for widget in json.loads(template.properties("Dashboard")["DashboardBody"])["widgets"]:
-        for namespace, metric, *dimensions in widget["properties"].get("metrics", []):
-            if namespace == NAMESPACE:
-                assert dimensions[0] == "function"
-                shown.setdefault(metric, []).append(dimensions[1])
-    assert set(shown) == set(metrics())
-    for metric, functions in shown.items():
-        assert_dimensions_are_the_writers(template, metric, functions)
+def dashboard(template):
+    """The widgets of the dashboard, as CloudWatch reads them."""
+    body, words = template.properties("StackDashboard")["DashboardBody"]["Sub"]
+    assert words == {"Words": {"Join": [" ", {"Split": ["-", "AWS::StackName"]}]}}
+    return json.loads(body)["widgets"]
 
 
-def test_dashboard_is_json_and_refers_to_existing_resources(template):
-    body = template.properties("Dashboard")["DashboardBody"]
-    widgets = json.loads(body)["widgets"]
-    assert widgets
-    names = set(template.resources) | {"AWS::StackName", "AWS::Region"}
-    raw = (ROOT / "template.yaml").read_text()
-    raw = raw[raw.index("DashboardBody") : raw.index("\nOutputs:")]
-    for reference in re.findall(r"\$\{([\w:]+)", raw):
-        assert reference in names, reference
+def test_dashboard_shows_every_metric_of_the_vault(template):
+    expressions = [
+        metric[0]["expression"]
+        for widget in dashboard(template)
+        for metric in widget["properties"].get("metrics", [])
+        if isinstance(metric[0], dict)
+    ]
+    everything, some = [it for it in expressions if "{ZoomCredentials,stack}" in it]
+    quoted = lambda text: set(re.findall(r'"(\w+)"', text.partition("MetricName")[2]))
+    assert "NOT MetricName" in everything and "NOT" not in some
+    late = ["ZoomCredentials", "keep_alive_overdue", "stack", "${AWS::StackName}"]
+    assert any(late == metric[:4] for widget in dashboard(template) for metric in widget["properties"].get("metrics", []))
+    assert quoted(everything) == quoted(some) | {late[1]} <= metrics()
 
 
-def test_outputs_include_tables_key_bus_url_and_policies(template):
-    outputs = template.document["Outputs"]
-    assert {"ApiUrl", "BusName", "EnvelopeKeyId", "OperatorPolicy", "RecoveryPolicy", *TABLES} <= set(outputs)
-    for name in TABLES:
-        assert outputs[name]["Value"] == name
+def test_dashboard_lists_the_failures_of_every_function(template):
+    (query,) = [it["properties"]["query"] for it in dashboard(template) if it["properties"]["title"] == "Latest failures"]
+    assert re.findall(r"SOURCE '\$\{(\w+)Logs\}'", query) == template.functions()
+
+
+def test_dashboard_refers_to_existing_resources(template):
+    body, _ = template.properties("StackDashboard")["DashboardBody"]["Sub"]
+    names = set(template.resources) | {"AWS::StackName", "AWS::Region", "Words"}
+    assert set(re.findall(r"\$\{([\w:]+)", body)) <= names
+    assert template.resources["StackDashboard"]["Condition"] == "HasDashboard"
+
+
+def test_every_part_that_another_stack_needs_is_an_exported_output(template):
+    outputs = {name: it for name, it in template.document["Outputs"].items() if name != "Warning"}
+    for name, output in outputs.items():
+        assert output["Export"] == {"Name": f"AWS::StackName-{name}"}, name
+    values = [output["Value"] for output in outputs.values()]
+    needed = {*TABLES, "Api", "live", "Bus", "Bus.Arn", "SealingKey", "AtRestKey.Arn", "Domain.RegionalHostedZoneId"}
+    needed |= {f"{name}.Arn" for name in (*template.functions(), *map(template.role, template.functions()))}
+    needed |= {f"{name}.Arn" for name in template.of_type("AWS::SQS::Queue")} | set(template.operator_policies())
+    missing = needed - {value for value in values if isinstance(value, str)}
+    assert not missing, f"no output has {missing}"
+
+
+def test_output_exists_only_if_its_resource_does(template):
+    for name, output in template.document["Outputs"].items():
+        value = str(output["Value"])
+        resource = template.resources.get(value.partition(".")[0], {})
+        assert output.get("Condition") in (resource.get("Condition"), "HasDashboard", "NobodyGetsAlarms"), name
 
 
 def test_every_parameter_has_a_default(template):
@@ -524,6 +631,8 @@ def test_operate_page_explains_every_alarm_and_every_metric(template):
     named = "".join(part.split("\n\n")[0] for part in named)
     rows = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z].*?) \|", alarms, re.M)))
     assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
+    starred = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z][^|]*?) ★ \|", alarms, re.M))))
+    assert starred == {name for name in rows if template.resources[name]["Condition"] != "HasAllAlarms"}
     rows = re.findall(r"^\| (`.*?) \|", named, re.M)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())
 
@@ -534,10 +643,52 @@ def test_deploy_page_explains_every_parameter(template):
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
 
 
-def test_deploy_page_counts_the_metrics_of_alarms(template):
-    alarms = [it["Properties"] for it in template.of_type("AWS::CloudWatch::Alarm").values()]
-    metrics = sum(max(1, sum("MetricStat" in it for it in alarm.get("Metrics", []))) for alarm in alarms)
-    assert f"| alarms, {metrics} metrics | {metrics / 10:.2f} |" in (ROOT / "docs/deploy.md").read_text()
+def test_deploy_page_names_the_alarms_that_the_emulator_refuses(template):
+    """tests/deploy/variant.py removes the alarms with an expression."""
+    sentence = re.search(r"The removed alarms are (.*?)\.\n", (ROOT / "docs/deploy.md").read_text(), re.S)[1]
+    assert set(re.findall(r"`(\w+)`", sentence)) == {name for name, it in alarms(template).items() if "Metrics" in it}
+
+
+def test_deploy_page_has_the_default_of_each_parameter(template):
+    page = (ROOT / "docs/deploy.md").read_text()
+    table = page[page.index("| parameter |") : page.index("The first build")]
+    for line in filter(None, table.splitlines()):
+        _, names, defaults, *_ = (cell.strip() for cell in line.split("|"))
+        names = re.findall(r"`(\w+)`", names)
+        described = [it.strip("` ") for it in defaults.split(",")] if defaults else [""] * len(names)
+        for name, default in zip(names, described, strict=True) if names else ():
+            assert str(template.document["Parameters"][name]["Default"]) == default, name
+    text = " ".join(page.split())
+    limit, strangers = (template.document["Parameters"][name]["Default"] for name in ("AddressLimit", "StrangerAddressLimit"))
+    assert f"may send {limit:,} requests a minute to the API, and {strangers} a minute to the webhook" in text
+
+
+def test_cost_page_is_up_to_date(template):
+    command = "target/ci/python/bin/python tests/template/cost.py > docs/cost.md"
+    page = cost.page(template, len(metrics()) + 1)
+    assert (ROOT / "docs/cost.md").read_text() == page, f"docs/cost.md is out of date, run: {command}"
+
+
+def test_readme_says_the_idle_floor_which_is_at_most_four_dollars(template):
+    floor, acl = cost.idle_floor(template), cost.dollars(cost.web_acl(template))
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"costs {floor} dollars a month" in readme and f"{acl} more with the web ACL" in readme
+    assert float(floor) <= 4
+
+
+def test_idle_floor_is_that_of_the_default_parameters(template):
+    defaults = {name: template.document["Parameters"][name]["Default"] for name in ("Alarms", "Dashboard", "Tracing")}
+    assert defaults == {"Alarms": "essential", "Dashboard": "no", "Tracing": "no"}
+
+
+def test_deploy_page_has_no_prices(template):
+    """Prices are in docs/cost.md, which a script computes. Parameters describe what they add in the same numbers."""
+    assert not re.search(r"\d dollars", (ROOT / "docs/deploy.md").read_text())
+    described = template.document["Parameters"]
+    for name, price in (("Dashboard", "dashboard_month"), ("Tracing", "xray_million_traces"), ("WebAcl", "web_acl_million_requests")):
+        amount = f"{cost.P[price]:.2f}".removesuffix(".00")
+        assert f"{amount} dollars" in described[name]["Description"], name
+    assert f"{cost.web_acl(template):.0f} dollars a month" in " ".join(described["WebAcl"]["Description"].split())
 
 
 def test_restorable_credential_still_has_a_live_grant_at_zoom(template):

@@ -9,7 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde::Deserialize;
 use shared::cause::chain;
 use shared::delivery::{Call, Delivery, Failure};
-use shared::envelope::{Binding, Envelope, Sealed, SecretId};
+use shared::envelope::{self, Binding, Envelope, Sealed, SecretId};
 use shared::event::{Actor, Event, EventDetails};
 use shared::notification::{Notification, NotificationKind, SigningSecret};
 use shared::queue::NotificationQueue;
@@ -162,7 +162,7 @@ impl Courier<'_> {
         };
         let open = async |sealed: &Sealed| {
             let opened = self.envelope.open(&binding, sealed).await;
-            let opened = opened.map_err(|error| chain(&error))?;
+            let opened = opened.map_err(|error| self.not_opened(&error))?;
             SigningSecret::try_from(opened).map_err(|error| chain(&error))
         };
         let secrets = try_join_all(endpoint.secrets(now).map(open)).await?;
@@ -171,6 +171,21 @@ impl Courier<'_> {
             .map(|secret| secret.sign(&notification.id, now.as_seconds(), &body))
             .collect();
         Ok((body, signatures.join(" ")))
+    }
+
+    /// The cause, for the log. A failure of KMS also gets a line of its own, with its metric.
+    fn not_opened(&self, error: &envelope::Error) -> String {
+        let cause = chain(error);
+        if let envelope::Error::Kms { .. } = error {
+            tracing::warn!(
+                request_id = self.id,
+                route = NAME,
+                cause,
+                kms_failed = 1_u32,
+                "KMS did not open the secret that signs notifications"
+            );
+        }
+        cause
     }
 
     /// Logs what an attempt came to, and plans the next one. Returns whether the message stays in the queue.

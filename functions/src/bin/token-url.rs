@@ -1,4 +1,4 @@
-//! `ANY /t/{token}`
+//! `ANY /t/{token+}`
 
 use functions::endpoints::TokenUrl;
 use functions::runtime;

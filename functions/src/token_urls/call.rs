@@ -28,8 +28,9 @@ use crate::token_urls::dialect::{BotCall, Dialect, VendorToken};
 use crate::token_urls::verify::{VendorMemory, Verifier};
 
 /// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
-/// the gateway would answer 404.
-pub const ROUTE: &str = "ANY /t/{token}";
+/// the gateway would answer 404. `{token+}` also takes a slash and what follows it: otherwise the gateway would log the
+/// path as one that does not exist, with the token in it.
+pub const ROUTE: &str = "ANY /t/{token+}";
 
 /// How long an access token must still live to be used. This is short, because a refresh would make the vendor wait.
 const ACCESS_MARGIN: Duration = Duration::from_mins(2);

@@ -99,6 +99,7 @@ pub(crate) fn process(binary: &str, env: impl IntoIterator<Item = (String, Strin
         .env_clear()
         .envs(env)
         .env("AWS_LAMBDA_FUNCTION_NAME", "f")
+        .env("STACK_NAME", "a-stack")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f")

@@ -56,6 +56,11 @@ fn resources() -> matchit::Router<Vec<Routed>> {
     let mut router = matchit::Router::new();
     for resource in resources {
         if let Some(path) = resource.first().map(|function| function.path) {
+            // API Gateway writes `{name+}` for a parameter that takes the rest of the path.
+            let path = match path.strip_suffix("+}").and_then(|it| it.rsplit_once('{')) {
+                Some((before, name)) => format!("{before}{{*{name}}}"),
+                None => path.to_owned(),
+            };
             // Fails where two paths cannot be told apart. Then the second path is not found, and its tests fail.
             router.insert(path, resource).ok();
         }

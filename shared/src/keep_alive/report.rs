@@ -62,6 +62,8 @@ impl Report {
         self
     }
 
+    /// `kept_alive` is in every line, because an alarm counts the lines. The other metrics are in the line only if they
+    /// are not 0: CloudWatch bills a metric for each hour in which it has a value.
     pub(super) fn log(&self, run_id: &str) {
         tracing::info!(
             request_id = run_id,
@@ -70,9 +72,9 @@ impl Report {
             keep_alive_unwanted = self.unwanted,
             keep_alive_revoked = self.revoked,
             keep_alive_destroyed = self.destroyed,
-            keep_alive_failed = self.failed,
-            keep_alive_left = self.left,
-            keep_alive_overdue = self.overdue,
+            keep_alive_failed = (self.failed > 0).then_some(self.failed),
+            keep_alive_left = (self.left > 0).then_some(self.left),
+            keep_alive_overdue = (self.overdue > 0).then_some(self.overdue),
             "kept alive"
         );
     }

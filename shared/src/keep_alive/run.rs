@@ -168,6 +168,14 @@ impl Run<'_> {
     /// Postpones a failed grant by a day, or gives it back if it could not be helped now. Ends the run if more grants
     /// would fail.
     async fn after_failure(&self, due: &DueGrant, taken: Timestamp, error: &Error) -> GrantOutcome {
+        let is_of_kms = matches!(
+            error,
+            Error::Unavailable {
+                source: Down::Kms(_),
+                ..
+            }
+        );
+        let is_of_app = matches!(error, Error::AppMisconfigured { .. });
         tracing::warn!(
             request_id = self.terms.id,
             route = NAME,
@@ -175,6 +183,8 @@ impl Run<'_> {
             grant_id = %due.grant,
             code = error.code(),
             cause = error.cause(),
+            kms_failed = is_of_kms.then_some(1_u32),
+            zoom_app_refused = is_of_app.then_some(1_u32),
             "a grant is not refreshed"
         );
         let failures = if let Error::Unavailable { source, .. } = error {

@@ -1,7 +1,7 @@
 //! Notifications: a team's own server is told what happens to its credentials.
 
 mod failing;
-mod receiver;
+pub(crate) mod receiver;
 mod receivers_in_docs;
 mod rotation;
 mod smallest;

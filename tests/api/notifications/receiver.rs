@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 /// How a receiver answers.
 #[derive(Clone, Debug)]
-pub(super) enum Behaviour {
+pub(crate) enum Behaviour {
     Accepts,
     Fails(StatusCode),
     Redirects(String),
@@ -26,17 +26,17 @@ pub(super) enum Behaviour {
 
 /// A call that a receiver got.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) id: String,
-    pub(super) at: String,
-    pub(super) signatures: Vec<String>,
-    pub(super) text: String,
-    pub(super) body: Value,
+pub(crate) struct Received {
+    pub(crate) id: String,
+    pub(crate) at: String,
+    pub(crate) signatures: Vec<String>,
+    pub(crate) text: String,
+    pub(crate) body: Value,
 }
 
 impl Received {
     /// Whether a signature was made with this secret.
-    pub(super) fn is_signed_with(&self, secret: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap());
         let key = Key::new(HMAC_SHA256, &key.unwrap());
         let message = format!("{}.{}.{}", self.id, self.at, self.text);
@@ -44,21 +44,21 @@ impl Received {
         self.signatures.contains(&format!("v1,{mac}"))
     }
 
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.body["type"].as_str().unwrap()
     }
 }
 
 /// A server on this machine.
 #[derive(Clone)]
-pub(super) struct Receiver {
-    pub(super) port: u16,
+pub(crate) struct Receiver {
+    pub(crate) port: u16,
     behaviour: Arc<Mutex<Behaviour>>,
     calls: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
-    pub(super) async fn start(behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Self {
             port: listener.local_addr().unwrap().port(),
@@ -70,21 +70,21 @@ impl Receiver {
         receiver
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/zoom?team=acme", self.port)
     }
 
-    pub(super) fn behave(&self, behaviour: Behaviour) {
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
     /// The calls so far, in their order.
-    pub(super) fn calls(&self) -> Vec<Received> {
+    pub(crate) fn calls(&self) -> Vec<Received> {
         self.calls.lock().unwrap().clone()
     }
 
     /// The types of the notifications so far, in alphabetical order.
-    pub(super) fn kinds(&self) -> Vec<String> {
+    pub(crate) fn kinds(&self) -> Vec<String> {
         let mut kinds: Vec<String> = self.calls().iter().map(|it| it.kind().to_owned()).collect();
         kinds.sort();
         kinds

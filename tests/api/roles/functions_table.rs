@@ -200,7 +200,7 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
     for function in functions() {
         match function.trigger {
             // What a token URL answers to other methods is a refusal.
-            Trigger::Route("ANY /t/{token}") => {
+            Trigger::Route("ANY /t/{token+}") => {
                 expected.extend(["GET /t/{token}", "POST /t/{token}"].map(str::to_owned));
             }
             Trigger::Route("ANY /v2/vendors/{vendor}") => {

@@ -44,7 +44,7 @@ impl Log {
                         .is_some_and(|(level, _)| metadata.level() <= level)
                 })
             };
-            let format = EmbeddedMetrics::new(Some("f".to_owned()));
+            let format = EmbeddedMetrics::new(Some("a-stack".to_owned()));
             let lines = fmt::layer().event_format(format).with_writer(|| {
                 RECORDING
                     .with_borrow(|it| it.as_ref().map(|(_, log)| log.clone()).unwrap_or_default())
