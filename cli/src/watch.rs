@@ -47,6 +47,15 @@ impl<T: Serialize> Listing<T> {
         }
         Ok(())
     }
+
+    /// What is printed. The document has more than the text, but no ages, which change all the time.
+    fn printed(&self, output: Output) -> io::Result<String> {
+        if output.is_json() {
+            Ok(serde_json::to_string(&self.document)?)
+        } else {
+            Ok(self.text.clone())
+        }
+    }
 }
 
 impl Watch {
@@ -70,16 +79,18 @@ impl Watch {
         };
         clear()?;
         first.print(output)?;
-        let mut shown = first.text;
+        let mut shown = first.printed(output)?;
         loop {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             match read().await {
-                Ok(next) if next.text != shown => {
-                    clear()?;
-                    next.print(output)?;
-                    shown = next.text;
+                Ok(next) => {
+                    let printed = next.printed(output)?;
+                    if printed != shown {
+                        clear()?;
+                        next.print(output)?;
+                        shown = printed;
+                    }
                 }
-                Ok(_) => {}
                 Err(error @ Error::Store(stores::Error::Unavailable { .. })) => {
                     output.note(&error.to_string());
                 }

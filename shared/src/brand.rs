@@ -78,6 +78,16 @@ impl FromStr for Logo {
             };
         }
         let url = https(text).ok_or(RULE)?;
+        // Other hosts, such as `*` or `a;b`, would be more than one source or directive of the policy.
+        let is_plain = |host: &str| {
+            host.chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+        };
+        if !url.host_str().is_some_and(is_plain) {
+            return Err(Invalid(
+                "must have a host of letters, digits, dots and hyphens",
+            ));
+        }
         // These characters end a source or a directive of the policy.
         if url.path().contains([';', ',', '\'']) {
             return Err(Invalid("must NOT have one of ; , ' in its path"));

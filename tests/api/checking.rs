@@ -412,6 +412,25 @@ async fn a_check_of_an_app_credential_tries_its_client_secret() {
 }
 
 #[tokio::test]
+async fn a_check_of_a_client_secret_that_is_replaced_meanwhile_stores_no_error() {
+    let world = World::new().await;
+    let body = with(app_body("bot"), json!({ "client_secret": "wrong" }));
+    let id = id_of(&world.acme.create(body).await.expect(201));
+    let bell = world.wire.hold(Service::Zoom, "/oauth/token");
+    let (acme, checked) = (world.acme.clone(), id.clone());
+    let check = tokio::spawn(async move { acme.check(&checked).await });
+    world.wire.stalled().await;
+
+    let pair = json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+    world.acme.update(&id, pair).await.expect(200);
+    bell.notify_one();
+    let checked = check.await.unwrap().expect(200);
+    assert_eq!(checked["capabilities"]["app"]["status"], "failing");
+    let stored = world.acme.get(&id).await.expect(200);
+    assert_eq!(stored["last_error_message"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_check_is_unavailable_while_kms_is_down() {
     let world = World::new().await;
     let id = world.add_user_credential("bot").await;

@@ -73,9 +73,9 @@ fn errors() -> Vec<ApiError> {
         ApiError::InProgress { wait },
         ApiError::IdempotencyKeyReused,
         ApiError::CodeReused,
-        ApiError::ContentEncoding,
         ApiError::BodyTooLarge,
         ApiError::MediaType,
+        ApiError::ContentEncoding,
         ApiError::RateLimited(Admission {
             limit: 1,
             remaining: 0,
@@ -195,6 +195,30 @@ fn the_page_promises_retry_after_for_the_codes_that_have_it() {
     let errors = errors();
     let answered = errors.iter().filter(|error| error.retry_after().is_some());
     assert_eq!(promised, answered.map(ApiError::code).collect());
+}
+
+#[test]
+fn the_page_has_every_word_of_the_details() {
+    let document = serde_json::to_value(functions::openapi::document()).unwrap();
+    let pointer = "/components/schemas/ErrorBody/properties/details/description";
+    let described = document.pointer(pointer).unwrap().as_str().unwrap();
+    let described = described.split('`').skip(1).step_by(2);
+    let described = described.filter(|word| *word == word.to_lowercase() && *word != "code");
+    let reasons = [
+        ReconnectReason::Revoked,
+        ReconnectReason::RefreshOutcomeLost,
+        ReconnectReason::Deauthorized,
+        ReconnectReason::UserGone,
+    ];
+    let words: Vec<&str> = reasons
+        .map(ReconnectReason::as_str)
+        .into_iter()
+        .chain(described)
+        .collect();
+    assert_eq!(words.len(), 15, "{words:?}");
+    for word in words {
+        assert!(PAGE.contains(&format!("`{word}`")), "{word}");
+    }
 }
 
 #[test]

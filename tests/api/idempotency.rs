@@ -13,7 +13,7 @@ use crate::world::{
 };
 
 const RUNNING: &str = "The same request is still being processed: try again after retry-after";
-const CODE_REUSED: &str = "The authorization code was used before by a request with other fields: send the change without the code";
+const CODE_REUSED: &str = "The authorization code was used before by a request with other fields: change the stored credential without the code, or use a new code";
 const REUSED: &str = "The Idempotency-Key was used before with another request body: use a new key";
 pub(crate) const REFUSED: &str = "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED";
 

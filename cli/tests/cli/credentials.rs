@@ -16,17 +16,17 @@ impl TestStack {
         id.unwrap().to_owned()
     }
 
-    /// Replaces the name in the row of a credential of the team `acme`.
-    async fn store_name(&self, id: &str, name: &str) {
+    /// Replaces a text in the row of a credential of the team `acme`.
+    pub(crate) async fn store_text(&self, id: &str, attribute: &str, value: &str) {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let update = self.aws.dynamodb().update_item();
         let update = update
             .table_name(self.variable("CREDENTIALS_TABLE"))
             .key("team_id", text("acme"))
             .key("credential_id", text(id))
-            .update_expression("SET #name = :name")
-            .expression_attribute_names("#name", "name")
-            .expression_attribute_values(":name", text(name));
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", attribute)
+            .expression_attribute_values(":value", text(value));
         update.send().await.unwrap();
     }
 
@@ -46,7 +46,7 @@ async fn deleted_credential_is_listed_with_its_deadline_and_restored() {
     let key = stack.create_key("acme", "full").await;
     let id = stack.new_credential(&key, "bot").await;
     // The API refuses such a name. An earlier version stored it.
-    stack.store_name(&id, "a\u{1b}[31mbot").await;
+    stack.store_text(&id, "name", "a\u{1b}[31mbot").await;
     let list = "credentials list --team acme --deleted";
     assert_eq!(stack.json(list).await, json!([]));
     stack.delete_credential(&key, &id).await;

@@ -1,6 +1,7 @@
 //! What an operator types at night: which credentials fail, why, since when, and whether they work again.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -278,6 +279,19 @@ async fn a_watched_list_is_printed_again_when_it_has_changed() {
     let line = lines.next_line().await.unwrap().unwrap();
     let listed: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(listed[0]["name"], "first");
+
+    // The table for people has no column for this text.
+    let id = listed[0]["credential_id"].as_str().unwrap();
+    stack
+        .store_text(id, "last_error_message", "profile unknown: Zoom failed")
+        .await;
+    let next = tokio::time::timeout(Duration::from_secs(10), lines.next_line());
+    let line = next.await.unwrap().unwrap().unwrap();
+    let listed: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        listed[0]["last_error_message"],
+        "profile unknown: Zoom failed"
+    );
 }
 
 #[tokio::test]

@@ -288,7 +288,7 @@ impl Callback<'_> {
         let credential = stored.map(|stored| &stored.credential);
         let is_another_user = credential.and_then(|it| session.user_changed(it)) == Some(true);
         let mut response = self.connected_page(id, stored, is_another_user)?;
-        forget_link(&mut response)?;
+        forget_link(&mut response, self.request, session)?;
         Ok(response)
     }
 

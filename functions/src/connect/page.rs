@@ -150,8 +150,15 @@ pub(crate) fn link_of(request: &Request, session: &Session) -> Option<SecretStri
     session.is_opened_by(&link).then(|| link.into_text())
 }
 
-/// Removes the link from the browser, because the session has ended.
-pub(crate) fn forget_link(response: &mut Response<String>) -> Result<(), ApiError> {
+/// Removes the link of the session from the browser, because the session has ended. The link of another session stays.
+pub(crate) fn forget_link(
+    response: &mut Response<String>,
+    request: &Request,
+    session: &Session,
+) -> Result<(), ApiError> {
+    if link_of(request, session).is_none() {
+        return Ok(());
+    }
     let empty = cookie(LINK_COOKIE, &SecretString::default(), 0)?;
     response.headers_mut().append(header::SET_COOKIE, empty);
     Ok(())

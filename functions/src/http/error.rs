@@ -109,7 +109,7 @@ pub enum ApiError {
     IdempotencyKeyReused,
     /// An earlier request used the authorization code and asked for something else.
     #[error(
-        "The authorization code was used before by a request with other fields: send the change without the code"
+        "The authorization code was used before by a request with other fields: change the stored credential without the code, or use a new code"
     )]
     CodeReused,
     /// The body is larger than 256 KB.

@@ -57,6 +57,10 @@ impl BotCall {
         }
     }
 
+    fn names_meeting(&self) -> bool {
+        self.meeting_number.is_some() || self.meeting_id.is_some() || self.meeting_url.is_some()
+    }
+
     fn meeting(&self) -> Option<MeetingId> {
         let numbers = [&self.meeting_number, &self.meeting_id];
         let number = numbers
@@ -94,15 +98,21 @@ impl Dialect {
         };
         let query = BotCall::read(|name| request.query(name).map(str::to_owned));
         let body = BotCall::read(|name| body.loose(name));
+        // A signed link without a number names a meeting too. The query must not name another one beside it.
+        let only_body_names_meeting = body_is_signed && body.names_meeting();
         let calls = if body_is_signed {
             [body, query]
         } else {
             [query, body]
         };
+        let meeting_sources = if only_body_names_meeting { 1 } else { 2 };
         let header = request.header("x-bot-id");
         let header = header.and_then(|id| id.to_owned().try_into().ok());
         BotDetails {
-            meeting: calls.iter().find_map(BotCall::meeting),
+            meeting: calls
+                .iter()
+                .take(meeting_sources)
+                .find_map(BotCall::meeting),
             bot: calls.iter().find_map(BotCall::bot).or(header),
         }
     }

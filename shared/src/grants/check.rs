@@ -189,11 +189,7 @@ impl Check<'_> {
                 recorder.app_accepted(stored).await;
                 Capability::of(CapabilityStatus::Granted)
             }
-            // Zoom refused this way to ask, and not the app.
-            Err(zoom::Error::Failed {
-                source: zoom::Fault::Refused(_),
-                ..
-            }) => Capability::of(CapabilityStatus::Unknown),
+            Err(error) if error.is_no_verdict() => Capability::of(CapabilityStatus::Unknown),
             Err(error) => {
                 let error = Error::from_grant_use(error);
                 recorder.failure(stored, &error).await;

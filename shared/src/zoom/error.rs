@@ -122,6 +122,17 @@ impl Error {
         }
     }
 
+    /// After a check of an app: whether Zoom refused the way to ask, and said nothing about the app.
+    pub fn is_no_verdict(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed {
+                source: Fault::Refused(_),
+                ..
+            }
+        )
+    }
+
     /// Whether the same request may succeed a moment later.
     pub(super) fn may_pass_soon(&self) -> bool {
         match self {

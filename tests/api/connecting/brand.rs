@@ -215,6 +215,12 @@ fn a_logo_is_an_image_or_an_https_url_and_nothing_else_gets_into_the_policy() {
         "https://cdn.example.com/logo.png;script-src",
         "https://cdn.example.com/a,b",
         "https://cdn.example.com/'self'",
+        "https://*/logo.png",
+        "https://*.example.com/logo.png",
+        "https://cdn.example.com;sandbox;x/logo.png",
+        "https://cdn.example.com,x/logo.png",
+        "https://'self'/logo.png",
+        "https://[::1]/logo.png",
         &long,
     ] {
         assert!(text.parse::<Logo>().is_err(), "{text}");
@@ -224,6 +230,7 @@ fn a_logo_is_an_image_or_an_https_url_and_nothing_else_gets_into_the_policy() {
         PIXEL,
         "data:image/svg+xml;base64,PHN2Zy8+",
         "https://cdn.example.com/l.webp",
+        "https://xn--shne-5qa.example:8443/l.webp",
         &just_short_enough,
     ] {
         assert_eq!(text.parse::<Logo>().unwrap().as_str(), text);

@@ -62,6 +62,24 @@ async fn a_user_who_denied_the_app_can_open_the_link_again_and_connect() {
 }
 
 #[tokio::test]
+async fn a_session_that_connects_leaves_the_button_to_another_session_of_the_browser() {
+    let world = world().await;
+    let first = given_session(&world, &new_credential_body()).await;
+    let second = given_session(&world, &new_credential_body()).await;
+    let mut browser = Browser::new(&world);
+    let first_callback = browser.authorize(&first, Some("ada")).await;
+    let second_callback = browser.authorize(&second, None).await;
+
+    let connected = browser.open(&first_callback).await;
+    connected.expect(200, "Zoom is connected");
+    assert!(!connected.headers.contains_key("set-cookie"));
+    let denied = browser.open(&second_callback).await;
+    denied.expect(400, "Nothing was connected");
+    let started = browser.try_again(&second, &denied).await;
+    started.expect(200, "Taking you to Zoom");
+}
+
+#[tokio::test]
 async fn an_error_that_zoom_sends_to_the_callback_fails_the_session() {
     let world = world().await;
     for (zoom_error, session_error, heading) in [

@@ -1,9 +1,12 @@
 //! Updating a credential: each field, the client secret, the app, and the authorization.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use hyper::StatusCode;
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::minting::mint;
 use crate::proxy::{Fault, Rule, Service};
 use crate::world::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, send, with};
 
@@ -202,7 +205,7 @@ async fn a_secret_that_zoom_refuses_or_cannot_check_is_not_stored() {
         service: Some(Service::Zoom),
         operation: None,
         nth: None,
-        fault: Fault::Answer(hyper::StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned()),
+        fault: Fault::Answer(StatusCode::INTERNAL_SERVER_ERROR, "{}".to_owned()),
     });
     let answer = world
         .acme
@@ -211,6 +214,30 @@ async fn a_secret_that_zoom_refuses_or_cannot_check_is_not_stored() {
     assert_eq!(world.sorted_rows("credentials").await, rows);
     assert_eq!(world.sorted_rows("secrets").await, secrets);
     assert!(!world.has_running_request().await);
+}
+
+/// Nothing speaks against the secret, and a secret that can never be stored could never be repaired.
+#[tokio::test]
+async fn a_secret_of_an_app_that_zoom_cannot_check_is_stored() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let sealed = sealed_secret(&world, &id).await;
+    world.zoom.rotate_secret(CLIENT_ID, "rotated");
+    let refusal = Reply {
+        body: Some(json!({ "error": "unsupported_grant_type" }).to_string()),
+        ..Reply::status(StatusCode::BAD_REQUEST)
+    };
+    world.zoom.inject(ZoomFault::once(
+        Endpoint::Grant(GrantType::ClientCredentials),
+        FaultKind::ReplyBefore(refusal),
+    ));
+
+    let updated = world.acme.update(&id, client_pair(CLIENT_ID, "rotated"));
+    updated.await.expect(200);
+    assert_ne!(sealed_secret(&world, &id).await, sealed);
+    world.expire_access_tokens().await;
+    let body = json!({ "credential_id": id, "type": "zak" });
+    mint(&world.acme, body).await.expect(200);
 }
 
 #[tokio::test]

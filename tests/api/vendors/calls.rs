@@ -264,3 +264,21 @@ async fn attendees_signed_meeting_wins_over_the_query() {
     let target = minted.next().unwrap().target;
     assert!(target.contains("meeting_id=98765432101"), "{target}");
 }
+
+/// A signed body can be sent again with another query, because Attendee signs no time.
+#[tokio::test]
+async fn the_query_names_no_meeting_beside_a_signed_link_without_a_number() {
+    let world = World::new().await;
+    let id = world.given_warm_user().await;
+    let url = world.given_verifying_url(&id, "attendee", ATTENDEE).await;
+    world.wire.reset();
+    let body = r#"{"bot_id":"bot_1","callback_type":"zoom_tokens","meeting_url":"https://zoom.us/my/ada"}"#;
+    let url = format!("{}?meeting_id=11111111111", url.url);
+    let signed = world.acme.http().post(url);
+    let signed = signed.header("x-webhook-signature", hmac(ATTENDEE, body.as_bytes()));
+    assert_eq!(answer_to(signed.body(body)).await.status, 200);
+    let calls = world.wire.calls().into_iter();
+    let mut minted = calls.filter(|call| call.service == Service::Zoom);
+    let target = minted.next().unwrap().target;
+    assert!(!target.contains("meeting_id"), "{target}");
+}

@@ -22,8 +22,8 @@ pub(crate) struct UpdateCredential {
     /// The Zoom app's client id, with `client_secret`. Another app on a user credential needs a new authorization.
     #[schema(nullable = false)]
     client_id: Option<ClientId>,
-    /// The Zoom app's client secret, with `client_id`. Zoom must accept it. The vault encrypts the secret and never shows
-    /// it.
+    /// The Zoom app's client secret, with `client_id`. The vault stores it only if Zoom does not refuse it, encrypts it
+    /// and never shows it.
     #[schema(write_only, nullable = false)]
     client_secret: Option<ClientSecret>,
     /// The code of a new authorization, by any Zoom user: fresh tokens, state `active`, errors cleared.

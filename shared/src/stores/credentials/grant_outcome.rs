@@ -3,7 +3,7 @@
 use super::members::Holder;
 use super::row::{AuthorizedGrant, Change, StoredCredential};
 use super::table::{Credentials, set_grant, touch, when_grant_is_as_seen};
-use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::credential::{CredentialId, CredentialType, GrantId, State, TeamId};
 use crate::pair::PairId;
 use crate::stores::error::Error;
 use crate::stores::item::{number, text};
@@ -85,7 +85,8 @@ impl Credentials {
 
     /// Stores the last error. With `invalid`, also makes the credential invalid until a mint succeeds.
     ///
-    /// The update is refused if the grant differs from `seen`.
+    /// The update is refused if the grant differs from `seen`. An app credential has no grant. So its update is refused
+    /// if anything differs: the failure could be that of an earlier client secret.
     pub async fn note_failure(
         &self,
         team: &TeamId,
@@ -101,6 +102,10 @@ impl Credentials {
         let update = update
             .set("last_error_message", text(message))
             .set("last_error_at", text(&Timestamp::now()));
+        let update = match seen.credential.credential_type {
+            CredentialType::App => update.when_equal("version", number(&seen.version)),
+            CredentialType::User => update,
+        };
         self.update(
             team,
             seen.credential.credential_id,
