@@ -94,7 +94,8 @@ fn answers_of_the_gateway() -> Vec<(String, u16)> {
     let starts = TEMPLATE.match_indices("{\"success\": false");
     starts
         .map(|(start, _)| {
-            let mut bodies = serde_json::Deserializer::from_str(TEMPLATE.get(start..).unwrap()).into_iter();
+            let mut bodies =
+                serde_json::Deserializer::from_str(TEMPLATE.get(start..).unwrap()).into_iter();
             let body: Value = bodies.next().unwrap().unwrap();
             let status = body["statusCode"].as_u64().unwrap().try_into().unwrap();
             (body["code"].as_str().unwrap().to_owned(), status)
