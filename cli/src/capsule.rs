@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
+use shared::event::{Change, EventKind};
 use shared::grants::capsule::{Capsule, Replayed};
-use shared::stores::{self, Credentials, Pairs, Secrets};
+use shared::stores::{self, Credentials, Pairs, Secrets, Trail};
 use shared::timestamp::Timestamp;
 
 use crate::error::{Error, store_message};
@@ -89,6 +90,8 @@ pub(crate) struct Stores {
     pub(crate) credentials: Credentials,
     pub(crate) pairs: Pairs,
     pub(crate) secrets: Secrets,
+    /// `None` if it is not known who the operator is. A replay must not fail for that.
+    pub(crate) trail: Option<Trail>,
 }
 
 pub(crate) async fn run(command: Command, stores: &Stores, output: Output) -> Result<(), Error> {
@@ -102,7 +105,7 @@ async fn replay_all(stores: &Stores, output: Output) -> Result<(), Error> {
     io::stdin().lock().read_to_end(&mut input)?;
     let (mut views, mut sum) = (Vec::new(), BTreeMap::new());
     for text in capsules_in(&String::from_utf8_lossy(&input)) {
-        let capsule = replay(text, stores).await;
+        let capsule = replay(text, stores, output).await;
         *sum.entry(capsule.outcome.name()).or_insert(0) += 1;
         views.push(ReplayView::from(capsule));
     }
@@ -123,7 +126,7 @@ async fn replay_all(stores: &Stores, output: Output) -> Result<(), Error> {
 }
 
 /// Stores one capsule, and reports a failure as its outcome: another capsule may still be stored.
-async fn replay(text: &str, stores: &Stores) -> ReplayedCapsule {
+async fn replay(text: &str, stores: &Stores, output: Output) -> ReplayedCapsule {
     let Ok(capsule) = text.parse::<Capsule>() else {
         let reason = "the capsule is incomplete; copy its log line again, to the end";
         return ReplayedCapsule {
@@ -137,9 +140,27 @@ async fn replay(text: &str, stores: &Stores) -> ReplayedCapsule {
         credentials,
         pairs,
         secrets,
+        trail,
     } = stores;
     let until = Timestamp::now().plus(REPLAY_TIMEOUT);
-    let replayed = capsule.replay(credentials, pairs, secrets, until);
+    let replayed = capsule.replay(credentials, pairs, secrets, until).await;
+    let has_stored = matches!(
+        replayed,
+        Ok(Replayed::Stored | Replayed::Stashed | Replayed::Stray)
+    );
+    if let (true, Some(trail)) = (has_stored, trail) {
+        let change = Change::new(EventKind::CapsuleReplayed, Vec::new());
+        if let Err(error) = trail
+            .record(capsule.team(), capsule.credential(), change)
+            .await
+        {
+            output.note(&format!(
+                "{}: stored, but there is no event of it: {}",
+                capsule.grant(),
+                store_message(&error)
+            ));
+        }
+    }
     let (kind, generation) = match &capsule {
         Capsule::Refresh(capsule) => ("refresh", capsule.pair.sealed.generation()),
         Capsule::Authorization(capsule) => ("authorization", capsule.row.sealed.generation()),
@@ -148,7 +169,7 @@ async fn replay(text: &str, stores: &Stores) -> ReplayedCapsule {
         grant: Some(capsule.grant().to_string()),
         kind: Some(kind),
         generation: Some(generation),
-        outcome: outcome_of(replayed.await),
+        outcome: outcome_of(replayed),
     }
 }
 

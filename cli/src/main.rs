@@ -203,6 +203,10 @@ async fn execute(
             keys::run(command, &operator, requests, output).await
         }
         Command::Capsule(command) => {
+            let trail = trail::open(config, &client, resources).await;
+            let trail = trail.inspect_err(|error| {
+                output.note(&format!("no event will say who did this: {error}"))
+            });
             let stores = capsule::Stores {
                 credentials: Credentials::new(
                     client.clone(),
@@ -210,6 +214,7 @@ async fn execute(
                 ),
                 pairs: Pairs::new(client.clone(), resources.name(Resource::Pairs)?),
                 secrets: Secrets::new(client, resources.name(Resource::Secrets)?),
+                trail: trail.ok(),
             };
             capsule::run(command, &stores, output).await
         }
@@ -304,7 +309,12 @@ impl Command {
             Self::ConnectSessions(command) => command.resources(),
             Self::Events(_) => &[Resource::Keys, Resource::Events],
             Self::Keys(command) => command.resources(),
-            Self::Capsule(_) => &[Resource::Credentials, Resource::Pairs, Resource::Secrets],
+            Self::Capsule(_) => &[
+                Resource::Credentials,
+                Resource::Pairs,
+                Resource::Secrets,
+                Resource::Events,
+            ],
             Self::Credentials(command) => command.resources(),
             Self::Rewrap(_) => &[Resource::Secrets, Resource::EnvelopeKey],
             Self::Doctor(_) => &Resource::ALL,

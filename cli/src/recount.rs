@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use shared::credential::GrantId;
+use shared::credential::{GrantId, TeamId};
 use shared::pair::{Pair, PairId};
 use shared::stores::{self, CredentialLinks, PairLink, Pairs, StoredPair};
 
@@ -61,6 +61,16 @@ pub(crate) enum PairProblem {
     },
     /// The pair has no credential. Its grants can be destroyed, and its row can expire.
     NoCredential(StoredPair),
+}
+
+impl PairProblem {
+    /// The team of the pair.
+    pub(crate) fn team(&self) -> &TeamId {
+        match self {
+            Self::WrongCounts { seen, .. } | Self::NoCredential(seen) => &seen.pair.team,
+            Self::NoRow { pair, .. } => &pair.team,
+        }
+    }
 }
 
 /// The result of the comparison.

@@ -7,6 +7,7 @@ mod rows;
 use serde::Serialize;
 use shared::credential::{CredentialId, GrantId, TeamId};
 use shared::envelope::SecretId;
+use shared::event::{Change, EventKind};
 
 use crate::credentials::{Stores, confirm};
 use crate::error::Error;
@@ -59,6 +60,16 @@ impl Problem {
             Self::StrayGrant(team, id) => format!("{team}/{}", SecretId::Grant(*id)),
             Self::Pair(problem) => problem.name(),
             Self::Uncounted(credential) | Self::ForeignPair(credential) => credential.clone(),
+        }
+    }
+
+    /// The team, and the credential if it is known. `None` if the sweep cannot solve the problem.
+    fn about(&self) -> Option<(TeamId, Option<CredentialId>)> {
+        match self {
+            Self::App(team, id) | Self::TokenUrls(team, id) => Some((team.clone(), Some(*id))),
+            Self::StrayGrant(team, _) => Some((team.clone(), None)),
+            Self::Pair(problem) => Some((problem.team().clone(), None)),
+            Self::Uncounted(_) | Self::ForeignPair(_) => None,
         }
     }
 
@@ -138,7 +149,12 @@ pub(crate) async fn run(
     let repair = Repair { stores, mode };
     let mut left = 0;
     for (problem, view) in problems.into_iter().zip(&mut views) {
+        let about = problem.about();
         let outcome = repair.solve(problem).await?;
+        if let (Some((team, credential)), Outcome::Done(_)) = (about, &outcome) {
+            let change = Change::new(EventKind::RowRepaired, Vec::new());
+            stores.trail.record(&team, credential, change).await?;
+        }
         left += usize::from(matches!(outcome, Outcome::Left(_)));
         output.note(&format!("{}: {}", view.what, outcome.text()));
         view.outcome = Some(outcome.text());

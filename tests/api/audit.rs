@@ -4,6 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api_key::{ApiKey, KeyTerms, Permission};
+use shared::event::EventKind;
 
 use crate::minting::mint_onbehalf;
 use crate::proxy::{Fault, Rule, Service};
@@ -254,7 +255,8 @@ async fn the_trail_of_a_team_is_filtered_by_kind_and_actor_and_comes_in_pages() 
             "?kind=other",
             "querystring/kind must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, \
              url_created, url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, \
-             vendor_set, endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked or team_changed",
+             vendor_set, endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked, \
+             team_changed, capsule_replayed or row_repaired",
         ),
         (
             "?actor=bot",
@@ -322,5 +324,27 @@ async fn a_mint_that_fails_after_its_event_writes_a_second_event_that_names_the_
     assert_eq!(trail[2]["request_id"], trail[1]["request_id"]);
     for row in world.items("events").await {
         assert_eq!(attribute(&row, "team_id"), "acme");
+    }
+}
+
+/// The page and the console have words for each kind. The message about an unknown kind lists the kinds.
+#[test]
+fn every_kind_of_event_is_explained_to_operators_and_in_the_console() {
+    let page = include_str!("../../docs/operate.md");
+    let console = include_str!("../../functions/assets/console/activity.js");
+    let unknown = "no-kind".parse::<EventKind>().unwrap_err().to_string();
+    let kinds = unknown
+        .strip_prefix("must be ")
+        .unwrap()
+        .replace(" or ", ", ");
+    for kind in kinds.split(", ") {
+        assert!(
+            page.contains(&format!("`{kind}`")),
+            "operate.md lacks {kind}"
+        );
+        assert!(
+            console.contains(&format!("{kind}: \"")),
+            "the console lacks {kind}"
+        );
     }
 }

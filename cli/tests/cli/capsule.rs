@@ -157,6 +157,9 @@ async fn capsules_in_any_log_text_are_stored_and_incomplete_ones_reported() {
     assert_eq!(count("kept beside a newer pair"), 1, "{result:?}");
     assert_eq!(count("stored before"), 1, "{result:?}");
 
+    let events = stack.ok("events --team acme --kind capsule_replayed").await;
+    assert_eq!(events.matches("capsule_replayed").count(), 3, "{events}");
+
     let result = stack.replay("no capsule in it\n").await;
     assert_eq!((result.code, result.stdout.as_str()), (1, ""));
     assert!(result.stderr.contains("contains no capsule"), "{result:?}");

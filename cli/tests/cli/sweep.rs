@@ -89,6 +89,9 @@ async fn wrong_counts_are_corrected() {
         (1, 1)
     );
     assert_eq!(stack.sweep("").await, (0, Vec::new()));
+    let events = stack.ok("events --team acme --kind row_repaired").await;
+    assert_eq!(events.matches("row_repaired").count(), 1, "{events}");
+    assert!(events.contains("operator:local"), "{events}");
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ export const KINDS = {
   created: "Credential created", updated: "Credential changed", deleted: "Credential deleted", restored: "Credential restored", purged: "Credential purged",
   url_created: "Token URL made", url_revoked: "Token URL revoked", session_created: "Connect link made", session_revoked: "Connect link ended",
   app_registered: "App registered", app_deleted: "App deleted", secret_rotated: "Client secret rotated", vendor_set: "Vendor secrets changed",
+  endpoint_set: "Notification endpoint changed", endpoint_tested: "Notification endpoint tested", notification_failed: "Notification not delivered",
+  capsule_replayed: "Logged tokens stored", row_repaired: "Row repaired by a sweep",
   key_created: "API key created", key_revoked: "API key revoked", team_changed: "Team settings changed",
 };
 const ACTORS = { key: "API key", token_url: "Token URL", connect_session: "Connect link", webhook: "Zoom webhook", schedule: "The vault itself", operator: "Operator" };

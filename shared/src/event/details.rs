@@ -295,10 +295,14 @@ pub enum EventKind {
     KeyRevoked,
     /// The settings of the team were changed.
     TeamChanged,
+    /// An operator stored tokens that a function could only log.
+    CapsuleReplayed,
+    /// An operator's sweep corrected or destroyed a row.
+    RowRepaired,
 }
 
 impl EventKind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::Mint,
         Self::Refresh,
         Self::Revoke,
@@ -322,6 +326,8 @@ impl EventKind {
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::TeamChanged,
+        Self::CapsuleReplayed,
+        Self::RowRepaired,
     ];
 
     /// The word in the API and in the table.
@@ -350,6 +356,8 @@ impl EventKind {
             Self::KeyCreated => "key_created",
             Self::KeyRevoked => "key_revoked",
             Self::TeamChanged => "team_changed",
+            Self::CapsuleReplayed => "capsule_replayed",
+            Self::RowRepaired => "row_repaired",
         }
     }
 }
@@ -364,7 +372,8 @@ impl FromStr for EventKind {
                 // A test compares this list with the kinds.
                 "must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, url_created, \
                  url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, vendor_set, \
-                 endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked or team_changed",
+                 endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked, team_changed, capsule_replayed or \
+                 row_repaired",
             ))
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::counted;
-use crate::credential::{GrantId, TeamId};
+use crate::credential::{CredentialId, GrantId, TeamId};
 use crate::grants::commit::{StoredPair, store};
 use crate::grants::stray::{Registered, register};
 use crate::pair::{Pair, PairId};
@@ -110,6 +110,14 @@ impl Capsule {
         match self {
             Self::Refresh(capsule) => capsule.grant,
             Self::Authorization(capsule) => capsule.grant,
+        }
+    }
+
+    /// The credential that was authorized. `None` for a refresh.
+    pub fn credential(&self) -> Option<CredentialId> {
+        match self {
+            Self::Refresh(_) => None,
+            Self::Authorization(capsule) => Some(capsule.row.credential_id),
         }
     }
 

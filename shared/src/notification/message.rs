@@ -110,7 +110,9 @@ impl Notification {
             | EventKind::NotificationFailed
             | EventKind::KeyCreated
             | EventKind::KeyRevoked
-            | EventKind::TeamChanged => {}
+            | EventKind::TeamChanged
+            | EventKind::CapsuleReplayed
+            | EventKind::RowRepaired => {}
         }
         // The callback of a connect session records only what it has stored.
         if session.is_some() && matches!(event.kind, EventKind::Created | EventKind::Updated) {

@@ -14,7 +14,8 @@ use crate::credential::{CredentialId, TeamId};
 use crate::event::{Actor, ActorKind, Change, Event, EventId, EventKind, EventRecord};
 use crate::stores::error::{Error, failed};
 use crate::stores::item::{Item, query_newest, text, to_item};
-use crate::stores::transaction::{RowKind, Transaction, Write};
+use crate::stores::transaction::{RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
+use crate::timestamp::Timestamp;
 
 /// The condition of every write.
 const IS_NEW: &str = "attribute_not_exists(event_id)";
@@ -251,5 +252,18 @@ impl Trail {
         let (actor, request_id) = (self.actor.clone(), self.request_id.clone());
         let event = Event::new(Some(actor), request_id, change.into());
         self.events.write(team, credential, &event)
+    }
+
+    /// Writes the event of a change that was made before. A transaction of one write: some roles may write events only in
+    /// transactions.
+    pub async fn record(
+        &self,
+        team: &TeamId,
+        credential: Option<CredentialId>,
+        change: Change,
+    ) -> Result<(), Error> {
+        let event = self.change(team, credential, change)?;
+        let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
+        self.events.begin(event).commit(until).await?.or_conflict()
     }
 }

@@ -15,7 +15,7 @@ use local::gateway::FunctionEnvironment;
 use serde_json::json;
 use shared::credential::{GrantId, State};
 use shared::envelope::{Binding, Envelope, SecretId};
-use shared::event::Actor;
+use shared::event::{Actor, Change, EventKind};
 use shared::extra::ExtraFilter;
 use shared::grants::capsule::{
     AuthorizationCapsule, Capsule, RefreshCapsule, Replayed, SeenCredential,
@@ -138,9 +138,20 @@ async fn an_operator_replays_a_capsule() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;
     let grant = world.grant_id_of(&id).await;
-    let tables = [Table::Credentials, Table::Pairs, Table::Secrets];
+    let tables = [
+        Table::Credentials,
+        Table::Pairs,
+        Table::Secrets,
+        Table::Events,
+    ];
     world.describe("RecoveryPolicy", &tables).await;
     let environment = world.operator("RecoveryPolicy");
+    let Ok(events) = environment.events();
+    let trail = Trail {
+        events,
+        actor: Actor::Operator("local".to_owned()),
+        request_id: "run".to_owned(),
+    };
     let Ok(credentials) = environment.credentials();
     let Ok(pairs) = environment.pairs();
     let Ok(secrets) = environment.secrets();
@@ -189,6 +200,9 @@ async fn an_operator_replays_a_capsule() {
             Timestamp::now().plus(TRANSACTION_TIMEOUT),
         );
         assert_eq!(replayed.await.unwrap(), expected);
+        let change = Change::new(EventKind::CapsuleReplayed, Vec::new());
+        let recorded = trail.record(capsule.team(), capsule.credential(), change);
+        recorded.await.unwrap();
         let key = envelope.data_key(Binding {
             team: world.team("acme"),
             secret: SecretId::Grant(grant),
