@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::event::{Change, EventKind};
@@ -13,6 +15,8 @@ use shared::timestamp::Timestamp;
 
 use crate::error::{Error, store_message};
 use crate::output::{self, Output};
+use crate::resources::{Resource, Resources};
+use crate::trail;
 
 /// How long the replay of one capsule may retry.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -92,6 +96,26 @@ pub(crate) struct Stores {
     pub(crate) secrets: Secrets,
     /// `None` if it is not known who the operator is. A replay must not fail for that.
     pub(crate) trail: Option<Trail>,
+}
+
+impl Stores {
+    pub(crate) async fn open(
+        config: &SdkConfig,
+        client: &Client,
+        resources: &Resources,
+        output: Output,
+    ) -> Result<Self, Error> {
+        let trail = trail::open(config, client, resources).await;
+        let trail = trail.inspect_err(|error| {
+            output.note(&format!("no event will say who did this: {error}"));
+        });
+        Ok(Self {
+            credentials: Credentials::new(client.clone(), resources.name(Resource::Credentials)?),
+            pairs: Pairs::new(client.clone(), resources.name(Resource::Pairs)?),
+            secrets: Secrets::new(client.clone(), resources.name(Resource::Secrets)?),
+            trail: trail.ok(),
+        })
+    }
 }
 
 pub(crate) async fn run(command: Command, stores: &Stores, output: Output) -> Result<(), Error> {

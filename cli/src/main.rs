@@ -35,7 +35,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::envelope::Envelope;
 use shared::queue::LostNotifications;
 use shared::stores::{
-    Credentials, Events, Pairs, RETENTION, Requests, Secrets, TableInspector, TeamAdmin, TokenUrls,
+    Events, Pairs, RETENTION, Requests, Secrets, TableInspector, TeamAdmin, TokenUrls,
     WrappedDataKeys,
 };
 
@@ -203,19 +203,7 @@ async fn execute(
             keys::run(command, &operator, requests, output).await
         }
         Command::Capsule(command) => {
-            let trail = trail::open(config, &client, resources).await;
-            let trail = trail.inspect_err(|error| {
-                output.note(&format!("no event will say who did this: {error}"))
-            });
-            let stores = capsule::Stores {
-                credentials: Credentials::new(
-                    client.clone(),
-                    resources.name(Resource::Credentials)?,
-                ),
-                pairs: Pairs::new(client.clone(), resources.name(Resource::Pairs)?),
-                secrets: Secrets::new(client, resources.name(Resource::Secrets)?),
-                trail: trail.ok(),
-            };
+            let stores = capsule::Stores::open(config, &client, resources, output).await?;
             capsule::run(command, &stores, output).await
         }
         Command::Credentials(command) => {
