@@ -9,7 +9,7 @@ use shared::{config, envelope, queue, stores};
 
 use crate::PROGRAM;
 use crate::credentials::KEY_VARIABLE;
-use crate::output::list_ids;
+use crate::output::{self, list_ids};
 
 /// Which policy allows which commands, for messages about a missing right.
 const POLICIES: &str = "OperatorPolicy (for `capsule`: RecoveryPolicy; for `credentials`: RestorePolicy or \
@@ -26,7 +26,7 @@ pub(crate) enum Error {
         "no AWS credentials: log in (`aws sso login`), or set AWS_PROFILE. For the local stack, run `set -a; . .local/env`. ({0})"
     )]
     NoCredentials(String),
-    #[error("team {0} exists already; to change its rate, use `{PROGRAM} teams set {0} --rate N`")]
+    #[error("team {0} exists already; to change its settings, use `{PROGRAM} teams set {0}`")]
     TeamExists(TeamId),
     #[error("there is no team {0}; create it first: `{PROGRAM} teams create {0}`")]
     NoTeam(TeamId),
@@ -221,7 +221,7 @@ pub(crate) enum Error {
         "key {arn} is in state {state} and cannot wrap anything: enable it, or cancel its deletion (`aws kms enable-key`, `aws kms cancel-key-deletion`)"
     )]
     KeyUnusable { arn: String, state: String },
-    #[error("{count} problems found: the list says what to do about each")]
+    #[error("{} found: the list says what to do about each", output::count(*.count, "problem"))]
     ProblemsFound { count: usize },
     #[error(
         "rewrapping stopped: {cause}. Rows that were moved stay moved. Run the command again to continue"

@@ -21,7 +21,7 @@ pub(crate) struct ListEvents {
     /// The team's name
     #[arg(long)]
     team: TeamId,
-    /// Only events of this kind, such as mint or deleted. An unknown kind lists all kinds
+    /// Only events of this kind, such as mint or deleted. An unknown kind prints the valid kinds
     #[arg(long)]
     kind: Option<EventKind>,
     /// Only events of this kind of actor: `key`, `token_url`, `connect_session`, `webhook`, `schedule` or `operator`. With

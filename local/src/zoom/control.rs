@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use jiff::Unit;
 use serde::Serialize;
 use serde_json::json;
 use url::Url;
@@ -139,7 +140,8 @@ async fn advance(
 
     let now = sandbox.shared.store.change(|state| {
         state.advance(Duration::from_secs(seconds));
-        state.now()
+        let now = state.now();
+        now.round(Unit::Millisecond).unwrap_or(now)
     });
     Ok(response(now.map(|now| Json(json!({ "now": now })))))
 }
