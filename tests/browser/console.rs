@@ -406,7 +406,6 @@ fn ten_thousand_credentials_are_listed_page_by_page() {
     visitor.go("#/credentials", "Credentials");
     visitor.wait_until("document.querySelectorAll('tbody tr').length === 50");
     let time = start.elapsed();
-    println!("the first page appeared after {time:?}");
     assert!(time < MAX_FIRST_PAGE_TIME, "{time:?}");
     visitor.wait_for("1,000 credentials. There are more on the server");
     visitor.press("Load all");
