@@ -24,13 +24,16 @@ shift "$(($# < 2 ? $# : 2))"
 binaries=(--bins)
 [ $# = 0 ] || binaries=("${@/#/--bin=}")
 
-# Rust and C put the path of a source file into some messages.
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+built=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+export CARGO_TARGET_DIR=$built
+# Rust and C put the paths of source files into some messages. Cargo gives the files of this workspace relative paths.
 RUSTFLAGS='' CFLAGS=''
-for folder in "$PWD=/source" "${CARGO_HOME:-$HOME/.cargo}=/cargo" "${CARGO_TARGET_DIR:-$PWD/target}=/target"; do
+for folder in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$built=/target"; do
   RUSTFLAGS+=" --remap-path-prefix=$folder"
   CFLAGS+=" -ffile-prefix-map=$folder"
 done
 export RUSTFLAGS CFLAGS
 
 cargo lambda build --release --locked --target "$target" --package "$crate" "${binaries[@]}" >&2
-echo "${CARGO_TARGET_DIR:-target}/lambda"
+echo "$built/lambda"

@@ -68,6 +68,8 @@ impl EmbeddedMetrics {
 struct JsonLine<'a> {
     timestamp: Timestamp,
     level: SerializeLevel<'a>,
+    /// The release of the vault that wrote the line.
+    version: &'static str,
     #[serde(flatten)]
     fields: SerializeFieldMap<'a, Event<'a>>,
     #[serde(flatten)]
@@ -100,6 +102,7 @@ where
         let line = JsonLine {
             timestamp,
             level: event.metadata().level().as_serde(),
+            version: env!("CARGO_PKG_VERSION"),
             fields: event.field_map(),
             metrics: stack.map(|stack| Directive {
                 stack,

@@ -46,6 +46,7 @@ async fn expect_warnings<T>(table: &str, ids: &[&str], work: impl Future<Output 
             "row_id": id,
             "unreadable_rows": 1,
             "stack": "a-stack",
+            "version": env!("CARGO_PKG_VERSION"),
         })
     });
     assert_eq!(warned, expected.collect::<Vec<_>>());

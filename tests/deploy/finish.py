@@ -33,9 +33,9 @@ def main():
     gateway.create_deployment(restApiId=api, stageName="live")
 
     iam = boto3.client("iam")
-    iam.create_user(UserName="operator")
-    iam.attach_user_policy(UserName="operator", PolicyArn=outputs["OperatorPolicy"])
-    key = iam.create_access_key(UserName="operator")["AccessKey"]
+    iam.create_user(UserName=f"operator-{stack}")
+    iam.attach_user_policy(UserName=f"operator-{stack}", PolicyArn=outputs["OperatorPolicy"])
+    key = iam.create_access_key(UserName=f"operator-{stack}")["AccessKey"]
 
     resources = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
 

@@ -1,15 +1,15 @@
-"""Prints a variant of the template that the emulator accepts: `variant.py BUILT_TEMPLATE > VARIANT`.
+"""Changes the template of a release so that the emulator accepts it: `variant.py RELEASE`.
 
-`differences` makes each change and gives its reason; the program prints both to standard error. In addition, functions
-get the endpoints of the services from this program's environment. Everything else is deployed unchanged.
+`differences` makes each change and gives its reason; the program prints both. In addition, functions get the endpoints of
+the services from this program's environment. Everything else is deployed unchanged.
 """
 
+import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
-
-from samtranslator.yaml_helper import yaml_parse
 
 
 def differences(template):
@@ -57,17 +57,19 @@ def uses_encryption_context(statement):
 
 
 def main():
-    path = pathlib.Path(sys.argv[1])
-    template = yaml_parse(path.read_text())
+    release = pathlib.Path(sys.argv[1])
+    template = json.loads((release / "template.json").read_text())
     for name, change in differences(template):
-        print(f"{name} {change}", file=sys.stderr)
+        print(name, change)
     functions = [it["Properties"] for it in template["Resources"].values() if it["Type"] == "AWS::Serverless::Function"]
-    for function in functions:
-        function["CodeUri"] = str((path.parent / function["CodeUri"]).resolve())
     for properties in [template["Globals"]["Function"], *functions]:
         variables = properties.get("Environment", {}).get("Variables", {})
         variables.update({name: os.environ[name] for name, value in variables.items() if value == ""})
-    print(json.dumps(template, indent=1))
+    changed = json.dumps(template, indent=1)
+    (release / "template.json").write_text(changed)
+    sums = (release / "SHA256SUMS").read_text()
+    digest = hashlib.sha256(changed.encode()).hexdigest()
+    (release / "SHA256SUMS").write_text(re.sub(r"^\w+(?=  template.json$)", digest, sums, flags=re.M))
 
 
 main()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures the start-up of each Lambda binary, and compares it with a function that does nothing.
 
-    cargo build --release -p functions -p empty
-    python3 tests/measure/startup.py [--folder target/release] [--runs 20] [binary …]
+    deploy/build.sh x86_64 functions && deploy/build.sh x86_64 empty
+    python3 tests/measure/startup.py [--folder target/lambda] [--runs 20] [binary …]
 
 This program plays Lambda's runtime API, and a DynamoDB, a KMS and a Zoom that answer immediately. Each run starts a
 new process and sends the same event twice: the binary's own event in `events/`, about a credential that does not exist.
@@ -256,7 +256,7 @@ def run(folder, binary, services):
     lambda_api = Server(runtime)
     output = BlockingOutput()
     variables = environment(binary, lambda_api.address, services)
-    process = subprocess.Popen([folder / binary], env=variables, stdout=output.writer)
+    process = subprocess.Popen([folder / binary / "bootstrap"], env=variables, stdout=output.writer)
     opening = 0 if binary == BASELINE else opening_of_connections(process, output)
     output.accept_all()
     started.set()
@@ -283,7 +283,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("binaries", nargs="*", default=BINARIES, metavar="binary",
                            help="the binary to measure; default: each binary with an event in events/")
-    arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/release")
+    arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/lambda")
     arguments.add_argument("--runs", type=int, default=20)
     arguments.add_argument("--tls", action="store_true")
     arguments.add_argument("--gate", action="store_true")
@@ -302,7 +302,7 @@ def main():
     columns = ["zip", "init", "×init", "start", "×start", "cold", "first", "warm", "peak"]
     print(f"{'':18}  status " + " ".join(f"{column:>7}" for column in columns))
     for binary in binaries:
-        size = zipped(given.folder / binary)
+        size = zipped(given.folder / binary / "bootstrap")
         figures = {name: statistics.median(result[name] for result in runs_of[binary])
                    for name in ("init", "start", "cold", "first", "warm", "peak")}
         if binary == BASELINE:

@@ -639,7 +639,7 @@ def test_operate_page_explains_every_alarm_and_every_metric(template):
 
 def test_deploy_page_explains_every_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
-    table = page[page.index("| parameter |") : page.index("The first build")]
+    table = page[page.index("| parameter |") : page.index("### Notes on the parameters")]
     assert set(re.findall(r"`([A-Z]\w+)`", table)) >= set(template.document["Parameters"])
 
 
@@ -651,7 +651,7 @@ def test_deploy_page_names_the_alarms_that_the_emulator_refuses(template):
 
 def test_deploy_page_has_the_default_of_each_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
-    table = page[page.index("| parameter |") : page.index("The first build")]
+    table = page[page.index("| parameter |") : page.index("### Notes on the parameters")]
     for line in filter(None, table.splitlines()):
         _, names, defaults, *_ = (cell.strip() for cell in line.split("|"))
         names = re.findall(r"`(\w+)`", names)

@@ -11,6 +11,9 @@ use crate::process::Lambda;
 use crate::services::{denial, service, silence};
 use crate::stack::{World, app_body};
 
+/// The release that a line names: Cargo.toml of the workspace has it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Removes the metrics from a line and returns them by name. CloudWatch drops a line whose directive differs from this
 /// one.
 #[track_caller]
@@ -34,6 +37,7 @@ pub(crate) fn take_metrics(line: &mut Value) -> BTreeMap<String, (u64, String)> 
         })
     );
     assert_eq!(fields.remove("stack"), Some(json!("a-stack")));
+    assert_eq!(fields.remove("version"), Some(json!(VERSION)));
     let taken: BTreeMap<_, _> = metrics
         .as_array()
         .unwrap()

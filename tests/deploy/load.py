@@ -1,0 +1,106 @@
+"""Fills the deployed vault, and calls it without a pause until it is told to stop: `load.py STACK REPORT`.
+
+The program creates credentials with grants and token URLs, and then writes the file REPORT.ready. Four callers read
+credentials, mint tokens and call token URLs. Each mint refreshes its grant, because the sandbox's access tokens live for
+a minute. On the signal TERM, the program looks once more at everything, and writes REPORT as JSON: how many calls
+succeeded, each call that failed, and each row of the beginning that is gone.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+
+import boto3
+
+API, KEY, ZOOM = os.environ["VAULT_URL"], os.environ["API_KEY"], os.environ["ZOOM_OAUTH_BASE_URL"]
+STACK, REPORT = sys.argv[1], pathlib.Path(sys.argv[2])
+USERS, CALLERS = 12, 4
+REDIRECT = "http://localhost:3000/callback"
+TABLES = ["Credentials", "Pairs", "Secrets", "Keys", "Requests", "TokenUrls", "Events"]
+stopped = threading.Event()
+
+
+def post(url, body, headers=None):
+    headers = {"content-type": "application/json"} | (headers or {})
+    request = urllib.request.Request(url, body and json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=90) as response:
+        return json.load(response)
+
+
+def vault(path, body=None):
+    return post(API + path, body, {"x-meeting-baas-api-key": KEY})
+
+
+def fill():
+    """A credential with a grant, and a token URL for it, of each user."""
+    app = {"client_id": "sandbox-app", "redirect_uri": REDIRECT}
+    post(f"{ZOOM}/sandbox/faults", {"endpoint": "token", "kind": "override", "set": {"expires_in": 60}, "times": "always"})
+    for number in range(USERS):
+        code = post(f"{ZOOM}/sandbox/codes", app | {"user_id": f"load-{number}"})["code"]
+        body = app | {"name": f"load {number}", "client_secret": "sandbox-secret", "authorization_code": code}
+        credential = vault("/v2/zoom-credentials", body)["data"]["credential_id"]
+        url = vault(f"/v2/zoom-credentials/{credential}/token-urls", {"type": "zak", "label": "load"})["data"]["url"]
+        yield credential, url.replace("https://vault.example", API)
+
+
+def rows():
+    """The keys of all rows of the vault."""
+    outputs = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    names = {it["OutputKey"]: it["OutputValue"] for it in outputs}
+    client = boto3.client("dynamodb")
+    for table in TABLES:
+        name = names[f"{table}Table"]
+        keys = [it["AttributeName"] for it in client.describe_table(TableName=name)["Table"]["KeySchema"]]
+        for page in client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True):
+            for row in page["Items"]:
+                yield (table, *(row[key]["S"] for key in keys))
+
+
+def call(credential, url, kind):
+    """Sends one request. Returns nothing if it succeeded, and what went wrong otherwise."""
+    try:
+        match kind:
+            case "get":
+                vault(f"/v2/zoom-credentials/{credential}")
+            case "mint":
+                vault("/v2/zoom-tokens", {"credential_id": credential, "type": "zak"})
+            case "token URL":
+                urllib.request.urlopen(url, timeout=90).read()
+    except urllib.error.HTTPError as error:
+        return f"{kind}: {error.code} {error.read().decode()[:300]}"
+    except OSError as error:
+        return f"{kind}: {error}"
+
+
+def caller(credentials):
+    kinds = itertools.cycle(["get", "mint", "token URL", "mint", "get"])
+    results = []
+    for credential in itertools.cycle(credentials):
+        if stopped.is_set():
+            return results
+        results.append(call(*credential, next(kinds)))
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    credentials = list(fill())
+    before = set(rows())
+    REPORT.with_suffix(".ready").touch()
+    with concurrent.futures.ThreadPoolExecutor(CALLERS) as pool:
+        # Each caller begins with another credential.
+        turned = [credentials[start:] + credentials[:start] for start in range(CALLERS)]
+        results = list(itertools.chain.from_iterable(pool.map(caller, turned)))
+    results += [call(*credential, kind) for credential in credentials for kind in ("get", "mint", "token URL")]
+    failures = [result for result in results if result]
+    lost = sorted(before - set(rows()))
+    REPORT.write_text(json.dumps({"succeeded": len(results) - len(failures), "failures": failures, "rows lost": lost}, indent=1))
+
+
+main()
