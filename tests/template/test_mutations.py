@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 import record
+import test_alarms_page as alarms_page
 import test_guards as guards
 import test_powers as powers
 import test_stack as stack
@@ -254,8 +255,6 @@ MUTATIONS = [
     (stack.test_every_part_that_another_stack_needs_is_an_exported_output, lambda it: it["Outputs"].pop("MintTokenRoleArn")),
     (stack.test_every_part_that_another_stack_needs_is_an_exported_output, lambda it: it["Outputs"]["ApiId"].pop("Export")),
     (stack.test_output_exists_only_if_its_resource_does, lambda it: it["Outputs"]["EventArchive"].pop("Condition")),
-    (stack.test_operate_page_explains_every_alarm_and_every_metric, drop("KmsFails")),
-    (stack.test_operate_page_explains_every_alarm_and_every_metric, put(("PipesFail", "Condition"), "HasEssentialAlarms")),
     (stack.test_deploy_page_explains_every_parameter, lambda it: it["Parameters"].update(New={"Type": "String", "Default": ""})),
     (stack.test_deploy_page_names_the_alarms_that_the_emulator_refuses, drop("PipesFail")),
     (stack.test_deploy_page_has_the_default_of_each_parameter, lambda it: it["Parameters"]["RestorableDays"].update(Default=20)),
@@ -266,6 +265,19 @@ MUTATIONS = [
     (stack.test_idle_floor_is_that_of_the_default_parameters, lambda it: it["Parameters"]["Dashboard"].update(Default="yes")),
     (stack.test_deploy_page_has_no_prices, lambda it: it["Parameters"]["Dashboard"].update(Description="for 9 dollars a month")),
     (stack.test_every_parameter_has_a_default, lambda it: it["Parameters"]["WebAcl"].pop("Default")),
+    # what the pages for operators say about alarms
+    (alarms_page.test_alarms_page_has_one_row_for_each_alarm_and_a_star_if_it_is_essential, drop("KmsFails")),
+    (alarms_page.test_alarms_page_has_one_row_for_each_alarm_and_a_star_if_it_is_essential, put(("PipesFail", "Condition"), "HasEssentialAlarms")),
+    (alarms_page.test_alarms_page_has_one_section_for_each_alarm_to_which_its_row_links, drop("KmsFails")),
+    (alarms_page.test_section_of_an_alarm_says_when_it_rings_and_what_to_look_at_and_to_do, put(("ZoomFails", "Properties", "Threshold"), 6)),
+    (alarms_page.test_section_of_an_alarm_says_when_it_rings_and_what_to_look_at_and_to_do, put(("ServerErrors", "Properties", "DatapointsToAlarm"), 2)),
+    (alarms_page.test_section_of_an_alarm_says_when_it_rings_and_what_to_look_at_and_to_do, put(("FunctionsFail", "Properties", "Metrics", 1, "MetricStat", "Period"), 300)),
+    (alarms_page.test_section_of_an_alarm_says_when_it_rings_and_what_to_look_at_and_to_do, put(("KeepAliveStands", "Properties", "TreatMissingData"), "notBreaching")),
+    (alarms_page.test_alarms_page_says_how_long_failed_work_is_kept, put(("LostNotifications", "Properties", "MessageRetentionPeriod"), 86400)),
+    (alarms_page.test_alarms_page_says_how_long_failed_work_is_kept, put(("Purge", "Properties", "Events", "Gone", "Properties", "MaximumRecordAgeInSeconds"), 3600)),
+    (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, drop("LostEvents")),
+    (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, drop("PurgeLogs")),
+    (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, lambda it: it["Outputs"].pop("CredentialsStreamArn")),
     # guards
     (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, drop("GetCredential", "Properties", "CodeSigningConfigArn")),
     (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, put(("SignedCodeOnly", "Properties", "CodeSigningPolicies", "UntrustedArtifactOnDeployment"), "Warn")),
@@ -311,12 +323,12 @@ def test_rule_rejects_a_broken_template(test, mutate):
         check(test, Template(document))
 
 
-def test_every_rule_has_a_mutation():
+def test_every_rule_about_the_template_has_a_mutation():
     rules = {
         rule
-        for module in (guards, powers, stack)
+        for module in (alarms_page, guards, powers, stack)
         for name, rule in vars(module).items()
-        if name.startswith("test_") and inspect.isfunction(rule)
+        if name.startswith("test_") and inspect.isfunction(rule) and "template" in inspect.signature(rule).parameters
     }
     assert rules == {test for test, _ in MUTATIONS}
 

@@ -626,17 +626,6 @@ def test_every_parameter_has_a_default(template):
     assert many(template.document["Globals"]["Function"]["Architectures"]) == ["Architecture"]
 
 
-def test_operate_page_explains_every_alarm_and_every_metric(template):
-    alarms, *named = (ROOT / "docs/operate.md").read_text().split("| metric | is |")
-    named = "".join(part.split("\n\n")[0] for part in named)
-    rows = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z].*?) \|", alarms, re.M)))
-    assert sorted(rows) == sorted(template.of_type("AWS::CloudWatch::Alarm"))
-    starred = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[A-Z][^|]*?) ★ \|", alarms, re.M))))
-    assert starred == {name for name in rows if template.resources[name]["Condition"] != "HasAllAlarms"}
-    rows = re.findall(r"^\| (`.*?) \|", named, re.M)
-    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(metrics())
-
-
 def test_deploy_page_explains_every_parameter(template):
     page = (ROOT / "docs/deploy.md").read_text()
     table = page[page.index("| parameter |") : page.index("### Notes on the parameters")]
