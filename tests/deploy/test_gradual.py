@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -84,26 +85,36 @@ def zipped(program):
     return content.getvalue()
 
 
-def update(clients, stack, release, gradually=True, **parameters):
-    """Creates or updates a stack. Returns what mint-token answers through the API."""
+def template_of(release, gradually):
+    """The template of a release, as the emulator accepts it."""
     template = package.package(yaml_parse(package.TEMPLATE.read_text()), "1.0.0", release, ["x86_64"])
     if gradually:
         template = json.loads(json.dumps(gradual.gradual(template, release)))
     for _ in variant.differences(template):
         pass
-    clients("s3").put_object(Bucket="code", Key="template.json", Body=json.dumps(template))
+    return json.dumps(template)
+
+
+def update(clients, stack, release, gradually=True, **parameters):
+    """Creates or updates a stack. Returns what mint-token answers through the API."""
+    clients("s3").put_object(Bucket="code", Key="template.json", Body=template_of(release, gradually))
     cloudformation = clients("cloudformation")
-    endpoint = cloudformation.meta.endpoint_url
     exists = stack in [it["StackName"] for it in cloudformation.describe_stacks()["Stacks"]]
     (cloudformation.update_stack if exists else cloudformation.create_stack)(
         StackName=stack,
-        TemplateURL=f"{endpoint}/code/template.json",
+        TemplateURL=f"{cloudformation.meta.endpoint_url}/code/template.json",
         Parameters=[{"ParameterKey": name, "ParameterValue": it} for name, it in {"CodeBucket": "code", **parameters}.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     cloudformation.get_waiter(f"stack_{'update' if exists else 'create'}_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    return answer_of(clients, stack)
+
+
+def answer_of(clients, stack):
+    """What mint-token answers through the API."""
+    cloudformation = clients("cloudformation")
     api = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="Api")["StackResourceDetail"]
-    url = f"{endpoint}/restapis/{api['PhysicalResourceId']}/live/_user_request_/v2/zoom-tokens"
+    url = f"{cloudformation.meta.endpoint_url}/restapis/{api['PhysicalResourceId']}/live/_user_request_/v2/zoom-tokens"
     with urllib.request.urlopen(urllib.request.Request(url, b"{}", method="POST"), timeout=30) as answer:
         return json.load(answer)
 
@@ -135,3 +146,37 @@ def test_operator_can_change_from_one_template_to_the_other_and_back(clients):
     assert update(clients, "templates", OLDER, gradually=False)["version"] == "$LATEST"
     assert update(clients, "templates", OLDER, UpdateName="1")["version"] == "1"
     assert update(clients, "templates", OLDER, gradually=False)["version"] == "$LATEST"
+
+
+@pytest.fixture
+def deploy_sh(clients, tmp_path):
+    """Runs deploy.sh in the folder of a release without programs. Returns what mint-token then answers."""
+    for name in ("deploy.sh", "stack-policy.json"):
+        shutil.copy(ROOT / "deploy" / name, tmp_path)
+    (tmp_path / "VERSION").write_text("1.0.0\n")
+    for name, gradually in (("template.json", False), ("template-gradual.json", True)):
+        (tmp_path / name).write_text(template_of(OLDER, gradually))
+    code = tmp_path / "code" / OLDER / "x86_64"
+    code.mkdir(parents=True)
+    for name, _ in package.functions(yaml_parse(package.TEMPLATE.read_text())):
+        (code / f"{name}.zip").write_bytes(zipped(FUNCTION))
+    sums = subprocess.run("sha256sum $(find . -type f)", shell=True, cwd=tmp_path, capture_output=True, check=True)
+    (tmp_path / "SHA256SUMS").write_bytes(sums.stdout)
+    account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1"}
+    account |= {"AWS_ENDPOINT_URL": clients("s3").meta.endpoint_url}
+
+    def run(*options):
+        command = ["./deploy.sh", "--stack", "script", *options]
+        result = subprocess.run(command, cwd=tmp_path, env=os.environ | account, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return answer_of(clients, "script")
+
+    return run
+
+
+def test_deploy_sh_deploys_gradually_until_it_is_told_to_stop(deploy_sh):
+    assert deploy_sh()["version"] == "$LATEST"
+    assert deploy_sh("--gradual", "Canary10Percent5Minutes")["version"] == "1"
+    # The script gives each update a new name, so the new setting is in a new version.
+    assert deploy_sh("--parameter", "RecoveryCapsules=off") == {"version": "2", "capsules": "off"}
+    assert deploy_sh("--gradual", "off") == {"version": "$LATEST", "capsules": "off"}
