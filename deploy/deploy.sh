@@ -11,6 +11,8 @@ usage: ./deploy.sh [OPTION …]
   --bucket NAME           the bucket for the code, in the stack's region. The default is NAME of the stack with the
                           account and the region. The script creates the bucket if it does not exist
   --parameter NAME=VALUE  a parameter of the template; may be repeated. Parameters that you do not name keep their value
+  --gradual STEPS         moves requests for tokens to the new version step by step, now and in later runs:
+                          Canary10Percent5Minutes, … "off" ends that. docs/upgrade.md lists the steps
   --team NAME             the first team of a new stack (default: main)
   --preview               show the changes, and deploy nothing
   --version               show the version of this release
@@ -20,19 +22,20 @@ It prints notes on standard error. For a new stack, it prints the first API key 
 END
 }
 
-stack=zoom-credentials bucket='' team=main preview='' parameters=()
+stack=zoom-credentials bucket='' gradual='' team=main preview='' parameters=()
 while [ $# -gt 0 ]; do
   case $1 in
     --version) cat VERSION; exit ;;
     --help | -h) usage; exit ;;
     --preview) preview=yes; shift; continue ;;
-    --stack | --bucket | --parameter | --team) [ $# -gt 1 ] || { echo "deploy.sh: $1 needs a value" >&2; exit 2; } ;;
+    --stack | --bucket | --parameter | --gradual | --team) [ $# -gt 1 ] || { echo "deploy.sh: $1 needs a value" >&2; exit 2; } ;;
     *) echo "deploy.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
   esac
   case $1 in
     --stack) stack=$2 ;;
     --bucket) bucket=$2 ;;
     --parameter) parameters+=("$2") ;;
+    --gradual) gradual=$2 ;;
     --team) team=$2 ;;
   esac
   shift 2
@@ -69,10 +72,18 @@ aws s3api put-public-access-block --bucket "$bucket" --public-access-block-confi
 aws s3api put-bucket-versioning --bucket "$bucket" --versioning-configuration Status=Enabled
 aws s3 sync code "s3://$bucket" --only-show-errors
 
-say 'stack: this takes some minutes'
+template=template.json
+[ -n "$gradual" ] || gradual=$(aws cloudformation describe-stacks --stack-name "$stack" --output text \
+  --query "Stacks[0].Parameters[?ParameterKey=='GradualDeployment'].ParameterValue" 2>/dev/null || true)
+case $gradual in
+  '' | None | off) ;;
+  # With an old name of the update, the functions would keep their old settings.
+  *) template=template-gradual.json parameters+=("GradualDeployment=$gradual" "UpdateName=$(date -u +%Y%m%dT%H%M%SZ)") ;;
+esac
+say "stack, with $template: this takes some minutes"
 change=(--no-fail-on-empty-changeset)
 [ -z "$preview" ] || change+=(--no-execute-changeset)
-aws cloudformation deploy --stack-name "$stack" --template-file template.json --s3-bucket "$bucket" --s3-prefix templates \
+aws cloudformation deploy --stack-name "$stack" --template-file "$template" --s3-bucket "$bucket" --s3-prefix templates \
   --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND "${change[@]}" \
   --parameter-overrides "CodeBucket=$bucket" ${parameters[@]+"${parameters[@]}"} >&2 ||
   fail "the deployment failed. \`aws cloudformation describe-stack-events --stack-name $stack\` says why."

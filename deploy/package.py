@@ -25,6 +25,8 @@ def package(template, version, folder, architectures):
         "AllowedPattern": "^[a-z0-9.-]{3,63}$",
     }
     parameters["Architecture"]["AllowedValues"] = architectures
+    if parameters["Architecture"]["Default"] not in architectures:
+        parameters["Architecture"]["Default"] = architectures[0]
     for binary, function in functions(template):
         del function["Metadata"]["BuildMethod"], function["Metadata"]["BuildProperties"]
         if not function["Metadata"]:

@@ -43,6 +43,8 @@ def differences(template):
                 for method in ("DELETE", "GET", "HEAD", "POST", "PUT"):
                     events[method.title()] = route | {"Properties": route["Properties"] | {"Method": method}}
                 yield f"{name}.Route", "split by method: the emulator's import does not know the method ANY"
+            if resource["Properties"].pop("DeploymentPreference", None):
+                yield f"{name}.DeploymentPreference", "removed: the emulator refuses CodeDeploy"
             variables = resource["Properties"].get("Environment", {}).get("Variables", {})
             if "PUBLIC_BASE_URL" in variables:
                 variables["PUBLIC_BASE_URL"] = "https://vault.example"
@@ -72,4 +74,5 @@ def main():
     (release / "SHA256SUMS").write_text(re.sub(r"^\w+(?=  template.json$)", digest, sums, flags=re.M))
 
 
-main()
+if __name__ == "__main__":
+    main()

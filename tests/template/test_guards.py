@@ -3,7 +3,7 @@
 import json
 import re
 
-from template import ROOT
+from template import ROOT, many
 
 # Calls that can give somebody the secrets. CloudTrail appends a version to the names of Lambda's calls.
 WATCHED = {
@@ -198,6 +198,35 @@ def test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm(template
         assert metric["MetricValue"] == "1"
     assert (alarm["Statistic"], alarm["Period"], alarm["TreatMissingData"]) == ("Sum", 3600, "notBreaching")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 50)
+
+
+# What a stack policy protects: without a table or a key, every grant is lost, and without the API, every URL that was issued.
+PROTECTED = ("AWS::DynamoDB::", "AWS::KMS::Key", "AWS::Serverless::Api")
+
+
+def refuses(policy, update, kind):
+    """Whether a stack policy refuses an update, such as `Update:Delete`, of a resource of this type."""
+    statements = json.loads((ROOT / "deploy" / policy).read_text())["Statement"]
+    first, *others = statements
+    assert first == {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
+    # SAM makes this type of the one in the template.
+    kind = {"AWS::Serverless::Api": "AWS::ApiGateway::RestApi"}.get(kind, kind)
+    for statement in others:
+        assert (statement["Effect"], statement["Principal"], statement["Resource"]) == ("Deny", "*", "*")
+        assert set(many(statement["Action"])) <= {"Update:Replace", "Update:Delete"}
+    return any(update in many(it["Action"]) and kind in it["Condition"]["StringEquals"]["ResourceType"] for it in others)
+
+
+def test_stack_policy_refuses_to_replace_or_to_delete_every_table_and_key_and_the_api(template):
+    for name, resource in template.resources.items():
+        protected = resource["Type"].startswith(PROTECTED)
+        # A restore takes a table out of the stack, which keeps the table.
+        restored = resource["Type"].startswith("AWS::DynamoDB::")
+        for update, expected in (("Update:Replace", protected), ("Update:Delete", protected)):
+            assert refuses("stack-policy.json", update, resource["Type"]) == expected, name
+            expected = expected and not (restored and update == "Update:Delete")
+            assert refuses("stack-policy-restore.json", update, resource["Type"]) == expected, name
+        assert not refuses("stack-policy.json", "Update:Modify", resource["Type"]), name
 
 
 def test_guards_page_names_each_guard(template):

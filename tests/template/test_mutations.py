@@ -299,6 +299,7 @@ MUTATIONS = [
     (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["ThrottleRate"].update(Default=50)),
     (guards.test_neither_one_team_nor_one_address_fills_the_throttle_of_a_method, lambda it: it["Parameters"]["AddressLimit"].update(Default=6000)),
     (guards.test_throttles_are_described_as_limits_of_each_method, lambda it: it["Parameters"]["ThrottleRate"].update(Description="over all")),
+    (guards.test_stack_policy_refuses_to_replace_or_to_delete_every_table_and_key_and_the_api, put(("SecretsTable", "Type"), "AWS::DynamoDB::GlobalTable")),
     (guards.test_guards_page_names_each_guard, change(lambda it: part_of_event_pattern(it, 3)["eventName"], lambda it: it.append("CreateRole"))),
     (guards.test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm, put(("Deletions", "Properties", "FilterPattern"), "")),
     (guards.test_many_deletions_and_replaced_users_within_an_hour_ring_an_alarm, put(("ConnectReplacements", "Properties", "FilterPattern"), "")),
