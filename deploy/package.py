@@ -1,9 +1,9 @@
-"""Turns template.yaml into the template of a release, which needs no build: `package.py VERSION PREFIX ARCHITECTURE… > TEMPLATE`.
+"""Turns template.yaml into the template of a release, which needs no build: `package.py VERSION FOLDER ARCHITECTURE… > TEMPLATE`.
 
 The functions' code comes from a bucket, which the parameter CodeBucket names. There each function is one zip,
-`<CodePrefix>/<Architecture>/<function>.zip`. PREFIX is the default of CodePrefix. It has a digest of the zips, so that
-other code has another name: CloudFormation sees no other change of code. Everything else is as in template.yaml, except
-that anchors are resolved and comments are gone.
+`FOLDER/<Architecture>/<function>.zip`. FOLDER has a digest of the zips, so that other code has another name: without a
+new name, CloudFormation would see no change. Everything else is as in template.yaml, except that anchors are resolved
+and comments are gone.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 TEMPLATE = pathlib.Path(__file__).resolve().parents[1] / "template.yaml"
 
 
-def package(template, version, prefix, architectures):
+def package(template, version, folder, architectures):
     """Changes `template`, as read from template.yaml, into the template of the release `version`."""
     parameters = template["Parameters"]
     parameters["CodeBucket"] = {
@@ -24,18 +24,12 @@ def package(template, version, prefix, architectures):
         "Description": "The bucket with the code of the functions. It must be in the region of the stack.",
         "AllowedPattern": "^[a-z0-9.-]{3,63}$",
     }
-    parameters["CodePrefix"] = {
-        "Type": "String",
-        "Default": prefix,
-        "Description": "Where the code of the functions is in CodeBucket. The default is the code of this release.",
-        "AllowedPattern": "^[^/].*[^/]$",
-    }
     parameters["Architecture"]["AllowedValues"] = architectures
     for binary, function in functions(template):
         del function["Metadata"]["BuildMethod"], function["Metadata"]["BuildProperties"]
         if not function["Metadata"]:
             del function["Metadata"]
-        key = {"Fn::Sub": f"${{CodePrefix}}/${{Architecture}}/{binary}.zip"}
+        key = {"Fn::Sub": f"{folder}/${{Architecture}}/{binary}.zip"}
         function["Properties"]["CodeUri"] = {"Bucket": {"Ref": "CodeBucket"}, "Key": key}
     template["Outputs"]["Version"]["Value"] = version
     del template["Metadata"]["cfn-lint"]
@@ -54,11 +48,11 @@ def functions(template):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version")
-    parser.add_argument("prefix")
+    parser.add_argument("folder")
     parser.add_argument("architectures", nargs="+", choices=["arm64", "x86_64"])
     arguments = parser.parse_args()
     template = yaml_parse(TEMPLATE.read_text())
-    json.dump(package(template, arguments.version, arguments.prefix, arguments.architectures), sys.stdout, indent=1)
+    json.dump(package(template, arguments.version, arguments.folder, arguments.architectures), sys.stdout, indent=1)
     print()
 
 
