@@ -35,6 +35,5 @@ locals {
     TrustNativeRoots         = tostring(var.trust_native_roots)
     ManageApiGatewayAccount  = tostring(var.manage_api_gateway_account)
     CodeBucket               = tostring(var.code_bucket)
-    CodePrefix               = tostring(local.code_prefix)
   }
 }

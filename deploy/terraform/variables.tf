@@ -435,14 +435,3 @@ variable "code_bucket" {
     error_message = "code_bucket must match ^[a-z0-9.-]{3,63}$."
   }
 }
-
-variable "code_prefix" {
-  description = "Where the code of the functions is in CodeBucket. The default is the code of this release."
-  type        = string
-  nullable    = true
-  default     = null
-  validation {
-    condition     = var.code_prefix == null || can(regex("^(?:^[^/].*[^/]$)$", var.code_prefix))
-    error_message = "code_prefix must match ^[^/].*[^/]$."
-  }
-}

@@ -14,7 +14,6 @@ new VaultStack(new App(), 'zoom-credentials', {
     codeBucket: variable('CODE_BUCKET'),
     architecture: 'x86_64',
     logRetentionDays: 365,
-    domainName: 'vault.example.com',
-    certificateArn: 'arn:aws:acm:eu-central-1:111122223333:certificate/example',
+    alarms: 'all',
   },
 });

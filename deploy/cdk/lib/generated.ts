@@ -201,11 +201,6 @@ export interface VaultParameters {
    * The value must match ^[a-z0-9.-]{3,63}$.
    */
   readonly codeBucket: string;
-  /**
-   * Where the code of the functions is in CodeBucket. The default is the code of this release.
-   * The value must match ^[^/].*[^/]$.
-   */
-  readonly codePrefix?: string;
 }
 
 /** The outputs of the vault. An output with a condition exists only if its part of the vault exists. */

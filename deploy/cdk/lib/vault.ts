@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DefaultStackSynthesizer, Stack, Token, Validations, type CfnParameter, type StackProps } from 'aws-cdk-lib';
+import { DefaultStackSynthesizer, Fn, Stack, Token, Validations } from 'aws-cdk-lib';
+import type { CfnParameter, StackProps } from 'aws-cdk-lib';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import type { Construct } from 'constructs';
 import type { VaultOutputs, VaultParameters } from './generated';
@@ -29,6 +30,7 @@ interface Template {
 
 /** A stack with the template of a release, and nothing else. */
 export class VaultStack extends Stack {
+  /** The outputs, for constructs in this stack. For other stacks, use `importValue`. */
   readonly outputs: VaultOutputs;
 
   constructor(scope: Construct, id: string, { release, parameters, ...props }: VaultStackProps) {
@@ -68,6 +70,11 @@ export class VaultStack extends Stack {
     }
     const outputs = Object.keys(template.Outputs).map((name) => [camelCase(name), include.getOutput(name)]);
     this.outputs = Object.fromEntries(outputs);
+  }
+
+  /** The value of an output, for another stack. With `outputs`, CDK would add an export to the template. */
+  importValue(output: keyof VaultOutputs): string {
+    return Fn.importValue(`${this.stackName}-${pascalCase(output)}`);
   }
 }
 

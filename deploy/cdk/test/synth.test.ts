@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { App, Aws } from 'aws-cdk-lib';
+import { App, Aws, Stack } from 'aws-cdk-lib';
 import { VaultStack } from '../lib/vault';
 
 const release = process.env.RELEASE;
@@ -35,8 +35,7 @@ describe('the template of the example', () => {
       CodeBucket: 'code-bucket',
       Architecture: 'x86_64',
       LogRetentionDays: 365,
-      DomainName: 'vault.example.com',
-      CertificateArn: 'arn:aws:acm:eu-central-1:111122223333:certificate/example',
+      Alarms: 'all',
     };
     const expected: Record<string, unknown> = {};
     for (const [name, parameter] of Object.entries<Record<string, unknown>>(packaged.Parameters)) {
@@ -53,6 +52,14 @@ describe('the stack', () => {
     const stack = new VaultStack(new App(), 'vault', { release, parameters: { codeBucket: 'code-bucket' } });
     assert.deepEqual(stack.resolve(stack.outputs.busName.value), { Ref: 'Bus' });
     assert.equal(stack.terminationProtection, true);
+  });
+
+  it('has an output of the template as a value for another stack, by the name of its export', () => {
+    const app = new App();
+    const vault = new VaultStack(app, 'vault', { release, parameters: { codeBucket: 'code-bucket' } });
+    assert.deepEqual(packaged.Outputs.BusArn.Export.Name, { 'Fn::Sub': '${AWS::StackName}-BusArn' });
+    const value = new Stack(app, 'other').resolve(vault.importValue('busArn'));
+    assert.deepEqual(value, { 'Fn::ImportValue': 'vault-BusArn' });
   });
 
   it('refuses a value that CloudFormation knows only later', () => {
