@@ -61,15 +61,17 @@ bucket=${bucket:-$stack-$account-$region}
 say "release $(cat VERSION), stack $stack, account $account, region $region"
 
 say "code: s3://$bucket"
-if ! aws s3api head-bucket --bucket "$bucket" 2>/dev/null; then
+# Whoever can replace the code can read every secret. So the bucket must be of this account, even if somebody else has taken
+# its name. It is private, and keeps old versions.
+ours=(--bucket "$bucket" --expected-bucket-owner "$account")
+if ! aws s3api head-bucket "${ours[@]}" 2>/dev/null; then
   place=(--create-bucket-configuration "LocationConstraint=$region")
   [ "$region" != us-east-1 ] || place=() # this region must not be named
   aws s3api create-bucket --bucket "$bucket" ${place[@]+"${place[@]}"} >/dev/null
 fi
-# Whoever can replace the code can read every secret. So the bucket is private, and keeps old versions.
-aws s3api put-public-access-block --bucket "$bucket" --public-access-block-configuration \
+aws s3api put-public-access-block "${ours[@]}" --public-access-block-configuration \
   BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
-aws s3api put-bucket-versioning --bucket "$bucket" --versioning-configuration Status=Enabled
+aws s3api put-bucket-versioning "${ours[@]}" --versioning-configuration Status=Enabled
 aws s3 sync code "s3://$bucket" --only-show-errors
 
 template=template.json

@@ -4,8 +4,8 @@ import type { CfnOutput } from 'aws-cdk-lib';
 /** The parameters of the vault. A parameter without a value gets the default of the release. */
 export interface VaultParameters {
   /**
-   * The processor architecture of the functions. Choose x86_64 if your machine cannot build for arm64.
-   * @default 'arm64'
+   * The processor architecture of the functions. Nobody has tried arm64 yet.
+   * @default 'x86_64'
    */
   readonly architecture?: 'arm64' | 'x86_64';
   /**
