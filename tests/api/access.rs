@@ -87,6 +87,7 @@ fn with_last_letter_in_other_case(text: &str) -> String {
     text.char_indices().map(turned).collect()
 }
 
+// assures 19
 #[tokio::test]
 async fn a_malformed_key_is_refused_without_reading_the_database() {
     let world = World::new().await;
@@ -130,6 +131,7 @@ async fn a_malformed_key_is_refused_without_reading_the_database() {
     assert!(world.wire.calls().is_empty());
 }
 
+// assures 19
 #[tokio::test]
 async fn a_missing_or_misplaced_key_is_refused_without_reading_the_database() {
     let world = World::new().await;
@@ -183,6 +185,7 @@ async fn a_key_header_that_comes_twice_is_refused_without_reading_the_database()
     assert!(world.wire.calls().is_empty());
 }
 
+// assures 19, 21
 #[tokio::test]
 async fn unknown_and_revoked_keys_get_the_same_answer_and_do_not_count_against_the_rate() {
     let world = World::new().await;
@@ -292,6 +295,7 @@ async fn each_permission_allows_only_its_operations() {
     }
 }
 
+// assures 17
 #[tokio::test]
 async fn a_credential_of_another_team_gets_the_same_404_as_a_missing_one() {
     let world = World::new().await;
@@ -390,6 +394,7 @@ async fn a_credential_of_another_team_gets_the_same_404_as_a_missing_one() {
         .expect(201);
 }
 
+// assures 17
 #[tokio::test]
 async fn every_404_makes_the_same_database_calls() {
     let world = World::new().await;
@@ -426,6 +431,7 @@ async fn an_authorization_by_one_team_does_not_change_another_teams_credential_o
     assert_eq!(world.row(&id).await, row);
 }
 
+// assures 20
 #[tokio::test]
 async fn keys_are_stored_only_as_hashes() {
     let world = World::new().await;

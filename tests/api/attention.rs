@@ -65,6 +65,7 @@ async fn world_with_broken_credentials() -> World {
     world
 }
 
+// assures 59
 #[tokio::test]
 async fn the_list_shows_only_credentials_that_a_person_must_mend_or_only_the_others() {
     let world = world_with_broken_credentials().await;
@@ -125,6 +126,7 @@ async fn a_credential_needs_attention_from_the_refusal_of_its_app_until_the_secr
     assert_eq!(list().await, json!([]));
 }
 
+// assures 59
 #[test]
 fn the_console_names_the_same_causes_as_the_api() {
     let causes: Vec<&str> = CONSOLE

@@ -33,6 +33,7 @@ impl World {
     }
 }
 
+// assures 54
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one list of every change")]
 async fn every_change_over_the_api_has_one_event_with_its_actor_request_and_fields() {
@@ -184,6 +185,7 @@ async fn a_refused_change_has_no_event() {
 }
 
 /// The event and the change are one transaction.
+// assures 54
 #[tokio::test]
 async fn a_change_that_dynamodb_refuses_has_no_event_and_no_effect() {
     let world = World::new().await;

@@ -412,6 +412,7 @@ async fn a_mint_is_two_round_trips_warm_three_cold_and_five_with_a_refresh_and_o
 }
 
 /// Invariant I6 of the refresh protocol: the code is spent, so no call may come between Zoom's answer and the commit.
+// assures 11
 #[tokio::test]
 async fn no_call_comes_between_zooms_answer_and_the_commit() {
     let world = World::new().await;

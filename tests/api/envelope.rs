@@ -191,6 +191,7 @@ async fn the_api_stores_the_client_secret_and_the_tokens_sealed() {
     assert_holds_live_tokens(&world, opened);
 }
 
+// assures 10
 #[tokio::test]
 async fn kms_receives_exactly_four_fields_of_encryption_context() {
     let world = World::new().await;
@@ -232,6 +233,7 @@ async fn kms_receives_exactly_four_fields_of_encryption_context() {
     assert_eq!(heard, expected);
 }
 
+// assures 3
 #[tokio::test]
 async fn a_wrapped_key_with_any_bit_flipped_does_not_open() {
     let world = World::new().await;
@@ -254,6 +256,7 @@ async fn a_wrapped_key_with_any_bit_flipped_does_not_open() {
     envelope.open(&binding, &sealed).await.unwrap();
 }
 
+// assures 4, 5
 #[tokio::test]
 async fn a_sealed_secret_opens_only_with_its_own_table_generation_and_bytes() {
     let world = World::new().await;
@@ -282,6 +285,7 @@ async fn a_sealed_secret_opens_only_with_its_own_table_generation_and_bytes() {
 
 /// A secret is moved to a row of another id, team or purpose. KMS refuses the encryption context. If KMS re-encrypts
 /// the key for the new row, the additional data of AES-GCM refuses.
+// assures 4
 #[tokio::test]
 async fn a_secret_moved_to_another_row_is_refused_by_kms_and_by_the_additional_data() {
     let world = World::new().await;
@@ -358,6 +362,7 @@ async fn a_wrapped_key_with_the_id_of_another_kms_key_does_not_open() {
 }
 
 /// Someone who can write the table still cannot make the vault use the secret of another row.
+// assures 4, 5
 #[tokio::test]
 async fn a_row_that_was_copied_by_hand_is_not_usable() {
     let world = World::new().await;

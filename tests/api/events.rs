@@ -188,6 +188,7 @@ async fn an_event_is_kept_for_90_days() {
     assert_eq!(purged, event.id.at().as_seconds() + 90 * 24 * 60 * 60);
 }
 
+// assures 54
 #[tokio::test]
 async fn a_stored_event_is_never_changed() {
     let world = World::new().await;

@@ -258,6 +258,7 @@ async fn each_team_has_its_own_rate_and_its_keys_share_it() {
     assert_eq!(world.windows("slo").await, [1]);
 }
 
+// assures 21
 #[tokio::test]
 async fn calls_with_an_unknown_key_do_not_count_against_the_rate() {
     let world = World::new().await;

@@ -282,6 +282,7 @@ proptest! {
         prop_assert!(ApiKey::parse(&text.to_uppercase()).is_err());
     }
 
+    // assures 8
     #[test]
     fn the_key_parser_never_panics(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,60}") {
         for text in [text.clone(), format!("zcv_{text}"), format!("zcv_{text}_{tail}"), format!("{tail}{text}")] {
@@ -316,6 +317,7 @@ proptest! {
         prop_assert!(ApiKey::parse(&text).is_err());
     }
 
+    // assures 8
     #[test]
     fn the_url_token_parser_never_panics(text in any::<String>(), tail in "[a-zA-Z0-9_-]{0,120}") {
         for text in [text.clone(), format!("ztu_{text}"), format!("ztu_{tail}"), format!("{tail}{text}")] {

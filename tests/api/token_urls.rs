@@ -98,6 +98,7 @@ fn expect_no_url(answer: &Answer) {
     answer.expect_error(404, "FST_ERR_ZOOM_TOKEN_URL_NOT_FOUND", NO_URL);
 }
 
+// assures 20
 #[tokio::test]
 async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_token() {
     let world = World::new().await;
@@ -390,6 +391,7 @@ async fn urls_of_a_deleted_credential_are_not_listed_but_can_be_revoked() {
     world.acme.delete_url(&id, &url.id).await.expect(200);
 }
 
+// assures 17
 #[tokio::test]
 async fn the_urls_of_another_team_are_answered_as_not_found() {
     let world = World::new().await;

@@ -29,6 +29,7 @@ async fn world_where_mints_get(status: u16, body: &Value) -> (World, String) {
 }
 
 /// All known failures of a refresh, and who has to act: the user, the operator, or nobody.
+// assures 48
 #[tokio::test]
 async fn each_failure_of_a_refresh_says_who_must_act() {
     let user = (409, json!("FST_ERR_ZOOM_RECONNECT_REQUIRED"), "invalid");
@@ -212,6 +213,7 @@ async fn expect_refusals(expected: Expected<'_>, refusals: &[(u16, i64, &str)]) 
     }
 }
 
+// assures 48
 #[tokio::test]
 async fn each_permanent_refusal_of_a_mint_says_who_must_act() {
     let recording = "Not allowed to start local recording. Enable the \"Local Recording\" setting.";
@@ -274,6 +276,7 @@ async fn a_user_whom_zoom_does_not_know_must_authorize_again() {
     expect_refusals(expected, &refusals).await;
 }
 
+// assures 48
 #[tokio::test]
 async fn the_message_of_a_permanent_refusal_says_what_to_do() {
     for (code, message, advice) in [

@@ -243,6 +243,7 @@ fn operator_finds_and_mends_a_broken_credential() {
     visitor.assert_no_browser_errors();
 }
 
+// assures 61
 #[test]
 fn every_view_is_accessible_on_a_desktop_on_a_phone_and_in_dark_mode() {
     let Some((world, visitor, id)) = world_with_a_broken_credential() else {
@@ -332,6 +333,7 @@ fn a_key_that_may_only_mint_and_a_wrong_key_are_told_why_the_console_stays_close
     visitor.assert_no_browser_errors();
 }
 
+// assures 61
 #[test]
 fn the_key_outlives_a_reload_only_if_the_person_wants_it_and_never_the_tab() {
     let Some(world) = World::new() else { return };

@@ -42,6 +42,7 @@ def log_lines(group):
     return [event["message"] for page in pages for event in page["events"]]
 
 
+# assures 37. Seen to fail: on every run, the test takes a policy away, and the calls fail
 @pytest.mark.parametrize(
     "function, policy, action, send",
     [
@@ -89,6 +90,7 @@ def test_every_api_test_reached_the_deployed_functions():
     assert len({team[-12:] for team in teams if team != "acme"}) == int(os.environ["TESTS_RUN"])
 
 
+# assures 12
 def test_logs_contain_no_secret():
     lines = [line for group in LOGS for line in log_lines(group)]
     assert len(lines) > 100

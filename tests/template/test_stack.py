@@ -62,6 +62,7 @@ def test_tables_are_the_same_as_on_the_local_stack(template):
         assert {it["AttributeType"] for it in table["AttributeDefinitions"]} == {"S"}
 
 
+# assures 35
 @pytest.mark.parametrize("name", TABLES)
 def test_table_is_backed_up_encrypted_and_protected_from_deletion(template, name):
     table = template.table(name)
@@ -90,6 +91,7 @@ def test_both_kms_keys_rotate(template):
         assert key["Properties"]["PendingWindowInDays"] == 30
 
 
+# assures 35
 def test_every_function_has_a_log_group_and_every_log_group_has_a_retention(template):
     groups = template.of_type("AWS::Logs::LogGroup")
     for group in groups.values():
@@ -103,6 +105,7 @@ def test_every_function_has_a_log_group_and_every_log_group_has_a_retention(temp
     assert template.properties("Api")["Tags"] == {"execution-logs": "ExecutionLogs"}
 
 
+# assures 35
 def test_stage_throttles_logs_only_errors_and_caches_nothing(template):
     settings, *_ = template.properties("Api")["MethodSettings"]
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
@@ -136,6 +139,7 @@ def test_pages_that_connect_users_have_their_own_throttles(template):
         assert parameters[f"Stranger{limit}"]["Default"] < parameters[limit]["Default"]
 
 
+# assures 23
 def test_access_log_contains_no_path_and_no_query(template):
     text = template.properties("Api")["AccessLogSetting"]["Format"]
     fields = json.loads(text)
@@ -155,6 +159,7 @@ def test_access_log_contains_no_path_and_no_query(template):
     assert set(fields.values()) == allowed
 
 
+# assures 35
 def test_api_is_regional_and_requires_tls_1_2(template):
     api = template.properties("Api")
     assert api["EndpointConfiguration"] == {"Type": "REGIONAL"}
@@ -182,6 +187,7 @@ def test_functions_trust_the_roots_of_the_system_only_if_the_operator_wants_it(t
     assert template.document["Parameters"]["TrustNativeRoots"]["Default"] == "no"
 
 
+# assures 35
 def test_functions_are_traced_if_the_operator_wants_it_and_the_stage_never_is(template):
     assert template.document["Globals"]["Function"]["Tracing"] == {"If": ["HasTraces", "Active", "PassThrough"]}
     assert template.properties("Api")["TracingEnabled"] is False
@@ -334,6 +340,7 @@ def test_gateway_answers_have_the_json_envelope_of_the_functions(template):
         assert f'"{body["message"]}"' in code or body["message"] in GATEWAY_MESSAGES, kind
 
 
+# assures 23, 57
 def test_gateway_answers_have_the_headers_of_the_functions(template):
     code = rust("reply.rs")
     body = re.search(r"fn security_headers\(\).*?\n\}", code, re.S)[0]

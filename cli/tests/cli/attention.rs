@@ -44,6 +44,7 @@ impl TestStack {
     }
 }
 
+// assures 59
 #[tokio::test]
 async fn doctor_names_the_credentials_that_a_person_must_mend() {
     let stack = TestStack::start().await;

@@ -207,6 +207,7 @@ async fn wrong_counts_and_lost_rows_of_pairs_are_reported() {
     assert_eq!(stack.doctor("").await, (0, Vec::new()));
 }
 
+// assures 47
 #[tokio::test]
 async fn rows_of_an_older_format_are_refused() {
     let stack = TestStack::start().await;

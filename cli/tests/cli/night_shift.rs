@@ -57,6 +57,7 @@ impl Night {
     }
 }
 
+// assures 59
 #[tokio::test]
 async fn the_list_filters_by_team_state_attention_and_email_and_says_why_and_since_when() {
     let night = Night::start().await;

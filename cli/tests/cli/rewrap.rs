@@ -75,6 +75,7 @@ fn filler_rows() -> usize {
     }
 }
 
+// assures 38
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_moves_to_the_new_key_during_mints_and_refreshes() {
     let stack = TestStack::start().await;

@@ -107,6 +107,7 @@ pub(crate) const SERVICE_ADDRESSES: [&str; 3] = [
 ];
 
 /// Every binary that can call KMS holds the name of KMS's protocol.
+// assures 18
 #[test]
 fn the_functions_that_seal_and_open_nothing_contain_no_kms_client() {
     let speaks_kms = |binary: &str| {

@@ -260,6 +260,7 @@ async fn a_line_that_is_not_about_a_request_has_no_metrics() {
 }
 
 /// Below `INFO`, Lambda's own runtime would log whole events.
+// assures 12
 #[tokio::test]
 async fn at_no_log_level_does_a_function_log_its_input() {
     let world = World::new().await;

@@ -65,6 +65,7 @@ async fn expect_refused(answer: Response, message: &str, what: &str) {
 }
 
 /// A page of another site sends a request to a port, with and without a preflight, in each way that browsers have.
+// assures 55
 #[tokio::test]
 async fn no_port_answers_a_page_of_another_site() {
     let data = tempfile::tempdir().unwrap();
@@ -101,6 +102,7 @@ async fn no_port_answers_a_page_of_another_site() {
 }
 
 /// DNS rebinding: the name of another site resolves to this machine.
+// assures 55
 #[tokio::test]
 async fn no_port_answers_to_a_name_that_is_not_this_machines() {
     let data = tempfile::tempdir().unwrap();

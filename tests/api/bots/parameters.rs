@@ -193,6 +193,7 @@ async fn the_event_of_a_mint_has_the_bot_id_if_it_is_valid() {
     }
 }
 
+// assures 22
 #[tokio::test]
 async fn a_url_for_one_meeting_refuses_every_other_meeting() {
     let world = World::new().await;

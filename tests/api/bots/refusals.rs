@@ -15,6 +15,7 @@ fn unknown_token(credential: CredentialId, url: UrlId) -> String {
     text_of(UrlToken::generate(credential, url).unwrap())
 }
 
+// assures 22, 23, 57
 #[tokio::test]
 async fn every_invalid_token_url_gets_the_same_answer() {
     let world = World::new().await;
@@ -103,6 +104,7 @@ async fn a_credential_that_is_deleted_during_the_call_gets_the_answer_of_a_delet
     }
 }
 
+// assures 24, 49
 #[tokio::test]
 async fn invalid_token_urls_cause_no_kms_call_and_no_write_and_a_wrong_checksum_causes_no_read() {
     let world = World::new().await;

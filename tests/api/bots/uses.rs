@@ -8,6 +8,7 @@ use crate::proxy::{Fault, Rule, Service};
 use crate::token_urls::Url;
 use crate::world::{CLIENT_ID, World};
 
+// assures 22
 #[tokio::test]
 async fn of_32_parallel_calls_of_a_url_with_one_use_one_gets_a_token() {
     let world = World::new().await;

@@ -39,6 +39,7 @@ async fn a_text_that_changes_the_direction_of_writing_changes_only_itself() {
     }
 }
 
+// assures 57
 #[tokio::test]
 async fn a_page_is_cut_off_from_the_window_that_opened_it() {
     let world = world().await;

@@ -9,6 +9,7 @@ use super::text_of;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
+    // assures 8
     #[test]
     fn no_text_makes_a_parser_panic(text in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let lossy = String::from_utf8_lossy(&bytes);

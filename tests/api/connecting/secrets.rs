@@ -49,6 +49,7 @@ async fn names_with_markup_are_escaped_on_every_page() {
     assert_eq!(page.text.matches("&#60;script&#62;").count(), 1);
 }
 
+// assures 20
 #[tokio::test]
 async fn no_table_contains_a_token_of_the_session_or_the_client_secret_in_plain_text() {
     let world = world().await;

@@ -37,6 +37,7 @@ async fn creating_a_session_needs_a_full_key_and_reading_it_needs_a_read_key() {
         .expect_code(401, "FST_ERR_UNAUTHORIZED");
 }
 
+// assures 17
 #[tokio::test]
 async fn the_credential_and_the_session_of_another_team_are_answered_as_not_found() {
     let world = world().await;

@@ -24,6 +24,7 @@ async fn expect_refused(world: &World, session: &Session, browser: &Browser, url
     assert_eq!(world.count("credentials").await, 0, "{why}");
 }
 
+// assures 27
 #[tokio::test]
 async fn a_callback_with_a_wrong_state_or_a_wrong_cookie_is_refused_before_any_token_call() {
     let world = world().await;
@@ -104,6 +105,7 @@ async fn a_callback_with_a_wrong_state_or_a_wrong_cookie_is_refused_before_any_t
         .expect(200, "Zoom is connected");
 }
 
+// assures 27
 #[tokio::test]
 async fn a_state_works_once() {
     let world = world().await;

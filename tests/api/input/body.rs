@@ -84,6 +84,7 @@ async fn a_text_that_is_one_character_too_long_is_refused() {
     target.expect_untouched().await;
 }
 
+// assures 30
 #[tokio::test]
 async fn a_text_with_nul_or_invalid_unicode_is_refused() {
     let target = Target::new().await;
@@ -146,6 +147,7 @@ async fn a_text_with_nul_or_invalid_unicode_is_refused() {
     target.expect_untouched().await;
 }
 
+// assures 30
 #[tokio::test]
 async fn duplicate_keys_are_refused() {
     let target = Target::new().await;

@@ -45,6 +45,7 @@ async fn expect_refused(world: &World, method: Method, path: &str, body: &Value,
     expect_refusal(&answer, 400, INVALID, message, text.as_bytes());
 }
 
+// assures 57
 #[tokio::test]
 async fn hidden_characters_are_refused_in_the_names_of_a_credential_and_of_its_app() {
     let target = Target::new().await;
@@ -60,6 +61,7 @@ async fn hidden_characters_are_refused_in_the_names_of_a_credential_and_of_its_a
     target.expect_untouched().await;
 }
 
+// assures 57
 #[tokio::test]
 async fn hidden_characters_are_refused_in_every_other_name() {
     let world = World::new().await;
@@ -102,6 +104,7 @@ async fn a_name_may_have_every_character_that_people_write() {
     }
 }
 
+// assures 58
 #[tokio::test]
 async fn blanks_around_a_pasted_identifier_or_secret_of_a_credential_are_refused() {
     let target = Target::new().await;
@@ -130,6 +133,7 @@ async fn blanks_around_a_pasted_identifier_or_secret_of_a_credential_are_refused
     target.expect_untouched().await;
 }
 
+// assures 58
 #[tokio::test]
 async fn blanks_around_every_other_pasted_identifier_or_secret_are_refused() {
     let world = World::new().await;

@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use super::{CREATE, INVALID, NOT_JSON, Target};
 
+// assures 30
 #[tokio::test]
 async fn a_body_that_is_not_a_json_object_is_refused() {
     let target = Target::new().await;

@@ -7,6 +7,7 @@ use super::{CREATE, INVALID, Target, app, body, expect_refusal};
 use crate::proxy::Service;
 use crate::world::send;
 
+// assures 30
 #[tokio::test]
 async fn the_size_and_depth_of_extra_are_limited_exactly() {
     let target = Target::new().await;
@@ -82,6 +83,7 @@ async fn the_size_and_depth_of_extra_are_limited_exactly() {
         .await;
 }
 
+// assures 30
 #[tokio::test]
 async fn the_size_of_a_body_is_limited_exactly() {
     let target = Target::new().await;

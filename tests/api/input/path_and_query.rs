@@ -128,6 +128,7 @@ fn query(name: &str, value: &str) -> String {
     query.append_pair(name, value).finish()
 }
 
+// assures 8
 #[tokio::test]
 async fn any_text_in_a_filter_is_accepted_or_a_400() {
     let target = Target::new().await;

@@ -15,6 +15,7 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
 use crate::world::{CLIENT_ID, CLIENT_SECRET, World, app_body, send, text_of};
 
+// assures 52
 #[tokio::test]
 async fn a_key_works_until_it_expires() {
     let world = World::new().await;
@@ -100,6 +101,7 @@ async fn a_key_that_is_created_while_its_team_is_suspended_does_not_work() {
     }
 }
 
+// assures 52
 #[tokio::test]
 async fn a_suspended_team_gets_401_on_every_endpoint_and_its_token_urls_are_unknown() {
     let world = World::new().await;

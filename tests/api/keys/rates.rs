@@ -113,6 +113,7 @@ async fn a_key_that_has_spent_its_rate_leaves_the_other_keys_theirs() {
     world.acme.create(app_body("bot")).await.expect(201);
 }
 
+// assures 51
 #[tokio::test]
 async fn calls_that_are_refused_or_invalid_do_not_spend_the_rate_of_the_team() {
     let world = World::new().await;

@@ -22,6 +22,7 @@ fn reads(world: &World) -> Vec<(&'static str, usize)> {
     reads
 }
 
+// assures 49, 52
 #[tokio::test]
 async fn an_unknown_key_costs_its_own_row_and_at_most_one_more_item_on_every_endpoint() {
     let world = World::new().await;

@@ -7,6 +7,7 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
 use crate::world::{World, attribute, id_of, user_body};
 
+// assures 50
 #[tokio::test]
 async fn a_row_that_names_the_grant_of_another_team_mints_nothing_warm_or_cold() {
     let world = World::new().await;

@@ -105,6 +105,7 @@ fn on_a_large_stack(size: usize) -> Calls {
     thread.spawn(work).unwrap().join().unwrap()
 }
 
+// assures 46
 #[test]
 fn delete_restore_leave_purge_and_keep_alive_cost_the_same_in_a_team_of_any_size() {
     let small = on_a_large_stack(5);

@@ -13,6 +13,7 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
 use crate::world::{Item, REDIRECT_URI, World, attribute};
 
+// assures 41. Seen to fail: the purge deleted young grants too (docs/reliability.md)
 #[tokio::test]
 async fn a_purge_deletes_everything_of_a_credential() {
     let world = World::new().await;

@@ -17,6 +17,7 @@ use crate::minting::mint_onbehalf;
 use crate::proxy::Service;
 use crate::world::{World, attribute};
 
+// assures 41
 #[tokio::test]
 async fn deleting_the_last_credential_of_a_grant_revokes_the_grant() {
     let world = World::new().await;

@@ -15,6 +15,7 @@ use crate::world::{World, app_body, id_of};
 
 const HOUR: Duration = Duration::from_hours(1);
 
+// assures 60
 #[tokio::test]
 async fn a_receiver_that_was_down_for_an_hour_gets_everything_once_it_is_back() {
     let world = World::new().await;
@@ -101,6 +102,7 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 /// The endpoint of one team does not answer. The other team is told meanwhile, and not after the time-out.
+// assures 60
 #[tokio::test]
 async fn a_slow_endpoint_delays_no_other_team() {
     let world = World::new().await;
@@ -136,6 +138,7 @@ async fn a_slow_endpoint_delays_no_other_team() {
 }
 
 /// The rule is checked again at each call: the URL may have been set when it was allowed.
+// assures 60
 #[tokio::test]
 async fn nothing_is_sent_to_an_address_that_is_not_public() {
     let world = World::with_addresses(AddressRule::Public).await;

@@ -54,6 +54,7 @@ impl Program {
     }
 }
 
+// assures 60
 #[tokio::test]
 async fn the_receivers_in_the_documentation_verify_what_the_vault_signs() {
     for (command, file) in [("node", "receiver.mjs"), ("python3", "receiver.py")] {

@@ -19,6 +19,7 @@ use crate::world::{World, app_body};
 /// The requests that seal a secret.
 const SEALING: [ApiRequest; 4] = [CreateApp, CreateUser, ReplaceSecret, ReAuthorize];
 
+// assures 39
 #[tokio::test]
 async fn while_kms_fails_nothing_is_sealed_stored_or_spent() {
     let failures = [

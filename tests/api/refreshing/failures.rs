@@ -157,6 +157,7 @@ async fn an_app_that_zoom_refuses_is_for_the_operator_to_fix_with_a_new_secret()
 
 /// Invariant I6 of the refresh protocol: the refresh token is spent, so no call may come between Zoom's answer and the
 /// commit.
+// assures 11
 #[tokio::test]
 async fn no_call_comes_between_the_answer_to_a_refresh_and_its_commit() {
     let world = World::new().await;
@@ -173,6 +174,7 @@ async fn no_call_comes_between_the_answer_to_a_refresh_and_its_commit() {
     assert_eq!(around, ["UpdateItem", "/oauth/token", "UpdateItem"]);
 }
 
+// assures 39
 #[tokio::test]
 async fn while_kms_fails_no_refresh_token_is_spent_and_nothing_changes() {
     let world = World::new().await;
@@ -206,6 +208,7 @@ async fn while_kms_fails_no_refresh_token_is_spent_and_nothing_changes() {
     assert_eq!(world.zoom.grants()[0].posts, [1, 0]);
 }
 
+// assures 40
 #[tokio::test]
 async fn no_token_is_returned_without_a_stored_event() {
     let world = World::new().await;

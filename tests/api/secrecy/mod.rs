@@ -22,6 +22,7 @@ const CLIENT_SECRET: &str = "canary client+secret/of é the app";
 /// The secret with which Zoom signs the app's webhooks.
 const SECRET_TOKEN: &str = "canary webhook+token/of é the app";
 
+// assures 12, 13, 14, 16
 #[tokio::test]
 async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let log = Log::default();
@@ -60,6 +61,7 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
 }
 
 /// The operator sets `AWS_LAMBDA_LOG_LEVEL`, and then the libraries log too.
+// assures 12
 #[tokio::test]
 async fn no_secret_is_logged_at_any_level() {
     let log = Log::default();

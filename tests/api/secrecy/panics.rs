@@ -13,6 +13,7 @@ use super::canary::{Canary, assert_absent};
 const PANIC: &str = "ZCV_TEST_PANICS";
 
 /// The test runs itself in a second process, because a panic message goes to the standard error of the whole process.
+// assures 15
 #[test]
 fn a_panic_in_a_handler_is_a_500_that_leaks_nothing() {
     if std::env::var_os(PANIC).is_some() {

@@ -22,6 +22,7 @@ macro_rules! assert_is_not {
     })+ };
 }
 
+// assures 7, 15
 #[test]
 fn secret_types_cannot_be_serialized_displayed_or_compared() {
     assert_is_not!(
@@ -49,6 +50,7 @@ fn secret_types_cannot_be_serialized_displayed_or_compared() {
     );
 }
 
+// assures 15
 #[tokio::test]
 async fn debug_output_shows_no_secret() {
     let world = World::new().await;

@@ -11,6 +11,7 @@ use crate::proxy::Service;
 use crate::secrecy::log::Log;
 use crate::world::World;
 
+// assures 53
 #[tokio::test]
 async fn a_call_that_the_vendor_proves_gets_a_token_and_takes_a_use() {
     let world = World::new().await;

@@ -90,6 +90,7 @@ impl Stage {
 }
 
 /// The first call that brings a well-formed proof opens the secret.
+// assures 53
 #[tokio::test]
 async fn a_wrong_secret_of_each_vendor_is_refused() {
     for (vendor, secret, other) in VENDORS {
@@ -158,6 +159,7 @@ async fn a_call_of_another_vendor_of_the_team_is_refused() {
 }
 
 /// The secret of another team, which may have the same vendor.
+// assures 53
 #[tokio::test]
 async fn a_call_of_another_teams_vendor_is_refused() {
     for (vendor, secret, other) in VENDORS {

@@ -80,6 +80,7 @@ async fn after_a_user_removes_the_app_the_tokens_and_the_profile_are_deleted_and
     assert!(!has_tokens(&world, &grant).await);
 }
 
+// assures 25
 #[tokio::test]
 async fn a_hundred_parallel_deliveries_make_one_change_and_one_event() {
     let world = World::new().await;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::world::World;
 
+// assures 8
 #[test]
 fn no_header_and_no_body_makes_a_parser_panic() {
     let secret = WebhookSecret::try_from(SECRET_TOKEN.to_owned()).unwrap();

@@ -19,6 +19,7 @@ use super::{
 use crate::proxy::Service;
 use crate::world::{CLIENT_ID, World};
 
+// assures 26
 #[tokio::test]
 async fn the_url_validation_is_answered_only_if_the_secret_token_signed_it() {
     let world = World::new().await;
@@ -66,6 +67,7 @@ async fn the_url_validation_is_answered_only_if_the_secret_token_signed_it() {
     assert!(signature.unwrap().verifies(&secret, body));
 }
 
+// assures 25
 #[tokio::test]
 async fn missing_repeated_and_malformed_headers_are_refused_before_any_read() {
     let world = World::new().await;
@@ -133,6 +135,7 @@ async fn missing_repeated_and_malformed_headers_are_refused_before_any_read() {
     expect_state(&world, &id, "active").await;
 }
 
+// assures 25
 #[tokio::test]
 async fn a_webhook_that_was_signed_too_long_ago_or_in_the_future_is_refused() {
     let world = World::new().await;
@@ -173,6 +176,7 @@ fn a_signature_is_fresh_for_exactly_the_window() {
     }
 }
 
+// assures 25
 #[tokio::test]
 async fn the_signature_is_over_the_bytes_of_the_body() {
     let world = World::new().await;

@@ -11,6 +11,7 @@ use super::{
 use crate::minting::mint_onbehalf;
 use crate::world::{CLIENT_SECRET, Caller, World, attribute, id_of, test_app, user_body, with};
 
+// assures 26
 #[tokio::test]
 async fn an_event_acts_only_in_the_teams_whose_secret_token_signed_it() {
     let world = World::new().await;
@@ -95,6 +96,7 @@ async fn a_corrupt_row_of_one_team_does_not_stop_an_event_for_another_team() {
     forged.expect_code(500, "FST_ERR_INTERNAL");
 }
 
+// assures 26
 #[tokio::test]
 async fn an_event_of_one_app_does_not_act_on_the_credentials_of_another_app() {
     let world = World::new().await;

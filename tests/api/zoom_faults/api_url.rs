@@ -37,6 +37,7 @@ const HOSTILE: [&str; 27] = [
     "https://api.zoom.uſ.evil.test",
 ];
 
+// assures 28
 #[test]
 fn only_zooms_own_hosts_are_accepted_from_a_token_answer() {
     let accepted = [
@@ -76,6 +77,7 @@ fn only_zooms_own_hosts_are_accepted_from_a_token_answer() {
     }
 }
 
+// assures 28
 #[tokio::test]
 async fn a_forged_rest_host_is_neither_stored_nor_called() {
     let world = World::new().await;

@@ -119,6 +119,7 @@ fn bomb(answer: &mut Response<Bytes>) {
     *answer.body_mut() = gzip(&vec![b' '; 4 << 20]);
 }
 
+// assures 29
 #[tokio::test]
 async fn a_packed_answer_that_is_cut_or_too_long_is_a_failure_of_zoom() {
     for change in [cut, bomb] {

@@ -98,6 +98,7 @@ async fn clear(world: &World, table: &str) {
     }
 }
 
+// assures 29
 #[tokio::test]
 async fn an_unusable_answer_stores_nothing_and_a_retry_says_that_the_code_is_spent() {
     let world = World::new().await;
@@ -128,6 +129,7 @@ async fn an_unusable_answer_stores_nothing_and_a_retry_says_that_the_code_is_spe
 }
 
 /// The code is spent and both tokens are in the answer, so odd other fields must not lose them.
+// assures 29
 #[tokio::test]
 async fn an_answer_with_both_tokens_is_used_whatever_the_other_fields_are() {
     let world = World::new().await;
@@ -211,6 +213,7 @@ async fn a_code_for_which_zoom_sends_no_refresh_token_stores_nothing_and_says_so
     }
 }
 
+// assures 28
 #[tokio::test]
 async fn a_redirect_is_never_followed() {
     let world = World::new().await;
@@ -264,6 +267,7 @@ async fn a_rate_limit_of_zoom_says_when_to_come_back() {
     }
 }
 
+// assures 29
 #[tokio::test]
 async fn a_silent_zoom_times_out_and_a_retry_says_whether_the_code_is_spent() {
     let world = World::with_zoom_time_out(SHORT_TIME_OUT).await;

@@ -11,6 +11,7 @@ use crate::world::{
     CLIENT_ID, CLIENT_SECRET, CODE_SPENT, REDIRECT_URI, World, code_refused, user_body,
 };
 
+// assures 16
 #[tokio::test]
 async fn a_code_is_sent_to_zoom_as_a_form_and_no_secret_is_in_a_url() {
     let world = World::new().await;

@@ -35,6 +35,8 @@ const CONCURRENT_SCHEDULES: usize = 4;
 /// After so many violations, no further schedule runs.
 const MAX_VIOLATIONS: usize = 5;
 
+// assures 43, 44. Seen to fail: mistakes in the vault's code, against the rules L1, L2 and L5 (docs/reliability.md)
+// assures 46
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_life_of_a_grant_keeps_the_rules() {
     let number = |name| shared::config::optional(name).map(|text| text.parse::<u64>().unwrap());

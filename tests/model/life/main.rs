@@ -137,16 +137,19 @@ fn assert_noticed(rules: &[&str], scenario: Scenario) -> usize {
     checked.unique_state_count()
 }
 
+// assures 43. Seen to fail: on every run, by the mistakes of rule L1 in `each_mistake_is_noticed`
 #[test]
 fn no_authorization_is_lost() {
     assert_rules_hold(runs::authorizations(), runs::large_authorizations());
 }
 
+// assures 44. Seen to fail: on every run, by the mistakes of rule L2 in `each_mistake_is_noticed`
 #[test]
 fn a_purge_destroys_what_nobody_needs() {
     assert_rules_hold(runs::purges(), runs::large_purges());
 }
 
+// assures 44. Seen to fail: on every run, by the mistakes of rule L5 in `each_mistake_is_noticed`
 #[test]
 fn only_what_nobody_needs_is_revoked() {
     assert_rules_hold(runs::revocations(), runs::large_revocations());
