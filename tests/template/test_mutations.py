@@ -280,6 +280,8 @@ MUTATIONS = [
     (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, lambda it: it["Outputs"]["SecretsTable"].update(Value="SecretsTable")),
     (restore.test_named_table_with_a_stream_needs_the_stream, lambda it: it["Rules"].pop("ANamedTableOfEventsHasItsStream")),
     (restore.test_named_table_with_a_stream_needs_the_stream, lambda it: it["Conditions"].update(OwnsEventsStream={"Equals": ["EventsTableName", ""]})),
+    (restore.test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first_deployment, put(("AtRestKey", "Properties", "MultiRegion"), True)),
+    (restore.test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first_deployment, lambda it: it["Parameters"]["MultiRegionKey"].update(Default="yes")),
     (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("KeysTable", "Properties", "TimeToLiveSpecification"), {"AttributeName": "x", "Enabled": True})),
     (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("PairsTable", "Properties", "StreamSpecification"), {"StreamViewType": "KEYS_ONLY"})),
     (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("EventsTable", "Properties", "ContributorInsightsSpecification"), {"Enabled": True})),

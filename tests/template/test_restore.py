@@ -68,6 +68,16 @@ def test_named_table_with_a_stream_needs_the_stream(template):
         assert rule["Assert"] == {"Or": [{"And": empty}, {"And": [{"Not": [it]} for it in empty]}]}
 
 
+def test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first_deployment(template):
+    """The tables are encrypted at rest in one region. A copy of a table elsewhere has another key of its own there."""
+    assert template.properties("EnvelopeKey")["MultiRegion"] == {"If": ["IsMultiRegion", True, "AWS::NoValue"]}
+    assert "MultiRegion" not in template.properties("AtRestKey")
+    assert template.document["Conditions"]["IsMultiRegion"] == {"Equals": ["MultiRegionKey", "yes"]}
+    parameter = template.document["Parameters"]["MultiRegionKey"]
+    assert parameter["Default"] == "no"
+    assert "before the first deployment" in parameter["Description"]
+
+
 def test_pipe_of_a_named_table_has_no_fixed_name_and_its_role_trusts_it(template):
     """CloudFormation replaces a pipe whose stream changes, and cannot do this under the same name."""
     for pipe, table, name in (("Changes", "CredentialsTable", "changes"), ("EventCopies", "EventsTable", "event-copies")):
