@@ -38,8 +38,9 @@ esac
 
 # Sets `status`, `streams`, `protected`, `arn` and `stream_arn` of the new table. Fails if there is no table.
 look() {
-  read -r status streams protected arn stream_arn < <(aws dynamodb describe-table --table-name "$name" --output text --query \
-    'Table.[TableStatus, StreamSpecification.StreamEnabled, DeletionProtectionEnabled, TableArn, LatestStreamArn]' 2>"$errors")
+  local fields='TableStatus, StreamSpecification.StreamEnabled, DeletionProtectionEnabled, TableArn, LatestStreamArn'
+  read -r status streams protected arn stream_arn < <(aws dynamodb describe-table --table-name "$name" \
+    --query "Table.[$fields]" --output text 2>"$errors")
 }
 
 # Waits until the table can be used. A restore takes minutes, or hours for a large table.
@@ -90,7 +91,8 @@ if [ "$protected" != True ]; then
 fi
 
 if [ -n "$ttl" ]; then
-  has_ttl=$(aws dynamodb describe-time-to-live --table-name "$name" --query TimeToLiveDescription.TimeToLiveStatus --output text)
+  has_ttl=$(aws dynamodb describe-time-to-live --table-name "$name" \
+    --query TimeToLiveDescription.TimeToLiveStatus --output text)
   if [[ $has_ttl != ENABL* ]]; then
     say 'switching on TTL'
     aws dynamodb update-time-to-live --table-name "$name" \

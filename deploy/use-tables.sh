@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Sets parameters of a deployed stack. Its template, its code and its other parameters stay. Needs only the AWS CLI.
+# Lets a deployed stack use other tables. Its template, its code and its other parameters stay. Needs only the AWS CLI.
 #
 #     deploy/use-tables.sh STACK NAME=VALUE ...   the values that deploy/restore-table.sh prints
 #
-# The stack then uses the named tables, and no longer its own. The tables that it used stay in the account.
+# The tables that the stack used before stay in the account. An empty value is refused: with it, CloudFormation would
+# create a new, empty table.
 set -euo pipefail
 export AWS_PAGER=''
 
@@ -13,7 +14,10 @@ shift
 
 parameters=() given=' '
 for pair in "$@"; do
-  [[ $pair == [A-Z]*Table*=?* ]] || { echo "$pair is not NAME=VALUE with a value, as deploy/restore-table.sh prints it" >&2; exit 2; }
+  [[ $pair == [A-Z]*Table*=?* ]] || {
+    echo "$pair is not NAME=VALUE with a value, as deploy/restore-table.sh prints it" >&2
+    exit 2
+  }
   parameters+=("ParameterKey=${pair%%=*},ParameterValue=${pair#*=}")
   given+="$pair "
 done
@@ -26,7 +30,8 @@ for table in Credentials Events; do
     exit 2
   }
 done
-deployed=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].Parameters[].ParameterKey' --output text)
+deployed=$(aws cloudformation describe-stacks --stack-name "$stack" \
+  --query 'Stacks[0].Parameters[].ParameterKey' --output text)
 for name in $deployed; do
   [[ $given == *" $name="* ]] || parameters+=("ParameterKey=$name,UsePreviousValue=true")
 done

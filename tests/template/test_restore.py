@@ -1,4 +1,4 @@
-"""Tests that another table can take the place of a table of the stack, and that deploy/restore-table.sh makes such tables."""
+"""Tests that a restored table can take the place of a table of the stack: template.yaml, deploy/restore-table.sh."""
 
 import json
 import re
@@ -80,8 +80,11 @@ def test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first
 
 def test_pipe_of_a_named_table_has_no_fixed_name_and_its_role_trusts_it(template):
     """CloudFormation replaces a pipe whose stream changes, and cannot do this under the same name."""
-    for pipe, table, name in (("Changes", "CredentialsTable", "changes"), ("EventCopies", "EventsTable", "event-copies")):
-        for named, fixed, trusted in (([], f"AWS::StackName-{name}", f"AWS::StackName-{name}"), ([table], "AWS::NoValue", "*")):
+    for pipe, table, name in (
+        ("Changes", "CredentialsTable", "AWS::StackName-changes"),
+        ("EventCopies", "EventsTable", "AWS::StackName-event-copies"),
+    ):
+        for named, fixed, trusted in (([], name, name), ([table], "AWS::NoValue", "*")):
             variant = Template(template.written, named=named)
             assert variant.properties(pipe)["Name"] == fixed
             (trust,) = variant.properties(f"{pipe}Role")["AssumeRolePolicyDocument"]["Statement"]
