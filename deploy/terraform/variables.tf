@@ -209,6 +209,140 @@ variable "previous_envelope_key_arn" {
   }
 }
 
+variable "multi_region_key" {
+  description = <<-EOT
+    Whether the envelope key of this stack is a multi-Region key, which KMS can replicate to another region. Decide
+    before the first deployment: KMS cannot convert a key, so CloudFormation refuses a later change.
+  EOT
+  type        = string
+  nullable    = false
+  default     = "no"
+  validation {
+    condition     = contains(["yes", "no"], var.multi_region_key)
+    error_message = "multi_region_key must be one of \"yes\", \"no\"."
+  }
+}
+
+variable "credentials_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.credentials_table_name))
+    error_message = "credentials_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "pairs_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.pairs_table_name))
+    error_message = "pairs_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "secrets_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.secrets_table_name))
+    error_message = "secrets_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "keys_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.keys_table_name))
+    error_message = "keys_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "requests_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.requests_table_name))
+    error_message = "requests_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "token_urls_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.token_urls_table_name))
+    error_message = "token_urls_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "events_table_name" {
+  description = <<-EOT
+    A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+    parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+  EOT
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^[A-Za-z0-9_.-]{3,255}$)$", var.events_table_name))
+    error_message = "events_table_name must match ^$|^[A-Za-z0-9_.-]{3,255}$."
+  }
+}
+
+variable "credentials_table_stream_arn" {
+  description = "The ARN of the stream of the named table."
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$)$", var.credentials_table_stream_arn))
+    error_message = "credentials_table_stream_arn must match ^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$."
+  }
+}
+
+variable "events_table_stream_arn" {
+  description = "The ARN of the stream of the named table."
+  type        = string
+  nullable    = false
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$)$", var.events_table_stream_arn))
+    error_message = "events_table_stream_arn must match ^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$."
+  }
+}
+
 variable "public_base_url" {
   description = <<-EOT
     The beginning of token URLs, webhook URLs and connect URLs. Set it if clients reach the API through an address

@@ -3,6 +3,9 @@
 Intrinsic functions become plain text, so that the same resource always has the same text: `!Ref X` becomes `X`,
 `!GetAtt X.Arn` becomes `X.Arn`, `!Sub '${X.Arn}/index/i'` becomes `X.Arn/index/i`. Others, such as `!If`, become
 `{name: arguments}`.
+
+A table is the stack's own, or another one that a parameter names. `Template` decides this with `tables_in_use`: without
+names, `!If [OwnsKeysTable, …]` becomes `KeysTable`. With the name `KeysTable`, it becomes `KeysTableName`.
 """
 
 import dataclasses
@@ -57,6 +60,29 @@ def _parsed(text):
 def load(text=None):
     """Parses the template. Places with the same YAML alias get a copy each, so that a mutation changes one of them."""
     return json.loads(_parsed(PATH.read_text() if text is None else text))
+
+
+# The ARN of a table, built from its name.
+TABLE_ARN = re.compile(r"arn:AWS::Partition:dynamodb:AWS::Region:AWS::AccountId:table/(\w+)")
+
+
+def tables_in_use(value, named):
+    """Decides between the stack's own tables and those that parameters name. `named`: tables such as `KeysTable`."""
+    if isinstance(value, list):
+        return [tables_in_use(it, named) for it in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: tables_in_use(it, named) for name, it in value.items()}
+    match value:
+        case {"If": [str(condition), own, other]} if condition.startswith("Owns"):
+            return other if re.sub("Owns|Stream$|Table$", "", condition) + "Table" in named else own
+        case {"Sub": [str(text), dict(words)]} if all(isinstance(it, str) for it in words.values()):
+            text = re.sub(r"\$\{([^}]+)\}", lambda it: words.get(it[1], it[1]), text)
+            return TABLE_ARN.sub(r"\1.Arn", text)
+        case {"Join": [str(between), [*parts]]} if all(isinstance(it, str) for it in parts):
+            return between.join(parts)
+        case _:
+            return value
 
 
 def snake(name):
@@ -125,8 +151,9 @@ class Statement:
 
 
 class Template:
-    def __init__(self, document=None):
-        self.document = load() if document is None else document
+    def __init__(self, document=None, named=()):
+        self.written = load() if document is None else document
+        self.document = tables_in_use(self.written, named)
         self.resources = self.document["Resources"]
 
     def of_type(self, kind):

@@ -8,6 +8,7 @@ import record
 import test_alarms_page as alarms_page
 import test_guards as guards
 import test_powers as powers
+import test_restore as restore
 import test_stack as stack
 from template import Template, load
 
@@ -278,6 +279,25 @@ MUTATIONS = [
     (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, drop("LostEvents")),
     (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, drop("PurgeLogs")),
     (alarms_page.test_commands_of_the_alarms_page_name_parts_of_the_template_and_fields_of_the_log, lambda it: it["Outputs"].pop("CredentialsStreamArn")),
+    # tables that are restored
+    (restore.test_pipe_of_a_named_table_has_no_fixed_name_and_its_role_trusts_it, put(("EventCopies", "Properties", "Name"), "AWS::StackName-event-copies")),
+    (restore.test_pipe_of_a_named_table_has_no_fixed_name_and_its_role_trusts_it, change(lambda it: properties(it, "ChangesRole")["AssumeRolePolicyDocument"]["Statement"][0], lambda it: it["Condition"].pop("StringEquals"))),
+    (restore.test_table_leaves_the_stack_if_a_parameter_names_another_one, drop("TokenUrlsTable", "Condition")),
+    (restore.test_table_leaves_the_stack_if_a_parameter_names_another_one, lambda it: it["Parameters"]["EventsTableName"].update(Description="a table")),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), "KeysTable")),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), {"If": ["OwnsPairsTable", "KeysTable", "KeysTableName"]})),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, put(("GetCredential", "Properties", "Environment", "Variables", "KEYS_TABLE"), {"If": ["OwnsKeysTable", "KeysTable", "PairsTableName"]})),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, change(lambda it: statement(it, "GetCredentialRole", "ReadKeys"), lambda it: it.update(Resource="KeysTable.Arn"))),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, put(("Purge", "Properties", "Events", "Gone", "Properties", "Stream"), "CredentialsTable.StreamArn")),
+    (restore.test_named_table_takes_the_place_of_the_own_one_everywhere, lambda it: it["Outputs"]["SecretsTable"].update(Value="SecretsTable")),
+    (restore.test_named_table_with_a_stream_needs_the_stream, lambda it: it["Rules"].pop("ANamedTableOfEventsHasItsStream")),
+    (restore.test_named_table_with_a_stream_needs_the_stream, lambda it: it["Conditions"].update(OwnsEventsStream={"Equals": ["EventsTableName", ""]})),
+    (restore.test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first_deployment, put(("AtRestKey", "Properties", "MultiRegion"), True)),
+    (restore.test_only_the_envelope_key_can_be_a_multi_region_key_and_only_from_the_first_deployment, lambda it: it["Parameters"]["MultiRegionKey"].update(Default="yes")),
+    (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("KeysTable", "Properties", "TimeToLiveSpecification"), {"AttributeName": "x", "Enabled": True})),
+    (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("PairsTable", "Properties", "StreamSpecification"), {"StreamViewType": "KEYS_ONLY"})),
+    (restore.test_restore_script_gives_a_table_the_settings_of_the_template, put(("EventsTable", "Properties", "ContributorInsightsSpecification"), {"Enabled": True})),
+    (restore.test_restored_table_is_encrypted_with_the_at_rest_key_of_the_stack, lambda it: it["Outputs"].pop("AtRestKeyArn")),
     # guards
     (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, drop("GetCredential", "Properties", "CodeSigningConfigArn")),
     (guards.test_every_function_accepts_only_signed_code_if_the_operator_names_a_profile, put(("SignedCodeOnly", "Properties", "CodeSigningPolicies", "UntrustedArtifactOnDeployment"), "Warn")),
@@ -327,7 +347,7 @@ def test_rule_rejects_a_broken_template(test, mutate):
 def test_every_rule_about_the_template_has_a_mutation():
     rules = {
         rule
-        for module in (alarms_page, guards, powers, stack)
+        for module in (alarms_page, guards, powers, restore, stack)
         for name, rule in vars(module).items()
         if name.startswith("test_") and inspect.isfunction(rule) and "template" in inspect.signature(rule).parameters
     }

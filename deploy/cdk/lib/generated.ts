@@ -102,6 +102,64 @@ export interface VaultParameters {
    */
   readonly previousEnvelopeKeyArn?: string;
   /**
+   * Whether the envelope key of this stack is a multi-Region key, which KMS can replicate to another region. Decide
+   * before the first deployment: KMS cannot convert a key, so CloudFormation refuses a later change.
+   * @default 'no'
+   */
+  readonly multiRegionKey?: 'yes' | 'no';
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly credentialsTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly pairsTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly secretsTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly keysTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly requestsTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly tokenUrlsTableName?: string;
+  /**
+   * A table that the stack uses instead of its own, such as a restored one: docs/disaster.md. Do not empty the
+   * parameter later: the stack would create a new, empty table. To use an earlier table again, name it.
+   * The value must match ^$|^[A-Za-z0-9_.-]{3,255}$.
+   */
+  readonly eventsTableName?: string;
+  /**
+   * The ARN of the stream of the named table.
+   * The value must match ^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$.
+   */
+  readonly credentialsTableStreamArn?: string;
+  /**
+   * The ARN of the stream of the named table.
+   * The value must match ^$|^arn:[^:]+:dynamodb:.+:table/.+/stream/.+$.
+   */
+  readonly eventsTableStreamArn?: string;
+  /**
    * The beginning of token URLs, webhook URLs and connect URLs. Set it if clients reach the API through an address
    * that API Gateway does not know, such as a proxy. Empty uses the address of the request.
    * The value must match ^$|^https://[^?#]+$.
