@@ -40,4 +40,7 @@ aws cloudformation update-stack --stack-name "$stack" --use-previous-template \
   --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "${parameters[@]}" >/dev/null
 echo "updating $stack" >&2
 aws cloudformation wait stack-update-complete --stack-name "$stack"
-echo "$stack uses the tables" >&2
+cat >&2 <<END
+$stack uses the tables. If samconfig.toml has these parameters, write the new values there before the next deployment: an
+empty value would give the stack new, empty tables.
+END
