@@ -64,7 +64,7 @@ say "code: s3://$bucket"
 # Whoever can replace the code can read every secret. So the bucket must be of this account, even if somebody else has taken
 # its name. It is private, and keeps old versions.
 ours=(--bucket "$bucket" --expected-bucket-owner "$account")
-if ! aws s3api head-bucket "${ours[@]}" 2>/dev/null; then
+if ! aws s3api head-bucket "${ours[@]}" >/dev/null 2>&1; then
   place=(--create-bucket-configuration "LocationConstraint=$region")
   [ "$region" != us-east-1 ] || place=() # this region must not be named
   aws s3api create-bucket --bucket "$bucket" ${place[@]+"${place[@]}"} >/dev/null
