@@ -9,6 +9,7 @@ and comments are gone.
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 from samtranslator.yaml_helper import yaml_parse
@@ -28,9 +29,7 @@ def package(template, version, folder, architectures):
     if parameters["Architecture"]["Default"] not in architectures:
         parameters["Architecture"]["Default"] = architectures[0]
     for binary, function in functions(template):
-        del function["Metadata"]["BuildMethod"], function["Metadata"]["BuildProperties"]
-        if not function["Metadata"]:
-            del function["Metadata"]
+        del function["Metadata"]  # how `sam build` builds the function
         key = {"Fn::Sub": f"{folder}/${{Architecture}}/{binary}.zip"}
         function["Properties"]["CodeUri"] = {"Bucket": {"Ref": "CodeBucket"}, "Key": key}
     template["Outputs"]["Version"]["Value"] = version
@@ -42,9 +41,14 @@ def package(template, version, folder, architectures):
 
 def functions(template):
     """The name of the binary of each function, and the function's resource."""
-    for resource in template["Resources"].values():
+    for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            yield resource["Metadata"]["BuildProperties"]["Binary"], resource
+            yield binary_of(name), resource
+
+
+def binary_of(function):
+    """`GetCredential` runs the binary `get-credential`. The Makefile has the same rule."""
+    return re.sub("(?<!^)([A-Z])", r"-\1", function).lower()
 
 
 def main():

@@ -350,17 +350,21 @@ async fn a_run_processes_a_limited_number_of_grants_and_the_next_run_continues()
     }
     world.backdate_grants().await;
 
-    let (mut destroyed, mut left) = (Vec::new(), Vec::new());
+    let (mut destroyed, mut left, mut overdue) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
         let report = world.keep_alive().await;
         destroyed.push(report.destroyed);
         left.push(report.left);
+        overdue.push(report.overdue);
     }
     assert_eq!(destroyed.iter().sum::<u32>(), 40, "{destroyed:?}");
     assert!(destroyed.iter().all(|count| *count <= 32), "{destroyed:?}");
     // The first run counts the grants that it did not read, too.
     assert_eq!(left[0] + destroyed[0], 40, "{left:?} {destroyed:?}");
     assert_eq!(left[1..], [0, 0]);
+    // No grant failed, but some of those that wait are years late. Nothing waits after the second run.
+    assert!(overdue[0] > 5 * 365 * 24 * 3600, "{overdue:?}");
+    assert_eq!(overdue[1..], [0, 0]);
     assert_eq!(world.refresh_calls(), 1);
 }
 

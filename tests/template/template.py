@@ -167,7 +167,9 @@ class Template:
         return list(self.of_type("AWS::Serverless::Function"))
 
     def binary(self, function):
-        return self.resources[function]["Metadata"]["BuildProperties"]["Binary"]
+        """The Makefile builds the function from the binary with its name in kebab case."""
+        assert self.resources[function]["Metadata"] == {"BuildMethod": "makefile"}, function
+        return re.sub(r"(?<!^)([A-Z])", r"-\1", function).lower()
 
     def role(self, function):
         return self.properties(function)["Role"].removesuffix(".Arn")

@@ -58,8 +58,15 @@ pub async fn run(
         .buffer_unordered(CONCURRENT_GRANTS)
         .try_collect()
         .await?;
-    let is_full = |shard: &Vec<_>| shard.len() >= usize::from(GRANTS_PER_SHARD);
-    let mut more_are_due = due.iter().any(is_full);
+    // A full shard may have more due grants. They are almost as late as the last one here.
+    let full = due
+        .iter()
+        .filter(|shard| shard.len() >= usize::from(GRANTS_PER_SHARD));
+    let last_of_full: Vec<u64> = full
+        .filter_map(|shard| shard.last())
+        .map(|due| run.overdue(due))
+        .collect();
+    let mut more_are_due = !last_of_full.is_empty();
     // Every grant is handled to its end: a refresh that is dropped could be lost.
     let handled: Vec<(DueGrant, GrantOutcome)> = stream::iter(due.into_iter().flatten())
         .map(|due| async {
@@ -81,7 +88,11 @@ pub async fn run(
         }
     }
     if more_are_due {
-        report.left += run.count_due().await;
+        let left = run.count_due().await;
+        report.left += left;
+        if left > 0 {
+            report.overdue = last_of_full.into_iter().fold(report.overdue, u64::max);
+        }
     }
     report.log(run_id);
     Ok(report)
