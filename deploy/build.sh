@@ -28,6 +28,7 @@ mkdir -p "${CARGO_TARGET_DIR:-target}"
 built=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export CARGO_TARGET_DIR=$built
 # Rust and C put the paths of source files into some messages. Cargo gives the files of this workspace relative paths.
+unset CARGO_ENCODED_RUSTFLAGS # it would win over RUSTFLAGS
 RUSTFLAGS='' CFLAGS=''
 for folder in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$built=/target"; do
   RUSTFLAGS+=" --remap-path-prefix=$folder"

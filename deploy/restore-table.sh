@@ -2,8 +2,8 @@
 # Restores one table of a stack into a new table, with all settings that template.yaml gives the table. Prints the
 # parameters with which the stack uses the new table. Changes nothing in the stack. Needs only the AWS CLI.
 #
-#     deploy/restore-table.sh STACK TABLE TIME     TIME is in UTC, for example 2026-11-30T07:15:00Z
-#     deploy/restore-table.sh STACK TABLE BACKUP   the ARN of a backup, for example of a deleted table
+#     restore-table.sh STACK TABLE TIME     TIME is in UTC, for example 2026-11-30T07:15:00Z
+#     restore-table.sh STACK TABLE BACKUP   the ARN of a backup, for example of a deleted table
 #
 # TABLE is credentials, pairs, secrets, keys, requests, token-urls or events. The name of the new table follows from the
 # arguments. So if the script stops early, run it again with the same arguments: it goes on where it stopped.
@@ -11,7 +11,11 @@
 set -euo pipefail
 export AWS_PAGER=''
 
-usage() { sed -n 's/^#  *\(deploy.*\)/\1/p' "$0" >&2; exit 2; }
+usage() {
+  [ -z "${1:-}" ] || echo "restore-table.sh: $1" >&2
+  sed -n 's/^#  *restore-table.sh /usage: restore-table.sh /p' "$0" >&2
+  exit 2
+}
 say() { printf '%s: %s\n' "$table" "$1" >&2; }
 
 [ $# = 3 ] || usage
@@ -26,14 +30,14 @@ case $table in
   requests) output=RequestsTable ttl=expires_at stream='' ;;
   token-urls) output=TokenUrlsTable ttl=purge_at stream='' ;;
   events) output=EventsTable ttl=purge_at stream=NEW_IMAGE ;;
-  *) usage ;;
+  *) usage "there is no table $table" ;;
 esac
 
 # The name starts with the name of the stack: the alarm `PowersChanged` and the dashboard find the table by it.
 case $from in
   [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z) name=$stack-$table-${from//[-:]/} ;;
   arn:*/backup/*) name=$stack-$table-${from##*/} ;;
-  *) usage ;;
+  *) usage "$from is neither a time such as 2026-11-30T07:15:00Z nor the ARN of a backup" ;;
 esac
 
 # Sets `status`, `streams`, `protected`, `arn` and `stream_arn` of the new table. Fails if there is no table.

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # Lets a deployed stack use other tables. Its template, its code and its other parameters stay. Needs only the AWS CLI.
 #
-#     deploy/use-tables.sh STACK NAME=VALUE ...   the values that deploy/restore-table.sh prints
+#     use-tables.sh STACK NAME=VALUE ...   the values that restore-table.sh prints
 #
+# The stack policy forbids CloudFormation to delete a table. For this update only, the script lets tables leave the stack.
 # The tables that the stack used before stay in the account. An empty value is refused: with it, CloudFormation would
 # create a new, empty table.
 set -euo pipefail
 export AWS_PAGER=''
 
-[ $# -ge 2 ] || { sed -n 's/^#  *\(deploy.*\)/\1/p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n 's/^#  *use-tables.sh /usage: use-tables.sh /p' "$0" >&2; exit 2; }
 stack=$1
 shift
 
 parameters=() given=' '
 for pair in "$@"; do
   [[ $pair == [A-Z]*Table*=?* ]] || {
-    echo "$pair is not NAME=VALUE with a value, as deploy/restore-table.sh prints it" >&2
+    echo "$pair is not NAME=VALUE with a value, as restore-table.sh prints it" >&2
     exit 2
   }
+  [[ $given != *" ${pair%%=*}="* ]] || { echo "${pair%%=*} is named twice" >&2; exit 2; }
   parameters+=("ParameterKey=${pair%%=*},ParameterValue=${pair#*=}")
   given+="$pair "
 done
@@ -33,14 +35,21 @@ done
 deployed=$(aws cloudformation describe-stacks --stack-name "$stack" \
   --query 'Stacks[0].Parameters[].ParameterKey' --output text)
 for name in $deployed; do
+  # With gradual deployment, the API calls versions of two functions. A version keeps its tables, and a new name of the update
+  # makes new versions.
+  if [ "$name" = UpdateName ]; then
+    parameters+=("ParameterKey=UpdateName,ParameterValue=$(date -u +%Y%m%dT%H%M%SZ)")
+    continue
+  fi
   [[ $given == *" $name="* ]] || parameters+=("ParameterKey=$name,UsePreviousValue=true")
 done
 
 aws cloudformation update-stack --stack-name "$stack" --use-previous-template \
+  --stack-policy-during-update-body "file://$(dirname "$0")/stack-policy-restore.json" \
   --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "${parameters[@]}" >/dev/null
 echo "updating $stack" >&2
 aws cloudformation wait stack-update-complete --stack-name "$stack"
 cat >&2 <<END
-$stack uses the tables. If samconfig.toml has these parameters, write the new values there before the next deployment: an
-empty value would give the stack new, empty tables.
+$stack uses the tables. If another tool deploys the stack (samconfig.toml, Terraform, CDK), write the new values there before the
+next deployment: an empty value would give the stack new, empty tables.
 END

@@ -92,7 +92,7 @@ def template_of(release, gradually):
         template = json.loads(json.dumps(gradual.gradual(template, release)))
     for _ in variant.differences(template):
         pass
-    return json.dumps(template)
+    return json.dumps(template, indent=1)  # as a release has it
 
 
 def update(clients, stack, release, gradually=True, **parameters):
@@ -160,23 +160,36 @@ def deploy_sh(clients, tmp_path):
     code.mkdir(parents=True)
     for name, _ in package.functions(yaml_parse(package.TEMPLATE.read_text())):
         (code / f"{name}.zip").write_bytes(zipped(FUNCTION))
-    sums = subprocess.run("sha256sum $(find . -type f)", shell=True, cwd=tmp_path, capture_output=True, check=True)
+    sums = subprocess.run("sha256sum $(find * -type f)", shell=True, cwd=tmp_path, capture_output=True, check=True)
     (tmp_path / "SHA256SUMS").write_bytes(sums.stdout)
-    account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1"}
+    account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
     account |= {"AWS_ENDPOINT_URL": clients("s3").meta.endpoint_url}
 
-    def run(*options):
-        command = ["./deploy.sh", "--stack", "script", *options]
-        result = subprocess.run(command, cwd=tmp_path, env=os.environ | account, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
+    def run(*options, status=0, command=("./deploy.sh", "--stack", "script")):
+        result = subprocess.run([*command, *options], cwd=tmp_path, env=os.environ | account, capture_output=True, text=True)
+        assert result.returncode == status, result.stderr
         return answer_of(clients, "script")
 
     return run
 
 
 def test_deploy_sh_deploys_gradually_until_it_is_told_to_stop(deploy_sh):
-    assert deploy_sh()["version"] == "$LATEST"
+    # The new stack has no key: this release has no program that could make one.
+    assert deploy_sh(status=1)["version"] == "$LATEST"
     assert deploy_sh("--gradual", "Canary10Percent5Minutes")["version"] == "1"
     # The script gives each update a new name, so the new setting is in a new version.
     assert deploy_sh("--parameter", "RecoveryCapsules=off") == {"version": "2", "capsules": "off"}
     assert deploy_sh("--gradual", "off") == {"version": "$LATEST", "capsules": "off"}
+
+
+def test_restored_table_is_used_by_the_version_that_the_api_calls(clients, deploy_sh):
+    deploy_sh("--gradual", "Canary10Percent5Minutes")
+    before = answer_of(clients, "script")["version"]
+    clients("dynamodb").create_table(
+        TableName="script-keys-restored",
+        AttributeDefinitions=[{"AttributeName": "team_id", "AttributeType": "S"}, {"AttributeName": "record", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "team_id", "KeyType": "HASH"}, {"AttributeName": "record", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    after = deploy_sh("KeysTableName=script-keys-restored", command=(ROOT / "deploy/use-tables.sh", "script"))["version"]
+    assert before.isdigit() and after.isdigit() and before != after

@@ -119,3 +119,12 @@ def test_restored_table_is_encrypted_with_the_at_rest_key_of_the_stack(template)
     assert template.document["Outputs"]["AtRestKeyArn"]["Value"] == "AtRestKey.Arn"
     script = SCRIPT.read_text()
     assert "OutputKey=='AtRestKeyArn'" in script and "SSEType=KMS,KMSMasterKeyId=$key" in script
+
+
+def test_script_may_take_a_table_out_of_the_stack():
+    """deploy.sh sets a policy that forbids it. The emulator keeps the policy and does not apply it."""
+    script = (ROOT / "deploy/use-tables.sh").read_text()
+    assert '--stack-policy-during-update-body "file://$(dirname "$0")/stack-policy-restore.json"' in script
+    denied = [it for it in json.loads((ROOT / "deploy/stack-policy-restore.json").read_text())["Statement"] if it["Effect"] == "Deny"]
+    tables = [it for it in denied if "AWS::DynamoDB::Table" in str(it)]
+    assert tables and all(it["Action"] == ["Update:Replace"] or it["Action"] == "Update:Replace" for it in tables)
