@@ -53,6 +53,8 @@ CALLS = {
 }
 # Keep-alive handles four grants at a time, without API Gateway: a million refreshed grants.
 KEEP_ALIVE = (5, GRANT + MOVED_IN_INDEX + REFRESH, 3, 0, 100 / 4, "Zoom")
+# The example of a month.
+USERS, BOTS_A_DAY, WORKING_DAYS = 1_000, 3, 22
 MINTS = ("mint, grant open in memory", "mint, cold", "mint with a refresh")
 
 
@@ -119,6 +121,9 @@ def page(template, metrics):
     shard = READS_OF_A_SHARD / 1e6 * P["dynamodb_million_stream_reads"]
     free = FREE_STREAM_READS / 1e6 * P["dynamodb_million_stream_reads"]
     keys = len(template.of_type("AWS::KMS::Key"))
+    with_acl = sum(idle(template).values()) + web_acl(template)
+    mints = USERS * BOTS_A_DAY * WORKING_DAYS
+    minted = mints / 1e6 * sum(lines_of(CALLS["mint with a refresh"]).values())
     lines = [
         "# What the vault costs",
         "",
@@ -137,6 +142,8 @@ def page(template, metrics):
         "| --- | --- |",
         *(f"| {line} | {dollars(amount)} |" for line, amount in idle(template).items()),
         f"| **idle floor** | **{idle_floor(template)}** |",
+        "",
+        f"The web ACL is a default too. With all defaults, an idle vault costs {dollars(with_acl)} dollars a month.",
         "",
         "What you choose:",
         "",
@@ -165,6 +172,10 @@ def page(template, metrics):
         "",
         "A grant is refreshed at most once an hour. Between two refreshes, each instance of the function opens the grant once a",
         "minute at most. A bot that asks for one token costs one cold mint, and perhaps a refresh.",
+        "",
+        f"An example: {USERS:,} users send {BOTS_A_DAY} bots each on each of {WORKING_DAYS} working days. That is {mints:,} mints a month. If each mint needs",
+        f"a refresh, the mints cost {dollars(minted)} dollars. With the idle vault of all defaults and the requests to the web ACL, the month",
+        f"costs {dollars(with_acl + minted + mints / 1e6 * P['web_acl_million_requests'])} dollars. Lists, webhooks and stored logs are not in it.",
         "",
         "## A million calls of each kind",
         "",
