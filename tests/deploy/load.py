@@ -1,12 +1,13 @@
 """Fills the deployed vault, and calls it without a pause until it is told to stop: `load.py STACK REPORT`.
 
 The program creates credentials with grants and token URLs, and then writes the file REPORT.ready. Four callers read
-credentials, mint tokens and call token URLs. Each mint refreshes its grant, because the sandbox's access tokens live for
-a minute. On the signal TERM, the program looks once more at everything, and writes REPORT as JSON: how many calls
-succeeded, each call that failed, and each row of the beginning that is gone.
+credentials, mint tokens and call token URLs. The first mint of a credential refreshes its grant, because the sandbox's
+first access token lives for a minute. On the signal TERM, the program looks once more at everything, and writes REPORT
+as JSON: how many calls succeeded, each call that failed, and each row of the beginning that is gone.
 
 When a function gets new code, the emulator kills the program that runs, and the gateway answers 502. Lambda lets a
-program answer its request first. So a call that the emulator cut off is sent again, once, and counted.
+program answer its request first. So a call that the emulator cut off is sent again, once, and counted. Later mints do
+not refresh, because a program that is killed during a refresh can lose the grant (docs/reliability.md).
 """
 
 import concurrent.futures
@@ -45,7 +46,7 @@ def vault(path, body=None):
 def fill():
     """A credential with a grant, and a token URL for it, of each user."""
     app = {"client_id": "sandbox-app", "redirect_uri": REDIRECT}
-    post(f"{ZOOM}/sandbox/faults", {"endpoint": "token", "kind": "override", "set": {"expires_in": 60}, "times": "always"})
+    post(f"{ZOOM}/sandbox/faults", {"endpoint": "token", "kind": "override", "set": {"expires_in": 60}, "times": USERS})
     for number in range(USERS):
         user = f"load-{number}"
         post(f"{ZOOM}/sandbox/users", {"id": user, "account_id": "load", "email": f"{user}@load.example"})
