@@ -7,6 +7,8 @@
 #     deploy/build.sh arm64 functions get-credential    some functions
 #     deploy/build.sh x86_64 cli                        the operator's program
 #
+# QUICK=yes builds without optimization, which takes most of the time: for tests only.
+#
 # It needs cargo-lambda and zig. docs/deploy.md says how to install them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,5 +38,8 @@ for folder in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$built=/target"; do
 done
 export RUSTFLAGS CFLAGS
 
+if [ "${QUICK:-}" = yes ]; then
+  export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=0
+fi
 cargo lambda build --release --locked --target "$target" --package "$crate" "${binaries[@]}" >&2
 echo "$built/lambda"

@@ -13,10 +13,14 @@ import functools
 import json
 import pathlib
 import re
+import sys
 
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "deploy"))
+from package import binary_of  # noqa: E402
+
 PATH = ROOT / "template.yaml"
 # A comment above a role's statement. It gives the reason why the API suite makes no call that needs the statement.
 NOT_EXERCISED = re.compile(r"^ *# not exercised by the API suite: (.+)\n( *- \{)", re.M)
@@ -169,7 +173,7 @@ class Template:
     def binary(self, function):
         """The Makefile builds the function from the binary with its name in kebab case."""
         assert self.resources[function]["Metadata"] == {"BuildMethod": "makefile"}, function
-        return re.sub(r"(?<!^)([A-Z])", r"-\1", function).lower()
+        return binary_of(function)
 
     def role(self, function):
         return self.properties(function)["Role"].removesuffix(".Arn")

@@ -62,11 +62,11 @@ pub async fn run(
     let full = due
         .iter()
         .filter(|shard| shard.len() >= usize::from(GRANTS_PER_SHARD));
-    let last_of_full: Vec<u64> = full
+    let overdue_beyond = full
         .filter_map(|shard| shard.last())
         .map(|due| run.overdue(due))
-        .collect();
-    let mut more_are_due = !last_of_full.is_empty();
+        .max();
+    let mut more_are_due = overdue_beyond.is_some();
     // Every grant is handled to its end: a refresh that is dropped could be lost.
     let handled: Vec<(DueGrant, GrantOutcome)> = stream::iter(due.into_iter().flatten())
         .map(|due| async {
@@ -91,7 +91,7 @@ pub async fn run(
         let left = run.count_due().await;
         report.left += left;
         if left > 0 {
-            report.overdue = last_of_full.into_iter().fold(report.overdue, u64::max);
+            report.overdue = report.overdue.max(overdue_beyond.unwrap_or_default());
         }
     }
     report.log(run_id);
