@@ -40,6 +40,7 @@ const METRICS: [(&str, &str); 27] = [
     ("grants_not_stored", "Count"),
     ("kept_alive", "Count"),
     ("keep_alive_failed", "Count"),
+    ("keep_alive_put_off", "Count"),
     ("keep_alive_left", "Count"),
     ("keep_alive_overdue", "Seconds"),
     ("pair_counts_wrong", "Count"),

@@ -25,7 +25,7 @@ use crate::timestamp::Timestamp;
 macro_rules! bounded_text {
     ($(#[$doc:meta])* $name:ident, $min:tt..=$max:tt, $short:literal, $long:literal, $($check:path),+) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
         #[schema(min_length = $min, max_length = $max)]
         pub struct $name(String);

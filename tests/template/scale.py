@@ -30,9 +30,9 @@ def constant(path, name):
 
 
 RUN = "shared/src/keep_alive/run.rs"
-SHARDS = int(re.search(r"\(0\.\.(\d+)\)", (ROOT / "shared/src/stores/secrets/due_shard.rs").read_text())[1])
-GRANTS_OF_A_RUN = SHARDS * constant(RUN, "GRANTS_PER_SHARD")
-GRANTS_OF_A_DAY = 24 * GRANTS_OF_A_RUN
+# A run begins every five minutes, and begins no grant in the last minute of its time.
+SECONDS_BETWEEN_RUNS, SECONDS_OF_WORK = 300, 240
+AT_A_TIME = constant(RUN, "CONCURRENT_GRANTS")
 KEEP_ALIVE_AFTER_DAYS, ZOOM_DAYS = 20, 90
 
 
@@ -105,17 +105,23 @@ def amount(dollars):
     return f"{dollars:,.0f}" if dollars >= 10 else f"{dollars:,.2f}"
 
 
+def grants_of_a_day(seconds):
+    """How many grants keep-alive refreshes in a day, if each takes so many seconds."""
+    return AT_A_TIME * SECONDS_OF_WORK / SECONDS_BETWEEN_RUNS * 86_400 / seconds
+
+
 def keep_alive():
     """How many unused grants keep-alive can hold."""
     rows = [
-        [name, f"{day:,}", f"{day * KEEP_ALIVE_AFTER_DAYS:,}", f"{day * ZOOM_DAYS:,}"]
-        for name, day in (
-            (f"today: {GRANTS_OF_A_RUN} grants a run, a run an hour", GRANTS_OF_A_DAY),
-            ("a run every 5 minutes", 12 * GRANTS_OF_A_DAY),
-            ("the same, with 128 grants of each shard", 12 * GRANTS_OF_A_DAY * 4),
-        )
+        [f"{seconds} s", *(f"{grants_of_a_day(seconds) * days:,.0f}" for days in (1, KEEP_ALIVE_AFTER_DAYS, ZOOM_DAYS))]
+        for seconds in (0.5, 1, 2, 4)
     ]
-    return table(["schedule", "grants a day", "unused grants at 20 days", "at Zoom's 90 days, the end"], rows)
+    return table(["time of a grant", "grants a day", "unused grants at 20 days", "at Zoom's 90 days, the end"], rows)
+
+
+def slowest():
+    """How many seconds a grant may take at most, so that keep-alive holds the largest size."""
+    return grants_of_a_day(1) / (SIZES[-1] / KEEP_ALIVE_AFTER_DAYS)
 
 
 def dollars_of_keep_alive(size):

@@ -19,15 +19,15 @@ def test_table_of_the_scale_page_is_up_to_date(table):
 
 def test_scale_page_has_the_ceilings_of_keep_alive(template):
     assert scale.KEEP_ALIVE_AFTER_DAYS == template.document["Parameters"]["KeepAliveAfterDays"]["Default"]
-    day = scale.GRANTS_OF_A_DAY
-    largest = scale.SIZES[-1] / scale.KEEP_ALIVE_AFTER_DAYS / 24
+    schedule = template.properties("KeepAlive")["Events"]["Schedule"]["Properties"]["Schedule"]
+    assert schedule == f"rate({scale.SECONDS_BETWEEN_RUNS // 60} minutes)"
+    assert scale.SECONDS_OF_WORK == template.properties("KeepAlive")["Timeout"] - 60
+    second = scale.grants_of_a_day(1)
     for figure in (
-        f"| **{day * scale.KEEP_ALIVE_AFTER_DAYS:,}** |",
-        f"after N / {day:,} days",
-        f"today's ceiling is {day * 65:,}",
-        f"({largest:,.0f} grants)",
-        f"The average is {largest / 3600:.1f} refreshes a second",
-        f"Keep-alive is at {100_000 / scale.KEEP_ALIVE_AFTER_DAYS / day:.0%}".replace("%", " %"),
+        f"| **{second * scale.KEEP_ALIVE_AFTER_DAYS / 1e6:.0f} million** |",
+        f"after N / {second:,.0f} days",
+        f"in {scale.slowest():.1f} s or less",
+        f"{scale.SIZES[-1] / scale.KEEP_ALIVE_AFTER_DAYS / 86_400:.1f} refreshes a second",
         f"about {round(scale.dollars_of_keep_alive(scale.SIZES[-1]), -1):.0f} dollars a month",
     ):
         assert figure in TEXT, figure

@@ -204,14 +204,14 @@ def test_only_functions_that_refresh_grants_outlast_the_gateway(template):
         assert template.properties(function).get("Timeout") == expected, function
 
 
-def test_keep_alive_runs_every_hour_without_retries(template):
+def test_keep_alive_runs_every_five_minutes_without_retries(template):
     background = [it for it in template.functions() if not template.routes(it) and not template.streams(it)]
     scheduled = [it for it in background if not template.queues(it)]
     assert scheduled == ["KeepAlive"]
     properties = template.properties("KeepAlive")
     (event,) = properties["Events"].values()
     # `Schedule` makes a rule, which needs no role. `ScheduleV2` would need one.
-    assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
+    assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(5 minutes)")
     assert properties["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
     assert properties["Timeout"] < 3600
     # A deployment fails if it reserves concurrency in a small account. So nothing is reserved by default.

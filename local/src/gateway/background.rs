@@ -13,7 +13,7 @@ use super::Gateway;
 use crate::engine::Stream;
 
 /// How often the schedule runs.
-const SCHEDULE_INTERVAL: Duration = Duration::from_hours(1);
+const SCHEDULE_INTERVAL: Duration = Duration::from_mins(5);
 /// How often a stream is read.
 const STREAM_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the queue is read.
@@ -134,7 +134,7 @@ impl Gateway {
         .await;
     }
 
-    /// Runs the scheduled function every hour. Dropping the future ends the schedule, but no run that has begun.
+    /// Runs the scheduled function every five minutes. Dropping the future ends the schedule, but no run that has begun.
     pub async fn schedule(self, unused: Duration, revoke_after: Duration) {
         loop {
             tokio::time::sleep(SCHEDULE_INTERVAL).await;

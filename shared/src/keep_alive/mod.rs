@@ -8,15 +8,20 @@
 //! Only this module destroys or revokes a grant because nobody needs it, and it asks the pair first:
 //!
 //! - [`run`](self::run()) takes the grants.
+//! - `failures` decides which failures end the run.
 //! - `due` is one grant: who uses it, and whether it still works.
 //! - `nameless` is a grant whose user is not known.
 //! - `unneeded` is a grant whose pair has no credential.
 //! - `revoke` revokes the grants of a pair at Zoom.
 //!
-//! A grant idles out after months, so a run can wait. A refresh whose outcome is lost costs the user a reconnect. So the
-//! run ends when Zoom, DynamoDB or KMS fails for several grants.
+//! A grant idles out after months, so a run can wait. A refresh whose outcome is lost costs the user a reconnect. So a run
+//! begins with one grant at a time, and it ends when Zoom, DynamoDB or KMS fails several times in a row. If Zoom fails for
+//! one app only, the run goes on with the other apps.
+//!
+//! One process makes all refreshes of a run. It sees every failure, so it needs no queue and no count in a table.
 
 mod due;
+mod failures;
 mod nameless;
 mod report;
 mod revoke;

@@ -17,6 +17,8 @@ pub struct Report {
     pub destroyed: u32,
     /// Failed, and due again in a day.
     pub failed: u32,
+    /// Not tried, because Zoom had failed for other grants of their app. Due again in a day.
+    pub put_off: u32,
     /// Still due after the run, or in use and due again in an hour.
     pub left: u32,
     /// By how many seconds the grant is overdue that was unrefreshed for the longest time, of those that this run did not
@@ -35,6 +37,8 @@ pub(super) enum GrantOutcome {
     Destroyed,
     /// Due again in a day.
     Failed,
+    /// Not tried, and due again in a day.
+    PutOff,
     /// Taken, and due again in an hour.
     Left,
     /// Not due any more: the index was older than the row, or another run has taken it.
@@ -54,6 +58,7 @@ impl Report {
                 &mut self.unwanted
             }
             GrantOutcome::Failed => &mut self.failed,
+            GrantOutcome::PutOff => &mut self.put_off,
             GrantOutcome::Left | GrantOutcome::InUse => &mut self.left,
             // Counted by the index after the run, together with the grants that were not read.
             GrantOutcome::StillDue => return self,
@@ -73,6 +78,7 @@ impl Report {
             keep_alive_revoked = self.revoked,
             keep_alive_destroyed = self.destroyed,
             keep_alive_failed = (self.failed > 0).then_some(self.failed),
+            keep_alive_put_off = (self.put_off > 0).then_some(self.put_off),
             keep_alive_left = (self.left > 0).then_some(self.left),
             keep_alive_overdue = (self.overdue > 0).then_some(self.overdue),
             "kept alive"

@@ -1,30 +1,28 @@
 //! A run of keep-alive: takes the due grants, one after another, and puts off those that fail.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::cause::chain;
+use crate::credential::ClientId;
 use crate::envelope;
 use crate::error::{Down, Error};
 use crate::grants::Grants;
 use crate::keep_alive::due::TakenGrant;
+use crate::keep_alive::failures::Failures;
 use crate::keep_alive::report::{GrantOutcome, Report};
 use crate::keep_alive::terms::{NAME, RETRY_AFTER, RunTerms};
-use crate::stores::{self, DUE_AT_ONCE, DueGrant, Keys, due_shards};
+use crate::stores::{self, DUE_AT_ONCE, DueGrant, DuePosition, Keys, due_shards};
 use crate::timestamp::Timestamp;
 
-/// The most grants of one shard in one run. With 16 shards and a run an hour, that is about 12,000 a day.
-const GRANTS_PER_SHARD: u16 = 32;
-/// How many grants are handled at a time.
-const CONCURRENT_GRANTS: usize = 4;
+/// How many grants are handled at a time, once Zoom is known to work. So no app has more calls at a time.
+const CONCURRENT_GRANTS: usize = 16;
 /// With less time left, no grant is begun.
 const MIN_TIME_FOR_GRANT: Duration = Duration::from_mins(1);
-/// How long a taken grant is not due. Less than the time between two runs.
+/// How long a taken grant is not due.
 const TAKEN_FOR: Duration = Duration::from_mins(50);
-/// After Zoom, or DynamoDB and KMS, have failed for this many grants, the run ends.
-const MAX_FAILURES: u32 = 3;
 
 /// Handles grants that were unused for `unused`, until shortly before `deadline`. Revokes grants at Zoom, where a team
 /// wants that, at the earliest `revoke_after` after the last deletion. `run_id` names the run in the logs.
@@ -45,71 +43,130 @@ pub async fn run(
             deadline,
             id: run_id,
         },
-        zoom_failures: AtomicU32::new(0),
-        own_failures: AtomicU32::new(0),
+        failures: Failures::default(),
+        unread: Mutex::default(),
     };
-    let shards = stream::iter(due_shards().collect::<Vec<_>>());
-    let due: Vec<Vec<DueGrant>> = shards
-        .map(|shard| {
-            grants
-                .secrets
-                .due_grants(shard, run.terms.unused_since, GRANTS_PER_SHARD)
-        })
-        .buffer_unordered(CONCURRENT_GRANTS)
-        .try_collect()
-        .await?;
-    // A full shard may have more due grants. They are almost as late as the last one here.
-    let full = due
-        .iter()
-        .filter(|shard| shard.len() >= usize::from(GRANTS_PER_SHARD));
-    let overdue_beyond = full
-        .filter_map(|shard| shard.last())
-        .map(|due| run.overdue(due))
-        .max();
-    let mut more_are_due = overdue_beyond.is_some();
+    let mut due = stream::select_all(due_shards().map(|shard| Box::pin(run.due(shard))));
+    let mut total = Total::default();
+    // One at a time, until Zoom has answered for one grant. So an outage meets few refreshes.
+    while !run.failures.zoom_works()
+        && let Some(next) = due.next().await
+    {
+        total.add(&run, run.handle_read(next).await);
+    }
     // Every grant is handled to its end: a refresh that is dropped could be lost.
-    let handled: Vec<(DueGrant, GrantOutcome)> = stream::iter(due.into_iter().flatten())
-        .map(|due| async {
-            let outcome = run.handle(&due).await;
-            (due, outcome)
-        })
-        .buffer_unordered(CONCURRENT_GRANTS)
-        .collect()
-        .await;
-    let mut report = Report::default();
-    for (due, outcome) in handled {
-        report = report.count(outcome);
-        more_are_due |= outcome == GrantOutcome::StillDue;
+    let mut handled = due
+        .map(|next| run.handle_read(next))
+        .buffer_unordered(CONCURRENT_GRANTS);
+    while let Some(done) = handled.next().await {
+        total.add(&run, done);
+    }
+    total.finish(&run).await
+}
+
+/// What a run has done so far.
+#[derive(Default)]
+struct Total {
+    report: Report,
+    /// Whether the run has read grants that it did not begin.
+    some_are_due: bool,
+    /// Why a shard of the index could not be read.
+    error: Option<stores::Error>,
+}
+
+impl Total {
+    fn add(&mut self, run: &Run<'_>, done: Result<(DueGrant, GrantOutcome), stores::Error>) {
+        let (due, outcome) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                self.error = Some(error);
+                return;
+            }
+        };
+        self.report = self.report.count(outcome);
+        self.some_are_due |= outcome == GrantOutcome::StillDue;
         if matches!(
             outcome,
-            GrantOutcome::Failed | GrantOutcome::Left | GrantOutcome::StillDue
+            GrantOutcome::Failed
+                | GrantOutcome::PutOff
+                | GrantOutcome::Left
+                | GrantOutcome::StillDue
         ) {
-            report.overdue = report.overdue.max(run.overdue(&due));
+            self.report.overdue = self.report.overdue.max(run.overdue(&due));
         }
     }
-    if more_are_due {
-        let left = run.count_due().await;
-        report.left += left;
-        if left > 0 {
-            report.overdue = report.overdue.max(overdue_beyond.unwrap_or_default());
+
+    /// Logs the report, with the grants that are still due.
+    async fn finish(mut self, run: &Run<'_>) -> Result<Report, stores::Error> {
+        let unread = *run.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.some_are_due || unread.is_some() {
+            let left = run.count_due().await;
+            self.report.left += left;
+            if left > 0 {
+                self.report.overdue = self.report.overdue.max(unread.unwrap_or_default());
+            }
         }
+        self.report.log(run.terms.id);
+        self.error.map_or(Ok(self.report), Err)
     }
-    report.log(run_id);
-    Ok(report)
 }
 
 /// One run.
 struct Run<'a> {
     terms: RunTerms<'a>,
-    /// For how many grants Zoom failed or limited our calls.
-    zoom_failures: AtomicU32,
-    /// For how many grants DynamoDB or KMS failed.
-    own_failures: AtomicU32,
+    failures: Failures,
+    /// By how many seconds the grants are overdue at most that the run has not read. `None` if it has read all.
+    unread: Mutex<Option<u64>>,
 }
 
 impl Run<'_> {
+    /// The due grants of a shard, page after page. Ends early if the run is over.
+    fn due(&self, shard: String) -> impl Stream<Item = Result<DueGrant, stores::Error>> + '_ {
+        let pages = stream::try_unfold(Next::First, move |next| {
+            let shard = shard.clone();
+            async move {
+                let from = match next {
+                    Next::First => None,
+                    Next::From(_, overdue) if self.is_over() => {
+                        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+                        *unread = unread.max(Some(overdue));
+                        return Ok(None);
+                    }
+                    Next::From(position, _) => Some(position),
+                    Next::End => return Ok(None),
+                };
+                let since = self.terms.unused_since;
+                let page = self.terms.grants.secrets.due_grants(shard, since, from);
+                let page = page.await?;
+                // The grants behind a page are as late as its last one, or less.
+                let overdue = page.grants.last().map_or(0, |last| self.overdue(last));
+                let next = page
+                    .next
+                    .map_or(Next::End, |position| Next::From(position, overdue));
+                let grants = stream::iter(page.grants.into_iter().map(Ok));
+                Ok(Some((grants, next)))
+            }
+        });
+        pages.try_flatten()
+    }
+
+    async fn handle_read(
+        &self,
+        read: Result<DueGrant, stores::Error>,
+    ) -> Result<(DueGrant, GrantOutcome), stores::Error> {
+        let due = read?;
+        let outcome = self.handle(&due).await;
+        Ok((due, outcome))
+    }
+
+    /// Whether no further grant is begun.
+    fn is_over(&self) -> bool {
+        let has_time = Timestamp::now().until(self.terms.deadline) >= MIN_TIME_FOR_GRANT;
+        self.failures.end_the_run() || !has_time
+    }
+
     async fn handle(&self, due: &DueGrant) -> GrantOutcome {
-        if self.has_ended() || Timestamp::now().until(self.terms.deadline) < MIN_TIME_FOR_GRANT {
+        if self.is_over() {
             return GrantOutcome::StillDue;
         }
         let taken = self.terms.unused_since.plus(TAKEN_FOR);
@@ -117,8 +174,13 @@ impl Run<'_> {
             Ok(Some(row)) => row,
             // The index is older than the row, or another run has taken the grant.
             Ok(None) => return GrantOutcome::InUse,
-            Err(error) => return self.after_failure(due, taken, &error.into()).await,
+            Err(error) => return self.after_failure(due, taken, None, &error.into()).await,
         };
+        let app = row.client_id.clone();
+        if self.failures.is_blocked(&app) {
+            self.postpone(due, taken).await;
+            return GrantOutcome::PutOff;
+        }
         let grant = TakenGrant {
             run: &self.terms,
             team: &due.team,
@@ -128,15 +190,18 @@ impl Run<'_> {
         };
         // Boxed: the future of a whole refresh is large.
         match Box::pin(grant.settle()).await {
-            Ok(outcome) => outcome,
-            Err(error) => self.after_failure(due, taken, &error).await,
+            Ok(outcome) => {
+                self.failures.vault_works();
+                if matches!(
+                    outcome,
+                    GrantOutcome::Refreshed | GrantOutcome::Dead | GrantOutcome::Revoked
+                ) {
+                    self.failures.zoom_answered(&app);
+                }
+                outcome
+            }
+            Err(error) => self.after_failure(due, taken, Some(&app), &error).await,
         }
-    }
-
-    fn has_ended(&self) -> bool {
-        [&self.zoom_failures, &self.own_failures]
-            .iter()
-            .any(|failures| failures.load(Ordering::Relaxed) >= MAX_FAILURES)
     }
 
     /// By how many seconds the grant is overdue.
@@ -176,9 +241,15 @@ impl Run<'_> {
         }
     }
 
-    /// Postpones a failed grant by a day, or gives it back if it could not be helped now. Ends the run if more grants
-    /// would fail.
-    async fn after_failure(&self, due: &DueGrant, taken: Timestamp, error: &Error) -> GrantOutcome {
+    /// Postpones a failed grant by a day, or gives it back if it could not be helped now. `app` is the grant's app, if the
+    /// row was read.
+    async fn after_failure(
+        &self,
+        due: &DueGrant,
+        taken: Timestamp,
+        app: Option<&ClientId>,
+        error: &Error,
+    ) -> GrantOutcome {
         let is_of_kms = matches!(
             error,
             Error::Unavailable {
@@ -198,8 +269,8 @@ impl Run<'_> {
             zoom_app_refused = is_of_app.then_some(1_u32),
             "a grant is not refreshed"
         );
-        let failures = if let Error::Unavailable { source, .. } = error {
-            match source {
+        let is_of_zoom = match error {
+            Error::Unavailable { source, .. } => match source {
                 Down::OutOfTime
                 | Down::RefreshElsewhere
                 | Down::GrantsLeft
@@ -207,33 +278,39 @@ impl Run<'_> {
                 // The other grants may have another key.
                 Down::Kms(envelope::Error::Kms {
                     refuses_key: true, ..
-                }) => None,
+                }) => false,
                 Down::DynamoDb(_) | Down::Kms(_) | Down::Silent => {
-                    self.own_failures.fetch_add(1, Ordering::Relaxed);
+                    self.failures.vault_failed();
                     let given_back = self.terms.grants.secrets.give_back(due, taken).await;
                     self.warn_unless_done(given_back);
                     return GrantOutcome::StillDue;
                 }
-                Down::Zoom(_) => Some(&self.zoom_failures),
-            }
-        } else {
-            let is_zooms = matches!(
+                Down::Zoom(_) => true,
+            },
+            error => matches!(
                 error,
                 Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
-            );
-            is_zooms.then_some(&self.zoom_failures)
+            ),
         };
-        if let Some(failures) = failures {
-            failures.fetch_add(1, Ordering::Relaxed);
+        if is_of_zoom
+            && let Some(app) = app
+            && self.failures.zoom_failed(app)
+        {
+            tracing::warn!(
+                request_id = self.terms.id,
+                route = NAME,
+                client_id = app.as_str(),
+                "Zoom has failed three times in a row for this app: its other due grants wait for a day"
+            );
         }
-        let due_again = self.terms.unused_since.plus(RETRY_AFTER);
-        let postponed = self
-            .terms
-            .grants
-            .secrets
-            .postpone(due.grant, taken, due_again);
-        self.warn_unless_done(postponed.await);
+        self.postpone(due, taken).await;
         GrantOutcome::Failed
+    }
+
+    async fn postpone(&self, due: &DueGrant, taken: Timestamp) {
+        let due_again = self.terms.unused_since.plus(RETRY_AFTER);
+        let secrets = &self.terms.grants.secrets;
+        self.warn_unless_done(secrets.postpone(due.grant, taken, due_again).await);
     }
 
     /// Without this write, the grant is due again in an hour.
@@ -247,4 +324,12 @@ impl Run<'_> {
             );
         }
     }
+}
+
+/// Where the next page of a shard begins.
+enum Next {
+    First,
+    /// With the number of seconds by which the grant before it is overdue.
+    From(DuePosition, u64),
+    End,
 }

@@ -52,9 +52,10 @@ pub use requests::{
     NewSession, OpenSession, RateLimits, RequestName, Requests, Session, SessionApp, SessionClaim,
 };
 pub use secrets::{
-    AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, EndpointSecret, GrantSecret,
-    GrantState, Lease, NewPair, NotificationEndpoint, PairWrite, RefreshAttempt, Registered,
-    RegisteredVendor, Secrets, SessionSecretRow, StoredGrant, VendorSecrets, ZoomApp, due_shards,
+    AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, DuePosition, EndpointSecret,
+    GrantSecret, GrantState, Lease, NewPair, NotificationEndpoint, PairWrite, RefreshAttempt,
+    Registered, RegisteredVendor, Secrets, SessionSecretRow, StoredGrant, VendorSecrets, ZoomApp,
+    due_shards,
 };
 pub use stream::{CleanupTrigger, CredentialIds, StreamRecord};
 pub use table_inspector::{CredentialLinks, PairLink, SealedRow, TableHealth, TableInspector};

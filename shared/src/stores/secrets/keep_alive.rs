@@ -4,6 +4,8 @@
 //! is the time of the last refresh, or a later time if the schedule postponed the grant, or [`DUE_AT_ONCE`]. So
 //! `refreshed_at` tells how long a grant that fails has really been unused.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::Deserialize;
@@ -22,8 +24,8 @@ use crate::timestamp::Timestamp;
 
 /// The index that finds idle grants. Its keys are `due_shard` and `idle_since`.
 const BY_DUE: &str = "by-due";
-/// How many pages of a shard are read if rows of unknown shape leave some of them empty.
-const MAX_PAGES: usize = 10;
+/// How many rows of the index one query reads.
+const PAGE: i32 = 64;
 
 /// A grant that is due for a refresh, according to the index. The index may be stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,19 @@ pub struct DueGrant {
     /// When Zoom last issued tokens.
     pub refreshed_at: Option<Timestamp>,
 }
+
+/// Some due grants of a shard.
+#[derive(Debug)]
+pub struct DuePage {
+    /// The grants, the longest unused first. Rows of unknown shape are left out, so a page may be empty.
+    pub grants: Vec<DueGrant>,
+    /// Where the next page begins. `None` after the last one.
+    pub next: Option<DuePosition>,
+}
+
+/// A position in a shard of the index.
+#[derive(Debug)]
+pub struct DuePosition(HashMap<String, AttributeValue>);
 
 /// A row of the index `by-due`.
 #[derive(Deserialize)]
@@ -66,35 +81,25 @@ impl TryFrom<DueRow> for DueGrant {
 }
 
 impl Secrets {
-    /// Finds up to `limit` grants of a shard that have been unused since before `before`, the longest unused first. Leaves
-    /// out rows of unknown shape.
+    /// Reads some of the grants of a shard that have been unused since before `before`, the longest unused first. `from`
+    /// is where the page before this one ended.
     pub async fn due_grants(
         &self,
         shard: String,
         before: Timestamp,
-        limit: u16,
-    ) -> Result<Vec<DueGrant>, Error> {
-        let mut found = Vec::new();
-        let mut from = None;
-        // Rows of unknown shape stay due. They must not hide those behind them.
-        for _ in 0..MAX_PAGES {
-            let left = usize::from(limit) - found.len();
-            let query = self.due_query(shard.clone(), before);
-            let query = query
-                .limit(left.try_into().unwrap_or(i32::MAX))
-                .set_exclusive_start_key(from.take());
-            let page = query.send().await.map_err(|error| failed("Query", error))?;
-            let items = page.items.unwrap_or_default();
-            let due = parse_rows(items, (&self.table, "secret_id"), |item| {
-                from_item::<DueRow>(item)?.try_into()
-            });
-            found.extend(due.rows);
-            from = page.last_evaluated_key;
-            if from.is_none() || found.len() >= usize::from(limit) {
-                break;
-            }
-        }
-        Ok(found)
+        from: Option<DuePosition>,
+    ) -> Result<DuePage, Error> {
+        let query = self.due_query(shard, before).limit(PAGE);
+        let query = query.set_exclusive_start_key(from.map(|position| position.0));
+        let page = query.send().await.map_err(|error| failed("Query", error))?;
+        let items = page.items.unwrap_or_default();
+        let due = parse_rows(items, (&self.table, "secret_id"), |item| {
+            from_item::<DueRow>(item)?.try_into()
+        });
+        Ok(DuePage {
+            grants: due.rows,
+            next: page.last_evaluated_key.map(DuePosition),
+        })
     }
 
     /// Counts the grants of a shard that have been unused since before `before`. A count beyond one page of the index,

@@ -27,7 +27,7 @@ mod zoom_apps;
 pub use self::due_shard::{DUE_AT_ONCE, due_shards};
 pub use self::grant_refresh::{AcquireOutcome, AcquiredLease, NewPair, PairWrite};
 pub use self::grant_row::{GrantState, Lease, RefreshAttempt, StoredGrant};
-pub use self::keep_alive::DueGrant;
+pub use self::keep_alive::{DueGrant, DuePosition};
 pub use self::notification_endpoint::{EndpointSecret, NotificationEndpoint};
 pub use self::registered::{Registered, RegisteredVendor};
 pub use self::table::{AppSecret, GrantSecret, Secrets, SessionSecretRow};
