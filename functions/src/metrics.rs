@@ -21,7 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 const NAMESPACE: &str = "ZoomCredentials";
 
 /// The fields that are metrics, with their units.
-const METRICS: [(&str, &str); 27] = [
+const METRICS: [(&str, &str); 28] = [
     ("dynamodb_calls", "Count"),
     ("kms_calls", "Count"),
     ("zoom_calls", "Count"),
