@@ -147,7 +147,7 @@ macro_rules! lend {
 
 /// Makes the type of one function.
 macro_rules! function {
-    ($(#[$doc:meta])* $type:ident, $name:expr, $trigger:expr, $time_out:expr, [$($power:ident)*], warm [$($warm:ident)*]) => {
+    ($(#[$doc:meta])* $type:ident, $name:expr, $trigger:expr, $time_out:expr, [$($power:ident)*], warm [$($warm:ident $connections:literal)*]) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $type {
@@ -169,7 +169,7 @@ macro_rules! function {
             }
 
             async fn warm(&self) {
-                tokio::join!($(Warm::warm(&self.$warm)),*);
+                tokio::join!($(Warm::warm(&self.$warm, $connections)),*);
             }
         }
     };
@@ -179,12 +179,12 @@ macro_rules! function {
 macro_rules! endpoints {
     ($(
         $(#[$doc:meta])*
-        $type:ident = $name:literal: $route:path $(| $more:path)*, $time_out:expr, warm [$($warm:ident)*],
+        $type:ident = $name:literal: $route:path $(| $more:path)*, $time_out:expr, warm [$($warm:ident $connections:literal)*],
         $handle:path { $($power:ident),* };
     )*) => {
         $(
             function!(
-                $(#[$doc])* $type, $name, Trigger::Route($route), $time_out, [$($power)*], warm [$($warm)*]
+                $(#[$doc])* $type, $name, Trigger::Route($route), $time_out, [$($power)*], warm [$($warm $connections)*]
             );
 
             impl Endpoint for $type {
@@ -218,84 +218,84 @@ macro_rules! endpoints {
 
 endpoints! {
     /// Creates a credential.
-    CreateCredential = "create-credential": credentials::create::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    CreateCredential = "create-credential": credentials::create::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2 zoom 1],
     credentials::create::handle { keys, requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
 
     /// Lists credentials.
-    ListCredentials = "list-credentials": credentials::list::ROUTE, API_TIME_OUT, warm [keys],
+    ListCredentials = "list-credentials": credentials::list::ROUTE, API_TIME_OUT, warm [keys 1],
     credentials::list::handle { keys, requests, credentials };
 
     /// Shows a credential.
-    GetCredential = "get-credential": credentials::get::ROUTE, API_TIME_OUT, warm [keys],
+    GetCredential = "get-credential": credentials::get::ROUTE, API_TIME_OUT, warm [keys 1],
     credentials::get::handle { keys, requests, credentials };
 
     /// Changes a credential.
-    UpdateCredential = "update-credential": credentials::update::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    UpdateCredential = "update-credential": credentials::update::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2 zoom 1],
     credentials::update::handle { keys, requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules };
 
     /// Deletes a credential.
-    DeleteCredential = "delete-credential": credentials::delete::ROUTE, API_TIME_OUT, warm [keys],
+    DeleteCredential = "delete-credential": credentials::delete::ROUTE, API_TIME_OUT, warm [keys 3],
     credentials::delete::handle { keys, requests, credentials, pairs, events, restorable };
 
     /// Restores a deleted credential.
-    RestoreCredential = "restore-credential": credentials::restore::ROUTE, API_TIME_OUT, warm [keys],
+    RestoreCredential = "restore-credential": credentials::restore::ROUTE, API_TIME_OUT, warm [keys 3],
     credentials::restore::handle { keys, requests, credentials, pairs, secrets, events };
 
     /// Lists the events of a credential or of a team.
-    ListEvents = "list-events": events::ROUTE | events::TEAM_ROUTE, API_TIME_OUT, warm [keys],
+    ListEvents = "list-events": events::ROUTE | events::TEAM_ROUTE, API_TIME_OUT, warm [keys 1],
     events::handle { keys, requests, credentials, events };
 
     /// Checks a credential at Zoom.
-    CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys 3 grants 2],
     credentials::check::handle { keys, requests, grants };
 
     /// Creates a token URL.
-    CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys],
+    CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys 3],
     token_urls::create::handle { keys, requests, credentials, token_urls, secrets, events, public_url };
 
     /// Lists the token URLs of a credential.
-    ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys],
+    ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys 1],
     token_urls::list::handle { keys, requests, credentials, token_urls };
 
     /// Revokes a token URL.
-    DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys],
+    DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys 3],
     token_urls::delete::handle { keys, requests, credentials, token_urls, events };
 
     /// Mints a token.
-    MintToken = "mint-token": tokens::mint::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    MintToken = "mint-token": tokens::mint::ROUTE, REFRESH_TIME_OUT, warm [keys 3 grants 1],
     tokens::mint::handle { keys, requests, grants };
 
     /// Mints a token for a bot that calls a token URL.
-    TokenUrl = "token-url": token_urls::call::ROUTE, REFRESH_TIME_OUT, warm [keys grants],
+    TokenUrl = "token-url": token_urls::call::ROUTE, REFRESH_TIME_OUT, warm [keys 3 grants 1],
     token_urls::call::handle { keys, requests, token_urls, grants, vendor_memory };
 
     /// Stores, shows and deletes a team's secrets at bot vendors.
-    Vendors = "vendors": vendors::secret::ROUTE, API_TIME_OUT, warm [keys envelope],
+    Vendors = "vendors": vendors::secret::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2],
     vendors::secret::handle { keys, requests, secrets, events, envelope };
 
     /// Sets, shows, tests and deletes the endpoint for a team's notifications.
     NotificationEndpoint = "notification-endpoint": notifications::endpoint::ROUTE | notifications::endpoint::TEST_ROUTE,
-    API_TIME_OUT, warm [keys envelope],
+    API_TIME_OUT, warm [keys 3 envelope 2],
     notifications::endpoint::handle { keys, requests, secrets, events, envelope, notification_addresses };
 
     /// Creates a connect session.
-    CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys envelope],
+    CreateConnectSession = "create-connect-session": connect::create::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2],
     connect::create::handle { keys, requests, credentials, secrets, events, envelope, public_url };
 
     /// Shows a connect session.
-    GetConnectSession = "get-connect-session": connect::get::ROUTE, API_TIME_OUT, warm [keys],
+    GetConnectSession = "get-connect-session": connect::get::ROUTE, API_TIME_OUT, warm [keys 3],
     connect::get::handle { keys, requests, credentials };
 
     /// Shows the page where a user connects Zoom.
-    Connect = "connect": connect::page::ROUTE, API_TIME_OUT, warm [requests],
+    Connect = "connect": connect::page::ROUTE, API_TIME_OUT, warm [requests 2],
     connect::page::handle { requests, consent_page };
 
     /// Finishes a connect session, when Zoom sends the user back.
-    ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests envelope zoom],
+    ConnectCallback = "connect-callback": connect::callback::ROUTE, API_TIME_OUT, warm [requests 2 envelope 2 zoom 1],
     connect::callback::handle { requests, credentials, pairs, secrets, events, envelope, zoom, recovery_capsules, landing_url };
 
     /// Shows a key, its team, and what the team has registered.
-    GetOverview = "get-overview": overview::ROUTE, API_TIME_OUT, warm [keys],
+    GetOverview = "get-overview": overview::ROUTE, API_TIME_OUT, warm [keys 3],
     overview::handle { keys, requests, secrets, public_url };
 
     /// Serves the console: a page for people, and its files.
@@ -303,29 +303,29 @@ endpoints! {
     console::handle {};
 
     /// Registers a Zoom app for webhooks.
-    PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    PutZoomApp = "put-zoom-app": zoom_apps::put::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2 zoom 1],
     zoom_apps::put::handle { keys, requests, secrets, events, envelope, zoom, public_url };
 
     /// Shows a Zoom app.
-    GetZoomApp = "get-zoom-app": zoom_apps::get::ROUTE, API_TIME_OUT, warm [keys],
+    GetZoomApp = "get-zoom-app": zoom_apps::get::ROUTE, API_TIME_OUT, warm [keys 3],
     zoom_apps::get::handle { keys, requests, secrets, public_url };
 
     /// Deletes a Zoom app.
-    DeleteZoomApp = "delete-zoom-app": zoom_apps::delete::ROUTE, API_TIME_OUT, warm [keys],
+    DeleteZoomApp = "delete-zoom-app": zoom_apps::delete::ROUTE, API_TIME_OUT, warm [keys 3],
     zoom_apps::delete::handle { keys, requests, secrets, events };
 
     /// Replaces the client secret of an app's credentials.
-    RotateSecret = "rotate-secret": zoom_apps::rotate_secret::ROUTE, API_TIME_OUT, warm [keys envelope zoom],
+    RotateSecret = "rotate-secret": zoom_apps::rotate_secret::ROUTE, API_TIME_OUT, warm [keys 3 envelope 2 zoom 1],
     zoom_apps::rotate_secret::handle { keys, requests, credentials, secrets, events, envelope, zoom };
 
     /// Receives Zoom's webhooks.
-    ZoomWebhook = "zoom-webhook": zoom_apps::webhook::ROUTE, API_TIME_OUT, warm [envelope],
+    ZoomWebhook = "zoom-webhook": zoom_apps::webhook::ROUTE, API_TIME_OUT, warm [envelope 2],
     zoom_apps::webhook::handle { credentials, pairs, secrets, events, envelope, opened_secrets, webhook_window };
 }
 
 function!(
     /// Refreshes the grants that have not been used for a while.
-    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants refresh_after revoke_after], warm [grants]
+    KeepAlive, keep_alive::NAME, Trigger::Schedule, SCHEDULE_TIME_OUT, [keys grants refresh_after revoke_after], warm [grants 2]
 );
 
 impl KeepAlive {

@@ -269,15 +269,15 @@ impl Environment for ProcessEnvironment {
 
 /// A power that a function can open connections for before its first event.
 pub(crate) trait Warm {
-    /// Opens the connections. A failure is left to the first request.
-    fn warm(&self) -> impl Future<Output = ()> + Send;
+    /// Opens so many connections. A failure is left to the first request.
+    fn warm(&self, connections: usize) -> impl Future<Output = ()> + Send;
 }
 
 macro_rules! warm {
     ($($power:ident)*) => {
         $(impl Warm for $power {
-            fn warm(&self) -> impl Future<Output = ()> + Send {
-                Self::warm(self)
+            fn warm(&self, connections: usize) -> impl Future<Output = ()> + Send {
+                Self::warm(self, connections)
             }
         })*
     };
@@ -285,8 +285,9 @@ macro_rules! warm {
 
 warm! { Keys Requests Envelope Zoom }
 
+/// So many connections to KMS, and one to Zoom.
 impl Warm for Grants {
-    async fn warm(&self) {
-        tokio::join!(self.envelope.warm(), self.zoom.warm());
+    async fn warm(&self, connections: usize) {
+        tokio::join!(self.envelope.warm(connections), self.zoom.warm(1));
     }
 }

@@ -71,7 +71,8 @@ where
     tokio::time::timeout(WARM_UP_TIME, warm).await.ok();
     lambda_http::lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| {
         let context = event.context;
-        let report = handler(deadline(&context), context.request_id);
+        // Boxed, as below.
+        let report = Box::pin(handler(deadline(&context), context.request_id));
         async { report.await.map_err(Into::into) }
     }))
     .await

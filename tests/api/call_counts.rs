@@ -59,6 +59,14 @@ async fn send_in_rounds(world: &World, request: RequestBuilder, rounds: &[usize]
         never = release => match never {},
     };
     world.wire.heal();
+    // With too few calls for a round, the SDK gives up on the held call after a while and sends it again.
+    let calls = world.wire.calls().into_iter();
+    let reads = calls.filter(|call| call.operation == "BatchGetItem");
+    let mut reads: Vec<_> = reads.map(|call| call.body).collect();
+    let read = reads.len();
+    reads.sort_unstable();
+    reads.dedup();
+    assert_eq!(reads.len(), read, "the first read was sent twice");
     answer
 }
 
@@ -109,8 +117,8 @@ async fn a_get_is_one_round_trip() {
     let world = World::new().await;
     let id = world.add_app_credential("bot").await;
 
-    let get = cost(&world, (Method::GET, &at(&id), Value::Null), 200, &[2]).await;
-    assert_eq!(get, costs(1, 2, 0, 0));
+    let get = cost(&world, (Method::GET, &at(&id), Value::Null), 200, &[1]).await;
+    assert_eq!(get, costs(1, 1, 0, 0));
 }
 
 #[tokio::test]
@@ -152,8 +160,8 @@ async fn a_page_of_events_is_two_round_trips() {
     let id = world.add_app_credential("bot").await;
 
     let path = format!("{}/events", at(&id));
-    let page = cost(&world, (Method::GET, &path, Value::Null), 200, &[2, 1]).await;
-    assert_eq!(page, costs(2, 3, 0, 0));
+    let page = cost(&world, (Method::GET, &path, Value::Null), 200, &[1, 1]).await;
+    assert_eq!(page, costs(2, 2, 0, 0));
 }
 
 /// Key and credential │ rate and settings │ grant │ decrypt │ events │ credential.
@@ -284,8 +292,8 @@ async fn a_rename_is_three_round_trips() {
     let id = world.add_app_credential("bot").await;
 
     let body = json!({ "name": "robot" });
-    let rename = cost(&world, (Method::PATCH, &at(&id), body), 200, &[2, 2, 1]).await;
-    assert_eq!(rename, costs(3, 5, 0, 0));
+    let rename = cost(&world, (Method::PATCH, &at(&id), body), 200, &[1, 2, 1]).await;
+    assert_eq!(rename, costs(3, 4, 0, 0));
 }
 
 #[tokio::test]
@@ -293,8 +301,8 @@ async fn an_empty_update_writes_only_the_rate() {
     let world = World::new().await;
     let id = world.add_app_credential("bot").await;
 
-    let nothing = cost(&world, (Method::PATCH, &at(&id), json!({})), 200, &[2, 2]).await;
-    assert_eq!(nothing, costs(2, 4, 0, 0));
+    let nothing = cost(&world, (Method::PATCH, &at(&id), json!({})), 200, &[1, 2]).await;
+    assert_eq!(nothing, costs(2, 3, 0, 0));
 }
 
 /// One round trip more than creating. It runs while Zoom names the user: other requests may have changed the credential
@@ -311,10 +319,10 @@ async fn re_authorizing_with_a_client_secret_reads_the_credential_beside_the_pro
         &world,
         (Method::PATCH, &at(&id), body),
         200,
-        &[2, 4, 1, 1, 1, 2, 2],
+        &[1, 4, 1, 1, 1, 2, 2],
     )
     .await;
-    assert_eq!(update, costs(6, 9, 2, 2));
+    assert_eq!(update, costs(6, 8, 2, 2));
 }
 
 /// The stored client secret is read and then opened before the code is spent.
@@ -328,10 +336,10 @@ async fn re_authorizing_with_the_stored_client_secret_costs_one_round_trip_more(
         &world,
         (Method::PATCH, &at(&id), body),
         200,
-        &[2, 4, 1, 1, 1, 1, 2, 2],
+        &[1, 4, 1, 1, 1, 1, 2, 2],
     )
     .await;
-    assert_eq!(update, costs(7, 10, 2, 2));
+    assert_eq!(update, costs(7, 9, 2, 2));
 }
 
 #[tokio::test]
@@ -343,10 +351,10 @@ async fn a_delete_is_three_round_trips() {
         &world,
         (Method::DELETE, &at(&id), Value::Null),
         200,
-        &[2, 2, 1],
+        &[1, 2, 1],
     )
     .await;
-    assert_eq!(delete, costs(3, 5, 0, 0));
+    assert_eq!(delete, costs(3, 4, 0, 0));
 }
 
 #[tokio::test]
@@ -358,8 +366,8 @@ async fn token_urls_cost_as_much_as_credentials() {
     let body = json!({ "type": "zak" });
     let create = cost(&world, (Method::POST, &urls, body), 201, &[1, 3, 1]).await;
     assert_eq!(create, costs(3, 5, 0, 0));
-    let list = cost(&world, (Method::GET, &urls, Value::Null), 200, &[2, 1]).await;
-    assert_eq!(list, costs(2, 3, 0, 0));
+    let list = cost(&world, (Method::GET, &urls, Value::Null), 200, &[1, 1]).await;
+    assert_eq!(list, costs(2, 2, 0, 0));
     let url = world.given_url(&id, json!({ "type": "zak" })).await;
     let one = format!("{urls}/{}", url.id);
     let delete = cost(&world, (Method::DELETE, &one, Value::Null), 200, &[2, 2, 1]).await;
@@ -377,8 +385,8 @@ async fn a_mint_is_two_round_trips_warm_three_cold_and_five_with_a_refresh_and_o
         let request = (Method::POST, "/v2/zoom-tokens", mint.clone());
         cost(&world, request, 200, rounds).await
     };
-    assert_eq!(mint(&[2, 4, 1, 2]).await, costs(4, 7, 1, 1));
-    assert_eq!(mint(&[2, 2, 2]).await, costs(3, 5, 0, 1));
+    assert_eq!(mint(&[1, 4, 1, 2]).await, costs(4, 6, 1, 1));
+    assert_eq!(mint(&[1, 2, 2]).await, costs(3, 4, 0, 1));
 
     let other = world.add_credential_for_user("grace").await;
     world.expire_access_tokens().await;
@@ -388,10 +396,10 @@ async fn a_mint_is_two_round_trips_warm_three_cold_and_five_with_a_refresh_and_o
         &world,
         (Method::POST, "/v2/zoom-tokens", body),
         200,
-        &[2, 4, 3, 1, 1, 1, 3],
+        &[1, 4, 3, 1, 1, 1, 3],
     )
     .await;
-    assert_eq!(refreshed, costs(6, 10, 3, 2));
+    assert_eq!(refreshed, costs(6, 9, 3, 2));
     // KMS has returned all keys before the refresh token is spent.
     let calls = world.wire.calls();
     let spent = calls
@@ -405,10 +413,10 @@ async fn a_mint_is_two_round_trips_warm_three_cold_and_five_with_a_refresh_and_o
         &world,
         (Method::POST, "/v2/zoom-tokens", body),
         200,
-        &[2, 3, 2],
+        &[1, 3, 2],
     )
     .await;
-    assert_eq!(jwt, costs(3, 6, 1, 0));
+    assert_eq!(jwt, costs(3, 5, 1, 0));
 }
 
 /// Invariant I6 of the refresh protocol: the code is spent, so no call may come between Zoom's answer and the commit.

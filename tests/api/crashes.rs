@@ -214,9 +214,9 @@ async fn a_crash_at_any_point_of_re_authorizing_leaves_the_old_grant_or_the_new_
             "the claim ends with the request"
         );
     }
-    // The network calls: key, row │ rate, settings, data key, stored app │ opened app │ claim │ code │ commit │ profile,
-    // row │ transaction, siblings.
-    let expected = [[DoneNow; 8].as_slice(), &[CodeLost], &[DoneBefore; 5]].concat();
+    // The network calls: key with row │ rate, settings, data key, stored app │ opened app │ claim │ code │ commit │
+    // profile, row │ transaction, siblings.
+    let expected = [[DoneNow; 7].as_slice(), &[CodeLost], &[DoneBefore; 5]].concat();
     assert_eq!(retries, expected);
 }
 
@@ -238,8 +238,8 @@ async fn a_crash_at_any_point_of_a_delete_leaves_it_done_or_not_done() {
         assert_whole(&world, true).await;
         deleted.push(gone);
     }
-    // The network calls: key, row │ rate, settings │ transaction.
-    assert_eq!(deleted, [false, false, false, false, true]);
+    // The network calls: key with row │ rate, settings │ transaction.
+    assert_eq!(deleted, [false, false, false, true]);
 }
 
 /// The requests that are tried while a connection breaks.

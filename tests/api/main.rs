@@ -30,6 +30,7 @@ mod deleting;
 mod envelope;
 mod errors_in_docs;
 mod events;
+mod first_read;
 mod idempotency;
 mod input;
 mod keep_alive;

@@ -10,7 +10,6 @@ use shared::stores::{Credentials, Events, Keys, Pairs, Requests};
 use utoipa::ToSchema;
 
 use crate::http::access;
-use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, WriteErrors};
@@ -57,17 +56,14 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let team = key.team();
     let id = request.credential_id();
-    let (verified, seen) = tokio::join!(access::verify(keys, &key, request), async {
-        let id = id?;
-        Ok::<_, ApiError>((id, credentials.get(team, id).await?))
-    });
-    let caller = verified?;
+    let (caller, seen) = access::verify_and_get(keys, credentials, &key, request, id).await?;
     let invocation = request.invocation();
-    let seen = seen.and_then(|(id, seen)| Ok((id, caller.visible(seen)?)));
-    let (id, seen) = access::admit_change(keys, requests, &caller, request, seen, async |seen| {
+    let seen = seen.and_then(|seen| caller.visible(seen));
+    let seen = access::admit_change(keys, requests, &caller, request, seen, async |seen| {
         Ok(seen)
     })
     .await?;
+    let id = seen.credential.credential_id;
 
     if !delete(
         credentials,

@@ -4,7 +4,6 @@ use shared::credential::{Credential, CredentialId};
 use shared::stores::{Credentials, Keys, Requests};
 
 use crate::http::access;
-use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors};
@@ -35,15 +34,10 @@ pub async fn handle(
     credentials: &Credentials,
     request: &Request,
 ) -> Reply {
-    // The API key names the team, so key and credential are read at the same time. Nothing is answered before
-    // the key is verified.
     let key = access::api_key(request)?;
     let id = request.credential_id();
 
-    let (verified, found) = tokio::join!(access::verify(keys, &key, request), async {
-        Ok::<_, ApiError>(credentials.get(key.team(), id?).await?)
-    });
-    let caller = verified?;
+    let (caller, found) = access::verify_and_get(keys, credentials, &key, request, id).await?;
     let found = access::admit_read(requests, &caller, request, found).await?;
     let found = caller.visible(found)?;
 

@@ -3,12 +3,12 @@
 use std::future::Future;
 
 use shared::api_key::{ApiKey, KeyId, KeyTerms, Permission};
-use shared::credential::{Credential, TeamId};
+use shared::credential::{Credential, CredentialId, TeamId};
 use shared::error::Missing;
 use shared::extra::{Extra, ExtraFilter};
 use shared::stores::{
-    Admission, Charged, Hits, Keys, KnownKey, RateKind, RateLimits, Requests, StoredCredential,
-    Team,
+    Admission, Charged, Credentials, Hits, Keys, KnownKey, RateKind, RateLimits, Requests,
+    StoredCredential, Team,
 };
 use shared::token::TokenType;
 use shared::token_url::UrlId;
@@ -36,6 +36,21 @@ pub(crate) struct Caller<'a> {
     /// The team that owns the key.
     pub(crate) team: &'a TeamId,
     key: KnownKey,
+}
+
+impl<'a> Caller<'a> {
+    fn known(
+        key: &'a ApiKey,
+        known: Option<KnownKey>,
+        request: &Request,
+    ) -> Result<Self, ApiError> {
+        let known = known.ok_or(ApiError::Unauthorized)?;
+        request.note_key(key.team(), &known.id);
+        Ok(Self {
+            team: key.team(),
+            key: known,
+        })
+    }
 }
 
 impl Caller<'_> {
@@ -134,13 +149,25 @@ pub(crate) async fn verify<'a>(
     key: &'a ApiKey,
     request: &Request,
 ) -> Result<Caller<'a>, ApiError> {
-    let known = keys.known(key).await?;
-    let known = known.ok_or(ApiError::Unauthorized)?;
-    request.note_key(key.team(), &known.id);
-    Ok(Caller {
-        team: key.team(),
-        key: known,
-    })
+    Caller::known(key, keys.known(key).await?, request)
+}
+
+/// As [`verify`], and reads a credential of the key's team in the same call. Nothing is answered about the credential
+/// before the key is verified: `id` may be an error too, and is then returned beside the caller.
+pub(crate) async fn verify_and_get<'a>(
+    keys: &Keys,
+    credentials: &Credentials,
+    key: &'a ApiKey,
+    request: &Request,
+    id: Result<CredentialId, ApiError>,
+) -> Result<(Caller<'a>, Result<Option<StoredCredential>, ApiError>), ApiError> {
+    let id = match id {
+        Ok(id) => id,
+        Err(error) => return Ok((verify(keys, key, request).await?, Err(error))),
+    };
+    let read = keys.known_with(key, credentials, id).await?;
+    let caller = Caller::known(key, read.key?, request)?;
+    Ok((caller, read.credential.map_err(Into::into)))
 }
 
 /// Checks that the key may read, and counts the call if the team has a rate of reads.

@@ -69,14 +69,11 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let team = key.team();
 
-    let (verified, read) = tokio::join!(access::verify(keys, &key, request), async {
-        let id = request.credential_id()?;
-        let query = TokenUrlsQuery::of(request)?;
-        Ok::<_, ApiError>((id, query, credentials.get(team, id).await?))
-    });
-    let caller = verified?;
-    let (id, query, stored) = access::admit_read(requests, &caller, request, read).await?;
-    caller.visible(stored)?;
+    let id = request.credential_id();
+    let (caller, stored) = access::verify_and_get(keys, credentials, &key, request, id).await?;
+    let read = stored.and_then(|stored| Ok((TokenUrlsQuery::of(request)?, stored)));
+    let (query, stored) = access::admit_read(requests, &caller, request, read).await?;
+    let id = caller.visible(stored)?.credential.credential_id;
     // URLs are read only after the credential is found in the team, because another team may own the id.
     let page = token_urls.page(team, id, query.cursor, query.limit).await?;
 

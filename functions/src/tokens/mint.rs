@@ -238,13 +238,13 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let input = Input::of(request);
 
     // Before the key is known, at most one row is read. A Zoom user may have many rows, so they are read later.
-    let (caller, named) = tokio::join!(access::verify(keys, &key, request), async {
-        match input.as_ref().map(|input| &input.of) {
-            Ok(MintFor::Credential(id)) => Some(grants.credentials().get(team, *id).await),
-            Ok(MintFor::ZoomUser(_)) | Err(_) => None,
+    let (caller, named) = match input.as_ref().map(|input| &input.of) {
+        Ok(MintFor::Credential(id)) => {
+            let (credentials, id) = (grants.credentials(), Ok(*id));
+            access::verify_and_get(keys, credentials, &key, request, id).await?
         }
-    });
-    let caller = caller?;
+        Ok(MintFor::ZoomUser(_)) | Err(_) => (access::verify(keys, &key, request).await?, Ok(None)),
+    };
     let terms = terms::of_api_caller();
     let input = caller.may(Needs::Mint).and(input);
     let input = input.and_then(|input| caller.may_mint(input.wanted.token_type()).map(|()| input));
@@ -265,8 +265,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
                         .into_iter()
                         .find(|stored| caller.sees(&stored.credential))
                 }
-                (MintFor::Credential(_), Some(named)) => named?,
-                (MintFor::Credential(id), None) => grants.credentials().get(team, id).await?,
+                (MintFor::Credential(_), named) => named?,
             };
             let stored = caller.visible(stored)?;
             let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;

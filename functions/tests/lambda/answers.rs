@@ -88,8 +88,8 @@ async fn the_scheduled_function_reports_its_work_whatever_the_event() {
     ] {
         let report = keep_alive.invoke(event).await;
         let nothing = json!({
-            "refreshed": 0, "dead": 0, "unwanted": 0, "revoked": 0, "destroyed": 0, "failed": 0, "left": 0,
-            "overdue": 0,
+            "refreshed": 0, "dead": 0, "unwanted": 0, "revoked": 0, "destroyed": 0, "failed": 0,
+            "put_off": 0, "left": 0, "overdue": 0,
         });
         assert_eq!(report, nothing);
 

@@ -137,7 +137,7 @@ async fn a_failure_is_logged_with_its_cause() {
     assert_eq!(line["credential_id"], id);
     let cause = line["cause"].as_str().unwrap();
     assert!(
-        cause.contains("DynamoDB GetItem found no such table"),
+        cause.contains("DynamoDB BatchGetItem found no such table"),
         "{cause}"
     );
     assert!(cause.contains("ResourceNotFoundException"), "{cause}");

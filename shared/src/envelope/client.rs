@@ -10,6 +10,7 @@ use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kms::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
+use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
 use super::format;
@@ -116,16 +117,16 @@ impl Envelope {
         })
     }
 
-    /// Opens two connections to KMS, by unsigned requests without effect.
+    /// Opens so many connections to KMS, by unsigned requests without effect.
     ///
     /// A request to the vault makes at most two data keys at once, and an HTTP/1 connection carries one call.
-    pub async fn warm(&self) {
-        let connect = async || {
+    pub async fn warm(&self, connections: usize) {
+        let connect = async |_| {
             let call = self.kms.generate_data_key().customize();
             // The answer does not matter. The connection stays open.
             call.interceptor(UnsignedGet).send().await.ok();
         };
-        tokio::join!(connect(), connect());
+        join_all((0..connections).map(connect)).await;
     }
 
     /// Opens a secret of the row `binding`. Makes one KMS call.

@@ -269,8 +269,8 @@ impl Run<'_> {
             zoom_app_refused = is_of_app.then_some(1_u32),
             "a grant is not refreshed"
         );
-        let is_of_zoom = match error {
-            Error::Unavailable { source, .. } => match source {
+        let is_of_zoom = if let Error::Unavailable { source, .. } = error {
+            match source {
                 Down::OutOfTime
                 | Down::RefreshElsewhere
                 | Down::GrantsLeft
@@ -286,11 +286,12 @@ impl Run<'_> {
                     return GrantOutcome::StillDue;
                 }
                 Down::Zoom(_) => true,
-            },
-            error => matches!(
+            }
+        } else {
+            matches!(
                 error,
                 Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
-            ),
+            )
         };
         if is_of_zoom
             && let Some(app) = app

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::api_key::{ApiKey, KeyHash, KeyId, KeyTerms};
@@ -166,8 +167,8 @@ impl Team {
 /// The table `keys`.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl Keys {
@@ -179,19 +180,14 @@ impl Keys {
     /// Reads what is known about an API key. Returns `None` if the key is unknown, revoked or expired, or if its team is
     /// suspended.
     pub async fn known(&self, key: &ApiKey) -> Result<Option<KnownKey>, Error> {
-        let hash = key.hash();
-        let row: Option<KeyRow> = self.read(key.team(), &record(&hash)).await?;
-        let row = row.filter(|row| row.works_at(Timestamp::now()));
-        Ok(row.map(|row| KnownKey {
-            id: hash.id(),
-            terms: row.terms,
-            read_rate: row.read_rate,
-        }))
+        let row = self.read(key.team(), &record(&key.hash())).await?;
+        parse(key, row)
     }
 
     /// Reads a team's settings. The default settings if the team has no row.
     pub async fn settings(&self, team: &TeamId) -> Result<Team, Error> {
-        let stored = self.read::<Team>(team, SETTINGS).await?;
+        let row = self.read(team, SETTINGS).await?;
+        let stored: Option<Team> = row.map(from_item).transpose()?;
         Ok(stored.unwrap_or_else(|| Team::new(team.clone(), DEFAULT_RATE, DEFAULT_MINT_RATE)))
     }
 
@@ -200,23 +196,19 @@ impl Keys {
         Ok(self.settings(team).await?.revoke_on_delete)
     }
 
-    /// Opens three connections to DynamoDB, because a request makes up to three calls at the same time and an HTTP/1
+    /// Opens so many connections to DynamoDB: as many as a request makes calls at the same time, because an HTTP/1
     /// connection carries one. Reads a row that no team can have.
-    pub async fn warm(&self) {
-        let read = async || {
+    pub async fn warm(&self, connections: usize) {
+        let read = async |_| {
             let row = ["team_id", "record"].map(|name| (name.to_owned(), text("~")));
             let get = self.client.get_item().table_name(&self.table);
             // Any answer leaves the connection open.
             get.set_key(Some(row.into())).send().await.ok();
         };
-        tokio::join!(read(), read(), read());
+        join_all((0..connections).map(read)).await;
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        team: &TeamId,
-        record: &str,
-    ) -> Result<Option<T>, Error> {
+    async fn read(&self, team: &TeamId, record: &str) -> Result<Option<Item>, Error> {
         let answer = self
             .client
             .get_item()
@@ -226,8 +218,19 @@ impl Keys {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        answer.item.map(from_item).transpose()
+        Ok(answer.item)
     }
+}
+
+/// What the row of a key says about the key.
+pub(super) fn parse(key: &ApiKey, row: Option<Item>) -> Result<Option<KnownKey>, Error> {
+    let row: Option<KeyRow> = row.map(from_item).transpose()?;
+    let row = row.filter(|row| row.works_at(Timestamp::now()));
+    Ok(row.map(|row| KnownKey {
+        id: key.hash().id(),
+        terms: row.terms,
+        read_rate: row.read_rate,
+    }))
 }
 
 pub(super) fn record(hash: &KeyHash) -> String {

@@ -20,6 +20,7 @@ mod error;
 mod event_stream;
 mod events;
 mod expression;
+mod first_read;
 mod item;
 mod keys;
 mod manual_purge;
@@ -41,6 +42,7 @@ pub use credentials::{
 pub use error::Error;
 pub use event_stream::EventStreamRecord;
 pub use events::{EventFilter, EventPage, Events, RETENTION, Trail};
+pub use first_read::FirstRead;
 pub use item::Listed;
 pub use keys::{
     DEFAULT_MAX_TOKEN_TTL, DEFAULT_MINT_RATE, DEFAULT_RATE, Keys, KnownKey, RateKind, Team,

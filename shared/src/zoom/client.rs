@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -100,16 +101,16 @@ impl Zoom {
         ConsentPage::new(self.oauth.clone())
     }
 
-    /// Opens a connection to Zoom's REST host, by a request without effect.
+    /// Opens so many connections to Zoom's REST host, by requests without effect.
     ///
     /// The OAuth host is not warmed up: calls with codes and refresh tokens make new connections anyway.
-    pub async fn warm(&self) {
-        // The answer does not matter. The connection stays open, because the answer to HEAD has no body.
-        self.pooled
-            .head(join_path(self.api.as_url(), "/"))
-            .send()
-            .await
-            .ok();
+    pub async fn warm(&self, connections: usize) {
+        let connect = async |_| {
+            let head = self.pooled.head(join_path(self.api.as_url(), "/"));
+            // The answer does not matter. The connection stays open, because the answer to HEAD has no body.
+            head.send().await.ok();
+        };
+        join_all((0..connections).map(connect)).await;
     }
 
     /// Exchanges an authorization code for tokens. Waits for the answer for `time_left`, or for the answer time-out

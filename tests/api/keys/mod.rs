@@ -24,7 +24,7 @@ impl World {
     }
 
     /// A caller whose key is well formed and was never created.
-    fn stranger(&self, team: &str) -> Caller {
+    pub(crate) fn stranger(&self, team: &str) -> Caller {
         let team = team.parse().unwrap();
         self.caller_with_key(&text_of(ApiKey::generate(team).unwrap()))
     }

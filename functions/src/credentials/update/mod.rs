@@ -179,10 +179,7 @@ pub async fn handle(
     let key = access::api_key(request)?;
     let team = key.team();
     let id = request.credential_id();
-    let (verified, seen) = tokio::join!(access::verify(keys, &key, request), async {
-        Ok::<_, ApiError>(credentials.get(team, id?).await?)
-    });
-    let caller = verified?;
+    let (caller, seen) = access::verify_and_get(keys, credentials, &key, request, id).await?;
     let input = seen.and_then(|seen| ValidUpdate::of(request, &caller, seen));
     let (seen, changes, claim, prepared) =
         access::admit_change(keys, requests, &caller, request, input, async |valid| {

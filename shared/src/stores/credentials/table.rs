@@ -30,7 +30,7 @@ pub(super) const MAX_CONCURRENT_CALLS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub(super) client: Client,
-    pub(super) table: String,
+    pub(in crate::stores) table: String,
 }
 
 impl Credentials {
@@ -81,7 +81,11 @@ impl Credentials {
             .send()
             .await
             .map_err(|error| failed("GetItem", error))?;
-        let row: Option<CredentialRow> = answer.item.map(from_item).transpose()?;
+        Self::parse(answer.item)
+    }
+
+    pub(in crate::stores) fn parse(row: Option<Item>) -> Result<Option<StoredCredential>, Error> {
+        let row: Option<CredentialRow> = row.map(from_item).transpose()?;
         row.map(TryInto::try_into).transpose()
     }
 

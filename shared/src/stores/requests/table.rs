@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 
 use crate::stores::item::{Item, text};
+use futures_util::future::join_all;
 
 /// The table `requests`.
 #[derive(Clone, Debug)]
@@ -19,15 +20,15 @@ impl Requests {
         Self { client, table }
     }
 
-    /// Opens two connections to DynamoDB, because a request makes up to two calls at the same time. Reads a session
-    /// that cannot exist.
-    pub async fn warm(&self) {
-        let read = async || {
+    /// Opens so many connections to DynamoDB, as [`Keys::warm`](crate::stores::Keys::warm) does. Reads a session that
+    /// cannot exist.
+    pub async fn warm(&self, connections: usize) {
+        let read = async |_| {
             let get = self.client.get_item().table_name(&self.table);
             // Any answer leaves the connection open.
             get.set_key(Some(key("connect#~"))).send().await.ok();
         };
-        tokio::join!(read(), read());
+        join_all((0..connections).map(read)).await;
     }
 }
 

@@ -1,0 +1,80 @@
+//! The first read of a request that names a credential: the row of its API key and the row of the credential, in one call.
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+use super::credentials::{Credentials, StoredCredential};
+use super::error::{Error, failed};
+use super::item::Item;
+use super::keys::{self, Keys, KnownKey, parse, record};
+use crate::api_key::ApiKey;
+use crate::credential::CredentialId;
+
+/// What the first read has found. One row may be unreadable while the other is not.
+#[derive(Debug)]
+pub struct FirstRead {
+    /// As [`Keys::known`] returns it.
+    pub key: Result<Option<KnownKey>, Error>,
+    /// As [`Credentials::get`] returns it.
+    pub credential: Result<Option<StoredCredential>, Error>,
+}
+
+impl Keys {
+    /// Reads a key, and a credential of the key's team. One call takes less work and fewer connections than two.
+    ///
+    /// Reads the rows one by one if DynamoDB does not give both: `BatchGetItem` may leave out rows of a busy table, and a
+    /// role may not allow it yet while a new version is installed.
+    pub async fn known_with(
+        &self,
+        key: &ApiKey,
+        credentials: &Credentials,
+        id: CredentialId,
+    ) -> Result<FirstRead, Error> {
+        let of_key = consistent(keys::key(key.team(), &record(&key.hash())))?;
+        let of_credential = consistent(Credentials::key(key.team(), id))?;
+        let read = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, of_key)
+            .request_items(&credentials.table, of_credential);
+        let answer = match read.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match failed("BatchGetItem", error) {
+                    Error::Denied { .. } => Ok(self.one_by_one(key, credentials, id).await),
+                    error => Err(error),
+                };
+            }
+        };
+        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
+            return Ok(self.one_by_one(key, credentials, id).await);
+        }
+        let mut rows = answer.responses.unwrap_or_default();
+        let mut row_of = |table| {
+            rows.remove(table)
+                .and_then(|mut rows: Vec<Item>| rows.pop())
+        };
+        let credential = Credentials::parse(row_of(&credentials.table));
+        Ok(FirstRead {
+            key: parse(key, row_of(&self.table)),
+            credential: credential.map(|stored| stored.filter(StoredCredential::is_live)),
+        })
+    }
+
+    async fn one_by_one(
+        &self,
+        key: &ApiKey,
+        credentials: &Credentials,
+        id: CredentialId,
+    ) -> FirstRead {
+        let (key, credential) = tokio::join!(self.known(key), credentials.get(key.team(), id));
+        FirstRead { key, credential }
+    }
+}
+
+fn consistent(key: Item) -> Result<KeysAndAttributes, Error> {
+    let read = KeysAndAttributes::builder().keys(key).consistent_read(true);
+    read.build().map_err(|error| Error::Refused {
+        operation: "BatchGetItem",
+        source: error.into(),
+    })
+}
