@@ -373,6 +373,12 @@ impl TryFrom<String> for ReturnUrl {
             return Err(Invalid("must match format \"uri\""));
         }
         let url = Url::parse(&text).map_err(|_| Invalid("must match format \"uri\""))?;
+        // The row holds the parsed URL, and is read with this same check.
+        if url.as_str().len() > MAX_URL_CHARACTERS {
+            return Err(Invalid(
+                "must NOT have more than 2000 characters when characters outside ASCII are percent-encoded",
+            ));
+        }
         if !is_safe_destination(&url) {
             return Err(Invalid(
                 "must be an https URL without user and fragment; http only for localhost",

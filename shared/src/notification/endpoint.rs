@@ -49,6 +49,12 @@ impl TryFrom<String> for EndpointUrl {
             return Err(Invalid("must NOT have more than 2048 characters"));
         }
         let url = Url::parse(&text).map_err(|_| Invalid("must be an https URL"))?;
+        // The row holds the parsed URL, and is read with this same check.
+        if url.as_str().len() > MAX_URL_CHARACTERS {
+            return Err(Invalid(
+                "must NOT have more than 2048 characters when characters outside ASCII are percent-encoded",
+            ));
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Invalid("must NOT have a user name or a password"));
         }

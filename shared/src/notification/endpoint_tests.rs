@@ -131,3 +131,18 @@ fn a_url_of_another_form_is_refused() {
         EndpointUrl::try_from(url.to_owned()).unwrap_err();
     }
 }
+
+/// The row of the endpoint holds the encoded URL, and is read with the same check.
+#[test]
+fn a_url_that_is_too_long_once_it_is_encoded_is_refused() {
+    let url = |length| EndpointUrl::try_from(format!("https://example.com/{}", "é".repeat(length)));
+    assert_eq!(
+        url(1000).unwrap_err().to_string(),
+        "must NOT have more than 2048 characters when characters outside ASCII are percent-encoded"
+    );
+    let accepted = url(300).unwrap();
+    assert_eq!(
+        EndpointUrl::try_from(String::from(accepted.clone())),
+        Ok(accepted)
+    );
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::api_key::Permission;
-use shared::connect::ReturnOrigin;
+use shared::connect::{ReturnOrigin, ReturnUrl};
 
 use super::{Browser, RETURN_ORIGIN, create_session, given_session, new_credential_body, world};
 use crate::world::with;
@@ -161,4 +161,20 @@ fn a_return_origin_must_be_spelled_as_browsers_spell_it() {
     ] {
         assert!(!is_origin(bad), "{bad}");
     }
+}
+
+/// The row of a session holds the encoded URL, and is read with the same check.
+#[test]
+fn a_return_url_that_is_too_long_once_it_is_encoded_is_refused() {
+    let url = |length| ReturnUrl::try_from(format!("{RETURN_ORIGIN}/{}", "é".repeat(length)));
+    let refused = url(1000).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "must NOT have more than 2000 characters when characters outside ASCII are percent-encoded"
+    );
+    let accepted = url(300).unwrap();
+    assert_eq!(
+        ReturnUrl::try_from(String::from(accepted.clone())),
+        Ok(accepted)
+    );
 }
