@@ -19,5 +19,6 @@ pub mod metrics;
 pub mod notifications;
 pub mod openapi;
 pub mod overview;
+pub mod parsers;
 pub mod powers;
 pub mod runtime;

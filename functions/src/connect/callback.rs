@@ -92,7 +92,9 @@ pub async fn handle(
 }
 
 /// The state in the query and the browser key in the cookie, if both are well-formed. Reads no table.
-fn state_and_browser(request: &Request) -> Result<(OAuthState, BrowserKey), ConnectRefusal> {
+pub(crate) fn state_and_browser(
+    request: &Request,
+) -> Result<(OAuthState, BrowserKey), ConnectRefusal> {
     let state = request.query("state").map(OAuthState::parse);
     let browser = request.cookie(COOKIE).map(BrowserKey::parse);
     match (state, browser) {

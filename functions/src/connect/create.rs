@@ -85,7 +85,7 @@ impl CreateConnectSession {
 
 /// The body, with what belongs together put together.
 #[derive(Debug)]
-struct Input {
+pub(crate) struct Input {
     name: Option<Name>,
     extra: Option<ExtraChange>,
     app: App,
@@ -129,7 +129,7 @@ impl Input {
         Ok(self)
     }
 
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let body = CreateConnectSession::of(request)?;
         let missing = |at| ApiError::validation(at, "is required");
         let (named, reconnects) = (body.app_credential_id, body.credential_id);

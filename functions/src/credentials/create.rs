@@ -52,7 +52,7 @@ pub(crate) struct CreateCredential {
 }
 
 impl CreateCredential {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
             name: fields.required("body/name")?,

@@ -9,4 +9,4 @@ pub mod restore;
 pub mod update;
 
 mod authorization;
-mod filter;
+pub(crate) mod filter;

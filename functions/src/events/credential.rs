@@ -28,7 +28,7 @@ pub(crate) struct EventsQuery {
 }
 
 impl EventsQuery {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         Ok(Self {
             limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query::cursor(request, List::Events)?.map(EventId::from_bytes),

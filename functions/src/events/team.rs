@@ -39,7 +39,7 @@ pub(crate) struct TeamEventsQuery {
 }
 
 impl TeamEventsQuery {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         Ok(Self {
             limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query::cursor(request, List::TeamEvents)?.map(EventId::from_bytes),

@@ -73,7 +73,7 @@ pub(crate) struct PutNotificationEndpoint {
 }
 
 impl PutNotificationEndpoint {
-    fn of(request: &Request, rule: AddressRule) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request, rule: AddressRule) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         let at = "body/url";
         let url: EndpointUrl = fields.required(at)?;

@@ -14,12 +14,12 @@ use shared::stores::{
     Credentials, Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT, TokenUrls,
 };
 use shared::timestamp::Timestamp;
-use shared::token::MeetingId;
+use shared::token::{MeetingId, TokenType};
 use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
-use crate::http::access::{self, Caller};
+use crate::http::access;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
@@ -59,10 +59,14 @@ pub(crate) struct CreateTokenUrl {
 }
 
 impl CreateTokenUrl {
-    fn of(request: &Request, caller: &Caller<'_>) -> Result<Self, ApiError> {
+    /// `may_mint` fails if the caller may not mint tokens of the type that the body names.
+    pub(crate) fn of(
+        request: &Request,
+        may_mint: impl FnOnce(TokenType) -> Result<(), ApiError>,
+    ) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         let token_type: UrlTokenType = fields.required("body/type")?;
-        caller.may_mint(token_type.token_type())?;
+        may_mint(token_type.token_type())?;
         let meeting_id = fields.optional("body/meeting_id")?;
         if token_type == UrlTokenType::Zak && meeting_id.is_some() {
             let rule = "must NOT come with the type zak: Zoom binds a ZAK to no meeting, so the bot could start any";
@@ -203,7 +207,7 @@ pub async fn handle(
     let team = caller.team;
     let input = request
         .credential_id()
-        .and_then(|id| Ok((id, CreateTokenUrl::of(request, &caller)?)));
+        .and_then(|id| Ok((id, CreateTokenUrl::of(request, |it| caller.may_mint(it))?)));
     let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
         let (id, input) = input;
         let stored = caller.visible(credentials.get(team, id).await?)?;

@@ -31,7 +31,7 @@ pub(crate) struct TokenUrlsQuery {
 }
 
 impl TokenUrlsQuery {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         Ok(Self {
             limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes),

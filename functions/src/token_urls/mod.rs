@@ -6,4 +6,4 @@ pub mod delete;
 pub mod list;
 pub mod verify;
 
-mod dialect;
+pub(crate) mod dialect;

@@ -91,7 +91,7 @@ impl Verifier<'_> {
 }
 
 /// The proof in a call. The error says what is wrong with the call, for the log.
-fn proof(vendor: Vendor, request: &Request) -> Result<Proof<'_>, Invalid> {
+pub(crate) fn proof(vendor: Vendor, request: &Request) -> Result<Proof<'_>, Invalid> {
     let body = request
         .body()
         .map_err(|_| Invalid("the body is not base64"))?;

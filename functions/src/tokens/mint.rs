@@ -118,13 +118,13 @@ impl MintToken {
 
 /// The body, with what belongs together put together.
 #[derive(Debug)]
-struct Input {
+pub(crate) struct Input {
     of: MintFor,
     wanted: TokenRequest,
 }
 
 impl Input {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let body = MintToken::of(request)?;
         let wanted = wanted(&body)?;
         let of = match (body.credential_id, body.credential_user_id) {

@@ -52,7 +52,7 @@ pub(crate) struct PutVendorSecrets {
 }
 
 impl PutVendorSecrets {
-    fn of(request: &Request, vendor: Vendor) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request, vendor: Vendor) -> Result<Self, ApiError> {
         let (one, other) = Fields::of(request)?.one_or_two(SECRETS)?;
         let secrets: Vec<VendorSecret> = std::iter::once(one).chain(other).collect();
         for secret in &secrets {

@@ -40,7 +40,7 @@ pub(crate) struct PutZoomApp {
 }
 
 impl PutZoomApp {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
             name: fields.optional("body/name")?,

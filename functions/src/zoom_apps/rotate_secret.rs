@@ -55,7 +55,7 @@ pub(crate) struct RotateSecret {
 }
 
 impl RotateSecret {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         Ok(Self {
             client_secret: Fields::of(request)?.required("body/client_secret")?,
         })
@@ -72,7 +72,7 @@ pub(crate) struct RotationQuery {
 }
 
 impl RotationQuery {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let cursor = query::cursor(request, List::Rotation)?;
         Ok(Self {
             cursor: cursor.map(CredentialId::from_bytes),

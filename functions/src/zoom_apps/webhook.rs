@@ -132,7 +132,7 @@ fn refused(why: &'static str) -> ApiError {
 }
 
 /// The signature in the headers, if it is fresh. Each header must come once.
-fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError> {
+pub(crate) fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError> {
     let signature = request.only_header("x-zm-signature");
     let timestamp = request.only_header("x-zm-request-timestamp");
     let signature = signature.zip(timestamp);
@@ -145,7 +145,7 @@ fn signature(request: &Request, window: Duration) -> Result<Signature, ApiError>
     }
 }
 
-fn parse_event(body: &[u8], client_id: &ClientId) -> Result<WebhookEvent, ApiError> {
+pub(crate) fn parse_event(body: &[u8], client_id: &ClientId) -> Result<WebhookEvent, ApiError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(ApiError::BodyTooLarge);
     }

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::api_url::ApiUrl;
 use super::connection::{CONNECT_TIMEOUT, Connection, Connector, USER_AGENT_TEXT};
 use super::consent::ConsentPage;
-use super::error::{Error, Fault};
+use super::error::Error;
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
-use super::refusal;
-use super::tokens::{Authorization, TokenAnswer, Tokens};
-use super::transport::{Answer, call, call_on, call_repeatable, join_path};
+use super::outcome;
+use super::tokens::{Authorization, Tokens};
+use super::transport::{call, call_on, call_repeatable, join_path};
 use super::user::User;
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
@@ -141,13 +141,7 @@ impl Zoom {
         ];
         let timeout = time_left.min(self.answer_timeout);
         let request = self.token_request(app, &form).timeout(timeout);
-        match call::<TokenAnswer>(request).await? {
-            Answer::Success(tokens, tracking_id) => tokens.after_exchange().ok_or(Error::Failed {
-                source: Fault::NoRefreshToken,
-                tracking_id,
-            }),
-            Answer::Refusal(answer) => Err(refusal::of_exchange(&answer, &secrets)),
-        }
+        outcome::of_exchange(call(request).await?, &secrets)
     }
 
     /// Opens a connection for a refresh. Sends nothing.
@@ -177,10 +171,8 @@ impl Zoom {
         let secrets = [app.client_secret.revealed(), sent];
         let timeout = time_left.min(self.refresh_answer_timeout);
         let request = self.token_request(app, &form);
-        match call_on::<TokenAnswer>(connection, request, timeout).await? {
-            Answer::Success(tokens, _) => Ok(tokens.after_refresh(refresh)),
-            Answer::Refusal(answer) => Err(refusal::of_refresh(&answer, &secrets)),
-        }
+        let answer = call_on(connection, request, timeout).await?;
+        outcome::of_refresh(answer, refresh, &secrets)
     }
 
     fn token_request(&self, app: &AppCredentials, form: &[(&str, &str)]) -> RequestBuilder {
@@ -193,13 +185,8 @@ impl Zoom {
         let form = [("grant_type", "client_credentials")];
         let request = as_app(&self.pooled, join_path(&self.oauth, "/oauth/token"), app);
         let timeout = time_left.min(self.answer_timeout);
-        match call_repeatable::<IgnoredAny>(request.form(&form), &self.fresh, timeout).await? {
-            Answer::Success(..) => Ok(()),
-            Answer::Refusal(answer) => {
-                let secrets = [app.client_secret.revealed()];
-                Err(refusal::of_app_check(&answer, &secrets))
-            }
-        }
+        let answer = call_repeatable(request.form(&form), &self.fresh, timeout).await?;
+        outcome::of_app_check(answer, &[app.client_secret.revealed()])
     }
 
     /// Ends a grant at Zoom, by one of the grant's live access tokens.
@@ -220,21 +207,8 @@ impl Zoom {
         let form = [("token", access)];
         let request = as_app(&self.fresh, join_path(&self.oauth, "/oauth/revoke"), app);
         let timeout = time_left.min(self.answer_timeout);
-        match call::<IgnoredAny>(request.form(&form).timeout(timeout)).await? {
-            Answer::Success(..) => Ok(()),
-            Answer::Refusal(answer) => {
-                let secrets = [app.client_secret.revealed(), access];
-                let refusal = refusal::of_refresh(&answer, &secrets);
-                Err(if let Error::GrantRefused { reason } = refusal {
-                    Error::AccessTokenRefused {
-                        reason,
-                        tracking_id: None,
-                    }
-                } else {
-                    refusal
-                })
-            }
-        }
+        let answer = call(request.form(&form).timeout(timeout)).await?;
+        outcome::of_revocation(answer, &[app.client_secret.revealed(), access])
     }
 
     /// Mints a token for a bot. Waits for the answer for `time_left`, or for the answer time-out if that is shorter.
@@ -298,10 +272,10 @@ impl Zoom {
         let access = access.expose_secret();
         let request = self.pooled.get(url).bearer_auth(access);
         let timeout = time_left.min(self.answer_timeout);
-        match call_repeatable(request, &self.fresh, timeout).await? {
-            Answer::Success(body, _) => Ok(body),
-            Answer::Refusal(answer) => Err(refusal::of_rest(&answer, &[access])),
-        }
+        outcome::of_rest(
+            call_repeatable(request, &self.fresh, timeout).await?,
+            &[access],
+        )
     }
 }
 

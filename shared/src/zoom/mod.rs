@@ -13,6 +13,7 @@
 //! | `connection` | a connection that is opened before its request is sent |
 //! | `answer` | reads an error answer: status, code, words |
 //! | `refusal` | the table of Zoom's error codes, and the [`Error`] that each code becomes |
+//! | [`outcome`] | what the answer to each call means: the values in it, or an [`Error`] |
 //! | `error` | [`Error`], and whether a code or refresh token may be spent after it |
 //! | `tokens`, `mint`, `user` | what is sent and received |
 //! | `api_url` | the REST hosts that may receive a token |
@@ -26,6 +27,7 @@ mod connection;
 mod consent;
 mod error;
 mod mint;
+pub mod outcome;
 mod refusal;
 mod tokens;
 mod transport;

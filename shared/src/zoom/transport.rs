@@ -80,7 +80,8 @@ pub(super) async fn call_on<T: DeserializeOwned>(
         .unwrap_or(Err(Error::Timeout))
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<Answer<T>, Error> {
+/// Reads the answer of a server.
+pub(super) async fn read<T: DeserializeOwned>(response: Response) -> Result<Answer<T>, Error> {
     let status = response.status();
     let tracking_id = tracking_id(&response);
     let failed = |source| Error::Failed {

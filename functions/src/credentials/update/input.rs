@@ -57,14 +57,14 @@ impl UpdateCredential {
 
 /// The body, with what belongs together put together.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     pub(super) changes: CredentialChanges,
     pub(super) app: Option<AppCredentials>,
     pub(super) authorization: Option<Authorization>,
 }
 
 impl Input {
-    pub(super) fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let body = UpdateCredential::of(request)?;
         let app = match (body.client_id, body.client_secret) {
             (Some(client_id), Some(client_secret)) => Some(AppCredentials {

@@ -1,6 +1,6 @@
 //! `PATCH /v2/zoom-credentials/{id}`
 
-mod input;
+pub(crate) mod input;
 
 use shared::authorize::{self, AppToUse, Authorizer, NewApp, NewGrant};
 use shared::credential::{Credential, CredentialId, GrantId, TeamId};
