@@ -60,12 +60,11 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     sign(&Key::new(HMAC_SHA256, key), message).as_ref().to_vec()
 }
 
-/// Whether `shown` contains eight consecutive bytes of the secret.
+/// Whether `shown` contains eight consecutive characters of the secret, which is ASCII.
 fn shows(shown: &str, secret: &str) -> bool {
-    let (shown, parts) = (shown.as_bytes(), secret.as_bytes().windows(8));
-    parts
-        .into_iter()
-        .any(|part| shown.windows(8).any(|it| it == part))
+    let mut parts = (0..secret.len()).filter_map(|start| secret.get(start..start + 8));
+    // Comparing windows of bytes would be slow: the fuzzer looks at every comparison of bytes.
+    parts.any(|part| shown.contains(part))
 }
 
 /// A request as API Gateway passes it on.
