@@ -55,6 +55,15 @@ pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, ReadError> {
     Ok(body)
 }
 
+/// Reads a JSON object. `None` if the body is no object, or another one.
+///
+/// Without this check, the parser would also fill the fields of a type from an array, in their order.
+pub(super) fn object<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    // The parser's error is dropped, because it may quote a token from the answer.
+    serde_json::from_slice(body).ok().filter(|_| is_object)
+}
+
 /// Unpacks a gzip stream. Stops behind [`MAX_BODY_BYTES`], because a short stream can unpack to gigabytes.
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
@@ -150,13 +159,13 @@ impl ErrorAnswer {
 
     /// Adds the body. Only a JSON object comes from Zoom's API.
     pub(super) fn with_body(self, body: &[u8]) -> Self {
-        match serde_json::from_slice(body) {
-            Ok(body) => Self {
+        match object(body) {
+            Some(body) => Self {
                 body,
                 is_from_zoom_api: true,
                 ..self
             },
-            Err(_) => self,
+            None => self,
         }
     }
 

@@ -106,9 +106,8 @@ pub(super) async fn read<T: DeserializeOwned>(response: Response) -> Result<Answ
             return Err(failed(Fault::ConnectionBroken(error.without_url().into())));
         }
     };
-    // The parser's error is dropped, because it may quote a token from the answer.
     if status.is_success()
-        && let Ok(parsed) = serde_json::from_slice(&body)
+        && let Some(parsed) = answer::object(&body)
     {
         return Ok(Answer::Success(parsed, tracking_id));
     }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::answer;
 use crate::encoding::hex;
 use crate::invalid::Invalid;
 use crate::secret::WebhookSecret;
@@ -126,18 +127,18 @@ pub enum WebhookEvent {
 impl WebhookEvent {
     /// Reads a body. The payload of an event that the vault ignores is not read.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let body: EventBody<'_> = serde_json::from_slice(body).map_err(|_| RULE)?;
+        let body: EventBody<'_> = answer::object(body).ok_or(RULE)?;
         let payload = body.payload.map_or("{}", RawValue::get);
         match body.event.as_ref() {
             "endpoint.url_validation" => {
-                let ChallengePayload { token } = serde_json::from_str(payload).map_err(|_| RULE)?;
+                let ChallengePayload { token } = answer::object(payload.as_bytes()).ok_or(RULE)?;
                 Ok(Self::Challenge {
                     plain_token: checked_length(token)?,
                 })
             }
             "app_deauthorized" => {
                 let payload: DeauthorizedPayload =
-                    serde_json::from_str(payload).map_err(|_| RULE)?;
+                    answer::object(payload.as_bytes()).ok_or(RULE)?;
                 let stated = payload
                     .deauthorization_time
                     .and_then(|text| text.try_into().ok());
@@ -148,7 +149,7 @@ impl WebhookEvent {
                 })
             }
             name @ ("user.deactivated" | "user.deleted") => {
-                let payload: UserPayload = serde_json::from_str(payload).map_err(|_| RULE)?;
+                let payload: UserPayload = answer::object(payload.as_bytes()).ok_or(RULE)?;
                 Ok(Self::UserGone {
                     user_id: checked_length(payload.object.id)?,
                     change: if name == "user.deleted" {
