@@ -30,143 +30,46 @@ over the size in that file. `--commit` writes the new sizes to the file.
 # assures 66
 import argparse
 import fcntl
-import io
 import json
 import os
 import pathlib
-import re
 import select
-import socket
-import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zipfile
-import zlib
 
-ROOT = pathlib.Path(__file__).parents[2]
+import emulator
+from emulator import ROOT, cpu
+
 LIMITS = pathlib.Path(__file__).with_name("limits.json")
 BASELINE = "empty"
 BINARIES = [path.stem for path in sorted((ROOT / "events").glob("*.json"))]
-TABLES = ["CREDENTIALS", "PAIRS", "SECRETS", "KEYS", "REQUESTS", "EVENTS", "TOKEN_URLS"]
-AWS = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS"]
-ZOOM = ["ZOOM_OAUTH_BASE_URL", "ZOOM_API_BASE_URL"]
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
-
-
-def api_key():
-    """A well-formed API key. Its checksum is a CRC-32 in base 62."""
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    text = "zcv_measured_" + 43 * "A"
-    rest, checksum = zlib.crc32(text.encode()), ""
-    for _ in range(6):
-        rest, digit = divmod(rest, 62)
-        checksum = digits[digit] + checksum
-    return text + checksum
 
 
 def event(binary):
     """The event that API Gateway sends to the function. The empty function gets the event of list-credentials."""
-    name = "list-credentials" if binary == BASELINE else binary
-    text = (ROOT / f"events/{name}.json").read_text()
-    return text.replace("API_KEY", api_key()).replace("CREDENTIAL_ID", ID).encode()
+    return emulator.event("list-credentials" if binary == BASELINE else binary, emulator.api_key(), ID)
 
 
 def service_answer(head, body):
     """The answer of DynamoDB, KMS or Zoom: just enough for each handler to complete."""
-    target = re.search(r"x-amz-target: \S+\.(\w+)", head, re.I)
-    table = json.loads(body or "{}").get("TableName")
-    match target and target[1], table:
+    table, request = emulator.table_in(body)
+    match emulator.operation(head), table:
         case "GetItem", "keys":
             # Every API key exists. No team has settings, so the defaults apply.
-            row = json.loads(body)["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
+            row = request["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
             return {"Item": row} if row["record"]["S"].startswith("key#") else {}
         case "UpdateItem", "requests":
-            # The counters of the team and of the key.
-            counters = ["hits", *json.loads(body).get("ExpressionAttributeNames", {}).values()]
-            return {"Attributes": dict.fromkeys(counters, {"N": "1"})}
+            return emulator.counted(request)
         case "Query", _:
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         case "GenerateDataKey", _:
             return {"Plaintext": 43 * "A" + "=", "CiphertextBlob": "AAAA", "KeyId": "arn:aws:kms:us-east-1:1:key/1"}
     return {}
-
-
-class Server:
-    """A minimal HTTP/1 server with one thread per connection. It adds little to the measured times."""
-
-    def __init__(self, answer, tls=None):
-        self.answer, self.tls = answer, tls
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, connection):
-        try:
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with connection, connection.makefile("rb") as stream:
-                while line := stream.readline():
-                    head = line.decode()
-                    while (line := stream.readline()) not in (b"\r\n", b""):
-                        head += line.decode()
-                    length = re.search(r"content-length: (\d+)", head, re.I)
-                    body = stream.read(int(length[1]) if length else 0)
-                    headers, body = self.answer(head, body)
-                    headers |= {"content-length": len(body)}
-                    header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                    sent = b"" if head.startswith("HEAD") else body
-                    connection.sendall(f"HTTP/1.1 200 OK\r\n{header_lines}\r\n".encode() + sent)
-        except OSError:
-            pass  # the measured process was killed
-
-    def close(self):
-        # close alone would not wake the thread in accept.
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-def services_behind(tls, folder):
-    """Starts the services. Returns the environment variables with their endpoints."""
-    def answer(head, body):
-        return {"content-type": "application/x-amz-json-1.0"}, json.dumps(service_answer(head, body)).encode()
-
-    endpoints = dict.fromkeys(AWS + ZOOM, f"http://{Server(answer).address}")
-    if tls:
-        certificate, context = tls_for(folder)
-        endpoints |= dict.fromkeys(AWS, f"https://{Server(answer, context).address}")
-        endpoints |= {"AWS_TRUST_NATIVE_ROOTS": "1", "SSL_CERT_FILE": certificate}
-    return endpoints
-
-
-def tls_for(folder):
-    """Creates a certificate for 127.0.0.1. Returns its path and a TLS context for a server."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                    "-subj", "/CN=measured", "-addext", "subjectAltName=IP:127.0.0.1",
-                    "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
-    return certificate, tls
-
-
-def cpu(process):
-    """ms of CPU of all threads. Reads schedstat, which counts nanoseconds: stat counts ticks of 10 ms."""
-    tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 class BlockingOutput:
@@ -211,23 +114,6 @@ def opening_of_connections(process, output):
     return end - start
 
 
-def environment(binary, lambda_api, services):
-    """The environment variables of a function: those of Lambda and those of the template."""
-    return {
-        "AWS_LAMBDA_RUNTIME_API": lambda_api,
-        "AWS_LAMBDA_FUNCTION_NAME": binary,
-        "AWS_LAMBDA_FUNCTION_VERSION": "1",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-        "AWS_LAMBDA_LOG_LEVEL": "DEBUG",  # the level of the two lines about connections
-        "AWS_LAMBDA_LOG_GROUP_NAME": "group",
-        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "measured",
-        "AWS_SECRET_ACCESS_KEY": "measured",
-        "ENVELOPE_KEY_ID": "measured",
-    } | {f"{table}_TABLE": table.lower() for table in TABLES} | services
-
-
 def run(folder, binary, services):
     """Runs one process until it asks for a third event. Returns the figures by name."""
     figures, started, ended, payload = {}, threading.Event(), threading.Event(), event(binary)
@@ -241,9 +127,7 @@ def run(folder, binary, services):
                 threading.Event().wait()
             # Start the clock after reading the CPU time, just before the event leaves.
             figures["sent"] = time.perf_counter()
-            headers = {"lambda-runtime-aws-request-id": "1", "lambda-runtime-invoked-function-arn": "arn",
-                       "lambda-runtime-deadline-ms": int(time.time() * 1000) + 29_000}
-            return headers, payload
+            return emulator.event_headers(), payload
         took = (time.perf_counter() - figures["sent"]) * 1000
         if "/response" not in head:
             figures["failure"] = body.decode()
@@ -254,9 +138,10 @@ def run(folder, binary, services):
         figures.setdefault("status", json.loads(body)["statusCode"])
         return {}, b""
 
-    lambda_api = Server(runtime)
+    lambda_api = emulator.Server(runtime)
     output = BlockingOutput()
-    variables = environment(binary, lambda_api.address, services)
+    # The two lines about connections have the level DEBUG.
+    variables = emulator.environment(binary, lambda_api.address, services, "DEBUG")
     process = subprocess.Popen([folder / binary / "bootstrap"], env=variables, stdout=output.writer)
     opening = 0 if binary == BASELINE else opening_of_connections(process, output)
     output.accept_all()
@@ -264,20 +149,11 @@ def run(folder, binary, services):
     if not ended.wait(30) or "failure" in figures:
         sys.exit(f"{binary}: {figures.get('failure', 'no answer in 30 s')}")
     figures["init"] = figures["start"] - opening
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    figures["peak"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+    figures["peak"] = emulator.peak(process)
     process.kill()
     process.wait()
     lambda_api.close()
     return figures
-
-
-def zipped(binary):
-    """Bytes of the deployed archive. It has one deflated file, as an archive of `sam package`."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("bootstrap", binary.read_bytes())
-    return len(archive.getvalue())
 
 
 def main():
@@ -293,7 +169,7 @@ def main():
     binaries = [BASELINE, *given.binaries]
     runs_of = {binary: [] for binary in binaries}
     with tempfile.TemporaryDirectory() as folder:
-        services = services_behind(given.tls, pathlib.Path(folder))
+        services = emulator.services_behind(service_answer, given.tls, pathlib.Path(folder))
         for _ in range(given.runs):
             for binary in binaries:
                 run(given.folder, binary, services)
@@ -303,7 +179,7 @@ def main():
     columns = ["zip", "init", "×init", "start", "×start", "cold", "first", "warm", "peak"]
     print(f"{'':18}  status " + " ".join(f"{column:>7}" for column in columns))
     for binary in binaries:
-        size = zipped(given.folder / binary / "bootstrap")
+        size = emulator.zipped({"bootstrap": (given.folder / binary / "bootstrap").read_bytes()})
         figures = {name: statistics.median(result[name] for result in runs_of[binary])
                    for name in ("init", "start", "cold", "first", "warm", "peak")}
         if binary == BASELINE:
