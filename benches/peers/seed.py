@@ -121,7 +121,7 @@ class Services:
                 "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}
 
     def decrypt(self, request):
-        """The answer of KMS. The vault's KMS knows the data keys of the vault's own rows, and is asked once for each."""
+        """The answer of KMS. The vault's KMS is asked once for each data key of the vault's own rows."""
         blob = request["CiphertextBlob"]
         if blob not in self.data_keys:
             self.data_keys[blob] = self.vault.aws("KMS", "TrentService.Decrypt", request | {

@@ -61,7 +61,7 @@ def service_answer(head, body):
     match emulator.operation(head), table:
         case "GetItem", "keys":
             # Every API key exists. No team has settings, so the defaults apply.
-            row = request["Key"] | {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
+            row = {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}} | request["Key"]
             return {"Item": row} if row["record"]["S"].startswith("key#") else {}
         case "UpdateItem", "requests":
             return emulator.counted(request)

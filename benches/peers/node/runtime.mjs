@@ -4,7 +4,7 @@
 //     node runtime.mjs FILE          the file exports `handler`
 
 import http from "node:http";
-import path from "node:path";
+import { resolve as absolute } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [hostname, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
@@ -12,8 +12,10 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 
 function call(method, name, body) {
   return new Promise((resolve, reject) => {
-    const headers = body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-    const request = http.request({ hostname, port, method, path: `/2018-06-01/runtime/${name}`, agent, headers }, (answer) => {
+    const length = body === undefined ? {} : { "content-length": Buffer.byteLength(body) };
+    const headers = { "content-type": "application/json", ...length };
+    const path = `/2018-06-01/runtime/${name}`;
+    const request = http.request({ hostname, port, method, path, agent, headers }, (answer) => {
       const parts = [];
       answer.on("data", (part) => parts.push(part));
       answer.on("end", () => resolve({ headers: answer.headers, body: Buffer.concat(parts).toString() }));
@@ -24,7 +26,7 @@ function call(method, name, body) {
   });
 }
 
-const { handler } = await import(pathToFileURL(path.resolve(process.argv[2])));
+const { handler } = await import(pathToFileURL(absolute(process.argv[2])));
 for (;;) {
   const next = await call("GET", "invocation/next");
   const id = next.headers["lambda-runtime-aws-request-id"];

@@ -63,7 +63,7 @@ export const handler = (route, work) => async (event) => {
     answer = json(refused ? error.status : 500, { success: false, code: refused ? error.message : "internal" });
   }
   const { requestId } = event.requestContext ?? {};
-  const latency_ms = Math.round(performance.now() - started);
-  console.log(JSON.stringify({ level: "INFO", request_id: requestId, route, status: answer.statusCode, cause, latency_ms }));
+  const line = { level: "INFO", request_id: requestId, route, status: answer.statusCode, cause };
+  console.log(JSON.stringify({ ...line, latency_ms: Math.round(performance.now() - started) }));
   return answer;
 };
