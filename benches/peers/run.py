@@ -18,8 +18,8 @@ medians of `--runs` runs, and how many times those of the vault they are:
     peak    MB of memory, at most
     zip     MB of the deployed archive
 
-`--write` writes the table into docs/performance.md. `--short` makes few runs, and fails if a figure is over its bound
-in bounds.json. Without Node.js or without a package registry, the program says which programs it leaves out.
+`--write` writes the table into docs/performance.md. `--short` makes few runs of few events, and fails if a ratio misses
+its bound in bounds.json. Without Node.js or without a package registry, the program says which programs it leaves out.
 """
 
 # assures 66
@@ -112,7 +112,7 @@ def node(work):
     folder = work / "node"
     sources = [*(HERE / "node").glob("*.*json"), *(HERE / "node").glob("*.mjs"), *(HERE / "node/src").iterdir()]
     build = [npm, "run", "--silent", "build", "--", "--outdir=built", "--log-level=error"]
-    if not installed(folder, sources, [[npm, "ci", "--silent", "--no-audit", "--no-fund"], build]):
+    if not installed(folder, sources, [[npm, "ci", "--loglevel=error", "--no-audit", "--no-fund"], build]):
         return []
     # AWS's SDK warns of old versions of Node.js on each start.
     variables = {"NODE_NO_WARNINGS": "1"}
@@ -318,13 +318,15 @@ def main():
     arguments.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/lambda")
     arguments.add_argument("--local", type=pathlib.Path, default=ROOT / "target/debug/local")
     arguments.add_argument("--work", type=pathlib.Path, default=ROOT / "target/peers")
-    arguments.add_argument("--runs", type=int)
-    arguments.add_argument("--unmeasured", type=int, default=1000)
-    arguments.add_argument("--requests", type=int, default=1000)
+    arguments.add_argument("--runs", type=int, help="default: 10, with --short 3")
+    arguments.add_argument("--unmeasured", type=int, help="default: 1000, with --short 400")
+    arguments.add_argument("--requests", type=int, help="default: 1000, with --short 200")
     arguments.add_argument("--short", action="store_true")
     arguments.add_argument("--write", action="store_true")
     given = arguments.parse_args()
-    runs = given.runs or (3 if given.short else 10)
+    default = (3, 400, 200) if given.short else (10, 1000, 1000)
+    asked = (given.runs, given.unmeasured, given.requests)
+    runs, *events = (other if value is None else value for value, other in zip(asked, default, strict=True))
     chosen = programs(given.folder.resolve(), given.work.resolve())
     measured = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -333,7 +335,7 @@ def main():
             services = seed.Services(vault)
             for tls in (False, True):
                 endpoints = emulator.services_behind(services.answer, tls, pathlib.Path(folder))
-                measured[tls] = measure(chosen, services, (given.unmeasured, given.requests), runs, endpoints)
+                measured[tls] = measure(chosen, services, events, runs, endpoints)
         finally:
             vault.stop()
     text = table(chosen, measured)
