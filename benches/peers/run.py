@@ -296,8 +296,8 @@ def missed_bounds(chosen, measured):
         if (other, does) not in rows:
             continue
         ratio = rows[other, does][figure] / rows[OURS[does], does][figure]
-        text = (f"{does}, {FIGURES[figure][0]}, {'with' if bound['tls'] else 'without'} TLS: {other} needs {ratio:.2f} × "
-                f"as much as {OURS[does]}; bound {bound['at_least']} ×, goal {bound['goal']} ×")
+        text = f"{does}, {FIGURES[figure][0]}, {'with' if bound['tls'] else 'without'} TLS: {other} needs "
+        text += f"{ratio:.2f} × as much as {OURS[does]}; bound {bound['at_least']} ×, goal {bound['goal']} ×"
         print(text)
         if ratio < bound["at_least"]:
             missed.append(text)
