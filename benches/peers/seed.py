@@ -128,6 +128,9 @@ class Services:
                 "KeyId": self.vault.variables["ENVELOPE_KEY_ID"]})
         return self.data_keys[blob]
 
+    def row(self, table, key):
+        return self.rows.get((table, self.identity(key)))
+
     def answer(self, head, body):
         """The answer to a request of a measured program."""
         if not body:
@@ -140,8 +143,10 @@ class Services:
         action = operation(head)
         if action == "GetItem":
             # The opening of connections reads rows that do not exist.
-            row = self.rows.get((table, self.identity(request["Key"])))
+            row = self.row(table, request["Key"])
             return {"Item": row} if row else {}
+        if action == "BatchGetItem":
+            return emulator.batch(request, self.row)
         if action == "Decrypt":
             return self.decrypt(request)
         if (action, table) == ("UpdateItem", "requests"):

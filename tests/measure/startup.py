@@ -55,14 +55,22 @@ def event(binary):
     return emulator.event("list-credentials" if binary == BASELINE else binary, emulator.api_key(), ID)
 
 
+def row(table, key):
+    """Every API key exists, and no other row. No team has settings, so the defaults apply."""
+    if table != "keys" or not key["record"]["S"].startswith("key#"):
+        return None
+    return {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}} | key
+
+
 def service_answer(head, body):
     """The answer of DynamoDB, KMS or Zoom: just enough for each handler to complete."""
     table, request = emulator.table_in(body)
     match emulator.operation(head), table:
-        case "GetItem", "keys":
-            # Every API key exists. No team has settings, so the defaults apply.
-            row = {"permission": {"S": "full"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}} | request["Key"]
-            return {"Item": row} if row["record"]["S"].startswith("key#") else {}
+        case "GetItem", _:
+            found = row(table, request["Key"])
+            return {"Item": found} if found else {}
+        case "BatchGetItem", _:
+            return emulator.batch(request, row)
         case "UpdateItem", "requests":
             return emulator.counted(request)
         case "Query", _:

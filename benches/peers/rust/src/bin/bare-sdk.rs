@@ -5,10 +5,8 @@ use std::time::SystemTime;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use lambda_http::http::StatusCode;
@@ -58,37 +56,29 @@ impl Tables {
         })
     }
 
-    async fn read(
-        &self,
-        table: &str,
-        team: &str,
-        (name, value): (&str, &str),
-    ) -> Result<Option<Item>, SdkError<GetItemError>> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(table)
-            .key("team_id", AttributeValue::S(team.to_owned()))
-            .key(name, AttributeValue::S(value.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.map(Item))
+    /// The rows of the key and of the credential.
+    async fn read(&self, wanted: &Wanted) -> Result<[Option<Item>; 2], Error> {
+        let row = |name: &str, value: &str| {
+            let key = [("team_id", &*wanted.team), (name, value)];
+            let key =
+                key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+            KeysAndAttributes::builder()
+                .keys(key.into())
+                .consistent_read(true)
+                .build()
+        };
+        let read = self.client.batch_get_item();
+        let read = read.request_items(&self.keys, row("record", &wanted.key_record)?);
+        let read = read.request_items(&self.credentials, row("credential_id", &wanted.credential)?);
+        let mut rows = read.send().await?.responses.unwrap_or_default();
+        Ok([&self.keys, &self.credentials].map(|table| rows.remove(table)?.pop().map(Item)))
     }
 
     async fn handle(&self, request: Request) -> Result<Response<String>, Error> {
         let Some(wanted) = Wanted::of(&request) else {
             return refusal(StatusCode::UNAUTHORIZED);
         };
-        let team = &wanted.team;
-        let (key, credential) = tokio::try_join!(
-            self.read(&self.keys, team, ("record", &wanted.key_record)),
-            self.read(
-                &self.credentials,
-                team,
-                ("credential_id", &wanted.credential)
-            ),
-        )?;
+        let [key, credential] = self.read(&wanted).await?;
         let now = DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime)?;
         answer(key.as_ref(), credential.as_ref(), &now)
     }

@@ -23,13 +23,13 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde_json::json;
 
-const TARGET: &str = "DynamoDB_20120810.GetItem";
+const TARGET: &str = "DynamoDB_20120810.BatchGetItem";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 #[derive(Deserialize)]
-struct GetItem {
-    #[serde(rename = "Item")]
-    item: Option<Item>,
+struct BatchGetItem {
+    #[serde(rename = "Responses")]
+    responses: HashMap<String, Vec<Item>>,
 }
 
 #[derive(Deserialize)]
@@ -150,17 +150,16 @@ impl Tables {
         })
     }
 
-    async fn read(
-        &self,
-        table: &str,
-        team: &str,
-        (name, value): (&str, &str),
-    ) -> Result<Option<Item>, Error> {
-        let body = json!({
-            "TableName": table,
-            "Key": { "team_id": { "S": team }, name: { "S": value } },
-            "ConsistentRead": true,
-        });
+    /// The rows of the key and of the credential.
+    async fn read(&self, wanted: &Wanted) -> Result<[Option<Item>; 2], Error> {
+        let row = |name: &str, value: &str| {
+            let key = json!({ "team_id": { "S": wanted.team }, name: { "S": value } });
+            json!({ "Keys": [key], "ConsistentRead": true })
+        };
+        let body = json!({ "RequestItems": {
+            &self.keys: row("record", &wanted.key_record),
+            &self.credentials: row("credential_id", &wanted.credential),
+        } });
         let body = serde_json::to_vec(&body)?;
         let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let authorization = self.signer.authorization(&self.host, &time, &body)?;
@@ -180,23 +179,16 @@ impl Tables {
         if status != StatusCode::OK {
             return Err(format!("DynamoDB answers {status}").into());
         }
-        let answer: GetItem = serde_json::from_slice(&body)?;
-        Ok(answer.item)
+        let mut answer: BatchGetItem = serde_json::from_slice(&body)?;
+        let mut row = |table| answer.responses.remove(table)?.pop();
+        Ok([row(&self.keys), row(&self.credentials)])
     }
 
     async fn handle(&self, request: Request) -> Result<Response<String>, Error> {
         let Some(wanted) = Wanted::of(&request) else {
             return refusal(StatusCode::UNAUTHORIZED);
         };
-        let team = &wanted.team;
-        let (key, credential) = tokio::try_join!(
-            self.read(&self.keys, team, ("record", &wanted.key_record)),
-            self.read(
-                &self.credentials,
-                team,
-                ("credential_id", &wanted.credential)
-            ),
-        )?;
+        let [key, credential] = self.read(&wanted).await?;
         let now = Timestamp::now().to_string();
         answer(key.as_ref(), credential.as_ref(), &now)
     }
