@@ -126,7 +126,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
                 std::process::exit(INTERRUPTED_EXIT_CODE);
             });
         })
-        .await?;
+        .await;
     Ok(())
 }
 

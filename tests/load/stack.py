@@ -20,6 +20,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 APP = {"client_id": "sandbox-app", "redirect_uri": "http://localhost:3000/callback"}
 SECRET = "sandbox-secret"
 START_SECONDS = 60
+MAX_IDLE_SECONDS = 5
 
 
 def free_port():
@@ -36,7 +37,7 @@ class Process:
         self.port = free_port()
         self.command = [program, "--data-dir", str(self.data), "--port", str(self.port), *arguments]
         # Variables of the caller's shell could point at another stack.
-        self.environment = {"PATH": os.environ["PATH"], "RUST_MIN_STACK": "8388608"} | (env or {})
+        self.environment = {"PATH": os.environ["PATH"]} | (env or {})
         self.log = self.data.with_suffix(".log")
         self.process = None
 
@@ -182,19 +183,20 @@ class Client:
         if headers.get("connection") == "close":
             writer.close()
         else:
-            self.idle.append((reader, writer))
+            self.idle.append((reader, writer, time.monotonic()))
         return answer
 
     async def _connection(self):
         while self.idle:
-            reader, writer = self.idle.pop()
-            if not reader.at_eof() and not writer.transport.is_closing():
+            reader, writer, since = self.idle.pop()
+            # The gateway closes idle connections. A request that is sent at that moment would be lost.
+            if time.monotonic() - since < MAX_IDLE_SECONDS and not reader.at_eof() and not writer.transport.is_closing():
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self.url.hostname, self.url.port, limit=1 << 20)
 
     def forget(self):
         """Closes the idle connections: their other end was killed."""
-        for _, writer in self.idle:
+        for _, writer, _ in self.idle:
             writer.transport.abort()
         self.idle.clear()

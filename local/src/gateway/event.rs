@@ -19,10 +19,14 @@ use url::form_urlencoded;
 
 /// The longest body that API Gateway accepts.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// How much of a body the functions get. They refuse more than 256 KB without a look at the rest, so the gateway does not
+/// keep the rest: many long bodies at once would take much memory.
+const MAX_KEPT_BYTES: usize = 512 * 1024;
 /// The shortest answer that is compressed.
 const MIN_COMPRESSED_BYTES: usize = 1024;
 
-/// Reads the whole body. A body that is too long is read to its end too, or the client would not read the answer.
+/// Reads the whole body, and keeps the first [`MAX_KEPT_BYTES`]. A body that is too long is read to its end too, or the
+/// client would not read the answer.
 pub(super) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
     let mut kept = Vec::new();
     let mut length = 0_usize;
@@ -30,9 +34,8 @@ pub(super) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| ApiError::validation("body", "must arrive whole"))?;
         length = length.saturating_add(chunk.len());
-        if length <= MAX_BODY_BYTES {
-            kept.extend_from_slice(&chunk);
-        }
+        let room = MAX_KEPT_BYTES.saturating_sub(kept.len());
+        kept.extend(chunk.iter().take(room));
     }
     if length <= MAX_BODY_BYTES {
         Ok(kept)

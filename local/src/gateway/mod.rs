@@ -4,6 +4,7 @@
 mod background;
 mod event;
 mod functions;
+mod server;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use self::event::{accepts_gzip, event, own_answer, read, response};
 use self::functions::{Deployed, Routed, routed};
 pub use self::functions::{FunctionEnvironment, Notifications, Services};
+use self::server::Limits;
 
 /// The gateway in front of the functions.
 #[derive(Clone, Debug)]
@@ -94,9 +96,9 @@ impl Gateway {
         listener: TcpListener,
         router: Router,
         shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    ) {
         let (stop, mut stopped) = watch::channel(false);
-        let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let served = server::serve(listener, router, Limits::DEFAULT, async move {
             shutdown.await;
             stop.send_replace(true);
         });
@@ -106,12 +108,11 @@ impl Gateway {
             tokio::time::sleep(REFRESH_TIME_OUT).await;
         };
         tokio::select! {
-            served = served => served?,
+            () = served => {}
             () = drained => {}
         }
         self.invocations.close();
         self.invocations.wait().await;
-        Ok(())
     }
 
     /// The function behind a method and a path, and the path's parameters.
@@ -169,9 +170,10 @@ impl Gateway {
 async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let failed = |error| own_answer(&error, &Uuid::new_v4().to_string());
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(error) => return failed(error),
+    let body = match tokio::time::timeout(API_TIME_OUT, read(body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => return failed(error),
+        Err(_) => return failed(ApiError::validation("body", "must arrive within 29 seconds")),
     };
     let invocations = gateway.invocations.clone();
     let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });

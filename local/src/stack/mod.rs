@@ -178,8 +178,7 @@ impl Stack {
     pub async fn serve(
         mut self,
         shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Error> {
-        let port = self.api.port().unwrap_or_default();
+    ) {
         let gateway = self.gateway.clone();
         let schedule = gateway.schedule(self.keep_alive_after, self.revoke_after);
         let schedule = tokio::spawn(schedule);
@@ -190,14 +189,13 @@ impl Stack {
         let deliver = tokio::spawn(self.gateway.clone().deliver_notifications());
         let router = self.gateway.router().merge(crate::docs::router());
         let router = self.guard.protect(router);
-        let served = self.gateway.serve(self.listener, router, shutdown).await;
+        self.gateway.serve(self.listener, router, shutdown).await;
         schedule.abort();
         deliver.abort();
         for follow in [follow, notify].into_iter().flatten() {
             follow.abort();
         }
         self.services.stop().await;
-        served.map_err(|source| Error::Listen { port, source })
     }
 }
 
