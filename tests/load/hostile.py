@@ -36,7 +36,7 @@ from saturation import KEY_HEADER, message, percentile
 from stack import Client, Gone, Process, vault
 
 # The vault's process may use this much memory at any time, in MB. It is the same for all builds.
-MEMORY_LIMIT = 320
+MEMORY_LIMIT = 200
 # The open files that may remain after a phase, beyond those before all phases.
 FILES_LEFT = 40
 # What the normal client may wait for one answer, in seconds. It waits for so long only while all connections are taken.
@@ -465,7 +465,7 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     result = asyncio.run(run(options, work))
-    (work / "hostile.json").write_text(json.dumps(result, indent=1))
+    (work.parent / "hostile.json").write_text(json.dumps(result, indent=1))
     if options.report:
         report.write(result, "hostile")
     for line in result["wrong"]:

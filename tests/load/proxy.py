@@ -96,7 +96,7 @@ class Proxy:
         self.zoom = Zoom(seed)
         self.faults, self.paused = [], False
         self.calls, self.met = collections.Counter(), collections.Counter()
-        self.urls, self.servers = {}, []
+        self.urls, self.servers, self.tasks = {}, [], set()
 
     async def start(self):
         for name in self.upstreams:
@@ -107,6 +107,8 @@ class Proxy:
 
     async def _serve(self, name, reader, writer):
         upstream = None
+        # The event loop keeps no task alive by itself.
+        self.tasks.add(asyncio.current_task())
         try:
             while True:
                 first, headers = await read_head(reader)
@@ -120,6 +122,7 @@ class Proxy:
             # The test is over.
             pass
         finally:
+            self.tasks.discard(asyncio.current_task())
             if upstream:
                 upstream[1].transport.abort()
             writer.close()

@@ -10,7 +10,7 @@ import subprocess
 from documented import ROOT
 
 PAGE = pathlib.Path(__file__).with_name("report.md")
-PARTS = ("soak", "hostile")
+PARTS = ("saturation", "soak", "hostile")
 
 
 def shell(*command):
@@ -40,7 +40,7 @@ def percentiles(times):
     return {"p50_ms": statistics.median(ordered) * 1000, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000}
 
 
-def of(soak, saturated, flat, seconds):
+def of(soak, flat, seconds):
     options = soak.options
     last = [it for it in soak.samples if it[0] == len(soak.kills)]
     return {
@@ -48,7 +48,6 @@ def of(soak, saturated, flat, seconds):
         "program": os.path.relpath(options.local, ROOT), "seed": soak.seed, "seconds": round(seconds),
         "soak_seconds": options.minutes * 60, "rate": options.rate, "workers": options.workers,
         "users": options.users, "credentials": len(soak.credentials),
-        "saturation": saturated,
         "successes": dict(soak.done), "failures": dict(soak.failures),
         "times": {kind: percentiles(times) for kind, times in sorted(soak.times.items())},
         "kills": len(soak.kills), "cut_off": soak.cut_off, "faults": dict(soak.faults), "met": dict(soak.proxy.met),
@@ -146,11 +145,10 @@ def write(result, part):
             if marks[name] in old:
                 text = old.partition(marks[name])[2]
                 texts[name] = (text.partition(marks[following])[0] if following else text).strip("\n") + "\n"
-    if part == "soak":
-        parts = ["# The last report: load and soak", head(result)]
-        if result["saturation"]:
-            parts += ["## Saturation", saturation_text(result["saturation"])]
-        parts += ["## Soak", soak_text(result)]
+    if part == "saturation":
+        parts = ["# The last report: saturation", head(result), saturation_text(result)]
+    elif part == "soak":
+        parts = ["# The last report: soak", head(result), soak_text(result)]
     else:
         import hostile
 

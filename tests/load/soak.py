@@ -291,8 +291,9 @@ class Soak:
         is_honest = cause is not None and reason in ("refresh_outcome_lost", None)
         self.expect(is_honest, f"a LOST GRANT of {credential.user} without a kill during its refresh", answer)
         credential.lost = True
-        when = "before Zoom's answer" if last and last.delivered is None else "between Zoom's answer and the commit"
-        self.lost.append({"user": credential.user, "reason": reason, "killed": when, "honest": is_honest})
+        times = {"sent": last and last.sent, "answered": last and last.delivered, "killed": cause}
+        times = {name: at and round(at - self.began, 2) for name, at in times.items()}
+        self.lost.append({"user": credential.user, "reason": reason, "honest": is_honest, **times})
 
     async def mint(self, credential, kind=None):
         kind = kind or random.Random(f"{self.seed}-{next(self.numbers)}").choice(("onbehalf", "zak"))
@@ -584,15 +585,17 @@ def arguments():
     parser.add_argument("--kill-every", type=float, default=60, help="seconds between kills")
     parser.add_argument("--kill-share", type=float, default=0.6, help="the share of the soak in which kills happen")
     parser.add_argument("--short", action="store_true", help="about a minute, without saturation")
+    parser.add_argument("--part", choices=("saturation", "soak"), help="only one of the two")
     parser.add_argument("--report", action="store_true", help="write tests/load/report.md")
     options = parser.parse_args()
     if options.short:
         options.minutes, options.users, options.rate = 0.75, 60, 15
         options.kill_every, options.kill_share, options.workers = 7, 0.4, 12
+        options.part = "soak"
     return options
 
 
-async def run(options, work, saturated):
+async def run(options, work):
     soak = Soak(options, work)
     began = time.monotonic()
     try:
@@ -607,7 +610,7 @@ async def run(options, work, saturated):
         for name in ("vault", "services"):
             if hasattr(soak, name):
                 getattr(soak, name).stop()
-    return report.of(soak, saturated, flat, time.monotonic() - began)
+    return report.of(soak, flat, time.monotonic() - began)
 
 
 def main():
@@ -618,9 +621,15 @@ def main():
     work.mkdir(parents=True)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    saturated = None if options.short else saturation.measure(options, work / "saturation")
-    result = asyncio.run(run(options, work, saturated))
-    (work / "soak.json").write_text(json.dumps(result, indent=1))
+    if options.part != "soak":
+        result = report.when() | saturation.measure(options)
+        (work.parent / "saturation.json").write_text(json.dumps(result, indent=1))
+        if options.report:
+            report.write(result, "saturation")
+    if options.part == "saturation":
+        return
+    result = asyncio.run(run(options, work))
+    (work.parent / "soak.json").write_text(json.dumps(result, indent=1))
     if options.report:
         report.write(result, "soak")
     print(report.soak_text(result))

@@ -163,7 +163,7 @@ mod tests {
         rest
     }
 
-    // Seen to fail: axum's own server, which has no time-out for a head.
+    // Seen to fail: a time-out a thousand times longer. axum's own server has none.
     #[tokio::test]
     async fn a_client_that_sends_no_whole_head_loses_its_connection() {
         let running = start(10, Duration::from_millis(200)).await;
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    // Seen to fail: a server without permits answers the second client at once.
+    // Seen to fail: a thousand more permits. Then the second client has its answer at once.
     #[tokio::test]
     async fn a_client_beyond_the_limit_waits_until_another_connection_ends() {
         let running = start(1, MAX_WAIT).await;
