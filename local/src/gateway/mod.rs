@@ -173,7 +173,12 @@ async fn handle(State(gateway): State<Gateway>, request: HttpRequest) -> Respons
     let body = match tokio::time::timeout(API_TIME_OUT, read(body)).await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) => return failed(error),
-        Err(_) => return failed(ApiError::validation("body", "must arrive within 29 seconds")),
+        Err(_) => {
+            return failed(ApiError::validation(
+                "body",
+                "must arrive within 29 seconds",
+            ));
+        }
     };
     let invocations = gateway.invocations.clone();
     let invocation = invocations.spawn(async move { gateway.answer(parts, body).await });

@@ -195,11 +195,7 @@ mod tests {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             stream.write_all(REQUEST).await.unwrap();
-            assert!(
-                answer(&mut stream)
-                    .await
-                    .starts_with("HTTP/1.1 200 OK\r\n")
-            );
+            assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
         }
     }
 

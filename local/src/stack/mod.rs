@@ -175,10 +175,7 @@ impl Stack {
     }
 
     /// Serves until `shutdown`. Running invocations finish before the services that they need stop.
-    pub async fn serve(
-        mut self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub async fn serve(mut self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let gateway = self.gateway.clone();
         let schedule = gateway.schedule(self.keep_alive_after, self.revoke_after);
         let schedule = tokio::spawn(schedule);
