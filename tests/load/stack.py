@@ -85,6 +85,12 @@ class Process:
         """The number of open file descriptors."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def connections(self):
+        """The number of open connections of clients to the API, also those that the client has closed."""
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # 06 is TIME_WAIT, which no process holds. 0A is the listener.
+        return sum(int(row[1].split(":")[1], 16) == self.port and row[3] not in ("06", "0A") for row in rows)
+
     def cpu(self):
         """The CPU time so far, in seconds."""
         text = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
