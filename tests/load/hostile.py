@@ -68,8 +68,9 @@ def bogus_keys(chosen, count, port):
     """Half of the keys are well-formed with a right checksum, so the vault has to look for them."""
     for number in range(count):
         body = f"zcv_{chosen.choice(['load', 'acme', 'x' * 32])}_{text64(chosen.randbytes(32))}"
-        key = body + (checksum(body) if number % 2 else chosen.choice(["", "000000", "\x7f", "x" * 4000]))
-        yield message("GET", f"/v2/zoom-credentials/{uuid.UUID(int=chosen.getrandbits(128))}", port, key.replace("\x7f", "~"))
+        key = body + (checksum(body) if number % 2 else chosen.choice(["", "000000", "~", "x" * 4000]))
+        path = f"/v2/zoom-credentials/{uuid.UUID(int=chosen.getrandbits(128))}"
+        yield message("GET", path, port, key)
 
 
 def bogus_urls(chosen, count, port):
@@ -152,7 +153,8 @@ class Hostile:
         env = self.services.env()
         # Only KMS is behind the proxy, which counts its calls.
         self.proxy = await Proxy(self.options.seed, {"kms": env["AWS_ENDPOINT_URL_KMS"]}).start()
-        self.vault = vault(program, self.work / "vault", self.services, {"AWS_ENDPOINT_URL_KMS": self.proxy.urls["kms"]})
+        endpoints = {"AWS_ENDPOINT_URL_KMS": self.proxy.urls["kms"]}
+        self.vault = vault(program, self.work / "vault", self.services, endpoints)
         await asyncio.to_thread(self.vault.start)
         self.key = (self.services.data / "api-key").read_text().strip()
         self.port = self.vault.port
@@ -204,8 +206,12 @@ class Hostile:
             "max_ms": max(times, default=0) * 1000,
         }
         self.phases.append(result)
-        print("{phase}: {seconds:.1f} s, {answers}, {peak_mb:.0f} MB, {files_peak} files, then {files_after} and {connections_after} connections; "
-              "{reads} reads, p99 {p99_ms:.0f} ms, max {max_ms:.0f} ms, {wrong_reads} wrong".format(**result), flush=True)
+        line = (
+            "{phase}: {seconds:.1f} s, {answers}, {peak_mb:.0f} MB, {files_peak} files, then {files_after} and "
+            "{connections_after} connections; {reads} reads, p99 {p99_ms:.0f} ms, max {max_ms:.0f} ms, "
+            "{wrong_reads} wrong"
+        )
+        print(line.format(**result), flush=True)
         self.expect(not wrong, f"{name}: the normal client got {wrong[:2]}")
         self.expect(len(times) > 0, f"{name}: the normal client read nothing")
         self.expect(peak <= MEMORY_LIMIT * 1e6, f"{name}: {peak / 1e6:.0f} MB of memory, the limit is {MEMORY_LIMIT}")
@@ -213,7 +219,8 @@ class Hostile:
         self.expect(connections <= CONNECTIONS_LEFT, f"{name}: {connections} connections of clients remain")
         self.expect(result["kms_calls"] == 0, f"{name}: {result['kms_calls']} calls to KMS")
         if not self.options.short and not is_full:
-            self.expect(result["p99_ms"] <= MAX_P99 * 1000, f"{name}: the p99 of the normal client is {result['p99_ms']:.0f} ms")
+            p99 = result["p99_ms"] / 1000
+            self.expect(p99 <= MAX_P99, f"{name}: the p99 of the normal client is {p99:.2f} s")
         return result
 
     # The attacks. Each one returns how many times it saw which status, or "closed".
@@ -305,7 +312,9 @@ class Hostile:
     async def resets(self):
         """Connections that end at once, with a reset, in the middle of a head or of a body."""
         starts = [
-            b"", b"GET /v2/zoom", b"POST /v2/zoom-credentials HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9999\r\n\r\n{",
+            b"",
+            b"GET /v2/zoom",
+            b"POST /v2/zoom-credentials HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9999\r\n\r\n{",
             f"GET /v2/zoom-credentials HTTP/1.1\r\nhost: 127.0.0.1\r\n{KEY_HEADER}: {self.key}\r\n\r\n".encode(),
         ]
         for number in range(self.options.resets):
@@ -364,7 +373,8 @@ class Hostile:
         """Random bytes, wrong framing, and many requests in one packet."""
         chosen = random.Random(f"{self.options.seed}-garbage")
         get = b"GET /v2/zoom-credentials HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
-        two = b"POST /v2/zoom-tokens HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        two = b"POST /v2/zoom-tokens HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5\r\n"
+        two += b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"
         outcomes = collections.Counter()
         for number in range(self.options.garbage):
             data = (
@@ -414,14 +424,17 @@ class Hostile:
 def text(it):
     rows = [
         (
-            p["phase"], f"{p['seconds']:.0f}", ", ".join(f"{count:,} × {status}" for status, count in sorted(p["answers"].items())),
-            f"{p['peak_mb']:.0f}", f"{p['files_peak']} → {p['files_after']}", p["connections_after"], p["kms_calls"], f"{p['reads']:,}",
+            p["phase"], f"{p['seconds']:.0f}",
+            ", ".join(f"{count:,} × {status}" for status, count in sorted(p["answers"].items())),
+            f"{p['peak_mb']:.0f}", f"{p['files_peak']} → {p['files_after']}", p["connections_after"], p["kms_calls"],
+            f"{p['reads']:,}",
             p["wrong_reads"], f"{p['p50_ms']:.1f}", f"{p['p99_ms']:.0f}", f"{p['max_ms']:.0f}",
         )
         for p in it["phases"]
     ]
     head = (
-        "attack", "s", "answers", "memory, MB", "open files, peak → after", "connections after", "KMS calls", "normal reads", "wrong",
+        "attack", "s", "answers", "memory, MB", "open files, peak → after", "connections after", "KMS calls",
+        "normal reads", "wrong",
         "p50, ms", "p99, ms", "longest, ms",
     )
     start = f"`{it['program']}`, seed {it['seed']}, memory limit {MEMORY_LIMIT} MB, {len(it['wrong'])} failed checks."

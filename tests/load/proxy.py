@@ -16,7 +16,7 @@ import urllib.parse
 from stack import read_body, read_head
 
 THROTTLES = {
-    "dynamodb": ("com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "Throttled by the load test"),
+    "dynamodb": ("com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "by the load test"),
     "kms": ("ThrottlingException", "Rate exceeded"),
 }
 # What a broken service does to each call that the fault meets.
@@ -156,7 +156,8 @@ class Proxy:
         answer = self.zoom.answered(call, int(status_line.split()[1]), answer)
         if fault == RESET_AFTER:
             self._reset(writer)
-        keep = {key: value for key, value in answer_headers.items() if key not in ("content-length", "transfer-encoding")}
+        framing = ("content-length", "transfer-encoding")
+        keep = {key: value for key, value in answer_headers.items() if key not in framing}
         lines = "".join(f"{key}: {value}\r\n" for key, value in keep.items())
         writer.write(f"{status_line}\r\n{lines}content-length: {len(answer)}\r\n\r\n".encode("latin-1") + answer)
         await writer.drain()
@@ -166,7 +167,8 @@ class Proxy:
 
     async def _refuse(self, name, writer, status, kind, message):
         text = json.dumps({"__type": kind, "message": message}).encode()
-        head = f"HTTP/1.1 {status} Fault\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {len(text)}\r\n\r\n"
+        head = f"HTTP/1.1 {status} Fault\r\ncontent-type: application/x-amz-json-1.0\r\n"
+        head += f"content-length: {len(text)}\r\n\r\n"
         writer.write(head.encode() + text)
         await writer.drain()
 

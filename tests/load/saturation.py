@@ -26,7 +26,8 @@ KEY_HEADER = "x-meeting-baas-api-key"
 
 
 def post(url, body, headers=None):
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"} | (headers or {}))
+    headers = {"content-type": "application/json"} | (headers or {})
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read()
         return json.loads(text) if text else None
@@ -34,7 +35,8 @@ def post(url, body, headers=None):
 
 def message(method, path, port, key, body=None):
     data = json.dumps(body).encode() if body else b""
-    lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{port}", f"{KEY_HEADER}: {key}", f"content-length: {len(data)}"]
+    lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{port}", f"{KEY_HEADER}: {key}"]
+    lines += [f"content-length: {len(data)}"]
     lines += ["content-type: application/json"] if data else []
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
 
@@ -96,7 +98,8 @@ def search(port, messages, parts):
     steps = []
     for connections in CONNECTIONS:
         steps.append(step(port, messages, connections, parts))
-        print("  {connections:3} connections: {per_second:7.0f}/s, p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms".format(**steps[-1]))
+        line = "  {connections:3} connections: {per_second:7.0f}/s, p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms"
+        print(line.format(**steps[-1]), flush=True)
         rates = [it["per_second"] for it in steps]
         if len(steps) > 3 and max(rates[-2:]) < MIN_GAIN * max(rates[:-2]):
             break
@@ -122,9 +125,8 @@ def measure(options):
             ids.append(created["data"]["credential_id"])
         parts = {"vault": target, "services": services}
         gets = [message("GET", f"/v2/zoom-credentials/{it}", target.port, key) for it in ids]
-        mints = [
-            message("POST", "/v2/zoom-tokens", target.port, key, {"credential_id": it, "type": "onbehalf"}) for it in ids
-        ]
+        wanted = [{"credential_id": it, "type": "onbehalf"} for it in ids]
+        mints = [message("POST", "/v2/zoom-tokens", target.port, key, it) for it in wanted]
         print("saturation: get", flush=True)
         result = {"program": os.path.relpath(options.local), "get": search(target.port, gets, parts)}
         print("saturation: mint", flush=True)

@@ -4,8 +4,8 @@
     python3 tests/load/soak.py --local target/release/local --minutes 10 --report
     python3 tests/load/soak.py --local target/debug/local --short
 
-docs/load.md explains what is done and what is checked. The exit code is 1 if anything was wrong. The logs and the report
-in JSON are in target/ci/load. `--report` also writes tests/load/report.md.
+docs/load.md explains what is done and what is checked. The exit code is 1 if anything was wrong. The logs and the
+report in JSON are in target/ci/load. `--report` also writes tests/load/report.md.
 """
 # assures 30
 # assures 43. Seen to fail: a proxy that lost some answers of Zoom to refreshes. The script named five lost grants
@@ -161,7 +161,8 @@ class Soak:
         if isinstance(data := answer.json(), dict):
             code += f" {data.get('code')}"
             detail = (data.get("details") or "").split(":")[0].split(" ")[0]
-            detail = f" {detail}" if data.get("code") in ("FST_ERR_UNAVAILABLE", "FST_ERR_ZOOM_RECONNECT_REQUIRED") else ""
+            has_word = data.get("code") in ("FST_ERR_UNAVAILABLE", "FST_ERR_ZOOM_RECONNECT_REQUIRED")
+            detail = f" {detail}" if has_word else ""
         self.failures[code + detail] += 1
         return answer
 
@@ -231,7 +232,8 @@ class Soak:
 
     async def list(self, _):
         """Reads all pages. Compares what did not change meanwhile."""
-        before = {it.id: (it, it.version, set(it.names), set(it.deleted)) for it in self.credentials if not it.exclusive}
+        quiet = [it for it in self.credentials if not it.exclusive]
+        before = {it.id: (it, it.version, set(it.names), set(it.deleted)) for it in quiet}
         seen, cursor = {}, ""
         while cursor is not None:
             path = f"/v2/zoom-credentials?limit=100{cursor}"
@@ -488,8 +490,9 @@ class Soak:
         while not self.stopped:
             with contextlib.suppress(OSError):
                 vault, services = self.vault, self.services
-                row = (time.monotonic() - self.began, vault.memory(), vault.files(), services.memory(), services.files())
-                self.samples.append((len(self.kills), *row))
+                since = time.monotonic() - self.began
+                row = (vault.memory(), vault.files(), services.memory(), services.files())
+                self.samples.append((len(self.kills), since, *row))
             await asyncio.sleep(1)
 
     async def soak(self):

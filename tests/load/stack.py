@@ -196,7 +196,8 @@ class Client:
         while self.idle:
             reader, writer, since = self.idle.pop()
             # The gateway closes idle connections. A request that is sent at that moment would be lost.
-            if time.monotonic() - since < MAX_IDLE_SECONDS and not reader.at_eof() and not writer.transport.is_closing():
+            is_open = not reader.at_eof() and not writer.transport.is_closing()
+            if is_open and time.monotonic() - since < MAX_IDLE_SECONDS:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self.url.hostname, self.url.port, limit=1 << 20)
