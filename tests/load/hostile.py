@@ -22,6 +22,7 @@ import random
 import resource
 import selectors
 import shutil
+import signal
 import socket
 import struct
 import sys
@@ -476,6 +477,8 @@ async def run(options, work):
 def main():
     options = arguments()
     print(f"seed {options.seed}", flush=True)
+    # A test that is ended stops its processes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     work = ROOT / "target/ci/load/hostile"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -19,6 +19,7 @@ import pathlib
 import random
 import resource
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -620,6 +621,8 @@ async def run(options, work):
 def main():
     options = arguments()
     print(f"seed {options.seed}", flush=True)
+    # A test that is ended stops its processes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     work = ROOT / "target/ci/load/soak"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
