@@ -25,9 +25,10 @@ fn operations() -> [(Method, &'static str, Value); 5] {
 async fn call(caller: &Caller, id: &str, (method, path, body): &(Method, &str, Value)) -> Answer {
     let path = format!("/v2/zoom-credentials/{id}{path}");
     let request = caller.request(method.clone(), &path);
-    send(match body {
-        Value::Null => request,
-        body => request.json(body),
+    send(if body.is_null() {
+        request
+    } else {
+        request.json(body)
     })
     .await
 }

@@ -56,7 +56,7 @@ impl Server {
         Self {
             api,
             stop,
-            served: tokio::spawn(async { served.await.unwrap() }),
+            served: tokio::spawn(served),
         }
     }
 }

@@ -86,8 +86,6 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn app(name: &str) -> ClientId {

@@ -1,5 +1,7 @@
 //! The first read of a request that names a credential: the row of its API key and the row of the credential, in one call.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::credentials::{Credentials, StoredCredential};
@@ -36,18 +38,19 @@ impl Keys {
             .batch_get_item()
             .request_items(&self.table, of_key)
             .request_items(&credentials.table, of_credential);
-        let answer = match read.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match failed("BatchGetItem", error) {
-                    Error::Denied { .. } => Ok(self.one_by_one(key, credentials, id).await),
-                    error => Err(error),
-                };
+        let read = read.send().await;
+        let answer = match read.map_err(|error| failed("BatchGetItem", error)) {
+            Err(error) if !matches!(error, Error::Denied { .. }) => return Err(error),
+            Ok(answer)
+                if answer
+                    .unprocessed_keys
+                    .as_ref()
+                    .is_none_or(HashMap::is_empty) =>
+            {
+                answer
             }
+            Ok(_) | Err(_) => return Ok(self.one_by_one(key, credentials, id).await),
         };
-        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Ok(self.one_by_one(key, credentials, id).await);
-        }
         let mut rows = answer.responses.unwrap_or_default();
         let mut row_of = |table| {
             rows.remove(table)
