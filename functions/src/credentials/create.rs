@@ -29,7 +29,7 @@ pub const ROUTE: &str = "POST /v2/zoom-credentials";
 /// A new credential. With `authorization_code` the credential belongs to a Zoom user, without to the app alone. Unknown
 /// fields are ignored.
 #[derive(Debug, ToSchema)]
-pub(crate) struct CreateCredential {
+pub struct CreateCredential {
     /// Your name for the credential. Names need not be unique.
     name: Name,
     /// The Zoom app's client id.
@@ -52,7 +52,8 @@ pub(crate) struct CreateCredential {
 }
 
 impl CreateCredential {
-    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+    /// Reads the body of a request, and checks each field.
+    pub fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
         Ok(Self {
             name: fields.required("body/name")?,
