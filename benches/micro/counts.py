@@ -50,7 +50,11 @@ def instructions(name, times):
 
 
 def peak_mb(name):
-    """The largest memory of the program, which also holds the rows that DynamoDB has."""
+    """The largest memory of the program, which also holds the rows that DynamoDB has.
+
+    Linux counts from before the program starts, when the process was a copy of this one. So the result is never less
+    than the memory of Python.
+    """
     process = subprocess.Popen([PROGRAM, name])
     _, status, usage = os.wait4(process.pid, 0)
     if status:

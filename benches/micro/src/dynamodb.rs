@@ -71,28 +71,39 @@ fn key_row(request: &Value) -> Vec<u8> {
     json!({"Item": row}).to_string().into_bytes()
 }
 
+/// The pages, newest first.
 fn pages(credentials: usize) -> HashMap<Option<String>, Vec<u8>> {
-    // Newest first.
-    let rows: Vec<Value> = (0..credentials).rev().map(row).collect();
     let mut pages = HashMap::new();
-    let mut after = None;
-    let mut left = credentials;
-    for page in rows.chunks(ROWS_A_PAGE) {
-        left -= page.len();
-        let last = page.last().unwrap();
-        let mut answer = json!({"Items": page, "Count": page.len(), "ScannedCount": page.len()});
-        let id = last.get("credential_id").unwrap();
-        if left > 0 {
-            let end = json!({"team_id": {"S": "acme"}, "credential_id": id});
-            answer
-                .as_object_mut()
-                .unwrap()
-                .insert("LastEvaluatedKey".to_owned(), end);
-        }
-        pages.insert(after, answer.to_string().into_bytes());
-        after = text(id.get("S"));
+    let (mut after, mut left) = (None, credentials);
+    while left > 0 {
+        let numbers = left.saturating_sub(ROWS_A_PAGE)..left;
+        left = numbers.start;
+        let end = id(left);
+        let (count, key) = (
+            numbers.len(),
+            json!({"team_id": {"S": "acme"}, "credential_id": {"S": end}}),
+        );
+        // The memory of this process is measured, and text takes little.
+        let rows: Vec<String> = numbers
+            .rev()
+            .map(|number| row(number).to_string())
+            .collect();
+        let rows = rows.join(",");
+        let end_key = if left > 0 {
+            format!(r#","LastEvaluatedKey":{key}"#)
+        } else {
+            String::new()
+        };
+        let answer =
+            format!(r#"{{"Count":{count},"ScannedCount":{count},"Items":[{rows}]{end_key}}}"#);
+        pages.insert(after, answer.into_bytes());
+        after = Some(end);
     }
     pages
+}
+
+fn id(number: usize) -> String {
+    format!("01890a5d-ac96-774b-bcce-{number:012x}")
 }
 
 /// A row of the table `credentials`: a user's credential without `extra`.
@@ -100,11 +111,11 @@ fn row(number: usize) -> Value {
     let at = "2026-01-01T00:00:00.000Z";
     json!({
         "team_id": {"S": "acme"},
-        "credential_id": {"S": format!("01890a5d-ac96-774b-bcce-{number:012x}")},
+        "credential_id": {"S": id(number)},
         "name": {"S": name(number)},
         "credential_type": {"S": "user"},
         "client_id": {"S": "ADZ9k9bTWmGUoUbECUKU_a"},
-        "grant_id": {"S": format!("01890a5d-ac96-774b-bcce-{number:012x}")},
+        "grant_id": {"S": id(number)},
         "grant_authorized_at": {"N": "1767225600000"},
         "pair_id": {"S": "pair#6Yw7rZ1kVQ2vX0mJb8nT5cLhGfDsAaPoIuYtReWq123"},
         "zoom_user_id": {"S": format!("KdYKjnimT4KPd8{number:08}")},
