@@ -37,8 +37,8 @@ fn hmac(message: &str) -> Vec<u8> {
 
 fn zoom() -> Run {
     let secret = WebhookSecret::try_from(SECRET.to_owned()).unwrap();
-    let body = r#"{"event":"app_deauthorized","event_ts":1700000000000,"payload":{"account_id":"abc","user_id":"z8yBa7mT",
-        "signature":"827edc3452044f0bc86bdd5684afb7d1e6becfa1a767f24df1b287853cf73000","deauthorization_time":
+    let body = r#"{"event":"app_deauthorized","event_ts":1700000000000,"payload":{"account_id":"abc",
+        "user_id":"z8yBa7mT","signature":"827edc3452044f0bc86bdd5684afb7d1e6becfa1a767f24df1b287853cf73000","deauthorization_time":
         "2023-11-14T22:13:20Z","client_id":"ADZ9k9bTWmGUoUbECUKU_a"}}"#;
     let hex: String = hmac(&format!("v0:{AT}:{body}"))
         .iter()
