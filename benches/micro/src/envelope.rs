@@ -11,8 +11,11 @@ const SIZES: [usize; 3] = [64, 1024, 8192];
 const KEY: [u8; format::KEY_BYTES] = [7; format::KEY_BYTES];
 const NONCE_BYTES: usize = 12;
 
+/// Makes an operation for a text of this size.
+type Prepare = fn(usize) -> Run;
+
 pub(crate) fn operations() -> Vec<Operation> {
-    let kinds: [(&str, fn(usize) -> Run); 6] = [
+    let kinds: [(&str, Prepare); 6] = [
         ("seal", seal),
         ("open", open),
         ("raw-seal", raw_seal),
@@ -20,7 +23,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         ("cipher-seal", cipher_seal),
         ("cipher-open", cipher_open),
     ];
-    let of_kind = |(kind, prepare): (&str, fn(usize) -> Run)| {
+    let of_kind = |(kind, prepare): (&str, Prepare)| {
         SIZES.map(|size| Operation::new(format!("{kind}-{size}"), 200, move || prepare(size)))
     };
     kinds.into_iter().flat_map(of_kind).collect()

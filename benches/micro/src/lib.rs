@@ -19,6 +19,9 @@ use std::hint::black_box;
 /// An operation that is ready to run, as often as wanted.
 pub type Run = Box<dyn FnMut()>;
 
+/// Makes the input of an operation.
+type Prepare = fn() -> Run;
+
 /// A named operation.
 pub struct Operation {
     /// The name: words, and the size of the input.

@@ -6,7 +6,7 @@ use functions::runtime::invoke;
 use lambda_http::{Context, LambdaEvent};
 use shared::api_key::ApiKey;
 
-use crate::{Operation, Run, run};
+use crate::{Operation, Prepare, Run, run};
 
 /// A well-formed API key. No vault knows it.
 pub(crate) const API_KEY: &str = concat!(
@@ -16,7 +16,7 @@ pub(crate) const API_KEY: &str = concat!(
 );
 
 pub(crate) fn operations() -> Vec<Operation> {
-    let operations: [(&str, fn() -> Run); 4] = [
+    let operations: [(&str, Prepare); 4] = [
         ("read-event", event),
         ("read-api-key", api_key),
         ("answer-request", request),

@@ -10,14 +10,14 @@ use shared::timestamp::Timestamp;
 use shared::vendor::{Proof, Vendor, VendorKey, VendorSecret};
 use shared::zoom::webhook::Signature;
 
-use crate::{Operation, Run, run};
+use crate::{Operation, Prepare, Run, run};
 
 /// Every secret here is this text.
 const SECRET: &str = "a-secret-of-a-benchmark";
 const AT: &str = "1700000000";
 
 pub(crate) fn operations() -> Vec<Operation> {
-    let operations: [(&str, fn() -> Run); 5] = [
+    let operations: [(&str, Prepare); 5] = [
         ("verify-zoom", zoom),
         ("verify-recall", recall),
         ("verify-attendee", attendee),
@@ -40,10 +40,9 @@ fn zoom() -> Run {
     let body = r#"{"event":"app_deauthorized","event_ts":1700000000000,"payload":{"account_id":"abc",
         "user_id":"z8yBa7mT","signature":"827edc3452044f0bc86bdd5684afb7d1e6becfa1a767f24df1b287853cf73000","deauthorization_time":
         "2023-11-14T22:13:20Z","client_id":"ADZ9k9bTWmGUoUbECUKU_a"}}"#;
-    let hex: String = hmac(&format!("v0:{AT}:{body}"))
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mac = hmac(&format!("v0:{AT}:{body}"));
+    let hex = mac.iter().map(|byte| format!("{byte:02x}"));
+    let hex = hex.collect::<Vec<String>>().concat();
     let header = format!("v0={hex}");
     run(move || {
         let signature = Signature::parse(&header, AT).unwrap();
