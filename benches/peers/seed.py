@@ -18,7 +18,7 @@ import urllib.request
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[2] / "tests" / folder) for folder in ("measure", "golden")]
 import decode
-from emulator import counted, operation, table_in
+from emulator import batch, counted, operation, table_in
 
 # The attributes of each table's key.
 KEYS = {"keys": ("team_id", "record"), "credentials": ("team_id", "credential_id"), "secrets": ("secret_id",)}
@@ -146,7 +146,7 @@ class Services:
             row = self.row(table, request["Key"])
             return {"Item": row} if row else {}
         if action == "BatchGetItem":
-            return emulator.batch(request, self.row)
+            return batch(request, self.row)
         if action == "Decrypt":
             return self.decrypt(request)
         if (action, table) == ("UpdateItem", "requests"):

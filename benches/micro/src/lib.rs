@@ -64,14 +64,6 @@ pub fn operations() -> Vec<Operation> {
     all
 }
 
-/// Runs an operation several times. `counts.py` counts the instructions inside this function, by its name.
-#[inline(never)]
-pub fn repeat_measured(run: &mut Run, times: u32) {
-    for _ in 0..times {
-        run();
-    }
-}
-
 /// An operation whose result must be computed although nobody uses it.
 fn run<T>(mut operation: impl FnMut() -> T + 'static) -> Run {
     Box::new(move || drop(black_box(operation())))
