@@ -20,6 +20,7 @@ import collections
 import contextlib
 import datetime
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -36,10 +37,11 @@ sys.path.insert(0, str(ROOT / "tests/load"))
 from proxy import Proxy
 from stack import APP, SECRET, Client, Process, read_body, read_head, vault
 
-SIZES, SHORT_SIZES = (100, 10_000, 100_000), (100, 2_000)
+SIZES, SHORT_SIZES = [100, 10_000, 100_000], [100, 2_000]
 LAYOUTS = ("one team", "teams of 100")
 SAMPLES, SHORT_SAMPLES = 20, 6
-REAL, PAGE = 100, 100
+# How many credentials the API creates, how many a page has, and how many grants a run of keep-alive finds due.
+REAL, SHORT_REAL = 100, 20
 # The schedules of the two processes must find no due grant: this script runs keep-alive by itself.
 SCHEDULE = {"KEEP_ALIVE_AFTER_DAYS": "60"}
 DUE_DAYS, KEEP_ALIVE_SECONDS = 30, 300
@@ -47,7 +49,7 @@ READS = {"GetItem", "BatchGetItem", "Query", "Scan"}
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 # Operations that cost the same at each size: calls exactly, units with the roundings of rows of other sizes.
 MAX_UNITS_GROWTH, MAX_LINEAR_GROWTH = 1.1, 1.2
-KEEP_ALIVE = f"keep-alive, {REAL} grants"
+PAGE, KEEP_ALIVE = "page of a list", "keep-alive"
 COMMANDS = ("rewrap", "credentials sweep", "doctor")
 RESULTS = ROOT / "target/ci/growth"
 KEY_HEADER = "x-meeting-baas-api-key"
@@ -136,7 +138,7 @@ class Growth:
 
     def __init__(self, options, layout, work):
         self.options, self.layout, self.work = options, layout, work
-        self.samples = SHORT_SAMPLES if options.short else SAMPLES
+        self.samples, self.count = (SHORT_SAMPLES, SHORT_REAL) if options.short else (SAMPLES, REAL)
         self.bin = options.local.parent
         self.numbers = iter(range(1 << 30))
 
@@ -158,13 +160,13 @@ class Growth:
         self.new_key = created["KeyMetadata"]["Arn"]
         await self.start_vault()
         # The credentials that are measured are the oldest ones.
-        self.real = [await self.create_user() for _ in range(REAL)]
-        # A page of PAGE credentials must have a next page at the smallest size too.
+        self.real = [await self.create_user() for _ in range(self.count)]
+        # A page of so many credentials must have a next page at the smallest size too.
         await self.create_app()
         rows = [await asyncio.to_thread(self.rows.rows_of, it) for it in self.real]
         self.grants = [grant["secret_id"]["S"] for _, _, grant, _ in rows]
         if not self.options.short:
-            # Then each measured rewrap finds what keep-alive has sealed since: REAL grants.
+            # Then each measured rewrap finds what keep-alive has sealed since.
             await self.command("rewrap", "--rate", "5000")
 
     async def start_vault(self):
@@ -237,7 +239,7 @@ class Growth:
     async def measure(self, size):
         """The cost of each operation with this many credentials."""
         has_many_teams = self.layout != LAYOUTS[0]
-        fill = (size - REAL, self.real[0], self.new_key, has_many_teams)
+        fill = (size - self.count, self.real[0], self.new_key, has_many_teams)
         await asyncio.to_thread(self.rows.fill, *fill)
         self.vault.stop()
         await self.start_vault()
@@ -246,12 +248,13 @@ class Growth:
         found = await self.measure_reads() | await self.measure_changes() | await self.measure_keep_alive()
         memory = {"before": before / 2**20, "after": self.vault.memory() / 2**20}
         found |= await self.measure_commands()
-        return {"operations": found, "functions": memory, "services": self.services.memory() / 2**20}
+        when = {"date": str(datetime.date.today()), "load": os.getloadavg()[1]}
+        return {"operations": found, "functions": memory, "services": self.services.memory() / 2**20} | when
 
     async def warm_up(self):
         """Each function opens its connections."""
         await self.call("GET", f"/v2/zoom-credentials/{self.real[0]}")
-        await self.call("GET", f"/v2/zoom-credentials?limit={PAGE}")
+        await self.call("GET", f"/v2/zoom-credentials?limit={self.count}")
         await self.mint(self.real[-1])
         rows = await self.throw_away(await self.create_user())
         await asyncio.to_thread(self.rows.remove, rows)
@@ -265,9 +268,9 @@ class Growth:
     async def measure_reads(self):
         used, found = self.real[:self.samples], {}
         found["get"], _ = await self.observe_each(self.call("GET", f"/v2/zoom-credentials/{it}") for it in used)
-        page = f"/v2/zoom-credentials?limit={PAGE}"
-        found[f"page of {PAGE}"], pages = await self.observe_each(self.call("GET", page) for _ in used)
-        if any(len(it) != PAGE for it in pages):
+        page = f"/v2/zoom-credentials?limit={self.count}"
+        found[PAGE], pages = await self.observe_each(self.call("GET", page) for _ in used)
+        if any(len(it) != self.count for it in pages):
             raise SystemExit("a page is not full")
         # This process has minted for none of them but the last one.
         found["mint, cold"], _ = await self.observe_each(self.mint(it) for it in used)
@@ -321,10 +324,10 @@ class Growth:
         return found
 
 
-def problems(sizes, results):
+def problems(results):
     """What grows that must not. `results`: the result of each size."""
-    found = []
-    small, large = results[0]["operations"], results[-1]["operations"]
+    found, sizes = [], sorted(results)
+    small, large = results[sizes[0]]["operations"], results[sizes[-1]]["operations"]
     for name, before in small.items():
         after, factor = large[name], sizes[-1] / sizes[0]
         if name in COMMANDS:
@@ -340,21 +343,22 @@ def problems(sizes, results):
     return found
 
 
-async def run(options, layout, sizes):
+async def run(options, layout, sizes, file):
+    """Measures each size. Saves the results after each one."""
     shared = pathlib.Path("/dev/shm")
     work = pathlib.Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
-    growth, results = Growth(options, layout, work), []
+    growth, results = Growth(options, layout, work), {}
     try:
         await growth.start()
         for size in sizes:
             start = time.monotonic()
-            results.append(await growth.measure(size))
+            results[size] = await growth.measure(size)
+            file.write_text(json.dumps(results, indent=1))
             print(f"growth: {layout}, {size:,} credentials: {time.monotonic() - start:.0f} s", flush=True)
-            for name, it in results[-1]["operations"].items():
+            for name, it in results[size]["operations"].items():
                 memory = f", {it['memory']:.0f} MB" if "memory" in it else ""
                 print(f"  {name:30} {it['calls']:6} calls, {it['trips']:4} round trips, {it['kms']:4} KMS, "
                       f"{it['reads']:8.1f} reads, {it['writes']:6.1f} writes, {it['ms']:8.1f} ms{memory}", flush=True)
-        return results
     finally:
         growth.stop()
         shutil.rmtree(work)
@@ -365,23 +369,24 @@ def main():
     parser.add_argument("--local", type=pathlib.Path, default=ROOT / "target/debug/local", help="the program `local`; "
                         "zoom-vault, purge and keep-alive must be in the same folder")
     parser.add_argument("--short", action="store_true", help="two small sizes, in one team, without rewrap")
+    parser.add_argument("--sizes", type=int, nargs="+", help="measure other sizes")
     parser.add_argument("--layout", choices=LAYOUTS, help="measure this layout only")
     parser.add_argument("--write", action="store_true", help="write docs/growth.svg and the tables of docs/scale.md")
     parser.add_argument("--saved", action="store_true", help="with --write: measure nothing, use the last results")
     options = parser.parse_args()
     options.local = options.local.resolve()
-    sizes = SHORT_SIZES if options.short else SIZES
+    sizes = options.sizes or (SHORT_SIZES if options.short else SIZES)
     layouts = [options.layout] if options.layout else LAYOUTS[:1] if options.short else LAYOUTS
     RESULTS.mkdir(parents=True, exist_ok=True)
     kind, wrong, all_results = "short" if options.short else "full", [], {}
     for layout in layouts:
         file = RESULTS / f"{kind}-{layout.replace(' ', '-')}.json"
         if not options.saved:
-            file.write_text(json.dumps(asyncio.run(run(options, layout, sizes)), indent=1))
-        all_results[layout] = json.loads(file.read_text())
-        wrong += [f"{layout}: {it}" for it in problems(sizes, all_results[layout])]
+            asyncio.run(run(options, layout, sizes, file))
+        all_results[layout] = {int(size): it for size, it in json.loads(file.read_text()).items()}
+        wrong += [f"{layout}: {it}" for it in problems(all_results[layout])]
     if options.write:
-        growth_page.write(sizes, all_results)
+        growth_page.write(all_results)
     for it in wrong:
         print(f"growth: WRONG: {it}")
     return bool(wrong)

@@ -100,11 +100,12 @@ class Rows:
         self.delete("secrets", secret_id=app["secret_id"]["S"])
 
     def make_due(self, grants, since):
-        """Makes grants look unused since this time."""
+        """Makes grants look unused since this time, with an access token that has expired since."""
         for grant in grants:
             self.dynamodb.call("UpdateItem", {
                 "TableName": self.table["secrets"], "Key": {"secret_id": text(grant)},
-                "UpdateExpression": "SET idle_since = :since", "ExpressionAttributeValues": {":since": text(since)},
+                "UpdateExpression": "SET idle_since = :since, refreshed_at = :since, access_expires_at = :past",
+                "ExpressionAttributeValues": {":since": text(since), ":past": {"N": "1"}},
             })
 
     def copy(self, rows, team, number, kid):
