@@ -12,7 +12,7 @@ COMMAND = "python3 tests/measure/growth.py --write"
 ON_PAPER = 1_000_000
 COMMANDS = ("rewrap", "credentials sweep", "doctor")
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 400, 62, 190, 40, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 700, 400, 62, 212, 40, 44
 LABEL_GAP = 14
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #1f2328 }
