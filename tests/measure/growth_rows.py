@@ -91,6 +91,11 @@ class Rows:
         grant = self.get("secrets", secret_id=f"grant#{row['grant_id']['S']}")
         return row, pair, grant, self.get("secrets", secret_id=f"app#{credential}")
 
+    def remove_quietly(self, row):
+        """Removes the row of a deleted credential, so that the stream of the local stack does not purge it first."""
+        self.write([{"credentials": [row | {"deleted": {"BOOL": False}}]}])
+        self.delete("credentials", team_id=row["team_id"]["S"], credential_id=row["credential_id"]["S"])
+
     def remove(self, rows):
         """Removes what a purged credential leaves until keep-alive comes."""
         row, pair, grant, app = rows
