@@ -246,7 +246,7 @@ class Growth:
         has_many_teams = self.layout != LAYOUTS[0]
         fill = (size - self.count, self.real[0], self.new_key, has_many_teams)
         await asyncio.to_thread(self.rows.fill, *fill)
-        self.vault.stop()
+        await asyncio.to_thread(self.vault.stop)
         await self.start_vault()
         await self.warm_up()
         before = self.vault.memory()
@@ -296,16 +296,20 @@ class Growth:
         purges, all_rows = [], []
         for it in users:
             all_rows.append(await asyncio.to_thread(self.rows.rows_of, it))
-            await asyncio.to_thread(self.rows.remove_quietly, all_rows[-1][0])
+            row = all_rows[-1][0]
+            # The local stack hands the deletion to the function too, but maybe later than the purge.
+            await self.stream("MODIFY", OldImage=row | {"deleted": {"BOOL": False}}, NewImage=row)
+            await asyncio.to_thread(self.rows.remove_quietly, row)
             # On AWS, the TTL removes the row, and the stream gives this record to the function.
-            purges.append((await self.observe(self.purge(all_rows[-1][0])))[0])
+            purges.append((await self.observe(self.stream("REMOVE", OldImage=row)))[0])
         found["purge of one"] = summary(purges)
         for rows in all_rows:
             await asyncio.to_thread(self.rows.remove, rows)
         return found
 
-    async def purge(self, row):
-        record = {"eventID": "1", "eventName": "REMOVE", "dynamodb": {"SequenceNumber": "1", "OldImage": row}}
+    async def stream(self, name, **images):
+        """Invokes the function `purge` with a record of the stream."""
+        record = {"eventID": "1", "eventName": name, "dynamodb": {"SequenceNumber": "1"} | images}
         report = await asyncio.to_thread(self.functions["purge"].invoke, {"Records": [record]})
         if report["batchItemFailures"]:
             raise SystemExit(f"the purge failed: {report}")
