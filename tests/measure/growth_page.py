@@ -8,7 +8,7 @@ from emulator import ROOT
 
 PAGE, CHART = ROOT / "docs/scale.md", ROOT / "docs/growth.svg"
 BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
-COMMAND = "python3 tests/measure/growth.py --write"
+COMMAND = "python3 tests/measure/growth.py --write --sizes"
 ON_PAPER = 1_000_000
 COMMANDS = ("rewrap", "credentials sweep", "doctor")
 
@@ -97,9 +97,10 @@ def text(results):
     units, times = operations(results)
     shown = [it for _, it in columns(results)]
     loads, date = [it["load"] for it in shown], max(it["date"] for it in shown)
+    sizes = " ".join(str(it) for it in sorted(next(iter(results.values()))))
     return "\n\n".join([
-        f"Measured on {date}, on a virtual machine with {machine()} that other builds used too: the load "
-        f"average was {min(loads):.0f} to {max(loads):.0f}. The command was `{COMMAND}`.\n"
+        f"Measured on {date} by `{COMMAND} {sizes}`, on a virtual machine with\n"
+        f"{machine()} that other builds used too: the load average was {min(loads):.0f} to {max(loads):.0f}.\n"
         "The programs were debug builds, and DynamoDB and KMS were emulators, so of the times only the growth counts.",
         units, times, commands(results),
     ])
@@ -173,8 +174,8 @@ def chart(results):
     for at, kind, name in labels:
         parts.append(f'<text class="{kind}" x="{WIDTH - RIGHT + 8}" y="{at + 4:.0f}">{name}</text>')
     body = "\n".join(parts)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-            f'role="img">\n<title>Growth of the vault\'s operations</title>\n<style>{STYLE}\n</style>\n{body}\n</svg>\n')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
+    return f"{head}\n<title>Growth of the vault's operations</title>\n<style>{STYLE}\n</style>\n{body}\n</svg>\n"
 
 
 def write(results):
