@@ -13,7 +13,6 @@ credentials are real: the API created them. The script writes the others as copi
 An operation on one credential, and a page of a fixed size, must cost the same at each size. `sweep`, `doctor` and
 `rewrap` read tables, and must not grow more than linearly. The exit code is 1 if one of them does.
 """
-# assures 46
 
 import argparse
 import asyncio
