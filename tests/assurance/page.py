@@ -197,7 +197,8 @@ def page(problems):
                 problems.append(f"claims.toml: claim {number} has a test, so remove `no_test`")
             text += "".join(f"{row}\n" for row in rows(claim, holders))
     seen = len({it[:2] for it in tests if it[2]})
-    missing = f"no test: {', '.join(without)}" if without else "each has a test"
+    word = "number" if len(without) == 1 else "numbers"
+    missing = f"without a test: {word} {', '.join(without)}" if without else "each has a test"
     summary = (
         f"**{len(numbers)} claims**; {missing}. **{len({it[:2] for it in tests})} tests** are named, "
         f"and {seen} of them were seen to fail.\n"

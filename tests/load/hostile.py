@@ -14,10 +14,12 @@ import asyncio
 import base64
 import collections
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
 import pathlib
+import queue
 import random
 import resource
 import selectors
@@ -43,6 +45,8 @@ MEMORY_LIMIT = 200
 FILES_LEFT, CONNECTIONS_LEFT = 120, 3
 # What the normal client may wait for one answer, in seconds. It waits for so long only while all connections are taken.
 MAX_WAIT = 30
+# A vault that sends nothing for so long to any connection of a flood has failed. A flood ends within the other time.
+SILENCE_SECONDS, FLOOD_SECONDS = 30, 900
 # The p99 of the normal client in a phase, in seconds. Not asserted in the short form: the machine of a gate is busy.
 MAX_P99 = 1.0
 # The gateway closes a connection without a whole head after 15 s, and gives up a body after 29 s. A busy machine needs
@@ -83,34 +87,49 @@ def bogus_urls(chosen, count, port):
 
 
 def flood(port, make, seed, count, connections, results):
-    """Sends `count` messages, one at a time on each connection. Counts the statuses."""
-    chosen, statuses, selector = random.Random(seed), collections.Counter(), selectors.DefaultSelector()
-    messages, got, open_ones = make(chosen, count, port), {}, 0
-    for _ in range(connections):
-        it = socket.create_connection(("127.0.0.1", port))
+    """Sends `count` messages, one at a time on each connection. Reports the statuses, also if the vault goes away."""
+    statuses = collections.Counter()
+    try:
+        exchange(port, make(random.Random(seed), count, port), connections, statuses)
+    except (OSError, ValueError, IndexError) as error:
+        statuses[type(error).__name__] += 1
+    results.put(statuses)
+
+
+def exchange(port, messages, connections, statuses):
+    """Sends the messages. Counts each connection that ends as "closed", and each that gets no answer as "silent"."""
+    selector, got = selectors.DefaultSelector(), {}
+    for first in itertools.islice(messages, connections):
+        it = socket.create_connection(("127.0.0.1", port), SILENCE_SECONDS)
         it.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(it, selectors.EVENT_READ)
-        it.sendall(next(messages))
-        got[it], open_ones = b"", open_ones + 1
-    while open_ones:
-        for event, _ in selector.select(30):
+        it.sendall(first)
+        got[it] = b""
+    while got:
+        ready = selector.select(SILENCE_SECONDS)
+        if not ready:
+            statuses["silent"] += len(got)
+            return
+        for event, _ in ready:
             it = event.fileobj
-            data = it.recv(1 << 16)
+            try:
+                data = it.recv(1 << 16)
+            except OSError:
+                data = b""
             got[it] += data
             head, split, body = got[it].partition(b"\r\n\r\n")
             whole = split and len(body) >= int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
             if data and not whole:
                 continue
             statuses[int(head.split()[1]) if whole else "closed"] += 1
-            following = next(messages, None)
-            if following is None or not data:
+            following = next(messages, None) if data else None
+            if following is None:
                 selector.unregister(it)
                 it.close()
-                open_ones -= 1
+                del got[it]
             else:
                 it.sendall(following)
                 got[it] = b""
-    results.put(statuses)
 
 
 def normal_client(port, key, credentials, commands, results):
@@ -174,10 +193,21 @@ class Hostile:
         if not is_right:
             self.wrong.append(text)
 
+    async def result_of(self, name, results, seconds):
+        """What another process reports. The test ends if no report comes, for example because the process has died."""
+        try:
+            return await asyncio.to_thread(results.get, timeout=seconds)
+        except queue.Empty:
+            raise SystemExit(f"{name} reports nothing in {seconds} s") from None
+
+    async def end_of_phase(self):
+        """The times and the wrong answers of the normal client since the last call."""
+        self.commands.put("next")
+        return await self.result_of("the normal client", self.results, MAX_WAIT + SLACK_SECONDS)
+
     async def phase(self, name, attack, is_full=False):
         """Runs an attack. Watches the memory, the open files, the calls to KMS and the normal client."""
-        self.commands.put("next")
-        await asyncio.to_thread(self.results.get)
+        await self.end_of_phase()
         calls, peak, files, stop = self.proxy.calls["kms"], 0, 0, False
 
         async def watch():
@@ -190,8 +220,7 @@ class Hostile:
         answers = await attack() or {}
         seconds, stop = time.monotonic() - begin, True
         await watcher
-        self.commands.put("next")
-        times, wrong = await asyncio.to_thread(self.results.get)
+        times, wrong = await self.end_of_phase()
         # A closed connection takes a moment to be noticed.
         for _ in range(100):
             left, connections = self.vault.files(), self.vault.connections()
@@ -359,7 +388,7 @@ class Hostile:
             reader, writer = await self.connect()
             with contextlib.suppress(OSError):
                 writer.write(text.encode() + b"\r\n")
-                await writer.drain()
+                await asyncio.wait_for(writer.drain(), 60)
             result = await self.outcome(reader, 60)
             writer.transport.abort()
             return result
@@ -384,13 +413,20 @@ class Hostile:
                 b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chosen.randbytes(300), b"\r\n" * 5000,
             )[number % 8]
             reader, writer = await self.connect()
-            with contextlib.suppress(OSError):
+            try:
                 writer.write(data)
                 writer.write_eof()
                 answer = await asyncio.wait_for(reader.read(), 30 + HEAD_SECONDS)
                 statuses = [int(it.split()[0]) for it in answer.split(b"HTTP/1.1 ")[1:]]
                 outcomes.update(statuses or ["closed"])
-            writer.transport.abort()
+            except asyncio.TimeoutError:
+                # The next ones would wait as long.
+                outcomes["open"] += 1
+                break
+            except OSError:
+                outcomes["closed"] += 1
+            finally:
+                writer.transport.abort()
         self.expect(set(outcomes) <= {400, 401, 403, 404, 414, 431, "closed"}, f"garbage is answered {dict(outcomes)}")
         return outcomes
 
@@ -399,7 +435,7 @@ class Hostile:
         arguments = (self.port, make, seed, self.options.bogus, 16, results)
         process = multiprocessing.Process(target=flood, args=arguments, daemon=True)
         process.start()
-        statuses = await asyncio.to_thread(results.get)
+        statuses = await self.result_of(make.__name__, results, FLOOD_SECONDS)
         process.join()
         self.expect(set(statuses) <= expected, f"{make.__name__} are answered {dict(statuses)}")
         self.expect(sum(statuses.values()) == self.options.bogus, f"{make.__name__}: {sum(statuses.values())} answers")

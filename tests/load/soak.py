@@ -7,7 +7,7 @@
 docs/load.md explains what is done and what is checked. The exit code is 1 if anything was wrong. The logs and the
 report in JSON are in target/ci/load. `--report` also writes tests/load/report.md.
 """
-# assures 30
+# assures 69
 # assures 43. Seen to fail: a proxy that lost some answers of Zoom to refreshes. The script named five lost grants
 
 import argparse
