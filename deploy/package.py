@@ -1,4 +1,6 @@
-"""Turns template.yaml into the template of a release, which needs no build: `package.py VERSION FOLDER ARCHITECTURE… > TEMPLATE`.
+"""Turns template.yaml into the template of a release, which needs no build.
+
+    package.py VERSION FOLDER ARCHITECTURE… > TEMPLATE
 
 The functions' code comes from a bucket, which the parameter CodeBucket names. There each function is one zip,
 `FOLDER/<Architecture>/<function>.zip`. FOLDER has a digest of the zips, so that other code has another name: without a

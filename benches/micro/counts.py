@@ -5,9 +5,10 @@
     python3 benches/micro/counts.py [--folder target/lambda] [--commit] [operation …]
 
 The program is compiled as the functions of a release are. Each operation runs t times in one process and 2 t times in
-another: the difference is what t operations take, without the start of the program. Instructions do not depend on how busy the machine is, so a small change can be seen. The program fails if an operation
-takes more instructions than its bound: the number in `counts.json`, and the slack there. It also fails if a list is not
-linear, or if the list of 10,000 credentials takes more memory than the limit there. `--commit` writes the new numbers.
+another: the difference is what t operations take, without the start of the program. Instructions do not depend on how
+busy the machine is, so a small change can be seen. The program fails if an operation takes more instructions than its
+bound: the number in `counts.json`, and the slack there. It also fails if a list is not linear, or if the list of 10,000
+credentials takes more memory than the limit there. `--commit` writes the new numbers.
 
 Under valgrind, a program sees a processor with AES-NI and AVX2 and without AVX-512, whatever the processor has. So the
 numbers are the same on all x86_64 machines with AVX2. Another compiler or C library changes them a little.

@@ -85,8 +85,8 @@ def rust(folder, name, does):
 def installed(folder, sources, commands, downloads):
     """Copies the sources to a folder and runs the commands there, unless it was done for the same sources.
 
-    Returns whether the folder is ready. It is not if one of the commands in `downloads` fails, because a registry is not
-    reachable. Every other failure ends the program."""
+    Returns whether the folder is ready. It is not if one of the commands in `downloads` fails, because a registry is
+    not reachable. Every other failure ends the program."""
     contents = [(path.relative_to(HERE), path.read_bytes()) for path in sorted(sources)]
     state = hashlib.sha256(repr((contents, commands)).encode()).hexdigest()
     mark = folder / "installed"

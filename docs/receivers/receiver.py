@@ -20,7 +20,7 @@ seen = set()
 
 
 def is_genuine(headers, body, now=None):
-    """Whether the vault sent this body. `body` is the bytes as they came, not JSON that was parsed and written again."""
+    """Whether the vault sent this body. `body` is the bytes as they came, not JSON that was read and written again."""
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not message_id or not timestamp.isascii() or not timestamp.isdigit():
         return False

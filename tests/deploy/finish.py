@@ -40,7 +40,8 @@ def main():
     resources = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
 
     def physical_ids(kind):
-        return json.dumps({it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources if it["ResourceType"] == kind})
+        found = [it for it in resources if it["ResourceType"] == kind]
+        return json.dumps({it["LogicalResourceId"]: it["PhysicalResourceId"] for it in found})
 
     endpoint = gateway.meta.endpoint_url
     environment = {

@@ -112,7 +112,8 @@ def main():
     results += [call(*credential, kind) for credential in credentials for kind in ("get", "mint", "token URL")]
     failures = [result for result in results if result]
     lost = sorted(before - set(rows()))
-    report = {"succeeded": len(results) - len(failures), "cut off": len(cut_off), "failures": failures, "rows lost": lost}
+    succeeded = len(results) - len(failures)
+    report = {"succeeded": succeeded, "cut off": len(cut_off), "failures": failures, "rows lost": lost}
     REPORT.write_text(json.dumps(report, indent=1))
 
 

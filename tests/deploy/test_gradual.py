@@ -48,7 +48,8 @@ def clients(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "S3_DATA_DIR": str(folder), "TMPDIR": str(folder)}
-    settings |= {"MINISTACK_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1", "IOT_MTLS_ENABLED": "false", "AUTH": "false"}
+    settings |= {"MINISTACK_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
+    settings |= {"IOT_MTLS_ENABLED": "false", "AUTH": "false"}
     program = pathlib.Path(sys.executable).with_name("ministack")
     with (folder / "log").open("w") as log:
         emulator = subprocess.Popen([program], env=os.environ | settings, stdout=log, stderr=log)
@@ -103,10 +104,13 @@ def update(clients, stack, release, gradually=True, **parameters):
     (cloudformation.update_stack if exists else cloudformation.create_stack)(
         StackName=stack,
         TemplateURL=f"{cloudformation.meta.endpoint_url}/code/template.json",
-        Parameters=[{"ParameterKey": name, "ParameterValue": it} for name, it in {"CodeBucket": "code", **parameters}.items()],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": it} for name, it in {"CodeBucket": "code", **parameters}.items()
+        ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    cloudformation.get_waiter(f"stack_{'update' if exists else 'create'}_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    waiter = cloudformation.get_waiter(f"stack_{'update' if exists else 'create'}_complete")
+    waiter.wait(StackName=stack, WaiterConfig={"Delay": 1})
     return answer_of(clients, stack)
 
 
@@ -138,7 +142,8 @@ def test_update_with_an_old_name_keeps_the_old_settings_as_the_upgrade_page_warn
 
 
 def test_newer_release_and_then_the_older_one_again_are_new_versions(clients):
-    versions = [update(clients, "releases", it, UpdateName=str(n))["version"] for n, it in enumerate([OLDER, NEWER, OLDER])]
+    releases = enumerate([OLDER, NEWER, OLDER])
+    versions = [update(clients, "releases", it, UpdateName=str(number))["version"] for number, it in releases]
     assert versions == ["1", "2", "3"]
 
 
@@ -162,11 +167,13 @@ def deploy_sh(clients, tmp_path):
         (code / f"{name}.zip").write_bytes(zipped(FUNCTION))
     sums = subprocess.run("sha256sum $(find * -type f)", shell=True, cwd=tmp_path, capture_output=True, check=True)
     (tmp_path / "SHA256SUMS").write_bytes(sums.stdout)
-    account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
+    account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    account |= {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
     account |= {"AWS_ENDPOINT_URL": clients("s3").meta.endpoint_url}
 
     def run(*options, status=0, command=("./deploy.sh", "--stack", "script")):
-        result = subprocess.run([*command, *options], cwd=tmp_path, env=os.environ | account, capture_output=True, text=True)
+        env = os.environ | account
+        result = subprocess.run([*command, *options], cwd=tmp_path, env=env, capture_output=True, text=True)
         assert result.returncode == status, result.stderr
         return answer_of(clients, "script")
 
@@ -187,9 +194,10 @@ def test_restored_table_is_used_by_the_version_that_the_api_calls(clients, deplo
     before = answer_of(clients, "script")["version"]
     clients("dynamodb").create_table(
         TableName="script-keys-restored",
-        AttributeDefinitions=[{"AttributeName": "team_id", "AttributeType": "S"}, {"AttributeName": "record", "AttributeType": "S"}],
+        AttributeDefinitions=[{"AttributeName": it, "AttributeType": "S"} for it in ("team_id", "record")],
         KeySchema=[{"AttributeName": "team_id", "KeyType": "HASH"}, {"AttributeName": "record", "KeyType": "RANGE"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    after = deploy_sh("KeysTableName=script-keys-restored", command=(ROOT / "deploy/use-tables.sh", "script"))["version"]
+    use_tables = (ROOT / "deploy/use-tables.sh", "script")
+    after = deploy_sh("KeysTableName=script-keys-restored", command=use_tables)["version"]
     assert before.isdigit() and after.isdigit() and before != after

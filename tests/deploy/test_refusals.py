@@ -38,7 +38,10 @@ def run(*command, cwd="."):
     "options, message",
     [
         (["--parameter", "AlarmTopciArn=arn"], "the template has no parameter AlarmTopciArn."),
-        (["--parameter", "SecretsTableName="], "SecretsTableName must not be empty: the stack would get a new, empty table."),
+        (
+            ["--parameter", "SecretsTableName="],
+            "SecretsTableName must not be empty: the stack would get a new, empty table.",
+        ),
         (["--parameter", "Dashboard"], "--parameter Dashboard is not NAME=VALUE."),
         (["--stack", "Vault"], "the name of a stack has at most 30 small letters, digits and hyphens"),
         (["--stack", "v" * 31], "the name of a stack has at most 30 small letters, digits and hyphens"),
@@ -65,7 +68,10 @@ def test_deploy_sh_refuses_a_damaged_file_and_a_file_that_nobody_vouches_for(rel
         (["SecretsTableName="], "SecretsTableName= is not NAME=VALUE with a value"),
         (["KeysTableName=a", "KeysTableName=b"], "KeysTableName is named twice"),
         (["EventsTableName=a"], "set EventsTableName and EventsTableStreamArn together"),
-        (["EventsTableName=a", "EventsTableStreamArn=arn:aws:dynamodb:r:1:table/b/stream/1"], "with the stream of that table"),
+        (
+            ["EventsTableName=a", "EventsTableStreamArn=arn:aws:dynamodb:r:1:table/b/stream/1"],
+            "with the stream of that table",
+        ),
     ],
 )
 def test_use_tables_refuses_values_that_would_empty_or_mix_up_tables(values, message):

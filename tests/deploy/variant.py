@@ -1,7 +1,7 @@
 """Changes the template of a release so that the emulator accepts it: `variant.py RELEASE`.
 
-`differences` makes each change and gives its reason; the program prints both. In addition, functions get the endpoints of
-the services from this program's environment. Everything else is deployed unchanged.
+`differences` makes each change and gives its reason; the program prints both. In addition, functions get the endpoints
+of the services from this program's environment. Everything else is deployed unchanged.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 """A second decoder of envelope version 1. It checks that the golden vectors open, and that altered vectors do not.
 
 The decoder follows the description of the format in shared/src/envelope/format.rs, not the code there. It uses only the
-standard library: HMAC comes from `hmac`, and AES and GHASH are written below after FIPS 197 and SP 800-38D. It shares no
-code and no library with the program that made the vectors.
+standard library: HMAC comes from `hmac`, and AES and GHASH are written below after FIPS 197 and SP 800-38D. It shares
+no code and no library with the program that made the vectors.
 
 Never use this decoder on a real secret: it is slow and not constant-time.
 """

@@ -6,6 +6,7 @@ import pathlib
 import platform
 import statistics
 import subprocess
+import textwrap
 
 from documented import ROOT
 
@@ -66,6 +67,10 @@ def of(soak, flat, seconds):
     }
 
 
+def paragraph(text):
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
     lines += ["| " + " | ".join(str(it) for it in row) + " |" for row in rows]
@@ -119,9 +124,11 @@ def soak_text(it):
         ("calls that met a fault of AWS", f"{sum(it['met'].values()):,}"),
     ]
     text = [
-        f"Soak of {it['soak_seconds'] / 60:g} minutes, {it['rate']:g} operations a second by {it['workers']} callers, "
-        f"{it['users']} credentials at the start and {it['credentials']} at the end, seed {it['seed']}, "
-        f"`{it['program']}`.",
+        paragraph(
+            f"Soak of {it['soak_seconds'] / 60:g} minutes, {it['rate']:g} operations a second by {it['workers']} "
+            f"callers, {it['users']} credentials at the start and {it['credentials']} at the end, seed {it['seed']}, "
+            f"`{it['program']}`."
+        ),
         table(("result", ""), summary),
         table(("operation", "successes", "p50 of all answers, ms", "p99, ms"), rows),
         table(("failure", "count"), sorted(((k, f"{v:,}") for k, v in it["failures"].items()))),
@@ -134,7 +141,9 @@ def soak_text(it):
 
 
 def head(it):
-    return f"{it['date']}, commit {it['commit']}, {it['machine']}, load average {it['load average']:.1f} (5 minutes)."
+    return paragraph(
+        f"{it['date']}, commit {it['commit']}, {it['machine']}, load average {it['load average']:.1f} (5 minutes)."
+    )
 
 
 def write(result, part):

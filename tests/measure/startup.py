@@ -81,7 +81,7 @@ def service_answer(head, body):
 
 
 class BlockingOutput:
-    """A standard output that accepts one line at a time. A logging process blocks there, so its CPU time can be read."""
+    """A standard output that accepts one line at a time. A process that logs blocks there: its CPU time can be read."""
 
     def __init__(self):
         # A pipe in packet mode with room for one packet. The first packet fills it, so the next write blocks.

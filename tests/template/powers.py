@@ -1,5 +1,7 @@
 """Prints docs/powers.md, generated from template.yaml: `python tests/template/powers.py > docs/powers.md`."""
 
+import textwrap
+
 from template import Template, snake, table_of
 
 # The stack's ARN by name, because the CLI asks CloudFormation for the stack by name.
@@ -72,7 +74,7 @@ def page(template):
         "",
         "- lets the account's administrators manage the key, but not use it;",
         "- lets the roles of some functions use it:",
-        f"  {users};",
+        textwrap.fill(f"{users};", 120, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False),
         "- lets `RewrapRole` re-encrypt from and to it;",
         "- denies every use that does not name the row in the encryption context.",
         "",
