@@ -8,7 +8,8 @@ also has a price. Its version keeps the old settings until a new version is publ
 parameter (aws/serverless-application-model, issues 1640 and 3820). So every update publishes a version here, and the
 parameter UpdateName makes Lambda see a change. Who does not deploy gradually does not carry that risk.
 
-keep-alive is not deployed gradually. A run sees to the grants of all teams, so no step could give the new version a part of them.
+keep-alive is not deployed gradually. A run sees to the grants of all teams, so no step could give the new version a
+part of them.
 """
 
 FUNCTIONS = ["MintToken", "TokenUrl"]

@@ -1,11 +1,14 @@
-"""Checks the rules of docs/architecture.md on which file may import which. Needs Python alone.
+"""Checks the rules of docs/architecture.md on which file may import which, and the length of lines. Needs Python, Cargo
+and git.
 
     python3 tests/structure/check.py
 
 1. No file of `shared` or `functions` imports itself through others.
-2. `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other. One exception: `stores` imports `envelope::sealed`.
+2. `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other. One exception: `stores` imports
+   `envelope::sealed`.
 3. They, and the domain below them, import no use case: not `grants`, `authorize`, `keep_alive`, `purge`, `restore` …
 4. The CLI does not link `functions`. In `functions`, only `http` names statuses of HTTP.
+5. Lines of pages and of Python have at most 120 columns. Tables, code and addresses in pages may have more.
 """
 
 import graphlib
@@ -24,6 +27,10 @@ USE_CASES = (
 NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
 # A path that begins in the crate or at a parent, with the tree in braces that may follow it.
 PATH = re.compile(r"\b(?:crate|super|self)(?:::(?:\w+|\{[^;]*?\}(?=[;,\s])))+", re.S)
+
+MAX_COLUMNS = 120
+# In a page: a row of a table, or the address of a link.
+UNBREAKABLE = re.compile(r"\||\[[^]]+\]: ")
 
 
 def modules(crate):
@@ -100,9 +107,26 @@ def statuses():
 
 
 def links_of_the_cli():
-    command = ["cargo", "tree", "--package", "cli", "--edges", "normal", "--locked"]
-    if re.search(r"\bfunctions v", subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout):
+    tree = output("cargo", "tree", "--package", "cli", "--edges", "normal", "--locked")
+    if re.search(r"\bfunctions v", tree):
         yield "cli: links the crate functions"
+
+
+def output(*command):
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def long_lines():
+    for name in output("git", "ls-files", "*.md", "*.py").splitlines():
+        # There, each line is a row of a table, or a sentence of a page with computed figures.
+        if name.startswith("tests/template/") or not (ROOT / name).is_file():
+            continue
+        is_page, is_code = name.endswith(".md"), False
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
+            is_code ^= is_page and line.lstrip().startswith("```")
+            is_free = is_page and (is_code or UNBREAKABLE.match(line))
+            if len(line) > MAX_COLUMNS and not is_free:
+                yield f"{name}:{number}: {len(line)} columns, more than {MAX_COLUMNS}"
 
 
 def main():
@@ -110,6 +134,7 @@ def main():
     if min(counts.values()) < 100:
         sys.exit(f"found only so many imports, so the check is broken: {counts}")
     findings = [*circles("shared"), *circles("functions"), *forbidden(), *statuses(), *links_of_the_cli()]
+    findings += long_lines()
     print("\n".join(findings) or f"structure: ok, imports between files: {counts}")
     sys.exit(bool(findings))
 
