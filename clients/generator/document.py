@@ -1,0 +1,67 @@
+"""Reads what the clients need from docs/openapi.json."""
+
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs/openapi.json"
+
+# A second request does no harm if the first one took effect, although the method is not GET or DELETE. The clients repeat
+# these operations without an answer too. Operations with an `Idempotency-Key` need no entry. Leave an operation out if a
+# second request creates a second thing, or ends an earlier one, as the rotation of a secret does.
+REPEATABLE = {
+    "checkZoomCredential",
+    "mintZoomToken",
+    "putVendorSecrets",
+    "putZoomApp",
+    "restoreZoomCredential",
+    "rotateZoomAppSecret",
+}
+
+
+class Operation:
+    """An operation that needs an API key."""
+
+    def __init__(self, method, path, described):
+        self.method, self.path, self.described = method.upper(), path, described
+        self.id = described["operationId"]
+        parameters = described.get("parameters", [])
+        self.path_parameters = [it for it in parameters if it["in"] == "path"]
+        self.query = [it for it in parameters if it["in"] == "query"]
+        self.takes_key = any(it["name"] == "Idempotency-Key" for it in parameters)
+        self.repeatable = method in ("get", "delete") or self.takes_key or self.id in REPEATABLE
+        self.has_cursor = any(it["name"] == "cursor" for it in self.query)
+        self.body = self._json(described.get("requestBody", {}))
+        self.body_required = described.get("requestBody", {}).get("required", False)
+        successes = [answer for status, answer in described["responses"].items() if status.startswith("2")]
+        if len(successes) != 1:
+            sys.exit(f"clients/generate: {self.id} has {len(successes)} successes. The clients expect one")
+        self.data = self._json(successes[0])
+
+    @staticmethod
+    def _json(part):
+        return part.get("content", {}).get("application/json", {}).get("schema")
+
+
+class Document:
+    def __init__(self, path=DOCUMENT):
+        self.json = json.loads(path.read_text())
+        self.schemas = self.json["components"]["schemas"]
+        self.version = self.json["info"]["version"]
+        self.codes = self.schemas["ErrorBody"]["properties"]["code"]["enum"]
+        self.operations = [
+            Operation(method, path, described)
+            for path, methods in self.json["paths"].items()
+            if path.startswith("/v2/")
+            for method, described in methods.items()
+            if method in ("get", "post", "put", "patch", "delete") and described.get("security") != [{}]
+        ]
+        unknown = REPEATABLE - {operation.id for operation in self.operations}
+        if unknown:
+            sys.exit(f"clients/generate: REPEATABLE names operations that the document does not have: {sorted(unknown)}")
+
+    def resolve(self, schema):
+        while "$ref" in schema:
+            schema = self.schemas[schema["$ref"].rsplit("/", 1)[1]]
+        return schema

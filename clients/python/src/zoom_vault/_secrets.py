@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict
+
+_SECRET = re.compile(r"^(token|secret|url|connect_url)$|_(token|secret|key)$")
+
+
+class Secret:
+    """A text that no `repr` and no error shows."""
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, text: str) -> None:
+        self._reveal: Callable[[], str] = lambda: text
+
+    def reveal(self) -> str:
+        return self._reveal()
+
+    def __repr__(self) -> str:
+        return "Secret([hidden])"
+
+
+class Shown(Dict[str, Any]):
+    """A dict whose `repr` hides secret fields. Programs and `json.dumps` still read them."""
+
+    def __repr__(self) -> str:
+        return repr({name: "[hidden]" if isinstance(it, str) and _SECRET.search(name) else it for name, it in self.items()})

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { NoAnswerError, VaultError, retryAfter } from './errors.js'
+import { KEYED, REPEATABLE } from './generated/operations.js'
+
+export interface Retries {
+  /** How often a call is repeated at most. Default: 3. */
+  maxRetries: number
+  /** The longest wait in seconds. If `retry-after` asks for more, the call fails at once. Default: 30. */
+  maxRetryWait: number
+  /** Milliseconds for each attempt. Default: 35,000, because the vault answers within 29 seconds. */
+  timeout: number
+}
+
+/** An operation is its method and its path in the document, such as `POST /v2/zoom-tokens`. */
+export function takesIdempotencyKey(operation: string): boolean {
+  return KEYED.has(operation)
+}
+
+/** Whether a second request does no harm if the first one took effect. */
+function isRepeatable(operation: string): boolean {
+  return /^(GET|DELETE) /.test(operation) || KEYED.has(operation) || REPEATABLE.has(operation)
+}
+
+/**
+ * Sends a request, and repeats it as long as that is safe and can help:
+ * - after a 429 with `retry-after`, which every operation may repeat, because nothing was done;
+ * - after a 409 or 503 with `retry-after`, or without an answer, only if the operation is repeatable.
+ */
+export async function send(
+  operation: string,
+  request: Request,
+  fetch: (request: Request) => Promise<Response>,
+  retries: Retries,
+): Promise<Response> {
+  for (let attempt = 0; ; attempt += 1) {
+    const last = attempt >= retries.maxRetries
+    let wait: number | null = null
+    try {
+      const answer = await sendOnce(request.clone(), fetch, retries.timeout)
+      const seconds = retryAfter(answer.headers)
+      const repeat = answer.status === 429 || ([409, 503].includes(answer.status) && isRepeatable(operation))
+      if (repeat && seconds !== null && seconds <= retries.maxRetryWait) wait = seconds
+      if (last || wait === null) return answer
+    } catch (error) {
+      if (last || !(error instanceof NoAnswerError) || !isRepeatable(operation)) throw error
+      wait = 0.25 * 2 ** attempt
+    }
+    // Clients that were refused together should not return together.
+    await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal })
+  }
+}
+
+/** One attempt, with the whole body. No error names the request, which contains the API key. */
+async function sendOnce(
+  request: Request,
+  fetch: (request: Request) => Promise<Response>,
+  timeout: number,
+): Promise<Response> {
+  const timer = AbortSignal.timeout(timeout)
+  try {
+    // `fetch` would send the API key along with a redirect.
+    const limited = new Request(request, { redirect: 'manual', signal: AbortSignal.any([request.signal, timer]) })
+    const answer = await fetch(limited)
+    const body = await answer.text()
+    return new Response(body === '' ? null : body, { status: answer.status, headers: answer.headers })
+  } catch (error) {
+    if (request.signal.aborted) throw request.signal.reason
+    if (error instanceof VaultError) throw error
+    throw new NoAnswerError(timer.aborted ? 'TIMEOUT' : reasonOf(error))
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } }
+  const found = cause?.code ?? code
+  return typeof found === 'string' ? found : 'CONNECTION'
+}
