@@ -15,7 +15,6 @@ REPEATABLE = {
     "mintZoomToken",
     "putVendorSecrets",
     "putZoomApp",
-    "restoreZoomCredential",
     "rotateZoomAppSecret",
 }
 

@@ -17,6 +17,5 @@ export const REPEATABLE: ReadonlySet<string> = new Set([
   'PUT /v2/zoom-apps/{client_id}',
   'POST /v2/zoom-apps/{client_id}/rotate-secret',
   'POST /v2/zoom-credentials/{id}/check',
-  'POST /v2/zoom-credentials/{id}/restore',
   'POST /v2/zoom-tokens',
 ])

@@ -25,7 +25,7 @@ DELETE_ZOOM_CREDENTIAL = Operation("DELETE", "/v2/zoom-credentials/{id}", repeat
 UPDATE_ZOOM_CREDENTIAL = Operation("PATCH", "/v2/zoom-credentials/{id}", repeatable=True, takes_key=True)
 CHECK_ZOOM_CREDENTIAL = Operation("POST", "/v2/zoom-credentials/{id}/check", repeatable=True)
 LIST_ZOOM_CREDENTIAL_EVENTS = Operation("GET", "/v2/zoom-credentials/{id}/events", repeatable=True)
-RESTORE_ZOOM_CREDENTIAL = Operation("POST", "/v2/zoom-credentials/{id}/restore", repeatable=True)
+RESTORE_ZOOM_CREDENTIAL = Operation("POST", "/v2/zoom-credentials/{id}/restore")
 LIST_TOKEN_URLS = Operation("GET", "/v2/zoom-credentials/{id}/token-urls", repeatable=True)
 CREATE_TOKEN_URL = Operation("POST", "/v2/zoom-credentials/{id}/token-urls")
 DELETE_TOKEN_URL = Operation("DELETE", "/v2/zoom-credentials/{id}/token-urls/{url_id}", repeatable=True)
