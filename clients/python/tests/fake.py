@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import logging
 import os
 import threading
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -16,6 +17,9 @@ API = os.environ["API_URL"]
 ZOOM = os.environ["ZOOM_OAUTH_BASE_URL"]
 FULL_KEY, MINT_KEY = os.environ["FULL_KEY"], os.environ["MINT_KEY"]
 SECRET_KEY = "zcv_acme_this-is-the-key"
+
+# asyncio's debug mode would report each slow step, such as the reading of certificates.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 CREDENTIAL = {"success": True, "data": {"credential_id": "1", "name": "Ada"}}
 
