@@ -1,6 +1,7 @@
 """Turns the schemas of the document into Python types: TypedDicts and aliases."""
 
 import json
+import keyword
 import re
 import textwrap
 
@@ -36,12 +37,19 @@ def shape(schema):
     return json.dumps({key: value for key, value in schema.items() if key != "description"}, sort_keys=True)
 
 
+def is_typed_dict(schema):
+    """Whether a schema can be a TypedDict: each field must be a name of Python."""
+    fields = schema.get("properties", {})
+    names = all(field.isidentifier() and not keyword.iskeyword(field) for field in fields)
+    return schema.get("type") == "object" and bool(fields) and names
+
+
 class Types:
     """Collects the types that are used, in an order in which each alias comes after what it names."""
 
     def __init__(self, document):
         self.document = document
-        self.dicts, self.aliases = {}, {}
+        self.dicts, self.aliases, self.open = {}, {}, set()
         # The document repeats the schema of a component where an answer has it in `data`.
         self.by_shape = {shape(it): name for name, it in document.schemas.items() if it.get("type") == "object"}
 
@@ -49,7 +57,7 @@ class Types:
         """The expression of a schema's type. `name` is for a schema that needs a type of its own and has no name."""
         if "$ref" in schema:
             return self.component(schema["$ref"].rsplit("/", 1)[1])
-        if schema.get("type") == "object" and shape(schema) in self.by_shape:
+        if is_typed_dict(schema) and shape(schema) in self.by_shape:
             return self.component(self.by_shape[shape(schema)])
         if "enum" in schema or "const" in schema:
             return f"Literal[{', '.join(map(repr, schema.get('enum', [schema.get('const')])))}]"
@@ -62,7 +70,7 @@ class Types:
         if "type" not in schema and described:
             fields = [it for it in described if "properties" in it or "$ref" in it] or described
             return self.of(fields[0], name) if len(fields) == 1 else "Dict[str, Any]"
-        if schema.get("type") == "object" and schema.get("properties"):
+        if is_typed_dict(schema):
             self.typed_dict(name, schema)
             return name
         if schema.get("type") == "object":
@@ -75,15 +83,20 @@ class Types:
     def union(types):
         types = list(dict.fromkeys(types))
         others = [it for it in types if it != "None"]
+        if not others:
+            return "None"
         joined = others[0] if len(others) == 1 else f"Union[{', '.join(others)}]"
         return f"Optional[{joined}]" if "None" in types else joined
 
     def component(self, name):
         schema = self.document.schemas[name]
         if name not in self.dicts and name not in self.aliases:
-            if schema.get("type") == "object" and schema.get("properties"):
+            if is_typed_dict(schema):
                 self.typed_dict(name, schema)
+            elif name in self.open:
+                return "Any"  # an alias cannot contain itself
             else:
+                self.open.add(name)
                 alias = self.of(schema, name)
                 self.aliases[name] = comment(schema.get("description"), "") + f"{name} = {alias}\n"
         return name

@@ -16,7 +16,7 @@ type Arguments<P extends keyof ApiPaths, M extends Method> = RequiredKeysOf<Opti
 /** What is in the field `data` of a success. */
 export type Data<P extends keyof ApiPaths, M extends Method> = SuccessResponseJSON<Operation<P, M>> extends {
     data: infer D;
-} ? D : never;
+} ? D : undefined;
 /** The paths whose `GET` answers with pages. */
 export type PagedPath = {
     [P in Path<'get'>]: ApiPaths[P]['get'] extends {

@@ -44,6 +44,8 @@ export class Vault {
                 parseAs: 'text',
                 fetch: (request) => send(operation, request, fetch, retries),
             });
+            if (response.status === 204)
+                return { data: undefined, headers: response.headers };
             const answer = response.ok ? parsed(data) : error;
             if (!response.ok || !isSuccess(answer))
                 throw new ApiError(response.status, response.headers, answer);

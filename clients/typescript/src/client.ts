@@ -29,7 +29,7 @@ type Arguments<P extends keyof ApiPaths, M extends Method> =
 
 /** What is in the field `data` of a success. */
 export type Data<P extends keyof ApiPaths, M extends Method> =
-  SuccessResponseJSON<Operation<P, M>> extends { data: infer D } ? D : never
+  SuccessResponseJSON<Operation<P, M>> extends { data: infer D } ? D : undefined
 
 /** The paths whose `GET` answers with pages. */
 export type PagedPath = {
@@ -104,6 +104,7 @@ export class Vault {
         parseAs: 'text',
         fetch: (request: Request) => send(operation, request, fetch, retries),
       })
+      if (response.status === 204) return { data: undefined, headers: response.headers }
       const answer = response.ok ? parsed(data) : error
       if (!response.ok || !isSuccess(answer)) throw new ApiError(response.status, response.headers, answer)
       hideSecrets(answer.data)

@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from types import TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, List, Optional, Type, Union
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from ._generated.async_methods import AsyncMethods
 from ._generated.errors import BY_CODE
 from ._generated.methods import Methods
 from ._generated.operations import VERSION
-from ._secrets import Secret, Shown
+from ._secrets import RedactedDict, Secret
 
 KEY_HEADER = "x-meeting-baas-api-key"
 
@@ -106,8 +106,7 @@ class Vault(Methods):
         http_client: Optional[httpx.Client] = None,
     ) -> None:
         self._settings = _Settings(base_url, api_key, allow_http, timeout, max_retries, max_retry_wait)
-        self._own = httpx.Client() if http_client is None else None
-        self._http = http_client or self._own or httpx.Client()
+        self._http, self._close = http_client or httpx.Client(), http_client is None
 
     def __repr__(self) -> str:
         return f"Vault({self._settings.base_url!r})"
@@ -121,8 +120,8 @@ class Vault(Methods):
         self.close()
 
     def close(self) -> None:
-        if self._own is not None:
-            self._own.close()
+        if self._close:
+            self._http.close()
 
     def _call(self, call: Call) -> Answer:
         request = self._settings.request(call)
@@ -155,8 +154,7 @@ class AsyncVault(AsyncMethods):
         http_client: Optional[httpx.AsyncClient] = None,
     ) -> None:
         self._settings = _Settings(base_url, api_key, allow_http, timeout, max_retries, max_retry_wait)
-        self._own = httpx.AsyncClient() if http_client is None else None
-        self._http = http_client or self._own or httpx.AsyncClient()
+        self._http, self._close = http_client or httpx.AsyncClient(), http_client is None
 
     def __repr__(self) -> str:
         return f"AsyncVault({self._settings.base_url!r})"
@@ -170,8 +168,8 @@ class AsyncVault(AsyncMethods):
         await self.aclose()
 
     async def aclose(self) -> None:
-        if self._own is not None:
-            await self._own.aclose()
+        if self._close:
+            await self._http.aclose()
 
     async def _call(self, call: Call) -> Answer:
         request = self._settings.request(call)
@@ -194,6 +192,8 @@ def _read(answer: Optional[httpx.Response], reason: str) -> Answer:
     the API key."""
     if answer is None:
         raise NoAnswerError(reason)
+    if answer.status_code == 204:
+        return Answer(None, None)
     body = _json(answer)
     if answer.is_success and body.get("success") is True and "data" in body:
         return Answer(body["data"], answer.headers.get("x-next-cursor"))
@@ -214,7 +214,7 @@ def _read(answer: Optional[httpx.Response], reason: str) -> Answer:
 def _json(answer: httpx.Response) -> Dict[str, Any]:
     # The error of `json` has the whole answer, which can be a token.
     try:
-        body = json.loads(answer.content, object_hook=Shown)
+        body = json.loads(answer.content, object_hook=RedactedDict)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
@@ -237,7 +237,9 @@ def _path_segment(name: str, value: str) -> str:
     return quote(value, safe="")
 
 
-def _query_value(value: Any) -> str:
+def _query_value(value: Any) -> Union[str, List[str]]:
+    if isinstance(value, list):
+        return [str(_query_value(it)) for it in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

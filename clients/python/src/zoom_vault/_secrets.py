@@ -21,7 +21,7 @@ class Secret:
         return "Secret([hidden])"
 
 
-class Shown(Dict[str, Any]):
+class RedactedDict(Dict[str, Any]):
     """A dict whose `repr` hides secret fields. Programs and `json.dumps` still read them."""
 
     def __repr__(self) -> str:

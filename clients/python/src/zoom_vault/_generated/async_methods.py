@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, Union, cast
 
-from .._call import UNSET, Answer, Call, AsyncPages, Step, Unset
+from .._call import UNSET as _UNSET, Answer as _Answer, AsyncPages as _AsyncPages, Call as _Call, Step as _Step, Unset as _Unset
 from . import operations
 from .types import *
 
@@ -11,17 +11,17 @@ from .types import *
 class AsyncMethods:
     """A method for each operation of the API."""
 
-    async def _call(self, call: Call) -> Answer:
+    async def _call(self, call: _Call) -> _Answer:
         raise NotImplementedError
 
     def list_events(
         self,
         *,
-        limit: Union[int, Unset] = UNSET,
-        cursor: Union[str, Unset] = UNSET,
-        actor: Union[str, Unset] = UNSET,
-        kind: Union[str, Unset] = UNSET,
-    ) -> AsyncPages[Event]:
+        limit: Union[int, _Unset] = _UNSET,
+        cursor: Union[str, _Unset] = _UNSET,
+        actor: Union[str, _Unset] = _UNSET,
+        kind: Union[str, _Unset] = _UNSET,
+    ) -> _AsyncPages[Event]:
         """Lists the events of the team.
 
         Newest first: who changed what, which token went to whom, and what went wrong. The operator's changes are here
@@ -35,11 +35,11 @@ class AsyncMethods:
         :param actor: The kind of actor, or the kind and the id: `key`, or `key:0123456789ab`.
         :param kind: The kind of event.
         """
-        call = Call(
+        call = _Call(
             operations.LIST_EVENTS,
             query={"limit": limit, "cursor": cursor, "actor": actor, "kind": kind},
         )
-        return AsyncPages(self._call, call)
+        return _AsyncPages(self._call, call)
 
     async def get_notification_endpoint(
         self,
@@ -48,7 +48,7 @@ class AsyncMethods:
 
         The answer does not show the secret.
         """
-        call = Call(
+        call = _Call(
             operations.GET_NOTIFICATION_ENDPOINT,
         )
         return cast("NotificationEndpoint", (await self._call(call)).data)
@@ -57,8 +57,8 @@ class AsyncMethods:
         self,
         *,
         url: EndpointUrl,
-        kinds: Union[List[NotificationKind], Unset] = UNSET,
-        rotate: Union[bool, Unset] = UNSET,
+        kinds: Union[List[NotificationKind], _Unset] = _UNSET,
+        rotate: Union[bool, _Unset] = _UNSET,
     ) -> NotificationEndpoint:
         """Sets the endpoint for notifications.
 
@@ -71,7 +71,7 @@ class AsyncMethods:
         :param kinds: The kinds of notifications. All kinds if the field is missing.
         :param rotate: Makes a new secret. The earlier secret signs too for 24 hours.
         """
-        call = Call(
+        call = _Call(
             operations.PUT_NOTIFICATION_ENDPOINT,
             body={"url": url, "kinds": kinds, "rotate": rotate},
         )
@@ -84,7 +84,7 @@ class AsyncMethods:
 
         The vault forgets the URL and the secrets. Notifications that wait for another attempt are dropped.
         """
-        call = Call(
+        call = _Call(
             operations.DELETE_NOTIFICATION_ENDPOINT,
         )
         return cast("NotificationEndpointMessage", (await self._call(call)).data)
@@ -97,7 +97,7 @@ class AsyncMethods:
         The vault sends a notification of the type `endpoint.test` within seconds, once. If the attempt fails, `GET
         /v2/events?kind=notification_failed` says why.
         """
-        call = Call(
+        call = _Call(
             operations.TEST_NOTIFICATION_ENDPOINT,
         )
         return cast("NotificationEndpointMessage", (await self._call(call)).data)
@@ -109,7 +109,7 @@ class AsyncMethods:
 
         The answer shows no secrets. A change of an app or of a vendor's secrets may appear here a second later.
         """
-        call = Call(
+        call = _Call(
             operations.GET_OVERVIEW,
         )
         return cast("Overview", (await self._call(call)).data)
@@ -124,7 +124,7 @@ class AsyncMethods:
 
         :param vendor: The vendor
         """
-        call = Call(
+        call = _Call(
             operations.GET_VENDOR_SECRETS,
             path={"vendor": vendor},
         )
@@ -146,7 +146,7 @@ class AsyncMethods:
             They replace all earlier ones. Each as the vendor shows it. The vault encrypts the secrets and
             never shows them.
         """
-        call = Call(
+        call = _Call(
             operations.PUT_VENDOR_SECRETS,
             path={"vendor": vendor},
             body={"secrets": secrets},
@@ -164,7 +164,7 @@ class AsyncMethods:
 
         :param vendor: The vendor
         """
-        call = Call(
+        call = _Call(
             operations.DELETE_VENDOR_SECRETS,
             path={"vendor": vendor},
         )
@@ -180,7 +180,7 @@ class AsyncMethods:
 
         :param client_id: The app's client id
         """
-        call = Call(
+        call = _Call(
             operations.GET_ZOOM_APP,
             path={"client_id": client_id},
         )
@@ -192,7 +192,7 @@ class AsyncMethods:
         *,
         client_secret: ClientSecret,
         webhook_secret_token: WebhookSecret,
-        name: Union[Name, Unset] = UNSET,
+        name: Union[Name, _Unset] = _UNSET,
     ) -> ZoomApp:
         """Registers a Zoom app.
 
@@ -207,7 +207,7 @@ class AsyncMethods:
             encrypts the token and never shows it.
         :param name: Your name for the app.
         """
-        call = Call(
+        call = _Call(
             operations.PUT_ZOOM_APP,
             path={"client_id": client_id},
             body={"name": name, "client_secret": client_secret, "webhook_secret_token": webhook_secret_token},
@@ -225,7 +225,7 @@ class AsyncMethods:
 
         :param client_id: The app's client id
         """
-        call = Call(
+        call = _Call(
             operations.DELETE_ZOOM_APP,
             path={"client_id": client_id},
         )
@@ -236,8 +236,8 @@ class AsyncMethods:
         client_id: str,
         *,
         client_secret: ClientSecret,
-        cursor: Union[str, Unset] = UNSET,
-    ) -> Step[Rotation]:
+        cursor: Union[str, _Unset] = _UNSET,
+    ) -> _Step[Rotation]:
         """Rotates an app's client secret.
 
         Call this after you have changed the secret at Zoom. The vault checks the secret at Zoom, and then stores it
@@ -250,26 +250,26 @@ class AsyncMethods:
         :param client_secret: The client secret as it is at Zoom now.
         :param cursor: Where the call before ended: the value of that call's header `x-next-cursor`.
         """
-        call = Call(
+        call = _Call(
             operations.ROTATE_ZOOM_APP_SECRET,
             path={"client_id": client_id},
             query={"cursor": cursor},
             body={"client_secret": client_secret},
         )
         answer = await self._call(call)
-        return Step(answer.data, answer.next_cursor)
+        return _Step(answer.data, answer.next_cursor)
 
     async def create_zoom_connect_session(
         self,
         *,
-        name: Union[Name, Unset] = UNSET,
-        client_id: Union[ClientId, Unset] = UNSET,
-        client_secret: Union[ClientSecret, Unset] = UNSET,
-        app_credential_id: Union[CredentialId, Unset] = UNSET,
-        app_name: Union[Name, Unset] = UNSET,
-        credential_id: Union[CredentialId, Unset] = UNSET,
-        extra: Union[Optional[Dict[str, Any]], Unset] = UNSET,
-        return_url: Union[ReturnUrl, Unset] = UNSET,
+        name: Union[Name, _Unset] = _UNSET,
+        client_id: Union[ClientId, _Unset] = _UNSET,
+        client_secret: Union[ClientSecret, _Unset] = _UNSET,
+        app_credential_id: Union[CredentialId, _Unset] = _UNSET,
+        app_name: Union[Name, _Unset] = _UNSET,
+        credential_id: Union[CredentialId, _Unset] = _UNSET,
+        extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
+        return_url: Union[ReturnUrl, _Unset] = _UNSET,
     ) -> CreatedConnectSession:
         """Creates a connect session.
 
@@ -291,7 +291,7 @@ class AsyncMethods:
             `credential_id` or `error`. It adds `user_changed` if another Zoom user came. The operator must
             have allowed the URL's origin for the team. Without a return URL, a page shows the outcome.
         """
-        call = Call(
+        call = _Call(
             operations.CREATE_ZOOM_CONNECT_SESSION,
             body={"name": name, "client_id": client_id, "client_secret": client_secret, "app_credential_id": app_credential_id, "app_name": app_name, "credential_id": credential_id, "extra": extra, "return_url": return_url},
         )
@@ -307,7 +307,7 @@ class AsyncMethods:
 
         :param id: The session's id
         """
-        call = Call(
+        call = _Call(
             operations.GET_ZOOM_CONNECT_SESSION,
             path={"id": id},
         )
@@ -316,18 +316,18 @@ class AsyncMethods:
     def list_zoom_credentials(
         self,
         *,
-        name: Union[str, Unset] = UNSET,
-        zoom_email: Union[str, Unset] = UNSET,
-        zoom_display_name: Union[str, Unset] = UNSET,
-        zoom_user_id: Union[str, Unset] = UNSET,
-        credential_type: Union[str, Unset] = UNSET,
-        state: Union[str, Unset] = UNSET,
-        extra: Union[str, Unset] = UNSET,
-        deleted: Union[bool, Unset] = UNSET,
-        needs_attention: Union[bool, Unset] = UNSET,
-        limit: Union[int, Unset] = UNSET,
-        cursor: Union[str, Unset] = UNSET,
-    ) -> AsyncPages[Credential]:
+        name: Union[str, _Unset] = _UNSET,
+        zoom_email: Union[str, _Unset] = _UNSET,
+        zoom_display_name: Union[str, _Unset] = _UNSET,
+        zoom_user_id: Union[str, _Unset] = _UNSET,
+        credential_type: Union[str, _Unset] = _UNSET,
+        state: Union[str, _Unset] = _UNSET,
+        extra: Union[str, _Unset] = _UNSET,
+        deleted: Union[bool, _Unset] = _UNSET,
+        needs_attention: Union[bool, _Unset] = _UNSET,
+        limit: Union[int, _Unset] = _UNSET,
+        cursor: Union[str, _Unset] = _UNSET,
+    ) -> _AsyncPages[Credential]:
         """Lists credentials.
 
         Newest first. Without `limit` and `cursor`, the answer is the whole list, or the error
@@ -351,11 +351,11 @@ class AsyncMethods:
         :param limit: The size of the page.
         :param cursor: Where the page before ended: the value of that page's header `x-next-cursor`.
         """
-        call = Call(
+        call = _Call(
             operations.LIST_ZOOM_CREDENTIALS,
             query={"name": name, "zoom_email": zoom_email, "zoom_display_name": zoom_display_name, "zoom_user_id": zoom_user_id, "credential_type": credential_type, "state": state, "extra": extra, "deleted": deleted, "needs_attention": needs_attention, "limit": limit, "cursor": cursor},
         )
-        return AsyncPages(self._call, call)
+        return _AsyncPages(self._call, call)
 
     async def create_zoom_credential(
         self,
@@ -363,11 +363,11 @@ class AsyncMethods:
         name: Name,
         client_id: ClientId,
         client_secret: ClientSecret,
-        authorization_code: Union[AuthorizationCode, Unset] = UNSET,
-        redirect_uri: Union[RedirectUri, Unset] = UNSET,
-        code_verifier: Union[CodeVerifier, Unset] = UNSET,
-        extra: Union[Optional[Dict[str, Any]], Unset] = UNSET,
-        idempotency_key: Union[str, Unset] = UNSET,
+        authorization_code: Union[AuthorizationCode, _Unset] = _UNSET,
+        redirect_uri: Union[RedirectUri, _Unset] = _UNSET,
+        code_verifier: Union[CodeVerifier, _Unset] = _UNSET,
+        extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
+        idempotency_key: Union[str, _Unset] = _UNSET,
     ) -> Credential:
         """Creates a credential.
 
@@ -389,7 +389,7 @@ class AsyncMethods:
         :param idempotency_key: Your own name for this call, if you repeat it yourself. Without it, the client
             makes one.
         """
-        call = Call(
+        call = _Call(
             operations.CREATE_ZOOM_CREDENTIAL,
             body={"name": name, "client_id": client_id, "client_secret": client_secret, "authorization_code": authorization_code, "redirect_uri": redirect_uri, "code_verifier": code_verifier, "extra": extra},
             idempotency_key=idempotency_key,
@@ -406,7 +406,7 @@ class AsyncMethods:
 
         :param id: The credential's id
         """
-        call = Call(
+        call = _Call(
             operations.GET_ZOOM_CREDENTIAL,
             path={"id": id},
         )
@@ -423,7 +423,7 @@ class AsyncMethods:
 
         :param id: The credential's id
         """
-        call = Call(
+        call = _Call(
             operations.DELETE_ZOOM_CREDENTIAL,
             path={"id": id},
         )
@@ -433,14 +433,14 @@ class AsyncMethods:
         self,
         id: str,
         *,
-        name: Union[Name, Unset] = UNSET,
-        client_id: Union[ClientId, Unset] = UNSET,
-        client_secret: Union[ClientSecret, Unset] = UNSET,
-        authorization_code: Union[AuthorizationCode, Unset] = UNSET,
-        redirect_uri: Union[RedirectUri, Unset] = UNSET,
-        code_verifier: Union[CodeVerifier, Unset] = UNSET,
-        extra: Union[Optional[Dict[str, Any]], Unset] = UNSET,
-        idempotency_key: Union[str, Unset] = UNSET,
+        name: Union[Name, _Unset] = _UNSET,
+        client_id: Union[ClientId, _Unset] = _UNSET,
+        client_secret: Union[ClientSecret, _Unset] = _UNSET,
+        authorization_code: Union[AuthorizationCode, _Unset] = _UNSET,
+        redirect_uri: Union[RedirectUri, _Unset] = _UNSET,
+        code_verifier: Union[CodeVerifier, _Unset] = _UNSET,
+        extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
+        idempotency_key: Union[str, _Unset] = _UNSET,
     ) -> Credential:
         """Changes a credential.
 
@@ -463,7 +463,7 @@ class AsyncMethods:
         :param idempotency_key: Your own name for this call, if you repeat it yourself. Without it, the client
             makes one.
         """
-        call = Call(
+        call = _Call(
             operations.UPDATE_ZOOM_CREDENTIAL,
             path={"id": id},
             body={"name": name, "client_id": client_id, "client_secret": client_secret, "authorization_code": authorization_code, "redirect_uri": redirect_uri, "code_verifier": code_verifier, "extra": extra},
@@ -475,7 +475,7 @@ class AsyncMethods:
         self,
         id: str,
         *,
-        meeting_id: Union[MeetingId, Unset] = UNSET,
+        meeting_id: Union[MeetingId, _Unset] = _UNSET,
     ) -> CredentialHealth:
         """Checks a credential.
 
@@ -487,7 +487,7 @@ class AsyncMethods:
         :param meeting_id: The meeting to mint a local recording token for. Without a meeting, the scopes
             decide.
         """
-        call = Call(
+        call = _Call(
             operations.CHECK_ZOOM_CREDENTIAL,
             path={"id": id},
             body={"meeting_id": meeting_id},
@@ -498,9 +498,9 @@ class AsyncMethods:
         self,
         id: str,
         *,
-        limit: Union[int, Unset] = UNSET,
-        cursor: Union[str, Unset] = UNSET,
-    ) -> AsyncPages[Event]:
+        limit: Union[int, _Unset] = _UNSET,
+        cursor: Union[str, _Unset] = _UNSET,
+    ) -> _AsyncPages[Event]:
         """Lists a credential's events.
 
         Mints, refreshes and changes of state, newest first. Old events expire. The vault records a mint before it
@@ -513,12 +513,12 @@ class AsyncMethods:
         :param limit: The size of the page; 100 if the parameter is missing or empty.
         :param cursor: Where the page before ended: the value of that page's header `x-next-cursor`.
         """
-        call = Call(
+        call = _Call(
             operations.LIST_ZOOM_CREDENTIAL_EVENTS,
             path={"id": id},
             query={"limit": limit, "cursor": cursor},
         )
-        return AsyncPages(self._call, call)
+        return _AsyncPages(self._call, call)
 
     async def restore_zoom_credential(
         self,
@@ -533,7 +533,7 @@ class AsyncMethods:
 
         :param id: The credential's id
         """
-        call = Call(
+        call = _Call(
             operations.RESTORE_ZOOM_CREDENTIAL,
             path={"id": id},
         )
@@ -543,9 +543,9 @@ class AsyncMethods:
         self,
         id: str,
         *,
-        limit: Union[int, Unset] = UNSET,
-        cursor: Union[str, Unset] = UNSET,
-    ) -> AsyncPages[TokenUrl]:
+        limit: Union[int, _Unset] = _UNSET,
+        cursor: Union[str, _Unset] = _UNSET,
+    ) -> _AsyncPages[TokenUrl]:
         """Lists a credential's token URLs.
 
         Newest first, without the revoked URLs, but with the expired and used-up ones. The list does not show the URLs
@@ -558,23 +558,23 @@ class AsyncMethods:
         :param limit: The size of the page; 100 if the parameter is missing or empty.
         :param cursor: Where the page before ended: the value of that page's header `x-next-cursor`.
         """
-        call = Call(
+        call = _Call(
             operations.LIST_TOKEN_URLS,
             path={"id": id},
             query={"limit": limit, "cursor": cursor},
         )
-        return AsyncPages(self._call, call)
+        return _AsyncPages(self._call, call)
 
     async def create_token_url(
         self,
         id: str,
         *,
         type: UrlTokenType,
-        label: Union[Name, Unset] = UNSET,
-        meeting_id: Union[MeetingId, Unset] = UNSET,
-        verify: Union[Vendor, Unset] = UNSET,
-        max_uses: Union[int, Unset] = UNSET,
-        expires_in: Union[int, Unset] = UNSET,
+        label: Union[Name, _Unset] = _UNSET,
+        meeting_id: Union[MeetingId, _Unset] = _UNSET,
+        verify: Union[Vendor, _Unset] = _UNSET,
+        max_uses: Union[int, _Unset] = _UNSET,
+        expires_in: Union[int, _Unset] = _UNSET,
     ) -> CreatedTokenUrl:
         """Creates a token URL.
 
@@ -591,7 +591,7 @@ class AsyncMethods:
         :param max_uses: How many tokens the URL returns at most.
         :param expires_in: Seconds until the URL expires. Without this field the URL never expires.
         """
-        call = Call(
+        call = _Call(
             operations.CREATE_TOKEN_URL,
             path={"id": id},
             body={"type": type, "label": label, "meeting_id": meeting_id, "verify": verify, "max_uses": max_uses, "expires_in": expires_in},
@@ -611,7 +611,7 @@ class AsyncMethods:
         :param id: The credential's id
         :param url_id: The URL's id
         """
-        call = Call(
+        call = _Call(
             operations.DELETE_TOKEN_URL,
             path={"id": id, "url_id": url_id},
         )
@@ -621,12 +621,12 @@ class AsyncMethods:
         self,
         *,
         type: TokenType,
-        credential_id: Union[CredentialId, Unset] = UNSET,
-        credential_user_id: Union[ZoomUserId, Unset] = UNSET,
-        meeting_id: Union[MeetingId, Unset] = UNSET,
-        meeting_url: Union[str, Unset] = UNSET,
-        ttl: Union[int, Unset] = UNSET,
-        role: Union[int, Unset] = UNSET,
+        credential_id: Union[CredentialId, _Unset] = _UNSET,
+        credential_user_id: Union[ZoomUserId, _Unset] = _UNSET,
+        meeting_id: Union[MeetingId, _Unset] = _UNSET,
+        meeting_url: Union[str, _Unset] = _UNSET,
+        ttl: Union[int, _Unset] = _UNSET,
+        role: Union[int, _Unset] = _UNSET,
     ) -> Token:
         """Mints a token.
 
@@ -647,7 +647,7 @@ class AsyncMethods:
         :param role: For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the
             other types.
         """
-        call = Call(
+        call = _Call(
             operations.MINT_ZOOM_TOKEN,
             body={"credential_id": credential_id, "credential_user_id": credential_user_id, "type": type, "meeting_id": meeting_id, "meeting_url": meeting_url, "ttl": ttl, "role": role},
         )
