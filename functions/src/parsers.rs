@@ -136,7 +136,7 @@ pub fn bot_details(
         Dialect::Text
     };
     let details = dialect.bot_details(request, body_is_signed);
-    (details.meeting, details.bot)
+    (details.meeting.map(|meeting| meeting.id), details.bot)
 }
 
 /// Reads a bot vendor's proof.

@@ -339,7 +339,9 @@ impl Error {
 fn what_to_do(actor: Actor) -> &'static str {
     match actor {
         Actor::Caller => "Check meeting_id and ttl.",
-        Actor::Host => "The host of the meeting must change this setting in Zoom.",
+        Actor::Host => {
+            "The host of the meeting, or an admin of the host's Zoom account, must change this setting in Zoom."
+        }
         Actor::AccountAdmin => {
             "An admin of the user's Zoom account must allow this in Zoom. The user need not authorize again."
         }

@@ -5,7 +5,7 @@
 use url::Url;
 
 use crate::invalid::Invalid;
-use crate::token::MeetingId;
+use crate::token::{MeetingId, MeetingKind, NamedMeeting};
 
 /// The domains of Zoom's meeting links. A link may also name a subdomain.
 const ZOOM_DOMAINS: [&str; 5] = [
@@ -18,8 +18,8 @@ const ZOOM_DOMAINS: [&str; 5] = [
 /// Outlook replaces links in mails by links to this domain. The original link is in the parameter `url`.
 const SAFE_LINKS: &str = "safelinks.protection.outlook.com";
 
-impl MeetingId {
-    /// The meeting number in a Zoom link, or `None` if the link contains no number.
+impl NamedMeeting {
+    /// The meeting or webinar that a Zoom link names, or `None` if the link contains no number.
     ///
     /// | form | number |
     /// | --- | --- |
@@ -30,11 +30,13 @@ impl MeetingId {
     /// The host is one of Zoom's, in any case, with or without a final dot and a port. `https://` may be missing, and a
     /// link that Outlook has rewritten is read too. A personal room (`/my/…`), a registration page and a recording
     /// contain no number.
+    ///
+    /// `/w/` names a webinar. The other forms leave the kind open: webinars have such links too.
     pub fn from_link(text: &str) -> Option<Self> {
         let url = parse(text)?;
         match original_of_safe_link(&url) {
-            Some(original) => number(&parse(&original)?),
-            None => number(&url),
+            Some(original) => named(&parse(&original)?),
+            None => named(&url),
         }
     }
 }
@@ -57,23 +59,26 @@ fn original_of_safe_link(url: &Url) -> Option<String> {
     Some(original.into_owned())
 }
 
-fn number(url: &Url) -> Option<MeetingId> {
+fn named(url: &Url) -> Option<NamedMeeting> {
     if !ZOOM_DOMAINS.iter().any(|domain| has_domain(url, domain)) {
         return None;
     }
     if matches!(url.scheme(), "zoommtg" | "zoomus") {
         let mut query = url.query_pairs();
         let (_, number) = query.find(|(name, _)| name == "confno")?;
-        return MeetingId::try_from(number.into_owned()).ok();
+        let id = MeetingId::try_from(number.into_owned()).ok()?;
+        return Some(id.into());
     }
     let mut path = url.path_segments()?;
-    let segment = match (path.next()?, path.next()?) {
-        ("wc", "join") => path.next()?,
-        ("j" | "s" | "w" | "wc", segment) => segment,
+    let (segment, kind) = match (path.next()?, path.next()?) {
+        ("wc", "join") => (path.next()?, MeetingKind::Unknown),
+        ("w", segment) => (segment, MeetingKind::Webinar),
+        ("j" | "s" | "wc", segment) => (segment, MeetingKind::Unknown),
         _ => return None,
     };
     // Spaces arrive as `%20`. Every other escape stands for no digit that a link contains.
-    MeetingId::try_from(segment.replace("%20", " ")).ok()
+    let id = MeetingId::try_from(segment.replace("%20", " ")).ok()?;
+    Some(NamedMeeting { id, kind })
 }
 
 /// Whether the host is the domain or one of its subdomains.
@@ -86,15 +91,15 @@ fn has_domain(url: &Url, domain: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The number of a Zoom meeting, from a link to the meeting. The link itself is dropped.
+/// The meeting or webinar that a link names. The link itself is dropped.
 #[derive(Clone, Debug)]
-pub struct MeetingUrl(pub MeetingId);
+pub struct MeetingUrl(pub NamedMeeting);
 
 impl TryFrom<String> for MeetingUrl {
     type Error = Invalid;
 
     fn try_from(link: String) -> Result<Self, Invalid> {
         let rule = Invalid("must be a link to a Zoom meeting that contains the meeting's number");
-        MeetingId::from_link(&link).map(Self).ok_or(rule)
+        NamedMeeting::from_link(&link).map(Self).ok_or(rule)
     }
 }

@@ -80,3 +80,28 @@ impl From<MeetingId> for String {
         id.0
     }
 }
+
+/// A meeting or a webinar that a caller named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedMeeting {
+    /// Its number.
+    pub id: MeetingId,
+    /// What the caller said about it.
+    pub kind: MeetingKind,
+}
+
+/// What a caller said about a number. The digits themselves do not tell a webinar from a meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeetingKind {
+    /// The number is that of a webinar.
+    Webinar,
+    /// The caller did not say.
+    Unknown,
+}
+
+impl From<MeetingId> for NamedMeeting {
+    fn from(id: MeetingId) -> Self {
+        let kind = MeetingKind::Unknown;
+        Self { id, kind }
+    }
+}

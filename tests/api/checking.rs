@@ -54,7 +54,7 @@ fn of_app(app: &Value) -> Value {
 }
 
 /// A user credential of `ada`, who consented to these scopes.
-async fn given_scopes(world: &World, scopes: &[&str]) -> String {
+pub(crate) async fn given_scopes(world: &World, scopes: &[&str]) -> String {
     let code = world.code_of("ada", Some(scopes));
     id_of(&world.acme.create(user_body("bot", &code)).await.expect(201))
 }

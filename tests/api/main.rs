@@ -62,6 +62,7 @@ mod updating;
 mod vault;
 mod vendors;
 mod webhooks;
+mod webinars;
 mod world;
 mod zoom_errors;
 mod zoom_faults;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
-use shared::token::MeetingId;
+use shared::token::{MeetingKind, NamedMeeting};
 
 use crate::bots::{MEETING, TOKEN, expect_plain_text, expect_text};
 use crate::properties::{config, near};
@@ -18,7 +18,7 @@ const DOMAINS: [&str; 5] = [
 ];
 
 fn number(link: &str) -> Option<String> {
-    MeetingId::from_link(link).map(|meeting| meeting.as_str().to_owned())
+    NamedMeeting::from_link(link).map(|meeting| meeting.id.as_str().to_owned())
 }
 
 /// Links in each known form, with this host and number.
@@ -79,6 +79,19 @@ fn each_form_of_a_link_gives_its_meeting_on_each_host() {
             }
         }
     }
+}
+
+#[test]
+fn only_a_link_with_w_in_its_path_names_a_webinar() {
+    for link in links("acme.zoom.us", "98765432101", "c2VjcmV0") {
+        let is_webinar = link.to_lowercase().contains("/w/");
+        let kind = NamedMeeting::from_link(&link).unwrap().kind;
+        assert_eq!(kind == MeetingKind::Webinar, is_webinar, "{link}");
+    }
+    let rewritten =
+        "https://x.safelinks.protection.outlook.com/?url=https%3A%2F%2Fzoom.us%2Fw%2F98765432101";
+    let kind = NamedMeeting::from_link(rewritten).unwrap().kind;
+    assert_eq!(kind, MeetingKind::Webinar);
 }
 
 #[test]

@@ -46,7 +46,7 @@ async fn a_link_names_the_meeting_as_its_number_does() {
     for token_type in ["onbehalf", "local_recording"] {
         for meeting in [
             json!({ "meeting_url": "https://us02web.zoom.us/j/98765432101?pwd=c2VjcmV0" }),
-            json!({ "meeting_url": "acme.zoom.com/w/98765432101" }),
+            json!({ "meeting_url": "acme.zoom.com/s/98765432101" }),
             json!({ "meeting_url": "https://zoom.us/j/98765432101", "meeting_id": "987 6543 2101" }),
         ] {
             world.wire.reset();

@@ -284,7 +284,7 @@ async fn the_message_of_a_permanent_refusal_says_what_to_do() {
         (
             3000,
             "Not allowed to start local recording.",
-            "Not allowed to start local recording. (3000). The host of the meeting must change this setting in Zoom.",
+            "Not allowed to start local recording. (3000). The host of the meeting, or an admin of the host's Zoom account, must change this setting in Zoom.",
         ),
         (
             3161,

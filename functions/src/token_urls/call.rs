@@ -15,7 +15,7 @@ use shared::grants::{Context, Grants, Terms};
 use shared::stores::{Keys, Requests, StoredCredential, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
-use shared::token::MeetingId;
+use shared::token::NamedMeeting;
 use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use shared::zoom;
@@ -191,12 +191,13 @@ impl TokenUrlCall<'_> {
 }
 
 /// The token to mint. The URL's own meeting counts before the meeting that the caller named.
-fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenRequest, ApiError> {
-    let meeting = match (&url.meeting_id, named) {
-        (Some(own), Some(named)) if *own != named => return Err(ApiError::AnotherMeeting),
-        (Some(own), _) => Some(own.clone()),
-        (None, named) => named,
+fn token_request(url: &TokenUrl, named: Option<NamedMeeting>) -> Result<TokenRequest, ApiError> {
+    let named = match (&url.meeting_id, named) {
+        (Some(own), Some(named)) if *own != named.id => return Err(ApiError::AnotherMeeting),
+        // A call with the URL's own number may say that it is a webinar.
+        (own, named) => named.or_else(|| own.clone().map(Into::into)),
     };
+    let meeting = named.clone().map(|named| named.id);
     Ok(TokenRequest::Zoom(match url.token_type {
         UrlTokenType::Onbehalf => zoom::MintRequest::Onbehalf { meeting, ttl: None },
         UrlTokenType::Zak => zoom::MintRequest::Zak { ttl: None },
@@ -205,7 +206,7 @@ fn token_request(url: &TokenUrl, named: Option<MeetingId>) -> Result<TokenReques
                 "meeting_id",
                 "is required for a local recording token: send meeting_number, meeting_id or meeting_url",
             );
-            let meeting = meeting.ok_or(missing)?;
+            let meeting = named.ok_or(missing)?;
             zoom::MintRequest::LocalRecording { meeting }
         }
     }))

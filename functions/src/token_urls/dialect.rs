@@ -7,7 +7,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::event::BotId;
-use shared::token::MeetingId;
+use shared::token::{MeetingId, NamedMeeting};
 use shared::token_url::UrlTokenType;
 use utoipa::{IntoParams, ToSchema};
 
@@ -61,14 +61,24 @@ impl BotCall {
         self.meeting_number.is_some() || self.meeting_id.is_some() || self.meeting_url.is_some()
     }
 
-    fn meeting(&self) -> Option<MeetingId> {
+    /// The number counts before the link. A link to the same number says more than the number.
+    fn meeting(&self) -> Option<NamedMeeting> {
         let numbers = [&self.meeting_number, &self.meeting_id];
-        let number = numbers
+        let number: Option<MeetingId> = numbers
             .into_iter()
             .flatten()
             .find_map(|number| number.clone().try_into().ok());
-        let link = self.meeting_url.as_deref();
-        number.or_else(|| link.and_then(MeetingId::from_link))
+        let link = self
+            .meeting_url
+            .as_deref()
+            .and_then(NamedMeeting::from_link);
+        match number {
+            Some(number) => Some(
+                link.filter(|link| link.id == number)
+                    .unwrap_or_else(|| number.into()),
+            ),
+            None => link,
+        }
     }
 
     fn bot(&self) -> Option<BotId> {
@@ -83,7 +93,7 @@ impl BotCall {
 #[derive(Debug)]
 pub(crate) struct BotDetails {
     /// The meeting that the bot joins.
-    pub(crate) meeting: Option<MeetingId>,
+    pub(crate) meeting: Option<NamedMeeting>,
     /// The vendor's id of the bot.
     pub(crate) bot: Option<BotId>,
 }

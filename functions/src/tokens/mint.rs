@@ -14,7 +14,7 @@ use shared::meeting_link::MeetingUrl;
 use shared::sdk_jwt::{self, MeetingRole};
 use shared::stores::{Keys, RateKind, Requests};
 use shared::timestamp::Timestamp;
-use shared::token::{MeetingId, TokenType};
+use shared::token::{MeetingId, NamedMeeting, TokenType};
 use shared::zoom;
 use utoipa::ToSchema;
 
@@ -70,10 +70,11 @@ pub(crate) struct MintToken {
     credential_user_id: Option<ZoomUserId>,
     /// The type of the token.
     r#type: TokenType,
-    /// The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
+    /// The meeting or webinar. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
-    /// The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or beside the same number.
+    /// The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or beside the same number. A link
+    /// with `/w/` names a webinar.
     #[schema(value_type = Option<String>, format = "uri", nullable = false)]
     meeting_url: Option<MeetingUrl>,
     /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
@@ -144,19 +145,21 @@ impl Input {
 }
 
 /// The meeting that the body names, by its number or by a link.
-fn meeting(body: &MintToken) -> Result<Option<MeetingId>, ApiError> {
+fn meeting(body: &MintToken) -> Result<Option<NamedMeeting>, ApiError> {
     let linked = body.meeting_url.clone().map(|MeetingUrl(linked)| linked);
     match (body.meeting_id.clone(), linked) {
-        (Some(named), Some(linked)) if named != linked => {
+        (Some(named), Some(linked)) if named != linked.id => {
             let rule = "must be a link to the meeting in meeting_id";
             Err(ApiError::validation("body/meeting_url", rule))
         }
-        (named, linked) => Ok(named.or(linked)),
+        // The link says more than the number.
+        (named, linked) => Ok(linked.or(named.map(Into::into))),
     }
 }
 
 fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
-    let (meeting, ttl) = (meeting(body)?, body.ttl);
+    let (named, ttl) = (meeting(body)?, body.ttl);
+    let meeting = named.clone().map(|named| named.id);
     Ok(match body.r#type {
         TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
         TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
@@ -166,7 +169,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
                 "is required with the type local_recording, or meeting_url",
             );
             TokenRequest::Zoom(zoom::MintRequest::LocalRecording {
-                meeting: meeting.ok_or(missing)?,
+                meeting: named.ok_or(missing)?,
             })
         }
         TokenType::SdkJwt => {

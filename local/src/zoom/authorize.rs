@@ -167,6 +167,7 @@ impl Scope {
             "user:read:token" => "let bots join meetings on your behalf",
             "user:read:zak" => "start meetings as you",
             "meeting:read:local_recording_token" => "record your meetings without asking first",
+            "webinar:read:local_recording_token" => "record your webinars without asking first",
             _ => "do what the app describes",
         };
         Self {

@@ -17,7 +17,9 @@ use serde_json::json;
 use url::Url;
 
 use self::fields::{Fields, InvalidField};
-use super::{App, Consent, Error, Sandbox, User, Webhook, ZoomCall, callback, demo, page};
+use super::{
+    App, Consent, Error, Meeting, Sandbox, User, Webhook, ZoomCall, callback, demo, page, rest,
+};
 
 /// A century: everything has expired by then.
 const MAX_ADVANCE_SECONDS: u64 = 100 * 366 * 24 * 3600;
@@ -28,6 +30,7 @@ pub(super) fn router() -> Router<Sandbox> {
         .route("/sandbox/style.css", get(page::style))
         .route("/sandbox/apps", post(put_app))
         .route("/sandbox/users", post(put_user))
+        .route("/sandbox/meetings", post(put_meeting))
         .route("/sandbox/codes", post(authorize))
         .route("/sandbox/faults", post(inject).delete(clear_faults))
         .route("/sandbox/clock", post(advance))
@@ -92,6 +95,30 @@ async fn put_user(
     Ok(response(saved.map(|()| {
         (StatusCode::CREATED, Json(json!({ "id": id })))
     })))
+}
+
+async fn put_meeting(
+    State(sandbox): State<Sandbox>,
+    mut fields: Fields,
+) -> Result<Response, InvalidField> {
+    let meeting = Meeting {
+        id: fields.text("id")?,
+        webinar: fields.flag("webinar")?,
+        host_id: fields.text("host_id")?,
+        forbids_recording: fields.flag("forbids_recording")?,
+    };
+    fields.finish()?;
+    if !rest::is_meeting_id(&meeting.id) {
+        return Err(InvalidField::new("id", "must be 1 to 20 digits"));
+    }
+
+    let answer = json!({ "id": &meeting.id });
+    let saved = sandbox.shared.store.change(|state| {
+        state.put_meeting(meeting);
+    });
+    Ok(response(
+        saved.map(|()| (StatusCode::CREATED, Json(answer))),
+    ))
 }
 
 async fn authorize(

@@ -21,11 +21,12 @@ pub(super) const CALLBACK_PATH: &str = "/sandbox/callback";
 const VAULT_CALLBACK_PATH: &str = "/connect/callback";
 /// A redirect URI for a developer's own app.
 const OWN_APP_CALLBACK: &str = "http://localhost:3000/callback";
-const SCOPES: [&str; 4] = [
+const SCOPES: [&str; 5] = [
     "user:read:user",
     "user:read:token",
     "user:read:zak",
     "meeting:read:local_recording_token",
+    "webinar:read:local_recording_token",
 ];
 
 /// Adds the demo app and users that are missing. Keeps changes from former runs.

@@ -16,6 +16,7 @@ mod fault;
 mod form;
 mod grant;
 mod ledger;
+mod meeting;
 mod oauth;
 mod oauth_error;
 mod page;
@@ -44,6 +45,7 @@ pub use self::demo::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_WEBHOOK_SECRET};
 pub use self::fault::{Endpoint, Fault, FaultKind, Reply, Times};
 pub use self::grant::{GrantRecord, RefreshBehaviour};
 pub use self::ledger::{GrantType, ZoomCall};
+pub use self::meeting::Meeting;
 pub use self::user::User;
 pub use self::webhook::{Delivery, Webhook};
 
@@ -165,6 +167,11 @@ impl Sandbox {
     /// Registers an active user, or replaces the user with the same id.
     pub fn register_user(&self, user: User) {
         self.change_unreported(|state| state.put_user(user));
+    }
+
+    /// Registers a meeting or a webinar, or replaces the one with the same number.
+    pub fn register_meeting(&self, meeting: Meeting) {
+        self.change_unreported(|state| state.put_meeting(meeting));
     }
 
     /// Gives an app a new client secret. The old secret stops working at once. Ignores an unknown client id.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::form::Form;
+use super::meeting::Meeting;
 use super::user::User;
 use super::{Error, Sandbox, secret, state};
 
@@ -29,6 +30,12 @@ pub(super) enum RestError {
     UnknownUser(String),
     #[error("Meeting does not exist: {0}.")]
     UnknownMeeting(String),
+    #[error("Webinar does not exist: {0}.")]
+    UnknownWebinar(String),
+    #[error("Cannot access Webinar information.")]
+    IsWebinar,
+    #[error("Not allowed to start local recording. The \"Local Recording\" setting is off.")]
+    RecordingForbidden,
     #[error("Validation Failed: {0}.")]
     InvalidParameter(&'static str),
     #[error("Internal error")]
@@ -41,7 +48,8 @@ impl IntoResponse for RestError {
             Self::MissingToken | Self::ExpiredToken => (StatusCode::UNAUTHORIZED, 124),
             Self::MissingScope(_) => (StatusCode::BAD_REQUEST, 4711),
             Self::UnknownUser(_) => (StatusCode::NOT_FOUND, 1001),
-            Self::UnknownMeeting(_) => (StatusCode::NOT_FOUND, 3001),
+            Self::UnknownMeeting(_) | Self::UnknownWebinar(_) => (StatusCode::NOT_FOUND, 3001),
+            Self::IsWebinar | Self::RecordingForbidden => (StatusCode::BAD_REQUEST, 3000),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, 300),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         };
@@ -129,12 +137,50 @@ pub(super) async fn local_recording(
     }
 
     sandbox.shared.store.read(|state| {
-        authorized_user(state, &headers, "me", "meeting:read:local_recording_token")
+        let scope = "meeting:read:local_recording_token";
+        let user = authorized_user(state, &headers, "me", scope)?;
+        match state.meetings.get(&meeting_id) {
+            Some(meeting) if meeting.webinar => Err(RestError::IsWebinar),
+            Some(meeting) if meeting.host_id == user.id => may_record(meeting),
+            None if is_meeting_id(&meeting_id) => Ok(()),
+            Some(_) | None => Err(RestError::UnknownMeeting(meeting_id)),
+        }
     })?;
-    if !is_meeting_id(&meeting_id) {
-        return Err(RestError::UnknownMeeting(meeting_id));
+    recording_token()
+}
+
+/// The token of a webinar. Zoom documents no parameter for it.
+pub(super) async fn webinar_recording(
+    State(sandbox): State<Sandbox>,
+    Path(webinar_id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Value>, RestError> {
+    if query.is_some() {
+        let rule = "the token of a webinar takes no parameter";
+        return Err(RestError::InvalidParameter(rule));
     }
 
+    sandbox.shared.store.read(|state| {
+        let scope = "webinar:read:local_recording_token";
+        let user = authorized_user(state, &headers, "me", scope)?;
+        match state.meetings.get(&webinar_id) {
+            Some(webinar) if webinar.webinar && webinar.host_id == user.id => may_record(webinar),
+            Some(_) | None => Err(RestError::UnknownWebinar(webinar_id)),
+        }
+    })?;
+    recording_token()
+}
+
+fn may_record(meeting: &Meeting) -> Result<(), RestError> {
+    if meeting.forbids_recording {
+        Err(RestError::RecordingForbidden)
+    } else {
+        Ok(())
+    }
+}
+
+fn recording_token() -> Result<Json<Value>, RestError> {
     Ok(Json(
         json!({ "expire_in": 120, "token": secret::token(Uuid::new_v4())?.secret }),
     ))
@@ -175,6 +221,7 @@ fn parsed(query: Option<String>) -> Result<Form, RestError> {
         .map_err(|_| RestError::InvalidParameter("a parameter occurs twice"))
 }
 
-fn is_meeting_id(text: &str) -> bool {
+/// Whether the text could be the number of a meeting.
+pub(super) fn is_meeting_id(text: &str) -> bool {
     (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }

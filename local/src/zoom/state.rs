@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::app::StoredApp;
 use super::code::Code;
 use super::grant::Grant;
+use super::meeting::Meeting;
 use super::user::StoredUser;
 
 /// The content of the state file. Holds fingerprints and no secret.
@@ -18,6 +19,9 @@ pub(super) struct State {
     clock_ahead: SignedDuration,
     pub(super) apps: BTreeMap<String, StoredApp>,
     pub(super) users: BTreeMap<String, StoredUser>,
+    /// A number that is not here is a meeting that every user hosts.
+    #[serde(default)]
+    pub(super) meetings: BTreeMap<String, Meeting>,
     pub(super) codes: BTreeMap<Uuid, Code>,
     /// The keys are UUIDv7, so their order is the order of creation.
     pub(super) grants: BTreeMap<Uuid, Grant>,

@@ -17,15 +17,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{App, Consent, Sandbox, User};
+use super::{App, Consent, Meeting, Sandbox, User};
 
 const CLIENT_SECRET: &str = "correct-horse";
 const REDIRECT_URI: &str = "https://app.example.com/zoom/callback?tenant=1";
-const ALL_SCOPES: [&str; 4] = [
+const ALL_SCOPES: [&str; 5] = [
     "user:read:user",
     "user:read:token",
     "user:read:zak",
     "meeting:read:local_recording_token",
+    "webinar:read:local_recording_token",
 ];
 
 /// A running sandbox with one app, `app`, and one user, `user`.

@@ -39,6 +39,10 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
             "/v2/meetings/{meeting_id}/jointoken/local_recording",
             get(rest::local_recording),
         )
+        .route(
+            "/v2/webinars/{webinar_id}/jointoken/local_recording",
+            get(rest::webinar_recording),
+        )
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(sandbox.clone(), receive));

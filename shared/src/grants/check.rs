@@ -244,7 +244,9 @@ impl Check<'_> {
             meeting: meeting.clone(),
             ttl: None,
         };
-        let local_recording = meeting.map(|meeting| MintRequest::LocalRecording { meeting });
+        let local_recording = meeting.map(|meeting| MintRequest::LocalRecording {
+            meeting: meeting.into(),
+        });
         let (onbehalf, zak, local_recording, ()) = tokio::join!(
             self.mint(&outcome, onbehalf),
             self.mint(&outcome, MintRequest::Zak { ttl: None }),
@@ -292,7 +294,9 @@ impl Check<'_> {
         let (token_type, meeting_id) = match wanted {
             MintRequest::Onbehalf { meeting, .. } => (TokenType::Onbehalf, meeting),
             MintRequest::Zak { .. } => (TokenType::Zak, None),
-            MintRequest::LocalRecording { meeting } => (TokenType::LocalRecording, Some(meeting)),
+            MintRequest::LocalRecording { meeting } => {
+                (TokenType::LocalRecording, Some(meeting.id))
+            }
         };
         let event = invocation.event(EventDetails::Mint {
             token_type,

@@ -13,8 +13,9 @@ use super::consent::ConsentPage;
 use super::error::Error;
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
 use super::outcome;
+use super::refusal;
 use super::tokens::{Authorization, Tokens};
-use super::transport::{call, call_on, call_repeatable, join_path};
+use super::transport::{Answer, call, call_on, call_repeatable, join_path};
 use super::user::User;
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
@@ -212,6 +213,8 @@ impl Zoom {
     }
 
     /// Mints a token for a bot. Waits for the answer for `time_left`, or for the answer time-out if that is shorter.
+    ///
+    /// If Zoom says that a number belongs to a webinar, the webinar's token is asked for once, in the same time.
     pub async fn mint(
         &self,
         api_url: Option<&ApiUrl>,
@@ -219,9 +222,18 @@ impl Zoom {
         request: &MintRequest,
         time_left: Duration,
     ) -> Result<ZoomToken, Error> {
-        let mut url = join_path(self.api.or_user_host(api_url).as_url(), &request.path());
-        url.query_pairs_mut().extend_pairs(request.query());
-        let minted: MintAnswer = self.get_as_user(url, access, time_left).await?;
+        let host = self.api.or_user_host(api_url).as_url();
+        let time_left = time_left.min(self.answer_timeout);
+        let began = Instant::now();
+        let mut answer = self.ask(request.url(host), access, time_left).await?;
+        if let Answer::Refusal(refusal) = &answer
+            && refusal::names_webinar(refusal)
+            && let Some(webinar) = request.for_webinar()
+        {
+            let time_left = time_left.saturating_sub(began.elapsed());
+            answer = self.ask(webinar.url(host), access, time_left).await?;
+        }
+        let minted: MintAnswer = outcome::of_user_call(answer, access)?;
         Ok(minted.into_token(request))
     }
 
@@ -234,7 +246,8 @@ impl Zoom {
         time_left: Duration,
     ) -> Result<Profile, Error> {
         let url = join_path(self.api.or_user_host(api_url).as_url(), "/v2/users/me");
-        let user: User = self.get_as_user(url, access, time_left).await?;
+        let answer = self.ask(url, access, time_left).await?;
+        let user: User = outcome::of_user_call(answer, access)?;
         Ok(user.into_profile())
     }
 
@@ -263,19 +276,15 @@ impl Zoom {
         clippy::disallowed_methods,
         reason = "the access token is sent to Zoom"
     )]
-    async fn get_as_user<T: DeserializeOwned>(
+    async fn ask<T: DeserializeOwned>(
         &self,
         url: Url,
         access: &SecretString,
         time_left: Duration,
-    ) -> Result<T, Error> {
-        let access = access.expose_secret();
-        let request = self.pooled.get(url).bearer_auth(access);
+    ) -> Result<Answer<T>, Error> {
+        let request = self.pooled.get(url).bearer_auth(access.expose_secret());
         let timeout = time_left.min(self.answer_timeout);
-        outcome::of_rest(
-            call_repeatable(request, &self.fresh, timeout).await?,
-            &[access],
-        )
+        call_repeatable(request, &self.fresh, timeout).await
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::answer;
 use super::tokens::non_empty_token;
-use crate::token::{MeetingId, TokenType};
+use super::transport::join_path;
+use crate::token::{MeetingId, MeetingKind, NamedMeeting, TokenType};
 
 /// The longest lifetime that an answer can claim.
 const MAX_LIFETIME_SECONDS: u64 = 24 * 3600;
@@ -28,10 +30,10 @@ pub enum MintRequest {
         /// The lifetime in seconds. Zoom's default is two hours.
         ttl: Option<u32>,
     },
-    /// A token with which a bot can record one meeting.
+    /// A token with which a bot can record one meeting or webinar.
     LocalRecording {
-        /// The meeting.
-        meeting: MeetingId,
+        /// The meeting or webinar.
+        meeting: NamedMeeting,
     },
 }
 
@@ -50,7 +52,7 @@ impl MintRequest {
         match self {
             Self::Onbehalf { meeting, .. } => meeting.as_ref(),
             Self::Zak { .. } => None,
-            Self::LocalRecording { meeting } => Some(meeting),
+            Self::LocalRecording { meeting } => Some(&meeting.id),
         }
     }
 
@@ -70,30 +72,65 @@ impl MintRequest {
         }
     }
 
-    pub(super) fn path(&self) -> String {
+    /// The URL below the REST host `host`.
+    pub(super) fn url(&self, host: &Url) -> Url {
+        let mut url = join_path(host, &self.path());
+        let query = self.query();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn path(&self) -> String {
         match self {
             Self::Onbehalf { .. } | Self::Zak { .. } => "/v2/users/me/token".to_owned(),
             Self::LocalRecording { meeting } => {
-                format!(
-                    "/v2/meetings/{}/jointoken/local_recording",
-                    meeting.as_str()
-                )
+                let (number, collection) = (meeting.id.as_str(), collection(meeting.kind));
+                format!("/v2/{collection}/{number}/jointoken/local_recording")
             }
         }
     }
 
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+    /// The same request for a webinar, if the request is for a number that may be that of a webinar.
+    pub(super) fn for_webinar(&self) -> Option<Self> {
+        match self {
+            Self::LocalRecording { meeting } if meeting.kind == MeetingKind::Unknown => {
+                Some(Self::LocalRecording {
+                    meeting: NamedMeeting {
+                        id: meeting.id.clone(),
+                        kind: MeetingKind::Webinar,
+                    },
+                })
+            }
+            Self::Onbehalf { .. } | Self::Zak { .. } | Self::LocalRecording { .. } => None,
+        }
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
         let (kind, meeting, ttl) = match self {
             Self::Onbehalf { meeting, ttl } => ("onbehalf", meeting.as_ref(), ttl),
             Self::Zak { ttl } => ("zak", None, ttl),
-            Self::LocalRecording { .. } => {
-                return vec![("bypass_waiting_room", "true".to_owned())];
+            Self::LocalRecording { meeting } => {
+                return match meeting.kind {
+                    MeetingKind::Unknown => vec![("bypass_waiting_room", "true".to_owned())],
+                    // Zoom has no such parameter for webinars.
+                    MeetingKind::Webinar => Vec::new(),
+                };
             }
         };
         let mut query = vec![("type", kind.to_owned())];
         query.extend(meeting.map(|meeting| ("meeting_id", meeting.as_str().to_owned())));
         query.extend(ttl.map(|ttl| ("ttl", ttl.to_string())));
         query
+    }
+}
+
+/// Where Zoom looks for a number. A number of unknown kind is looked for among the meetings.
+fn collection(kind: MeetingKind) -> &'static str {
+    match kind {
+        MeetingKind::Webinar => "webinars",
+        MeetingKind::Unknown => "meetings",
     }
 }
 

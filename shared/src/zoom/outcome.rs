@@ -4,7 +4,7 @@
 //! client: the fuzz targets in `tests/fuzz` make such answers.
 
 use reqwest::Response;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
 
 use super::error::{Error, Fault};
@@ -100,7 +100,16 @@ pub(super) fn of_revocation(answer: Answer<IgnoredAny>, secrets: &[&str]) -> Res
     }
 }
 
-pub(super) fn of_rest<T>(answer: Answer<T>, secrets: &[&str]) -> Result<T, Error> {
+/// The answer to a call with this access token.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a reason that contains the token is dropped"
+)]
+pub(super) fn of_user_call<T>(answer: Answer<T>, access: &SecretString) -> Result<T, Error> {
+    of_rest(answer, &[access.expose_secret()])
+}
+
+fn of_rest<T>(answer: Answer<T>, secrets: &[&str]) -> Result<T, Error> {
     match answer {
         Answer::Success(body, _) => Ok(body),
         Answer::Refusal(answer) => Err(refusal::of_rest(&answer, secrets)),

@@ -37,6 +37,9 @@
 //! | the app, by the table above | the app | [`Error::AppRefused`] |
 //! | status 403 | the account | [`Error::RequestRefused`], account admin |
 //! | anything else | unknown | [`Error::Failed`] |
+//!
+//! A mint that gets status 400, code 3000 and a text that begins with `Cannot access Webinar information` is sent again to
+//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already.
 
 use reqwest::StatusCode;
 
@@ -116,6 +119,11 @@ const REST_TEXTS: [(Option<i64>, &str, RestRefusal); 3] = [
     ),
 ];
 
+/// The code for a webinar among the meetings. Zoom uses it for other refusals too, so the words decide.
+const OTHER_KIND_CODE: i64 = 3000;
+/// The start of Zoom's words for a webinar among the meetings.
+const IS_WEBINAR: &str = "cannot access webinar information";
+
 /// A code for a fault of Zoom, whatever words come with it.
 const FAULT_CODE: i64 = 4732;
 /// A code for a fault of Zoom if no words come with it.
@@ -184,6 +192,13 @@ pub(super) fn of_rest(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
         },
         None => unknown(answer, reason),
     }
+}
+
+/// Whether the answer says that a number that was looked for among the meetings is that of a webinar.
+pub(super) fn names_webinar(answer: &ErrorAnswer) -> bool {
+    answer.status() == StatusCode::BAD_REQUEST
+        && answer.code() == Some(OTHER_KIND_CODE)
+        && answer.begins_with(IS_WEBINAR)
 }
 
 fn rest_refusal(answer: &ErrorAnswer) -> Option<RestRefusal> {

@@ -50,7 +50,7 @@ async fn a_user_credential_shows_the_user_and_the_scopes() {
         "zoom_account_id": "analytical",
         "zoom_email": "ada@example.test",
         "zoom_display_name": "Ada Lovelace",
-        "scopes": "user:read:user,user:read:token,user:read:zak,meeting:read:local_recording_token",
+        "scopes": "user:read:user,user:read:token,user:read:zak,meeting:read:local_recording_token,webinar:read:local_recording_token",
         "state": "active",
         "last_error_message": null,
         "last_error_at": null,

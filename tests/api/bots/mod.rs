@@ -25,6 +25,7 @@ pub(crate) const TOKEN: &str =
 pub(crate) const MEETING: &str = "98765432101";
 const MINT_PATH: &str = "/v2/users/me/token";
 const LOCAL_RECORDING_PATH: &str = "/v2/meetings/98765432101/jointoken/local_recording";
+const WEBINAR_PATH: &str = "/v2/webinars/98765432101/jointoken/local_recording";
 
 /// Sends a vendor's request. The vendor's answer is not part of the published contract, so nothing checks it.
 async fn send_as_vendor(request: RequestBuilder) -> Answer {
@@ -39,7 +40,7 @@ async fn send_as_vendor(request: RequestBuilder) -> Answer {
 impl World {
     /// Makes Zoom answer every mint with this token.
     pub(crate) fn zoom_mints(&self, token: &str) {
-        for operation in [MINT_PATH, LOCAL_RECORDING_PATH] {
+        for operation in [MINT_PATH, LOCAL_RECORDING_PATH, WEBINAR_PATH] {
             self.wire.inject(Rule {
                 service: Some(Service::Zoom),
                 operation: Some(operation),

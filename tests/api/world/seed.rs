@@ -12,11 +12,12 @@ pub(crate) const CLIENT_SECRET: &str = "test-app-secret";
 /// The redirect URI of the app.
 pub(crate) const REDIRECT_URI: &str = "https://example.test/callback";
 /// All scopes of the app.
-pub(crate) const SCOPES: [&str; 4] = [
+pub(crate) const SCOPES: [&str; 5] = [
     "user:read:user",
     "user:read:token",
     "user:read:zak",
     "meeting:read:local_recording_token",
+    "webinar:read:local_recording_token",
 ];
 
 /// The Zoom app in the sandbox.

@@ -6,7 +6,7 @@ use shared::connect::{ReturnOrigin, ReturnUrl, SessionId};
 use shared::credential::RedirectUri;
 use shared::meeting_link::MeetingUrl;
 use shared::notification::{AddressRule, EndpointUrl};
-use shared::token::MeetingId;
+use shared::token::{MeetingId, NamedMeeting};
 use shared::zoom::ApiUrl;
 use url::Url;
 
@@ -111,7 +111,7 @@ pub fn meeting_link(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    let meeting = MeetingId::from_link(text);
+    let meeting = NamedMeeting::from_link(text).map(|named| named.id);
     assert_eq!(
         meeting.is_some(),
         MeetingUrl::try_from(text.to_owned()).is_ok()

@@ -252,7 +252,9 @@ pub fn rest(data: &[u8]) {
 
 fn minted(answer: &Answer<'_>, response: Response) -> Option<Error> {
     let meeting = MeetingId::try_from("98765432101".to_owned()).ok()?;
-    let request = MintRequest::LocalRecording { meeting };
+    let request = MintRequest::LocalRecording {
+        meeting: meeting.into(),
+    };
     let object = answer.object(&["token", "expire_in"]);
     let expected = object.filter(|_| answer.is_success());
     let expected = expected.and_then(|it| Some(it.get("token")?.as_str()?.to_owned()));

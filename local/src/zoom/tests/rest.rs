@@ -44,6 +44,7 @@ async fn the_profile_omits_missing_fields() {
 #[tokio::test]
 async fn each_endpoint_names_its_missing_scope() {
     let zoom = TestZoom::new().await;
+    zoom.sandbox.register_meeting(webinar("user"));
     for (path, scope, other) in [
         ("/v2/users/me", "user:read:user", "user:read:token"),
         (MINT, "user:read:token", "user:read:zak"),
@@ -56,6 +57,11 @@ async fn each_endpoint_names_its_missing_scope() {
             RECORDING,
             "meeting:read:local_recording_token",
             "user:read:user",
+        ),
+        (
+            WEBINAR,
+            "webinar:read:local_recording_token",
+            "meeting:read:local_recording_token",
         ),
     ] {
         let tokens = connect_with(&zoom, other).await;
@@ -178,5 +184,86 @@ async fn an_unknown_path_or_method_gets_a_json_error() {
             (405, &json!(405)),
             "{path}"
         );
+    }
+}
+
+const WEBINAR: &str = "/v2/webinars/91111111111/jointoken/local_recording";
+const WEBINAR_AS_MEETING: &str = "/v2/meetings/91111111111/jointoken/local_recording";
+
+fn webinar(host: &str) -> Meeting {
+    Meeting {
+        id: "91111111111".to_owned(),
+        webinar: true,
+        host_id: host.to_owned(),
+        forbids_recording: false,
+    }
+}
+
+#[tokio::test]
+async fn meetings_and_webinars_have_endpoints_of_their_own() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    let unknown = json!({ "code": 3001, "message": "Webinar does not exist: 91111111111." });
+    expect_answer(zoom.get(WEBINAR, &tokens.access), 404, unknown.clone()).await;
+    expect_ok(zoom.get(WEBINAR_AS_MEETING, &tokens.access)).await;
+
+    zoom.sandbox.register_meeting(webinar("user"));
+    let minted = expect_ok(zoom.get(WEBINAR, &tokens.access)).await;
+    assert_eq!(minted["expire_in"], 120);
+    let other_kind = json!({ "code": 3000, "message": "Cannot access Webinar information." });
+    expect_answer(
+        zoom.get(WEBINAR_AS_MEETING, &tokens.access),
+        400,
+        other_kind,
+    )
+    .await;
+    let parameter = format!("{WEBINAR}?bypass_waiting_room=true");
+    let (status, body) = answer_of(zoom.get(&parameter, &tokens.access)).await;
+    assert_eq!((status.as_u16(), &body["code"]), (400, &json!(300)));
+
+    zoom.sandbox.register_meeting(webinar("somebody-else"));
+    expect_answer(zoom.get(WEBINAR, &tokens.access), 404, unknown).await;
+}
+
+#[tokio::test]
+async fn a_meeting_of_another_host_is_unknown_and_a_setting_can_forbid_recording() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    let path = WEBINAR_AS_MEETING;
+    let meeting = |host: &str, forbids_recording| Meeting {
+        webinar: false,
+        forbids_recording,
+        ..webinar(host)
+    };
+    zoom.sandbox.register_meeting(meeting("user", true));
+    let message = "Not allowed to start local recording. The \"Local Recording\" setting is off.";
+    let forbidden = json!({ "code": 3000, "message": message });
+    expect_answer(zoom.get(path, &tokens.access), 400, forbidden).await;
+    zoom.sandbox
+        .register_meeting(meeting("somebody-else", false));
+    let unknown = json!({ "code": 3001, "message": "Meeting does not exist: 91111111111." });
+    expect_answer(zoom.get(path, &tokens.access), 404, unknown).await;
+    zoom.sandbox.register_meeting(meeting("user", false));
+    expect_ok(zoom.get(path, &tokens.access)).await;
+}
+
+#[tokio::test]
+async fn a_webinar_is_registered_over_http() {
+    let zoom = TestZoom::new().await;
+    let tokens = zoom.connect().await;
+    let body = json!({ "id": "91111111111", "host_id": "user", "webinar": true });
+    let (status, answer) = answer_of(zoom.control("/sandbox/meetings", &body)).await;
+    assert_eq!(
+        (status.as_u16(), answer),
+        (201, json!({ "id": "91111111111" }))
+    );
+    expect_ok(zoom.get(WEBINAR, &tokens.access)).await;
+    for body in [
+        json!({ "id": "911 1111", "host_id": "user" }),
+        json!({ "id": "91111111111" }),
+        json!({ "id": "91111111111", "host_id": "user", "webinar": "yes" }),
+    ] {
+        let (status, _) = answer_of(zoom.control("/sandbox/meetings", &body)).await;
+        assert_eq!(status.as_u16(), 400, "{body}");
     }
 }
