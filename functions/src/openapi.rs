@@ -139,8 +139,9 @@ fn rules(body: &str) -> Option<Value> {
             });
             Some(json!([
                 { "oneOf": either(["credential_id", "credential_user_id"]) },
-                { "if": is("local_recording"), "then": { "required": ["meeting_id"] } },
+                { "if": is("local_recording"), "then": { "anyOf": either(["meeting_id", "meeting_url"]) } },
                 { "if": is("sdk_jwt"), "then": sdk_jwt },
+                { "if": is("rtms_signature"), "then": { "required": ["meeting_uuid", "rtms_stream_id"] } },
             ]))
         }
         // Every endpoint gets tests, so nobody can choose them.

@@ -13,7 +13,7 @@
 //! | `delivery` | calls to the endpoints of teams |
 //! | `queue` | the queue of notifications. The only module that calls SQS |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
+//! | `credential`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
 //! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
@@ -58,6 +58,7 @@ pub mod notification;
 pub mod pair;
 pub mod profile;
 pub mod random;
+pub mod rtms;
 pub mod sdk_jwt;
 pub mod secret;
 pub mod timestamp;

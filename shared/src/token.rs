@@ -17,6 +17,8 @@ pub enum TokenType {
     LocalRecording,
     /// A Meeting SDK JWT, with which a bot joins as the app. The vault signs it without a call to Zoom.
     SdkJwt,
+    /// The signature with which a media worker connects to one RTMS stream. The vault signs it without a call to Zoom.
+    RtmsSignature,
 }
 
 impl TokenType {
@@ -27,6 +29,7 @@ impl TokenType {
             Self::Zak => "zak",
             Self::LocalRecording => "local_recording",
             Self::SdkJwt => "sdk_jwt",
+            Self::RtmsSignature => "rtms_signature",
         }
     }
 }
@@ -40,11 +43,12 @@ impl TryFrom<String> for TokenType {
             Self::Zak,
             Self::LocalRecording,
             Self::SdkJwt,
+            Self::RtmsSignature,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)
         .ok_or(Invalid(
-            "must be one of onbehalf, zak, local_recording, sdk_jwt",
+            "must be one of onbehalf, zak, local_recording, sdk_jwt, rtms_signature",
         ))
     }
 }

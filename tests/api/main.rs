@@ -53,6 +53,7 @@ mod reading;
 mod record;
 mod refreshing;
 mod roles;
+mod rtms;
 mod secrecy;
 mod siblings;
 mod time_limits;

@@ -11,6 +11,7 @@ use shared::grants::mint::{PreparedMint, TokenRequest, mint};
 use shared::grants::{Context, Grants};
 use shared::invalid::Invalid;
 use shared::meeting_link::MeetingUrl;
+use shared::rtms::{MeetingUuid, RtmsStream, RtmsStreamId};
 use shared::sdk_jwt::{self, MeetingRole};
 use shared::stores::{Keys, RateKind, Requests};
 use shared::timestamp::Timestamp;
@@ -78,12 +79,19 @@ pub(crate) struct MintToken {
     #[schema(value_type = Option<String>, format = "uri", nullable = false)]
     meeting_url: Option<MeetingUrl>,
     /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
-    /// changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording`.
+    /// changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and `rtms_signature`.
     #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
     ttl: Option<u32>,
     /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     role: Option<u32>,
+    /// For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
+    /// the other types.
+    #[schema(nullable = false)]
+    meeting_uuid: Option<MeetingUuid>,
+    /// For `rtms_signature`: the stream. Ignored for the other types.
+    #[schema(nullable = false)]
+    rtms_stream_id: Option<RtmsStreamId>,
 }
 
 impl MintToken {
@@ -103,7 +111,17 @@ impl MintToken {
                 )
             }
             TokenType::Onbehalf | TokenType::Zak => (fields.integer("body/ttl", TTL)?, None),
-            TokenType::LocalRecording => (None, None),
+            TokenType::LocalRecording | TokenType::RtmsSignature => (None, None),
+        };
+        let (meeting_uuid, rtms_stream_id) = match token_type {
+            TokenType::RtmsSignature => (
+                fields.optional("body/meeting_uuid")?,
+                fields.optional("body/rtms_stream_id")?,
+            ),
+            TokenType::Onbehalf
+            | TokenType::Zak
+            | TokenType::LocalRecording
+            | TokenType::SdkJwt => (None, None),
         };
         Ok(Self {
             credential_id,
@@ -113,6 +131,18 @@ impl MintToken {
             meeting_url: fields.optional("body/meeting_url")?,
             ttl,
             role,
+            meeting_uuid,
+            rtms_stream_id,
+        })
+    }
+
+    fn stream(&self) -> Result<RtmsStream, ApiError> {
+        let missing = |at| ApiError::validation(at, "is required with the type rtms_signature");
+        let meeting_uuid = self.meeting_uuid.clone();
+        let stream_id = self.rtms_stream_id.clone();
+        Ok(RtmsStream {
+            meeting_uuid: meeting_uuid.ok_or(missing("body/meeting_uuid"))?,
+            stream_id: stream_id.ok_or(missing("body/rtms_stream_id"))?,
         })
     }
 }
@@ -194,6 +224,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
                 ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
             }
         }
+        TokenType::RtmsSignature => TokenRequest::RtmsSignature(body.stream()?),
     })
 }
 
@@ -205,8 +236,9 @@ pub(crate) struct MintedTokenView {
     r#type: TokenType,
     /// The token itself.
     token: String,
-    /// When the token expires.
-    expires_at: Timestamp,
+    /// When the token expires. Null for `rtms_signature`: the signature names no time, and works as long as its stream.
+    #[schema(required = true)]
+    expires_at: Option<Timestamp>,
     /// The credential that the token was minted with.
     credential_id: CredentialId,
 }

@@ -15,7 +15,9 @@ use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::profile::learn_user;
 use crate::grants::record::Recorder;
 use crate::grants::{Context, Grants, Rows, Terms};
+use crate::rtms::{self, RtmsStream};
 use crate::sdk_jwt::{self, MeetingRole};
+use crate::secret::AppCredentials;
 use crate::stores::{self, AppSecret, StoredCredential};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
@@ -42,6 +44,8 @@ pub enum TokenRequest {
         /// How long it lives. `None`: two hours.
         ttl: Option<Duration>,
     },
+    /// A signature for a stream, by the app's client secret.
+    RtmsSignature(RtmsStream),
 }
 
 impl TokenRequest {
@@ -50,6 +54,7 @@ impl TokenRequest {
         match self {
             Self::Zoom(wanted) => wanted.token_type(),
             Self::SdkJwt { .. } => TokenType::SdkJwt,
+            Self::RtmsSignature(_) => TokenType::RtmsSignature,
         }
     }
 }
@@ -68,8 +73,8 @@ pub struct MintedToken {
     pub token_type: TokenType,
     /// The token itself.
     pub token: SecretString,
-    /// When it expires.
-    pub expires_at: Timestamp,
+    /// When it expires. `None`: the token does not say.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A mint whose rows were read while the call was counted against the team's rate.
@@ -86,6 +91,10 @@ enum Prepared {
     SdkJwt {
         meeting: Option<(MeetingId, MeetingRole)>,
         ttl: Option<Duration>,
+        app: AppSecret,
+    },
+    RtmsSignature {
+        stream: RtmsStream,
         app: AppSecret,
     },
 }
@@ -111,10 +120,15 @@ impl PreparedMint {
                 let app = grants.app_secret(stored.credential.credential_id).await?;
                 Prepared::SdkJwt { meeting, ttl, app }
             }
+            TokenRequest::RtmsSignature(stream) => {
+                let app = grants.app_secret(stored.credential.credential_id).await?;
+                Prepared::RtmsSignature { stream, app }
+            }
         }))
     }
 
-    /// Makes the token live for `max` seconds at most. Fails if the caller asked for more.
+    /// Makes the token live for `max` seconds at most. Fails if the caller asked for more. A signature for a stream has no
+    /// lifetime.
     pub fn with_max_lifetime(mut self, max: u32) -> Result<Self, LifetimeTooLong> {
         let limit = Duration::from_secs(max.into());
         let asked = match &self.0 {
@@ -122,6 +136,7 @@ impl PreparedMint {
                 wanted.ttl().map(|ttl| Duration::from_secs(ttl.into()))
             }
             Prepared::SdkJwt { ttl, .. } => *ttl,
+            Prepared::RtmsSignature { .. } => None,
         };
         if asked.is_some_and(|asked| asked > limit) {
             return Err(LifetimeTooLong { max });
@@ -130,6 +145,7 @@ impl PreparedMint {
             match &mut self.0 {
                 Prepared::Zoom { wanted, .. } => wanted.set_ttl(max),
                 Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
+                Prepared::RtmsSignature { .. } => {}
             }
         }
         Ok(self)
@@ -141,6 +157,7 @@ impl Prepared {
         match self {
             Self::Zoom { wanted, .. } => wanted.token_type(),
             Self::SdkJwt { .. } => TokenType::SdkJwt,
+            Self::RtmsSignature { .. } => TokenType::RtmsSignature,
         }
     }
 
@@ -148,6 +165,7 @@ impl Prepared {
         match self {
             Self::Zoom { wanted, .. } => wanted.meeting(),
             Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
+            Self::RtmsSignature { .. } => None,
         }
     }
 }
@@ -173,12 +191,21 @@ pub async fn mint(
     let mint = Mint {
         context,
         id,
+        token_type,
         record: &record,
     };
     let minted = match prepared {
         Prepared::SdkJwt { meeting, ttl, app } => {
-            let app = App::new(context.grants, context.team, &stored, Some(app));
-            mint.sign(app, meeting, ttl).await
+            let ttl = ttl.unwrap_or(DEFAULT_LIFETIME);
+            let sign = |app: &AppCredentials| {
+                let (token, expires_at) = sdk_jwt::sign(app, meeting.as_ref(), ttl);
+                (token, Some(expires_at))
+            };
+            mint.sign(&stored, app, sign).await
+        }
+        Prepared::RtmsSignature { stream, app } => {
+            let sign = |app: &AppCredentials| (rtms::sign(app, &stream), None);
+            mint.sign(&stored, app, sign).await
         }
         // Boxed: the future is many kilobytes, and a debug build copies it from frame to frame.
         Prepared::Zoom { wanted, rows } => {
@@ -205,6 +232,7 @@ pub async fn mint(
 struct Mint<'a> {
     context: Context<'a>,
     id: CredentialId,
+    token_type: TokenType,
     /// The event of the successful mint.
     record: &'a Event,
 }
@@ -217,21 +245,22 @@ struct ZoomMint {
 }
 
 impl Mint<'_> {
+    /// Signs a token with the client secret, and writes the usage record.
     async fn sign(
         &self,
-        app: App<'_>,
-        meeting: Option<(MeetingId, MeetingRole)>,
-        ttl: Option<Duration>,
+        stored: &StoredCredential,
+        secret: AppSecret,
+        sign: impl FnOnce(&AppCredentials) -> (SecretString, Option<Timestamp>),
     ) -> Result<MintedToken, Error> {
         let Context { grants, team, .. } = self.context;
+        let app = App::new(grants, team, stored, Some(secret));
         let recorded = grants.events.record(team, self.id, self.record);
         let (app, recorded) = tokio::join!(app.open(), recorded);
         let app = app?;
         recorded?;
-        let (token, expires_at) =
-            sdk_jwt::sign(&app, meeting.as_ref(), ttl.unwrap_or(DEFAULT_LIFETIME));
+        let (token, expires_at) = sign(&app);
         Ok(MintedToken {
-            token_type: TokenType::SdkJwt,
+            token_type: self.token_type,
             token,
             expires_at,
         })
@@ -273,9 +302,9 @@ impl Mint<'_> {
         usage_record?;
         learn_user(self.context, &stored, &access).await;
         Ok(MintedToken {
-            token_type: wanted.token_type(),
+            token_type: self.token_type,
             token: minted.token,
-            expires_at: asked_at.plus(minted.lifetime.unwrap_or(DEFAULT_LIFETIME)),
+            expires_at: Some(asked_at.plus(minted.lifetime.unwrap_or(DEFAULT_LIFETIME))),
         })
     }
 

@@ -9,7 +9,7 @@ use shared::token::TokenType;
 use super::{all_endpoints, with_app};
 use crate::access::call;
 use crate::minting::mint;
-use crate::world::{CLIENT_ID, Caller, World, app_body, id_of, send, user_body};
+use crate::world::{CLIENT_ID, Caller, World, app_body, id_of, send, user_body, with};
 
 pub(super) fn with_extra(mut body: Value, extra: Value) -> Value {
     body["extra"] = extra;
@@ -44,7 +44,11 @@ async fn another_type_of_token_is_a_403_for_a_key_that_names_its_types() {
             ..KeyTerms::of(Permission::Full)
         })
         .await;
-    let body = |kind: &str| json!({ "credential_id": id, "type": kind, "meeting_id": "123456789", "role": 0 });
+    let body = |kind: &str| {
+        let ids =
+            json!({ "credential_id": id, "type": kind, "meeting_id": "123456789", "role": 0 });
+        with(ids, json!({ "meeting_uuid": "a==", "rtms_stream_id": "b" }))
+    };
     mint(&caller, body("onbehalf")).await.expect(200);
     let urls = format!("/v2/zoom-credentials/{id}/token-urls");
     let make = |kind: &str| {
@@ -54,7 +58,7 @@ async fn another_type_of_token_is_a_403_for_a_key_that_names_its_types() {
     };
     send(make("onbehalf")).await.expect(201);
     let message = "The API key does not allow this type of token";
-    for kind in ["zak", "local_recording", "sdk_jwt"] {
+    for kind in ["zak", "local_recording", "sdk_jwt", "rtms_signature"] {
         mint(&caller, body(kind))
             .await
             .expect_error(403, "FST_ERR_FORBIDDEN", message);

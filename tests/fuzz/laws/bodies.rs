@@ -45,7 +45,8 @@ pub(super) fn check(name: &str, body: &[u8], read: &Result<String, ApiError>) {
         "MintToken" => minted(&fields),
         "CreateTokenUrl" => {
             required(&fields, &["type"]);
-            assert!(text(&fields, "type").is_some_and(|it| it != "sdk_jwt"));
+            let signed = ["sdk_jwt", "rtms_signature"];
+            assert!(text(&fields, "type").is_some_and(|it| !signed.contains(&it)));
             number(&fields, "max_uses", 1, 1_000_000);
             number(&fields, "expires_in", 60, 315_360_000);
         }
@@ -170,6 +171,15 @@ fn minted(fields: &Map<String, Value>) {
             number(fields, "role", 0, 1);
         }
         "onbehalf" | "zak" => number(fields, "ttl", 1, 7_776_000),
+        "rtms_signature" => {
+            for id in ["meeting_uuid", "rtms_stream_id"] {
+                let id = text(fields, id).unwrap_or_default();
+                assert!(
+                    (1..=128).contains(&id.len()) && !id.contains([',', ' ', '%']),
+                    "{id}"
+                );
+            }
+        }
         "local_recording" => {
             assert!(fields.contains_key("meeting_id") || fields.contains_key("meeting_url"));
         }
