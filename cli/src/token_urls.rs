@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
+use shared::choosing_url::AnyUrl;
 use shared::credential::{CredentialId, Name, TeamId};
 use shared::event::{Change, EventKind, Target};
 use shared::stores::{TRANSACTION_TIMEOUT, TokenUrlListing, TokenUrls, Trail};
@@ -82,7 +83,7 @@ impl Which {
     async fn find(&self, urls: &TokenUrls) -> Result<Vec<TokenUrlListing>, Error> {
         let found = urls.of_team(&self.team, |url| {
             self.key.as_ref().is_none_or(|key| *key == url.created_by)
-                && self.credential.is_none_or(|id| id == url.credential_id)
+                && self.credential.is_none_or(|id| url.partition == id.into())
                 && self.url.is_none_or(|id| id == url.url_id)
         });
         Ok(found.await?)
@@ -138,34 +139,51 @@ pub(crate) async fn revoke(
     };
     let found = which.find(urls).await?;
     let revoke = async |listing: &TokenUrlListing| {
-        let (id, url) = (listing.credential_id, listing.url.url_id);
+        let url = listing.url.terms().url_id;
         let change = Change::of(Target::TokenUrl(url), EventKind::UrlRevoked, Vec::new());
-        let event = trail.change(team, Some(id), change)?;
-        let revocation = urls.begin(urls.revoke(team, id, url)?).and(event);
+        let event = trail.change(team, listing.credential_id, change)?;
+        let revocation = urls.revoke(team, listing.partition(), url)?;
+        let revocation = urls.begin(revocation).and(event);
         let until = Timestamp::now().plus(TRANSACTION_TIMEOUT);
         Ok(revocation.commit(until).await?.is_committed())
     };
     revocation.run(found, |urls| rows(urls), revoke).await
 }
 
+/// The credential of a URL, or how the URL chooses one.
+fn credential(listing: &TokenUrlListing) -> String {
+    match (&listing.url, listing.credential_id) {
+        (_, Some(id)) => id.to_string(),
+        (AnyUrl::Choosing(url), None) => match &url.credentials {
+            Some(credentials) => format!("one of {}", credentials.len()),
+            None => "from the call".to_owned(),
+        },
+        (AnyUrl::OfCredential(_), None) => or_dash(None::<String>),
+    }
+}
+
 pub(crate) fn rows<'a>(urls: impl IntoIterator<Item = &'a TokenUrlListing>) -> String {
     let rows = urls.into_iter().map(|listing| {
-        let url = &listing.url;
-        let uses = match url.max_uses {
-            Some(most) => format!("{} of {most}", url.uses),
-            None => url.uses.to_string(),
+        let terms = listing.url.terms();
+        let uses = match terms.max_uses {
+            Some(most) => format!("{} of {most}", terms.uses),
+            None => terms.uses.to_string(),
         };
+        let types = listing.url.types().iter();
+        let types: Vec<&str> = types.map(|it| it.token_type().as_str()).collect();
+        let vendors: Vec<&str> = listing.url.verify().iter().map(|it| it.as_str()).collect();
+        let vendors = Some(vendors.join(",")).filter(|vendors| !vendors.is_empty());
         [
-            url.url_id.to_string(),
+            terms.url_id.to_string(),
             listing.team.to_string(),
-            listing.credential_id.to_string(),
-            url.token_type.token_type().as_str().to_owned(),
-            or_dash(url.label.as_ref().map(Name::as_str)),
+            credential(listing),
+            types.join(","),
+            or_dash(terms.label.map(Name::as_str)),
             uses,
-            or_dash(url.verify),
-            url.created_by.clone(),
-            url.created_at.to_string(),
-            or_dash(url.expires_at),
+            or_dash(vendors),
+            terms.created_by.to_owned(),
+            terms.created_at.to_string(),
+            or_dash(terms.expires_at),
         ]
     });
     let head = [

@@ -249,16 +249,16 @@ endpoints! {
     CheckCredential = "check-credential": credentials::check::ROUTE, REFRESH_TIME_OUT, warm [keys 3 grants 2],
     credentials::check::handle { keys, requests, grants };
 
-    /// Creates a token URL.
-    CreateTokenUrl = "create-token-url": token_urls::create::ROUTE, API_TIME_OUT, warm [keys 3],
+    /// Creates a token URL of a credential or of a team.
+    CreateTokenUrl = "create-token-url": token_urls::create::ROUTE | token_urls::create::TEAM_ROUTE, API_TIME_OUT, warm [keys 3],
     token_urls::create::handle { keys, requests, credentials, token_urls, secrets, events, public_url };
 
-    /// Lists the token URLs of a credential.
-    ListTokenUrls = "list-token-urls": token_urls::list::ROUTE, API_TIME_OUT, warm [keys 1],
+    /// Lists the token URLs of a credential or of a team.
+    ListTokenUrls = "list-token-urls": token_urls::list::ROUTE | token_urls::list::TEAM_ROUTE, API_TIME_OUT, warm [keys 1],
     token_urls::list::handle { keys, requests, credentials, token_urls };
 
     /// Revokes a token URL.
-    DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE, API_TIME_OUT, warm [keys 3],
+    DeleteTokenUrl = "delete-token-url": token_urls::delete::ROUTE | token_urls::delete::TEAM_ROUTE, API_TIME_OUT, warm [keys 3],
     token_urls::delete::handle { keys, requests, credentials, token_urls, events };
 
     /// Mints a token.

@@ -27,6 +27,7 @@ use crate::http::error::ApiError;
 use crate::http::request::{Event, Request};
 use crate::http::schema::IdempotencyKey;
 use crate::notifications::endpoint::PutNotificationEndpoint;
+use crate::token_urls::choosing::create::CreateChoosingUrl;
 use crate::token_urls::create::CreateTokenUrl;
 use crate::token_urls::dialect::Dialect;
 use crate::token_urls::list::TokenUrlsQuery;
@@ -41,7 +42,7 @@ use crate::zoom_apps::webhook;
 pub type Parser = fn(&Request) -> Result<String, ApiError>;
 
 /// The bodies in JSON, by the names of their schemas.
-pub const BODIES: [(&str, Parser); 11] = [
+pub const BODIES: [(&str, Parser); 12] = [
     ("CreateCredential", |it| shown(CreateCredential::of(it))),
     ("UpdateCredential", |it| shown(update::input::Input::of(it))),
     ("CreateConnectSession", |it| {
@@ -50,6 +51,9 @@ pub const BODIES: [(&str, Parser); 11] = [
     ("MintToken", |it| shown(mint::Input::of(it))),
     ("CreateTokenUrl", |it| {
         shown(CreateTokenUrl::of(it, |_| Ok(())))
+    }),
+    ("CreateChoosingUrl", |it| {
+        shown(CreateChoosingUrl::of(it, |_| Ok(())))
     }),
     ("PutZoomApp", |it| shown(PutZoomApp::of(it))),
     ("RotateSecret", |it| shown(RotateSecret::of(it))),

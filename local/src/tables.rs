@@ -167,6 +167,12 @@ const BY_ZOOM_USER: Index = Index {
     sort: "team_id",
     projected: &["client_id", "grant_id", "state", "deleted", "updated_at"],
 };
+const BY_ZOOM_EMAIL: Index = Index {
+    name: "by-zoom-email",
+    partition: "zoom_email_key",
+    sort: "team_id",
+    projected: &["deleted"],
+};
 const BY_DUE: Index = Index {
     name: "by-due",
     partition: "due_shard",
@@ -214,7 +220,7 @@ fn schemas(names: &Names) -> [(&String, Schema); 7] {
             partition: "team_id",
             sort: Some("credential_id"),
             ttl: Some("purge_at"),
-            indexes: vec![BY_ZOOM_USER],
+            indexes: vec![BY_ZOOM_USER, BY_ZOOM_EMAIL],
             stream: true,
         },
     );

@@ -3,7 +3,7 @@
 //! The runtime turns [`Activity`] into fields of the log line, and CloudWatch turns those into metrics.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::credential::ReconnectReason;
@@ -35,6 +35,22 @@ impl Invocation {
         let invocation = Self::new(id, deadline);
         invocation.act_as(Actor::Schedule);
         invocation
+    }
+
+    /// A part of this invocation that uses one credential. What it does to the grant is counted apart, until
+    /// [`Self::add`].
+    pub fn part(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            deadline: self.deadline,
+            actor: self.actor.clone(),
+            activity: Activity::default(),
+        }
+    }
+
+    /// Counts what a part of this invocation has done.
+    pub fn add(&self, part: &Self) {
+        self.activity.add(&part.activity);
     }
 
     /// Notes who causes what happens from now on. Only the first call counts: an invocation has one caller.
@@ -71,17 +87,14 @@ impl Invocation {
 /// What an invocation did to grants. Each count is a metric.
 #[derive(Debug, Default)]
 pub struct Activity {
-    refresh: AtomicU8,
+    refreshes_sent: AtomicU32,
+    refreshes_stored: AtomicU32,
     minted: AtomicU32,
     turned_invalid: AtomicU32,
     outcome_lost: AtomicU32,
     deauthorized: AtomicU32,
     user_replaced: AtomicU32,
 }
-
-/// The bits of `Activity::refresh`.
-const REFRESH_SENT: u8 = 1;
-const REFRESH_STORED: u8 = 2;
 
 impl Activity {
     /// A token was minted.
@@ -91,12 +104,12 @@ impl Activity {
 
     /// A refresh token is about to be sent to Zoom.
     pub fn refresh_sent(&self) {
-        self.refresh.fetch_or(REFRESH_SENT, Ordering::Relaxed);
+        self.refreshes_sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Zoom gave a new token pair, and it is stored.
     pub fn refresh_stored(&self) {
-        self.refresh.fetch_or(REFRESH_STORED, Ordering::Relaxed);
+        self.refreshes_stored.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A credential became invalid.
@@ -117,14 +130,38 @@ impl Activity {
         self.user_replaced.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn add(&self, other: &Self) {
+        let Self {
+            refreshes_sent,
+            refreshes_stored,
+            minted,
+            turned_invalid,
+            outcome_lost,
+            deauthorized,
+            user_replaced,
+        } = other;
+        let counts = [
+            (&self.refreshes_sent, refreshes_sent),
+            (&self.refreshes_stored, refreshes_stored),
+            (&self.minted, minted),
+            (&self.turned_invalid, turned_invalid),
+            (&self.outcome_lost, outcome_lost),
+            (&self.deauthorized, deauthorized),
+            (&self.user_replaced, user_replaced),
+        ];
+        for (count, more) in counts {
+            count.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Whether a new token pair is stored.
     pub fn has_refreshed(&self) -> bool {
-        self.refresh.load(Ordering::Relaxed) & REFRESH_STORED != 0
+        self.refreshes_stored.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a refresh was sent and no new token pair is stored.
     pub fn has_failed_to_refresh(&self) -> bool {
-        self.refresh.load(Ordering::Relaxed) == REFRESH_SENT
+        self.refreshes_sent.load(Ordering::Relaxed) > 0 && !self.has_refreshed()
     }
 
     /// The counts for the log line. A count of zero is `None`, so that the line stays short.
@@ -132,7 +169,7 @@ impl Activity {
         let some = |count: u32| (count > 0).then_some(count);
         ActivityCounts {
             minted: some(self.minted.load(Ordering::Relaxed)),
-            refreshed: self.has_refreshed().then_some(1),
+            refreshed: some(self.refreshes_stored.load(Ordering::Relaxed)),
             turned_invalid: some(self.turned_invalid.load(Ordering::Relaxed)),
             outcome_lost: some(self.outcome_lost.load(Ordering::Relaxed)),
             deauthorized: some(self.deauthorized.load(Ordering::Relaxed)),
@@ -146,7 +183,7 @@ impl Activity {
 pub struct ActivityCounts {
     /// Tokens minted.
     pub minted: Option<u32>,
-    /// 1 if a new token pair is stored.
+    /// Token pairs that were refreshed and stored.
     pub refreshed: Option<u32>,
     /// Credentials that became invalid.
     pub turned_invalid: Option<u32>,

@@ -13,7 +13,7 @@
 //! | `delivery` | calls to the endpoints of teams |
 //! | `queue` | the queue of notifications. The only module that calls SQS |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
+//! | `credential`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
 //! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
@@ -45,6 +45,7 @@ pub mod attention;
 pub mod brand;
 pub mod cause;
 pub mod characters;
+pub mod choosing_url;
 pub mod config;
 pub mod connect;
 pub mod credential;

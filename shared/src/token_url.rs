@@ -1,8 +1,8 @@
 //! Token URLs: secret URLs that return a token for a bot. They are for bot vendors that cannot send an API key.
 //!
 //! The last part of the URL is the secret: `ztu_<86 base64url characters><6 checksum characters>`. The 86 characters
-//! carry the credential's id, the URL's id and 256 random bits. The ids are no secret. They are the key of the URL's
-//! row, so that a call needs no index. An index would lag behind a revocation.
+//! carry the key of the URL's row and 256 random bits. The key is no secret: the credential's id, or a hash of the team's
+//! name, and the URL's id. It is there so that a call needs no index. An index would lag behind a revocation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,10 +13,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 use zeroize::Zeroizing;
 
-use crate::credential::{CredentialId, Name, created_at, uuid, uuid_schema};
+use crate::credential::{CredentialId, Name, TeamId, created_at, uuid, uuid_schema};
 use crate::encoding::{checksum, hex, strip_checksum};
 use crate::invalid::Invalid;
 use crate::random::{RandomError, random_bytes};
@@ -71,9 +71,47 @@ impl fmt::Display for UrlId {
     }
 }
 
+/// Which URLs lie together in the table: those of one credential, or those of a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UrlPartition(CredentialId);
+
+impl UrlPartition {
+    /// The partition of a team's URLs. It is no credential's id: a credential's id is a UUIDv7, and this is a UUIDv8.
+    pub fn of_team(team: &TeamId) -> Self {
+        let hash = digest(&SHA256, format!("token URLs of {team}").as_bytes());
+        // A SHA-256 has 32 bytes, more than the chunk needs.
+        let bytes = hash.as_ref().first_chunk().copied().unwrap_or_default();
+        let id = Builder::from_custom_bytes(bytes).into_uuid();
+        Self(CredentialId::from_bytes(id.into_bytes()))
+    }
+
+    /// The credential, if the partition is a credential's.
+    pub fn credential(self) -> CredentialId {
+        self.0
+    }
+
+    /// The 16 bytes in the secret of a URL.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<CredentialId> for UrlPartition {
+    fn from(id: CredentialId) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for UrlPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The secret part of a token URL, well-formed: its checksum matches. Only the store knows whether the URL exists.
 pub struct UrlToken {
-    credential: CredentialId,
+    partition: UrlPartition,
     url: UrlId,
     text: SecretString,
 }
@@ -84,10 +122,10 @@ pub struct UrlToken {
 pub struct MalformedUrlToken;
 
 impl UrlToken {
-    /// Makes the secret of a new URL for `credential`.
-    pub fn generate(credential: CredentialId, url: UrlId) -> Result<Self, RandomError> {
+    /// Makes the secret of a new URL.
+    pub fn generate(partition: UrlPartition, url: UrlId) -> Result<Self, RandomError> {
         let random = random_bytes::<RANDOM_BYTES>()?;
-        let ids = [credential.as_bytes().as_slice(), url.as_bytes()].concat();
+        let ids = [partition.as_bytes().as_slice(), url.as_bytes()].concat();
         let bytes = Zeroizing::new([ids.as_slice(), random.as_slice()].concat());
         // The capacity is large enough: a string that grows leaves copies of the secret in memory.
         let mut text = Zeroizing::new(String::with_capacity(128));
@@ -96,7 +134,7 @@ impl UrlToken {
         let checksum = checksum(&text);
         text.push_str(&checksum);
         Ok(Self {
-            credential,
+            partition,
             url,
             text: SecretString::from(text.as_str()),
         })
@@ -107,21 +145,21 @@ impl UrlToken {
         let body = strip_checksum(text).and_then(|body| body.strip_prefix(PREFIX));
         let bytes = URL_SAFE_NO_PAD.decode(body.ok_or(MalformedUrlToken)?);
         let bytes = Zeroizing::new(bytes.map_err(|_| MalformedUrlToken)?);
-        let (credential, rest) = bytes.split_first_chunk().ok_or(MalformedUrlToken)?;
+        let (partition, rest) = bytes.split_first_chunk().ok_or(MalformedUrlToken)?;
         let (url, random) = rest.split_first_chunk().ok_or(MalformedUrlToken)?;
         if random.len() != RANDOM_BYTES {
             return Err(MalformedUrlToken);
         }
         Ok(Self {
-            credential: CredentialId::from_bytes(*credential),
+            partition: CredentialId::from_bytes(*partition).into(),
             url: UrlId::from_bytes(*url),
             text: SecretString::from(text),
         })
     }
 
-    /// The credential that the secret names. The store decides whether the secret is valid for it.
-    pub fn credential(&self) -> CredentialId {
-        self.credential
+    /// The partition that the secret names. The store decides whether the secret is valid for it.
+    pub fn partition(&self) -> UrlPartition {
+        self.partition
     }
 
     /// The id of the URL that the secret names.
@@ -144,7 +182,7 @@ impl UrlToken {
 impl fmt::Debug for UrlToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UrlToken")
-            .field("credential", &self.credential)
+            .field("partition", &self.partition)
             .field("url", &self.url)
             .finish_non_exhaustive()
     }
@@ -184,7 +222,28 @@ impl UrlTokenType {
     }
 }
 
-/// A token URL as its team sees it. It contains no secret.
+/// What every token URL has.
+#[derive(Clone, Copy, Debug)]
+pub struct UrlTerms<'a> {
+    /// The id of the URL.
+    pub url_id: UrlId,
+    /// The owner's name for the URL.
+    pub label: Option<&'a Name>,
+    /// The only meeting that the URL works for.
+    pub meeting_id: Option<&'a MeetingId>,
+    /// How many calls the URL answers with tokens at most.
+    pub max_uses: Option<u32>,
+    /// How many calls the URL answered with tokens.
+    pub uses: u32,
+    /// When the URL was created.
+    pub created_at: Timestamp,
+    /// The id of the API key that created the URL.
+    pub created_by: &'a str,
+    /// When the URL expires.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A credential's token URL, as its team sees it. It contains no secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TokenUrl {
     /// The id of the URL. It is needed to revoke the URL.
@@ -213,4 +272,20 @@ pub struct TokenUrl {
     /// When the URL expires; null if it never does.
     #[schema(required = true)]
     pub expires_at: Option<Timestamp>,
+}
+
+impl TokenUrl {
+    /// What every token URL has.
+    pub fn terms(&self) -> UrlTerms<'_> {
+        UrlTerms {
+            url_id: self.url_id,
+            label: self.label.as_ref(),
+            meeting_id: self.meeting_id.as_ref(),
+            max_uses: self.max_uses,
+            uses: self.uses,
+            created_at: self.created_at,
+            created_by: &self.created_by,
+            expires_at: self.expires_at,
+        }
+    }
 }

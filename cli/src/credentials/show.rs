@@ -80,11 +80,11 @@ pub(super) async fn run(
         None => None,
     };
     let events = sources.events.page(&team, id, None, EVENTS).await?.events;
-    let urls = sources.token_urls.page(&team, id, None, TOKEN_URLS);
+    let urls = sources.token_urls.page(&team, id.into(), None, TOKEN_URLS);
     let urls = urls.await?.urls.into_iter();
     let token_urls = urls.map(|url| TokenUrlListing {
         team: team.clone(),
-        credential_id: id,
+        credential_id: Some(id),
         url,
         revoked_at: None,
     });

@@ -78,6 +78,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A field's JSON text; nothing where it is missing.
+    pub(crate) fn json(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|raw| raw.get())
+    }
+
     /// A field that may be missing. `at` is `body/` and its name.
     pub(crate) fn optional<T>(&self, at: &'static str) -> Result<Option<T>, ApiError>
     where
@@ -114,6 +119,45 @@ impl<'a> Fields<'a> {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             Ok(_) | Err(_) => Err(ApiError::Integer { at, range }),
         }
+    }
+
+    /// An object in the body, which may be missing.
+    pub(crate) fn object(&self, at: &'static str) -> Result<Option<Self>, ApiError> {
+        let Some(raw) = self.raw(at) else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<Object<'a>>(raw.get()) {
+            Ok(object) if object.duplicates => {
+                Err(ApiError::validation(at, "must NOT have duplicate keys"))
+            }
+            Ok(object) => Ok(Some(Self(object.fields))),
+            Err(_) => Err(ApiError::validation(at, "must be object")),
+        }
+    }
+
+    /// 1 to 10 different texts in an array, which may be missing.
+    pub(crate) fn up_to_ten<T>(&self, at: &'static str) -> Result<Option<Vec<T>>, ApiError>
+    where
+        T: TryFrom<String, Error = Invalid> + PartialEq,
+    {
+        let Some(raw) = self.raw(at) else {
+            return Ok(None);
+        };
+        let rule = || ApiError::validation(at, "must be an array of 1 to 10 different strings");
+        let all: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rule())?;
+        let mut texts: Vec<T> = Vec::new();
+        for raw in all {
+            let text = string(raw).and_then(T::try_from);
+            let text = text.map_err(|rule| ApiError::Validation { at, rule })?;
+            if texts.len() == 10 || texts.contains(&text) {
+                return Err(rule());
+            }
+            texts.push(text);
+        }
+        if texts.is_empty() {
+            return Err(rule());
+        }
+        Ok(Some(texts))
     }
 
     /// One or two texts in an array, which must be there.
@@ -189,7 +233,8 @@ impl<'a> Fields<'a> {
     }
 
     fn raw(&self, at: &str) -> Option<&'a RawValue> {
-        self.0.get(at.strip_prefix("body/")?).copied()
+        let (_, name) = at.rsplit_once('/')?;
+        self.0.get(name).copied()
     }
 }
 

@@ -6,17 +6,20 @@
 
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
+use futures_util::future::join_all;
+use futures_util::{FutureExt, TryFutureExt};
+use secrecy::ExposeSecret;
+use shared::choosing_url::AnyUrl;
 use shared::error::{Error, Missing};
 use shared::event::Actor;
 use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
 use shared::grants::record::Recorder;
 use shared::grants::{Context, Grants, Terms};
-use shared::stores::{Keys, Requests, StoredCredential, TokenUrls};
+use shared::stores::{Keys, Requests, Team, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
-use shared::token::NamedMeeting;
-use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use shared::token::{MeetingId, NamedMeeting};
+use shared::token_url::{UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use shared::zoom;
 
@@ -24,7 +27,9 @@ use crate::http::access;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::reply::Reply;
 use crate::http::request::{ErrorFormat, Request};
-use crate::token_urls::dialect::{BotCall, Dialect, VendorToken};
+use crate::token_urls::choosing::candidates::{self, Candidates};
+use crate::token_urls::choosing::mint::{Candidate, Order, Tokens, Wanted, mint_with};
+use crate::token_urls::dialect::{BotCall, BotTokens, Dialect};
 use crate::token_urls::verify::{VendorMemory, Verifier};
 
 /// The method and path, which also name the endpoint in the log. `ANY`, because one vendor wants a 405 to `HEAD`, and
@@ -68,38 +73,34 @@ async fn answer(
     let read = token_urls.get(&token).map_err(Error::from);
     let row = time_limit::until(answer_by, read).await?;
     let row = row.ok_or(Missing::TokenUrl)?;
-    let (team, id) = (&row.team, token.credential());
+    let team = &row.team;
     request.note_team(team);
-    request.note_credential(id);
-    if let Some(vendor) = row.url.verify {
-        let verifier = Verifier {
-            secrets: grants.secrets(),
-            envelope: &grants.envelope,
-            memory: vendor_memory,
-            team,
-            request,
-        };
-        // Before everything that the caller could learn about the URL, and before a use is taken.
-        time_limit::until(answer_by, verifier.verify(vendor)).await?;
-    }
-    let actor = Actor::TokenUrl(row.url.url_id);
-    request.invocation().act_as(actor);
-    let body_is_signed = row.url.verify == Some(Vendor::Attendee);
+    let verifier = Verifier {
+        secrets: grants.secrets(),
+        envelope: &grants.envelope,
+        memory: vendor_memory,
+        team,
+        request,
+    };
+    // Before everything that the caller could learn about the URL, and before a use is taken.
+    let verified = verifier.verify_one_of(row.url.verify());
+    let verified = time_limit::until(answer_by, verified).await?;
+    let url = row.url.terms().url_id;
+    request.invocation().act_as(Actor::TokenUrl(url));
+    let body_is_signed = verified == Some(Vendor::Attendee);
     let details = dialect.bot_details(request, body_is_signed);
-    let token_request = token_request(&row.url, details.meeting)?;
     let terms = Terms {
         bot: details.bot,
         margin: ACCESS_MARGIN,
         answer_by,
     };
-
     let call = TokenUrlCall {
         keys,
         requests,
         token_urls,
         request,
         token: &token,
-        url: row.url.url_id,
+        url,
         context: Context {
             grants,
             invocation: request.invocation(),
@@ -107,8 +108,25 @@ async fn answer(
             terms: &terms,
         },
     };
-    let minted = call.mint(token_request).await?;
-    dialect.answer(row.url.token_type, &minted.token)
+    let own = row.url.terms().meeting_id;
+    let meeting = meeting(own, details.meeting)?;
+    match &row.url {
+        AnyUrl::OfCredential(url) => {
+            request.note_credential(token.partition().credential());
+            let token_request = token_request(url.token_type, meeting)?;
+            let minted = call.mint(token_request).await?;
+            dialect.answer(url.token_type, &minted.token)
+        }
+        AnyUrl::Choosing(url) => {
+            let types = dialect.wanted_types(request, &url.types)?;
+            let requests = token_requests(&types, meeting.as_ref())?;
+            let wanted = candidates::wanted(url, request, body_is_signed)?;
+            let minted = call
+                .mint_with_candidates(&requests, dialect, &wanted)
+                .await?;
+            answer_tokens(request, dialect, &minted)
+        }
+    }
 }
 
 /// One call of a token URL that is known.
@@ -123,7 +141,7 @@ struct TokenUrlCall<'a> {
 }
 
 impl TokenUrlCall<'_> {
-    /// Takes one use of the URL and mints. If the mint fails, gives the use back.
+    /// Mints with the URL's credential.
     async fn mint(&self, token_request: TokenRequest) -> Result<MintedToken, ApiError> {
         let Context {
             grants,
@@ -131,74 +149,157 @@ impl TokenUrlCall<'_> {
             terms,
             ..
         } = self.context;
-        let take_use = self.token_urls.take_use(self.token).map_err(Error::from);
-        let read = grants.credentials().get(team, self.token.credential());
-        let read = read.map_err(Error::from);
-        let (use_taken, stored) = tokio::join!(
-            time_limit::until(terms.answer_by, take_use),
-            time_limit::until(terms.answer_by, read),
-        );
-        if !use_taken? {
-            return Err(Error::NotFound(Missing::TokenUrl).into());
-        }
-        // Boxed: the future is large, and each layer would copy it on the stack.
-        let minted = Box::pin(async {
+        let read = grants
+            .credentials()
+            .get(team, self.token.partition().credential());
+        self.with_one_use(read.map_err(Error::from), async |stored| {
             // The caller does not learn whether the URL, its use or its credential is missing.
-            let stored = stored?.ok_or(Missing::TokenUrl)?;
-            self.count_and_mint(stored, token_request).await
-        });
-        let minted = minted.await;
-        if minted.is_err() {
-            // Best effort: if the use is not given back, the URL gives one token less.
-            let given_back = self.token_urls.return_use(self.token);
-            Recorder(self.context)
-                .best_effort("a use of a token URL is not given back", given_back)
-                .await;
-        }
-        minted
+            let stored = stored.ok_or(Missing::TokenUrl)?;
+            let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
+            let (settings, prepared) = self.count(prepare.map_err(ApiError::from)).await?;
+            let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
+            let prepared = prepared.map_err(ApiError::TokenLifetime)?;
+            let minted = mint(self.context, stored, prepared).await;
+            if let Err(Error::NotFound(Missing::Credential)) = minted {
+                // The credential was deleted during the mint.
+                return Err(Error::NotFound(Missing::TokenUrl).into());
+            }
+            Ok(minted?)
+        })
+        .await
     }
 
-    async fn count_and_mint(
+    /// Mints with the credentials that the call chooses. Returns the tokens of each type.
+    async fn mint_with_candidates(
         &self,
-        stored: StoredCredential,
-        token_request: TokenRequest,
-    ) -> Result<MintedToken, ApiError> {
+        requests: &[(UrlTokenType, TokenRequest)],
+        dialect: Dialect,
+        wanted: &candidates::Wanted<'_>,
+    ) -> Result<Vec<(UrlTokenType, Tokens)>, ApiError> {
         let Context {
             grants,
             team,
             terms,
             ..
         } = self.context;
-        let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
-        let admitted = access::admit_token_url(
-            self.keys,
-            self.requests,
-            team,
-            self.url,
-            self.request,
-            prepare.map_err(ApiError::from),
+        let find = wanted.find(grants.credentials(), team);
+        self.with_one_use(find, async |found| {
+            let Candidates {
+                usable,
+                not_allowed,
+            } = found;
+            let (_, first) = requests.first().ok_or(Missing::TokenUrl)?;
+            if usable.is_empty() {
+                return Err(Error::NotFound(Missing::Credential).into());
+            }
+            let prepare = join_all(usable.into_iter().map(async |stored| {
+                let request = first.clone();
+                let prepared = PreparedMint::read(grants, team, &stored, request, terms).await;
+                Candidate { stored, prepared }
+            }));
+            let (settings, candidates) = self.count(prepare.map(Ok)).await?;
+            let wanted = requests.iter().map(|(token_type, request)| Wanted {
+                request: request.clone(),
+                of_all: dialect.takes_all(*token_type),
+            });
+            let order = Order {
+                wanted: wanted.collect(),
+                max_lifetime: settings.max_token_ttl,
+            };
+            let tokens = mint_with(self.context, candidates, &not_allowed, &order).await?;
+            Ok(requests.iter().map(|(it, _)| *it).zip(tokens).collect())
+        })
+        .await
+    }
+
+    /// Takes one use of the URL while `read` runs, and does `work` with what was read. If the work fails, gives the use
+    /// back.
+    async fn with_one_use<R, T>(
+        &self,
+        read: impl Future<Output = Result<R, Error>>,
+        work: impl AsyncFnOnce(R) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let answer_by = self.context.terms.answer_by;
+        let take_use = self.token_urls.take_use(self.token).map_err(Error::from);
+        let (use_taken, read) = tokio::join!(
+            time_limit::until(answer_by, take_use),
+            time_limit::until(answer_by, read),
         );
-        let (settings, prepared) = time_limit::until(terms.answer_by, admitted).await?;
-        let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
-        let prepared = prepared.map_err(ApiError::TokenLifetime)?;
-        let minted = mint(self.context, stored, prepared).await;
-        if let Err(Error::NotFound(Missing::Credential)) = minted {
-            // The credential was deleted during the mint.
+        if !use_taken? {
             return Err(Error::NotFound(Missing::TokenUrl).into());
         }
-        Ok(minted?)
+        // Boxed: the future is large, and each layer would copy it on the stack.
+        let done = Box::pin(async { work(read?).await }).await;
+        if done.is_err() {
+            // Best effort: if the use is not given back, the URL gives one token less.
+            let given_back = self.token_urls.return_use(self.token);
+            Recorder(self.context)
+                .best_effort("a use of a token URL is not given back", given_back)
+                .await;
+        }
+        done
+    }
+
+    /// Counts the call against the team's rate while `work` runs.
+    async fn count<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<(Team, T), ApiError> {
+        let Context { team, terms, .. } = self.context;
+        let (keys, requests, request) = (self.keys, self.requests, self.request);
+        let admitted = access::admit_token_url(keys, requests, team, self.url, request, work);
+        time_limit::until(terms.answer_by, admitted).await
     }
 }
 
-/// The token to mint. The URL's own meeting counts before the meeting that the caller named.
-fn token_request(url: &TokenUrl, named: Option<NamedMeeting>) -> Result<TokenRequest, ApiError> {
-    let named = match (&url.meeting_id, named) {
-        (Some(own), Some(named)) if *own != named.id => return Err(ApiError::AnotherMeeting),
+/// Answers the tokens, and notes the first credential that gave one.
+#[expect(clippy::disallowed_methods, reason = "the caller asked for the tokens")]
+fn answer_tokens(request: &Request, dialect: Dialect, minted: &[(UrlTokenType, Tokens)]) -> Reply {
+    let mut ids = minted.iter().flat_map(|(_, tokens)| tokens);
+    let (id, _) = ids.next().ok_or(Missing::Credential)?;
+    request.note_credential(*id);
+    let tokens = minted.iter().map(|(token_type, tokens)| {
+        let texts = tokens
+            .iter()
+            .map(|(_, minted)| minted.token.expose_secret());
+        (*token_type, texts.collect())
+    });
+    dialect.answer_all(&tokens.collect::<Vec<_>>())
+}
+
+/// The meeting of the tokens. The URL's own meeting counts before the meeting that the caller named.
+fn meeting(
+    own: Option<&MeetingId>,
+    named: Option<NamedMeeting>,
+) -> Result<Option<NamedMeeting>, ApiError> {
+    match (own, named) {
+        (Some(own), Some(named)) if *own != named.id => Err(ApiError::AnotherMeeting),
         // A call with the URL's own number may say that it is a webinar.
-        (own, named) => named.or_else(|| own.clone().map(Into::into)),
-    };
+        (own, named) => Ok(named.or_else(|| own.cloned().map(Into::into))),
+    }
+}
+
+/// The tokens to mint. A local recording token is for one meeting. Among other types it is left out if the call names
+/// none.
+fn token_requests(
+    types: &[UrlTokenType],
+    meeting: Option<&NamedMeeting>,
+) -> Result<Vec<(UrlTokenType, TokenRequest)>, ApiError> {
+    let is_alone = types.len() == 1;
+    let possible = types
+        .iter()
+        .filter(|it| is_alone || meeting.is_some() || **it != UrlTokenType::LocalRecording);
+    let requests = possible.map(|it| Ok((*it, token_request(*it, meeting.cloned())?)));
+    requests.collect()
+}
+
+/// The token to mint.
+fn token_request(
+    token_type: UrlTokenType,
+    named: Option<NamedMeeting>,
+) -> Result<TokenRequest, ApiError> {
     let meeting = named.clone().map(|named| named.id);
-    Ok(TokenRequest::Zoom(match url.token_type {
+    Ok(TokenRequest::Zoom(match token_type {
         UrlTokenType::Onbehalf => zoom::MintRequest::Onbehalf { meeting, ttl: None },
         UrlTokenType::Zak => zoom::MintRequest::Zak { ttl: None },
         UrlTokenType::LocalRecording => {
@@ -272,7 +373,7 @@ pub(crate) async fn get(
         ("x-bot-id" = Option<String>, Header, nullable = false, description = "The vendor's id of the bot, if the query and the body have none"),
     ),
     responses(
-        (status = 200, description = "The token, under each of its names", body = VendorToken<'static>),
+        (status = 200, description = "The token, under each of its names", body = BotTokens),
         (status = 403, description = "The URL is for another meeting", body = ErrorBody),
         (status = 401, description = "The vendor that the URL verifies did not make the call", body = ErrorBody),
         (status = 404, description = "The URL is unknown, revoked, expired or used up, or its credential is deleted", body = ErrorBody),

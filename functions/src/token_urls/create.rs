@@ -1,11 +1,13 @@
-//! `POST /v2/zoom-credentials/{id}/token-urls`
+//! `POST /v2/zoom-credentials/{id}/token-urls` and `POST /v2/token-urls`: two routes of one function.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use futures_util::future::try_join_all;
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::api_key::KeyId;
+use shared::choosing_url::AnyUrl;
 use shared::config::Url;
 use shared::credential::{CredentialId, CredentialType, Name, TeamId};
 use shared::error::Error;
@@ -15,7 +17,7 @@ use shared::stores::{
 };
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
-use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlId, UrlTerms, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
@@ -25,14 +27,17 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
+use crate::token_urls::choosing;
 
-/// The method and path, which also name the endpoint in the log.
+/// The method and path for the URLs of a credential. They also name the function in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials/{id}/token-urls";
+/// The method and path for the URLs of a team.
+pub const TEAM_ROUTE: &str = "POST /v2/token-urls";
 
 /// The lifetime of a URL in seconds: a minute to ten years.
-const LIFETIME: RangeInclusive<u32> = 60..=315_360_000;
+pub(super) const LIFETIME: RangeInclusive<u32> = 60..=315_360_000;
 /// How many tokens a URL may give in all.
-const USES: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const USES: RangeInclusive<u32> = 1..=1_000_000;
 
 /// A new token URL. Unknown fields are ignored.
 #[derive(Debug, ToSchema)]
@@ -135,40 +140,87 @@ pub struct CreatedTokenUrl {
 }
 
 impl CreatedTokenUrl {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the caller who creates the URL sees it once"
-    )]
-    fn new(url: TokenUrl, base: &str, token: &SecretString) -> Self {
+    fn new(stored: TokenUrl, url: String) -> Self {
         Self {
-            url_id: url.url_id,
-            url: format!("{base}/t/{}", token.expose_secret()),
-            r#type: url.token_type,
-            label: url.label,
-            meeting_id: url.meeting_id,
-            verify: url.verify,
-            max_uses: url.max_uses,
-            uses: url.uses,
-            created_at: url.created_at,
-            created_by: url.created_by,
-            expires_at: url.expires_at,
+            url_id: stored.url_id,
+            url,
+            r#type: stored.token_type,
+            label: stored.label,
+            meeting_id: stored.meeting_id,
+            verify: stored.verify,
+            max_uses: stored.max_uses,
+            uses: stored.uses,
+            created_at: stored.created_at,
+            created_by: stored.created_by,
+            expires_at: stored.expires_at,
         }
     }
 }
 
+/// The text of a new URL.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the caller who creates the URL sees it once"
+)]
+pub(super) fn url_text(base: &str, token: UrlToken) -> String {
+    format!("{base}/t/{}", token.into_text().expose_secret())
+}
+
 /// Fails if the URL would verify the calls of a vendor whose secret is not stored: it would answer no call.
-async fn expect_secret(
+pub(super) async fn expect_secrets(
     secrets: &Secrets,
     team: &TeamId,
-    vendor: Option<Vendor>,
+    vendors: &[Vendor],
 ) -> Result<(), ApiError> {
-    let Some(vendor) = vendor else { return Ok(()) };
-    if secrets.vendor_secrets(team, vendor).await?.is_some() {
+    let stored = vendors
+        .iter()
+        .map(|vendor| secrets.vendor_secrets(team, *vendor));
+    if try_join_all(stored).await?.iter().all(Option::is_some) {
         return Ok(());
     }
     let rule =
         "names a vendor whose secret is not stored: store it with PUT /v2/vendors/{vendor} first";
     Err(ApiError::validation("body/verify", rule))
+}
+
+/// Creates a token URL of the credential in the path, or of the team.
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    token_urls: &TokenUrls,
+    secrets: &Secrets,
+    events: &Events,
+    public: Option<&Url>,
+    request: &Request,
+) -> Reply {
+    let create = Create {
+        keys,
+        requests,
+        credentials,
+        token_urls,
+        secrets,
+        events,
+        public,
+        request,
+    };
+    if request.names_credential() {
+        of_credential(create).await
+    } else {
+        choosing::create::of_team(create).await
+    }
+}
+
+/// What both routes work with.
+pub(crate) struct Create<'a> {
+    pub(crate) keys: &'a Keys,
+    pub(crate) requests: &'a Requests,
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) token_urls: &'a TokenUrls,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) events: &'a Events,
+    pub(crate) public: Option<&'a Url>,
+    pub(crate) request: &'a Request,
 }
 
 /// Creates a token URL
@@ -192,16 +244,17 @@ async fn expect_secret(
         UnreadableBodyErrors,
     )
 )]
-pub async fn handle(
-    keys: &Keys,
-    requests: &Requests,
-    credentials: &Credentials,
-    token_urls: &TokenUrls,
-    secrets: &Secrets,
-    events: &Events,
-    public: Option<&Url>,
-    request: &Request,
-) -> Reply {
+async fn of_credential(create: Create<'_>) -> Reply {
+    let Create {
+        keys,
+        requests,
+        credentials,
+        token_urls,
+        secrets,
+        events,
+        public,
+        request,
+    } = create;
     let key = access::api_key(request)?;
     let caller = access::verify(keys, &key, request).await?;
     let team = caller.team;
@@ -211,7 +264,7 @@ pub async fn handle(
     let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
         let (id, input) = input;
         let stored = caller.visible(credentials.get(team, id).await?)?;
-        expect_secret(secrets, team, input.verify).await?;
+        expect_secrets(secrets, team, input.verify.as_slice()).await?;
         match stored.credential.credential_type {
             CredentialType::User => Ok((id, input)),
             CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),
@@ -221,28 +274,40 @@ pub async fn handle(
     let base = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate(), caller.key_id());
-    let token = UrlToken::generate(id, url.url_id);
+    let url_id = url.url_id;
+    let token = UrlToken::generate(id.into(), url_id);
     let token = token.map_err(ApiError::internal)?;
-    let target = Target::TokenUrl(url.url_id);
-    let change = Change::of(target, EventKind::UrlCreated, fields(&url));
+    let change = Change::of(
+        Target::TokenUrl(url_id),
+        EventKind::UrlCreated,
+        fields(&url),
+    );
     let event = request.change(events, team, Some(id), change)?;
     token_urls
-        .begin(token_urls.insert(team, &token, &url)?)
+        .begin(token_urls.insert(team, &token, AnyUrl::OfCredential(url.clone()))?)
         .and(event)
         .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
         .await?
         .or_conflict()?;
 
-    reply::created(CreatedTokenUrl::new(url, &base, &token.into_text()))
+    reply::created(CreatedTokenUrl::new(url, url_text(&base, token)))
 }
 
 /// The names of the fields that are set, for the audit trail.
 fn fields(url: &TokenUrl) -> Vec<&'static str> {
     let mut fields = vec!["type"];
-    fields.extend(url.label.is_some().then_some("label"));
-    fields.extend(url.meeting_id.is_some().then_some("meeting_id"));
     fields.extend(url.verify.is_some().then_some("verify"));
-    fields.extend(url.max_uses.is_some().then_some("max_uses"));
-    fields.extend(url.expires_at.is_some().then_some("expires_in"));
+    fields.extend(terms(url.terms()));
     fields
+}
+
+/// The names of the fields that every URL can have.
+pub(super) fn terms(terms: UrlTerms<'_>) -> impl Iterator<Item = &'static str> {
+    let set = [
+        terms.label.is_some().then_some("label"),
+        terms.meeting_id.is_some().then_some("meeting_id"),
+        terms.max_uses.is_some().then_some("max_uses"),
+        terms.expires_at.is_some().then_some("expires_in"),
+    ];
+    set.into_iter().flatten()
 }

@@ -12,6 +12,7 @@ use shared::token_url::UrlTokenType;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::body::Fields;
+use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 
@@ -127,57 +128,112 @@ impl Dialect {
         }
     }
 
-    /// Answers the token.
+    /// The types of tokens that the call wants, of those that the URL gives. A call may name one of them in `type`.
+    pub(crate) fn wanted_types(
+        self,
+        request: &Request,
+        types: &[UrlTokenType],
+    ) -> Result<Vec<UrlTokenType>, ApiError> {
+        let body = match self {
+            Self::Text => Fields::none(),
+            Self::Json => Fields::of_any(request),
+        };
+        let query = request.query("type").map(str::to_owned);
+        let named = [query, body.loose("type")];
+        let named = named.into_iter().flatten();
+        let named = named
+            .filter_map(|word| UrlTokenType::try_from(word).ok())
+            .next();
+        match (self, named, types) {
+            (_, Some(named), _) if types.contains(&named) => Ok(vec![named]),
+            (_, Some(_), _) => {
+                let rule = "must be one of the types that the token URL gives";
+                Err(ApiError::validation("type", rule))
+            }
+            (Self::Text, None, [_, _, ..]) => {
+                let rule = "is required: the token URL gives several types, and this answer has room for one token";
+                Err(ApiError::validation("type", rule))
+            }
+            (Self::Text | Self::Json, None, _) => Ok(types.to_vec()),
+        }
+    }
+
+    /// Whether the answer takes the tokens of every credential that gives one. Attendee tries one after the other until
+    /// the user of one is in the meeting.
+    pub(crate) fn takes_all(self, token_type: UrlTokenType) -> bool {
+        match self {
+            Self::Text => false,
+            Self::Json => token_type == UrlTokenType::Onbehalf,
+        }
+    }
+
+    /// Answers the token of a credential's URL.
     #[expect(clippy::disallowed_methods, reason = "the caller asked for the token")]
     pub(crate) fn answer(self, token_type: UrlTokenType, token: &SecretString) -> Reply {
-        let token = token.expose_secret();
+        self.answer_all(&[(token_type, vec![token.expose_secret()])])
+    }
+
+    /// Answers the tokens of each type, those of the preferred credential first. Never empty.
+    pub(crate) fn answer_all(self, tokens: &[(UrlTokenType, Vec<&str>)]) -> Reply {
         match self {
-            Self::Text => Ok(reply::text(token.to_owned())),
-            Self::Json => reply::bare(&VendorToken::new(token_type, token)),
+            Self::Text => {
+                let first = tokens.iter().find_map(|(_, tokens)| tokens.first());
+                Ok(reply::text((*first.unwrap_or(&"")).to_owned()))
+            }
+            Self::Json => reply::bare(&BotTokens::new(tokens)),
         }
     }
 }
 
-/// A token under every name that vendors use for its type.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = BotToken)]
-pub(crate) enum VendorToken<'a> {
-    Onbehalf {
-        onbehalf_token: &'a str,
-        obf: &'a str,
-        token: &'a str,
-    },
-    Zak {
-        zak_token: &'a str,
-        zak: &'a str,
-        token: &'a str,
-    },
-    LocalRecording {
-        join_token: &'a str,
-        app_privilege_token: &'a str,
-        token: &'a str,
-    },
+/// Tokens under every name that vendors use for their types.
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct BotTokens {
+    /// An `onbehalf` token. If several credentials gave one: all of them, joined by commas, the preferred one first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    onbehalf_token: Option<String>,
+    /// The first `onbehalf` token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    obf: Option<String>,
+    /// A ZAK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    zak_token: Option<String>,
+    /// The same ZAK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    zak: Option<String>,
+    /// A local recording token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    app_privilege_token: Option<String>,
+    /// The first token, if the URL gives one type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
 }
 
-impl<'a> VendorToken<'a> {
-    fn new(token_type: UrlTokenType, token: &'a str) -> Self {
-        match token_type {
-            UrlTokenType::Onbehalf => Self::Onbehalf {
-                onbehalf_token: token,
-                obf: token,
-                token,
-            },
-            UrlTokenType::Zak => Self::Zak {
-                zak_token: token,
-                zak: token,
-                token,
-            },
-            UrlTokenType::LocalRecording => Self::LocalRecording {
-                join_token: token,
-                app_privilege_token: token,
-                token,
-            },
+impl BotTokens {
+    fn new(tokens: &[(UrlTokenType, Vec<&str>)]) -> Self {
+        let mut answer = Self::default();
+        for (token_type, tokens) in tokens {
+            let first = tokens.first().map(|token| (*token).to_owned());
+            match token_type {
+                UrlTokenType::Onbehalf => {
+                    answer.onbehalf_token = first.is_some().then(|| tokens.join(","));
+                    answer.obf = first;
+                }
+                UrlTokenType::Zak => {
+                    answer.zak_token.clone_from(&first);
+                    answer.zak = first;
+                }
+                UrlTokenType::LocalRecording => answer.app_privilege_token = first,
+            }
         }
+        if let [(_, tokens)] = tokens {
+            answer.token = tokens.first().map(|token| (*token).to_owned());
+        }
+        answer
     }
 }

@@ -1,5 +1,6 @@
-//! `GET /v2/zoom-credentials/{id}/token-urls`
+//! `GET /v2/zoom-credentials/{id}/token-urls` and `GET /v2/token-urls`: two routes of one function.
 
+use shared::choosing_url::AnyUrl;
 use shared::credential::CredentialId;
 use shared::stores::{Credentials, Keys, Requests, TokenUrls};
 use shared::token_url::{TokenUrl, UrlId};
@@ -11,9 +12,12 @@ use crate::http::query;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors};
+use crate::token_urls::choosing;
 
-/// The method and path, which also name the endpoint in the log.
+/// The method and path of a credential's URLs. They also name the function in the log.
 pub const ROUTE: &str = "GET /v2/zoom-credentials/{id}/token-urls";
+/// The method and path of a team's URLs.
+pub const TEAM_ROUTE: &str = "GET /v2/token-urls";
 
 /// The number of URLs on a page if the request has no `limit`.
 const DEFAULT_LIMIT: u16 = 100;
@@ -24,10 +28,10 @@ const DEFAULT_LIMIT: u16 = 100;
 pub(crate) struct TokenUrlsQuery {
     /// The size of the page; 100 if the parameter is missing or empty.
     #[param(value_type = Option<query::Limit>, inline)]
-    limit: u16,
+    pub(super) limit: u16,
     /// Where the page before ended: the value of that page's header `x-next-cursor`.
     #[param(value_type = Option<query::TokenUrlsCursor>, inline)]
-    cursor: Option<UrlId>,
+    pub(super) cursor: Option<UrlId>,
 }
 
 impl TokenUrlsQuery {
@@ -36,6 +40,21 @@ impl TokenUrlsQuery {
             limit: query::limit(request)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query::cursor(request, List::TokenUrls)?.map(UrlId::from_bytes),
         })
+    }
+}
+
+/// Lists the token URLs of the credential in the path, or of the team.
+pub async fn handle(
+    keys: &Keys,
+    requests: &Requests,
+    credentials: &Credentials,
+    token_urls: &TokenUrls,
+    request: &Request,
+) -> Reply {
+    if request.names_credential() {
+        of_credential(keys, requests, credentials, token_urls, request).await
+    } else {
+        choosing::list::of_team(keys, requests, token_urls, request).await
     }
 }
 
@@ -59,7 +78,7 @@ impl TokenUrlsQuery {
         MissingError,
     )
 )]
-pub async fn handle(
+async fn of_credential(
     keys: &Keys,
     requests: &Requests,
     credentials: &Credentials,
@@ -75,10 +94,15 @@ pub async fn handle(
     let (query, stored) = access::admit_read(requests, &caller, request, read).await?;
     let id = caller.visible(stored)?.credential.credential_id;
     // URLs are read only after the credential is found in the team, because another team may own the id.
-    let page = token_urls.page(team, id, query.cursor, query.limit).await?;
+    let page = token_urls.page(team, id.into(), query.cursor, query.limit);
+    let page = page.await?;
 
+    let urls = page.urls.into_iter().filter_map(|url| match url {
+        AnyUrl::OfCredential(url) => Some(url),
+        AnyUrl::Choosing(_) => None,
+    });
     reply::page(
-        page.urls,
+        urls.collect::<Vec<_>>(),
         page.next.map(|id| List::TokenUrls.after(id.as_bytes())),
     )
 }

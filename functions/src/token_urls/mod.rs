@@ -6,4 +6,5 @@ pub mod delete;
 pub mod list;
 pub mod verify;
 
+pub(crate) mod choosing;
 pub(crate) mod dialect;

@@ -35,8 +35,24 @@ pub(super) struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
+    /// Finds out which of the vendors made the call. Fails if none of them did. Without vendors, every call passes.
+    pub(super) async fn verify_one_of(
+        &self,
+        vendors: &[Vendor],
+    ) -> Result<Option<Vendor>, ApiError> {
+        let mut refusal = None;
+        for vendor in vendors {
+            match self.verify(*vendor).await {
+                Ok(()) => return Ok(Some(*vendor)),
+                Err(error @ ApiError::CallNotVerified { .. }) => refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
     /// Fails unless `vendor` made the call.
-    pub(super) async fn verify(&self, vendor: Vendor) -> Result<(), ApiError> {
+    async fn verify(&self, vendor: Vendor) -> Result<(), ApiError> {
         let refused = |rule| ApiError::CallNotVerified { vendor, rule };
         let proof = proof(vendor, self.request).map_err(refused)?;
         let stored = self.secrets.vendor_secrets(self.team, vendor).await?;

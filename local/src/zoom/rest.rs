@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::form::Form;
 use super::meeting::Meeting;
@@ -115,9 +114,7 @@ pub(super) async fn mint(
         .store
         .read(|state| authorized_user(state, &headers, &user_id, scope))?;
 
-    Ok(Json(
-        json!({ "token": secret::token(Uuid::new_v4())?.secret }),
-    ))
+    Ok(Json(json!({ "token": minted(&sandbox, &headers)? })))
 }
 
 pub(super) async fn local_recording(
@@ -182,8 +179,18 @@ fn may_record(meeting: &Meeting) -> Result<(), RestError> {
 
 fn recording_token() -> Result<Json<Value>, RestError> {
     Ok(Json(
-        json!({ "expire_in": 120, "token": secret::token(Uuid::new_v4())?.secret }),
+        json!({ "expire_in": 120, "token": minted(&sandbox, &headers)? }),
     ))
+}
+
+/// A new token for a bot. It contains the id of the grant, so that a test can tell whose token it is.
+fn minted(sandbox: &Sandbox, headers: &HeaderMap) -> Result<String, RestError> {
+    let access_token = bearer(headers).ok_or(RestError::MissingToken)?;
+    let grant = sandbox
+        .shared
+        .store
+        .read(|state| state.grant_of(access_token));
+    Ok(secret::token(grant.ok_or(RestError::ExpiredToken)?)?.secret)
 }
 
 /// Finds the user of the bearer token, and checks the scope. The path must name the user as `me`, not by id.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::credential::{CredentialId, TeamId};
 use crate::error::Error;
-use crate::event::{Event, EventDetails, EventOutcome};
+use crate::event::{Event, EventDetails, EventId, EventOutcome};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::call::{CallOutcome, Caller};
@@ -18,7 +18,7 @@ use crate::grants::{Context, Grants, Rows, Terms};
 use crate::rtms::{self, RtmsStream};
 use crate::sdk_jwt::{self, MeetingRole};
 use crate::secret::AppCredentials;
-use crate::stores::{self, AppSecret, StoredCredential};
+use crate::stores::{self, AppSecret, GrantState, StoredCredential};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
 use crate::zoom;
@@ -57,6 +57,14 @@ impl TokenRequest {
             Self::RtmsSignature(_) => TokenType::RtmsSignature,
         }
     }
+
+    fn meeting(&self) -> Option<&MeetingId> {
+        match self {
+            Self::Zoom(wanted) => wanted.meeting(),
+            Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
+            Self::RtmsSignature(_) => None,
+        }
+    }
 }
 
 /// The token would live longer than the team allows.
@@ -75,6 +83,8 @@ pub struct MintedToken {
     pub token: SecretString,
     /// When it expires. `None`: the token does not say.
     pub expires_at: Option<Timestamp>,
+    /// The usage record, which says that the caller received the token.
+    pub record: EventId,
 }
 
 /// A mint whose rows were read while the call was counted against the team's rate.
@@ -125,6 +135,19 @@ impl PreparedMint {
                 Prepared::RtmsSignature { stream, app }
             }
         }))
+    }
+
+    /// Whether the mint begins with a refresh, or finds out that the grant is dead.
+    pub fn needs_refresh(&self, margin: Duration) -> bool {
+        let Prepared::Zoom { rows, .. } = &self.0 else {
+            return false;
+        };
+        let Some(rows) = rows else { return false };
+        let enough = Timestamp::now().plus(margin).as_millis();
+        let grant = rows.grant.as_ref();
+        grant.is_none_or(|grant| {
+            grant.state != GrantState::Active || grant.access_expires_at <= enough
+        })
     }
 
     /// Makes the token live for `max` seconds at most. Fails if the caller asked for more. A signature for a stream has no
@@ -228,6 +251,25 @@ pub async fn mint(
     minted
 }
 
+/// Records that the caller did not receive a token of a credential, and why. `corrects` is the usage record that says
+/// otherwise, if the token was minted.
+pub async fn record_unused(
+    context: Context<'_>,
+    id: CredentialId,
+    request: &TokenRequest,
+    corrects: Option<EventId>,
+    code: &'static str,
+) {
+    let event = context.invocation.event(EventDetails::Mint {
+        token_type: request.token_type(),
+        meeting_id: request.meeting().cloned(),
+        bot: context.terms.bot.clone(),
+        outcome: EventOutcome::Failed { code },
+        corrects,
+    });
+    Recorder(context).event(id, &event).await;
+}
+
 /// One mint of one credential.
 struct Mint<'a> {
     context: Context<'a>,
@@ -263,6 +305,7 @@ impl Mint<'_> {
             token_type: self.token_type,
             token,
             expires_at,
+            record: self.record.id,
         })
     }
 
@@ -305,6 +348,7 @@ impl Mint<'_> {
             token_type: self.token_type,
             token: minted.token,
             expires_at: Some(asked_at.plus(minted.lifetime.unwrap_or(DEFAULT_LIFETIME))),
+            record: self.record.id,
         })
     }
 

@@ -15,6 +15,7 @@ use crate::stores::item::{Item, from_item, number, scan_each, text};
 use crate::stores::secrets::DUE_AT_ONCE;
 use crate::stores::transaction::{RowKind, TRANSACTION_TIMEOUT, Transaction, Write};
 use crate::timestamp::Timestamp;
+use crate::token_url::UrlPartition;
 
 /// A row that belongs to one or more credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,8 @@ struct ScannedSecret {
 
 #[derive(Deserialize)]
 struct ScannedTokenUrl {
-    credential_id: CredentialId,
+    #[serde(rename = "credential_id")]
+    partition: UrlPartition,
     team_id: TeamId,
 }
 
@@ -118,9 +120,14 @@ impl ManualPurge {
         .await?;
         let urls = self.client.scan();
         let urls = urls.projection_expression("credential_id, team_id");
-        let parse = |item| from_item::<ScannedTokenUrl>(item).map(OwnedRow::from);
-        unreadable
-            .extend(scan_each(urls, (&self.token_urls, "credential_id"), parse, &mut visit).await?);
+        let parse = |item| from_item::<ScannedTokenUrl>(item).map(ScannedTokenUrl::owned);
+        let names = (self.token_urls.as_str(), "credential_id");
+        unreadable.extend(
+            scan_each(urls, names, parse, |row| {
+                row.into_iter().for_each(&mut visit);
+            })
+            .await?,
+        );
         Ok(unreadable)
     }
 
@@ -175,11 +182,13 @@ impl ScannedSecret {
     }
 }
 
-impl From<ScannedTokenUrl> for OwnedRow {
-    fn from(row: ScannedTokenUrl) -> Self {
-        Self::TokenUrl {
-            team: row.team_id,
-            credential: row.credential_id,
-        }
+impl ScannedTokenUrl {
+    /// The row, if it belongs to a credential. A team's URLs belong to the team.
+    fn owned(self) -> Option<OwnedRow> {
+        let is_teams = self.partition == UrlPartition::of_team(&self.team_id);
+        (!is_teams).then(|| OwnedRow::TokenUrl {
+            team: self.team_id,
+            credential: self.partition.credential(),
+        })
     }
 }

@@ -1,5 +1,5 @@
 //! The table `token-urls`. The partition key is `credential_id`, the sort key is `url_id` (UUIDv7), the TTL is
-//! `purge_at`. A row holds the SHA-256 of the URL's token, not the token.
+//! `purge_at`. The URLs of a team have the team's partition in place of a credential's id. A row holds the SHA-256 of the URL's token, not the token.
 //!
 //! A token contains the key of its row, so every read is a consistent read of the table. A revoked URL therefore
 //! stops at once, and no use of a URL has to pay for an index.
@@ -18,13 +18,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::choosing_url::AnyUrl;
 use crate::credential::{CredentialId, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
 use crate::stores::item::{Item, from_item, number, query_newest, text, to_item};
 use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
-use crate::token_url::{TokenUrl, UrlId, UrlToken};
+use crate::token_url::{UrlId, UrlPartition, UrlToken};
 
 /// The index that finds the URLs of a team. It does not have the uses, so that a use costs one write.
 const BY_TEAM: &str = "by-team";
@@ -38,13 +39,14 @@ const ENDED_URL_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// A token URL as DynamoDB stores it.
 #[derive(Serialize, Deserialize)]
 struct TokenUrlRow {
-    credential_id: CredentialId,
+    #[serde(rename = "credential_id")]
+    partition: UrlPartition,
     team_id: TeamId,
     token_hash: String,
     revoked_at: Option<Timestamp>,
     purge_at: Option<i64>,
     #[serde(flatten)]
-    url: TokenUrl,
+    url: AnyUrl,
 }
 
 /// A token URL that is neither revoked nor expired.
@@ -53,7 +55,7 @@ pub struct UsableTokenUrl {
     /// The team of the URL.
     pub team: TeamId,
     /// The URL.
-    pub url: TokenUrl,
+    pub url: AnyUrl,
 }
 
 /// A token URL of a team, as the index shows it.
@@ -61,8 +63,9 @@ pub struct UsableTokenUrl {
 pub struct TeamTokenUrl {
     /// The id of the URL.
     pub url_id: UrlId,
-    /// The credential that the URL mints with.
-    pub credential_id: CredentialId,
+    /// The credential that the URL mints with, or the partition of the team.
+    #[serde(rename = "credential_id")]
+    pub partition: UrlPartition,
     /// The id of the API key that created the URL.
     pub created_by: String,
 }
@@ -72,31 +75,43 @@ pub struct TeamTokenUrl {
 pub struct TokenUrlListing {
     /// The team of the URL.
     pub team: TeamId,
-    /// The credential that the URL mints with.
-    pub credential_id: CredentialId,
+    /// The credential that the URL mints with. `None` if the URL chooses.
+    pub credential_id: Option<CredentialId>,
     /// The URL.
     #[serde(flatten)]
-    pub url: TokenUrl,
+    pub url: AnyUrl,
     /// When the URL was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl From<TokenUrlRow> for TokenUrlListing {
     fn from(row: TokenUrlRow) -> Self {
+        let credential_id = match row.url {
+            AnyUrl::Choosing(_) => None,
+            AnyUrl::OfCredential(_) => Some(row.partition.credential()),
+        };
         Self {
             team: row.team_id,
-            credential_id: row.credential_id,
+            credential_id,
             url: row.url,
             revoked_at: row.revoked_at,
         }
     }
 }
 
-/// A page of a credential's URLs, newest first.
+impl TokenUrlListing {
+    /// Where the URL's row lies.
+    pub fn partition(&self) -> UrlPartition {
+        let of_team = || UrlPartition::of_team(&self.team);
+        self.credential_id.map_or_else(of_team, UrlPartition::from)
+    }
+}
+
+/// A page of URLs, newest first.
 #[derive(Debug)]
 pub struct TokenUrlPage {
     /// The URLs of this page.
-    pub urls: Vec<TokenUrl>,
+    pub urls: Vec<AnyUrl>,
     /// The next page begins after this URL. `None` on the last page.
     pub next: Option<UrlId>,
 }
@@ -114,9 +129,9 @@ impl TokenUrls {
         Self { client, table }
     }
 
-    fn key(credential: CredentialId, url: UrlId) -> Item {
+    fn key(partition: UrlPartition, url: UrlId) -> Item {
         HashMap::from([
-            ("credential_id".to_owned(), text(&credential)),
+            ("credential_id".to_owned(), text(&partition)),
             ("url_id".to_owned(), text(&url)),
         ])
     }
@@ -127,17 +142,18 @@ impl TokenUrls {
     }
 
     /// The write that inserts a URL. Callers of the URL present `token`.
-    pub fn insert(&self, team: &TeamId, token: &UrlToken, url: &TokenUrl) -> Result<Write, Error> {
+    pub fn insert(&self, team: &TeamId, token: &UrlToken, url: AnyUrl) -> Result<Write, Error> {
         let end = url
+            .terms()
             .expires_at
             .map(|end| end.plus(ENDED_URL_RETENTION).as_seconds());
         let mut item = to_item(TokenUrlRow {
-            credential_id: token.credential(),
+            partition: token.partition(),
             team_id: team.clone(),
             token_hash: token.hash(),
             revoked_at: None,
             purge_at: end,
-            url: url.clone(),
+            url,
         })?;
         // `attribute_not_exists` is false for an attribute that is null.
         item.retain(|_, value| !value.is_null());
@@ -150,8 +166,9 @@ impl TokenUrls {
         let now = Timestamp::now();
         let row = self.row_of(token).await?;
         let usable = row.filter(|row| {
-            let is_over = row.url.expires_at.is_some_and(|end| end <= now);
-            let is_used_up = row.url.max_uses.is_some_and(|max| row.url.uses >= max);
+            let terms = row.url.terms();
+            let is_over = terms.expires_at.is_some_and(|end| end <= now);
+            let is_used_up = terms.max_uses.is_some_and(|max| terms.uses >= max);
             row.revoked_at.is_none() && !is_over && !is_used_up
         });
         Ok(usable.map(|row| UsableTokenUrl {
@@ -168,7 +185,7 @@ impl TokenUrls {
 
     /// The row whose secret is this token.
     async fn row_of(&self, token: &UrlToken) -> Result<Option<TokenUrlRow>, Error> {
-        let row = self.row(token.credential(), token.url()).await?;
+        let row = self.row(token.partition(), token.url()).await?;
         let sent = token.hash();
         let is_known = |row: &TokenUrlRow| {
             verify_slices_are_equal(row.token_hash.as_bytes(), sent.as_bytes()).is_ok()
@@ -176,16 +193,12 @@ impl TokenUrls {
         Ok(row.filter(is_known))
     }
 
-    async fn row(
-        &self,
-        credential: CredentialId,
-        url: UrlId,
-    ) -> Result<Option<TokenUrlRow>, Error> {
+    async fn row(&self, partition: UrlPartition, url: UrlId) -> Result<Option<TokenUrlRow>, Error> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(Self::key(credential, url)))
+            .set_key(Some(Self::key(partition, url)))
             .consistent_read(true)
             .send()
             .await
@@ -205,7 +218,7 @@ impl TokenUrls {
                          AND (attribute_not_exists(max_uses) OR uses < max_uses) \
                          AND (attribute_not_exists(taker) OR taker <> :me)";
         let update = self
-            .update(token.credential(), token.url())
+            .update(token.partition(), token.url())
             .update_expression("SET uses = uses + :one, taker = :me")
             .condition_expression(condition)
             .expression_attribute_values(":one", number(&1))
@@ -231,7 +244,7 @@ impl TokenUrls {
     pub async fn return_use(&self, token: &UrlToken) -> Result<(), Error> {
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let update = self
-            .update(token.credential(), token.url())
+            .update(token.partition(), token.url())
             .update_expression("SET uses = uses - :one")
             .condition_expression("token_hash = :hash AND uses > :none")
             .expression_attribute_values(":one", number(&1))
@@ -241,26 +254,26 @@ impl TokenUrls {
         sent.map(drop).map_err(missing)
     }
 
-    /// Reads up to `limit` URLs of a team's credential that are not revoked, newest first, starting after `after`.
+    /// Reads up to `limit` URLs of a partition that are not revoked, newest first, starting after `after`.
     ///
     /// A page may be short or empty and still have a next page, because the filter runs after the limit, and rows of
     /// unknown shape are left out.
     pub async fn page(
         &self,
         team: &TeamId,
-        credential: CredentialId,
+        partition: UrlPartition,
         after: Option<UrlId>,
         limit: u16,
     ) -> Result<TokenUrlPage, Error> {
         let query = self
             .client
             .query()
-            .key_condition_expression("credential_id = :credential")
+            .key_condition_expression("credential_id = :partition")
             .filter_expression("team_id = :team AND attribute_not_exists(revoked_at)")
-            .expression_attribute_values(":credential", text(&credential))
+            .expression_attribute_values(":partition", text(&partition))
             .expression_attribute_values(":team", text(team))
             .consistent_read(true)
-            .set_exclusive_start_key(after.map(|url| Self::key(credential, url)));
+            .set_exclusive_start_key(after.map(|url| Self::key(partition, url)));
         let rows = query_newest::<TokenUrlRow, _>(query, limit, (&self.table, "url_id"));
         let (rows, next) = rows.await?;
         let urls = rows.into_iter().map(|row| row.url).collect();
@@ -291,7 +304,7 @@ impl TokenUrls {
             found.push(from_item(row.map_err(|error| failed("Query", error))?)?);
         }
         found.retain(wanted);
-        let rows = found.iter().map(|it| self.row(it.credential_id, it.url_id));
+        let rows = found.iter().map(|it| self.row(it.partition, it.url_id));
         let rows = stream::iter(rows).buffered(CONCURRENT_READS);
         let rows: Vec<Option<TokenUrlRow>> = rows.try_collect().await?;
         let rows = rows.into_iter().flatten();
@@ -299,11 +312,11 @@ impl TokenUrls {
         Ok(rows.map(TokenUrlListing::from).collect())
     }
 
-    /// The write that revokes a URL of a team's credential. Refused if the URL is unknown or was revoked before.
+    /// The write that revokes a URL of a team. Refused if the URL is unknown or was revoked before.
     pub fn revoke(
         &self,
         team: &TeamId,
-        credential: CredentialId,
+        partition: UrlPartition,
         url: UrlId,
     ) -> Result<Write, Error> {
         let now = Timestamp::now();
@@ -315,7 +328,7 @@ impl TokenUrls {
             )
             .when_equal("team_id", text(team))
             .when_absent("revoked_at");
-        let key = Self::key(credential, url);
+        let key = Self::key(partition, url);
         Write::update(RowKind::TokenUrl, &self.table, key, update.build())
     }
 
@@ -341,9 +354,9 @@ impl TokenUrls {
         Ok(())
     }
 
-    fn update(&self, credential: CredentialId, url: UrlId) -> UpdateItemFluentBuilder {
+    fn update(&self, partition: UrlPartition, url: UrlId) -> UpdateItemFluentBuilder {
         let update = self.client.update_item().table_name(&self.table);
-        update.set_key(Some(Self::key(credential, url)))
+        update.set_key(Some(Self::key(partition, url)))
     }
 }
 

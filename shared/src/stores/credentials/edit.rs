@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::changes::CredentialChanges;
 use super::row::{AuthorizedGrant, Change, CredentialRow, StoredCredential};
 use super::table::{
-    Credentials, set_grant, touch, touch_at, when_grant_is_as_seen, when_pair_is_as_seen,
-    when_visible,
+    Credentials, EMAIL_KEY, set_grant, touch, touch_at, when_grant_is_as_seen,
+    when_pair_is_as_seen, when_visible,
 };
 use crate::connect::ZoomUserHash;
 use crate::credential::{
@@ -172,6 +172,7 @@ impl Credentials {
             .remove("zoom_user_id")
             .remove("zoom_account_id")
             .remove("zoom_email")
+            .remove(EMAIL_KEY)
             .remove("zoom_display_name");
         let update = match new_app {
             Some(client_id) => update.set("client_id", text(client_id.as_str())),
@@ -326,5 +327,12 @@ fn set_profile(update: Update, profile: &Profile) -> Update {
         .assign("zoom_user_id", optional(&profile.zoom_user_id))
         .assign("zoom_account_id", optional(&profile.zoom_account_id))
         .assign("zoom_email", optional(&profile.zoom_email))
+        .assign(
+            EMAIL_KEY,
+            profile
+                .zoom_email
+                .as_ref()
+                .map(|it| text(&it.to_lowercase())),
+        )
         .assign("zoom_display_name", optional(&profile.zoom_display_name))
 }

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::row::{Change, CredentialRow, StoredCredential};
-use super::table::{Credentials, touch, when_grant_is_as_seen};
+use super::table::{Credentials, EMAIL_KEY, touch, when_grant_is_as_seen};
 use crate::credential::{ClientId, CredentialId, State, TeamId};
 use crate::stores::error::{Error, failed};
 use crate::stores::expression::Update;
@@ -59,6 +59,7 @@ impl Credentials {
     ) -> Result<(), Error> {
         let update = invalidation(seen, message)
             .remove("zoom_email")
+            .remove(EMAIL_KEY)
             .remove("zoom_display_name");
         let id = seen.credential.credential_id;
         self.write(team, id, update).await.map(drop)

@@ -1,6 +1,6 @@
-//! Finds the credentials of a Zoom user, by the index `by-zoom-user`.
+//! Finds the credentials of a Zoom user, by the indexes `by-zoom-user` and `by-zoom-email`.
 //!
-//! The index may be stale. So it decides nothing that cannot be undone: reads load the rows themselves, and updates
+//! An index may be stale. So it decides nothing that cannot be undone: reads load the rows themselves, and updates
 //! check their condition on the row. What must be certain is asked of the table `pairs`.
 
 use std::cmp::Reverse;
@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
 use super::row::StoredCredential;
-use super::table::Credentials;
+use super::table::{BY_ZOOM_EMAIL, Credentials, EMAIL_KEY};
 use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::pair::Pair;
 use crate::stores::error::{Error, failed};
@@ -58,10 +58,34 @@ impl Credentials {
         found.retain(|stored| {
             stored.is_live() && stored.credential.zoom_user_id.as_deref() == Some(zoom_user_id)
         });
-        found.sort_by_key(|stored| {
-            let authorized_at = stored.grant.map(|grant| grant.authorized_at);
-            Reverse((stored.credential.state == State::Active, authorized_at))
-        });
+        sort_usable_first(&mut found);
+        Ok(found)
+    }
+
+    /// Finds the team's credentials of the Zoom user with an email address, in any case, in the same order. At most
+    /// [`SOME_MEMBERS`].
+    pub async fn of_zoom_email(
+        &self,
+        team: &TeamId,
+        email: &str,
+    ) -> Result<Vec<StoredCredential>, Error> {
+        let email = email.to_lowercase();
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_ZOOM_EMAIL)
+            .key_condition_expression("#email = :email AND team_id = :team")
+            .expression_attribute_names("#email", EMAIL_KEY)
+            .expression_attribute_values(":email", text(&email))
+            .expression_attribute_values(":team", text(team));
+        let mut found = self.read_all(team, query, Some(SOME_MEMBERS)).await?;
+        let has_email = |stored: &StoredCredential| {
+            let known = stored.credential.zoom_email.as_ref();
+            known.is_some_and(|known| known.to_lowercase() == email)
+        };
+        found.retain(|stored| stored.is_live() && stored.grant.is_some() && has_email(stored));
+        sort_usable_first(&mut found);
         Ok(found)
     }
 
@@ -134,4 +158,12 @@ impl Credentials {
         self.by_zoom_user(&pair.team, &pair.zoom_user_id)
             .expression_attribute_values(":app", text(pair.client_id.as_str()))
     }
+}
+
+/// Active credentials come first, then the most recently authorized.
+fn sort_usable_first(found: &mut [StoredCredential]) {
+    found.sort_by_key(|stored| {
+        let authorized_at = stored.grant.map(|grant| grant.authorized_at);
+        Reverse((stored.credential.state == State::Active, authorized_at))
+    });
 }

@@ -23,6 +23,11 @@ use crate::timestamp::Timestamp;
 /// The index that finds the credentials of a Zoom user. Its keys are `zoom_user_id` and `team_id`.
 pub(super) const BY_ZOOM_USER: &str = "by-zoom-user";
 
+/// The index that finds the credentials of an email address. Its keys are [`EMAIL_KEY`] and `team_id`.
+pub(super) const BY_ZOOM_EMAIL: &str = "by-zoom-email";
+/// The attribute with the email address of the user in lower case. A caller may spell an address in any case.
+pub(super) const EMAIL_KEY: &str = "zoom_email_key";
+
 /// How many rows one operation reads or updates at the same time.
 pub(super) const MAX_CONCURRENT_CALLS: usize = 16;
 

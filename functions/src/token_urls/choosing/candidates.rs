@@ -1,0 +1,93 @@
+//! Finds the credentials that a call of a choosing URL can use.
+
+use futures_util::future::try_join_all;
+use shared::choosing_url::ChoosingUrl;
+use shared::credential::{CredentialId, TeamId};
+use shared::error::Error;
+use shared::extra::ExtraFilter;
+use shared::stores::{Credentials, StoredCredential};
+
+use crate::http::error::ApiError;
+use crate::http::request::Request;
+use crate::token_urls::choosing::names::{Named, named};
+
+/// The credentials of one call.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    /// Those that the call can use, in order of preference.
+    pub(crate) usable: Vec<StoredCredential>,
+    /// Credentials of the team that were named and that the URL may not use: they are deleted, or outside the filter.
+    pub(crate) not_allowed: Vec<CredentialId>,
+}
+
+/// Whom a call asks for, and what limits the answer.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    names: Vec<Named>,
+    filter: Option<&'a ExtraFilter>,
+}
+
+/// Reads whom the call asks for. Reads no table.
+pub(crate) fn wanted<'a>(
+    url: &'a ChoosingUrl,
+    request: &Request,
+    body_is_signed: bool,
+) -> Result<Wanted<'a>, ApiError> {
+    let names = match (&url.credentials, &url.call_keys) {
+        (Some(listed), _) => listed.iter().copied().map(Named::Credential).collect(),
+        (None, Some(keys)) => named(request, body_is_signed, keys)?,
+        (None, None) => Vec::new(),
+    };
+    Ok(Wanted {
+        names,
+        filter: url.extra.as_ref(),
+    })
+}
+
+impl Wanted<'_> {
+    /// Reads the credentials. Of several credentials of a user, the usable one that was authorized last counts.
+    pub(crate) async fn find(
+        &self,
+        credentials: &Credentials,
+        team: &TeamId,
+    ) -> Result<Candidates, Error> {
+        let reads = self.names.iter().map(|name| async move {
+            Ok::<_, Error>(match name {
+                Named::Credential(id) => {
+                    let stored = credentials.get_including_deleted(team, *id).await?;
+                    stored.into_iter().collect()
+                }
+                Named::UserId(user) => credentials.of_zoom_user(team, user).await?,
+                Named::Email(email) => credentials.of_zoom_email(team, email).await?,
+                Named::Nobody => Vec::new(),
+            })
+        });
+        let mut candidates = Candidates::default();
+        for found in try_join_all(reads).await? {
+            let (usable, others): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|stored| self.allows(stored));
+            match (usable.into_iter().next(), others.first()) {
+                (Some(stored), _) => candidates.add(stored),
+                (None, Some(other)) => candidates.not_allowed.push(other.credential.credential_id),
+                (None, None) => {}
+            }
+        }
+        Ok(candidates)
+    }
+
+    fn allows(&self, stored: &StoredCredential) -> bool {
+        let extra = stored.credential.extra.as_ref();
+        stored.is_live() && self.filter.is_none_or(|filter| filter.matches(extra))
+    }
+}
+
+impl Candidates {
+    /// Adds a credential, unless another name has led to it before.
+    fn add(&mut self, stored: StoredCredential) {
+        let id = stored.credential.credential_id;
+        let mut known = self.usable.iter();
+        if known.all(|known| known.credential.credential_id != id) {
+            self.usable.push(stored);
+        }
+    }
+}
