@@ -19,6 +19,7 @@ mod audit;
 mod bots;
 mod call_counts;
 mod checking;
+mod choosing;
 mod code_verifier;
 mod concurrency;
 mod connecting;

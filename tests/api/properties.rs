@@ -295,9 +295,9 @@ proptest! {
         credential: [u8; 16], url: [u8; 16], at: proptest::sample::Index, other: char,
     ) {
         let (credential, url) = (CredentialId::from_bytes(credential), UrlId::from_bytes(url));
-        let text = bots::text_of(UrlToken::generate(credential, url).unwrap());
+        let text = bots::text_of(UrlToken::generate(credential.into(), url).unwrap());
         let read = UrlToken::parse(&text).unwrap();
-        prop_assert_eq!((read.credential(), read.url()), (credential, url));
+        prop_assert_eq!((read.partition(), read.url()), (credential.into(), url));
         let shown = format!("{read:?}");
         prop_assert!(!shown.contains(text.get(4..16).unwrap()));
         prop_assert!(!shown.contains(text.get(50..62).unwrap()));

@@ -131,10 +131,7 @@ async fn a_url_is_created_with_all_fields_and_only_the_first_answer_has_its_toke
         UrlToken::parse(&token).unwrap().url().to_string(),
         created["url_id"]
     );
-    assert_eq!(
-        UrlToken::parse(&token).unwrap().credential().to_string(),
-        id
-    );
+    assert_eq!(UrlToken::parse(&token).unwrap().partition().to_string(), id);
     let expected = json!({
         "url_id": url_id.to_string(),
         "type": "local_recording",

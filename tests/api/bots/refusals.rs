@@ -12,7 +12,7 @@ use crate::world::{CLIENT_ID, World, id_of, user_body};
 
 /// A well-formed token of no stored URL.
 fn unknown_token(credential: CredentialId, url: UrlId) -> String {
-    text_of(UrlToken::generate(credential, url).unwrap())
+    text_of(UrlToken::generate(credential.into(), url).unwrap())
 }
 
 // assures 22, 23, 57

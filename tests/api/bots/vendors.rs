@@ -77,9 +77,7 @@ async fn attendee_posts_and_gets_the_token_in_json_under_the_expected_name() {
         ),
         (
             "local_recording",
-            format!(
-                r#"{{"join_token":"{TOKEN}","app_privilege_token":"{TOKEN}","token":"{TOKEN}"}}"#
-            ),
+            format!(r#"{{"app_privilege_token":"{TOKEN}","token":"{TOKEN}"}}"#),
         ),
     ] {
         let url = world.given_url(&id, json!({ "type": kind })).await;

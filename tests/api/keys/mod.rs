@@ -18,7 +18,7 @@ mod tenancy;
 
 impl World {
     /// A caller whose key has these terms.
-    async fn caller_with_terms(&self, terms: KeyTerms) -> Caller {
+    pub(crate) async fn caller_with_terms(&self, terms: KeyTerms) -> Caller {
         let created = self.operator.create_key(&self.team("acme"), terms).await;
         self.caller_with_key(&text_of(created.unwrap().0))
     }

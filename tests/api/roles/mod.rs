@@ -327,7 +327,10 @@ async fn an_operator_lists_shows_and_restores_deleted_credentials() {
     let page = events.page(&team, shown, None, 10).await.unwrap();
     assert!(!page.events.is_empty());
     let Ok(token_urls) = environment.token_urls();
-    let page = token_urls.page(&team, shown, None, 10).await.unwrap();
+    let page = token_urls
+        .page(&team, shown.into(), None, 10)
+        .await
+        .unwrap();
     assert!(page.urls.is_empty());
     for (id, state) in [
         (alive, State::Active),

@@ -55,13 +55,13 @@ impl Caller {
 }
 
 /// The HMAC-SHA256 of a message in base64, under the key in a vendor's secret.
-fn hmac(secret: &str, message: &[u8]) -> String {
+pub(crate) fn hmac(secret: &str, message: &[u8]) -> String {
     let key = STANDARD.decode(secret.trim_start_matches("whsec_"));
     let key = Key::new(HMAC_SHA256, &key.unwrap());
     STANDARD.encode(sign(&key, message))
 }
 
-fn now_in_seconds() -> i64 {
+pub(crate) fn now_in_seconds() -> i64 {
     Timestamp::now().as_seconds()
 }
 

@@ -124,7 +124,7 @@ pub fn token_url(data: &[u8]) {
             continue;
         };
         let ids = [
-            token.credential().as_bytes().as_slice(),
+            token.partition().as_bytes().as_slice(),
             token.url().as_bytes(),
         ]
         .concat();
@@ -133,7 +133,7 @@ pub fn token_url(data: &[u8]) {
         let again = format!("ztu_{}", URL_SAFE_NO_PAD.encode(&bytes));
         assert_eq!(format!("{again}{}", checksum(&again)), text);
         assert!(!format!("{token:?}").contains(hidden(&text, 2)));
-        token.credential().created_at();
+        token.partition().credential().created_at();
         token.url().created_at();
         assert_eq!(text_of(&token.into_text()), text);
         assert!(changed(&text).is_none_or(|it| UrlToken::parse(&it).is_err()));
