@@ -143,7 +143,7 @@ pub(super) async fn local_recording(
             Some(_) | None => Err(RestError::UnknownMeeting(meeting_id)),
         }
     })?;
-    recording_token()
+    recording_token(&sandbox, &headers)
 }
 
 /// The token of a webinar. Zoom documents no parameter for it.
@@ -166,7 +166,7 @@ pub(super) async fn webinar_recording(
             Some(_) | None => Err(RestError::UnknownWebinar(webinar_id)),
         }
     })?;
-    recording_token()
+    recording_token(&sandbox, &headers)
 }
 
 fn may_record(meeting: &Meeting) -> Result<(), RestError> {
@@ -177,9 +177,9 @@ fn may_record(meeting: &Meeting) -> Result<(), RestError> {
     }
 }
 
-fn recording_token() -> Result<Json<Value>, RestError> {
+fn recording_token(sandbox: &Sandbox, headers: &HeaderMap) -> Result<Json<Value>, RestError> {
     Ok(Json(
-        json!({ "expire_in": 120, "token": minted(&sandbox, &headers)? }),
+        json!({ "expire_in": 120, "token": minted(sandbox, headers)? }),
     ))
 }
 

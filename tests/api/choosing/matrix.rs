@@ -3,6 +3,7 @@
 
 use local::zoom::Meeting;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 mod calls;
 mod managing;
-// mod matrix;
+mod matrix;
 mod order;
 
 use reqwest::{Method, RequestBuilder};
