@@ -127,11 +127,15 @@ impl Stage {
             });
             match fate {
                 Fate::Dead => world.zoom.remove_app(CLIENT_ID, &user.user),
-                Fate::Deleted => _ = world.acme.delete(&user.credential).await.expect(200),
+                Fate::Deleted => {
+                    world.acme.delete(&user.credential).await.expect(200);
+                }
                 Fate::Works | Fate::FilteredOut => {}
             }
             users.push(user);
         }
+        // Zoom's refusal of a new token would say nothing about the grant.
+        world.age_access_tokens().await;
         let types = ["onbehalf", "zak", "local_recording"];
         let open = json!({ "extra": "customer:acme" });
         let verify = ["recall", "attendee", "meetstream"];

@@ -118,9 +118,9 @@ impl World {
 
     /// The codes of a credential's mints, the newest first. `succeeded` stands for a token that was given.
     async fn mints_of(&self, id: &str) -> Vec<String> {
-        let events = self.acme.events(id, "").await.expect(200);
+        let events = self.team_events("?limit=1000").await.expect(200);
         let events = events.as_array().unwrap().iter();
-        let events = events.filter(|event| event["kind"] == "mint");
+        let events = events.filter(|event| event["credential_id"] == id && event["kind"] == "mint");
         let words = events.map(|event| match event["code"].as_str() {
             Some(code) => code.to_owned(),
             None => event["outcome"].as_str().unwrap().to_owned(),
