@@ -39,6 +39,7 @@ impl Invocation {
 
     /// A part of this invocation that uses one credential. What it does to the grant is counted apart, until
     /// [`Self::add`].
+    #[must_use]
     pub fn part(&self) -> Self {
         Self {
             id: self.id.clone(),

@@ -77,7 +77,7 @@ impl fmt::Display for UrlId {
 pub struct UrlPartition(CredentialId);
 
 impl UrlPartition {
-    /// The partition of a team's URLs. It is no credential's id: a credential's id is a UUIDv7, and this is a UUIDv8.
+    /// The partition of a team's URLs. It is no credential's id: a credential's id is a `UUIDv7`, and this is a `UUIDv8`.
     pub fn of_team(team: &TeamId) -> Self {
         let hash = digest(&SHA256, format!("token URLs of {team}").as_bytes());
         // A SHA-256 has 32 bytes, more than the chunk needs.

@@ -83,11 +83,11 @@ async fn answer(
         request,
     };
     // Before everything that the caller could learn about the URL, and before a use is taken.
-    let verified = verifier.verify_one_of(row.url.verify());
-    let verified = time_limit::until(answer_by, verified).await?;
+    let vendor = verifier.verify_one_of(row.url.verify());
+    let vendor = time_limit::until(answer_by, vendor).await?;
     let url = row.url.terms().url_id;
     request.invocation().act_as(Actor::TokenUrl(url));
-    let body_is_signed = verified == Some(Vendor::Attendee);
+    let body_is_signed = vendor == Some(Vendor::Attendee);
     let details = dialect.bot_details(request, body_is_signed);
     let terms = Terms {
         bot: details.bot,

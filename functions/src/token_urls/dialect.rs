@@ -140,10 +140,8 @@ impl Dialect {
         };
         let query = request.query("type").map(str::to_owned);
         let named = [query, body.loose("type")];
-        let named = named.into_iter().flatten();
-        let named = named
-            .filter_map(|word| UrlTokenType::try_from(word).ok())
-            .next();
+        let mut named = named.into_iter().flatten();
+        let named = named.find_map(|word| UrlTokenType::try_from(word).ok());
         match (self, named, types) {
             (_, Some(named), _) if types.contains(&named) => Ok(vec![named]),
             (_, Some(_), _) => {

@@ -95,17 +95,22 @@ async fn a_list_of_credentials_is_shown_in_its_order_and_the_names_have_defaults
     assert_eq!(created["credentials"], Value::Null);
 }
 
+impl World {
+    /// Stores a secret of Recall.ai. Returns a body that is good.
+    async fn given_recall(&self) -> Value {
+        let secrets = json!({ "secrets": [RECALL] });
+        self.acme.put_vendor("recall", secrets).await.expect(200);
+        let good = json!({ "types": ["onbehalf"], "choose": "from_call", "verify": ["recall"] });
+        self.acme.create_choosing(good.clone()).await.expect(201);
+        good
+    }
+}
+
 #[tokio::test]
-async fn a_body_that_breaks_a_rule_is_refused_with_the_rule() {
+async fn a_body_without_a_good_choice_is_refused_with_the_rule() {
     let world = World::new().await;
-    world
-        .acme
-        .put_vendor("recall", json!({ "secrets": [RECALL] }))
-        .await
-        .expect(200);
+    let good = world.given_recall().await;
     let app = world.add_app_credential("app").await;
-    let good = json!({ "types": ["onbehalf"], "choose": "from_call", "verify": ["recall"] });
-    world.acme.create_choosing(good.clone()).await.expect(201);
     let names = |count: usize| (0..count).map(|it| format!("k{it}")).collect::<Vec<_>>();
     let ten_rule = "must be an array of 1 to 10 different strings";
     let with_list = |list: Value| json!({ "choose": null, "credentials": list });
@@ -174,6 +179,21 @@ async fn a_body_that_breaks_a_rule_is_refused_with_the_rule() {
             json!({ "call_keys": { "user": ["two words"] } }),
             "body/call_keys/user must be names of 1 to 64 visible ASCII characters".to_owned(),
         ),
+    ] {
+        let refused = world.acme.create_choosing(with(good.clone(), changes)).await;
+        refused.expect_error(400, "FST_ERR_VALIDATION", &message);
+    }
+    let missing = with_list(json!(["0192f5a0-7c4e-7d2a-9b1c-3e5f7a9b1c3d"]));
+    let refused = world.acme.create_choosing(with(good, missing)).await;
+    let code = "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID";
+    refused.expect_error(404, code, "Zoom credential not found");
+}
+
+#[tokio::test]
+async fn a_body_without_a_good_proof_or_limit_is_refused_with_the_rule() {
+    let world = World::new().await;
+    let good = world.given_recall().await;
+    for (changes, message) in [
         (
             json!({ "extra": "customer" }),
             "body/extra must be key:value pairs, separated by commas".to_owned(),
@@ -213,10 +233,6 @@ async fn a_body_that_breaks_a_rule_is_refused_with_the_rule() {
         let refused = world.acme.create_choosing(with(good.clone(), changes)).await;
         refused.expect_error(400, "FST_ERR_VALIDATION", &message);
     }
-    let missing = with_list(json!(["0192f5a0-7c4e-7d2a-9b1c-3e5f7a9b1c3d"]));
-    let refused = world.acme.create_choosing(with(good, missing)).await;
-    let code = "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID";
-    refused.expect_error(404, code, "Zoom credential not found");
 }
 
 #[tokio::test]

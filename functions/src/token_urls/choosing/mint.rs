@@ -86,8 +86,8 @@ pub(crate) async fn mint_with(
         .collect();
     let (late, good): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_late);
 
-    let tries = good.into_iter().map(|it| try_candidate(context, it, order));
-    let mut tried: Vec<Tried> = join_all(tries).await;
+    let at_once = good.into_iter().map(|it| try_candidate(context, it, order));
+    let mut tried: Vec<Tried> = join_all(at_once).await;
     for candidate in late {
         let has_time = Timestamp::now().until(context.terms.answer_by) > MIN_TIME;
         let skipped = if !order.has_room(&tried) {

@@ -75,7 +75,11 @@ pub(crate) fn named(
 /// What the values of all keys name. `texts` are the values of a key.
 fn all(keys: &CallKeys, texts: impl Fn(&CallKey) -> Vec<String>) -> Vec<Named> {
     let mut names: Vec<Named> = Vec::new();
-    let of_credentials = keys.credential.iter().flat_map(&texts).map(credential);
+    let of_credentials = keys
+        .credential
+        .iter()
+        .flat_map(&texts)
+        .map(|text| credential(&text));
     let of_users = keys.user.iter().flat_map(&texts).map(user);
     for name in of_credentials.chain(of_users) {
         if !names.contains(&name) {
@@ -127,7 +131,7 @@ fn split(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn credential(text: String) -> Named {
+fn credential(text: &str) -> Named {
     text.parse().map_or(Named::Nobody, Named::Credential)
 }
 
