@@ -7,9 +7,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/openapi.json"
 
-# A second request does no harm if the first one took effect, although the method is not GET or DELETE. The clients repeat
-# these operations without an answer too. Operations with an `Idempotency-Key` need no entry. Leave an operation out if a
-# second request creates a second thing, or ends an earlier one, as the rotation of a secret does.
+# A second request does no harm if the first one took effect, although the method is not GET or DELETE. The clients
+# repeat these operations without an answer too. Operations with an `Idempotency-Key` need no entry. Leave an operation
+# out if a second request creates a second thing, or ends an earlier one, as the rotation of a secret does.
 REPEATABLE = {
     "checkZoomCredential",
     "mintZoomToken",
@@ -56,9 +56,9 @@ class Document:
             if method in ("get", "post", "put", "patch", "delete") and described.get("security") != [{}]
         ]
         self.operations = [operation for operation in operations if operation.is_json]
-        unknown = REPEATABLE - {operation.id for operation in self.operations}
+        unknown = sorted(REPEATABLE - {operation.id for operation in self.operations})
         if unknown:
-            sys.exit(f"clients/generate: REPEATABLE names operations that the document does not have: {sorted(unknown)}")
+            sys.exit(f"clients/generate: REPEATABLE names operations that the document does not have: {unknown}")
 
     def resolve(self, schema):
         while "$ref" in schema:

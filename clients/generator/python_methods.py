@@ -19,7 +19,9 @@ class Parameter:
         self.name, self.annotation, self.required, self.description = name, annotation, required, description
 
     def declared(self):
-        return f"{self.name}: {self.annotation}" if self.required else f"{self.name}: Union[{self.annotation}, _Unset] = _UNSET"
+        if self.required:
+            return f"{self.name}: {self.annotation}"
+        return f"{self.name}: Union[{self.annotation}, _Unset] = _UNSET"
 
 
 class Method:
@@ -30,11 +32,15 @@ class Method:
         name = operation.id[0].upper() + operation.id[1:]
         self.name, self.constant = snake(operation.id), snake(operation.id).upper()
 
-        def parameter(it):
-            return Parameter(snake(it["name"]), types.of(it["schema"], name + camel(it["name"])), False, it.get("description"))
+        def in_path(it):
+            return Parameter(snake(it["name"]), "str", True, it.get("description"))
 
-        self.path = [Parameter(snake(it["name"]), "str", True, it.get("description")) for it in operation.path_parameters]
-        self.query = [parameter(it) for it in operation.query]
+        def in_query(it):
+            annotation = types.of(it["schema"], name + camel(it["name"]))
+            return Parameter(snake(it["name"]), annotation, False, it.get("description"))
+
+        self.path = [in_path(it) for it in operation.path_parameters]
+        self.query = [in_query(it) for it in operation.query]
         self.fields, self.body = [], None
         if operation.body is not None:
             self.read_body(types, document.resolve(operation.body), name)
@@ -48,11 +54,12 @@ class Method:
         """The fields of the body are parameters, unless a name could not be one. Then the body is one parameter."""
         taken = {it.name for it in (*self.path, *self.query)} | RESERVED
         properties = schema.get("properties", {})
-        usable = all(field.isidentifier() and not keyword.iskeyword(field) and field not in taken for field in properties)
+        usable = all(it.isidentifier() and not keyword.iskeyword(it) and it not in taken for it in properties)
         if properties and usable:
+            required = schema.get("required", [])
             for field, it in properties.items():
                 annotation = types.of(it, name + camel(field))
-                self.fields.append(Parameter(field, annotation, field in schema.get("required", []), it.get("description")))
+                self.fields.append(Parameter(field, annotation, field in required, it.get("description")))
         else:
             annotation = types.of(self.operation.body, f"{name}Body")
             self.body = Parameter("body", annotation, self.operation.body_required, "The body.")
@@ -102,7 +109,8 @@ class Method:
 
     def about(self):
         described = self.operation.described
-        text = "\n\n".join(filter(None, [described.get("summary", self.name) + ".", described.get("description")]))
+        parts = [described.get("summary", self.name) + ".", described.get("description")]
+        text = "\n\n".join(filter(None, parts))
         if self.pages:
             text += "\n\nReturns an iterable over all items, which fetches page by page. `limit` is the size of a page."
         elif self.operation.has_cursor:
@@ -114,7 +122,8 @@ class Method:
         listed = ""
         for it in parameters:
             about = " ".join(it.description.split()).replace("\\", "\\\\")
-            listed += textwrap.fill(f":param {it.name}: {about}", 110, initial_indent=" " * 8, subsequent_indent=" " * 12) + "\n"
+            line = f":param {it.name}: {about}"
+            listed += textwrap.fill(line, 110, initial_indent=" " * 8, subsequent_indent=" " * 12) + "\n"
         return lines.removesuffix('"""').rstrip() + f'\n\n{listed}        """\n'
 
 
@@ -134,8 +143,9 @@ def errors(document):
 def operations(document):
     lines = ""
     for it in document.operations:
-        flags = ", ".join(f"{name}=True" for name, on in [("repeatable", it.repeatable), ("takes_key", it.takes_key)] if on)
-        lines += f'{snake(it.id).upper()} = Operation("{it.method}", "{it.path}"{", " + flags if flags else ""})\n'
+        repeatable = ", repeatable=True" if it.repeatable else ""
+        takes_key = ", takes_key=True" if it.takes_key else ""
+        lines += f'{snake(it.id).upper()} = Operation("{it.method}", "{it.path}"{repeatable}{takes_key})\n'
     return f'{HEADER}from .._call import Operation\n\nVERSION = "{document.version}"\n\n{lines}'
 
 
@@ -149,10 +159,12 @@ def files(document):
         names = ["UNSET", "Answer", "AsyncPages" if asynchronous else "Pages", "Call", "Step", "Unset"]
         # A type of the document may have one of these names.
         imported = ", ".join(f"{it} as _{it}" for it in names)
-        head = f"{HEADER}from __future__ import annotations\n\nfrom typing import Any, Dict, List, Literal, Optional, Union, cast\n\n"
+        head = f"{HEADER}from __future__ import annotations\n\n"
+        head += "from typing import Any, Dict, List, Literal, Optional, Union, cast\n\n"
         head += f"from .._call import {imported}\nfrom . import operations\nfrom .types import *\n\n\n"
         about = '    """A method for each operation of the API."""\n\n'
-        caller = f"    {'async def' if asynchronous else 'def'} _call(self, call: _Call) -> _Answer:\n        raise NotImplementedError\n"
+        start = "async def" if asynchronous else "def"
+        caller = f"    {start} _call(self, call: _Call) -> _Answer:\n        raise NotImplementedError\n"
         return head + f"class {name}:\n{about}{caller}\n" + "\n".join(it.text(asynchronous) for it in methods)
 
     return {

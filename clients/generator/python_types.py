@@ -115,7 +115,8 @@ class Types:
         about = docstring(schema.get("description") or name, "    ")
         # Python 3.9 has no `NotRequired`, so the required fields of a mixed type are in a class of their own.
         if always and sometimes:
-            text = f"class _{name}Required(TypedDict):\n{always}\n\nclass {name}(_{name}Required, total=False):\n{about}\n{sometimes}"
+            text = f"class _{name}Required(TypedDict):\n{always}\n\n"
+            text += f"class {name}(_{name}Required, total=False):\n{about}\n{sometimes}"
         elif always:
             text = f"class {name}(TypedDict):\n{about}\n{always}"
         else:
@@ -124,7 +125,8 @@ class Types:
 
     def module(self, header):
         """The module of all types that were used. Annotations are lazy, so only aliases must come after their parts."""
-        imports = "from typing import Any, Dict, List, Literal, Optional, TypedDict, Union\n\n"
+        imports = "from __future__ import annotations\n\n"
+        imports += "from typing import Any, Dict, List, Literal, Optional, TypedDict, Union\n\n"
         names = ", ".join(f'"{name}"' for name in sorted([*self.dicts, *self.aliases]))
         parts = [*self.dicts.values(), *self.aliases.values()]
-        return header + "from __future__ import annotations\n\n" + imports + f"__all__ = [{names}]\n\n\n" + "\n\n".join(parts)
+        return f"{header}{imports}__all__ = [{names}]\n\n\n" + "\n\n".join(parts)

@@ -1,4 +1,7 @@
-"""A server that answers as a test tells it, and remembers the requests. And what the tests know about the local stack."""
+"""A server that answers as a test tells it, and remembers the requests.
+
+This file also has what the tests know about the local stack.
+"""
 
 from __future__ import annotations
 

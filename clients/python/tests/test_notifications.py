@@ -17,7 +17,8 @@ BODY = b'{"type": "credential.invalid", "timestamp": "2026-11-29T12:00:00.000Z",
 
 def sign(secret: str, timestamp: str = str(NOW), body: bytes = BODY) -> str:
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    return "v1," + base64.b64encode(hmac.new(key, f"n-1.{timestamp}.".encode() + body, hashlib.sha256).digest()).decode()
+    signature = hmac.new(key, f"n-1.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(signature).decode()
 
 
 def headers(signature: str, timestamp: str = str(NOW)) -> Dict[str, str]:
@@ -25,7 +26,9 @@ def headers(signature: str, timestamp: str = str(NOW)) -> Dict[str, str]:
 
 
 class Verifier(unittest.TestCase):
-    def refused(self, reason: str, given: Dict[str, str], secrets: Union[str, Sequence[str]] = NEW, body: bytes = BODY) -> None:
+    def refused(
+        self, reason: str, given: Dict[str, str], secrets: Union[str, Sequence[str]] = NEW, body: bytes = BODY
+    ) -> None:
         with self.assertRaises(NotificationError) as raised:
             verify_notification(given, body, secrets, now=NOW)
         self.assertEqual(raised.exception.reason, reason)

@@ -49,7 +49,8 @@ class Retries(unittest.TestCase):
             self.assertEqual(server.vault().mint_zoom_token(credential_id="1", type="zak")["token"], "t")
 
     def test_a_failure_without_retry_after_is_not_repeated(self) -> None:
-        for status, code in ((503, "FST_ERR_UNAVAILABLE"), (429, "FST_ERR_TOO_MANY_REQUESTS"), (500, "FST_ERR_INTERNAL")):
+        failures = ((503, "FST_ERR_UNAVAILABLE"), (429, "FST_ERR_TOO_MANY_REQUESTS"), (500, "FST_ERR_INTERNAL"))
+        for status, code in failures:
             with self.subTest(code), fake(failure(status, code), CREATED) as server:
                 with self.assertRaises(BY_CODE[code]):
                     server.vault().get_zoom_credential("1")
@@ -102,7 +103,8 @@ class Answers(unittest.TestCase):
                     server.vault().get_overview()
                 error = raised.exception
                 self.assertEqual(str(error), f"why: {code}")
-                self.assertEqual((error.code, error.status_code, error.details, error.request_id), (code, 418, "why", "r-1"))
+                fields = (error.code, error.status_code, error.details, error.request_id)
+                self.assertEqual(fields, (code, 418, "why", "r-1"))
                 copied = pickle.loads(pickle.dumps(error))
                 self.assertEqual((type(copied), str(copied), copied.details), (kind, str(error), "why"))
 

@@ -151,7 +151,8 @@ class Notifications(Stack):
         with self.assertRaises(NotificationError):
             verify_notification(headers, body + b" ", secrets)
 
-        secrets.append(self.vault.put_notification_endpoint(url=url, kinds=["credential.purged"], rotate=True)["secret"])
+        rotated = self.vault.put_notification_endpoint(url=url, kinds=["credential.purged"], rotate=True)
+        secrets.append(rotated["secret"])
         self.vault.test_notification_endpoint()
         headers, body = received.get(timeout=20)
         for secret in secrets:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Final, Generic, Iterator, List, NamedTuple, Optional, TypeVar, Union
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Dict,
+    Final,
+    Generic,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    TypeVar,
+    Union,
+)
 
 T = TypeVar("T")
 PAGE_SIZE = 100

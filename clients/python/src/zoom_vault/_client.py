@@ -44,15 +44,18 @@ class _Settings:
         headers = {"user-agent": f"zoom-vault-python/{VERSION}"}
         content = None
         if call.body is not UNSET:
-            body = {name: it for name, it in call.body.items() if it is not UNSET} if isinstance(call.body, dict) else call.body
+            body = call.body
+            if isinstance(body, dict):
+                body = {name: it for name, it in body.items() if it is not UNSET}
             content = json.dumps(body).encode()
             headers["content-type"] = "application/json"
         if operation.takes_key:
             key = call.idempotency_key
             headers["idempotency-key"] = str(uuid.uuid4()) if key is UNSET else str(key)
+        segments = {name: _path_segment(name, it) for name, it in call.path.items()}
         return {
             "method": operation.method,
-            "url": self.base_url + operation.path.format(**{name: _path_segment(name, it) for name, it in call.path.items()}),
+            "url": self.base_url + operation.path.format(**segments),
             "params": {name: _query_value(it) for name, it in call.query.items() if it is not UNSET},
             "content": content,
             "headers": headers,
@@ -199,7 +202,8 @@ def _read(answer: Optional[httpx.Response], reason: str) -> Answer:
         return Answer(body["data"], answer.headers.get("x-next-cursor"))
     code, message = body.get("code"), body.get("message")
     if body.get("success") is not False or not isinstance(code, str) or not isinstance(message, str):
-        code, message = None, f"The answer with status {answer.status_code} is not from the vault: a proxy may have made it"
+        code = None
+        message = f"The answer with status {answer.status_code} is not from the vault: a proxy may have made it"
     details = body.get("details") if code is not None else None
     raise BY_CODE.get(code or "", ApiError)(
         message,

@@ -36,8 +36,8 @@ def verify_notification(
 ) -> Notification:
     """Verifies that the vault made a call to your notification endpoint, and returns the notification.
 
-    Raises a `NotificationError` otherwise. The vault may send a notification twice: remember the header `webhook-id` for
-    a day.
+    Raises a `NotificationError` otherwise. The vault may send a notification twice: remember the header `webhook-id`
+    for a day.
 
     :param headers: The headers of the request. Upper and lower case are the same.
     :param body: The body as it came, not JSON that was parsed and written again.
@@ -52,13 +52,14 @@ def verify_notification(
     identifier, timestamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
     signatures = lower.get("webhook-signature", "")
     if not identifier or not timestamp or not signatures:
-        raise NotificationError("header_missing", "One of webhook-id, webhook-timestamp and webhook-signature is missing")
+        message = "One of webhook-id, webhook-timestamp and webhook-signature is missing"
+        raise NotificationError("header_missing", message)
     whole = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15
     if not whole or not abs((time.time() if now is None else now) - int(timestamp)) <= tolerance:
         raise NotificationError("timestamp_off", f"webhook-timestamp is more than {tolerance:g} seconds off")
 
-    message = f"{identifier}.{timestamp}.".encode() + body
-    expected = [b"v1," + base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()) for key in keys]
+    signed = f"{identifier}.{timestamp}.".encode() + body
+    expected = [b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()) for key in keys]
     sent = [signature.encode() for signature in signatures.split(" ")]
     if not any(hmac.compare_digest(one, other) for one in sent for other in expected):
         raise NotificationError("signature_wrong", "No secret made a signature in webhook-signature")

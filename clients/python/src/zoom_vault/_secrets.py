@@ -25,4 +25,7 @@ class RedactedDict(Dict[str, Any]):
     """A dict whose `repr` hides secret fields. Programs and `json.dumps` still read them."""
 
     def __repr__(self) -> str:
-        return repr({name: "[hidden]" if isinstance(it, str) and _SECRET.search(name) else it for name, it in self.items()})
+        def shown(name: str, value: Any) -> Any:
+            return "[hidden]" if isinstance(value, str) and _SECRET.search(name) else value
+
+        return repr({name: shown(name, value) for name, value in self.items()})
