@@ -14,6 +14,15 @@ def snake(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+def body_rules(schema):
+    """What the description of a body says about the fields together.
+
+    The first sentence names the body. Nothing is said of unknown fields: a method of Python refuses them.
+    """
+    sentences = re.split(r"(?<=\.) ", " ".join(schema.get("description", "").split()))
+    return " ".join(it for it in sentences[1:] if it != "Unknown fields are ignored.")
+
+
 class Parameter:
     def __init__(self, name, annotation, required, description):
         self.name, self.annotation, self.required, self.description = name, annotation, required, description
@@ -41,9 +50,11 @@ class Method:
 
         self.path = [in_path(it) for it in operation.path_parameters]
         self.query = [in_query(it) for it in operation.query]
-        self.fields, self.body = [], None
+        self.fields, self.body, self.rules = [], None, ""
         if operation.body is not None:
-            self.read_body(types, document.resolve(operation.body), name)
+            schema = document.resolve(operation.body)
+            self.read_body(types, schema, name)
+            self.rules = body_rules(schema)
         schemas = [document.resolve(operation.json(it) or {}) for it in operation.successes]
         kinds = [types.of(it["properties"]["data"], f"{name}Data") if "properties" in it else "None" for it in schemas]
         self.data = types.union(kinds)
@@ -109,7 +120,7 @@ class Method:
 
     def about(self):
         described = self.operation.described
-        parts = [described.get("summary", self.name) + ".", described.get("description")]
+        parts = [described.get("summary", self.name) + ".", described.get("description"), self.rules]
         text = "\n\n".join(filter(None, parts))
         if self.pages:
             text += "\n\nReturns an iterable over all items, which fetches page by page. `limit` is the size of a page."

@@ -122,6 +122,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/token-urls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the team's token URLs
+         * @description The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list does not
+         *     show the URLs themselves, and not the URLs of single credentials. If there are more token URLs, the header
+         *     `x-next-cursor` has the cursor of the next page, also after a short page.
+         */
+        get: operations["listChoosingUrls"];
+        put?: never;
+        /**
+         * Creates a token URL that chooses
+         * @description One URL for all bots: each call names the credential or the Zoom user, or the URL has a list. Only this answer shows
+         *     the URL.
+         */
+        post: operations["createChoosingUrl"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/token-urls/{url_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revokes a token URL of the team
+         * @description After this answer, the URL gives no more tokens and is not in the list any more. A second revocation answers 404.
+         */
+        delete: operations["deleteChoosingUrl"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v2/vendors/{vendor}": {
         parameters: {
             query?: never;
@@ -493,19 +540,29 @@ export interface components {
         };
         /** @description The bot vendor's own id of the bot that a token is for: 1 to 128 visible ASCII characters. */
         BotId: string;
-        /** @description A token under every name that vendors use for its type. */
-        BotToken: {
-            onbehalf_token: string;
-            obf: string;
-            token: string;
-        } | {
-            zak_token: string;
-            zak: string;
-            token: string;
-        } | {
-            join_token: string;
-            app_privilege_token: string;
-            token: string;
+        /** @description Tokens under every name that vendors use for their types. */
+        BotTokens: {
+            /** @description An `onbehalf` token. If several credentials gave one: all of them, joined by commas, the preferred one first. */
+            onbehalf_token?: string;
+            /** @description The first `onbehalf` token. */
+            obf?: string;
+            /** @description A ZAK. */
+            zak_token?: string;
+            /** @description The same ZAK. */
+            zak?: string;
+            /** @description A local recording token. */
+            app_privilege_token?: string;
+            /** @description The first token, if the URL gives one type. */
+            token?: string;
+        };
+        /** @description The name of a value in a call. */
+        CallKey: string;
+        /** @description The names under which a call can say whose token it wants. */
+        CallKeys: {
+            /** @description Names of values that are ids of credentials. */
+            credential?: components["schemas"]["CallKey"][];
+            /** @description Names of values that are ids or email addresses of Zoom users. */
+            user?: components["schemas"]["CallKey"][];
         };
         /** @description What a credential can be used for. Null if its type has no such use. */
         Capabilities: {
@@ -545,6 +602,47 @@ export interface components {
         CheckCredential: {
             /** @description The meeting to mint a local recording token for. Without a meeting, the scopes decide. */
             meeting_id?: components["schemas"]["MeetingId"];
+        };
+        /**
+         * @description A team's token URL, as the team sees it. It gives tokens of the credentials that its choice allows. It contains no
+         *     secret.
+         */
+        ChoosingUrl: {
+            /** @description The id of the URL. It is needed to revoke the URL. */
+            url_id: components["schemas"]["UrlId"];
+            /** @description The types of tokens that the URL returns. */
+            types: components["schemas"]["UrlTokenType"][];
+            /** @description The credentials that the URL uses, the preferred one first. Null if the call names them. */
+            credentials: components["schemas"]["CredentialId"][] | null;
+            choose: components["schemas"]["FromCall"] | null;
+            call_keys: components["schemas"]["CallKeys"] | null;
+            /**
+             * @description The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
+             * @example customer:acme
+             */
+            extra: string | null;
+            /**
+             * @description The only vendors whose calls the URL answers. One of them must prove each call. Without vendors, the URL answers
+             *     every call.
+             */
+            verify: components["schemas"]["Vendor"][];
+            label: components["schemas"]["Name"] | null;
+            meeting_id: components["schemas"]["MeetingId"] | null;
+            /**
+             * Format: int32
+             * @description How many calls the URL answers with tokens at most; null if there is no limit.
+             */
+            max_uses: number | null;
+            /**
+             * Format: int32
+             * @description How many calls the URL answered with tokens. A crash may count a call that got none.
+             */
+            uses: number;
+            /** @description When the URL was created. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The id of the API key that created the URL, as the operator lists it. */
+            created_by: string;
+            expires_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description The client id of a Zoom app, without blanks around it. It is public: every consent URL contains it. */
         ClientId: string;
@@ -587,6 +685,53 @@ export interface components {
          * @enum {string}
          */
         ConnectSessionStatus: "pending" | "connected" | "failed" | "expired";
+        /**
+         * @description A new token URL of the team. Unknown fields are ignored. Send `credentials` or `choose`, and `verify` or
+         *     `unverified`.
+         */
+        CreateChoosingUrl: {
+            /** @description The types of the tokens that the URL returns. */
+            types: components["schemas"]["UrlTokenType"][];
+            /** @description The credentials that the URL uses, the preferred one first. */
+            credentials?: components["schemas"]["CredentialId"][];
+            /** @description `from_call`: the call names the credentials or their Zoom users. */
+            choose?: components["schemas"]["FromCall"];
+            /**
+             * @description With `choose`: the names that the call uses. By default `{"credential": ["credential_id"], "user":
+             *     ["zoom_user_id", "zoom_email"]}`. A list that is left out has no names.
+             */
+            call_keys?: components["schemas"]["CallKeys"];
+            /**
+             * @description With `choose`: the values that a credential's `extra` must have, as `key:value` pairs separated by commas. The
+             *     URL behaves as if the team had no other credentials.
+             * @example customer:acme
+             */
+            extra?: string;
+            /**
+             * @description The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
+             *     with `PUT /v2/vendors/{vendor}`.
+             */
+            verify?: components["schemas"]["Vendor"][];
+            /** @description `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose. */
+            unverified?: boolean;
+            /** @description Your name for the URL. */
+            label?: components["schemas"]["Name"];
+            /**
+             * @description The only meeting that the URL works for. A call that names another meeting is refused. A call that names none
+             *     gets tokens for this meeting.
+             */
+            meeting_id?: components["schemas"]["MeetingId"];
+            /**
+             * Format: int32
+             * @description How many calls the URL answers with tokens at most.
+             */
+            max_uses?: number;
+            /**
+             * Format: int32
+             * @description Seconds until the URL expires. Without this field the URL never expires.
+             */
+            expires_in?: number;
+        };
         /** @description The user to connect, and the Zoom app. Unknown fields are ignored. */
         CreateConnectSession: {
             /** @description Your name for the credential; the page shows the name to the user. Required without `credential_id`. */
@@ -660,6 +805,45 @@ export interface components {
              * @description Seconds until the URL expires. Without this field the URL never expires.
              */
             expires_in?: number;
+        };
+        /** @description A new token URL. No other answer shows the URL. */
+        CreatedChoosingUrl: {
+            /** @description The URL's id. Use it to revoke the URL. */
+            url_id: components["schemas"]["UrlId"];
+            /**
+             * Format: uri
+             * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and stores
+             *     a hash.
+             * @example https://vault.example.com/t/ztu_…
+             */
+            url: string;
+            /** @description The types of the tokens. */
+            types: components["schemas"]["UrlTokenType"][];
+            /** @description The credentials that the URL uses, the preferred one first. Null if the call names them. */
+            credentials: components["schemas"]["CredentialId"][] | null;
+            choose: components["schemas"]["FromCall"] | null;
+            call_keys: components["schemas"]["CallKeys"] | null;
+            /** @description The values that a credential's `extra` must have. Null if the URL can use every credential of the team. */
+            extra: string | null;
+            /** @description The only vendors whose calls the URL answers. Without vendors, the URL answers every call. */
+            verify: components["schemas"]["Vendor"][];
+            label: components["schemas"]["Name"] | null;
+            meeting_id: components["schemas"]["MeetingId"] | null;
+            /**
+             * Format: int32
+             * @description How many calls the URL answers with tokens in all. Null if there is no limit.
+             */
+            max_uses: number | null;
+            /**
+             * Format: int32
+             * @description How many calls the URL has answered with tokens.
+             */
+            uses: number;
+            /** @description When the URL was created. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The id of the API key that created the URL, as the operator lists it. */
+            created_by: string;
+            expires_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description A new connect session. No other answer shows its URL. */
         CreatedConnectSession: {
@@ -895,10 +1079,22 @@ export interface components {
             id: string;
         };
         /**
+         * @description The word for a choice that the call makes.
+         * @enum {string}
+         */
+        FromCall: "from_call";
+        /**
          * @description The number of a Zoom meeting: 1 to 20 digits. Spaces and dashes between the digits are removed.
          * @example 98765432101
          */
         MeetingId: string;
+        /**
+         * @description Zoom's id of one occurrence of a meeting, webinar or session, as the event carried it: Base64, not percent-encoded.
+         *
+         *     No character of it is a comma. Otherwise the text to sign could name another stream than the two ids say.
+         * @example 4444AAAiAAAAAiAiAiiAii==
+         */
+        MeetingUuid: string;
         /** @description The token to mint. Unknown fields are ignored. */
         MintToken: {
             /** @description The credential. Required without `credential_user_id`. */
@@ -910,17 +1106,18 @@ export interface components {
             credential_user_id?: components["schemas"]["ZoomUserId"];
             /** @description The type of the token. */
             type: components["schemas"]["TokenType"];
-            /** @description The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`. */
+            /** @description The meeting or webinar. Required with `local_recording`. With `sdk_jwt` it comes with `role`. */
             meeting_id?: components["schemas"]["MeetingId"];
             /**
              * Format: uri
-             * @description The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or beside the same number.
+             * @description The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or beside the same number. A link
+             *     with `/w/` names a webinar.
              */
             meeting_url?: string;
             /**
              * Format: int32
              * @description Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
-             *     changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording`.
+             *     changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and `rtms_signature`.
              */
             ttl?: number;
             /**
@@ -928,7 +1125,14 @@ export interface components {
              * @description For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
              */
             role?: number;
-        } & ((unknown | unknown) & unknown & unknown);
+            /**
+             * @description For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
+             *     the other types.
+             */
+            meeting_uuid?: components["schemas"]["MeetingUuid"];
+            /** @description For `rtms_signature`: the stream. Ignored for the other types. */
+            rtms_stream_id?: components["schemas"]["RtmsStreamId"];
+        } & ((unknown | unknown) & unknown & unknown & unknown);
         /**
          * @description The owner's name for a credential, a token URL or a Zoom app, without invisible characters. Names need not be
          *     unique.
@@ -1119,6 +1323,11 @@ export interface components {
             done: boolean;
         };
         /**
+         * @description Zoom's id of a stream.
+         * @example 609340fb2a7946909659956c8aa9250c
+         */
+        RtmsStreamId: string;
+        /**
          * Format: uuid
          * @description The id of a connect session.
          */
@@ -1162,6 +1371,50 @@ export interface components {
                 /** @description When the session ends. A day later, the session cannot be read any more. */
                 expires_at: components["schemas"]["Timestamp"];
                 finished_at: components["schemas"]["Timestamp"] | null;
+            };
+        };
+        /** @description The envelope of every success. */
+        Success_CreatedChoosingUrl: {
+            /** @enum {boolean} */
+            success: true;
+            /** @description A new token URL. No other answer shows the URL. */
+            data: {
+                /** @description The URL's id. Use it to revoke the URL. */
+                url_id: components["schemas"]["UrlId"];
+                /**
+                 * Format: uri
+                 * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and stores
+                 *     a hash.
+                 * @example https://vault.example.com/t/ztu_…
+                 */
+                url: string;
+                /** @description The types of the tokens. */
+                types: components["schemas"]["UrlTokenType"][];
+                /** @description The credentials that the URL uses, the preferred one first. Null if the call names them. */
+                credentials: components["schemas"]["CredentialId"][] | null;
+                choose: components["schemas"]["FromCall"] | null;
+                call_keys: components["schemas"]["CallKeys"] | null;
+                /** @description The values that a credential's `extra` must have. Null if the URL can use every credential of the team. */
+                extra: string | null;
+                /** @description The only vendors whose calls the URL answers. Without vendors, the URL answers every call. */
+                verify: components["schemas"]["Vendor"][];
+                label: components["schemas"]["Name"] | null;
+                meeting_id: components["schemas"]["MeetingId"] | null;
+                /**
+                 * Format: int32
+                 * @description How many calls the URL answers with tokens in all. Null if there is no limit.
+                 */
+                max_uses: number | null;
+                /**
+                 * Format: int32
+                 * @description How many calls the URL has answered with tokens.
+                 */
+                uses: number;
+                /** @description When the URL was created. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description The id of the API key that created the URL, as the operator lists it. */
+                created_by: string;
+                expires_at: components["schemas"]["Timestamp"] | null;
             };
         };
         /** @description The envelope of every success. */
@@ -1491,11 +1744,52 @@ export interface components {
                 type: components["schemas"]["TokenType"];
                 /** @description The token itself. */
                 token: string;
-                /** @description When the token expires. */
-                expires_at: components["schemas"]["Timestamp"];
+                expires_at: components["schemas"]["Timestamp"] | null;
                 /** @description The credential that the token was minted with. */
                 credential_id: components["schemas"]["CredentialId"];
             };
+        };
+        /** @description The envelope of every success. */
+        Success_Vec_ChoosingUrl: {
+            /** @enum {boolean} */
+            success: true;
+            data: {
+                /** @description The id of the URL. It is needed to revoke the URL. */
+                url_id: components["schemas"]["UrlId"];
+                /** @description The types of tokens that the URL returns. */
+                types: components["schemas"]["UrlTokenType"][];
+                /** @description The credentials that the URL uses, the preferred one first. Null if the call names them. */
+                credentials: components["schemas"]["CredentialId"][] | null;
+                choose: components["schemas"]["FromCall"] | null;
+                call_keys: components["schemas"]["CallKeys"] | null;
+                /**
+                 * @description The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
+                 * @example customer:acme
+                 */
+                extra: string | null;
+                /**
+                 * @description The only vendors whose calls the URL answers. One of them must prove each call. Without vendors, the URL answers
+                 *     every call.
+                 */
+                verify: components["schemas"]["Vendor"][];
+                label: components["schemas"]["Name"] | null;
+                meeting_id: components["schemas"]["MeetingId"] | null;
+                /**
+                 * Format: int32
+                 * @description How many calls the URL answers with tokens at most; null if there is no limit.
+                 */
+                max_uses: number | null;
+                /**
+                 * Format: int32
+                 * @description How many calls the URL answered with tokens. A crash may count a call that got none.
+                 */
+                uses: number;
+                /** @description When the URL was created. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description The id of the API key that created the URL, as the operator lists it. */
+                created_by: string;
+                expires_at: components["schemas"]["Timestamp"] | null;
+            }[];
         };
         /** @description The envelope of every success. */
         Success_Vec_Credential: {
@@ -1642,8 +1936,7 @@ export interface components {
             type: components["schemas"]["TokenType"];
             /** @description The token itself. */
             token: string;
-            /** @description When the token expires. */
-            expires_at: components["schemas"]["Timestamp"];
+            expires_at: components["schemas"]["Timestamp"] | null;
             /** @description The credential that the token was minted with. */
             credential_id: components["schemas"]["CredentialId"];
         };
@@ -1651,8 +1944,8 @@ export interface components {
          * @description The type of token that a bot needs.
          * @enum {string}
          */
-        TokenType: "onbehalf" | "zak" | "local_recording" | "sdk_jwt";
-        /** @description A token URL as its team sees it. It contains no secret. */
+        TokenType: "onbehalf" | "zak" | "local_recording" | "sdk_jwt" | "rtms_signature";
+        /** @description A credential's token URL, as its team sees it. It contains no secret. */
         TokenUrl: {
             /** @description The id of the URL. It is needed to revoke the URL. */
             url_id: components["schemas"]["UrlId"];
@@ -1904,7 +2197,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BotToken"];
+                    "application/json": components["schemas"]["BotTokens"];
                 };
             };
             /** @description The vendor that the URL verifies did not make the call */
@@ -2762,6 +3055,423 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before the next try, if waiting helps */
                     "retry-after"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    listChoosingUrls: {
+        parameters: {
+            query?: {
+                /** @description The size of the page; 100 if the parameter is missing or empty. */
+                limit?: number | string;
+                /** @description Where the page before ended: the value of that page's header `x-next-cursor`. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The URLs */
+            200: {
+                headers: {
+                    /** @description The `cursor` of the next page, if there is one */
+                    "x-next-cursor"?: string;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Vec_ChoosingUrl"];
+                };
+            };
+            /** @description A part of the request breaks a rule. `message` names the part and the rule. */
+            400: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing, malformed, unknown or revoked. */
+            401: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key's permission does not cover the operation. */
+            403: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The vault failed. Its log has the cause under the request id. */
+            500: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Temporarily unavailable. Try again after `retry-after`. `details` begins with what is not available. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try, if waiting helps */
+                    "retry-after"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    createChoosingUrl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateChoosingUrl"];
+            };
+        };
+        responses: {
+            /** @description The new URL */
+            201: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_CreatedChoosingUrl"];
+                };
+            };
+            /** @description A part of the request breaks a rule. `message` names the part and the rule. */
+            400: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing, malformed, unknown or revoked. */
+            401: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key's permission does not cover the operation. */
+            403: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The credential does not exist, is deleted, or belongs to another team. */
+            404: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is larger than 256 KB. */
+            413: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is not `application/json`, or is compressed. */
+            415: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The team made more calls in a second than it may. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try, if waiting helps */
+                    "retry-after"?: number;
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The vault failed. Its log has the cause under the request id. */
+            500: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Temporarily unavailable. Try again after `retry-after`. `details` begins with what is not available. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try, if waiting helps */
+                    "retry-after"?: number;
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deleteChoosingUrl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The URL's id */
+                url_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It gives no more tokens */
+            200: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_RevokedTokenUrl"];
+                };
+            };
+            /** @description A part of the request breaks a rule. `message` names the part and the rule. */
+            400: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing, malformed, unknown or revoked. */
+            401: {
+                headers: {
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key's permission does not cover the operation. */
+            403: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The token URL does not exist, is revoked, or belongs to another team. */
+            404: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The team made more calls in a second than it may. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try, if waiting helps */
+                    "retry-after"?: number;
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The vault failed. Its log has the cause under the request id. */
+            500: {
+                headers: {
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
+                    /** @description Names the request in the vault's log */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Temporarily unavailable. Try again after `retry-after`. `details` begins with what is not available. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try, if waiting helps */
+                    "retry-after"?: number;
+                    /** @description Calls in a second that the team may make */
+                    "x-ratelimit-limit"?: number;
+                    /** @description Calls that are left in this second */
+                    "x-ratelimit-remaining"?: number;
+                    /** @description Seconds until the count starts again */
+                    "x-ratelimit-reset"?: number;
                     /** @description Names the request in the vault's log */
                     "x-request-id"?: string;
                     [name: string]: unknown;

@@ -114,6 +114,91 @@ class Methods:
         )
         return cast("Overview", (self._call(call)).data)
 
+    def list_choosing_urls(
+        self,
+        *,
+        limit: Union[int, _Unset] = _UNSET,
+        cursor: Union[str, _Unset] = _UNSET,
+    ) -> _Pages[ChoosingUrl]:
+        """Lists the team's token URLs.
+
+        The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list
+        does not show the URLs themselves, and not the URLs of single credentials. If there are more token
+        URLs, the header `x-next-cursor` has the cursor of the next page, also after a short page.
+
+        Returns an iterable over all items, which fetches page by page. `limit` is the size of a page.
+
+        :param limit: The size of the page; 100 if the parameter is missing or empty.
+        :param cursor: Where the page before ended: the value of that page's header `x-next-cursor`.
+        """
+        call = _Call(
+            operations.LIST_CHOOSING_URLS,
+            query={"limit": limit, "cursor": cursor},
+        )
+        return _Pages(self._call, call)
+
+    def create_choosing_url(
+        self,
+        *,
+        types: List[UrlTokenType],
+        credentials: Union[List[CredentialId], _Unset] = _UNSET,
+        choose: Union[FromCall, _Unset] = _UNSET,
+        call_keys: Union[CallKeys, _Unset] = _UNSET,
+        extra: Union[str, _Unset] = _UNSET,
+        verify: Union[List[Vendor], _Unset] = _UNSET,
+        unverified: Union[bool, _Unset] = _UNSET,
+        label: Union[Name, _Unset] = _UNSET,
+        meeting_id: Union[MeetingId, _Unset] = _UNSET,
+        max_uses: Union[int, _Unset] = _UNSET,
+        expires_in: Union[int, _Unset] = _UNSET,
+    ) -> CreatedChoosingUrl:
+        """Creates a token URL that chooses.
+
+        One URL for all bots: each call names the credential or the Zoom user, or the URL has a list. Only this answer
+        shows the URL.
+
+        Send `credentials` or `choose`, and `verify` or `unverified`.
+
+        :param types: The types of the tokens that the URL returns.
+        :param credentials: The credentials that the URL uses, the preferred one first.
+        :param choose: `from_call`: the call names the credentials or their Zoom users.
+        :param call_keys: With `choose`: the names that the call uses. By default `{"credential":
+            ["credential_id"], "user": ["zoom_user_id", "zoom_email"]}`. A list that is left out has no names.
+        :param extra: With `choose`: the values that a credential's `extra` must have, as `key:value` pairs
+            separated by commas. The URL behaves as if the team had no other credentials.
+        :param verify: The only vendors whose calls the URL answers. One of them must prove each call with the
+            secret that you stored with `PUT /v2/vendors/{vendor}`.
+        :param unverified: `true`: the URL answers every call. Whoever learns the URL gets tokens of every
+            user that it can choose.
+        :param label: Your name for the URL.
+        :param meeting_id: The only meeting that the URL works for. A call that names another meeting is
+            refused. A call that names none gets tokens for this meeting.
+        :param max_uses: How many calls the URL answers with tokens at most.
+        :param expires_in: Seconds until the URL expires. Without this field the URL never expires.
+        """
+        call = _Call(
+            operations.CREATE_CHOOSING_URL,
+            body={"types": types, "credentials": credentials, "choose": choose, "call_keys": call_keys, "extra": extra, "verify": verify, "unverified": unverified, "label": label, "meeting_id": meeting_id, "max_uses": max_uses, "expires_in": expires_in},
+        )
+        return cast("CreatedChoosingUrl", (self._call(call)).data)
+
+    def delete_choosing_url(
+        self,
+        url_id: str,
+    ) -> RevokedTokenUrl:
+        """Revokes a token URL of the team.
+
+        After this answer, the URL gives no more tokens and is not in the list any more. A second revocation answers
+        404.
+
+        :param url_id: The URL's id
+        """
+        call = _Call(
+            operations.DELETE_CHOOSING_URL,
+            path={"url_id": url_id},
+        )
+        return cast("RevokedTokenUrl", (self._call(call)).data)
+
     def get_vendor_secrets(
         self,
         vendor: str,
@@ -375,6 +460,8 @@ class Methods:
         it stores anything, and stores the tokens before it makes any other call to Zoom. Without a code, the
         credential holds the app only.
 
+        With `authorization_code` the credential belongs to a Zoom user, without to the app alone.
+
         :param name: Your name for the credential. Names need not be unique.
         :param client_id: The Zoom app's client id.
         :param client_secret: The Zoom app's client secret. The vault encrypts the secret and never shows it.
@@ -446,6 +533,8 @@ class Methods:
 
         Fields that the request leaves out stay as they are. An authorization code gives the credential a new grant.
         The credential then belongs to the Zoom user who authorized, and is active and without errors.
+
+        A field that is missing stays as it is.
 
         :param id: The credential's id
         :param name: A new name.
@@ -627,6 +716,8 @@ class Methods:
         meeting_url: Union[str, _Unset] = _UNSET,
         ttl: Union[int, _Unset] = _UNSET,
         role: Union[int, _Unset] = _UNSET,
+        meeting_uuid: Union[MeetingUuid, _Unset] = _UNSET,
+        rtms_stream_id: Union[RtmsStreamId, _Unset] = _UNSET,
     ) -> Token:
         """Mints a token.
 
@@ -638,17 +729,21 @@ class Methods:
         :param credential_id: The credential. Required without `credential_user_id`.
         :param credential_user_id: A Zoom user's id: the team's most recently authorized active credential of
             that user. Required without `credential_id`.
-        :param meeting_id: The meeting. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
+        :param meeting_id: The meeting or webinar. Required with `local_recording`. With `sdk_jwt` it comes
+            with `role`.
         :param meeting_url: The meeting, as a Zoom link that contains its number. Instead of `meeting_id`, or
-            beside the same number.
+            beside the same number. A link with `/w/` names a webinar.
         :param ttl: Seconds until the token expires: 7200 by default, and at most what the operator allows the
             team (7200, unless they changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for
-            `local_recording`.
+            `local_recording` and `rtms_signature`.
         :param role: For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the
             other types.
+        :param meeting_uuid: For `rtms_signature`: the uuid of the meeting, webinar or session in the event
+            that named the stream. Ignored for the other types.
+        :param rtms_stream_id: For `rtms_signature`: the stream. Ignored for the other types.
         """
         call = _Call(
             operations.MINT_ZOOM_TOKEN,
-            body={"credential_id": credential_id, "credential_user_id": credential_user_id, "type": type, "meeting_id": meeting_id, "meeting_url": meeting_url, "ttl": ttl, "role": role},
+            body={"credential_id": credential_id, "credential_user_id": credential_user_id, "type": type, "meeting_id": meeting_id, "meeting_url": meeting_url, "ttl": ttl, "role": role, "meeting_uuid": meeting_uuid, "rtms_stream_id": rtms_stream_id},
         )
         return cast("Token", (self._call(call)).data)

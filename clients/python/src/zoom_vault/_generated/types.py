@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 
-__all__ = ["ActorKind", "AuthorizationCode", "BotId", "Capabilities", "Capability", "CapabilityStatus", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "MeetingId", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
+__all__ = ["ActorKind", "AuthorizationCode", "BotId", "CallKey", "CallKeys", "Capabilities", "Capability", "CapabilityStatus", "ChoosingUrl", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedChoosingUrl", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "FromCall", "MeetingId", "MeetingUuid", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "RtmsStreamId", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
 
 
 class Event(TypedDict):
@@ -159,6 +159,94 @@ class OverviewVendor(TypedDict):
     secrets: int
     # When the secrets were stored.
     updated_at: Timestamp
+
+
+class ChoosingUrl(TypedDict):
+    """A team's token URL, as the team sees it. It gives tokens of the credentials that its choice allows. It contains no
+    secret.
+    """
+
+    # The id of the URL. It is needed to revoke the URL.
+    url_id: UrlId
+    # The types of tokens that the URL returns.
+    types: List[UrlTokenType]
+    # The credentials that the URL uses, the preferred one first. Null if the call names them.
+    credentials: Optional[List[CredentialId]]
+    # `from_call` if the call names the credentials, or else null.
+    choose: Optional[FromCall]
+    # Under which names a call can name them. Null with `credentials`.
+    call_keys: Optional[CallKeys]
+    # The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
+    extra: Optional[str]
+    # The only vendors whose calls the URL answers. One of them must prove each call. Without vendors, the URL answers
+    # every call.
+    verify: List[Vendor]
+    # The owner's name for the URL.
+    label: Optional[Name]
+    # The only meeting that the URL works for; null if it works for any meeting.
+    meeting_id: Optional[MeetingId]
+    # How many calls the URL answers with tokens at most; null if there is no limit.
+    max_uses: Optional[int]
+    # How many calls the URL answered with tokens. A crash may count a call that got none.
+    uses: int
+    # When the URL was created.
+    created_at: Timestamp
+    # The id of the API key that created the URL, as the operator lists it.
+    created_by: str
+    # When the URL expires; null if it never does.
+    expires_at: Optional[Timestamp]
+
+
+class CallKeys(TypedDict, total=False):
+    """The names under which a call can say whose token it wants."""
+
+    # Names of values that are ids of credentials.
+    credential: List[CallKey]
+    # Names of values that are ids or email addresses of Zoom users.
+    user: List[CallKey]
+
+
+class CreatedChoosingUrl(TypedDict):
+    """A new token URL. No other answer shows the URL."""
+
+    # The URL's id. Use it to revoke the URL.
+    url_id: UrlId
+    # The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and
+    # stores a hash.
+    url: str
+    # The types of the tokens.
+    types: List[UrlTokenType]
+    # The credentials that the URL uses, the preferred one first. Null if the call names them.
+    credentials: Optional[List[CredentialId]]
+    # `from_call` if the call names the credentials, or else null.
+    choose: Optional[FromCall]
+    # Under which names a call can name them. Null with `credentials`.
+    call_keys: Optional[CallKeys]
+    # The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
+    extra: Optional[str]
+    # The only vendors whose calls the URL answers. Without vendors, the URL answers every call.
+    verify: List[Vendor]
+    # The URL's name, which its owner chose.
+    label: Optional[Name]
+    # The only meeting that the URL gives tokens for. Null if it gives tokens for all meetings.
+    meeting_id: Optional[MeetingId]
+    # How many calls the URL answers with tokens in all. Null if there is no limit.
+    max_uses: Optional[int]
+    # How many calls the URL has answered with tokens.
+    uses: int
+    # When the URL was created.
+    created_at: Timestamp
+    # The id of the API key that created the URL, as the operator lists it.
+    created_by: str
+    # When the URL expires. Null if it does not expire.
+    expires_at: Optional[Timestamp]
+
+
+class RevokedTokenUrl(TypedDict):
+    """The answer to a revocation."""
+
+    # The result for people.
+    message: str
 
 
 class StoredVendorSecrets(TypedDict):
@@ -324,7 +412,7 @@ class Capability(TypedDict):
 
 
 class TokenUrl(TypedDict):
-    """A token URL as its team sees it. It contains no secret."""
+    """A credential's token URL, as its team sees it. It contains no secret."""
 
     # The id of the URL. It is needed to revoke the URL.
     url_id: UrlId
@@ -376,13 +464,6 @@ class CreatedTokenUrl(TypedDict):
     expires_at: Optional[Timestamp]
 
 
-class RevokedTokenUrl(TypedDict):
-    """The answer to a revocation."""
-
-    # The result for people.
-    message: str
-
-
 class Token(TypedDict):
     """A minted token."""
 
@@ -390,8 +471,8 @@ class Token(TypedDict):
     type: TokenType
     # The token itself.
     token: str
-    # When the token expires.
-    expires_at: Timestamp
+    # When the token expires. Null for `rtms_signature`: the signature names no time, and works as long as its stream.
+    expires_at: Optional[Timestamp]
     # The credential that the token was minted with.
     credential_id: CredentialId
 
@@ -425,7 +506,7 @@ EventOutcome = Literal['succeeded', 'failed']
 
 
 # The type of token that a bot needs.
-TokenType = Literal['onbehalf', 'zak', 'local_recording', 'sdk_jwt']
+TokenType = Literal['onbehalf', 'zak', 'local_recording', 'sdk_jwt', 'rtms_signature']
 
 
 # The number of a Zoom meeting: 1 to 20 digits. Spaces and dashes between the digits are removed.
@@ -459,6 +540,22 @@ ClientId = str
 
 # A bot vendor that can prove its calls.
 Vendor = Literal['recall', 'attendee', 'meetstream']
+
+
+# The id of a token URL.
+UrlId = str
+
+
+# The types of tokens that a token URL can return: those of a user. An SDK JWT needs parameters that a URL lacks.
+UrlTokenType = Literal['onbehalf', 'zak', 'local_recording']
+
+
+# The word for a choice that the call makes.
+FromCall = Literal['from_call']
+
+
+# The name of a value in a call.
+CallKey = str
 
 
 # The secret of a team at a vendor, as the vendor shows it: 16 to 256 visible ASCII characters.
@@ -513,13 +610,14 @@ CodeVerifier = str
 CapabilityStatus = Literal['granted', 'missing_scope', 'failing', 'unknown']
 
 
-# The id of a token URL.
-UrlId = str
-
-
-# The types of tokens that a token URL can return: those of a user. An SDK JWT needs parameters that a URL lacks.
-UrlTokenType = Literal['onbehalf', 'zak', 'local_recording']
-
-
 # Zoom's id of a user, as far as it is checked.
 ZoomUserId = str
+
+
+# Zoom's id of one occurrence of a meeting, webinar or session, as the event carried it: Base64, not percent-encoded.
+# No character of it is a comma. Otherwise the text to sign could name another stream than the two ids say.
+MeetingUuid = str
+
+
+# Zoom's id of a stream.
+RtmsStreamId = str
