@@ -75,6 +75,9 @@ async fn answer(
     let row = row.ok_or(Missing::TokenUrl)?;
     let team = &row.team;
     request.note_team(team);
+    if let AnyUrl::OfCredential(_) = &row.url {
+        request.note_credential(token.partition().credential());
+    }
     let verifier = Verifier {
         secrets: grants.secrets(),
         envelope: &grants.envelope,
@@ -112,7 +115,6 @@ async fn answer(
     let meeting = meeting(own, details.meeting)?;
     match &row.url {
         AnyUrl::OfCredential(url) => {
-            request.note_credential(token.partition().credential());
             let token_request = token_request(url.token_type, meeting)?;
             let minted = call.mint(token_request).await?;
             dialect.answer(url.token_type, &minted.token)

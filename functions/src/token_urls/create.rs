@@ -17,7 +17,7 @@ use shared::stores::{
 };
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
-use shared::token_url::{TokenUrl, UrlId, UrlTerms, UrlToken, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
@@ -296,18 +296,10 @@ async fn of_credential(create: Create<'_>) -> Reply {
 /// The names of the fields that are set, for the audit trail.
 fn fields(url: &TokenUrl) -> Vec<&'static str> {
     let mut fields = vec!["type"];
+    fields.extend(url.label.is_some().then_some("label"));
+    fields.extend(url.meeting_id.is_some().then_some("meeting_id"));
     fields.extend(url.verify.is_some().then_some("verify"));
-    fields.extend(terms(url.terms()));
+    fields.extend(url.max_uses.is_some().then_some("max_uses"));
+    fields.extend(url.expires_at.is_some().then_some("expires_in"));
     fields
-}
-
-/// The names of the fields that every URL can have.
-pub(super) fn terms(terms: UrlTerms<'_>) -> impl Iterator<Item = &'static str> {
-    let set = [
-        terms.label.is_some().then_some("label"),
-        terms.meeting_id.is_some().then_some("meeting_id"),
-        terms.max_uses.is_some().then_some("max_uses"),
-        terms.expires_at.is_some().then_some("expires_in"),
-    ];
-    set.into_iter().flatten()
 }

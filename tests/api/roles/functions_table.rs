@@ -11,7 +11,7 @@ use functions::endpoints::{
     Purge, Trigger, functions, visit_endpoints,
 };
 use functions::powers::{Environment, Table};
-use functions::{events, openapi};
+use functions::{events, openapi, token_urls};
 use serde_json::{Value, json};
 use shared::config::{Aws, DynamoDbClient, Url};
 use shared::delivery::Delivery;
@@ -196,7 +196,14 @@ fn the_document_describes_every_endpoint_but_the_pages_for_browsers() {
             documented.insert(format!("{} {path}", method.to_uppercase()));
         }
     }
-    let mut expected = BTreeSet::from([events::TEAM_ROUTE.to_owned()]);
+    // The further routes of functions that serve one credential and the team.
+    let of_teams = [
+        events::TEAM_ROUTE,
+        token_urls::create::TEAM_ROUTE,
+        token_urls::list::TEAM_ROUTE,
+        token_urls::delete::TEAM_ROUTE,
+    ];
+    let mut expected = BTreeSet::from(of_teams.map(str::to_owned));
     for function in functions() {
         match function.trigger {
             // What a token URL answers to other methods is a refusal.

@@ -22,7 +22,7 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
-use crate::token_urls::create::{Create, LIFETIME, USES, expect_secrets, terms, url_text};
+use crate::token_urls::create::{Create, LIFETIME, USES, expect_secrets, url_text};
 
 /// A new token URL of the team. Unknown fields are ignored. Send `credentials` or `choose`, and `verify` or
 /// `unverified`.
@@ -335,6 +335,9 @@ fn fields(url: &ChoosingUrl) -> Vec<&'static str> {
     } else {
         "verify"
     });
-    fields.extend(terms(url.terms()));
+    fields.extend(url.label.is_some().then_some("label"));
+    fields.extend(url.meeting_id.is_some().then_some("meeting_id"));
+    fields.extend(url.max_uses.is_some().then_some("max_uses"));
+    fields.extend(url.expires_at.is_some().then_some("expires_in"));
     fields
 }
