@@ -57,6 +57,9 @@ pub(crate) enum Command {
         /// Whether to revoke a grant at Zoom when its last credential is deleted
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
         revoke_on_delete: Option<bool>,
+        /// Whether the team may try onbehalf tokens of account-level credentials. Nothing shows that Zoom gives them
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
+        account_onbehalf: Option<bool>,
         /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the
         /// option for several sites. The sites replace all earlier ones
         #[arg(long, value_name = "ORIGIN", group = "settings", value_parser = return_origin)]
@@ -143,6 +146,7 @@ struct TeamView {
     max_token_ttl: u32,
     suspended_at: Option<Timestamp>,
     revoke_on_delete: bool,
+    account_onbehalf: bool,
     return_origins: Vec<ReturnOrigin>,
     display_name: Option<Name>,
     logo: Option<Logo>,
@@ -160,6 +164,7 @@ impl From<Team> for TeamView {
             max_token_ttl: team.max_token_ttl,
             suspended_at: team.suspended_at,
             revoke_on_delete: team.revoke_on_delete,
+            account_onbehalf: team.account_onbehalf,
             return_origins: team.return_origins,
             display_name: team.brand.display_name,
             logo: team.brand.logo,
@@ -191,6 +196,7 @@ pub(crate) async fn run(
             no_read_rate,
             max_token_ttl,
             revoke_on_delete,
+            account_onbehalf,
             return_origin,
             no_return_origins,
             brand,
@@ -202,6 +208,7 @@ pub(crate) async fn run(
                 read_rate: read_rate.map(Some).or(no_read_rate.then_some(None)),
                 max_token_ttl,
                 revoke_on_delete,
+                account_onbehalf,
                 return_origins: sets_origins.then_some(return_origin),
                 display_name: brand
                     .display_name

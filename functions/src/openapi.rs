@@ -122,7 +122,10 @@ fn rules(body: &str) -> Option<Value> {
     });
     let either = |fields: [&str; 2]| fields.map(|field| json!({ "required": [field] }));
     match body {
-        "CreateCredential" => Some(json!([with_code])),
+        "CreateCredential" => Some(json!([
+            with_code,
+            { "not": { "required": ["account_id", "authorization_code"] } },
+        ])),
         "UpdateCredential" => Some(json!([with_code, with_app])),
         "CreateConnectSession" => Some(json!([
             with_app,

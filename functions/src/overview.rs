@@ -94,6 +94,8 @@ pub(crate) struct OverviewTeam {
     max_token_ttl: u32,
     /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     revoke_on_delete: bool,
+    /// Whether the team may try `onbehalf` tokens of account-level credentials.
+    account_onbehalf: bool,
     /// The origins that a user may be sent back to after connecting.
     #[schema(value_type = Vec<String>)]
     return_origins: Vec<ReturnOrigin>,
@@ -110,6 +112,7 @@ impl From<Team> for OverviewTeam {
             read_rate: team.read_rate,
             max_token_ttl: team.max_token_ttl,
             revoke_on_delete: team.revoke_on_delete,
+            account_onbehalf: team.account_onbehalf,
             return_origins: team.return_origins,
             created_at: team.created_at,
         }

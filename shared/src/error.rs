@@ -77,6 +77,31 @@ pub enum Error {
         /// The scope.
         scope: String,
     },
+    /// An account-level credential was asked for a token on behalf of a user.
+    #[error(
+        "The credential is that of an account-level app. Nothing shows that Zoom gives such an app tokens of the type \
+         onbehalf: mint with the credential of a user who authorized a Meeting SDK app. The vault's operator can let the \
+         team try it: zoom-vault teams set TEAM --account-onbehalf on"
+    )]
+    OnbehalfOfAccount,
+    /// The account-level app lacks a scope.
+    #[error(
+        "The account-level app lacks the scope {scope}: an admin of the Zoom account must add it to the app, and activate the \
+         app again. No user need authorize."
+    )]
+    MissingAdminScope {
+        /// The scope.
+        scope: String,
+    },
+    /// The account of an account-level app has no such user.
+    #[error(
+        "Zoom knows no such user in this account: {reason}. Check zoom_user_id, zoom_email or the meeting: the user may have \
+         been deleted or deactivated, or belong to another account."
+    )]
+    UnknownAccountUser {
+        /// Zoom's reason.
+        reason: String,
+    },
     /// Zoom refused for good what was asked for. The grant is good.
     #[error("Zoom refused the request: {reason}. {}", what_to_do(*.actor))]
     ZoomRefused {
@@ -238,13 +263,17 @@ impl Error {
                 "FST_ERR_NOTIFICATION_ENDPOINT_NOT_FOUND"
             }
             Self::NotFound(Missing::ConnectSession) => "FST_ERR_ZOOM_CONNECT_SESSION_NOT_FOUND",
-            Self::NotAUserCredential => "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL",
+            Self::NotAUserCredential | Self::OnbehalfOfAccount => {
+                "FST_ERR_ZOOM_NOT_A_USER_CREDENTIAL"
+            }
             Self::Conflict | Self::AuthorizationNotTaken => "FST_ERR_CONFLICT",
             Self::CodeRefused { .. } => "FST_ERR_ZOOM_CODE_EXCHANGE_FAILED",
             Self::ReconnectRequired { .. } => "FST_ERR_ZOOM_RECONNECT_REQUIRED",
             Self::AppMisconfigured { .. } => "FST_ERR_ZOOM_APP_MISCONFIGURED",
-            Self::MissingScope { .. } => "FST_ERR_ZOOM_MISSING_SCOPE",
-            Self::ZoomRefused { .. } => "FST_ERR_ZOOM_REFUSED",
+            Self::MissingScope { .. } | Self::MissingAdminScope { .. } => {
+                "FST_ERR_ZOOM_MISSING_SCOPE"
+            }
+            Self::ZoomRefused { .. } | Self::UnknownAccountUser { .. } => "FST_ERR_ZOOM_REFUSED",
             Self::ZoomUnavailable { .. } => "FST_ERR_ZOOM_UNAVAILABLE",
             Self::ZoomTimeout { .. } => "FST_ERR_ZOOM_TIMEOUT",
             Self::Unavailable { .. } => "FST_ERR_UNAVAILABLE",
@@ -302,6 +331,32 @@ impl Error {
                 source: error,
                 spent: Spent::Code,
             },
+        }
+    }
+
+    /// What a failed call of an account-level app means. No user has authorized it, so no user must do so again.
+    pub fn from_account_use(error: zoom::Error) -> Self {
+        match error {
+            zoom::Error::MissingScope { scope } => Self::MissingAdminScope { scope },
+            zoom::Error::UserNotFound { reason } => Self::UnknownAccountUser { reason },
+            zoom::Error::AppRefused { .. }
+            | zoom::Error::GrantRefused { .. }
+            | zoom::Error::AccessTokenRefused { .. }
+            | zoom::Error::RequestRefused { .. }
+            | zoom::Error::RateLimited { .. }
+            | zoom::Error::Unreachable(_)
+            | zoom::Error::Failed { .. }
+            | zoom::Error::Timeout => Self::from_grant_use(error),
+        }
+    }
+
+    /// What a failed token of an account-level app means.
+    pub fn from_account_token(error: zoom::Error) -> Self {
+        if let zoom::Error::AppRefused { reason } = error {
+            let reason = format!("{reason}. It gives the app no token for its account_id");
+            Self::AppMisconfigured { reason }
+        } else {
+            Self::from_account_use(error)
         }
     }
 

@@ -13,7 +13,7 @@
 //! | `delivery` | calls to the endpoints of teams |
 //! | `queue` | the queue of notifications. The only module that calls SQS |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
+//! | `credential`, `account`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
 //! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
@@ -40,6 +40,7 @@ pub mod queue;
 pub mod stores;
 pub mod zoom;
 
+pub mod account;
 pub mod api_key;
 pub mod attention;
 pub mod brand;

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod account;
 mod anywhere;
 mod apps;
 mod attention;

@@ -104,7 +104,7 @@ fn contracts(root: &Value) -> BTreeMap<String, Value> {
 #[test]
 fn bodies_and_answers_match_the_published_document() {
     let (mut ours, mut published) = (contracts(&document()), contracts(&PUBLISHED));
-    // The one addition: the verifier of PKCE.
+    // The two additions: the verifier of PKCE, and the account of an account-level app.
     for (name, contract) in &mut ours {
         if let Some(fields) = contract["properties"].as_object_mut()
             && published.contains_key(name)
@@ -112,6 +112,11 @@ fn bodies_and_answers_match_the_published_document() {
             assert_eq!(
                 fields.remove("code_verifier").is_some(),
                 name.ends_with(" body"),
+                "{name}"
+            );
+            assert_eq!(
+                fields.remove("account_id").is_some(),
+                name == "post /v2/zoom-credentials body",
                 "{name}"
             );
         }

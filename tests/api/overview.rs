@@ -48,6 +48,7 @@ async fn a_new_team_sees_its_key_its_limits_and_nothing_registered() {
                 "read_rate": null,
                 "max_token_ttl": 7200,
                 "revoke_on_delete": false,
+                "account_onbehalf": false,
                 "return_origins": overview["team"]["return_origins"],
                 "created_at": overview["team"]["created_at"],
             },
@@ -66,6 +67,7 @@ async fn the_overview_shows_the_terms_of_the_key_and_the_settings_of_the_team() 
         read_rate: Some(Some(11)),
         max_token_ttl: Some(1800),
         revoke_on_delete: Some(true),
+        account_onbehalf: Some(true),
         return_origins: Some(vec!["https://app.example.com".parse().unwrap()]),
         ..TeamSettingsChange::default()
     };
@@ -101,6 +103,7 @@ async fn the_overview_shows_the_terms_of_the_key_and_the_settings_of_the_team() 
             "read_rate": 11,
             "max_token_ttl": 1800,
             "revoke_on_delete": true,
+            "account_onbehalf": true,
             "return_origins": ["https://app.example.com"],
             "created_at": overview["team"]["created_at"],
         })

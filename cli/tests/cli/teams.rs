@@ -98,10 +98,13 @@ async fn the_brand_of_a_team_is_set_removed_and_validated() {
 }
 
 #[tokio::test]
-async fn revocation_on_delete_is_off_until_it_is_turned_on() {
+async fn revocation_on_delete_and_onbehalf_of_accounts_are_off_until_they_are_turned_on() {
     let stack = TestStack::start().await;
     let created = stack.json("teams create acme").await;
     assert_eq!(created["revoke_on_delete"], false);
+    assert_eq!(created["account_onbehalf"], false);
+    let set = stack.json("teams set acme --account-onbehalf on").await;
+    assert_eq!(set["account_onbehalf"], true);
     let set = stack.json("teams set acme --revoke-on-delete on").await;
     assert_eq!(
         (&set["revoke_on_delete"], &set["rate"]),

@@ -271,6 +271,14 @@ pub async fn handle(
             OptionFuture::from(stored).map(Option::transpose),
             data_key(envelope, team, id),
         )?;
+        if stored.as_ref().is_some_and(|it| it.account().is_some()) {
+            let at = match input.reconnects {
+                Some(_) => "body/credential_id",
+                None => "body/app_credential_id",
+            };
+            let rule = "must NOT name an account-level credential: no user authorizes its app";
+            return Err(ApiError::validation(at, rule));
+        }
         Ok((input, stored, data_key))
     };
     let admitted =

@@ -67,6 +67,7 @@ impl CodeExchange {
             (None, _, AppToUse::New(app), Some(name)) => {
                 let extra = extra.and_then(ExtraChange::into_extra);
                 let new = NewCredential {
+                    account: None,
                     id,
                     name,
                     extra,

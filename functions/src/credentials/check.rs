@@ -55,7 +55,8 @@ pub(crate) struct CredentialHealth {
 ///
 /// Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's profile,
 /// and mints and drops one token of each type. It stores a profile that is new or has changed. For an app credential,
-/// it tries the client id and secret at Zoom.
+/// it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks at
+/// the app's scopes.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/check",
@@ -80,12 +81,13 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let input = request
         .credential_id()
         .and_then(|id| Ok((id, CheckCredential::of(request)?.meeting_id)));
-    let admitted = access::admit_change(keys, requests, &caller, request, input, async |input| {
-        let (id, meeting) = input;
+    let work = async |(id, meeting)| {
         let stored = caller.visible(grants.credentials().get(team, id).await?)?;
         Ok((stored, meeting))
-    });
-    let (stored, meeting) = admitted.await?;
+    };
+    let admitted =
+        access::admit_change_with_settings(keys, requests, &caller, request, input, work);
+    let (settings, (stored, meeting)) = admitted.await?;
     let id = stored.credential.credential_id;
     let terms = terms::of_api_caller();
     let context = Context {
@@ -95,7 +97,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
         terms: &terms,
     };
 
-    let capabilities = check(context, stored, meeting).await?;
+    let capabilities = check(context, stored, meeting, settings.account_onbehalf).await?;
 
     let checked = grants.credentials().get(team, id).await?;
     let state = checked.ok_or(Missing::Credential)?.credential.state;

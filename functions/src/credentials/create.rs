@@ -2,11 +2,14 @@
 
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
+use shared::account::AccountId;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
 use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::error::Error;
 use shared::event::{Change, EventKind};
 use shared::extra::Extra;
+use shared::grants::mint::ANSWER_TIME;
 use shared::secret::{AppCredentials, AuthorizationCode, ClientSecret, CodeVerifier};
 use shared::stores::{
     Credentials, Events, ExtraChange, IdempotencyClaim, Keys, Pairs, Requests, Secrets,
@@ -21,7 +24,9 @@ use crate::http::error::ApiError;
 use crate::http::idempotency::{self, Claimed, Fingerprint, RequestHashes, release_on_failure};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
-use crate::http::schema::{BodyErrors, IdempotencyKey, ReadErrors, WriteErrors, ZoomErrors};
+use crate::http::schema::{
+    BodyErrors, IdempotencyKey, ProvedAppErrors, ReadErrors, WriteErrors, ZoomErrors,
+};
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-credentials";
@@ -46,6 +51,10 @@ pub struct CreateCredential {
     /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`.
     #[schema(write_only, nullable = false)]
     code_verifier: Option<CodeVerifier>,
+    /// Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level: it
+    /// mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
+    #[schema(nullable = false)]
+    account_id: Option<AccountId>,
     /// Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent.
     #[schema(value_type = Option<HashMap<String, Value>>)]
     extra: Option<Extra>,
@@ -55,15 +64,22 @@ impl CreateCredential {
     /// Reads the body of a request, and checks each field.
     pub fn of(request: &Request) -> Result<Self, ApiError> {
         let fields = Fields::of(request)?;
-        Ok(Self {
+        let body = Self {
             name: fields.required("body/name")?,
             client_id: fields.required("body/client_id")?,
             client_secret: fields.required("body/client_secret")?,
             redirect_uri: fields.optional("body/redirect_uri")?,
             authorization_code: fields.optional("body/authorization_code")?,
             code_verifier: fields.optional("body/code_verifier")?,
+            account_id: fields.optional("body/account_id")?,
             extra: fields.extra()?.and_then(ExtraChange::into_extra),
-        })
+        };
+        if body.account_id.is_some() && body.authorization_code.is_some() {
+            let rule =
+                "must NOT come with authorization_code: no user authorizes an account-level app";
+            return Err(ApiError::validation("body/account_id", rule));
+        }
+        Ok(body)
     }
 }
 
@@ -73,6 +89,7 @@ struct Input {
     name: Name,
     app: AppCredentials,
     authorization: Option<Authorization>,
+    account: Option<AccountId>,
     extra: Option<Extra>,
     claim: Option<IdempotencyClaim>,
 }
@@ -92,6 +109,7 @@ impl Input {
                 body.redirect_uri,
                 body.code_verifier,
             )?,
+            account: body.account_id,
             extra: body.extra,
             claim: None,
         };
@@ -110,6 +128,11 @@ impl Input {
             .and_maybe(authorization.map(|it| it.code.fingerprint()).as_deref())
             .and_maybe(authorization.map(|it| it.redirect_uri.as_str().as_bytes()))
             .and_maybe(self.extra.as_ref().map(|extra| extra.as_json().as_bytes()));
+        // Without an account, the hash is that of earlier versions.
+        let body = match &self.account {
+            Some(account) => body.and(account.as_str().as_bytes()),
+            None => body,
+        };
         let secrets = Fingerprint::new("secrets")
             .and(&self.app.client_secret.fingerprint())
             .and_maybe(verifier.map(CodeVerifier::fingerprint).as_deref());
@@ -125,7 +148,7 @@ impl Input {
 ///
 /// With an authorization code, the credential belongs to a Zoom user. The vault exchanges the code at Zoom before it
 /// stores anything, and stores the tokens before it makes any other call to Zoom. Without a code, the credential holds
-/// the app only.
+/// the app only. With `account_id`, the app is account-level, and Zoom must accept it for the account.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials",
@@ -140,6 +163,7 @@ impl Input {
         ReadErrors,
         WriteErrors,
         BodyErrors,
+        ProvedAppErrors,
         ZoomErrors,
     )
 )]
@@ -196,6 +220,11 @@ pub async fn handle(
         let claim = requests.complete_claim(&held, id)?;
         let writes = claim.into_iter().chain([event]).collect();
         let (credential, grant) = (prepared.credential, prepared.grant);
+        if let Some(account) = &credential.account {
+            let time_left = request.time_left(ANSWER_TIME);
+            let token = zoom.account_token(&credential.app.app, account, time_left);
+            token.await.map_err(Error::from_account_token)?;
+        }
         authorizer.create(credential, grant, writes).await
     })
     .await?;
@@ -214,6 +243,7 @@ impl PreparedCreate {
     /// The names of the fields that are set, for the audit trail.
     fn fields(&self) -> Vec<&'static str> {
         let mut fields = vec!["name", "client_id", "client_secret"];
+        fields.extend(self.credential.account.is_some().then_some("account_id"));
         fields.extend(self.credential.extra.is_some().then_some("extra"));
         fields.extend(self.grant.is_some().then_some("authorization"));
         fields
@@ -238,6 +268,7 @@ impl PreparedCreate {
                 id,
                 name: input.name,
                 extra: input.extra,
+                account: input.account,
                 app: NewApp {
                     app: input.app,
                     key: app_key,

@@ -353,7 +353,10 @@ impl ApiError {
         };
         let has_field = details.is_some()
             || self.status() != StatusCode::BAD_REQUEST
-            || matches!(self, Self::Vault(Error::NotAUserCredential));
+            || matches!(
+                self,
+                Self::Vault(Error::NotAUserCredential | Error::OnbehalfOfAccount)
+            );
         has_field.then_some(Details(details))
     }
 }
@@ -362,8 +365,11 @@ fn vault_status(error: &Error) -> StatusCode {
     match error {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::NotAUserCredential
+        | Error::OnbehalfOfAccount
         | Error::CodeRefused { .. }
         | Error::MissingScope { .. }
+        | Error::MissingAdminScope { .. }
+        | Error::UnknownAccountUser { .. }
         | Error::ZoomRefused { .. } => StatusCode::BAD_REQUEST,
         Error::Conflict
         | Error::AuthorizationNotTaken
@@ -402,9 +408,12 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
         },
         Error::NotFound(_)
         | Error::NotAUserCredential
+        | Error::OnbehalfOfAccount
         | Error::Conflict
         | Error::AuthorizationNotTaken
         | Error::MissingScope { .. }
+        | Error::MissingAdminScope { .. }
+        | Error::UnknownAccountUser { .. }
         | Error::ZoomRefused { .. }
         | Error::Internal(_) => None,
     }

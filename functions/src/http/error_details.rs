@@ -1,6 +1,7 @@
 //! The field `details` of an error: more about the cause, for programs.
 
 use shared::error::{Down, Error};
+use shared::zoom::Actor;
 
 /// The field `details` of one of the vault's own errors.
 pub(super) fn of(error: &Error) -> Option<String> {
@@ -8,8 +9,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
         Some(reason.as_str().to_owned())
     } else if let Error::AppMisconfigured { reason } = error {
         Some(reason.clone())
-    } else if let Error::MissingScope { scope } = error {
+    } else if let Error::MissingScope { scope } | Error::MissingAdminScope { scope } = error {
         Some(scope.clone())
+    } else if matches!(error, Error::UnknownAccountUser { .. }) {
+        Some(Actor::Caller.as_str().to_owned())
     } else if let Error::ZoomRefused { actor, .. } = error {
         Some(actor.as_str().to_owned())
     } else if let Error::ZoomUnavailable { source, .. } = error {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use shared::account::{AccountOwner, AccountUserEmail, AccountUserId};
 use shared::characters::check_pasted;
 use shared::credential::CredentialId;
 use shared::grants::mint::{PreparedMint, TokenRequest, mint};
@@ -28,6 +29,7 @@ use crate::http::schema::{
     BodyErrors, MintErrors, MissingError, ReadErrors, WriteErrors, ZoomErrors,
 };
 use crate::http::terms;
+use crate::tokens::owner;
 
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-tokens";
@@ -85,6 +87,13 @@ pub(crate) struct MintToken {
     /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     role: Option<u32>,
+    /// With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is wanted.
+    /// Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other types.
+    #[schema(nullable = false)]
+    zoom_user_id: Option<AccountUserId>,
+    /// As `zoom_user_id`, by e-mail address.
+    #[schema(nullable = false)]
+    zoom_email: Option<AccountUserEmail>,
     /// For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
     /// the other types.
     #[schema(nullable = false)]
@@ -123,6 +132,7 @@ impl MintToken {
             | TokenType::LocalRecording
             | TokenType::SdkJwt => (None, None),
         };
+        let (zoom_user_id, zoom_email) = owner::named_user(&fields, token_type)?;
         Ok(Self {
             credential_id,
             credential_user_id,
@@ -131,6 +141,8 @@ impl MintToken {
             meeting_url: fields.optional("body/meeting_url")?,
             ttl,
             role,
+            zoom_user_id,
+            zoom_email,
             meeting_uuid,
             rtms_stream_id,
         })
@@ -152,12 +164,16 @@ impl MintToken {
 pub(crate) struct Input {
     of: MintFor,
     wanted: TokenRequest,
+    /// Whose token an account-level credential mints.
+    owner: Option<AccountOwner>,
 }
 
 impl Input {
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let body = MintToken::of(request)?;
         let wanted = wanted(&body)?;
+        let meeting = meeting(&body)?;
+        let owner = owner::named(body.zoom_user_id, body.zoom_email, meeting);
         let of = match (body.credential_id, body.credential_user_id) {
             (Some(id), None) => MintFor::Credential(id),
             (None, Some(user)) => MintFor::ZoomUser(user),
@@ -170,7 +186,7 @@ impl Input {
                 return Err(ApiError::validation("body/credential_id", rule));
             }
         };
-        Ok(Self { of, wanted })
+        Ok(Self { of, wanted, owner })
     }
 }
 
@@ -245,8 +261,9 @@ pub(crate) struct MintedTokenView {
 
 /// Mints a token
 ///
-/// A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the
-/// request names a Zoom user, the vault uses the team's active credential of this user that was authorized last.
+/// A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once, so
+/// mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's active
+/// credential of this user that was authorized last.
 #[utoipa::path(
     post,
     path = "/v2/zoom-tokens",
@@ -292,7 +309,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
         kind,
         input,
         async |input| {
-            let Input { of, wanted } = input;
+            let Input { of, wanted, owner } = input;
             let stored = match (of, named) {
                 (MintFor::ZoomUser(ZoomUserId(user)), _) => {
                     let found = grants.credentials().of_zoom_user(team, &user).await?;
@@ -303,6 +320,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
                 (MintFor::Credential(_), named) => named?,
             };
             let stored = caller.visible(stored)?;
+            let wanted = owner::request_of(&stored, wanted, owner)?;
             let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;
             Ok((stored, prepared))
         },
@@ -310,6 +328,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let (settings, (stored, prepared)) = admitted.await?;
     let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
     let prepared = prepared.map_err(ApiError::TokenLifetime)?;
+    let prepared = prepared.with_account_onbehalf(settings.account_onbehalf)?;
     let credential_id = stored.credential.credential_id;
     request.note_credential(credential_id);
 

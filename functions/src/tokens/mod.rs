@@ -1,3 +1,4 @@
 //! `/v2/zoom-tokens`: mints tokens for bots.
 
 pub mod mint;
+mod owner;

@@ -38,6 +38,9 @@ pub(super) struct StoredApp {
     pub(super) secret: Fingerprint,
     pub(super) redirect_uris: Vec<String>,
     pub(super) scopes: Vec<String>,
+    /// The account of an account-level app. Such an app has no users who authorize it.
+    #[serde(default)]
+    pub(super) account_id: Option<String>,
     #[serde(rename = "refused")]
     pub(super) disabled: bool,
 }
@@ -48,9 +51,17 @@ impl State {
             secret: Fingerprint::of(&app.client_secret),
             redirect_uris: app.redirect_uris,
             scopes: app.scopes,
+            account_id: None,
             disabled: false,
         };
         self.apps.insert(app.client_id, registered);
+    }
+
+    /// Makes a registered app account-level.
+    pub(super) fn set_app_account(&mut self, client_id: &str, account_id: &str) {
+        if let Some(app) = self.apps.get_mut(client_id) {
+            app.account_id = Some(account_id.to_owned());
+        }
     }
 
     pub(super) fn rotate_secret(&mut self, client_id: &str, client_secret: &str) {

@@ -50,6 +50,7 @@ async fn put_app(
         redirect_uris: fields.texts("redirect_uris")?,
         scopes: fields.texts("scopes")?,
     };
+    let account_id = fields.optional_text("account_id")?;
     fields.finish()?;
     if app.client_id.contains(':') {
         return Err(InvalidField::new(
@@ -65,8 +66,14 @@ async fn put_app(
         ));
     }
 
-    let answer = json!({ "client_id": &app.client_id });
-    let saved = sandbox.shared.store.change(|state| state.put_app(app));
+    let client_id = app.client_id.clone();
+    let answer = json!({ "client_id": &client_id });
+    let saved = sandbox.shared.store.change(|state| {
+        state.put_app(app);
+        if let Some(account_id) = account_id {
+            state.set_app_account(&client_id, &account_id);
+        }
+    });
     Ok(response(
         saved.map(|()| (StatusCode::CREATED, Json(answer))),
     ))

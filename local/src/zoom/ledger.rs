@@ -30,6 +30,8 @@ pub enum GrantType {
     RefreshToken,
     /// Checks a client id and client secret.
     ClientCredentials,
+    /// Requests an access token of an account-level app.
+    AccountCredentials,
 }
 
 impl GrantType {
@@ -38,6 +40,7 @@ impl GrantType {
             "authorization_code" => Some(Self::AuthorizationCode),
             "refresh_token" => Some(Self::RefreshToken),
             "client_credentials" => Some(Self::ClientCredentials),
+            "account_credentials" => Some(Self::AccountCredentials),
             _ => None,
         }
     }

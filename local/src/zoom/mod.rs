@@ -6,6 +6,7 @@
 //! It is for `cargo run` and for tests, never for production: every program that reaches its port may use `/sandbox/…`.
 //! A secret appears once, in the answer that issues it. The memory and the state file keep only SHA-256 fingerprints.
 
+mod account;
 mod app;
 mod authorize;
 mod callback;
@@ -162,6 +163,20 @@ impl Sandbox {
     /// Registers an app, or replaces the app with the same client id. Its grants stay.
     pub fn register_app(&self, app: App) {
         self.change_unreported(|state| state.put_app(app));
+    }
+
+    /// Registers an account-level app (server-to-server OAuth) of this account. Only the app itself gets tokens.
+    pub fn register_account_app(&self, app: App, account_id: &str) {
+        self.change_unreported(|state| {
+            let client_id = app.client_id.clone();
+            state.put_app(app);
+            state.set_app_account(&client_id, account_id);
+        });
+    }
+
+    /// Ends all access tokens of an account-level app. New ones work.
+    pub fn end_account_tokens(&self, client_id: &str) {
+        self.change_unreported(|state| state.end_account_tokens(client_id));
     }
 
     /// Registers an active user, or replaces the user with the same id.

@@ -48,7 +48,15 @@ pub(super) async fn token(
     sandbox.shared.store.change(|state| {
         let client_id = client(state, &headers)?;
         required(&form, "grant_type")?;
-        match GrantType::of(&form).ok_or(OAuthError::UnsupportedGrantType)? {
+        let grant_type = GrantType::of(&form).ok_or(OAuthError::UnsupportedGrantType)?;
+        let is_account_level = state
+            .apps
+            .get(&client_id)
+            .is_some_and(|app| app.account_id.is_some());
+        if is_account_level && grant_type != GrantType::AccountCredentials {
+            return Err(OAuthError::UnsupportedGrantType);
+        }
+        match grant_type {
             GrantType::AuthorizationCode => {
                 let pair = state.exchange(&Exchange {
                     client_id: &client_id,
@@ -67,6 +75,18 @@ pub(super) async fn token(
                 Ok(user_tokens(pair, api_url))
             }
             GrantType::ClientCredentials => client_tokens(state, &client_id, api_url),
+            GrantType::AccountCredentials => {
+                let account_id = required(&form, "account_id")?;
+                let issued = state.account_token(&client_id, account_id)?;
+                Ok(Json(TokenAnswer {
+                    access_token: issued.access_token,
+                    token_type: "bearer",
+                    refresh_token: None,
+                    expires_in: EXPIRES_IN_SECONDS,
+                    scope: issued.scopes.join(" "),
+                    api_url,
+                }))
+            }
         }
     })?
 }

@@ -24,6 +24,8 @@ pub(super) enum OAuthError {
     MissingParameter(&'static str),
     #[error("unsupported grant type")]
     UnsupportedGrantType,
+    #[error("Bad Request")]
+    UnknownAccount,
     #[error("Invalid authorization code")]
     UnknownCode,
     #[error("Code is expired")]
@@ -48,6 +50,7 @@ impl OAuthError {
             | Self::NotAForm
             | Self::RepeatedParameter(_)
             | Self::MissingParameter(_)
+            | Self::UnknownAccount
             | Self::RedirectUriMismatch => "invalid_request",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnknownCode
@@ -73,6 +76,7 @@ impl OAuthError {
             | Self::NotAForm
             | Self::RepeatedParameter(_)
             | Self::MissingParameter(_)
+            | Self::UnknownAccount
             | Self::VerifierMismatch
             | Self::InvalidToken
             | Self::Internal(_) => None,
@@ -91,6 +95,7 @@ impl IntoResponse for OAuthError {
             | Self::RepeatedParameter(_)
             | Self::MissingParameter(_)
             | Self::UnsupportedGrantType
+            | Self::UnknownAccount
             | Self::UnknownCode
             | Self::ExpiredCode
             | Self::RedirectUriMismatch

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::account::AccountToken;
 use super::app::StoredApp;
 use super::code::Code;
 use super::grant::Grant;
@@ -23,6 +24,8 @@ pub(super) struct State {
     #[serde(default)]
     pub(super) meetings: BTreeMap<String, Meeting>,
     pub(super) codes: BTreeMap<Uuid, Code>,
+    #[serde(default)]
+    pub(super) account_tokens: BTreeMap<Uuid, AccountToken>,
     /// The keys are UUIDv7, so their order is the order of creation.
     pub(super) grants: BTreeMap<Uuid, Grant>,
 }

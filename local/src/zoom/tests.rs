@@ -1,5 +1,6 @@
 //! Tests of the sandbox over real HTTP. Each test starts its own sandbox.
 
+mod account;
 mod consent;
 mod control;
 mod faults;

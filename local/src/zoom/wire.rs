@@ -35,6 +35,8 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/oauth/revoke", post(oauth::revoke))
         .route("/v2/users/{user_id}", get(rest::profile))
         .route("/v2/users/{user_id}/token", get(rest::mint))
+        .route("/v2/meetings/{meeting_id}", get(rest::meeting))
+        .route("/v2/webinars/{webinar_id}", get(rest::webinar))
         .route(
             "/v2/meetings/{meeting_id}/jointoken/local_recording",
             get(rest::local_recording),

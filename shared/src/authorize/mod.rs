@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use crate::account::AccountId;
 use crate::cause::chain;
 use crate::counted;
 use crate::credential::{ClientId, CredentialId, GrantId, Name, State, TeamId};
@@ -65,6 +66,8 @@ pub struct NewCredential {
     pub extra: Option<Extra>,
     /// Its app.
     pub app: NewApp,
+    /// Its account, if it is an account-level credential. Then it has no grant.
+    pub account: Option<AccountId>,
 }
 
 /// Stores authorizations for one invocation.
@@ -106,9 +109,10 @@ impl<'a> Authorizer<'a> {
         let committed = async {
             let authorized = spent.as_ref().map(Spent::authorized);
             let (name, client_id) = (new.name, app.client_id);
+            let (extra, account) = (new.extra, new.account.as_ref());
             let (stored, transaction) = self
                 .credentials
-                .insert(team, id, name, client_id, new.extra, authorized)?;
+                .insert(team, id, name, client_id, extra, account, authorized)?;
             let tokens = spent.as_ref().map(|spent| self.insert(spent)).transpose()?;
             let transaction = transaction.and(secret).and_maybe(tokens).and_all(writes);
             let until = match &spent {

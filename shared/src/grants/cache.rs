@@ -1,13 +1,17 @@
-//! Opened secrets in memory for a minute: access tokens between mints, webhook secrets between webhooks.
+//! Secrets in memory. For a minute: access tokens between mints, webhook secrets between webhooks. As long as they live:
+//! the access tokens of account-level apps, which are stored nowhere.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::Mutex as AsyncMutex;
 
+use crate::account::AccountId;
+use crate::credential::{ClientId, CredentialId, TeamId};
 use crate::timestamp::Timestamp;
 use crate::zoom::ApiUrl;
 
@@ -83,5 +87,48 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An access token of an account-level app.
+#[derive(Debug)]
+pub(crate) struct AccountAccess {
+    /// The access token.
+    pub(crate) token: SecretString,
+    /// The app's scopes, if Zoom named them.
+    pub(crate) scopes: Option<String>,
+    /// The account's REST host, if Zoom named one.
+    pub(crate) api_url: Option<ApiUrl>,
+    /// When the token expires.
+    pub(crate) expires_at: Timestamp,
+    /// The app that the token was issued to.
+    pub(crate) client_id: ClientId,
+    /// The account that the token is for.
+    pub(crate) account: AccountId,
+}
+
+/// One credential's access token. Who holds the lock asks Zoom for a new one, and the others wait for it.
+pub(crate) type Slot = Arc<AsyncMutex<Option<Arc<AccountAccess>>>>;
+
+/// The access tokens, by team and credential. Its `Debug` output shows nothing of them.
+#[derive(Default)]
+pub(crate) struct AccountTokens(Mutex<HashMap<(TeamId, CredentialId), Slot>>);
+
+impl fmt::Debug for AccountTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountTokens([REDACTED])")
+    }
+}
+
+impl AccountTokens {
+    /// The access token of one credential, if there is one.
+    pub(crate) fn slot(&self, team: &TeamId, id: CredentialId) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (team.clone(), id);
+        if slots.len() >= CAPACITY && !slots.contains_key(&key) {
+            // Rare. A credential that is in use gets its token again.
+            slots.clear();
+        }
+        slots.entry(key).or_default().clone()
     }
 }

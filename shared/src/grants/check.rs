@@ -1,21 +1,26 @@
 //! Finds out what a credential can be used for, by using it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::account::AccountId;
 use crate::credential::{CredentialId, CredentialType};
 use crate::error::{Down, Error};
 use crate::event::{EventDetails, EventOutcome};
 use crate::grants::Context;
+use crate::grants::account::AccountCaller;
 use crate::grants::app::App;
+use crate::grants::cache::AccountAccess;
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::mint::ANSWER_TIME;
 use crate::grants::profile::{UserFinder, WorkingGrant};
 use crate::grants::record::Recorder;
 use crate::profile::Profile;
 use crate::stores::StoredCredential;
-use crate::token::{MeetingId, TokenType};
-use crate::zoom::{self, MintRequest};
+use crate::token::MeetingId;
+use crate::zoom::{self, MintRequest, TokenOwner};
 
 /// The scopes that let a bot record locally. One is enough: the granular ones, and those of older apps.
 const LOCAL_RECORDING: [&str; 4] = [
@@ -25,16 +30,28 @@ const LOCAL_RECORDING: [&str; 4] = [
     "meeting_token:read:admin:local_recording",
 ];
 
+/// The scopes with which an account-level app records locally. One is enough.
+const ACCOUNT_RECORDING: [&str; 2] = [
+    "meeting:read:local_recording_token:admin",
+    "meeting_token:read:admin:local_recording",
+];
+
+/// The scopes with which an account-level app mints a ZAK. One is enough.
+const ACCOUNT_ZAK: [&str; 2] = ["user:read:token:admin", "user:read:zak:admin"];
+
 /// What a credential can be used for. Null if its type has no such use.
 #[derive(Default, Serialize, ToSchema)]
 pub struct Capabilities {
-    /// For an app credential: whether Zoom accepts its client id and secret.
+    /// For an app credential: whether Zoom accepts its client id and secret. For an account-level credential: whether Zoom
+    /// gives the app an access token for its account.
     #[schema(required = true)]
     app: Option<Capability>,
-    /// Tokens to join on behalf of the user. The check mints one and drops it.
+    /// Tokens to join on behalf of the user. The check mints one and drops it. For an account-level credential it mints
+    /// none: they are refused, or not known if the team may try them.
     #[schema(required = true)]
     onbehalf: Option<Capability>,
-    /// The user's access key (ZAK). The check mints one and drops it.
+    /// The user's access key (ZAK). The check mints one and drops it. For an account-level credential, the app's scopes
+    /// decide.
     #[schema(required = true)]
     zak: Option<Capability>,
     /// Tokens to record locally. With `meeting_id` the check mints one and drops it. Without, the scopes that the user
@@ -87,9 +104,16 @@ impl Capability {
     }
 
     fn missing(scope: &str) -> Self {
-        let error = Error::MissingScope {
-            scope: scope.to_owned(),
-        };
+        let scope = scope.to_owned();
+        Self::without(&scope.clone(), &Error::MissingScope { scope })
+    }
+
+    fn missing_admin(scope: &str) -> Self {
+        let scope = scope.to_owned();
+        Self::without(&scope.clone(), &Error::MissingAdminScope { scope })
+    }
+
+    fn without(scope: &str, error: &Error) -> Self {
         Self {
             status: CapabilityStatus::MissingScope,
             scope: Some(scope.to_owned()),
@@ -103,11 +127,15 @@ impl Capability {
         if let Error::MissingScope { scope } = &error {
             return Ok(Self::missing(scope));
         }
+        if let Error::MissingAdminScope { scope } = &error {
+            return Ok(Self::missing_admin(scope));
+        }
         let is_zooms = matches!(
             error,
             Error::ReconnectRequired { .. }
                 | Error::AppMisconfigured { .. }
                 | Error::ZoomRefused { .. }
+                | Error::UnknownAccountUser { .. }
                 | Error::ZoomUnavailable { .. }
                 | Error::ZoomTimeout { .. }
                 | Error::Unavailable {
@@ -144,18 +172,44 @@ impl Capability {
 }
 
 /// Tries everything that the credential's type can be used for. `meeting` is the meeting for a local recording token.
+/// `account_onbehalf` says whether the team may try `onbehalf` tokens of account-level apps.
 pub async fn check(
     context: Context<'_>,
     stored: StoredCredential,
     meeting: Option<MeetingId>,
+    account_onbehalf: bool,
 ) -> Result<Capabilities, Error> {
     let check = Check {
         context,
         id: stored.credential.credential_id,
     };
-    match stored.credential.credential_type {
-        CredentialType::App => check.app(&stored).await,
-        CredentialType::User => check.user(stored, meeting).await,
+    match (stored.credential.credential_type, stored.account()) {
+        (CredentialType::App, Some(account)) => {
+            let capabilities = check.account(&stored, &account, meeting).await?;
+            Ok(capabilities.with_account_onbehalf(account_onbehalf))
+        }
+        (CredentialType::App, None) => check.app(&stored).await,
+        (CredentialType::User, _) => check.user(stored, meeting).await,
+    }
+}
+
+impl Capabilities {
+    fn with_account_onbehalf(self, is_allowed: bool) -> Self {
+        let error = Error::OnbehalfOfAccount;
+        let onbehalf = if is_allowed {
+            Capability::of(CapabilityStatus::Unknown)
+        } else {
+            Capability {
+                status: CapabilityStatus::Failing,
+                scope: None,
+                code: Some(error.code()),
+                reason: Some(error.to_string()),
+            }
+        };
+        Self {
+            onbehalf: Some(onbehalf),
+            ..self
+        }
     }
 }
 
@@ -200,6 +254,74 @@ impl Check<'_> {
             app: Some(accepted),
             ..Capabilities::default()
         })
+    }
+
+    /// Tries an account-level app. No user is known to mint a ZAK for, so the app's scopes decide.
+    async fn account(
+        &self,
+        stored: &StoredCredential,
+        account: &AccountId,
+        meeting: Option<MeetingId>,
+    ) -> Result<Capabilities, Error> {
+        let caller = AccountCaller::new(self.context, stored, account);
+        let access = match caller.access().await {
+            Ok(access) => access,
+            Err(error) => {
+                Recorder(self.context).failure(stored, &error).await;
+                let failing = Some(Capability::from_error(error)?);
+                return Ok(Capabilities {
+                    app: failing.clone(),
+                    zak: failing.clone(),
+                    local_recording: failing,
+                    ..Capabilities::default()
+                });
+            }
+        };
+        Recorder(self.context).app_accepted(stored).await;
+        let scopes = access.scopes.as_deref();
+        let local_recording = match meeting {
+            None => by_scopes(scopes, &ACCOUNT_RECORDING, Capability::missing_admin),
+            Some(meeting) => {
+                let wanted = MintRequest::LocalRecording {
+                    meeting: meeting.into(),
+                };
+                self.mint_of_account(&caller, &wanted).await?
+            }
+        };
+        Ok(Capabilities {
+            app: Some(Capability::of(CapabilityStatus::Granted)),
+            zak: Some(by_scopes(scopes, &ACCOUNT_ZAK, Capability::missing_admin)),
+            local_recording: Some(local_recording),
+            ..Capabilities::default()
+        })
+    }
+
+    /// Mints a token of an account-level app and drops it.
+    async fn mint_of_account(
+        &self,
+        caller: &AccountCaller<'_>,
+        wanted: &MintRequest,
+    ) -> Result<Capability, Error> {
+        let Context {
+            grants, invocation, ..
+        } = self.context;
+        let minted = caller
+            .call(async |access: Arc<AccountAccess>| {
+                let time_left = invocation.time_left(ANSWER_TIME);
+                let (api_url, token) = (access.api_url.as_ref(), &access.token);
+                let owner = TokenOwner::Me;
+                grants
+                    .zoom
+                    .mint(api_url, token, &owner, wanted, time_left)
+                    .await
+            })
+            .await;
+        let minted = match minted {
+            Ok(_) => Capability::of(CapabilityStatus::Granted),
+            Err(error) => Capability::from_error(error)?,
+        };
+        self.record_mint(wanted, &minted).await;
+        Ok(minted)
     }
 
     /// Tries everything that a user's credential is for, with one access token.
@@ -278,29 +400,28 @@ impl Check<'_> {
         wanted: MintRequest,
     ) -> Result<Capability, Error> {
         let Context {
-            grants,
-            invocation,
-            terms,
-            ..
+            grants, invocation, ..
         } = self.context;
         let access = &outcome.access;
         let api_url = access.api_url.as_ref();
         let time_left = invocation.time_left(ANSWER_TIME);
         let minted = grants
             .zoom
-            .mint(api_url, &access.token, &wanted, time_left)
+            .mint(api_url, &access.token, &TokenOwner::Me, &wanted, time_left)
             .await;
         let minted = Capability::from_answer(minted)?;
-        let (token_type, meeting_id) = match wanted {
-            MintRequest::Onbehalf { meeting, .. } => (TokenType::Onbehalf, meeting),
-            MintRequest::Zak { .. } => (TokenType::Zak, None),
-            MintRequest::LocalRecording { meeting } => {
-                (TokenType::LocalRecording, Some(meeting.id))
-            }
-        };
+        self.record_mint(&wanted, &minted).await;
+        Ok(minted)
+    }
+
+    /// Writes the event of a token that the check minted and dropped.
+    async fn record_mint(&self, wanted: &MintRequest, minted: &Capability) {
+        let Context {
+            invocation, terms, ..
+        } = self.context;
         let event = invocation.event(EventDetails::Mint {
-            token_type,
-            meeting_id,
+            token_type: wanted.token_type(),
+            meeting_id: wanted.meeting().cloned(),
             bot: terms.bot.clone(),
             corrects: None,
             outcome: match minted.code {
@@ -309,7 +430,6 @@ impl Check<'_> {
             },
         });
         Recorder(self.context).event(self.id, &event).await;
-        Ok(minted)
     }
 
     /// Stores who the user is, if that was unknown or has changed.
@@ -337,13 +457,22 @@ impl Check<'_> {
 
 /// Whether the user consented to local recording.
 fn local_recording_by_consent(stored: &StoredCredential) -> Capability {
-    let Some(scopes) = &stored.credential.scopes else {
+    let scopes = stored.credential.scopes.as_deref();
+    by_scopes(scopes, &LOCAL_RECORDING, Capability::missing)
+}
+
+/// Whether one of the scopes that are `enough` is among the comma-separated `scopes`. If not, the first one is missing.
+fn by_scopes<const N: usize>(
+    scopes: Option<&str>,
+    enough: &[&str; N],
+    missing: impl FnOnce(&str) -> Capability,
+) -> Capability {
+    let Some(scopes) = scopes else {
         return Capability::of(CapabilityStatus::Unknown);
     };
-    let mut granted = scopes.split(',');
-    if granted.any(|scope| LOCAL_RECORDING.contains(&scope)) {
+    if scopes.split(',').any(|scope| enough.contains(&scope)) {
         Capability::of(CapabilityStatus::Granted)
     } else {
-        Capability::missing(LOCAL_RECORDING[0])
+        missing(enough.first().copied().unwrap_or_default())
     }
 }

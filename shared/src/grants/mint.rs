@@ -6,11 +6,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
+use crate::account::{AccountId, AccountOwner};
 use crate::credential::{CredentialId, TeamId};
 use crate::error::Error;
 use crate::event::{Event, EventDetails, EventId, EventOutcome};
+use crate::grants::account::AccountCaller;
 use crate::grants::app::App;
-use crate::grants::cache::Access;
+use crate::grants::cache::{Access, AccountAccess};
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::profile::learn_user;
 use crate::grants::record::Recorder;
@@ -21,7 +23,7 @@ use crate::secret::AppCredentials;
 use crate::stores::{self, AppSecret, GrantState, StoredCredential};
 use crate::timestamp::Timestamp;
 use crate::token::{MeetingId, TokenType};
-use crate::zoom;
+use crate::zoom::{self, ApiUrl, TokenOwner};
 
 /// Time kept for the answer to the caller after Zoom's answer.
 pub const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -46,6 +48,19 @@ pub enum TokenRequest {
     },
     /// A signature for a stream, by the app's client secret.
     RtmsSignature(RtmsStream),
+    /// A token that Zoom mints for an account-level app.
+    OfAccount(AccountMint),
+}
+
+/// A token to mint with an account-level credential.
+#[derive(Clone, Debug)]
+pub struct AccountMint {
+    /// The credential's account.
+    pub account: AccountId,
+    /// The token.
+    pub wanted: zoom::MintRequest,
+    /// Whose token. `None` for a local recording token, which is that of the meeting.
+    pub owner: Option<AccountOwner>,
 }
 
 impl TokenRequest {
@@ -55,6 +70,7 @@ impl TokenRequest {
             Self::Zoom(wanted) => wanted.token_type(),
             Self::SdkJwt { .. } => TokenType::SdkJwt,
             Self::RtmsSignature(_) => TokenType::RtmsSignature,
+            Self::OfAccount(mint) => mint.wanted.token_type(),
         }
     }
 
@@ -63,6 +79,7 @@ impl TokenRequest {
             Self::Zoom(wanted) => wanted.meeting(),
             Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
             Self::RtmsSignature(_) => None,
+            Self::OfAccount(mint) => mint.wanted.meeting(),
         }
     }
 }
@@ -107,6 +124,8 @@ enum Prepared {
         stream: RtmsStream,
         app: AppSecret,
     },
+    /// The client secret is read only if no access token is in memory.
+    OfAccount(AccountMint),
 }
 
 impl PreparedMint {
@@ -134,6 +153,7 @@ impl PreparedMint {
                 let app = grants.app_secret(stored.credential.credential_id).await?;
                 Prepared::RtmsSignature { stream, app }
             }
+            TokenRequest::OfAccount(mint) => Prepared::OfAccount(mint),
         }))
     }
 
@@ -155,7 +175,7 @@ impl PreparedMint {
     pub fn with_max_lifetime(mut self, max: u32) -> Result<Self, LifetimeTooLong> {
         let limit = Duration::from_secs(max.into());
         let asked = match &self.0 {
-            Prepared::Zoom { wanted, .. } => {
+            Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
                 wanted.ttl().map(|ttl| Duration::from_secs(ttl.into()))
             }
             Prepared::SdkJwt { ttl, .. } => *ttl,
@@ -166,10 +186,21 @@ impl PreparedMint {
         }
         if asked.is_none() && limit < DEFAULT_LIFETIME {
             match &mut self.0 {
-                Prepared::Zoom { wanted, .. } => wanted.set_ttl(max),
+                Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
+                    wanted.set_ttl(max);
+                }
                 Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
                 Prepared::RtmsSignature { .. } => {}
             }
+        }
+        Ok(self)
+    }
+
+    /// Fails for an `onbehalf` token of an account-level credential, unless the team may try it.
+    pub fn with_account_onbehalf(self, is_allowed: bool) -> Result<Self, Error> {
+        let is_of_account = matches!(self.0, Prepared::OfAccount(_));
+        if is_of_account && self.0.token_type() == TokenType::Onbehalf && !is_allowed {
+            return Err(Error::OnbehalfOfAccount);
         }
         Ok(self)
     }
@@ -178,7 +209,9 @@ impl PreparedMint {
 impl Prepared {
     fn token_type(&self) -> TokenType {
         match self {
-            Self::Zoom { wanted, .. } => wanted.token_type(),
+            Self::Zoom { wanted, .. } | Self::OfAccount(AccountMint { wanted, .. }) => {
+                wanted.token_type()
+            }
             Self::SdkJwt { .. } => TokenType::SdkJwt,
             Self::RtmsSignature { .. } => TokenType::RtmsSignature,
         }
@@ -186,7 +219,9 @@ impl Prepared {
 
     fn meeting(&self) -> Option<&MeetingId> {
         match self {
-            Self::Zoom { wanted, .. } => wanted.meeting(),
+            Self::Zoom { wanted, .. } | Self::OfAccount(AccountMint { wanted, .. }) => {
+                wanted.meeting()
+            }
             Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
             Self::RtmsSignature { .. } => None,
         }
@@ -230,6 +265,7 @@ pub async fn mint(
             let sign = |app: &AppCredentials| (rtms::sign(app, &stream), None);
             mint.sign(&stored, app, sign).await
         }
+        Prepared::OfAccount(wanted) => Box::pin(mint.of_account(&stored, &wanted)).await,
         // Boxed: the future is many kilobytes, and a debug build copies it from frame to frame.
         Prepared::Zoom { wanted, rows } => {
             Box::pin(mint.at_zoom(stored, rows.map(|rows| *rows), &wanted)).await
@@ -279,6 +315,13 @@ struct Mint<'a> {
     record: &'a Event,
 }
 
+/// An access token, and the host that it is sent to.
+#[derive(Clone, Copy)]
+struct Bearer<'a> {
+    api_url: Option<&'a ApiUrl>,
+    token: &'a SecretString,
+}
+
 /// Zoom's token, and whether the usage record was written. The token may be released only with its usage record.
 struct ZoomMint {
     minted: zoom::ZoomToken,
@@ -317,7 +360,13 @@ impl Mint<'_> {
     ) -> Result<MintedToken, Error> {
         let recorder = Recorder(self.context);
         let outcome = Caller::new(self.context)
-            .call(seen.clone(), rows, |access| self.ask_zoom(access, wanted))
+            .call(seen.clone(), rows, async |access: Arc<Access>| {
+                let bearer = Bearer {
+                    api_url: access.api_url.as_ref(),
+                    token: &access.token,
+                };
+                self.ask_zoom(bearer, &TokenOwner::Me, wanted).await
+            })
             .await;
         let CallOutcome {
             answer,
@@ -344,18 +393,70 @@ impl Mint<'_> {
         };
         usage_record?;
         learn_user(self.context, &stored, &access).await;
-        Ok(MintedToken {
+        Ok(self.minted(minted, asked_at))
+    }
+
+    /// Mints with an account-level credential. If the meeting's host is wanted, Zoom is asked for the host first.
+    async fn of_account(
+        &self,
+        stored: &StoredCredential,
+        mint: &AccountMint,
+    ) -> Result<MintedToken, Error> {
+        let Context {
+            grants, invocation, ..
+        } = self.context;
+        let caller = AccountCaller::new(self.context, stored, &mint.account);
+        let answer = caller
+            .call(async |access: Arc<AccountAccess>| {
+                let api_url = access.api_url.as_ref();
+                let owner = match &mint.owner {
+                    None => TokenOwner::Me,
+                    Some(AccountOwner::User(user)) => TokenOwner::User(user.clone()),
+                    Some(AccountOwner::HostOf(meeting)) => {
+                        let time_left = invocation.time_left(ANSWER_TIME);
+                        let host = grants
+                            .zoom
+                            .host_of(api_url, &access.token, meeting, time_left);
+                        TokenOwner::User(host.await?)
+                    }
+                };
+                let bearer = Bearer {
+                    api_url,
+                    token: &access.token,
+                };
+                self.ask_zoom(bearer, &owner, &mint.wanted).await
+            })
+            .await;
+        let ZoomMint {
+            minted,
+            usage_record,
+            asked_at,
+        } = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                Recorder(self.context).failure(stored, &error).await;
+                return Err(error);
+            }
+        };
+        usage_record?;
+        Ok(self.minted(minted, asked_at))
+    }
+
+    fn minted(&self, minted: zoom::ZoomToken, asked_at: Timestamp) -> MintedToken {
+        let lifetime = minted.lifetime.unwrap_or(DEFAULT_LIFETIME);
+        MintedToken {
             token_type: self.token_type,
             token: minted.token,
-            expires_at: Some(asked_at.plus(minted.lifetime.unwrap_or(DEFAULT_LIFETIME))),
+            expires_at: Some(asked_at.plus(lifetime)),
             record: self.record.id,
-        })
+        }
     }
 
     /// Asks Zoom and writes the usage record at the same time.
     async fn ask_zoom(
         &self,
-        access: Arc<Access>,
+        bearer: Bearer<'_>,
+        owner: &TokenOwner,
         wanted: &zoom::MintRequest,
     ) -> Result<ZoomMint, zoom::Error> {
         let Context {
@@ -367,7 +468,7 @@ impl Mint<'_> {
         let asked_at = Timestamp::now();
         let caller_time = asked_at.until(terms.answer_by).max(MIN_MINT_TIME);
         let time_left = invocation.time_left(ANSWER_TIME).min(caller_time);
-        let api_url = access.api_url.as_ref();
+        let Bearer { api_url, token } = bearer;
         let usage_record = async {
             let writing = grants.events.record(team, self.id, self.record);
             timeout(time_left, writing)
@@ -376,7 +477,7 @@ impl Mint<'_> {
         };
         let recorder = Recorder(self.context);
         let (minted, usage_record, ()) = tokio::join!(
-            grants.zoom.mint(api_url, &access.token, wanted, time_left),
+            grants.zoom.mint(api_url, token, owner, wanted, time_left),
             usage_record,
             recorder.refresh(self.id, None),
         );

@@ -4,11 +4,12 @@
 //!   credential's siblings (other credentials of the same app and Zoom user), and otherwise declares the grant dead.
 //! - [`mint`] and [`check`] are the uses.
 //! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
-//!   (docs/protocol.md). [`capsule`] logs a new pair that DynamoDB does not store.
+//!   (docs/protocol.md). `account` has the access tokens of account-level apps, which have no grant. [`capsule`] logs a new pair that DynamoDB does not store.
 //! - [`record`] stores events and failures. [`profile`] stores who the user is. `hand_over` points credentials at a
 //!   grant that works.
 
 pub mod access;
+pub(crate) mod account;
 pub mod app;
 pub mod cache;
 pub mod call;
@@ -30,7 +31,7 @@ use crate::credential::{CredentialId, GrantId, State, TeamId};
 use crate::envelope::{Binding, Envelope, SecretId};
 use crate::error::Error;
 use crate::event::BotId;
-use crate::grants::cache::{Access, Cache};
+use crate::grants::cache::{Access, AccountTokens, Cache};
 use crate::invocation::Invocation;
 use crate::secret::TokenPair;
 use crate::stores::{
@@ -56,6 +57,7 @@ pub struct Grants {
     pub zoom: Zoom,
     /// By team too, so that no row of one team leads to a token of another.
     pub(crate) cache: Cache<(TeamId, GrantId), Arc<Access>>,
+    pub(crate) account_tokens: AccountTokens,
     pub(crate) capsules: bool,
 }
 
@@ -78,6 +80,7 @@ impl Grants {
             envelope,
             zoom,
             cache: Cache::default(),
+            account_tokens: AccountTokens::default(),
             capsules,
         }
     }

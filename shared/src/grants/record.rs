@@ -102,8 +102,19 @@ impl Recorder<'_> {
 
     /// Clears a stored refusal of the app, because Zoom accepts the app.
     pub(crate) async fn app_accepted(&self, stored: &StoredCredential) {
+        self.clear(stored, &[APP_REFUSED]).await;
+    }
+
+    /// Clears a stored refusal of an account-level app, because a call succeeded.
+    pub(crate) async fn account_accepted(&self, stored: &StoredCredential) {
+        self.clear(stored, &[APP_REFUSED, MISSING_SCOPE]).await;
+    }
+
+    /// Clears the stored error if it begins with one of `starts`.
+    async fn clear(&self, stored: &StoredCredential, starts: &[&str]) {
         let known = stored.credential.last_error_message.as_deref();
-        let Some(refusal) = known.filter(|message| message.starts_with(APP_REFUSED)) else {
+        let is_over = |message: &&str| starts.iter().any(|start| message.starts_with(start));
+        let Some(refusal) = known.filter(is_over) else {
             return;
         };
         let Context { grants, team, .. } = self.0;
@@ -116,7 +127,7 @@ impl Recorder<'_> {
         let gone = ReconnectReason::UserGone;
         let message = if let Error::AppMisconfigured { reason } = error {
             format!("{APP_REFUSED}{reason}")
-        } else if let Error::MissingScope { scope } = error {
+        } else if let Error::MissingScope { scope } | Error::MissingAdminScope { scope } = error {
             format!("{MISSING_SCOPE}{scope}")
         } else if matches!(error, Error::ReconnectRequired { reason } if *reason == gone) {
             format!("{}: Zoom does not know the user any more", gone.as_str())

@@ -118,6 +118,9 @@ pub struct Team {
     /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     #[serde(default)]
     pub revoke_on_delete: bool,
+    /// Whether the team may try `onbehalf` tokens of account-level credentials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub account_onbehalf: bool,
     /// The origins that a user may be sent back to after connecting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub return_origins: Vec<ReturnOrigin>,
@@ -148,6 +151,7 @@ impl Team {
             max_token_ttl: DEFAULT_MAX_TOKEN_TTL,
             suspended_at: None,
             revoke_on_delete: false,
+            account_onbehalf: false,
             return_origins: Vec::new(),
             brand: Brand::default(),
             created_at: Timestamp::now(),

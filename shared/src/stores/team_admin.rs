@@ -105,6 +105,8 @@ pub struct TeamSettingsChange {
     pub max_token_ttl: Option<u32>,
     /// Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     pub revoke_on_delete: Option<bool>,
+    /// Whether the team may try `onbehalf` tokens of account-level credentials.
+    pub account_onbehalf: Option<bool>,
     /// The origins that a user may be sent back to after connecting.
     pub return_origins: Option<Vec<ReturnOrigin>>,
     /// The team's name for people. `Some(None)`: none.
@@ -168,6 +170,7 @@ impl TeamAdmin {
             read_rate,
             max_token_ttl,
             revoke_on_delete,
+            account_onbehalf,
             return_origins,
             display_name,
             logo,
@@ -181,6 +184,10 @@ impl TeamAdmin {
             (
                 "revoke_on_delete",
                 revoke_on_delete.map(AttributeValue::Bool),
+            ),
+            (
+                "account_onbehalf",
+                account_onbehalf.map(AttributeValue::Bool),
             ),
             ("return_origins", origins.transpose().map_err(Error::Shape)?),
         ];

@@ -11,15 +11,18 @@ use super::api_url::ApiUrl;
 use super::connection::{CONNECT_TIMEOUT, Connection, Connector, USER_AGENT_TEXT};
 use super::consent::ConsentPage;
 use super::error::Error;
-use super::mint::{MintAnswer, MintRequest, ZoomToken};
+use super::meeting::{self, Hosted};
+use super::mint::{MintAnswer, MintRequest, TokenOwner, ZoomToken};
 use super::outcome;
 use super::refusal;
-use super::tokens::{Authorization, Tokens};
+use super::tokens::{AccountToken, Authorization, Tokens};
 use super::transport::{Answer, call, call_on, call_repeatable, join_path};
 use super::user::User;
+use crate::account::{AccountId, AccountUser};
 use crate::profile::Profile;
 use crate::secret::{AppCredentials, CodeVerifier};
 use crate::tls::tls_config;
+use crate::token::NamedMeeting;
 
 /// Zoom's own OAuth host.
 pub const OAUTH_BASE_URL: &str = "https://zoom.us";
@@ -190,6 +193,26 @@ impl Zoom {
         outcome::of_app_check(answer, &[app.client_secret.revealed()])
     }
 
+    /// Requests an access token of an account-level app for its account. No token is spent, so a request whose answer is
+    /// lost can be sent again.
+    ///
+    /// Every refusal is an [`Error::AppRefused`]: there is no user who could act.
+    pub async fn account_token(
+        &self,
+        app: &AppCredentials,
+        account: &AccountId,
+        time_left: Duration,
+    ) -> Result<AccountToken, Error> {
+        let form = [
+            ("grant_type", "account_credentials"),
+            ("account_id", account.as_str()),
+        ];
+        let request = as_app(&self.pooled, join_path(&self.oauth, "/oauth/token"), app);
+        let timeout = time_left.min(self.answer_timeout);
+        let answer = call_repeatable(request.form(&form), &self.fresh, timeout).await?;
+        outcome::of_account_token(answer, &[app.client_secret.revealed()])
+    }
+
     /// Ends a grant at Zoom, by one of the grant's live access tokens.
     ///
     /// The access token is sent once, on a new connection. [`Error::AccessTokenRefused`] does not mean that the
@@ -219,22 +242,50 @@ impl Zoom {
         &self,
         api_url: Option<&ApiUrl>,
         access: &SecretString,
+        owner: &TokenOwner,
         request: &MintRequest,
         time_left: Duration,
     ) -> Result<ZoomToken, Error> {
         let host = self.api.or_user_host(api_url).as_url();
         let time_left = time_left.min(self.answer_timeout);
         let began = Instant::now();
-        let mut answer = self.ask(request.url(host), access, time_left).await?;
+        let url = request.url(host, owner);
+        let mut answer = self.ask(url, access, time_left).await?;
         if let Answer::Refusal(refusal) = &answer
             && refusal::names_webinar(refusal)
             && let Some(webinar) = request.for_webinar()
         {
             let time_left = time_left.saturating_sub(began.elapsed());
-            answer = self.ask(webinar.url(host), access, time_left).await?;
+            let url = webinar.url(host, owner);
+            answer = self.ask(url, access, time_left).await?;
         }
         let minted: MintAnswer = outcome::of_user_call(answer, access)?;
         Ok(minted.into_token(request))
+    }
+
+    /// Finds the user who hosts a meeting or webinar of the account. As [`Self::mint`] with a number that is a webinar's.
+    pub async fn host_of(
+        &self,
+        api_url: Option<&ApiUrl>,
+        access: &SecretString,
+        meeting: &NamedMeeting,
+        time_left: Duration,
+    ) -> Result<AccountUser, Error> {
+        let host = self.api.or_user_host(api_url).as_url();
+        let time_left = time_left.min(self.answer_timeout);
+        let began = Instant::now();
+        let url = join_path(host, &meeting::path(meeting));
+        let mut answer = self.ask(url, access, time_left).await?;
+        if let Answer::Refusal(refusal) = &answer
+            && refusal::names_webinar(refusal)
+            && let Some(webinar) = meeting::as_webinar(meeting)
+        {
+            let time_left = time_left.saturating_sub(began.elapsed());
+            let url = join_path(host, &meeting::path(&webinar));
+            answer = self.ask(url, access, time_left).await?;
+        }
+        let hosted: Hosted = outcome::of_user_call(answer, access)?;
+        Ok(hosted.into_host())
     }
 
     /// Reads the profile of the user whom the access token belongs to. Waits for the answer for `time_left`, or for

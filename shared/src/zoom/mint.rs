@@ -6,10 +6,13 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
+use url::form_urlencoded::byte_serialize;
 
 use super::answer;
+use super::meeting;
 use super::tokens::non_empty_token;
 use super::transport::join_path;
+use crate::account::AccountUser;
 use crate::token::{MeetingId, MeetingKind, NamedMeeting, TokenType};
 
 /// The longest lifetime that an answer can claim.
@@ -35,6 +38,25 @@ pub enum MintRequest {
         /// The meeting or webinar.
         meeting: NamedMeeting,
     },
+}
+
+/// Whose token Zoom mints. A local recording token is a meeting's, and has no owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenOwner {
+    /// The user who authorized the app.
+    Me,
+    /// A user of the account of an account-level app. For such an app, `me` would be the account's owner.
+    User(AccountUser),
+}
+
+impl TokenOwner {
+    /// The owner in a path, percent-encoded: an e-mail address may contain any character.
+    fn in_path(&self) -> String {
+        match self {
+            Self::Me => "me".to_owned(),
+            Self::User(user) => byte_serialize(user.as_str().as_bytes()).collect(),
+        }
+    }
 }
 
 impl MintRequest {
@@ -73,8 +95,8 @@ impl MintRequest {
     }
 
     /// The URL below the REST host `host`.
-    pub(super) fn url(&self, host: &Url) -> Url {
-        let mut url = join_path(host, &self.path());
+    pub(super) fn url(&self, host: &Url, owner: &TokenOwner) -> Url {
+        let mut url = join_path(host, &self.path(owner));
         let query = self.query();
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -82,12 +104,13 @@ impl MintRequest {
         url
     }
 
-    fn path(&self) -> String {
+    fn path(&self, owner: &TokenOwner) -> String {
         match self {
-            Self::Onbehalf { .. } | Self::Zak { .. } => "/v2/users/me/token".to_owned(),
+            Self::Onbehalf { .. } | Self::Zak { .. } => {
+                format!("/v2/users/{}/token", owner.in_path())
+            }
             Self::LocalRecording { meeting } => {
-                let (number, collection) = (meeting.id.as_str(), collection(meeting.kind));
-                format!("/v2/{collection}/{number}/jointoken/local_recording")
+                format!("{}/jointoken/local_recording", meeting::path(meeting))
             }
         }
     }
@@ -95,15 +118,10 @@ impl MintRequest {
     /// The same request for a webinar, if the request is for a number that may be that of a webinar.
     pub(super) fn for_webinar(&self) -> Option<Self> {
         match self {
-            Self::LocalRecording { meeting } if meeting.kind == MeetingKind::Unknown => {
-                Some(Self::LocalRecording {
-                    meeting: NamedMeeting {
-                        id: meeting.id.clone(),
-                        kind: MeetingKind::Webinar,
-                    },
-                })
-            }
-            Self::Onbehalf { .. } | Self::Zak { .. } | Self::LocalRecording { .. } => None,
+            Self::LocalRecording { meeting } => Some(Self::LocalRecording {
+                meeting: meeting::as_webinar(meeting)?,
+            }),
+            Self::Onbehalf { .. } | Self::Zak { .. } => None,
         }
     }
 
@@ -123,14 +141,6 @@ impl MintRequest {
         query.extend(meeting.map(|meeting| ("meeting_id", meeting.as_str().to_owned())));
         query.extend(ttl.map(|ttl| ("ttl", ttl.to_string())));
         query
-    }
-}
-
-/// Where Zoom looks for a number. A number of unknown kind is looked for among the meetings.
-fn collection(kind: MeetingKind) -> &'static str {
-    match kind {
-        MeetingKind::Webinar => "webinars",
-        MeetingKind::Unknown => "meetings",
     }
 }
 

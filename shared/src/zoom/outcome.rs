@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use super::error::{Error, Fault};
 use super::mint::{MintAnswer, MintRequest, ZoomToken};
 use super::refusal;
-use super::tokens::{TokenAnswer, Tokens};
+use super::tokens::{AccountToken, TokenAnswer, Tokens};
 use super::transport::{Answer, read};
 use super::user::User;
 use crate::profile::Profile;
@@ -73,6 +73,16 @@ pub(super) fn of_refresh(
     match answer {
         Answer::Success(tokens, _) => Ok(tokens.after_refresh(sent)),
         Answer::Refusal(answer) => Err(refusal::of_refresh(&answer, secrets)),
+    }
+}
+
+pub(super) fn of_account_token(
+    answer: Answer<TokenAnswer>,
+    secrets: &[&str],
+) -> Result<AccountToken, Error> {
+    match answer {
+        Answer::Success(token, _) => Ok(token.into_account_token()),
+        Answer::Refusal(answer) => Err(refusal::of_account_token(&answer, secrets)),
     }
 }
 

@@ -18,6 +18,7 @@
 //! | word `invalid_request`, and a text that begins with `Invalid Token` | the refresh token | [`Error::GrantRefused`] |
 //! | status 401, without the word `invalid_request` | the app's secret | [`Error::AppRefused`] |
 //! | anything else, for a code | the code | [`Error::GrantRefused`] |
+//! | anything, for the token of an account-level app | the app or its account | [`Error::AppRefused`] |
 //! | anything else, for a refresh token | unknown | [`Error::Failed`] |
 //!
 //! REST host: mint and profile.
@@ -165,6 +166,14 @@ pub(super) fn of_app_check(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
         None if is_unsupported => unknown(answer, answer.reason(secrets)),
         _ => of_refresh(answer, secrets),
     }
+}
+
+/// The error for a refused token of an account-level app. Zoom refuses the app, its account or their relation, and all of
+/// them are the operator's.
+pub(super) fn of_account_token(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
+    transient(answer).unwrap_or_else(|| Error::AppRefused {
+        reason: answer.reason(secrets),
+    })
 }
 
 /// The error for a refusal by the REST host.

@@ -42,6 +42,19 @@ pub struct Tokens {
     pub api_url: Option<ApiUrl>,
 }
 
+/// The access token of an account-level app. It has no refresh token.
+#[derive(Clone, Debug)]
+pub struct AccountToken {
+    /// The access token.
+    pub access: SecretString,
+    /// The lifetime of the access token.
+    pub expires_in: Duration,
+    /// The scopes of the app, comma-separated.
+    pub scopes: Option<String>,
+    /// The account's REST host, if Zoom named an acceptable one.
+    pub api_url: Option<ApiUrl>,
+}
+
 /// The answer of the token endpoint.
 ///
 /// The code or refresh token is spent already. Only the access token is therefore required: a bad value in any other
@@ -82,12 +95,25 @@ impl TokenAnswer {
     }
 
     fn into_tokens(self, refresh: SecretString) -> Tokens {
-        let lifetime = self.expires_in.unwrap_or(DEFAULT_LIFETIME_SECONDS);
+        let AccountToken {
+            access,
+            expires_in,
+            scopes,
+            api_url,
+        } = self.into_account_token();
         Tokens {
-            pair: TokenPair {
-                access: self.access_token,
-                refresh,
-            },
+            pair: TokenPair { access, refresh },
+            expires_in,
+            scopes,
+            api_url,
+        }
+    }
+
+    /// The access token alone.
+    pub(super) fn into_account_token(self) -> AccountToken {
+        let lifetime = self.expires_in.unwrap_or(DEFAULT_LIFETIME_SECONDS);
+        AccountToken {
+            access: self.access_token,
             expires_in: Duration::from_secs(lifetime.min(MAX_LIFETIME_SECONDS)),
             scopes: self
                 .scope

@@ -41,7 +41,11 @@ pub(super) fn check(name: &str, body: &[u8], read: &Result<String, ApiError>) {
     };
     limits(name, &fields);
     match name {
-        "CreateCredential" => required(&fields, &["name", "client_id", "client_secret"]),
+        "CreateCredential" => {
+            required(&fields, &["name", "client_id", "client_secret"]);
+            let both = ["account_id", "authorization_code"];
+            assert!(!both.iter().all(|field| fields.contains_key(*field)));
+        }
         "MintToken" => minted(&fields),
         "CreateTokenUrl" => {
             required(&fields, &["type"]);
@@ -170,7 +174,12 @@ fn minted(fields: &Map<String, Value>) {
             number(fields, "ttl", 1800, 172_800);
             number(fields, "role", 0, 1);
         }
-        "onbehalf" | "zak" => number(fields, "ttl", 1, 7_776_000),
+        "onbehalf" | "zak" => {
+            number(fields, "ttl", 1, 7_776_000);
+            let user = ["zoom_user_id", "zoom_email"];
+            assert!(!user.iter().all(|field| fields.contains_key(*field)));
+            assert!(text(fields, "zoom_user_id").is_none_or(|id| !id.eq_ignore_ascii_case("me")));
+        }
         "rtms_signature" => {
             for id in ["meeting_uuid", "rtms_stream_id"] {
                 let id = text(fields, id).unwrap_or_default();

@@ -99,8 +99,13 @@ impl Input {
         })
     }
 
-    /// Refuses another app for a user credential without a new authorization, because the grant belongs to the old app.
+    /// Refuses another app for a user credential without a new authorization, because the grant belongs to the old app. And
+    /// refuses an authorization of an account-level app.
     pub(super) fn check_app(&self, seen: &StoredCredential) -> Result<(), ApiError> {
+        if seen.account().is_some() && self.authorization.is_some() {
+            let rule = "must NOT come for an account-level credential: no user authorizes its app";
+            return Err(ApiError::validation("body/authorization_code", rule));
+        }
         let is_users = seen.credential.credential_type == CredentialType::User;
         let changes_app = self
             .app

@@ -314,12 +314,18 @@ impl Updater<'_> {
         held: &HeldClaim,
     ) -> Result<StoredCredential, ApiError> {
         let time_left = self.request.time_left(ANSWER_TIME);
-        match self.zoom.check_app(&new.app, time_left).await {
-            Ok(()) => {}
-            // Otherwise the secret of an app that Zoom cannot check could never be replaced.
-            Err(error) if error.is_no_verdict() => {}
-            Err(error) => return Err(Error::from_grant_use(error).into()),
-        }
+        let checked = match seen.account() {
+            Some(account) => {
+                let token = self.zoom.account_token(&new.app, &account, time_left);
+                token.await.map(drop).map_err(Error::from_account_token)
+            }
+            None => match self.zoom.check_app(&new.app, time_left).await {
+                // Otherwise the secret of an app that Zoom cannot check could never be replaced.
+                Err(error) if error.is_no_verdict() => Ok(()),
+                checked => checked.map_err(Error::from_grant_use),
+            },
+        };
+        checked?;
 
         let (credentials, team) = (self.credentials, self.team);
         let id = seen.credential.credential_id;

@@ -11,6 +11,7 @@ use super::table::{
     Credentials, EMAIL_KEY, set_grant, touch, touch_at, when_grant_is_as_seen,
     when_pair_is_as_seen, when_visible,
 };
+use crate::account::AccountId;
 use crate::connect::ZoomUserHash;
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, ReconnectReason, State,
@@ -26,7 +27,8 @@ use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 impl Credentials {
-    /// Begins a transaction that inserts a credential. The type is `user` with `authorized`, else `app`.
+    /// Begins a transaction that inserts a credential. The type is `user` with `authorized`, else `app`. With `account`, it
+    /// is an account-level credential.
     pub fn insert(
         &self,
         team: &TeamId,
@@ -34,6 +36,7 @@ impl Credentials {
         name: Name,
         client_id: ClientId,
         extra: Option<Extra>,
+        account: Option<&AccountId>,
         authorized: Option<AuthorizedGrant>,
     ) -> Result<(StoredCredential, Transaction<'_>), Error> {
         let (grant, scopes) = authorized.map_or((None, None), |it| (Some(it.grant), it.scopes));
@@ -49,7 +52,10 @@ impl Credentials {
             client_id,
             grant,
             pair: None,
-            profile: Profile::default(),
+            profile: Profile {
+                zoom_account_id: account.map(|account| account.as_str().to_owned()),
+                ..Profile::default()
+            },
             first_user: None,
             scopes,
             state: State::Active,

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 use super::changes::CredentialChanges;
+use crate::account::AccountId;
 use crate::connect::ZoomUserHash;
 use crate::credential::{
     ClientId, Credential, CredentialId, CredentialType, GrantId, Name, State, TeamId,
@@ -127,6 +128,13 @@ impl StoredCredential {
             self.seen_through = filter.clone();
             self
         })
+    }
+
+    /// The account of an account-level credential: an app credential that has an account.
+    pub fn account(&self) -> Option<AccountId> {
+        let is_app = self.credential.credential_type == CredentialType::App;
+        let account = self.credential.zoom_account_id.clone().filter(|_| is_app)?;
+        AccountId::try_from(account).ok()
     }
 
     /// Whether the credential is not deleted.
