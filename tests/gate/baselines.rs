@@ -11,7 +11,7 @@ use shared::envelope::{Binding, SecretId};
 use shared::secret::{AppCredentials, Plaintext, TokenPair};
 use shared::stores::{GrantState, Secrets, StoredCredential, StoredGrant};
 use shared::timestamp::Timestamp;
-use shared::zoom::{self, MintRequest};
+use shared::zoom::{self, MintRequest, TokenOwner};
 use uuid::Uuid;
 
 use crate::backend::Team;
@@ -239,7 +239,7 @@ async fn mint(lambda: &Lambda, pair: &TokenPair) -> Result<MintAnswer, Failure> 
     };
     let minted = lambda
         .zoom
-        .mint(None, &pair.access, &wanted, ZOOM_TIME_OUT)
+        .mint(None, &pair.access, &TokenOwner::Me, &wanted, ZOOM_TIME_OUT)
         .await?;
     Ok(MintAnswer {
         token: Some(minted.token.expose_secret().to_owned()),
