@@ -66,6 +66,13 @@ bounded_text!(
     "must NOT have fewer than 1 characters", "must NOT have more than 100 characters",
     check_shown
 );
+impl Name {
+    /// The name of a credential whose user nobody has named.
+    pub fn of_unknown_user() -> Self {
+        Self("Zoom user".to_owned())
+    }
+}
+
 bounded_text!(
     /// The client id of a Zoom app, without blanks around it. It is public: every consent URL contains it.
     ClientId, 1..=256,
@@ -274,6 +281,12 @@ impl GrantId {
     /// Makes a new, random id.
     pub fn generate() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// The id of a grant whose first tokens came from another system. It is a UUID of version 8, so that IAM and KMS tell
+    /// such grants from all others.
+    pub fn of_import(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! | modules | job |
 //! | --- | --- |
-//! | `keep_alive`, `delete`, `restore`, `purge`, `purge_now`, `pair_end`, `authorize`, `counted` | use cases that more than one entry point needs |
+//! | `import`, `keep_alive`, `delete`, `restore`, `purge`, `purge_now`, `pair_end`, `authorize`, `counted` | use cases that more than one entry point needs |
 //! | `grants` | everything that is done with a user's tokens: refresh, mint, check |
 //! | `error`, `invocation`, `time_limit` | what the use cases share |
 //! | `envelope` | encryption of secrets. The only module that uses AES or calls KMS |
@@ -13,7 +13,7 @@
 //! | `delivery` | calls to the endpoints of teams |
 //! | `queue` | the queue of notifications. The only module that calls SQS |
 //! | `config` | the environment, and the clients that it describes |
-//! | `credential`, `account`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
+//! | `credential`, `account`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `import_id`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
 //! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
@@ -24,6 +24,7 @@ pub mod authorize;
 mod counted;
 pub mod delete;
 pub mod grants;
+pub mod import;
 pub mod keep_alive;
 pub mod pair_end;
 pub mod purge;
@@ -53,6 +54,7 @@ pub mod credential;
 mod encoding;
 pub mod event;
 pub mod extra;
+pub mod import_id;
 pub mod invalid;
 pub mod meeting_link;
 pub mod meter;

@@ -136,6 +136,43 @@ fn pasted(text: String, max: usize, too_long: &'static str) -> Result<SecretStri
     Ok(secret)
 }
 
+/// A refresh token from another system: 20 to 8192 visible ASCII characters.
+#[derive(Clone, Debug)]
+pub struct RefreshToken(SecretString);
+
+impl TryFrom<String> for RefreshToken {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        let has_length = (20..=8192).contains(&text.len());
+        let token = SecretString::from(text);
+        if is_visible && has_length {
+            Ok(Self(token))
+        } else {
+            Err(Invalid("must be 20 to 8192 visible ASCII characters"))
+        }
+    }
+}
+
+impl RefreshToken {
+    /// The token as a pair, to be sealed. There is no access token, so the first use of the pair is a refresh.
+    pub(crate) fn alone(&self) -> TokenPair {
+        TokenPair {
+            access: SecretString::default(),
+            refresh: self.0.clone(),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the token is hashed, to recognise it"
+    )]
+    pub(crate) fn revealed(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
 /// The access token and the refresh token of a grant. They are always sealed together.
 #[derive(Clone, Debug)]
 pub struct TokenPair {

@@ -20,7 +20,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUTSIDE = ("envelope", "stores", "zoom", "delivery", "queue")
 USE_CASES = (
-    "authorize", "counted", "delete", "grants", "keep_alive", "pair_end", "purge", "purge_now", "restore",
+    "authorize", "counted", "delete", "grants", "import", "keep_alive", "pair_end", "purge", "purge_now", "restore",
     "error", "invocation", "time_limit",
 )
 # What must not be read as code: comments and texts.

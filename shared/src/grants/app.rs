@@ -37,6 +37,23 @@ impl<'a> App<'a> {
         }
     }
 
+    /// An app whose client secret is at hand, for a credential that is about to be created.
+    pub(crate) fn given(
+        grants: &'a Grants,
+        team: &'a TeamId,
+        credential: CredentialId,
+        app: &AppCredentials,
+    ) -> Self {
+        Self {
+            grants,
+            team,
+            credential,
+            client_id: app.client_id.clone(),
+            row: None,
+            opened: OnceCell::new_with(Some(app.clone())),
+        }
+    }
+
     /// Opens the client secret. Only the first call makes a KMS call.
     pub(crate) async fn open(&self) -> Result<AppCredentials, Error> {
         let opened = self.opened.get_or_try_init(|| async {

@@ -37,7 +37,7 @@ mod wrapped_data_keys;
 
 pub use credentials::{
     AuthorizedGrant, BATCH, CredentialChanges, CredentialFilter, CredentialPage, Credentials,
-    ExtraChange, GrantRef, Holder, SOME_MEMBERS, StoredCredential,
+    ExtraChange, GrantRef, Holder, ImportedCredential, SOME_MEMBERS, StoredCredential,
 };
 pub use error::Error;
 pub use event_stream::EventStreamRecord;
@@ -51,7 +51,8 @@ pub use manual_purge::{ManualPurge, OwnedRow};
 pub use pairs::{CountChange, Pairs, StoredPair};
 pub use requests::{
     Admission, Charged, ClaimOutcome, EarlierRequest, HeldClaim, Hits, IdempotencyClaim,
-    NewSession, OpenSession, RateLimits, RequestName, Requests, Session, SessionApp, SessionClaim,
+    ImportVerdict, NewSession, OpenSession, RateLimits, RequestName, Requests, Session, SessionApp,
+    SessionClaim, StoredImport,
 };
 pub use secrets::{
     AcquireOutcome, AcquiredLease, AppSecret, DUE_AT_ONCE, DueGrant, DuePosition, EndpointSecret,

@@ -46,6 +46,8 @@ pub enum RowKind {
     Pair,
     /// The row that remembers that a credential was counted out.
     Gone,
+    /// The state of an import.
+    Import,
     /// An event.
     Event,
     /// An API key.
@@ -230,6 +232,13 @@ impl<'a> Transaction<'a> {
     #[must_use]
     pub fn and_all(mut self, writes: impl IntoIterator<Item = Write>) -> Self {
         self.writes.extend(writes);
+        self
+    }
+
+    /// Adds the writes of another transaction.
+    #[must_use]
+    pub fn and_transaction(mut self, other: Self) -> Self {
+        self.writes.extend(other.writes);
         self
     }
 

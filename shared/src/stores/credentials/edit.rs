@@ -39,37 +39,20 @@ impl Credentials {
         account: Option<&AccountId>,
         authorized: Option<AuthorizedGrant>,
     ) -> Result<(StoredCredential, Transaction<'_>), Error> {
-        let (grant, scopes) = authorized.map_or((None, None), |it| (Some(it.grant), it.scopes));
-        let row = CredentialRow {
-            team_id: team.clone(),
-            credential_id: id,
-            name,
-            credential_type: if grant.is_some() {
-                CredentialType::User
-            } else {
-                CredentialType::App
-            },
-            client_id,
-            grant,
-            pair: None,
-            profile: Profile {
-                zoom_account_id: account.map(|account| account.as_str().to_owned()),
-                ..Profile::default()
-            },
-            first_user: None,
-            scopes,
-            state: State::Active,
-            last_error_message: None,
-            last_error_at: None,
-            created_at: id.created_at(),
-            updated_at: id.created_at(),
-            extra: extra.map(|extra| extra.as_json().to_owned()),
-            version: 1,
-            change: Change::Created,
-            deleted: false,
-            purge_at: None,
-        };
-        let item = to_item(&row)?;
+        let mut row = new_row(team, id, name, client_id, extra, authorized);
+        row.profile.zoom_account_id = account.map(|account| account.as_str().to_owned());
+        self.insert_row(row)
+    }
+
+    /// Begins a transaction that inserts this row.
+    pub(super) fn insert_row(
+        &self,
+        row: CredentialRow,
+    ) -> Result<(StoredCredential, Transaction<'_>), Error> {
+        let mut item = to_item(&row)?;
+        if let Some(email) = &row.profile.zoom_email {
+            item.insert(EMAIL_KEY.to_owned(), text(&email.to_lowercase()));
+        }
         let absent = "attribute_not_exists(credential_id)";
         let write = Write::put(
             RowKind::Credential,
@@ -315,6 +298,44 @@ impl Credentials {
         let key = Self::key(team, seen.credential.credential_id);
         let write = Write::update(RowKind::Credential, &self.table, key, update.build())?;
         Ok(Transaction::new(&self.client, write))
+    }
+}
+
+/// The row of a new credential. The type is `user` with `authorized`, else `app`.
+pub(super) fn new_row(
+    team: &TeamId,
+    id: CredentialId,
+    name: Name,
+    client_id: ClientId,
+    extra: Option<Extra>,
+    authorized: Option<AuthorizedGrant>,
+) -> CredentialRow {
+    let (grant, scopes) = authorized.map_or((None, None), |it| (Some(it.grant), it.scopes));
+    CredentialRow {
+        team_id: team.clone(),
+        credential_id: id,
+        name,
+        credential_type: if grant.is_some() {
+            CredentialType::User
+        } else {
+            CredentialType::App
+        },
+        client_id,
+        grant,
+        pair: None,
+        profile: Profile::default(),
+        first_user: None,
+        scopes,
+        state: State::Active,
+        last_error_message: None,
+        last_error_at: None,
+        created_at: id.created_at(),
+        updated_at: id.created_at(),
+        extra: extra.map(|extra| extra.as_json().to_owned()),
+        version: 1,
+        change: Change::Created,
+        deleted: false,
+        purge_at: None,
     }
 }
 

@@ -8,6 +8,7 @@
 //! - `table`: reads by key, and the conditional update that the other files use
 //! - `list`: lists the credentials of a team, page by page
 //! - `edit`: creates, changes, deletes and restores a credential
+//! - `import`: inserts a credential whose grant came from another system
 //! - `grant_outcome`: writes the result of using a grant
 //! - `members`: finds the credentials of a Zoom user
 //! - `including_deleted`: operations that treat soft-deleted credentials like the others
@@ -15,6 +16,7 @@
 mod changes;
 mod edit;
 mod grant_outcome;
+mod import;
 mod including_deleted;
 mod list;
 mod members;
@@ -23,6 +25,7 @@ mod table;
 
 pub use self::changes::{CredentialChanges, ExtraChange};
 pub use self::grant_outcome::BATCH;
+pub use self::import::ImportedCredential;
 pub use self::list::{CredentialFilter, CredentialPage};
 pub use self::members::{Holder, SOME_MEMBERS};
 pub use self::row::{AuthorizedGrant, GrantRef, StoredCredential};

@@ -44,18 +44,19 @@ impl Pairs {
         live: bool,
         authorize_sent_at: i64,
     ) -> Result<Write, Error> {
-        let update = described(Update::new(), pair)
-            .add("members", 1)
-            .add("live", i32::from(live))
-            .add_to_set("grants", &grant)
-            .remove("expires_at");
-        let update = if live {
-            update
-        } else {
-            update.set("last_deleted_at", number(&Timestamp::now().as_millis()))
-        };
-        let update = when_authorized_since(update, authorize_sent_at);
-        self.write(&pair.id(), update)
+        let update = counted_in(pair, grant, live);
+        self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
+    }
+
+    /// As [`Self::count_in`], for a live credential. Refused if the pair has a live credential.
+    pub fn count_first_live(
+        &self,
+        pair: &Pair,
+        grant: GrantId,
+        authorize_sent_at: i64,
+    ) -> Result<Write, Error> {
+        let update = counted_in(pair, grant, true).when_absent_or_equal("live", number(&0));
+        self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
     }
 
     /// The write that counts the change of a credential. Refused if the team has no such pair.
@@ -136,6 +137,20 @@ impl Pairs {
         };
         let created = self.update(&pair.id(), update).await?;
         Ok(matches!(created, RowUpdate::Applied(_)))
+    }
+}
+
+/// Counts a credential in and adds its grant. A credential that is not `live` counts as deleted now.
+fn counted_in(pair: &Pair, grant: GrantId, live: bool) -> Update {
+    let update = described(Update::new(), pair)
+        .add("members", 1)
+        .add("live", i32::from(live))
+        .add_to_set("grants", &grant)
+        .remove("expires_at");
+    if live {
+        update
+    } else {
+        update.set("last_deleted_at", number(&Timestamp::now().as_millis()))
     }
 }
 

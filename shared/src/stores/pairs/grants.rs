@@ -34,6 +34,21 @@ impl Pairs {
         self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
     }
 
+    /// As [`Self::add_grant`], but refused if the pair has no live credential.
+    pub fn add_grant_for_live(
+        &self,
+        pair: &Pair,
+        grant: GrantId,
+        authorize_sent_at: i64,
+    ) -> Result<Write, Error> {
+        let update = Update::new()
+            .add_to_set("grants", &grant)
+            .add("version", 1)
+            .when_more("live", number(&0));
+        let update = when_of_team(update, &pair.team);
+        self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
+    }
+
     /// The write that removes grants whose rows are deleted in the same transaction. Refused if the pair has no
     /// credential: then its row must expire with its last grant.
     pub fn remove_grants(

@@ -89,6 +89,8 @@ pub struct StoredGrant {
     pub api_url: Option<String>,
     /// Whether the grant can be used.
     pub state: GrantState,
+    /// Whether an import has stored the grant and has not given it to a credential yet.
+    pub importing: bool,
     /// The lease, if a request took it.
     pub lease: Option<Lease>,
     /// An unfinished refresh of this generation.
@@ -121,6 +123,8 @@ struct GrantRow {
     generation: u64,
     state: GrantRowState,
     reason: Option<ReconnectReason>,
+    #[serde(default)]
+    importing: bool,
     lease_id: Option<Uuid>,
     lease_at: Option<i64>,
     lease_until: Option<i64>,
@@ -189,6 +193,7 @@ impl StoredGrant {
             refreshed_at: row.refreshed_at,
             idle_since: row.idle_since,
             api_url: row.api_url,
+            importing: row.importing,
             stash,
             generation,
             writer: row.writer,

@@ -207,6 +207,31 @@ impl Secrets {
         self.write(id, update)
     }
 
+    /// The write that ends the import of a grant that Zoom has accepted. The grant counts as unused since `idle_since`.
+    /// `pair` is the pair of its user, if the user is known.
+    ///
+    /// Refused if the import has ended, if the grant cannot be used any more, or if it belongs to another pair.
+    pub fn end_import(
+        &self,
+        id: GrantId,
+        pair: Option<&PairId>,
+        idle_since: Timestamp,
+    ) -> Result<Write, Error> {
+        let update = scheduled(id, idle_since)
+            .remove("importing")
+            .when_equal("importing", AttributeValue::Bool(true))
+            .when_equal("state", text("active"))
+            .when_present("sealed")
+            .when_absent("closed");
+        let update = match pair {
+            Some(pair) => update
+                .set("pair_id", text(pair))
+                .when_absent_or_equal("pair_id", text(pair)),
+            None => update.when_absent("pair_id"),
+        };
+        self.write(id, update)
+    }
+
     /// The write that gives a usable grant of this pair to further credentials. The grant returns to the schedule if it
     /// was not there, as if it had been unused since `idle_since`.
     pub fn hand_over(

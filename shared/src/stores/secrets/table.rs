@@ -82,6 +82,8 @@ struct NewGrantRow<'a> {
     refreshed_at: Timestamp,
     /// A new grant is due at once. Whoever learns its user puts it off.
     idle_since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    importing: Option<bool>,
 }
 
 impl<'a> NewGrantRow<'a> {
@@ -91,7 +93,17 @@ impl<'a> NewGrantRow<'a> {
             due_shard: due_shard(id),
             refreshed_at: Timestamp::from_millis(grant.authorized_at),
             idle_since: DUE_AT_ONCE,
+            importing: None,
             grant,
+        }
+    }
+
+    /// A grant of an import that has just begun. It is not due: no credential has its app, so keep-alive could not use it.
+    fn importing(id: GrantId, grant: &'a GrantSecret) -> Self {
+        Self {
+            idle_since: Timestamp::from_millis(grant.authorized_at),
+            importing: Some(true),
+            ..Self::new(id, grant)
         }
     }
 }
@@ -154,6 +166,16 @@ impl Secrets {
             RowKind::Grant,
             SecretId::Grant(id),
             &NewGrantRow::new(id, grant),
+            Some("attribute_not_exists(secret_id)"),
+        )
+    }
+
+    /// The write that inserts the token of another system, before it is sent to Zoom.
+    pub fn insert_importing(&self, id: GrantId, grant: &GrantSecret) -> Result<Write, Error> {
+        self.put(
+            RowKind::Grant,
+            SecretId::Grant(id),
+            &NewGrantRow::importing(id, grant),
             Some("attribute_not_exists(secret_id)"),
         )
     }
