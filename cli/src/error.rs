@@ -9,11 +9,13 @@ use shared::{config, envelope, queue, stores};
 
 use crate::PROGRAM;
 use crate::credentials::KEY_VARIABLE;
+use crate::import::SECRET_VARIABLE;
 use crate::output::{self, list_ids};
 
 /// Which policy allows which commands, for messages about a missing right.
 const POLICIES: &str = "OperatorPolicy (for `capsule`: RecoveryPolicy; for `credentials`: RestorePolicy or \
-                        PurgePolicy; for `doctor`: DoctorPolicy; for `rewrap`: the role in RewrapRole)";
+                        PurgePolicy; for `doctor`: DoctorPolicy; for `rewrap`: the role in RewrapRole; for `import`: the role in \
+                        ImportRole)";
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -236,6 +238,25 @@ pub(crate) enum Error {
         .rows.join(", ")
     )]
     CorruptRows { left: u64, rows: Vec<String> },
+    #[error("the file {name}: {source}")]
+    ImportFile { name: String, source: io::Error },
+    #[error("--report names the export itself: choose another file for the report")]
+    ReportIsInput,
+    /// Does not repeat the secret.
+    #[error(
+        "the client secret {0}: check the file of --client-secret-file, or the variable {SECRET_VARIABLE}"
+    )]
+    MalformedClientSecret(&'static str),
+    #[error(
+        "{} cannot be imported: the list says why. Correct the file, or import the others",
+        output::count(*.0, "line")
+    )]
+    MalformedLines(usize),
+    #[error(
+        "{} not in the vault, see the list; for {open} of them, correct what the list says and run the same command again: it goes on where this run stopped",
+        output::count(*.left, "line")
+    )]
+    NotImported { left: usize, open: usize },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }

@@ -11,6 +11,7 @@ mod credentials;
 mod doctor;
 mod error;
 mod events;
+mod import;
 mod keys;
 mod named;
 mod notifications;
@@ -97,6 +98,7 @@ enum Command {
     Capsule(capsule::Command),
     // The help of these commands is the documentation of their types.
     Events(events::ListEvents),
+    Import(Box<import::Import>),
     Rewrap(rewrap::Rewrap),
     Doctor(doctor::Doctor),
     /// Print a script that completes the commands of this program in a shell
@@ -241,6 +243,10 @@ async fn execute(
             let events = Events::new(client, resources.name(Resource::Events)?, RETENTION);
             events::run(options, &events, output).await
         }
+        Command::Import(command) => {
+            let envelope = envelope(config, resources)?;
+            import::run(*command, config, &client, resources, envelope, output).await
+        }
         Command::Rewrap(command) => {
             let keys = WrappedDataKeys::new(client, resources.name(Resource::Secrets)?);
             let envelope = envelope(config, resources)?;
@@ -277,6 +283,7 @@ impl Command {
             Self::TokenUrls(command) => command.which().map(token_urls::Which::named),
             Self::ConnectSessions(command) => Some(command.which().named()),
             Self::Events(options) => Some(options.named()),
+            Self::Import(command) => Some(of_team(command.team())),
             Self::Credentials(command) => command.team().map(of_team),
             Self::Keys(keys::Command::Revoke { team, .. }) => Some(of_team(team)),
             Self::Teams(_)
@@ -296,6 +303,7 @@ impl Command {
             Self::TokenUrls(command) => command.resources(),
             Self::ConnectSessions(command) => command.resources(),
             Self::Events(_) => &[Resource::Keys, Resource::Events],
+            Self::Import(_) => import::Import::RESOURCES,
             Self::Keys(command) => command.resources(),
             Self::Capsule(_) => &[
                 Resource::Credentials,

@@ -184,6 +184,11 @@ output "rewrap_role" {
   value       = lookup(aws_cloudformation_stack.vault.outputs, "RewrapRole", null)
 }
 
+output "import_role" {
+  description = "The role that an operator assumes for the CLI command `import`"
+  value       = lookup(aws_cloudformation_stack.vault.outputs, "ImportRole", null)
+}
+
 output "create_credential_arn" {
   value = lookup(aws_cloudformation_stack.vault.outputs, "CreateCredentialArn", null)
 }

@@ -34,6 +34,7 @@ mod errors_in_docs;
 mod events;
 mod first_read;
 mod idempotency;
+mod importing;
 mod input;
 mod keep_alive;
 mod keys;

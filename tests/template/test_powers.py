@@ -234,7 +234,7 @@ def test_only_functions_with_kms_rights_can_use_the_envelope_key(template):
         for statement in template.key_statements("EnvelopeKey")
         if statement.effect == "Allow" and any(CRYPTOGRAPHIC.match(it) or "*" in it for it in statement.actions)
     ]
-    use, rewrap = uses
+    use, rewrap, import_opens, import_seals = uses
     assert set(many(use.condition["ArnEquals"]["aws:PrincipalArn"])) == users
     allowed = {action for it in template.functions() for actions in template.powers(it, "kms").values() for action in actions}
     assert set(use.actions) == {f"kms:{action}" for action in allowed}
@@ -264,6 +264,43 @@ def test_rewrap_role_cannot_decrypt_or_read_ciphertext(template):
     assert (look.actions, look.resources) == (("kms:DescribeKey",), ("SealingKey",))
     assert (know.actions, know.resources) == (("dynamodb:DescribeTable",), ("SecretsTable.Arn",))
     assert find.actions == ("cloudformation:DescribeStacks",)
+
+
+IMPORTED_GRANTS = "grant#????????-????-8???-????-????????????"
+
+
+def test_import_role_opens_only_grants_that_an_import_stored(template):
+    statements = {it.sid: it for it in template.statements("ImportRole")}
+    opening = [it for it in statements.values() if "kms:Decrypt" in it.actions]
+    assert [(it.sid, it.actions) for it in opening] == [("OpenImportedGrants", ("kms:Decrypt",))]
+    imported = {
+        "StringEquals": {"kms:EncryptionContext:app": "zoom-credentials", "kms:EncryptionContext:purpose": ["grant"]},
+        "StringLike": {"kms:EncryptionContext:id": IMPORTED_GRANTS},
+    }
+    assert opening[0].condition == statements["SealImportedGrants"].condition == imported
+    keys = {it.sid: it for it in template.key_statements("EnvelopeKey") if it.sid.startswith("Import")}
+    role = {"ArnEquals": {"aws:PrincipalArn": "ImportRole.Arn"}}
+    assert keys["ImportOpens"].condition == imported | role
+    assert keys["ImportOpens"].actions == ("kms:Decrypt", "kms:GenerateDataKey")
+    assert keys["ImportSeals"].condition == statements["SealClientSecrets"].condition | role
+    assert keys["ImportSeals"].actions == ("kms:GenerateDataKey",)
+    # The ids that the program makes match the pattern: a test in this file says so.
+    assert IMPORTED_GRANTS.removeprefix("grant#") in (ROOT / "shared/src/import_id.rs").read_text()
+
+
+def test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported_grants_only(template):
+    statements = template.statements("ImportRole")
+    assert rights(statements) == record.calls()["ImportRole"]
+    single = [it for it in statements if {*it.actions} & WRITES and not it.only_in_transactions()]
+    assert {(it.resources, tuple(it.rows())) for it in single} == {
+        (("SecretsTable.Arn",), (IMPORTED_GRANTS,)),
+        (("EventsTable.Arn",), ()),
+    }
+    for statement in statements:
+        assert not any("*" in action for action in statement.actions)
+        if statement.rows():
+            # ForAllValues is true for a request without keys. The condition Null rejects such a request.
+            assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}
 
 
 def test_doctor_policy_only_reads(template):
@@ -489,7 +526,7 @@ def test_stream_reader_allows_exactly_the_calls_that_lambda_makes(template):
 
 def test_every_recorded_call_belongs_to_a_function_or_an_operator_policy(template):
     known = {template.binary(function) for function in template.functions()} | set(template.operator_policies())
-    assert set(record.calls()) <= known
+    assert set(record.calls()) <= known | {"ImportRole"}
 
 
 def test_every_binary_has_a_function_and_every_function_a_binary(template):

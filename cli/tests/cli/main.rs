@@ -15,6 +15,8 @@ mod doctor;
 mod errors;
 mod events;
 mod harness;
+mod import;
+mod import_kills;
 mod key_terms;
 mod keys;
 mod kms_proxy;

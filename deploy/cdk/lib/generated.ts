@@ -335,6 +335,8 @@ export interface VaultOutputs {
   readonly purgePolicy: CfnOutput;
   /** The role that an operator assumes for the CLI command `rewrap` */
   readonly rewrapRole: CfnOutput;
+  /** The role that an operator assumes for the CLI command `import` */
+  readonly importRole: CfnOutput;
   readonly createCredentialArn: CfnOutput;
   readonly createCredentialRoleArn: CfnOutput;
   readonly listCredentialsArn: CfnOutput;

@@ -91,12 +91,12 @@ async fn a_function_reads_one_row_of_its_own_tables_to_open_connections() {
 
 impl World {
     /// The environment of somebody who has the rights of one of the operators' policies.
-    fn operator(&self, policy: &str) -> FunctionEnvironment<'_> {
+    pub(crate) fn operator(&self, policy: &str) -> FunctionEnvironment<'_> {
         self.services.environment(policy)
     }
 
     /// Describes tables, as the operators' program does before it uses them.
-    async fn describe(&self, policy: &str, tables: &[Table]) {
+    pub(crate) async fn describe(&self, policy: &str, tables: &[Table]) {
         let environment = self.operator(policy);
         let inspector = TableInspector::new(environment.dynamodb());
         for table in tables {
