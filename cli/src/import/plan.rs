@@ -83,11 +83,6 @@ impl Plan {
         self.users.iter().map(Vec::len).sum()
     }
 
-    /// How many users have several rows.
-    pub(super) fn users_with_several_rows(&self) -> usize {
-        self.users.iter().filter(|rows| rows.len() > 1).count()
-    }
-
     /// How many rows each app has.
     pub(super) fn apps(&self) -> Vec<(ClientId, usize)> {
         let mut apps: Vec<(ClientId, usize)> = Vec::new();

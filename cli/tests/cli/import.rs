@@ -355,17 +355,18 @@ async fn standard_input_needs_yes_and_the_secret_may_be_a_variable() {
     let importing = Importing::start().await;
     let token = importing.token_of("ada").await;
     let row = export("generic", "ada", &token);
-    let line = format!("import - --team acme --format generic --client-id {APP}");
-
-    let unconfirmed = importing.stack.cli_with_stdin(&line, &row).await;
-    assert_eq!(unconfirmed.code, 1);
-    assert!(unconfirmed.stdout.is_empty(), "{unconfirmed:?}");
-
     let mut own = serde_json::from_str::<Value>(&row).unwrap();
     own["client_secret"] = json!(SECRET);
     own["client_id"] = json!(APP);
-    let line = "import - --team acme --format generic --yes --json";
-    let done = importing.stack.cli_with_stdin(line, &own.to_string()).await;
+    let line = "import - --team acme --format generic --json";
+
+    let unconfirmed = importing.stack.cli_with_stdin(line, &own.to_string()).await;
+    assert_eq!(unconfirmed.code, 1);
+    assert!(unconfirmed.stderr.contains("pass --yes to confirm"), "{unconfirmed:?}");
+    assert_eq!(importing.sent().await, 0);
+
+    let line = format!("{line} --yes");
+    let done = importing.stack.cli_with_stdin(&line, &own.to_string()).await;
     assert_eq!(done.code, 0, "{done:?}");
     let again = importing
         .stack

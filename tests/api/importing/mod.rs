@@ -59,9 +59,8 @@ impl World {
             redirect_uri: REDIRECT_URI.to_owned().try_into().unwrap(),
             code_verifier: None,
         };
-        let answer = self
-            .zoom_client
-            .exchange(&app(), &authorization, Duration::from_secs(20));
+        let (app, time) = (app(), Duration::from_secs(20));
+        let answer = self.zoom_client.exchange(&app, &authorization, time);
         answer.await.unwrap().pair
     }
 
