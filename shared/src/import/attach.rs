@@ -258,7 +258,8 @@ impl Import<'_> {
             }
         }
         let members = grants.credentials.members_of(pair, Some(SOME_MEMBERS));
-        let members = members.await?.into_iter().filter(|it| it.is_live());
+        let members = members.await?.into_iter();
+        let members = members.filter(stores::StoredCredential::is_live);
         let merged =
             members.min_by_key(|it| (!it.has_grant(self.grant), it.credential.credential_id));
         let merged = merged.map(|it| it.credential.credential_id);

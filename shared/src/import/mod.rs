@@ -181,6 +181,9 @@ impl ImportResult {
             | Error::CodeRefused { .. }
             | Error::ReconnectRequired { .. }
             | Error::MissingScope { .. }
+            | Error::MissingAdminScope { .. }
+            | Error::OnbehalfOfAccount
+            | Error::UnknownAccountUser { .. }
             | Error::ZoomRefused { .. }
             | Error::ZoomUnavailable { .. }
             | Error::ZoomTimeout { .. }
