@@ -16,7 +16,7 @@ use crate::credential::CredentialId;
 pub struct FirstRead {
     /// As [`Keys::known`] returns it.
     pub key: Result<Option<KnownKey>, Error>,
-    /// As [`Credentials::get`] returns it.
+    /// As [`Credentials::get`] returns it. Also `None` if the key is not known.
     pub credential: Result<Option<StoredCredential>, Error>,
 }
 
@@ -63,14 +63,22 @@ impl Keys {
         })
     }
 
+    /// Reads the key first: a caller whose key is not known causes no further read.
     async fn one_by_one(
         &self,
         key: &ApiKey,
         credentials: &Credentials,
         id: CredentialId,
     ) -> FirstRead {
-        let (key, credential) = tokio::join!(self.known(key), credentials.get(key.team(), id));
-        FirstRead { key, credential }
+        let known = self.known(key).await;
+        let credential = match known {
+            Ok(Some(_)) => credentials.get(key.team(), id).await,
+            Ok(None) | Err(_) => Ok(None),
+        };
+        FirstRead {
+            key: known,
+            credential,
+        }
     }
 }
 

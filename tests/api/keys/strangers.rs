@@ -1,12 +1,13 @@
 //! A caller whose key is not known costs the vault the same little work, whatever the call.
 
-use serde_json::Value;
+use hyper::StatusCode;
+use serde_json::{Value, json};
 use shared::api_key::{KeyTerms, Permission};
 use shared::timestamp::Timestamp;
 
 use super::all_endpoints;
 use crate::access::{call, expect_refused};
-use crate::proxy::Service;
+use crate::proxy::{Fault, Service};
 use crate::world::{World, send, text_of};
 
 /// The calls to DynamoDB: the operation, and how many items came back.
@@ -73,4 +74,41 @@ async fn an_unknown_key_costs_its_own_row_and_at_most_one_more_item_on_every_end
             assert_eq!(*expected, reads, "{endpoint:?}");
         }
     }
+}
+
+/// DynamoDB may leave rows out of a batch, and the role may not allow batches. Then the rows are read one by one.
+// assures 49
+#[tokio::test]
+async fn an_unknown_key_costs_no_second_item_when_a_batch_gives_no_rows() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    let left_out = json!({
+        "Responses": {},
+        "UnprocessedKeys": { "keys": { "Keys": [{ "team_id": { "S": "acme" }, "record": { "S": "any" } }] } },
+    });
+    let denied = json!({ "__type": "AccessDeniedException" });
+    let stranger = world.stranger("acme");
+    let mut batches = 0;
+    for endpoint in all_endpoints(&id) {
+        for (status, body) in [
+            (StatusCode::OK, &left_out),
+            (StatusCode::BAD_REQUEST, &denied),
+        ] {
+            world.wire.reset();
+            let fault = Fault::Answer(status, body.to_string());
+            world
+                .wire
+                .inject_once(Service::DynamoDb, "BatchGetItem", fault);
+            expect_refused(&send(call(&stranger, &endpoint)).await, &endpoint.1);
+            let calls = world.wire.calls();
+            if calls[0].operation == "BatchGetItem" {
+                batches += 1;
+                assert_eq!(calls.len(), 2, "{endpoint:?}");
+                let body: Value = serde_json::from_slice(&calls[1].body).unwrap();
+                assert_eq!(calls[1].operation, "GetItem", "{endpoint:?}");
+                assert_eq!(body["TableName"], "keys", "{endpoint:?}");
+            }
+        }
+    }
+    assert!(batches >= 2 * 5, "{batches} calls read with a batch");
 }
