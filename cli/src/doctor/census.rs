@@ -64,7 +64,7 @@ impl SecretCensus {
             *self.formats.entry(format).or_default() += 1;
         }
         // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed. Keep-alive handles
-        // a due grant within the hour.
+        // a due grant in its next run.
         let is_destroyed_or_due = row.kids.is_empty() || row.is_due;
         for kid in row.kids {
             *self.rows_by_key.entry(kid).or_default() += 1;

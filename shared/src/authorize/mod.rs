@@ -342,7 +342,7 @@ impl<'a> Authorizer<'a> {
     }
 
     /// Adds a stray grant to its pair, so that the next use of one of the user's other credentials finds it. Best
-    /// effort: keep-alive does it within the hour.
+    /// effort: keep-alive does it in its next run.
     async fn register_stray(&self, spent: &Spent) {
         let registered = async {
             let finder = self.finder();

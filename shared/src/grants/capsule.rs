@@ -80,7 +80,7 @@ pub enum Replayed {
     /// A newer pair is stored. This pair is stashed, and used if Zoom refuses the newer pair.
     Stashed,
     /// The grant is stored without a credential, and the user's credentials find it at their next use. If the user is
-    /// not known, keep-alive asks Zoom first, within the hour.
+    /// not known, keep-alive asks Zoom first, in its next run.
     Stray,
     /// The pair was stored before. Only the answer to that write was lost.
     Known,
