@@ -76,6 +76,8 @@ pub(crate) struct Wire {
     clock: AtomicU64,
     calls: Mutex<Vec<Call>>,
     rules: Mutex<Vec<(Rule, u64)>>,
+    /// The faults of all calls to a service whose body contains a text.
+    texts: Mutex<Vec<(Service, String, Fault)>>,
     stalled: Notify,
     arrived: Notify,
 }
@@ -112,6 +114,7 @@ impl Wire {
     /// Forgets the faults.
     pub(crate) fn heal(&self) {
         self.rules.lock().unwrap().clear();
+        self.texts.lock().unwrap().clear();
     }
 
     /// Orders a fault. The first rule that matches a call is met.
@@ -127,6 +130,11 @@ impl Wire {
             nth: None,
             fault,
         });
+    }
+
+    /// Every call to a service whose body contains a text meets a fault.
+    pub(crate) fn break_calls_with(&self, service: Service, text: String, fault: Fault) {
+        self.texts.lock().unwrap().push((service, text, fault));
     }
 
     /// Waits until a call has met [`Fault::Stall`].
@@ -180,7 +188,13 @@ impl Wire {
         }
     }
 
-    fn met(&self, service: Service, operation: &str) -> Option<Fault> {
+    fn met(&self, service: Service, operation: &str, body: &[u8]) -> Option<Fault> {
+        let body = String::from_utf8_lossy(body);
+        for (of, text, fault) in self.texts.lock().unwrap().iter() {
+            if *of == service && body.contains(text) {
+                return Some(fault.clone());
+            }
+        }
         let mut rules = self.rules.lock().unwrap();
         for (rule, seen) in rules.iter_mut() {
             let matches = rule.service.is_none_or(|it| it == service)
@@ -260,7 +274,7 @@ async fn relay(
     };
     record::record(service, &operation, &parts.headers, &body);
     let index = wire.begin(service, operation.clone(), target.clone(), body.clone());
-    let fault = wire.met(service, &operation);
+    let fault = wire.met(service, &operation, &body);
     match &fault {
         Some(Fault::DropBefore) => return Err(Dropped),
         Some(Fault::Answer(status, body)) => {

@@ -47,6 +47,12 @@ pub(super) struct TakenGrant<'a> {
 }
 
 impl TakenGrant<'_> {
+    /// Notes that Zoom has accepted or refused the grant, so it works.
+    pub(super) fn zoom_answered(&self) {
+        let app = &self.row.client_id;
+        self.run.failures.zoom_answered(self.team, app);
+    }
+
     /// Does what the grant needs.
     pub(super) async fn settle(&self) -> Result<GrantOutcome, Error> {
         let Some(pair_id) = &self.row.pair else {
@@ -226,12 +232,16 @@ impl TakenGrant<'_> {
                         .await?;
                 }
                 Ok(if invocation.activity().has_refreshed() {
+                    self.zoom_answered();
                     GrantOutcome::Refreshed
                 } else {
                     GrantOutcome::Left
                 })
             }
-            Err(Error::ReconnectRequired { .. }) => Ok(GrantOutcome::Dead),
+            Err(Error::ReconnectRequired { .. }) => {
+                self.zoom_answered();
+                Ok(GrantOutcome::Dead)
+            }
             Err(error) => {
                 recorder.failure(&stored, &error).await;
                 Err(error)
@@ -276,9 +286,13 @@ impl TakenGrant<'_> {
                 return Err(Error::from_grant_use(refusal));
             }
             Err(NoAccess::Failed(error)) => return Err(error),
-            Err(NoAccess::Dead(dead)) => return self.end_refused(&pair.id, &dead).await,
+            Err(NoAccess::Dead(dead)) => {
+                self.zoom_answered();
+                return self.end_refused(&pair.id, &dead).await;
+            }
         };
         profile.map_err(Error::from_grant_use)?;
+        self.zoom_answered();
         let latest = Timestamp::from_millis(self.row.authorized_at).plus(MIN_AUTHORIZATION_GAP);
         let is_later = |member: &&StoredCredential| {
             member.is_live()

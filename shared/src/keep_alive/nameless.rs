@@ -84,13 +84,17 @@ impl TakenGrant<'_> {
                 return Err(Error::from_grant_use(refusal));
             }
             Err(NoAccess::Failed(error)) => return Err(error),
-            Err(NoAccess::Dead(dead)) => return self.end_refused_nameless(&dead, uses).await,
+            Err(NoAccess::Dead(dead)) => {
+                self.zoom_answered();
+                return self.end_refused_nameless(&dead, uses).await;
+            }
         };
         let profile = match profile {
             Ok(profile) => Some(profile),
             Err(zoom::Error::MissingScope { .. }) => None,
             Err(error) => return Err(Error::from_grant_use(error)),
         };
+        self.zoom_answered();
         let named = profile.and_then(|profile| Some((profile.zoom_user_id.clone()?, profile)));
         match named {
             Some((zoom_user_id, profile)) => {

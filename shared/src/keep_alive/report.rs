@@ -17,9 +17,10 @@ pub struct Report {
     pub destroyed: u32,
     /// Failed, and due again in a day.
     pub failed: u32,
-    /// Not tried, because Zoom had failed for other grants of their app. Due again in a day.
+    /// Not tried, because Zoom had failed, or refused the client secret, for other grants of their app. Due again within
+    /// an hour.
     pub put_off: u32,
-    /// Still due after the run, or in use and due again in an hour.
+    /// Still due after the run, or in use and due again within an hour.
     pub left: u32,
     /// By how many seconds the grant is overdue that was unrefreshed for the longest time, of those that this run did not
     /// refresh. 0 if none is overdue.
@@ -37,13 +38,13 @@ pub(super) enum GrantOutcome {
     Destroyed,
     /// Due again in a day.
     Failed,
-    /// Not tried, and due again in a day.
+    /// Not tried, and due again within an hour.
     PutOff,
-    /// Taken, and due again in an hour.
+    /// Taken, and due again in the next run or within an hour.
     Left,
     /// Not due any more: the index was older than the row, or another run has taken it.
     InUse,
-    /// Still due, since this run did not begin with it or gave it back.
+    /// Still due, since this run did not begin with it.
     StillDue,
 }
 

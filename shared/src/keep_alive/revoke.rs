@@ -16,7 +16,6 @@ use crate::grants::refresh::{NoAccess, Refresher};
 use crate::invocation::Invocation;
 use crate::keep_alive::due::{MAX_APPS, TakenGrant};
 use crate::keep_alive::report::GrantOutcome;
-use crate::keep_alive::terms::RETRY_AFTER;
 use crate::pair_end::YOUNG;
 use crate::stores::{
     self, CommitOutcome, RowKind, SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
@@ -242,7 +241,7 @@ impl TakenGrant<'_> {
         let invocation = &Invocation::of_schedule(self.run.id.to_owned(), deadline);
         let mut refresher = Refresher::new(grants, invocation, team);
         // If the revocation fails after a refresh, it is tried again in a day.
-        refresher.idle_since = Some(self.run.unused_since.plus(RETRY_AFTER));
+        refresher.idle_since = Some(self.run.after_failure());
         refresher.revokes = true;
         let tokens = AccessTokens {
             refresher,
@@ -256,6 +255,7 @@ impl TakenGrant<'_> {
             let access = match tokens.get(id, None, refused.take(), &app).await {
                 Ok(access) => access,
                 Err(NoAccess::Dead(dead)) => {
+                    self.zoom_answered();
                     grants.secrets.destroy(team, id, dead.reason).await?;
                     return Ok(Revoked::Done);
                 }
@@ -272,6 +272,7 @@ impl TakenGrant<'_> {
             let app = app.open().await?;
             match grants.zoom.revoke(&app, &access.token, time_left).await {
                 Ok(()) => {
+                    self.zoom_answered();
                     grants.cache.remove(&(team.clone(), id));
                     grants
                         .secrets

@@ -1,19 +1,20 @@
 //! A run of keep-alive: takes the due grants, one after another, and puts off those that fail.
 
-use std::sync::{Mutex, PoisonError};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::cause::chain;
-use crate::credential::ClientId;
+use crate::credential::{ClientId, TeamId};
 use crate::envelope;
 use crate::error::{Down, Error};
 use crate::grants::Grants;
 use crate::keep_alive::due::TakenGrant;
 use crate::keep_alive::failures::Failures;
 use crate::keep_alive::report::{GrantOutcome, Report};
-use crate::keep_alive::terms::{NAME, RETRY_AFTER, RunTerms};
+use crate::keep_alive::terms::{NAME, RunTerms};
 use crate::stores::{self, DUE_AT_ONCE, DueGrant, DuePosition, Keys, due_shards};
 use crate::timestamp::Timestamp;
 
@@ -38,28 +39,30 @@ pub async fn run(
         terms: RunTerms {
             keys,
             grants,
+            unused,
             unused_since: Timestamp::now().minus(unused),
             revoke_after,
             deadline,
             id: run_id,
+            failures: Failures::default(),
         },
-        failures: Failures::default(),
         unread: Mutex::default(),
     };
     let mut due = stream::select_all(due_shards().map(|shard| Box::pin(run.due(shard))));
     let mut total = Total::default();
     // One at a time, until Zoom has answered for one grant. So an outage meets few refreshes.
-    while !run.failures.zoom_works()
+    while !run.terms.failures.zoom_works()
         && let Some(next) = due.next().await
     {
-        total.add(&run, run.handle_read(next).await);
+        let outcome = run.handle(&next).await;
+        total.add(&run, &next, outcome);
     }
     // Every grant is handled to its end: a refresh that is dropped could be lost.
     let mut handled = due
-        .map(|next| run.handle_read(next))
+        .map(async |next| (run.handle(&next).await, next))
         .buffer_unordered(CONCURRENT_GRANTS);
-    while let Some(done) = handled.next().await {
-        total.add(&run, done);
+    while let Some((outcome, next)) = handled.next().await {
+        total.add(&run, &next, outcome);
     }
     total.finish(&run).await
 }
@@ -70,19 +73,10 @@ struct Total {
     report: Report,
     /// Whether the run has read grants that it did not begin.
     some_are_due: bool,
-    /// Why a shard of the index could not be read.
-    error: Option<stores::Error>,
 }
 
 impl Total {
-    fn add(&mut self, run: &Run<'_>, done: Result<(DueGrant, GrantOutcome), stores::Error>) {
-        let (due, outcome) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                self.error = Some(error);
-                return;
-            }
-        };
+    fn add(&mut self, run: &Run<'_>, due: &DueGrant, outcome: GrantOutcome) {
         self.report = self.report.count(outcome);
         self.some_are_due |= outcome == GrantOutcome::StillDue;
         if matches!(
@@ -92,81 +86,91 @@ impl Total {
                 | GrantOutcome::Left
                 | GrantOutcome::StillDue
         ) {
-            self.report.overdue = self.report.overdue.max(run.overdue(&due));
+            self.report.overdue = self.report.overdue.max(run.overdue(due));
         }
     }
 
     /// Logs the report, with the grants that are still due.
     async fn finish(mut self, run: &Run<'_>) -> Result<Report, stores::Error> {
-        let unread = *run.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.some_are_due || unread.is_some() {
+        let unread = mem::take(&mut *run.unread());
+        if self.some_are_due || unread.overdue.is_some() {
             let left = run.count_due().await;
             self.report.left += left;
             if left > 0 {
-                self.report.overdue = self.report.overdue.max(unread.unwrap_or_default());
+                let overdue = unread.overdue.unwrap_or_default();
+                self.report.overdue = self.report.overdue.max(overdue);
             }
         }
         self.report.log(run.terms.id);
-        self.error.map_or(Ok(self.report), Err)
+        unread.error.map_or(Ok(self.report), Err)
     }
 }
 
 /// One run.
 struct Run<'a> {
     terms: RunTerms<'a>,
-    failures: Failures,
-    /// By how many seconds the grants are overdue at most that the run has not read. `None` if it has read all.
-    unread: Mutex<Option<u64>>,
+    unread: Mutex<Unread>,
+}
+
+/// The due grants that a run has not read.
+#[derive(Default)]
+struct Unread {
+    /// By how many seconds they are overdue at most. `None` if the run ended because nothing was left to read.
+    overdue: Option<u64>,
+    /// Why a shard of the index could not be read.
+    error: Option<stores::Error>,
 }
 
 impl Run<'_> {
-    /// The due grants of a shard, page after page. Ends early if the run is over.
-    fn due(&self, shard: String) -> impl Stream<Item = Result<DueGrant, stores::Error>> + '_ {
-        let pages = stream::try_unfold(Next::First, move |next| {
+    /// The due grants of a shard, page after page. Ends early if the run is over, or if the index cannot be read.
+    fn due(&self, shard: String) -> impl Stream<Item = DueGrant> + '_ {
+        let pages = stream::unfold(Next::First, move |next| {
             let shard = shard.clone();
             async move {
                 let from = match next {
                     Next::First => None,
                     Next::From(_, overdue) if self.is_over() => {
-                        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-                        *unread = unread.max(Some(overdue));
-                        return Ok(None);
+                        let mut unread = self.unread();
+                        unread.overdue = unread.overdue.max(Some(overdue));
+                        return None;
                     }
                     Next::From(position, _) => Some(position),
-                    Next::End => return Ok(None),
+                    Next::End => return None,
                 };
                 let since = self.terms.unused_since;
                 let page = self.terms.grants.secrets.due_grants(shard, since, from);
-                let page = page.await?;
+                let page = match page.await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        self.unread().error = Some(error);
+                        return None;
+                    }
+                };
                 // The grants behind a page are as late as its last one, or less.
                 let overdue = page.grants.last().map_or(0, |last| self.overdue(last));
                 let next = page
                     .next
                     .map_or(Next::End, |position| Next::From(position, overdue));
-                let grants = stream::iter(page.grants.into_iter().map(Ok));
-                Ok(Some((grants, next)))
+                Some((stream::iter(page.grants), next))
             }
         });
-        pages.try_flatten()
+        pages.flatten()
     }
 
-    async fn handle_read(
-        &self,
-        read: Result<DueGrant, stores::Error>,
-    ) -> Result<(DueGrant, GrantOutcome), stores::Error> {
-        let due = read?;
-        let outcome = self.handle(&due).await;
-        Ok((due, outcome))
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether no further grant is begun.
     fn is_over(&self) -> bool {
         let has_time = Timestamp::now().until(self.terms.deadline) >= MIN_TIME_FOR_GRANT;
-        self.failures.end_the_run() || !has_time
+        self.terms.failures.end_the_run() || !has_time
     }
 
     async fn handle(&self, due: &DueGrant) -> GrantOutcome {
-        if self.is_over() {
+        let failures = &self.terms.failures;
+        // A blocked team's grants keep their places.
+        if self.is_over() || failures.block_team(&due.team) {
             return GrantOutcome::StillDue;
         }
         let taken = self.terms.unused_since.plus(TAKEN_FOR);
@@ -177,8 +181,8 @@ impl Run<'_> {
             Err(error) => return self.after_failure(due, taken, None, &error.into()).await,
         };
         let app = row.client_id.clone();
-        if self.failures.is_blocked(&app) {
-            self.postpone(due, taken).await;
+        if failures.block_app(&due.team, &app) {
+            self.postpone(due, taken, self.terms.after_put_off()).await;
             return GrantOutcome::PutOff;
         }
         let grant = TakenGrant {
@@ -191,13 +195,7 @@ impl Run<'_> {
         // Boxed: the future of a whole refresh is large.
         match Box::pin(grant.settle()).await {
             Ok(outcome) => {
-                self.failures.vault_works();
-                if matches!(
-                    outcome,
-                    GrantOutcome::Refreshed | GrantOutcome::Dead | GrantOutcome::Revoked
-                ) {
-                    self.failures.zoom_answered(&app);
-                }
+                failures.vault_works(&due.team);
                 outcome
             }
             Err(error) => self.after_failure(due, taken, Some(&app), &error).await,
@@ -241,8 +239,7 @@ impl Run<'_> {
         }
     }
 
-    /// Postpones a failed grant by a day, or gives it back if it could not be helped now. `app` is the grant's app, if the
-    /// row was read.
+    /// Counts a failure, and makes the grant due again. `app` is the grant's app, if the row was read.
     async fn after_failure(
         &self,
         due: &DueGrant,
@@ -250,14 +247,7 @@ impl Run<'_> {
         app: Option<&ClientId>,
         error: &Error,
     ) -> GrantOutcome {
-        let is_of_kms = matches!(
-            error,
-            Error::Unavailable {
-                source: Down::Kms(_),
-                ..
-            }
-        );
-        let is_of_app = matches!(error, Error::AppMisconfigured { .. });
+        let cause = Cause::of(error);
         tracing::warn!(
             request_id = self.terms.id,
             route = NAME,
@@ -265,56 +255,62 @@ impl Run<'_> {
             grant_id = %due.grant,
             code = error.code(),
             cause = error.cause(),
-            kms_failed = is_of_kms.then_some(1_u32),
-            zoom_app_refused = is_of_app.then_some(1_u32),
+            kms_failed = is_of_kms(error).then_some(1_u32),
+            zoom_app_refused = (cause == Cause::Secret).then_some(1_u32),
             "a grant is not refreshed"
         );
-        let is_of_zoom = if let Error::Unavailable { source, .. } = error {
-            match source {
-                Down::OutOfTime
-                | Down::RefreshElsewhere
-                | Down::GrantsLeft
-                | Down::MembersMissing => return GrantOutcome::Left,
-                // The other grants may have another key.
-                Down::Kms(envelope::Error::Kms {
-                    refuses_key: true, ..
-                }) => false,
-                Down::DynamoDb(_) | Down::Kms(_) | Down::Silent => {
-                    self.failures.vault_failed();
-                    let given_back = self.terms.grants.secrets.give_back(due, taken).await;
-                    self.warn_unless_done(given_back);
-                    return GrantOutcome::StillDue;
-                }
-                Down::Zoom(_) => true,
-            }
-        } else {
-            matches!(
-                error,
-                Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
-            )
-        };
-        if is_of_zoom
-            && let Some(app) = app
-            && self.failures.zoom_failed(app)
-        {
-            tracing::warn!(
-                request_id = self.terms.id,
-                route = NAME,
-                client_id = app.as_str(),
-                "Zoom has failed three times in a row for this app: its other due grants wait for a day"
-            );
+        if cause == Cause::Busy {
+            return GrantOutcome::Left;
         }
-        self.postpone(due, taken).await;
+        self.count_failure(cause, &due.team, app);
+        if cause == Cause::Vault {
+            if app.is_none() {
+                // The grant was not taken.
+                return GrantOutcome::StillDue;
+            }
+            // Due in the next run, behind the grants that this run does not try.
+            self.postpone(due, taken, self.terms.unused_since).await;
+            return GrantOutcome::Left;
+        }
+        self.postpone(due, taken, self.terms.after_failure()).await;
         GrantOutcome::Failed
     }
 
-    async fn postpone(&self, due: &DueGrant, taken: Timestamp) {
-        let due_again = self.terms.unused_since.plus(RETRY_AFTER);
-        let secrets = &self.terms.grants.secrets;
-        self.warn_unless_done(secrets.postpone(due.grant, taken, due_again).await);
+    /// Counts a failure, and logs if the run therefore leaves other grants alone.
+    fn count_failure(&self, cause: Cause, team: &TeamId, app: Option<&ClientId>) {
+        let failures = &self.terms.failures;
+        let id = self.terms.id;
+        match (cause, app) {
+            (Cause::Vault, _) if failures.vault_failed(team) => tracing::warn!(
+                request_id = id,
+                route = NAME,
+                %team,
+                "DynamoDB or KMS has failed three times in a row for this team: its other due grants wait for the next run"
+            ),
+            (Cause::Zoom, Some(app)) if failures.zoom_failed(app) => tracing::warn!(
+                request_id = id,
+                route = NAME,
+                client_id = app.as_str(),
+                "Zoom has failed three times in a row for this app: its other due grants wait for up to an hour"
+            ),
+            (Cause::Secret, Some(app)) if failures.secret_refused(team, app) => tracing::warn!(
+                request_id = id,
+                route = NAME,
+                %team,
+                client_id = app.as_str(),
+                "Zoom has refused the app's client secret three times in a row: the team's other due grants of this app \
+                 wait for up to an hour"
+            ),
+            _ => {}
+        }
     }
 
-    /// Without this write, the grant is due again in an hour.
+    async fn postpone(&self, due: &DueGrant, taken: Timestamp, idle_since: Timestamp) {
+        let secrets = &self.terms.grants.secrets;
+        self.warn_unless_done(secrets.postpone(due.grant, taken, idle_since).await);
+    }
+
+    /// Without this write, the grant is due again after [`TAKEN_FOR`].
     fn warn_unless_done(&self, written: Result<(), stores::Error>) {
         if let Err(error) = written {
             let cause = chain(&error);
@@ -325,6 +321,60 @@ impl Run<'_> {
             );
         }
     }
+}
+
+/// What a failure says about the grants after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Nothing: someone else uses the grant, or the time was too short.
+    Busy,
+    /// DynamoDB or KMS may fail for the team's other grants.
+    Vault,
+    /// Zoom may fail for the app's other grants.
+    Zoom,
+    /// Zoom may refuse the client secret of the team's other credentials of the app.
+    Secret,
+    /// Nothing: only this grant fails.
+    Grant,
+}
+
+impl Cause {
+    fn of(error: &Error) -> Self {
+        let Error::Unavailable { source, .. } = error else {
+            let is_of_zoom = matches!(
+                error,
+                Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. }
+            );
+            return if is_of_zoom {
+                Self::Zoom
+            } else if matches!(error, Error::AppMisconfigured { .. }) {
+                Self::Secret
+            } else {
+                Self::Grant
+            };
+        };
+        match source {
+            Down::OutOfTime | Down::RefreshElsewhere | Down::GrantsLeft | Down::MembersMissing => {
+                Self::Busy
+            }
+            // The other grants may have another key.
+            Down::Kms(envelope::Error::Kms {
+                refuses_key: true, ..
+            }) => Self::Grant,
+            Down::DynamoDb(_) | Down::Kms(_) | Down::Silent => Self::Vault,
+            Down::Zoom(_) => Self::Zoom,
+        }
+    }
+}
+
+fn is_of_kms(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unavailable {
+            source: Down::Kms(_),
+            ..
+        }
+    )
 }
 
 /// Where the next page of a shard begins.

@@ -272,7 +272,7 @@ async fn a_revoked_grant_whose_credential_is_deleted_again_rests() {
     assert!(!row.unwrap().contains_key("due_shard"));
 }
 
-/// The grant has been taken for 50 minutes when it fails, and must not come back in the next run, an hour later.
+/// The grant has been taken for 50 minutes when it fails, and must not come back after that time.
 #[tokio::test]
 async fn a_grant_that_fails_is_not_tried_again_before_a_day_has_passed() {
     let world = World::new().await;

@@ -130,12 +130,6 @@ impl Secrets {
         self.put_off_due(due.grant, due.idle_since, until).await
     }
 
-    /// Makes a grant due again as it was before [`Self::take`].
-    pub async fn give_back(&self, due: &DueGrant, until: Timestamp) -> Result<(), Error> {
-        let given = self.put_off_due(due.grant, until, due.idle_since).await;
-        given.map(drop)
-    }
-
     async fn put_off_due(
         &self,
         id: GrantId,
