@@ -150,6 +150,19 @@ fn rules(body: &str) -> Option<Value> {
                 { "if": is("rtms_signature"), "then": { "required": ["meeting_uuid", "rtms_stream_id"] } },
             ]))
         }
+        "CreateChoosingUrl" => {
+            let open = json!({ "required": ["unverified"], "properties": { "unverified": { "const": true } } });
+            Some(json!([
+                { "oneOf": [
+                    { "required": ["credentials"], "properties": { "call_keys": false, "extra": false } },
+                    { "required": ["choose"] },
+                ] },
+                { "oneOf": [{ "required": ["verify"] }, open] },
+                // A ZAK is bound to no meeting.
+                { "if": { "properties": { "types": { "contains": { "const": "zak" } } } },
+                  "then": { "properties": { "meeting_id": false } } },
+            ]))
+        }
         // Every endpoint gets tests, so nobody can choose them.
         "PutNotificationEndpoint" => {
             let chosen = json!({ "not": { "const": NotificationKind::EndpointTest } });

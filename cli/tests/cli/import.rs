@@ -362,11 +362,17 @@ async fn standard_input_needs_yes_and_the_secret_may_be_a_variable() {
 
     let unconfirmed = importing.stack.cli_with_stdin(line, &own.to_string()).await;
     assert_eq!(unconfirmed.code, 1);
-    assert!(unconfirmed.stderr.contains("pass --yes to confirm"), "{unconfirmed:?}");
+    assert!(
+        unconfirmed.stderr.contains("pass --yes to confirm"),
+        "{unconfirmed:?}"
+    );
     assert_eq!(importing.sent().await, 0);
 
     let line = format!("{line} --yes");
-    let done = importing.stack.cli_with_stdin(&line, &own.to_string()).await;
+    let done = importing
+        .stack
+        .cli_with_stdin(&line, &own.to_string())
+        .await;
     assert_eq!(done.code, 0, "{done:?}");
     let again = importing
         .stack
