@@ -82,7 +82,7 @@ mod tests {
         };
         for number in 0..100 {
             assert!(matches(
-                id("app", &format!("the-token-number-{number}")).grant()
+                id("app", &format!("the-refresh-token-number-{number}")).grant()
             ));
             assert!(!matches(GrantId::generate()));
         }

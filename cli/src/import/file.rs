@@ -11,7 +11,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What `--` and other programs call standard input.
 const STANDARD_INPUT: &str = "-";
 /// How much is overwritten at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 8 * 1024;
 
 /// Where the export comes from.
 #[derive(Clone, Debug)]

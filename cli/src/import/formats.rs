@@ -170,7 +170,7 @@ fn api_url(fields: &mut Fields) -> Result<Option<ApiUrl>, String> {
 }
 
 /// The ids of the other system, so that its database can be joined with the new credentials.
-fn extra(ids: serde_json::Value) -> Result<Option<Extra>, String> {
+fn extra(ids: &serde_json::Value) -> Result<Option<Extra>, String> {
     let parsed = Extra::try_from(ids.to_string());
     parsed.map(Some).map_err(|rule| format!("the ids {rule}"))
 }
@@ -204,7 +204,7 @@ fn nango(fields: &mut Fields) -> Result<Found, String> {
         found.api_url = api_url(&mut raw)?;
     }
     found.extra =
-        extra(json!({ "nango_connection_id": connection, "nango_integration": integration }))?;
+        extra(&json!({ "nango_connection_id": connection, "nango_integration": integration }))?;
     found.source = connection;
     Ok(found)
 }
@@ -228,7 +228,7 @@ fn account(fields: &mut Fields, columns: &AccountColumns) -> Result<Found, Strin
     found.scopes = scopes_in(fields, &["scope"])?;
     let owner = fields.id(columns.owner)?;
     let id = fields.id(&["id"])?;
-    found.extra = extra(json!({ "user_id": owner }))?;
+    found.extra = extra(&json!({ "user_id": owner }))?;
     found.source = id.or(owner);
     Ok(found)
 }
@@ -245,7 +245,7 @@ fn calcom(fields: &mut Fields) -> Result<Found, String> {
         Some(mut key) => calcom_key(&mut key)?,
         None => calcom_key(fields)?,
     };
-    found.extra = extra(json!({ "cal_user_id": user, "cal_team_id": team }))?;
+    found.extra = extra(&json!({ "cal_user_id": user, "cal_team_id": team }))?;
     found.source = id;
     Ok(found)
 }
@@ -269,7 +269,7 @@ fn attendee(fields: &mut Fields) -> Result<Found, String> {
     found.client_id = fields.parsed(&["client_id"])?;
     found.client_secret = fields.parsed(&["client_secret"])?;
     let id = fields.id(&["id", "object_id"])?;
-    found.extra = extra(json!({ "attendee_connection_id": id }))?;
+    found.extra = extra(&json!({ "attendee_connection_id": id }))?;
     found.source = id;
     Ok(found)
 }

@@ -106,7 +106,7 @@ fn a_nango_connection_brings_its_own_app() {
     assert_eq!(row.given.app.client_id.as_str(), "own");
     // The secret of another app is never used for this one.
     line["credentials"]["config_override"] = json!({ "client_id": "own" });
-    let reason = read(Format::Nango, &line).unwrap_err();
+    let reason = read(Format::Nango, &line).err().unwrap();
     assert!(reason.starts_with("client_secret is missing"), "{reason}");
 }
 

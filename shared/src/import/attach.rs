@@ -15,7 +15,7 @@ use crate::profile::{Profile, UNKNOWN_PROFILE};
 use crate::secret::Plaintext;
 use crate::stores::{
     self, AppSecret, BATCH, CommitOutcome, ImportVerdict, ImportedCredential, RowKind,
-    SOME_MEMBERS, StoredGrant, StoredPair,
+    SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::REFRESH_ANSWER_TIMEOUT;
@@ -258,8 +258,7 @@ impl Import<'_> {
             }
         }
         let members = grants.credentials.members_of(pair, Some(SOME_MEMBERS));
-        let members = members.await?.into_iter();
-        let members = members.filter(stores::StoredCredential::is_live);
+        let members = members.await?.into_iter().filter(StoredCredential::is_live);
         let merged =
             members.min_by_key(|it| (!it.has_grant(self.grant), it.credential.credential_id));
         let merged = merged.map(|it| it.credential.credential_id);

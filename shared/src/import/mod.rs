@@ -358,7 +358,9 @@ impl Import<'_> {
                     Ok(profile) => Ok(profile),
                     Err(refusal) => unreadable(refusal)?,
                 };
-                let sent_since = (row.generation() == 0).then_some(self.began);
+                // Another run may have sent the token, and earlier.
+                let refreshed = self.invocation.activity().has_refreshed();
+                let sent_since = refreshed.then_some(self.began);
                 self.attach(row, &access, profile, sent_since).await
             }
             Err(NoAccess::Dead(dead)) => self.end_refused(&dead).await,

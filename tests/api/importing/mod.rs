@@ -1,6 +1,7 @@
 //! The import of refresh tokens that another system had: what becomes of each token, and of its user.
 
 mod crashes;
+mod many;
 mod outcomes;
 
 use std::time::Duration;
