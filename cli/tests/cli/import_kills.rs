@@ -97,7 +97,7 @@ async fn an_import_that_is_killed_again_and_again_loses_no_grant_silently() {
     for (position, format) in FORMATS.iter().enumerate() {
         let line = importing.line(format, format, "--yes --rate 1000 --json");
         // The times are spread over a run and are the same in each test.
-        for round in 0..kills / FORMATS.len() + 1 {
+        for round in 0..=kills / FORMATS.len() {
             let after =
                 Duration::from_millis(u64::try_from(150 + 370 * round + 90 * position).unwrap());
             if importing.killed(&line, after).await {
