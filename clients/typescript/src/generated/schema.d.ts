@@ -311,7 +311,7 @@ export interface paths {
          * Creates a credential
          * @description With an authorization code, the credential belongs to a Zoom user. The vault exchanges the code at Zoom before it
          *     stores anything, and stores the tokens before it makes any other call to Zoom. Without a code, the credential holds
-         *     the app only.
+         *     the app only. With `account_id`, the app is account-level, and Zoom must accept it for the account.
          */
         post: operations["createZoomCredential"];
         delete?: never;
@@ -363,7 +363,8 @@ export interface paths {
          * Checks a credential
          * @description Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's profile,
          *     and mints and drops one token of each type. It stores a profile that is new or has changed. For an app credential,
-         *     it tries the client id and secret at Zoom.
+         *     it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks at
+         *     the app's scopes.
          */
         post: operations["checkZoomCredential"];
         delete?: never;
@@ -475,8 +476,9 @@ export interface paths {
         put?: never;
         /**
          * Mints a token
-         * @description A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the
-         *     request names a Zoom user, the vault uses the team's active credential of this user that was authorized last.
+         * @description A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once, so
+         *     mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's active
+         *     credential of this user that was authorized last.
          */
         post: operations["mintZoomToken"];
         delete?: never;
@@ -512,6 +514,15 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Zoom's id of an account. */
+        AccountId: string;
+        /**
+         * Format: email
+         * @description The e-mail address of a user of an account, as Zoom has it. Upper case and a plus sign are legal.
+         */
+        AccountUserEmail: string;
+        /** @description Zoom's id of a user of an account. `me` is no id: Zoom would take it for the account's owner. */
+        AccountUserId: string;
         /**
          * @description The kinds of actors.
          * @enum {string}
@@ -774,11 +785,16 @@ export interface components {
             redirect_uri?: components["schemas"]["RedirectUri"];
             /** @description The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`. */
             code_verifier?: components["schemas"]["CodeVerifier"];
+            /**
+             * @description Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level: it
+             *     mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
+             */
+            account_id?: components["schemas"]["AccountId"];
             /** @description Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent. */
             extra?: {
                 [key: string]: unknown;
             } | null;
-        } & unknown;
+        } & (unknown & unknown);
         /** @description A new token URL. Unknown fields are ignored. */
         CreateTokenUrl: {
             /** @description The type of the tokens that the URL returns. */
@@ -1034,7 +1050,8 @@ export interface components {
             outcome: components["schemas"]["EventOutcome"] | null;
             /**
              * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-             *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`.
+             *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
+             *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `NOT_ALLOWED`.
              * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
              */
             code: string | null;
@@ -1126,6 +1143,13 @@ export interface components {
              */
             role?: number;
             /**
+             * @description With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is wanted.
+             *     Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other types.
+             */
+            zoom_user_id?: components["schemas"]["AccountUserId"];
+            /** @description As `zoom_user_id`, by e-mail address. */
+            zoom_email?: components["schemas"]["AccountUserEmail"];
+            /**
              * @description For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
              *     the other types.
              */
@@ -1210,6 +1234,8 @@ export interface components {
                 max_token_ttl: number;
                 /** @description Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted. */
                 revoke_on_delete: boolean;
+                /** @description Whether the team may try `onbehalf` tokens of account-level credentials. */
+                account_onbehalf: boolean;
                 /** @description The origins that a user may be sent back to after connecting. */
                 return_origins: string[];
                 /** @description When the team was created. */
@@ -1654,6 +1680,8 @@ export interface components {
                     max_token_ttl: number;
                     /** @description Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted. */
                     revoke_on_delete: boolean;
+                    /** @description Whether the team may try `onbehalf` tokens of account-level credentials. */
+                    account_onbehalf: boolean;
                     /** @description The origins that a user may be sent back to after connecting. */
                     return_origins: string[];
                     /** @description When the team was created. */
@@ -1854,7 +1882,8 @@ export interface components {
                 outcome: components["schemas"]["EventOutcome"] | null;
                 /**
                  * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-                 *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`.
+                 *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
+                 *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `NOT_ALLOWED`.
                  * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
                  */
                 code: string | null;
@@ -5107,7 +5136,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description A concurrent change won, the same request is still running, or another request has used the authorization code. */
+            /** @description A concurrent change won, the same request is still running, another request has used the authorization code, or Zoom refuses the client id with this secret. `code` and `message` say which. */
             409: {
                 headers: {
                     /** @description Seconds to wait before the next try, if waiting helps */

@@ -451,6 +451,7 @@ class AsyncMethods:
         authorization_code: Union[AuthorizationCode, _Unset] = _UNSET,
         redirect_uri: Union[RedirectUri, _Unset] = _UNSET,
         code_verifier: Union[CodeVerifier, _Unset] = _UNSET,
+        account_id: Union[AccountId, _Unset] = _UNSET,
         extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
         idempotency_key: Union[str, _Unset] = _UNSET,
     ) -> Credential:
@@ -458,7 +459,8 @@ class AsyncMethods:
 
         With an authorization code, the credential belongs to a Zoom user. The vault exchanges the code at Zoom before
         it stores anything, and stores the tokens before it makes any other call to Zoom. Without a code, the
-        credential holds the app only.
+        credential holds the app only. With `account_id`, the app is account-level, and Zoom must accept it
+        for the account.
 
         With `authorization_code` the credential belongs to a Zoom user, without to the app alone.
 
@@ -471,6 +473,9 @@ class AsyncMethods:
             with `authorization_code`.
         :param code_verifier: The verifier of PKCE, if the authorization at Zoom began with a
             `code_challenge`. Only with `authorization_code`.
+        :param account_id: Zoom's id of the account, for an app of the type server-to-server OAuth. The
+            credential is then account-level: it mints for all users of the account. The vault verifies it at
+            Zoom first. Not with `authorization_code`.
         :param extra: Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as
             it was sent.
         :param idempotency_key: Your own name for this call, if you repeat it yourself. Without it, the client
@@ -478,7 +483,7 @@ class AsyncMethods:
         """
         call = _Call(
             operations.CREATE_ZOOM_CREDENTIAL,
-            body={"name": name, "client_id": client_id, "client_secret": client_secret, "authorization_code": authorization_code, "redirect_uri": redirect_uri, "code_verifier": code_verifier, "extra": extra},
+            body={"name": name, "client_id": client_id, "client_secret": client_secret, "authorization_code": authorization_code, "redirect_uri": redirect_uri, "code_verifier": code_verifier, "account_id": account_id, "extra": extra},
             idempotency_key=idempotency_key,
         )
         return cast("Credential", (await self._call(call)).data)
@@ -570,7 +575,8 @@ class AsyncMethods:
 
         Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's
         profile, and mints and drops one token of each type. It stores a profile that is new or has changed.
-        For an app credential, it tries the client id and secret at Zoom.
+        For an app credential, it tries the client id and secret at Zoom. For an account-level credential, it
+        requests an access token, and looks at the app's scopes.
 
         :param id: The credential's id
         :param meeting_id: The meeting to mint a local recording token for. Without a meeting, the scopes
@@ -716,14 +722,16 @@ class AsyncMethods:
         meeting_url: Union[str, _Unset] = _UNSET,
         ttl: Union[int, _Unset] = _UNSET,
         role: Union[int, _Unset] = _UNSET,
+        zoom_user_id: Union[AccountUserId, _Unset] = _UNSET,
+        zoom_email: Union[AccountUserEmail, _Unset] = _UNSET,
         meeting_uuid: Union[MeetingUuid, _Unset] = _UNSET,
         rtms_stream_id: Union[RtmsStreamId, _Unset] = _UNSET,
     ) -> Token:
         """Mints a token.
 
-        A bot uses the token to join a meeting. An `onbehalf` token works once, so mint a token for every bot. If the
-        request names a Zoom user, the vault uses the team's active credential of this user that was
-        authorized last.
+        A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works
+        once, so mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the
+        vault uses the team's active credential of this user that was authorized last.
 
         :param type: The type of the token.
         :param credential_id: The credential. Required without `credential_user_id`.
@@ -738,12 +746,16 @@ class AsyncMethods:
             `local_recording` and `rtms_signature`.
         :param role: For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the
             other types.
+        :param zoom_user_id: With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of
+            the user whose token is wanted. Without it and without `zoom_email`, the token is that of the
+            meeting's host. Ignored for the other types.
+        :param zoom_email: As `zoom_user_id`, by e-mail address.
         :param meeting_uuid: For `rtms_signature`: the uuid of the meeting, webinar or session in the event
             that named the stream. Ignored for the other types.
         :param rtms_stream_id: For `rtms_signature`: the stream. Ignored for the other types.
         """
         call = _Call(
             operations.MINT_ZOOM_TOKEN,
-            body={"credential_id": credential_id, "credential_user_id": credential_user_id, "type": type, "meeting_id": meeting_id, "meeting_url": meeting_url, "ttl": ttl, "role": role, "meeting_uuid": meeting_uuid, "rtms_stream_id": rtms_stream_id},
+            body={"credential_id": credential_id, "credential_user_id": credential_user_id, "type": type, "meeting_id": meeting_id, "meeting_url": meeting_url, "ttl": ttl, "role": role, "zoom_user_id": zoom_user_id, "zoom_email": zoom_email, "meeting_uuid": meeting_uuid, "rtms_stream_id": rtms_stream_id},
         )
         return cast("Token", (await self._call(call)).data)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 
-__all__ = ["ActorKind", "AuthorizationCode", "BotId", "CallKey", "CallKeys", "Capabilities", "Capability", "CapabilityStatus", "ChoosingUrl", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedChoosingUrl", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "FromCall", "MeetingId", "MeetingUuid", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "RtmsStreamId", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
+__all__ = ["AccountId", "AccountUserEmail", "AccountUserId", "ActorKind", "AuthorizationCode", "BotId", "CallKey", "CallKeys", "Capabilities", "Capability", "CapabilityStatus", "ChoosingUrl", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedChoosingUrl", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "FromCall", "MeetingId", "MeetingUuid", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "RtmsStreamId", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
 
 
 class Event(TypedDict):
@@ -29,7 +29,8 @@ class Event(TypedDict):
     # Whether the action succeeded. Null for a change of state.
     outcome: Optional[EventOutcome]
     # Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-    # `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`.
+    # `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token
+    # URL that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `NOT_ALLOWED`.
     code: Optional[str]
     # The earlier event that said that this token was released. The mint failed after that event was written.
     corrects: Optional[EventId]
@@ -129,6 +130,8 @@ class OverviewTeam(TypedDict):
     max_token_ttl: int
     # Whether the vault revokes a grant at Zoom when the last credential that uses the grant is deleted.
     revoke_on_delete: bool
+    # Whether the team may try `onbehalf` tokens of account-level credentials.
+    account_onbehalf: bool
     # The origins that a user may be sent back to after connecting.
     return_origins: List[str]
     # When the team was created.
@@ -385,11 +388,14 @@ class CredentialHealth(TypedDict):
 class Capabilities(TypedDict):
     """What a credential can be used for. Null if its type has no such use."""
 
-    # For an app credential: whether Zoom accepts its client id and secret.
+    # For an app credential: whether Zoom accepts its client id and secret. For an account-level credential: whether
+    # Zoom gives the app an access token for its account.
     app: Optional[Capability]
-    # Tokens to join on behalf of the user. The check mints one and drops it.
+    # Tokens to join on behalf of the user. The check mints one and drops it. For an account-level credential it mints
+    # none: they are refused, or not known if the team may try them.
     onbehalf: Optional[Capability]
-    # The user's access key (ZAK). The check mints one and drops it.
+    # The user's access key (ZAK). The check mints one and drops it. For an account-level credential, the app's scopes
+    # decide.
     zak: Optional[Capability]
     # Tokens to record locally. With `meeting_id` the check mints one and drops it. Without, the scopes that the user
     # consented to decide.
@@ -606,12 +612,24 @@ RedirectUri = str
 CodeVerifier = str
 
 
+# Zoom's id of an account.
+AccountId = str
+
+
 # Whether one use of a credential works.
 CapabilityStatus = Literal['granted', 'missing_scope', 'failing', 'unknown']
 
 
 # Zoom's id of a user, as far as it is checked.
 ZoomUserId = str
+
+
+# Zoom's id of a user of an account. `me` is no id: Zoom would take it for the account's owner.
+AccountUserId = str
+
+
+# The e-mail address of a user of an account, as Zoom has it. Upper case and a plus sign are legal.
+AccountUserEmail = str
 
 
 # Zoom's id of one occurrence of a meeting, webinar or session, as the event carried it: Base64, not percent-encoded.
