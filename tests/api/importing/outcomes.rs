@@ -39,6 +39,11 @@ async fn a_token_becomes_a_credential_of_its_user_and_the_other_systems_copy_is_
     assert_eq!(read["extra"], json!({ "user": "u_42" }));
     assert_eq!(read["scopes"], "user:read:user,user:read:zak");
     assert_eq!(mint_onbehalf(&world.acme, &id).await.status, 200);
+    // A call of a token URL finds the user by the email address.
+    assert_eq!(
+        attribute(&world.row(&id).await, "zoom_email_key"),
+        "ada@example.test"
+    );
     let pair = world.pair_of("ada").await;
     assert_eq!(
         (attribute(&pair, "members"), attribute(&pair, "live")),
