@@ -113,6 +113,26 @@ async fn a_worker_connects_to_its_stream_and_to_no_other_with_the_vaults_signatu
 }
 
 #[tokio::test]
+async fn a_key_for_some_credentials_signs_streams_only_if_it_names_the_type() {
+    let world = World::new().await;
+    let id = world.add_app_credential("media").await;
+    let extra = json!({ "extra": { "customer": "acme" } });
+    world.acme.update(&id, extra).await.expect(200);
+    let terms = |token_types| KeyTerms {
+        extra: "customer:acme".parse().unwrap(),
+        token_types,
+        ..KeyTerms::of(Permission::Mint)
+    };
+    let any = world.caller_with_terms(terms(None)).await;
+    let refused = mint(&any, body(&id, json!({}))).await;
+    let message = "The API key does not allow this type of token";
+    refused.expect_error(403, "FST_ERR_FORBIDDEN", message);
+    let named = terms(Some(vec![TokenType::RtmsSignature]));
+    let named = world.caller_with_terms(named).await;
+    mint(&named, body(&id, json!({}))).await.expect(200);
+}
+
+#[tokio::test]
 async fn the_signature_of_known_values_is_the_known_one() {
     let world = World::new().await;
     world.register_app("client_id", "client_secret");

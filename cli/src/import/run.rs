@@ -59,8 +59,8 @@ struct User {
 
 impl User {
     fn must_be_repeated(&self) -> bool {
-        let is_open = |it: &ImportResult| it.outcome == ImportOutcome::Retry;
-        self.results.iter().any(is_open)
+        let has = |outcome| self.results.iter().any(|it| it.outcome == outcome);
+        has(ImportOutcome::Retry) && !has(ImportOutcome::OutcomeLost)
     }
 
     fn wait(&self) -> Duration {
@@ -156,11 +156,17 @@ impl<'a> Run<'a> {
     async fn user(&self, mut user: User) -> User {
         user.results.clear();
         let mut taken: Option<usize> = None;
+        let mut lost: Option<usize> = None;
         let mut waits = false;
         for row in &user.rows {
             let result = if let Some(line) = taken {
                 ImportResult::new(ImportOutcome::AlreadyThere).because(format!(
                     "line {line} is of the same user, and has the grant"
+                ))
+            } else if let Some(line) = lost {
+                // The token of that line may have given a grant that an older token would end.
+                ImportResult::new(ImportOutcome::Retry).because(format!(
+                    "not sent: line {line} is of the same user, and its outcome is lost"
                 ))
             } else if waits {
                 ImportResult::new(ImportOutcome::Retry)
@@ -168,11 +174,11 @@ impl<'a> Run<'a> {
             } else {
                 self.row(row).await
             };
-            if matches!(
-                result.outcome,
-                ImportOutcome::Imported | ImportOutcome::Merged
-            ) {
-                taken = Some(row.line);
+            if result.outcome.is_in_the_vault() {
+                taken = taken.or(Some(row.line));
+            }
+            if result.outcome == ImportOutcome::OutcomeLost {
+                lost = lost.or(Some(row.line));
             }
             waits |= result.outcome.is_open();
             user.results.push(result);

@@ -75,9 +75,12 @@ impl Caller<'_> {
         }
     }
 
-    /// Fails if the key may not mint tokens of this type.
+    /// Fails if the key may not mint tokens of this type. A signature for a stream works for every user of the app, so a
+    /// key that sees only some credentials must name the type.
     pub(crate) fn may_mint(&self, token_type: TokenType) -> Result<(), ApiError> {
-        if self.key.terms.allow(token_type) {
+        let names_type = self.key.terms.token_types.is_some();
+        let is_for_app = token_type == TokenType::RtmsSignature;
+        if self.key.terms.allow(token_type) && (!is_for_app || names_type || self.sees_all()) {
             Ok(())
         } else {
             Err(Forbidden::TokenType.into())

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use futures_util::{FutureExt, TryFutureExt};
+use futures_util::TryFutureExt;
+use futures_util::future::{join_all, ready};
 use secrecy::ExposeSecret;
 use shared::choosing_url::AnyUrl;
 use shared::error::{Error, Missing};
@@ -184,22 +184,22 @@ impl TokenUrlCall<'_> {
             terms,
             ..
         } = self.context;
-        let find = wanted.find(grants.credentials(), team);
-        self.with_one_use(find, async |found| {
-            let Candidates {
-                usable,
-                not_allowed,
-            } = found;
-            let (_, first) = requests.first().ok_or(Missing::TokenUrl)?;
+        let (_, first) = requests.first().ok_or(Missing::TokenUrl)?;
+        let find = async {
+            let Candidates { usable, deleted } = wanted.find(grants.credentials(), team).await?;
             if usable.is_empty() {
                 return Err(Error::NotFound(Missing::Credential).into());
             }
-            let prepare = join_all(usable.into_iter().map(async |stored| {
+            let candidates = join_all(usable.into_iter().map(async |stored| {
                 let request = first.clone();
                 let prepared = PreparedMint::read(grants, team, &stored, request, terms).await;
                 Candidate { stored, prepared }
             }));
-            let (settings, candidates) = self.count(prepare.map(Ok)).await?;
+            Ok((candidates.await, deleted))
+        };
+        // Counted before the use is taken: a call that names nobody takes no use from another, and is no free search.
+        let (settings, (candidates, deleted)) = self.count(find).await?;
+        self.with_one_use(ready(Ok(())), async |()| {
             let wanted = requests.iter().map(|(token_type, request)| Wanted {
                 request: request.clone(),
                 of_all: dialect.takes_all(*token_type),
@@ -208,7 +208,7 @@ impl TokenUrlCall<'_> {
                 wanted: wanted.collect(),
                 max_lifetime: settings.max_token_ttl,
             };
-            let tokens = mint_with(self.context, candidates, &not_allowed, &order).await?;
+            let tokens = mint_with(self.context, candidates, &deleted, &order).await?;
             Ok(requests.iter().map(|(it, _)| *it).zip(tokens).collect())
         })
         .await

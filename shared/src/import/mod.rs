@@ -253,12 +253,13 @@ impl Importer<'_> {
 impl Import<'_> {
     async fn run(&self) -> Result<ImportResult, Error> {
         for round in 0..MAX_ROUNDS {
-            let (known, grant) = tokio::try_join!(self.known(), self.row())?;
-            let step = match (known, grant) {
-                (Some(known), _) if known.team != *self.importer.team => Step::Ended(
-                    ImportResult::new(ImportOutcome::AlreadyThere)
-                        .because(format!("team {} imported this token", known.team)),
-                ),
+            let known = self.known().await?;
+            if let Some(known) = &known
+                && known.team != *self.importer.team
+            {
+                return Ok(of_another_team(known));
+            }
+            let step = match (known, self.row().await?) {
                 (
                     Some(StoredImport {
                         verdict: Some(verdict),
@@ -418,6 +419,22 @@ impl Import<'_> {
                 CommitOutcome::Refused(_) => Step::LookAgain,
             },
         )
+    }
+}
+
+/// What another team's import of the same token means for this team. Only a grant that is in the vault is there already.
+fn of_another_team(known: &StoredImport) -> ImportResult {
+    let team = &known.team;
+    match known.verdict.map(outcome_of) {
+        Some(ImportOutcome::Imported | ImportOutcome::Merged) => {
+            ImportResult::new(ImportOutcome::AlreadyThere)
+                .because(format!("team {team} imported this token"))
+        }
+        Some(outcome) => ImportResult::new(outcome)
+            .because(format!("this is how its import into team {team} ended")),
+        None => ImportResult::new(ImportOutcome::Retry).because(format!(
+            "team {team} has begun to import this token: import it there again"
+        )),
     }
 }
 

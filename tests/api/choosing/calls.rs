@@ -1,6 +1,7 @@
 //! Whom a call names, and what it gets.
 
 use serde_json::{Value, json};
+use shared::stores::TeamSettingsChange;
 
 use super::{tokens_in, with_query};
 use crate::bots::MEETING;
@@ -192,6 +193,81 @@ async fn a_body_that_its_vendor_signed_counts_before_the_query() {
         let answer = answer_to(call).await;
         assert_eq!(world.users_of(&answer.json()["zak_token"]), [user]);
     }
+}
+
+#[tokio::test]
+async fn a_recorded_body_of_attendee_chooses_nobody_by_another_query() {
+    let world = World::new().await;
+    world.store_vendors().await;
+    let ada = world.connect("ada", Value::Null).await;
+    let verified = json!({ "unverified": null, "verify": ["attendee"] });
+    let url = world.given_open_url(&["zak"], verified).await;
+    let url = Url {
+        url: with_query(&url, &[("zoom_email", ada.email.as_str())]).into(),
+        ..url
+    };
+    let answer = answer_to(world.attendee(&url, &json!({}), "")).await;
+    answer.expect_code(400, "FST_ERR_VALIDATION");
+}
+
+#[tokio::test]
+async fn tens_of_thousands_of_names_are_refused_at_once() {
+    let world = World::new().await;
+    let url = world.given_open_url(&["zak"], json!({})).await;
+    let names: Vec<String> = (0..40_000).map(|it| format!("{it:04x}")).collect();
+    let before = std::time::Instant::now();
+    let body = json!({ "zoom_user_id": names.join(",") });
+    let answer = world.vendor_posts(&url, &body).await;
+    answer.expect_code(400, "FST_ERR_VALIDATION");
+    // Comparing each name with all before it took minutes.
+    assert!(before.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_call_that_names_nobody_usable_counts_against_the_rate_and_takes_no_use() {
+    let world = World::new().await;
+    let url = world
+        .given_open_url(&["zak"], json!({ "max_uses": 1 }))
+        .await;
+    let settings = TeamSettingsChange {
+        mint_rate: Some(2),
+        ..TeamSettingsChange::default()
+    };
+    let team = "acme".parse().unwrap();
+    world.operator.set(&team, settings).await.unwrap();
+    world.wire.reset();
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let answer = world
+            .vendor_gets(&url, "?zoom_email=nobody@example.test")
+            .await;
+        statuses.push(answer.status);
+    }
+    assert!(
+        statuses.contains(&404) && statuses.contains(&429),
+        "{statuses:?}"
+    );
+    assert_eq!(world.uses(&url.id).await, "0");
+}
+
+#[tokio::test]
+async fn an_address_that_two_users_have_names_neither() {
+    let world = World::new().await;
+    let ada = world.connect("ada", Value::Null).await;
+    let bob = world.connect("bob", Value::Null).await;
+    let address = ada.email.to_lowercase();
+    world
+        .set_texts(
+            &bob.credential,
+            &[("zoom_email", &address), ("zoom_email_key", &address)],
+        )
+        .await;
+    let url = world.given_open_url(&["zak"], json!({})).await;
+    let get = async |name: &str, value: &str| {
+        answer_to(world.meetingbaas(&url, &[(name, value)], &json!({}))).await
+    };
+    assert_eq!(get("zoom_email", &address).await.status, 404);
+    assert_eq!(get("zoom_user_id", &bob.user).await.status, 200);
 }
 
 #[tokio::test]

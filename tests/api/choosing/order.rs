@@ -90,7 +90,7 @@ async fn the_first_that_mints_is_used_and_the_events_say_why_the_others_were_not
         world.mints_of(&cid.credential).await,
         ["NOT_CHOSEN", "succeeded"]
     );
-    assert_eq!(world.mints_of(&deleted.credential).await, ["NOT_ALLOWED"]);
+    assert_eq!(world.mints_of(&deleted.credential).await, ["DELETED"]);
 }
 
 #[tokio::test]

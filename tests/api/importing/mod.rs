@@ -87,7 +87,12 @@ impl World {
 
 impl Operator {
     pub(crate) async fn import(&self, world: &World, given: &GivenGrant) -> ImportResult {
-        let team = &world.team("acme");
+        self.import_into("acme", world, given).await
+    }
+
+    /// The same, into this team.
+    async fn import_into(&self, team: &str, world: &World, given: &GivenGrant) -> ImportResult {
+        let team = &world.team(team);
         let importer = Importer {
             grants: &self.grants,
             requests: &self.requests,

@@ -86,6 +86,41 @@ async fn a_second_run_answers_the_same_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_is_in_the_vault_for_another_team_only_if_its_import_there_succeeded() {
+    let world = World::new().await;
+    let [good, gone, open] = ["ada", "grace", "hedy"];
+    let good = world.user_of_old_system(good).await;
+    let gone_token = world.user_of_old_system(gone).await;
+    world.zoom.remove_app(CLIENT_ID, gone);
+    let open = world.user_of_old_system(open).await;
+    for (token, first, second) in [
+        (&good, ImportOutcome::Imported, ImportOutcome::AlreadyThere),
+        (&gone_token, ImportOutcome::Dead, ImportOutcome::Dead),
+        (&open, ImportOutcome::Retry, ImportOutcome::Retry),
+    ] {
+        if first == ImportOutcome::Retry {
+            world
+                .wire
+                .inject_once(Service::Zoom, "/oauth/token", Fault::DropBefore);
+            world.wire.inject(Rule {
+                service: Some(Service::Zoom),
+                operation: Some("/oauth/token"),
+                nth: None,
+                fault: Fault::Answer(StatusCode::SERVICE_UNAVAILABLE, String::new()),
+            });
+        }
+        let given = given(&token.refresh);
+        let result = world.importer().import(&world, &given).await;
+        assert_eq!(result.outcome, first, "{result:?}");
+        let sent = world.refresh_calls();
+        let importer = world.importer();
+        let result = importer.import_into("globex", &world, &given).await;
+        assert_eq!(result.outcome, second, "{result:?}");
+        assert_eq!(world.refresh_calls(), sent);
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_a_user_with_a_credential_is_merged_into_that_credential() {
     let world = World::new().await;
     let id = world.add_user_credential("desk").await;

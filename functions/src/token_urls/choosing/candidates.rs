@@ -16,8 +16,8 @@ use crate::token_urls::choosing::names::{Named, named};
 pub(crate) struct Candidates {
     /// Those that the call can use, in order of preference.
     pub(crate) usable: Vec<StoredCredential>,
-    /// Credentials of the team that were named and that the URL may not use: they are deleted, or outside the filter.
-    pub(crate) not_allowed: Vec<CredentialId>,
+    /// Credentials that were named, that the URL may choose, and that are deleted.
+    pub(crate) deleted: Vec<CredentialId>,
 }
 
 /// Whom a call asks for, and what limits the answer.
@@ -64,12 +64,12 @@ impl Wanted<'_> {
         });
         let mut candidates = Candidates::default();
         for found in try_join_all(reads).await? {
-            let (usable, others): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|stored| self.allows(stored));
-            match (usable.into_iter().next(), others.first()) {
-                (Some(stored), _) => candidates.add(stored),
-                (None, Some(other)) => candidates.not_allowed.push(other.credential.credential_id),
-                (None, None) => {}
+            // What the filter leaves out does not exist for the URL: it gets no event either.
+            let mut allowed = found.into_iter().filter(|stored| self.allows(stored));
+            match allowed.next() {
+                Some(stored) if stored.is_live() => candidates.add(stored),
+                Some(stored) => candidates.deleted.push(stored.credential.credential_id),
+                None => {}
             }
         }
         Ok(candidates)
@@ -77,7 +77,7 @@ impl Wanted<'_> {
 
     fn allows(&self, stored: &StoredCredential) -> bool {
         let extra = stored.credential.extra.as_ref();
-        stored.is_live() && self.filter.is_none_or(|filter| filter.matches(extra))
+        self.filter.is_none_or(|filter| filter.matches(extra))
     }
 }
 

@@ -20,8 +20,8 @@ const MIN_TIME: Duration = Duration::from_secs(4);
 const NOT_CHOSEN: &str = "NOT_CHOSEN";
 /// The code of a mint that would have made the caller wait too long.
 const OUT_OF_TIME: &str = "OUT_OF_TIME";
-/// The code of a mint with a credential that the URL may not use.
-const NOT_ALLOWED: &str = "NOT_ALLOWED";
+/// The code of a mint with a deleted credential.
+const DELETED: &str = "DELETED";
 
 /// A credential that a call can use, and its first mint.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ enum Outcome {
 pub(crate) async fn mint_with(
     context: Context<'_>,
     candidates: Vec<Candidate>,
-    not_allowed: &[CredentialId],
+    deleted: &[CredentialId],
     order: &Order,
 ) -> Result<Vec<Tokens>, Error> {
     let margin = context.terms.margin;
@@ -128,7 +128,7 @@ pub(crate) async fn mint_with(
             }
         }
     }
-    record_others(context, order, unused, not_allowed).await;
+    record_others(context, order, unused, deleted).await;
     if tokens.iter().all(Vec::is_empty)
         && let Some(error) = first_error
     {
@@ -215,14 +215,14 @@ async fn record_others(
     context: Context<'_>,
     order: &Order,
     unused: Vec<(CredentialId, &Wanted, Option<EventId>, &'static str)>,
-    not_allowed: &[CredentialId],
+    deleted: &[CredentialId],
 ) {
     let first = order.wanted.iter().take(1);
-    let not_allowed = first.flat_map(|wanted| {
-        let ids = not_allowed.iter();
-        ids.map(move |id| (*id, wanted, None, NOT_ALLOWED))
+    let deleted = first.flat_map(|wanted| {
+        let ids = deleted.iter();
+        ids.map(move |id| (*id, wanted, None, DELETED))
     });
-    let all = unused.into_iter().chain(not_allowed);
+    let all = unused.into_iter().chain(deleted);
     let records = all.map(|(id, wanted, record, code)| {
         record_unused(context, id, &wanted.request, record, code)
     });

@@ -2,8 +2,8 @@
 //!
 //! Vendors pass on what their customer has given them: in the query, in the JSON object `extra` of the query
 //! (MeetingBaas), in `bot_metadata` of the body (Attendee), or in the body itself (MeetStream). The first of these places
-//! that names somebody counts. A body that its vendor signed comes before the query, which anyone who knows the URL can
-//! change.
+//! that names somebody counts. If the vendor signed the body, only the body counts: anyone who knows the URL can change
+//! the query, and send a recorded body with it.
 
 use serde_json::Value;
 use shared::choosing_url::{CallKey, CallKeys, MAX_CANDIDATES};
@@ -52,12 +52,12 @@ pub(crate) fn named(
         };
         all(keys, texts)
     };
-    let places: [&dyn Fn() -> Vec<Named>; 4] = if body_is_signed {
-        [&metadata, &body, &query, &extra]
+    let places: &[&dyn Fn() -> Vec<Named>] = if body_is_signed {
+        &[&metadata, &body]
     } else {
-        [&query, &extra, &metadata, &body]
+        &[&query, &extra, &metadata, &body]
     };
-    let found = places.into_iter().map(|place| place());
+    let found = places.iter().map(|place| place());
     let names = found.into_iter().find(|names| !names.is_empty());
     match names {
         Some(names) if names.len() > MAX_CANDIDATES => {
@@ -84,6 +84,10 @@ fn all(keys: &CallKeys, texts: impl Fn(&CallKey) -> Vec<String>) -> Vec<Named> {
     for name in of_credentials.chain(of_users) {
         if !names.contains(&name) {
             names.push(name);
+        }
+        // More are not needed to know that they are too many. A body has room for tens of thousands.
+        if names.len() > MAX_CANDIDATES {
+            break;
         }
     }
     names

@@ -63,7 +63,7 @@ impl Credentials {
     }
 
     /// Finds the team's credentials of the Zoom user with an email address, in any case, in the same order. At most
-    /// [`SOME_MEMBERS`].
+    /// [`SOME_MEMBERS`]. None if credentials of several Zoom users have the address: nobody knows whose it is now.
     pub async fn of_zoom_email(
         &self,
         team: &TeamId,
@@ -85,6 +85,12 @@ impl Credentials {
             known.is_some_and(|known| known.to_lowercase() == email)
         };
         found.retain(|stored| stored.is_live() && stored.grant.is_some() && has_email(stored));
+        // An address can pass from one user to another, and the vault learns that late.
+        let user = |stored: &StoredCredential| stored.credential.zoom_user_id.clone();
+        let first = found.first().and_then(user);
+        if found.iter().any(|stored| user(stored) != first) {
+            return Ok(Vec::new());
+        }
         sort_usable_first(&mut found);
         Ok(found)
     }
