@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -11,6 +11,7 @@ use shared::credential::ClientId;
 use shared::import::{ImportOutcome, ImportResult, Importer};
 use shared::secret::AppCredentials;
 use shared::zoom;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -40,6 +41,8 @@ pub(super) struct Run<'a> {
     interval: Mutex<Interval>,
     /// How many rows have failed for now since one did not.
     failures: AtomicUsize,
+    /// Whether the operator wants the run to end.
+    stopped: AtomicBool,
     /// The answer of Zoom to apps that it refuses.
     refused: BTreeMap<AppKey, String>,
 }
@@ -81,6 +84,7 @@ impl<'a> Run<'a> {
             output,
             interval: Mutex::new(interval),
             failures: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
             refused: BTreeMap::new(),
         }
     }
@@ -99,11 +103,13 @@ impl<'a> Run<'a> {
         let mut todo: Vec<User> = users.collect();
         let mut same: HashMap<usize, LineReport> = HashMap::new();
         for repetition in 0..=MAX_REPETITIONS {
-            let done: Vec<User> = stream::iter(todo)
+            let users = stream::iter(todo)
                 .map(|user| self.user(user))
-                .buffer_unordered(CONCURRENT_USERS)
-                .collect()
-                .await;
+                .buffer_unordered(CONCURRENT_USERS);
+            let done: Vec<User> = tokio::select! {
+                done = users.collect() => done,
+                () = self.stop_on_signal() => Vec::new(),
+            };
             let is_last = repetition == MAX_REPETITIONS || self.is_over();
             let (again, ended): (Vec<_>, Vec<_>) = done
                 .into_iter()
@@ -190,11 +196,14 @@ impl<'a> Run<'a> {
         if let Some(reason) = self.refused.get(&key_of(&row.given.app)) {
             return ImportResult::new(ImportOutcome::AppRefused).because(reason.clone());
         }
-        if self.is_over() {
-            let reason = format!("not tried: {MAX_FAILURES} lines before it failed in a row");
-            return ImportResult::new(ImportOutcome::Retry).because(reason);
+        if let Some(not_tried) = self.not_tried() {
+            return not_tried;
         }
         self.interval.lock().await.tick().await;
+        // It may have been stopped during the wait.
+        if let Some(not_tried) = self.not_tried() {
+            return not_tried;
+        }
         let importer = Importer {
             grants: &self.vault.grants,
             requests: &self.vault.requests,
@@ -211,8 +220,42 @@ impl<'a> Run<'a> {
         result
     }
 
+    /// The outcome of a row that is not begun, because the run is over.
+    fn not_tried(&self) -> Option<ImportResult> {
+        let reason = if self.stopped.load(Ordering::Relaxed) {
+            "not tried: the program was told to stop".to_owned()
+        } else if self.is_over() {
+            format!("not tried: {MAX_FAILURES} lines before it failed in a row")
+        } else {
+            return None;
+        };
+        Some(ImportResult::new(ImportOutcome::Retry).because(reason))
+    }
+
     fn is_over(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) >= MAX_FAILURES
+        self.stopped.load(Ordering::Relaxed)
+            || self.failures.load(Ordering::Relaxed) >= MAX_FAILURES
+    }
+
+    /// Begins no further row after Ctrl-C or SIGTERM. A refresh whose answer is awaited must not be abandoned, so this
+    /// never ends.
+    async fn stop_on_signal(&self) {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            self.stopped.store(true, Ordering::Relaxed);
+            self.output.note(
+                "stopping: the grants that are in progress are completed first, which takes at most 90 s",
+            );
+        }
     }
 }
 

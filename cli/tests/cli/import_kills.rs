@@ -67,6 +67,56 @@ impl Importing {
     }
 }
 
+/// The program completes the refreshes that are in progress, whose answers would otherwise be lost.
+#[tokio::test]
+async fn an_import_that_is_told_to_stop_loses_nothing() {
+    let importing = Importing::start().await;
+    let mut lines = Vec::new();
+    for n in 0..40 {
+        let user = format!("user-{n}");
+        let token = importing.token_of(&user).await;
+        lines.push(export("generic", &user, &token));
+    }
+    importing.write("export", &lines.join("\n"));
+    let line = importing.line("export", "generic", "--yes --rate 20 --json");
+    let child = Command::new(env!("CARGO_BIN_EXE_zoom-vault"))
+        .args(line.split_whitespace())
+        .env_clear()
+        .envs(
+            importing
+                .stack
+                .env
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while importing.sent().await < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = child.id().unwrap().to_string();
+    let told = Command::new("kill").args(["-INT", &id]).status().await;
+    assert!(told.unwrap().success());
+
+    let ended = child.wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let counts = document["counts"].as_object().unwrap();
+    let imported = counts["imported"].as_u64().unwrap();
+    assert_eq!(
+        imported + counts["retry"].as_u64().unwrap(),
+        40,
+        "{counts:?}"
+    );
+    assert_eq!(u64::try_from(importing.sent().await).unwrap(), imported);
+
+    let all = importing.stack.json(&line.replace(" --json", "")).await;
+    assert_eq!(all["counts"], json!({ "imported": 40 }));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_that_is_killed_again_and_again_loses_no_grant_silently() {
     let is_full = config::optional("GATE").is_some_and(|gate| gate == "full");
@@ -141,11 +191,10 @@ async fn an_import_that_is_killed_again_and_again_loses_no_grant_silently() {
             .await;
         assert_eq!(status, 200, "{body}");
     }
+    // The grant of a lost outcome stays, because a capsule may bring its tokens back.
     let doctor = importing.stack.cli("doctor --json").await;
-    assert!(
-        !doctor
-            .stdout
-            .contains("secrets that belong to no credential"),
-        "{doctor:?}"
-    );
+    let orphans = doctor
+        .stdout
+        .contains("secrets that belong to no credential");
+    assert_eq!(orphans, lost > 0, "{doctor:?}");
 }
