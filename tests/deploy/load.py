@@ -8,6 +8,9 @@ as JSON: how many calls succeeded, each call that failed, and each row of the be
 When a function gets new code, the emulator kills the program that runs, and the gateway answers 502. Lambda lets a
 program answer its request first. So a call that the emulator cut off is sent again, once, and counted. Later mints do
 not refresh, because a program that is killed during a refresh can lose the grant (docs/reliability.md).
+
+When the routes change, the emulator replaces the API by one with a new id. AWS changes the API in place. So a call that
+finds no API looks for the new one for at most a minute, and is sent there.
 """
 
 import concurrent.futures
@@ -18,17 +21,29 @@ import pathlib
 import signal
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
 import boto3
 
-API, KEY, ZOOM = os.environ["VAULT_URL"], os.environ["API_KEY"], os.environ["ZOOM_OAUTH_BASE_URL"]
+KEY, ZOOM = os.environ["API_KEY"], os.environ["ZOOM_OAUTH_BASE_URL"]
 STACK, REPORT = sys.argv[1], pathlib.Path(sys.argv[2])
+GATEWAY = boto3.client("apigateway")
+# What the emulator answers if no API has the id, or if the API has no stage yet.
+NO_API = '{"message": "Not Found"}'
 USERS, CALLERS = 12, 4
 REDIRECT = "http://localhost:3000/callback"
 TABLES = ["Credentials", "Pairs", "Secrets", "Keys", "Requests", "TokenUrls", "Events"]
 stopped = threading.Event()
+address = {}
+
+
+def api():
+    """The address of the stack's API. While the emulator replaces the API, there may be two: the new one is the last."""
+    apis = [it for it in GATEWAY.get_rest_apis()["items"] if it["name"] == STACK]
+    newest = max(apis, key=lambda it: it["createdDate"])
+    return f"{GATEWAY.meta.endpoint_url}/restapis/{newest['id']}/live/_user_request_"
 
 
 def post(url, body, headers=None):
@@ -40,7 +55,7 @@ def post(url, body, headers=None):
 
 
 def vault(path, body=None):
-    return post(API + path, body, {"x-meeting-baas-api-key": KEY})
+    return post(address["api"] + path, body, {"x-meeting-baas-api-key": KEY})
 
 
 def fill():
@@ -54,7 +69,7 @@ def fill():
         body = app | {"name": user, "client_secret": "sandbox-secret", "authorization_code": code}
         credential = vault("/v2/zoom-credentials", body)["data"]["credential_id"]
         url = vault(f"/v2/zoom-credentials/{credential}/token-urls", {"type": "zak", "label": "load"})["data"]["url"]
-        yield credential, url.replace("https://vault.example", API)
+        yield credential, url.removeprefix("https://vault.example")
 
 
 def rows():
@@ -70,8 +85,9 @@ def rows():
                 yield (table, *(row[key]["S"] for key in keys))
 
 
-def call(credential, url, kind, cut_off=None):
+def call(credential, path, kind, cut_off=None, until=None):
     """Sends one request. Returns nothing if it succeeded, and what went wrong otherwise. `cut_off` counts."""
+    until = until or time.monotonic() + 60
     try:
         match kind:
             case "get":
@@ -79,12 +95,16 @@ def call(credential, url, kind, cut_off=None):
             case "mint":
                 vault("/v2/zoom-tokens", {"credential_id": credential, "type": "zak"})
             case "token URL":
-                urllib.request.urlopen(url, timeout=90).read()
+                urllib.request.urlopen(address["api"] + path, timeout=90).read()
     except urllib.error.HTTPError as error:
         text = error.read().decode()[:300]
         if error.code == 502 and "Runtime.ExitError" in text and cut_off is not None:
             cut_off.append(kind)
-            return call(credential, url, kind)
+            return call(credential, path, kind)
+        if error.code == 404 and text == NO_API and time.monotonic() < until:
+            time.sleep(0.2)
+            address["api"] = api()
+            return call(credential, path, kind, cut_off, until)
         return f"{kind}: {error.code} {text}"
     except OSError as error:
         return f"{kind}: {error}"
@@ -101,6 +121,7 @@ def caller(credentials, cut_off):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    address["api"] = api()
     credentials = list(fill())
     before = set(rows())
     REPORT.with_suffix(".ready").touch()
