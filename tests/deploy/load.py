@@ -40,7 +40,7 @@ address = {}
 
 
 def api():
-    """The address of the stack's API. While the emulator replaces the API, there may be two: the new one is the last."""
+    """The address of the stack's API. While the emulator replaces the API, there are two: the new one counts."""
     apis = [it for it in GATEWAY.get_rest_apis()["items"] if it["name"] == STACK]
     newest = max(apis, key=lambda it: it["createdDate"])
     return f"{GATEWAY.meta.endpoint_url}/restapis/{newest['id']}/live/_user_request_"
