@@ -742,7 +742,13 @@ export interface components {
              * @description Seconds until the URL expires. Without this field the URL never expires.
              */
             expires_in?: number;
-        };
+        } & (({
+            call_keys?: never;
+            extra?: never;
+        } | unknown) & (unknown | {
+            /** @constant */
+            unverified: true;
+        }) & unknown);
         /** @description The user to connect, and the Zoom app. Unknown fields are ignored. */
         CreateConnectSession: {
             /** @description Your name for the credential; the page shows the name to the user. Required without `credential_id`. */
@@ -1051,7 +1057,7 @@ export interface components {
             /**
              * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
              *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-             *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `NOT_ALLOWED`.
+             *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `DELETED`.
              * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
              */
             code: string | null;
@@ -1883,7 +1889,7 @@ export interface components {
                 /**
                  * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
                  *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-                 *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `NOT_ALLOWED`.
+                 *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `DELETED`.
                  * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
                  */
                 code: string | null;
