@@ -9,6 +9,7 @@ and git.
 3. They, and the domain below them, import no use case: not `grants`, `authorize`, `keep_alive`, `purge`, `restore` …
 4. The CLI does not link `functions`. In `functions`, only `http` names statuses of HTTP.
 5. Lines of pages and of Python have at most 120 columns. Tables, code and addresses in pages may have more.
+6. No file has the marks of a merge with conflicts.
 """
 
 import graphlib
@@ -31,6 +32,8 @@ PATH = re.compile(r"\b(?:crate|super|self)(?:::(?:\w+|\{[^;]*?\}(?=[;,\s])))+", 
 MAX_COLUMNS = 120
 # In a page: a row of a table, or the address of a link.
 UNBREAKABLE = re.compile(r"\||\[[^]]+\]: ")
+# A program that wraps lines may have moved a mark to the middle of a line.
+MARK_OF_A_MERGE = re.compile(r"<{7} |>{7} ")
 
 
 def modules(crate):
@@ -130,12 +133,21 @@ def long_lines():
                 yield f"{name}:{number}: {len(line)} columns, more than {MAX_COLUMNS}"
 
 
+def unfinished_merges():
+    for name in output("git", "ls-files").splitlines():
+        path = ROOT / name
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        for number, line in enumerate(text.splitlines(), 1):
+            if MARK_OF_A_MERGE.search(line):
+                yield f"{name}:{number}: a mark of a merge with conflicts"
+
+
 def main():
     counts = {crate: sum(map(len, imports(crate).values())) for crate in ("shared", "functions")}
     if min(counts.values()) < 100:
         sys.exit(f"found only so many imports, so the check is broken: {counts}")
     findings = [*circles("shared"), *circles("functions"), *forbidden(), *statuses(), *links_of_the_cli()]
-    findings += long_lines()
+    findings += [*long_lines(), *unfinished_merges()]
     print("\n".join(findings) or f"structure: ok, imports between files: {counts}")
     sys.exit(bool(findings))
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use futures_util::future::{join_all, ready};
+use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use shared::choosing_url::AnyUrl;
 use shared::error::{Error, Missing};
@@ -122,9 +122,9 @@ async fn answer(
         AnyUrl::Choosing(url) => {
             let types = dialect.wanted_types(request, &url.types)?;
             let requests = token_requests(&types, meeting.as_ref())?;
-            let wanted = candidates::wanted(url, request, body_is_signed)?;
+            let asked = candidates::asked(url, request, body_is_signed)?;
             let minted = call
-                .mint_with_candidates(&requests, dialect, &wanted)
+                .mint_with_candidates(&requests, dialect, &asked)
                 .await?;
             answer_tokens(request, dialect, &minted)
         }
@@ -154,9 +154,12 @@ impl TokenUrlCall<'_> {
         let read = grants
             .credentials()
             .get(team, self.token.partition().credential());
-        self.with_one_use(read.map_err(Error::from), async |stored| {
+        let read = time_limit::until(terms.answer_by, read.map_err(Error::from));
+        let (use_taken, stored) = tokio::join!(self.take_use(), read);
+        use_taken?;
+        self.or_return_use(async {
             // The caller does not learn whether the URL, its use or its credential is missing.
-            let stored = stored.ok_or(Missing::TokenUrl)?;
+            let stored = stored?.ok_or(Missing::TokenUrl)?;
             let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
             let (settings, prepared) = self.count(prepare.map_err(ApiError::from)).await?;
             let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
@@ -176,7 +179,7 @@ impl TokenUrlCall<'_> {
         &self,
         requests: &[(UrlTokenType, TokenRequest)],
         dialect: Dialect,
-        wanted: &candidates::Wanted<'_>,
+        asked: &candidates::Asked<'_>,
     ) -> Result<Vec<(UrlTokenType, Tokens)>, ApiError> {
         let Context {
             grants,
@@ -186,7 +189,7 @@ impl TokenUrlCall<'_> {
         } = self.context;
         let (_, first) = requests.first().ok_or(Missing::TokenUrl)?;
         let find = async {
-            let Candidates { usable, deleted } = wanted.find(grants.credentials(), team).await?;
+            let Candidates { usable, deleted } = asked.find(grants.credentials(), team).await?;
             if usable.is_empty() {
                 return Err(Error::NotFound(Missing::Credential).into());
             }
@@ -199,7 +202,8 @@ impl TokenUrlCall<'_> {
         };
         // Counted before the use is taken: a call that names nobody takes no use from another, and is no free search.
         let (settings, (candidates, deleted)) = self.count(find).await?;
-        self.with_one_use(ready(Ok(())), async |()| {
+        self.take_use().await?;
+        self.or_return_use(async {
             let wanted = requests.iter().map(|(token_type, request)| Wanted {
                 request: request.clone(),
                 of_all: dialect.takes_all(*token_type),
@@ -214,24 +218,23 @@ impl TokenUrlCall<'_> {
         .await
     }
 
-    /// Takes one use of the URL while `read` runs, and does `work` with what was read. If the work fails, gives the use
-    /// back.
-    async fn with_one_use<R, T>(
-        &self,
-        read: impl Future<Output = Result<R, Error>>,
-        work: impl AsyncFnOnce(R) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        let answer_by = self.context.terms.answer_by;
+    /// Takes one use of the URL. Fails if none is left.
+    async fn take_use(&self) -> Result<(), Error> {
         let take_use = self.token_urls.take_use(self.token).map_err(Error::from);
-        let (use_taken, read) = tokio::join!(
-            time_limit::until(answer_by, take_use),
-            time_limit::until(answer_by, read),
-        );
-        if !use_taken? {
-            return Err(Error::NotFound(Missing::TokenUrl).into());
+        if time_limit::until(self.context.terms.answer_by, take_use).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound(Missing::TokenUrl))
         }
+    }
+
+    /// Does the work that a use was taken for. If the work fails, gives the use back.
+    async fn or_return_use<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         // Boxed: the future is large, and each layer would copy it on the stack.
-        let done = Box::pin(async { work(read?).await }).await;
+        let done = Box::pin(work).await;
         if done.is_err() {
             // Best effort: if the use is not given back, the URL gives one token less.
             let given_back = self.token_urls.return_use(self.token);

@@ -17,7 +17,7 @@ use shared::stores::{
 };
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
-use shared::token_url::{TokenUrl, UrlId, UrlToken, UrlTokenType};
+use shared::token_url::{TokenUrl, UrlId, UrlPartition, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
@@ -274,23 +274,45 @@ async fn of_credential(create: Create<'_>) -> Reply {
     let base = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate(), caller.key_id());
-    let url_id = url.url_id;
-    let token = UrlToken::generate(id.into(), url_id);
-    let token = token.map_err(ApiError::internal)?;
-    let change = Change::of(
-        Target::TokenUrl(url_id),
-        EventKind::UrlCreated,
+    let stored = AnyUrl::OfCredential(url.clone());
+    let token = store(
+        token_urls,
+        events,
+        request,
+        team,
+        Some(id),
+        stored,
         fields(&url),
-    );
-    let event = request.change(events, team, Some(id), change)?;
+    )
+    .await?;
+
+    reply::created(CreatedTokenUrl::new(url, url_text(&base, token)))
+}
+
+/// Stores a new URL of the credential, or of the team, and records that in the same transaction. Returns the secret in the
+/// URL. `fields` are the names of the fields that are set.
+pub(super) async fn store(
+    token_urls: &TokenUrls,
+    events: &Events,
+    request: &Request,
+    team: &TeamId,
+    credential: Option<CredentialId>,
+    url: AnyUrl,
+    fields: Vec<&'static str>,
+) -> Result<UrlToken, ApiError> {
+    let url_id = url.terms().url_id;
+    let of_team = || UrlPartition::of_team(team);
+    let partition = credential.map_or_else(of_team, UrlPartition::from);
+    let token = UrlToken::generate(partition, url_id).map_err(ApiError::internal)?;
+    let change = Change::of(Target::TokenUrl(url_id), EventKind::UrlCreated, fields);
+    let event = request.change(events, team, credential, change)?;
     token_urls
-        .begin(token_urls.insert(team, &token, AnyUrl::OfCredential(url.clone()))?)
+        .begin(token_urls.insert(team, &token, url)?)
         .and(event)
         .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
         .await?
         .or_conflict()?;
-
-    reply::created(CreatedTokenUrl::new(url, url_text(&base, token)))
+    Ok(token)
 }
 
 /// The names of the fields that are set, for the audit trail.

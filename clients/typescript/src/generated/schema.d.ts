@@ -534,8 +534,9 @@ export interface components {
          */
         AuthorizationCode: string;
         /**
-         * @description What a call may say about the bot, in the query or in the body of a POST. The query comes first. All other
-         *     parameters are ignored, and so are values that make no sense. The first value of a repeated parameter counts.
+         * @description What a call may say about the bot, in the query or in the body of a POST. The query comes first. A URL that chooses
+         *     also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and so
+         *     are values that make no sense. The first value of a repeated parameter counts.
          */
         BotCall: {
             /** @description The meeting. */

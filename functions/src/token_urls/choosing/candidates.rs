@@ -22,29 +22,29 @@ pub(crate) struct Candidates {
 
 /// Whom a call asks for, and what limits the answer.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Asked<'a> {
     names: Vec<Named>,
     filter: Option<&'a ExtraFilter>,
 }
 
 /// Reads whom the call asks for. Reads no table.
-pub(crate) fn wanted<'a>(
+pub(crate) fn asked<'a>(
     url: &'a ChoosingUrl,
     request: &Request,
     body_is_signed: bool,
-) -> Result<Wanted<'a>, ApiError> {
+) -> Result<Asked<'a>, ApiError> {
     let names = match (&url.credentials, &url.call_keys) {
         (Some(listed), _) => listed.iter().copied().map(Named::Credential).collect(),
         (None, Some(keys)) => named(request, body_is_signed, keys)?,
         (None, None) => Vec::new(),
     };
-    Ok(Wanted {
+    Ok(Asked {
         names,
         filter: url.extra.as_ref(),
     })
 }
 
-impl Wanted<'_> {
+impl Asked<'_> {
     /// Reads the credentials. Of several credentials of a user, the usable one that was authorized last counts.
     pub(crate) async fn find(
         &self,

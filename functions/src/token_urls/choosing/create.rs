@@ -7,12 +7,10 @@ use serde::Serialize;
 use shared::api_key::KeyId;
 use shared::choosing_url::{AnyUrl, CallKeys, ChoosingUrl, FromCall};
 use shared::credential::{CredentialId, CredentialType, Name};
-use shared::event::{Change, EventKind, Target};
 use shared::extra::ExtraFilter;
-use shared::stores::TRANSACTION_TIMEOUT;
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
-use shared::token_url::{UrlId, UrlPartition, UrlToken, UrlTokenType};
+use shared::token_url::{UrlId, UrlTokenType};
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
 
@@ -22,7 +20,7 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
-use crate::token_urls::create::{Create, LIFETIME, USES, expect_secrets, url_text};
+use crate::token_urls::create::{Create, LIFETIME, USES, expect_secrets, store, url_text};
 
 /// A new token URL of the team. Unknown fields are ignored. Send `credentials` or `choose`, and `verify` or
 /// `unverified`.
@@ -303,22 +301,18 @@ pub(crate) async fn of_team(create: Create<'_>) -> Reply {
     let input = created.await?;
     let base = request.base(public, "/v2/token-urls")?;
 
-    let url_id = UrlId::generate();
-    let url = input.into_url(url_id, caller.key_id());
-    let token = UrlToken::generate(UrlPartition::of_team(team), url_id);
-    let token = token.map_err(ApiError::internal)?;
-    let change = Change::of(
-        Target::TokenUrl(url_id),
-        EventKind::UrlCreated,
+    let url = input.into_url(UrlId::generate(), caller.key_id());
+    let stored = AnyUrl::Choosing(url.clone());
+    let token = store(
+        token_urls,
+        events,
+        request,
+        team,
+        None,
+        stored,
         fields(&url),
-    );
-    let event = request.change(events, team, None, change)?;
-    token_urls
-        .begin(token_urls.insert(team, &token, AnyUrl::Choosing(url.clone()))?)
-        .and(event)
-        .commit(Timestamp::now().plus(TRANSACTION_TIMEOUT))
-        .await?
-        .or_conflict()?;
+    )
+    .await?;
 
     reply::created(CreatedChoosingUrl::new(url, url_text(&base, token)))
 }

@@ -26,12 +26,7 @@ impl Pairs {
         grant: GrantId,
         authorize_sent_at: i64,
     ) -> Result<Write, Error> {
-        let update = Update::new()
-            .add_to_set("grants", &grant)
-            .add("version", 1)
-            .when_more("members", number(&0));
-        let update = when_of_team(update, &pair.team);
-        self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
+        self.add_grant_if_any(pair, grant, authorize_sent_at, "members")
     }
 
     /// As [`Self::add_grant`], but refused if the pair has no live credential.
@@ -41,10 +36,21 @@ impl Pairs {
         grant: GrantId,
         authorize_sent_at: i64,
     ) -> Result<Write, Error> {
+        self.add_grant_if_any(pair, grant, authorize_sent_at, "live")
+    }
+
+    /// `count` is the attribute with the count of credentials, which must be more than zero.
+    fn add_grant_if_any(
+        &self,
+        pair: &Pair,
+        grant: GrantId,
+        authorize_sent_at: i64,
+        count: &'static str,
+    ) -> Result<Write, Error> {
         let update = Update::new()
             .add_to_set("grants", &grant)
             .add("version", 1)
-            .when_more("live", number(&0));
+            .when_more(count, number(&0));
         let update = when_of_team(update, &pair.team);
         self.write(&pair.id(), when_authorized_since(update, authorize_sent_at))
     }
