@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::config::{KEEP_ALIVE_AFTER, REVOKE_AFTER};
+use shared::keep_alive::Report;
 use shared::stores::TeamSettingsChange;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -130,11 +131,11 @@ async fn end_retention(world: &World, id: &str) -> Item {
 }
 
 /// Runs the schedule as a task that can be aborted, as a crash does.
-fn spawn_keep_alive(world: &World) -> JoinHandle<()> {
+fn spawn_keep_alive(world: &World) -> JoinHandle<Report> {
     let gateway = world.gateway.clone();
     tokio::spawn(async move {
         let run = gateway.keep_alive(KEEP_ALIVE_AFTER, REVOKE_AFTER, Duration::from_mins(5));
-        run.await.unwrap();
+        run.await.unwrap()
     })
 }
 

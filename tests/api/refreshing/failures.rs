@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local::kms::Failure;
+use local::zoom::RefreshBehaviour;
 use reqwest::StatusCode;
 use serde_json::json;
 use shared::stores::{AcquireOutcome, Lease};
@@ -92,6 +93,36 @@ async fn a_crash_between_zoom_and_the_commit_is_reported_as_a_lost_outcome() {
     let peer = Peer::of(&world, &id).await;
     assert!(peer.row().await.attempt.is_some());
     world.expire_leases().await;
+
+    let answer = mint_onbehalf(&world.acme, &id).await;
+
+    answer.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(answer.json()["details"], "refresh_outcome_lost");
+}
+
+/// The lease of a slow function ends, and another one refreshes. Then the slow one's POST arrives, with a spent token, and
+/// Zoom ends the grant for that. The user has done nothing.
+#[tokio::test]
+async fn a_grant_that_zoom_ends_because_a_spent_token_came_again_is_reported_as_a_lost_outcome() {
+    let world = World::new().await;
+    let id = world.add_user_credential("desk").await;
+    world
+        .zoom
+        .set_refresh_behaviour(RefreshBehaviour::ReuseRevokesFamily);
+    world.expire_access_tokens().await;
+    let held = Arc::new(Notify::new());
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/oauth/token"),
+        nth: Some(1),
+        fault: Fault::HoldBefore(held.clone()),
+    });
+    let slow = invoke(&world, &id);
+    world.wire.stalled().await;
+    world.expire_leases().await;
+    mint_onbehalf(&world.acme, &id).await.expect(200);
+    held.notify_one();
+    assert_eq!(slow.await.unwrap(), 409);
 
     let answer = mint_onbehalf(&world.acme, &id).await;
 
