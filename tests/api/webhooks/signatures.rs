@@ -267,6 +267,8 @@ async fn a_body_that_is_no_event_of_this_app_is_refused_before_any_call() {
         b"{}".to_vec(),
         b"{\"event\": 1}".to_vec(),
         b"\xff\xfe".to_vec(),
+        // The largest body that is read.
+        vec![b' '; 256 * 1024],
         br#"{"event":"app_deauthorized"}"#.to_vec(),
         br#"{"event":"endpoint.url_validation","payload":{}}"#.to_vec(),
         br#"{"event":"endpoint.url_validation","payload":{"plainToken":""}}"#.to_vec(),

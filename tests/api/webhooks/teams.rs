@@ -3,12 +3,14 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shared::api_key::Permission;
+use tracing::Level;
 
 use super::{
     OTHER_APP_PATH, PATH, SECRET_TOKEN, app_deauthorized, deliver_accepted, expect_destroyed,
     expect_state, expect_unauthorized, register_app, registration, state_changes, tell_at,
 };
 use crate::minting::mint_onbehalf;
+use crate::secrecy::log::Log;
 use crate::world::{CLIENT_SECRET, Caller, World, attribute, id_of, test_app, user_body, with};
 
 // assures 26
@@ -132,4 +134,31 @@ async fn an_event_of_one_app_does_not_act_on_the_credentials_of_another_app() {
 
     expect_state(&world, &id, "active").await;
     mint_onbehalf(&world.acme, &id).await.expect(200);
+}
+
+/// Each team's secret token must be opened, and Zoom waits for 3 seconds only. So the number of teams has a limit.
+#[tokio::test]
+async fn beyond_a_hundred_teams_an_event_is_logged_as_not_handled_for_all_of_them() {
+    let world = World::new().await;
+    let add_team = async |n: u32| {
+        let team = world.caller(&format!("team-{n}"), Permission::Full).await;
+        let registered = team.register(registration(SECRET_TOKEN)).await;
+        registered.expect(200);
+    };
+    for n in 1..=100 {
+        add_team(n).await;
+    }
+    let log = Log::default();
+    let recording = log.record(Level::ERROR);
+
+    deliver_accepted(&world, &app_deauthorized("ada")).await;
+    assert_eq!(String::from_utf8(log.bytes()).unwrap(), "");
+
+    add_team(101).await;
+    deliver_accepted(&world, &app_deauthorized("ada")).await;
+    drop(recording);
+    let lines = String::from_utf8(log.bytes()).unwrap();
+    let line =
+        "too many teams have registered this app: the webhook is not handled for all of them";
+    assert_eq!(lines.matches(line).count(), 1, "{lines}");
 }
