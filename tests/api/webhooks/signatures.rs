@@ -117,6 +117,9 @@ async fn missing_repeated_and_malformed_headers_are_refused_before_any_read() {
         "0x1",
         "99999999999999999999",
         &format!("{at}.0"),
+        // The time of now, in another form.
+        &format!("+{at}"),
+        &format!("000{at}"),
     ] {
         let signature = ("x-zm-signature", valid.clone());
         refused.push(vec![
