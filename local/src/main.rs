@@ -69,8 +69,11 @@ fn endpoint(text: &str) -> Result<EndpointUrl, &'static str> {
         .ok_or("not an http or https URL")
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// In bytes. Without optimization, the future of a whole invocation is too large for the default of 2 MB. A Lambda
+/// function runs in the first thread of its process, which has 8 MB.
+const THREAD_STACK: usize = 8 << 20;
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // The engine logs a warning for every condition that fails. The vault expects failed conditions.
     let filter = Targets::new()
@@ -82,7 +85,14 @@ async fn main() -> ExitCode {
         .with_ansi(false);
     subscriber.finish().with(filter).init();
     functions::runtime::hush_panics();
-    match run(arguments).await {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(THREAD_STACK)
+        .build();
+    let ended = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&*error);

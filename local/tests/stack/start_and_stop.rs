@@ -48,6 +48,32 @@ async fn credentials_survive_a_restart_and_a_kill() {
     assert_eq!(names(&before), ["last", "user", "first"]);
 }
 
+/// The program must not need the settings of Cargo, such as the size of a thread's stack.
+#[tokio::test]
+async fn outside_cargo_every_kind_of_mint_has_enough_stack() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = RunningStack::start(data.path()).await;
+    let user = stack.create(&stack.user_credential_body().await).await;
+    let id = user["credential_id"].as_str().unwrap();
+    let create = async |path: &str, body: Value| {
+        let answer = stack.request(Method::POST, path).json(&body).send().await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        answer["data"].clone()
+    };
+    let minted = json!({ "credential_id": id, "type": "onbehalf" });
+    assert_eq!(create("/v2/zoom-tokens", minted).await["type"], "onbehalf");
+    let of_credential = format!("/v2/zoom-credentials/{id}/token-urls");
+    let of_credential = create(&of_credential, json!({ "type": "onbehalf" })).await;
+    let types = ["onbehalf", "zak"];
+    let choosing = json!({ "types": types, "credentials": [id], "unverified": true });
+    let choosing = create("/v2/token-urls", choosing).await;
+
+    for url in [of_credential, choosing] {
+        let answer = stack.http.post(url["url"].as_str().unwrap()).send().await;
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
 #[tokio::test]
 async fn start_writes_the_files_before_it_serves() {
     let data = tempfile::tempdir().unwrap();

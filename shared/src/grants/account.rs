@@ -59,7 +59,7 @@ impl<'a> AccountCaller<'a> {
             access = self.access().await?;
             answer = call(access.clone()).await;
         }
-        if is_refused(&answer) {
+        if is_refused(&answer) || lacks_scope(&answer) {
             self.forget(&access).await;
         }
         if answer.is_ok() {
@@ -112,11 +112,16 @@ impl<'a> AccountCaller<'a> {
         })
     }
 
-    /// Drops an access token that Zoom has refused, unless another one has replaced it.
+    /// Drops an access token that Zoom has refused, or that lacks a scope, unless another one has replaced it.
     async fn forget(&self, refused: &Arc<AccountAccess>) {
         let mut held = self.slot.lock().await;
         held.take_if(|access| Arc::ptr_eq(access, refused));
     }
+}
+
+/// An admin may have added the scope by the next call. Only a new access token has it.
+fn lacks_scope<T>(answer: &Result<T, zoom::Error>) -> bool {
+    matches!(answer, Err(zoom::Error::MissingScope { .. }))
 }
 
 fn is_refused<T>(answer: &Result<T, zoom::Error>) -> bool {

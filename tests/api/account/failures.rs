@@ -113,8 +113,8 @@ async fn a_missing_admin_scope_is_named_and_an_admin_of_the_account_must_act() {
         );
         assert_eq!(credential["state"], "active");
 
+        // The access token in memory does not have the new scope.
         world.register_account_app(SECRET, &SCOPES);
-        world.zoom.end_account_tokens(APP);
         zak(&world, &id, body).await.expect(200);
         let credential = world.acme.get(&id).await.expect(200);
         assert_eq!(credential["last_error_message"], Value::Null);
