@@ -159,7 +159,7 @@ class AsyncMethods:
 
         Send `credentials` or `choose`, and `verify` or `unverified`.
 
-        :param types: The types of the tokens that the URL returns.
+        :param types: The types of the tokens that the URL returns. `access_token` comes alone.
         :param credentials: The credentials that the URL uses, the preferred one first.
         :param choose: `from_call`: the call names the credentials or their Zoom users.
         :param call_keys: With `choose`: the names that the call uses. By default `{"credential":
@@ -715,7 +715,7 @@ class AsyncMethods:
     async def mint_zoom_token(
         self,
         *,
-        type: TokenType,
+        type: MintType,
         credential_id: Union[CredentialId, _Unset] = _UNSET,
         credential_user_id: Union[ZoomUserId, _Unset] = _UNSET,
         meeting_id: Union[MeetingId, _Unset] = _UNSET,
