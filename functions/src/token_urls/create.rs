@@ -52,7 +52,7 @@ pub(crate) struct CreateTokenUrl {
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
     /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-    /// `PUT /v2/vendors/{vendor}`.
+    /// `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
     #[schema(nullable = false)]
     verify: Option<Vendor>,
     /// How many tokens the URL returns at most.

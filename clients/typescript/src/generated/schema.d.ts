@@ -722,7 +722,7 @@ export interface components {
             extra?: string;
             /**
              * @description The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-             *     with `PUT /v2/vendors/{vendor}`.
+             *     with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
              */
             verify?: components["schemas"]["Vendor"][];
             /** @description `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose. */
@@ -816,7 +816,7 @@ export interface components {
             meeting_id?: components["schemas"]["MeetingId"];
             /**
              * @description The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-             *     `PUT /v2/vendors/{vendor}`.
+             *     `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
              */
             verify?: components["schemas"]["Vendor"];
             /**
@@ -2166,7 +2166,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The URL is unknown, revoked, expired or used up, or its credential is deleted */
+            /** @description The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away */
             404: {
                 headers: {
                     /** @description Names the request in the vault's log */
@@ -2268,7 +2268,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The URL is unknown, revoked, expired or used up, or its credential is deleted */
+            /** @description The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away */
             404: {
                 headers: {
                     /** @description Names the request in the vault's log */

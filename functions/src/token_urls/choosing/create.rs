@@ -48,7 +48,7 @@ pub(crate) struct CreateChoosingUrl {
     #[schema(value_type = Option<String>, example = "customer:acme", nullable = false)]
     extra: Option<ExtraFilter>,
     /// The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-    /// with `PUT /v2/vendors/{vendor}`.
+    /// with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
     #[schema(min_items = 1, max_items = 3, nullable = false)]
     verify: Option<Vec<Vendor>>,
     /// `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose.
