@@ -46,7 +46,7 @@ impl World {
     }
 }
 
-// assures 70
+// assures 70. Seen to fail: the margin was 3 minutes
 #[tokio::test]
 async fn an_access_token_is_refreshed_when_it_lives_for_less_than_five_minutes() {
     for (seconds, refreshes) in [(310, 0), (290, 1), (0, 1)] {
@@ -118,7 +118,7 @@ fn inject(world: &World, service: Service, operation: Option<&'static str>, faul
     }
 }
 
-// assures 70
+// assures 70. Seen to fail: the old token was released after a time-out of Zoom only
 #[tokio::test]
 async fn an_old_token_that_lives_for_two_minutes_is_released_if_the_refresh_fails_for_the_moment() {
     for (case, service, operation, fault, _) in passing_failures() {
@@ -142,7 +142,7 @@ async fn an_old_token_that_lives_for_two_minutes_is_released_if_the_refresh_fail
     }
 }
 
-// assures 70
+// assures 70. Seen to fail: a token of one minute was released
 #[tokio::test]
 async fn an_old_token_that_lives_for_less_than_two_minutes_is_never_released() {
     for (case, service, operation, fault, status) in passing_failures() {
@@ -194,7 +194,7 @@ async fn an_access_token_in_memory_is_released_while_kms_is_down() {
     expect_text(&world.recall_asks(&url).await, &first.text);
 }
 
-// assures 70
+// assures 70. Seen to fail: the old token was also released if Zoom refused the grant
 #[tokio::test]
 async fn a_dead_grant_is_answered_as_by_a_mint_although_its_old_token_still_lives() {
     let (world, id, url) = world_with_token_of(200).await;
@@ -236,7 +236,7 @@ fn short_lived(answer: &mut Response<Bytes>) {
     *answer.body_mut() = Bytes::from(body.to_string());
 }
 
-// assures 70
+// assures 70. Seen to fail: the new token's life was not looked at
 #[tokio::test]
 async fn a_new_access_token_that_lives_too_short_is_not_released() {
     let (world, id, url) = world_with_token_of(60).await;
@@ -259,7 +259,8 @@ async fn calls_at_the_same_time_refresh_once_and_get_the_same_new_token() {
     let told = world.wire.hold(Service::Zoom, REFRESH);
     let calls = async { tokio::join!(world.recall_asks(&url), world.recall_asks(&url)) };
     let release = async {
-        world.wire.stalled().await;
+        let refresh_begins = tokio::time::timeout(Duration::from_secs(20), world.wire.stalled());
+        refresh_begins.await.expect("no call refreshes");
         tokio::time::sleep(Duration::from_millis(300)).await;
         told.notify_one();
     };
@@ -303,7 +304,7 @@ async fn while_a_lost_refresh_holds_the_lease_the_old_token_is_released() {
 }
 
 /// Only a call that Zoom accepts may point a credential at another grant.
-// assures 70
+// assures 70. Seen to fail: Zoom was not asked about the other grant
 #[tokio::test]
 async fn a_token_of_another_grant_is_released_only_after_zoom_accepted_it() {
     let world = World::new().await;
