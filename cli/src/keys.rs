@@ -84,8 +84,8 @@ pub(crate) struct NewKeyOptions {
     /// option, 80 % of the team's rates
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
-    /// The types of tokens that the key may mint, separated by commas: `onbehalf`, `zak`, `local_recording`, `sdk_jwt`, `rtms_signature`. Without
-    /// the option, every type
+    /// The types of tokens that the key may mint, separated by commas: `onbehalf`, `zak`, `local_recording`, `sdk_jwt`,
+    /// `rtms_signature`, `access_token` (for token URLs only). Without the option, every type
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = token_type)]
     token_types: Option<Vec<TokenType>>,
     /// The credentials that the key can see: those whose `extra` has these values. KEY:VALUE pairs, separated by commas.

@@ -60,6 +60,10 @@ pub(crate) enum Command {
         /// Whether the team may try onbehalf tokens of account-level credentials. Nothing shows that Zoom gives them
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
         account_onbehalf: Option<bool>,
+        /// Whether token URLs may give access tokens of the team's users to vendors. Such a token can do whatever the app
+        /// may do for the user. `off` stops all these URLs at once
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
+        access_token_urls: Option<bool>,
         /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the
         /// option for several sites. The sites replace all earlier ones
         #[arg(long, value_name = "ORIGIN", group = "settings", value_parser = return_origin)]
@@ -147,6 +151,7 @@ struct TeamView {
     suspended_at: Option<Timestamp>,
     revoke_on_delete: bool,
     account_onbehalf: bool,
+    access_token_urls: bool,
     return_origins: Vec<ReturnOrigin>,
     display_name: Option<Name>,
     logo: Option<Logo>,
@@ -165,6 +170,7 @@ impl From<Team> for TeamView {
             suspended_at: team.suspended_at,
             revoke_on_delete: team.revoke_on_delete,
             account_onbehalf: team.account_onbehalf,
+            access_token_urls: team.access_token_urls,
             return_origins: team.return_origins,
             display_name: team.brand.display_name,
             logo: team.brand.logo,
@@ -197,6 +203,7 @@ pub(crate) async fn run(
             max_token_ttl,
             revoke_on_delete,
             account_onbehalf,
+            access_token_urls,
             return_origin,
             no_return_origins,
             brand,
@@ -209,6 +216,7 @@ pub(crate) async fn run(
                 max_token_ttl,
                 revoke_on_delete,
                 account_onbehalf,
+                access_token_urls,
                 return_origins: sets_origins.then_some(return_origin),
                 display_name: brand
                     .display_name

@@ -150,6 +150,10 @@ fn rules(body: &str) -> Option<Value> {
                 { "if": is("rtms_signature"), "then": { "required": ["meeting_uuid", "rtms_stream_id"] } },
             ]))
         }
+        "CreateTokenUrl" => {
+            let of_access = json!({ "properties": { "type": { "const": "access_token" } } });
+            Some(json!([{ "if": of_access, "then": for_access_tokens() }]))
+        }
         "CreateChoosingUrl" => {
             let open = json!({ "required": ["unverified"], "properties": { "unverified": { "const": true } } });
             Some(json!([
@@ -161,6 +165,8 @@ fn rules(body: &str) -> Option<Value> {
                 // A ZAK is bound to no meeting.
                 { "if": { "properties": { "types": { "contains": { "const": "zak" } } } },
                   "then": { "properties": { "meeting_id": false } } },
+                { "if": { "properties": { "types": { "contains": { "const": "access_token" } } } },
+                  "then": { "properties": { "types": { "maxItems": 1 } }, "allOf": [for_access_tokens()] } },
             ]))
         }
         // Every endpoint gets tests, so nobody can choose them.
@@ -170,6 +176,11 @@ fn rules(body: &str) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// An access token is bound to no meeting, and only a vendor that proves its calls gets one.
+fn for_access_tokens() -> Value {
+    json!({ "required": ["verify"], "properties": { "meeting_id": false } })
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -96,6 +96,8 @@ pub(crate) struct OverviewTeam {
     revoke_on_delete: bool,
     /// Whether the team may try `onbehalf` tokens of account-level credentials.
     account_onbehalf: bool,
+    /// Whether token URLs may give access tokens of the team's users to vendors.
+    access_token_urls: bool,
     /// The origins that a user may be sent back to after connecting.
     #[schema(value_type = Vec<String>)]
     return_origins: Vec<ReturnOrigin>,
@@ -113,6 +115,7 @@ impl From<Team> for OverviewTeam {
             max_token_ttl: team.max_token_ttl,
             revoke_on_delete: team.revoke_on_delete,
             account_onbehalf: team.account_onbehalf,
+            access_token_urls: team.access_token_urls,
             return_origins: team.return_origins,
             created_at: team.created_at,
         }

@@ -226,6 +226,9 @@ pub enum Down {
     /// Another invocation refreshes the grant.
     #[error("another invocation is refreshing the grant")]
     RefreshElsewhere,
+    /// The access token ends before a vendor could use it.
+    #[error("the access token ends before the vendor could use it")]
+    AccessTokenEnds,
 }
 
 impl Error {

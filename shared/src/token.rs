@@ -1,11 +1,11 @@
-//! The tokens with which a bot joins a meeting, and the number of the meeting.
+//! The tokens that the vault gives away, and the number of a meeting.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::invalid::Invalid;
 
-/// The type of token that a bot needs.
+/// The type of a token that the vault gives away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenType {
@@ -19,6 +19,9 @@ pub enum TokenType {
     SdkJwt,
     /// The signature with which a media worker connects to one RTMS stream. The vault signs it without a call to Zoom.
     RtmsSignature,
+    /// The user's access token itself. Only token URLs give it, to a vendor that asks for it. It can do whatever the app may
+    /// do for the user.
+    AccessToken,
 }
 
 impl TokenType {
@@ -30,6 +33,7 @@ impl TokenType {
             Self::LocalRecording => "local_recording",
             Self::SdkJwt => "sdk_jwt",
             Self::RtmsSignature => "rtms_signature",
+            Self::AccessToken => "access_token",
         }
     }
 }
@@ -44,11 +48,12 @@ impl TryFrom<String> for TokenType {
             Self::LocalRecording,
             Self::SdkJwt,
             Self::RtmsSignature,
+            Self::AccessToken,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)
         .ok_or(Invalid(
-            "must be one of onbehalf, zak, local_recording, sdk_jwt, rtms_signature",
+            "must be one of onbehalf, zak, local_recording, sdk_jwt, rtms_signature, access_token",
         ))
     }
 }

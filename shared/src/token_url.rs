@@ -198,16 +198,26 @@ pub enum UrlTokenType {
     Zak,
     /// Lets a bot record one meeting locally.
     LocalRecording,
+    /// The user's access token, for a vendor that calls Zoom in the user's name. It comes alone, with `verify`, and only if
+    /// the operator allows it to the team.
+    AccessToken,
 }
 
 impl TryFrom<String> for UrlTokenType {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        [Self::Onbehalf, Self::Zak, Self::LocalRecording]
-            .into_iter()
-            .find(|kind| kind.token_type().as_str() == text)
-            .ok_or(Invalid("must be one of onbehalf, zak, local_recording"))
+        [
+            Self::Onbehalf,
+            Self::Zak,
+            Self::LocalRecording,
+            Self::AccessToken,
+        ]
+        .into_iter()
+        .find(|kind| kind.token_type().as_str() == text)
+        .ok_or(Invalid(
+            "must be one of onbehalf, zak, local_recording, access_token",
+        ))
     }
 }
 
@@ -218,6 +228,7 @@ impl UrlTokenType {
             Self::Onbehalf => TokenType::Onbehalf,
             Self::Zak => TokenType::Zak,
             Self::LocalRecording => TokenType::LocalRecording,
+            Self::AccessToken => TokenType::AccessToken,
         }
     }
 }

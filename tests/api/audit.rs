@@ -255,7 +255,7 @@ async fn the_trail_of_a_team_is_filtered_by_kind_and_actor_and_comes_in_pages() 
     for (query, at) in [
         (
             "?kind=other",
-            "querystring/kind must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, \
+            "querystring/kind must be mint, access_token_released, refresh, revoke, state_change, created, updated, deleted, restored, purged, \
              url_created, url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, \
              vendor_set, endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked, \
              team_changed, capsule_replayed or row_repaired",

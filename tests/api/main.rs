@@ -55,6 +55,7 @@ mod proxy;
 mod reading;
 mod record;
 mod refreshing;
+mod releasing;
 mod roles;
 mod rtms;
 mod secrecy;

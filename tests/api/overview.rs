@@ -13,7 +13,7 @@ use crate::webhooks::{SECRET_TOKEN, registration};
 use crate::world::{Answer, CLIENT_ID, Caller, World, next_millisecond, send, text_of};
 
 impl Caller {
-    async fn overview(&self) -> Answer {
+    pub(crate) async fn overview(&self) -> Answer {
         send(self.request(Method::GET, "/v2/overview")).await
     }
 }
@@ -49,6 +49,7 @@ async fn a_new_team_sees_its_key_its_limits_and_nothing_registered() {
                 "max_token_ttl": 7200,
                 "revoke_on_delete": false,
                 "account_onbehalf": false,
+                "access_token_urls": false,
                 "return_origins": overview["team"]["return_origins"],
                 "created_at": overview["team"]["created_at"],
             },
@@ -68,6 +69,7 @@ async fn the_overview_shows_the_terms_of_the_key_and_the_settings_of_the_team() 
         max_token_ttl: Some(1800),
         revoke_on_delete: Some(true),
         account_onbehalf: Some(true),
+        access_token_urls: Some(true),
         return_origins: Some(vec!["https://app.example.com".parse().unwrap()]),
         ..TeamSettingsChange::default()
     };
@@ -104,6 +106,7 @@ async fn the_overview_shows_the_terms_of_the_key_and_the_settings_of_the_team() 
             "max_token_ttl": 1800,
             "revoke_on_delete": true,
             "account_onbehalf": true,
+            "access_token_urls": true,
             "return_origins": ["https://app.example.com"],
             "created_at": overview["team"]["created_at"],
         })

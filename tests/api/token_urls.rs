@@ -189,7 +189,7 @@ async fn an_invalid_field_is_refused_with_its_rule_and_no_url_is_stored() {
         (
             "type",
             vec![json!("sdk_jwt"), json!("ZAK"), json!("")],
-            "must be one of onbehalf, zak, local_recording",
+            "must be one of onbehalf, zak, local_recording, access_token",
         ),
         ("type", vec![json!(1), json!(["zak"])], "must be string"),
         (

@@ -98,13 +98,24 @@ async fn the_brand_of_a_team_is_set_removed_and_validated() {
 }
 
 #[tokio::test]
-async fn revocation_on_delete_and_onbehalf_of_accounts_are_off_until_they_are_turned_on() {
+async fn what_gives_more_away_is_off_until_it_is_turned_on() {
     let stack = TestStack::start().await;
     let created = stack.json("teams create acme").await;
     assert_eq!(created["revoke_on_delete"], false);
     assert_eq!(created["account_onbehalf"], false);
     let set = stack.json("teams set acme --account-onbehalf on").await;
     assert_eq!(set["account_onbehalf"], true);
+    assert_eq!(created["access_token_urls"], false);
+    let set = stack.json("teams set acme --access-token-urls on").await;
+    assert_eq!(set["access_token_urls"], true);
+    let listed = stack.json("teams list").await;
+    assert_eq!(listed[0]["access_token_urls"], true);
+    let set = stack.json("teams set acme --access-token-urls off").await;
+    assert_eq!(set["access_token_urls"], false);
+    let wrong = stack
+        .cli("teams set acme --access-token-urls perhaps")
+        .await;
+    assert_eq!(wrong.code, 2);
     let set = stack.json("teams set acme --revoke-on-delete on").await;
     assert_eq!(
         (&set["revoke_on_delete"], &set["rate"]),

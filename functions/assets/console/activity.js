@@ -3,7 +3,7 @@ import { useEffect, useState } from "./vendor/preact-hooks.js";
 import { Field, Heading, Problem, Table, Time, html, number, useSession } from "./ui.js";
 
 export const KINDS = {
-  mint: "Token minted", refresh: "Grant refreshed", revoke: "Grant revoked at Zoom", state_change: "State changed",
+  mint: "Token minted", access_token_released: "Access token released to a vendor", refresh: "Grant refreshed", revoke: "Grant revoked at Zoom", state_change: "State changed",
   created: "Credential created", updated: "Credential changed", deleted: "Credential deleted", restored: "Credential restored", purged: "Credential purged",
   url_created: "Token URL made", url_revoked: "Token URL revoked", session_created: "Connect link made", session_revoked: "Connect link ended",
   app_registered: "App registered", app_deleted: "App deleted", secret_rotated: "Client secret rotated", vendor_set: "Vendor secrets changed",

@@ -7,7 +7,7 @@ import { VENDORS } from "./vendors.js";
 
 const CAPABILITIES = { app: "The app: client ID and secret", onbehalf: "Join on behalf of the user", zak: "Join and start as the user (ZAK)", local_recording: "Local recording", profile: "Profile" };
 const STATUSES = { granted: ["green", "Works"], missing_scope: ["amber", "Missing scope"], failing: ["red", "Does not work"], unknown: ["grey", "Unknown"] };
-const URL_TYPES = { onbehalf: "Join on behalf of the user", zak: "Join and start as the user (ZAK)", local_recording: "Local recording" };
+const URL_TYPES = { onbehalf: "Join on behalf of the user", zak: "Join and start as the user (ZAK)", local_recording: "Local recording", access_token: "The user's access token" };
 
 /** Makes a link with which the user authorizes again. */
 export function Reconnect({ credential, onChange }) {
@@ -89,7 +89,8 @@ function NewUrl({ credential, onMade }) {
       onMade(data);
     });
   };
-  const allowed = Object.entries(URL_TYPES).filter(([type]) => !overview.key.token_types || overview.key.token_types.includes(type));
+  const mayMake = (type) => (!overview.key.token_types || overview.key.token_types.includes(type)) && (type !== "access_token" || overview.team.access_token_urls);
+  const allowed = Object.entries(URL_TYPES).filter(([type]) => mayMake(type));
   const input = (name, more) => (props) => html`<input ...${props} ...${more} autocomplete="off" value=${form[name]} onInput=${set(name)} />`;
   return html`<form onSubmit=${submit} class="columns" autocomplete="off">
     <${Field} label="Type of token" control=${(props) => html`<select ...${props} value=${form.type} onChange=${set("type")}>${allowed.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}</select>`} />

@@ -33,7 +33,7 @@ pub(crate) struct TeamEventsQuery {
     /// The kind of event.
     #[param(
         value_type = Option<String>,
-        pattern = "^(mint|refresh|revoke|state_change|created|updated|deleted|restored|purged|url_created|url_revoked|session_created|session_revoked|app_registered|app_deleted|secret_rotated|vendor_set|key_created|key_revoked|team_changed)?$"
+        pattern = "^(mint|access_token_released|refresh|revoke|state_change|created|updated|deleted|restored|purged|url_created|url_revoked|session_created|session_revoked|app_registered|app_deleted|secret_rotated|vendor_set|key_created|key_revoked|team_changed)?$"
     )]
     kind: Option<EventKind>,
 }

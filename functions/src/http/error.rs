@@ -143,6 +143,12 @@ pub enum Forbidden {
         "The API key allows only some of the team's credentials, and this operation concerns all of them"
     )]
     Team,
+    /// The team may not give access tokens away.
+    #[error(
+        "The vault's operator does not allow the team to give access tokens away: zoom-vault teams set TEAM \
+         --access-token-urls on"
+    )]
+    AccessTokens,
 }
 
 /// Why the vault refuses a step of a connect session. The texts are the `cause` in the log.
@@ -404,7 +410,8 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
             | Down::OutOfTime
             | Down::GrantsLeft
             | Down::MembersMissing
-            | Down::RefreshElsewhere => None,
+            | Down::RefreshElsewhere
+            | Down::AccessTokenEnds => None,
         },
         Error::NotFound(_)
         | Error::NotAUserCredential

@@ -38,6 +38,7 @@ fn unavailable_details(down: &Down) -> String {
         Down::GrantsLeft => "grants_left",
         Down::MembersMissing => "credentials_missing",
         Down::RefreshElsewhere => "refresh_running",
+        Down::AccessTokenEnds => "access_token_ends",
     };
     word.to_owned()
 }

@@ -6,19 +6,21 @@
 
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, TryFutureExt};
 use secrecy::ExposeSecret;
 use shared::choosing_url::AnyUrl;
 use shared::error::{Error, Missing};
 use shared::event::Actor;
-use shared::grants::mint::{MintedToken, PreparedMint, TokenRequest, mint};
+use shared::grants::mint::{MintedToken, PreparedMint, mint};
 use shared::grants::record::Recorder;
+use shared::grants::release::RELEASE_MARGIN;
+use shared::grants::token_request::TokenRequest;
 use shared::grants::{Context, Grants, Terms};
 use shared::stores::{Keys, Requests, Team, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
-use shared::token::{MeetingId, NamedMeeting};
+use shared::token::{MeetingId, NamedMeeting, TokenType};
 use shared::token_url::{UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use shared::zoom;
@@ -94,7 +96,7 @@ async fn answer(
     let details = dialect.bot_details(request, body_is_signed);
     let terms = Terms {
         bot: details.bot,
-        margin: ACCESS_MARGIN,
+        margin: access_margin(row.url.types()),
         answer_by,
     };
     let call = TokenUrlCall {
@@ -115,13 +117,13 @@ async fn answer(
     let meeting = meeting(own, details.meeting)?;
     match &row.url {
         AnyUrl::OfCredential(url) => {
-            let token_request = token_request(url.token_type, meeting)?;
+            let token_request = token_request(url.token_type, meeting, vendor)?;
             let minted = call.mint(token_request).await?;
             dialect.answer(url.token_type, &minted.token)
         }
         AnyUrl::Choosing(url) => {
             let types = dialect.wanted_types(request, &url.types)?;
-            let requests = token_requests(&types, meeting.as_ref())?;
+            let requests = token_requests(&types, meeting.as_ref(), vendor)?;
             let asked = candidates::asked(url, request, body_is_signed)?;
             let minted = call
                 .mint_with_candidates(&requests, dialect, &asked)
@@ -160,8 +162,11 @@ impl TokenUrlCall<'_> {
         self.or_return_use(async {
             // The caller does not learn whether the URL, its use or its credential is missing.
             let stored = stored?.ok_or(Missing::TokenUrl)?;
+            let token_type = token_request.token_type();
             let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
-            let (settings, prepared) = self.count(prepare.map_err(ApiError::from)).await?;
+            let (settings, prepared) = self
+                .count(token_type, prepare.map_err(ApiError::from))
+                .await?;
             let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
             let prepared = prepared.map_err(ApiError::TokenLifetime)?;
             let minted = mint(self.context, stored, prepared).await;
@@ -201,7 +206,7 @@ impl TokenUrlCall<'_> {
             Ok((candidates.await, deleted))
         };
         // Counted before the use is taken: a call that names nobody takes no use from another, and is no free search.
-        let (settings, (candidates, deleted)) = self.count(find).await?;
+        let (settings, (candidates, deleted)) = self.count(first.token_type(), find).await?;
         self.take_use().await?;
         self.or_return_use(async {
             let wanted = requests.iter().map(|(token_type, request)| Wanted {
@@ -245,15 +250,22 @@ impl TokenUrlCall<'_> {
         done
     }
 
-    /// Counts the call against the team's rate while `work` runs.
+    /// Counts the call against the team's rate while `work` runs. Fails if the team may not give such tokens away: then the
+    /// caller learns nothing of the work.
     async fn count<T>(
         &self,
+        token_type: TokenType,
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<(Team, T), ApiError> {
         let Context { team, terms, .. } = self.context;
         let (keys, requests, request) = (self.keys, self.requests, self.request);
+        let work = work.map(Ok);
         let admitted = access::admit_token_url(keys, requests, team, self.url, request, work);
-        time_limit::until(terms.answer_by, admitted).await
+        let (settings, done) = time_limit::until(terms.answer_by, admitted).await?;
+        if token_type == TokenType::AccessToken && !settings.access_token_urls {
+            return Err(Missing::TokenUrl.into());
+        }
+        Ok((settings, done?))
     }
 }
 
@@ -289,19 +301,30 @@ fn meeting(
 fn token_requests(
     types: &[UrlTokenType],
     meeting: Option<&NamedMeeting>,
+    vendor: Option<Vendor>,
 ) -> Result<Vec<(UrlTokenType, TokenRequest)>, ApiError> {
     let is_alone = types.len() == 1;
     let possible = types
         .iter()
         .filter(|it| is_alone || meeting.is_some() || **it != UrlTokenType::LocalRecording);
-    let requests = possible.map(|it| Ok((*it, token_request(*it, meeting.cloned())?)));
+    let requests = possible.map(|it| Ok((*it, token_request(*it, meeting.cloned(), vendor)?)));
     requests.collect()
 }
 
-/// The token to mint.
+/// How long an access token must still live to be used for tokens of these types.
+fn access_margin(types: &[UrlTokenType]) -> Duration {
+    if types.contains(&UrlTokenType::AccessToken) {
+        RELEASE_MARGIN
+    } else {
+        ACCESS_MARGIN
+    }
+}
+
+/// The token to mint. `vendor` has proved that it made the call.
 fn token_request(
     token_type: UrlTokenType,
     named: Option<NamedMeeting>,
+    vendor: Option<Vendor>,
 ) -> Result<TokenRequest, ApiError> {
     let meeting = named.clone().map(|named| named.id);
     Ok(TokenRequest::Zoom(match token_type {
@@ -314,6 +337,11 @@ fn token_request(
             );
             let meeting = named.ok_or(missing)?;
             zoom::MintRequest::LocalRecording { meeting }
+        }
+        UrlTokenType::AccessToken => {
+            // No URL is created without a vendor. A row that was changed by hand gives nothing.
+            let vendor = vendor.ok_or(Missing::TokenUrl)?;
+            return Ok(TokenRequest::AccessToken(vendor));
         }
     }))
 }
@@ -336,7 +364,7 @@ fn token_request(
         (status = 200, description = "The token, and nothing around it", body = String, content_type = "text/plain"),
         (status = 403, description = "The URL is for another meeting", body = String, content_type = "text/plain"),
         (status = 401, description = "The vendor that the URL verifies did not make the call", body = String, content_type = "text/plain"),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its credential is deleted", body = String, content_type = "text/plain"),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away", body = String, content_type = "text/plain"),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`, in one line", body = String, content_type = "text/plain"),
     ),
@@ -381,7 +409,7 @@ pub(crate) async fn get(
         (status = 200, description = "The token, under each of its names", body = BotTokens),
         (status = 403, description = "The URL is for another meeting", body = ErrorBody),
         (status = 401, description = "The vendor that the URL verifies did not make the call", body = ErrorBody),
-        (status = 404, description = "The URL is unknown, revoked, expired or used up, or its credential is deleted", body = ErrorBody),
+        (status = 404, description = "The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away", body = ErrorBody),
         (status = 405, description = "The answer to every method but `GET` and `POST`", body = ErrorBody),
         (status = "default", description = "As for `POST /v2/zoom-tokens`", body = ErrorBody),
     ),

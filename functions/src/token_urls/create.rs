@@ -13,7 +13,7 @@ use shared::credential::{CredentialId, CredentialType, Name, TeamId};
 use shared::error::Error;
 use shared::event::{Change, EventKind, Target};
 use shared::stores::{
-    Credentials, Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT, TokenUrls,
+    Credentials, Events, Keys, Requests, Secrets, TRANSACTION_TIMEOUT, Team, TokenUrls,
 };
 use shared::timestamp::Timestamp;
 use shared::token::{MeetingId, TokenType};
@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::http::access;
 use crate::http::body::Fields;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Forbidden};
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
@@ -52,7 +52,7 @@ pub(crate) struct CreateTokenUrl {
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
     /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-    /// `PUT /v2/vendors/{vendor}`.
+    /// `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
     #[schema(nullable = false)]
     verify: Option<Vendor>,
     /// How many tokens the URL returns at most.
@@ -77,11 +77,15 @@ impl CreateTokenUrl {
             let rule = "must NOT come with the type zak: Zoom binds a ZAK to no meeting, so the bot could start any";
             return Err(ApiError::validation("body/meeting_id", rule));
         }
+        let verify: Option<Vendor> = fields.optional("body/verify")?;
+        if token_type == UrlTokenType::AccessToken {
+            check_access_token(meeting_id.as_ref(), verify.is_some())?;
+        }
         Ok(Self {
             r#type: token_type,
             label: fields.optional("body/label")?,
             meeting_id,
-            verify: fields.optional("body/verify")?,
+            verify,
             max_uses: fields.integer("body/max_uses", USES)?,
             expires_in: fields.integer("body/expires_in", LIFETIME)?,
         })
@@ -103,6 +107,32 @@ impl CreateTokenUrl {
             created_by: created_by.to_string(),
             expires_at: lifetime.map(|lifetime| created_at.plus(lifetime)),
         }
+    }
+}
+
+/// Fails if a URL for access tokens would answer everybody, or is for one meeting.
+pub(super) fn check_access_token(
+    meeting_id: Option<&MeetingId>,
+    verifies: bool,
+) -> Result<(), ApiError> {
+    if meeting_id.is_some() {
+        let rule =
+            "must NOT come with the type access_token: an access token is bound to no meeting";
+        return Err(ApiError::validation("body/meeting_id", rule));
+    }
+    if !verifies {
+        let rule = "is required with the type access_token: only a vendor that proves its calls gets an access token";
+        return Err(ApiError::validation("body/verify", rule));
+    }
+    Ok(())
+}
+
+/// Fails if the URL would give access tokens, and the operator does not allow that to the team.
+pub(super) fn expect_allowed(types: &[UrlTokenType], settings: &Team) -> Result<(), ApiError> {
+    if types.contains(&UrlTokenType::AccessToken) && !settings.access_token_urls {
+        Err(Forbidden::AccessTokens.into())
+    } else {
+        Ok(())
     }
 }
 
@@ -261,16 +291,23 @@ async fn of_credential(create: Create<'_>) -> Reply {
     let input = request
         .credential_id()
         .and_then(|id| Ok((id, CreateTokenUrl::of(request, |it| caller.may_mint(it))?)));
-    let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
-        let (id, input) = input;
-        let stored = caller.visible(credentials.get(team, id).await?)?;
-        expect_secrets(secrets, team, input.verify.as_slice()).await?;
-        match stored.credential.credential_type {
-            CredentialType::User => Ok((id, input)),
-            CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),
-        }
-    });
-    let (id, input) = created.await?;
+    let check = async |input| {
+        let (id, input): (CredentialId, CreateTokenUrl) = input;
+        let checked = async {
+            let stored = caller.visible(credentials.get(team, id).await?)?;
+            expect_secrets(secrets, team, input.verify.as_slice()).await?;
+            match stored.credential.credential_type {
+                CredentialType::User => Ok(()),
+                CredentialType::App => Err(ApiError::Vault(Error::NotAUserCredential)),
+            }
+        };
+        Ok((checked.await, id, input))
+    };
+    let admitted =
+        access::admit_change_with_settings(keys, requests, &caller, request, input, check);
+    let (settings, (checked, id, input)) = admitted.await?;
+    expect_allowed(&[input.r#type], &settings)?;
+    checked?;
     let base = request.base(public, "/v2/zoom-credentials/")?;
 
     let url = input.into_url(UrlId::generate(), caller.key_id());

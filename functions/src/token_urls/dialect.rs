@@ -207,6 +207,10 @@ pub(crate) struct BotTokens {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     app_privilege_token: Option<String>,
+    /// The user's access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    access_token: Option<String>,
     /// The first token, if the URL gives one type.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -228,6 +232,7 @@ impl BotTokens {
                     answer.zak = first;
                 }
                 UrlTokenType::LocalRecording => answer.app_privilege_token = first,
+                UrlTokenType::AccessToken => answer.access_token = first,
             }
         }
         if let [(_, tokens)] = tokens {

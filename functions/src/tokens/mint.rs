@@ -8,7 +8,8 @@ use serde::Serialize;
 use shared::account::{AccountOwner, AccountUserEmail, AccountUserId};
 use shared::characters::check_pasted;
 use shared::credential::CredentialId;
-use shared::grants::mint::{PreparedMint, TokenRequest, mint};
+use shared::grants::mint::{PreparedMint, mint};
+use shared::grants::token_request::TokenRequest;
 use shared::grants::{Context, Grants};
 use shared::invalid::Invalid;
 use shared::meeting_link::MeetingUrl;
@@ -16,7 +17,7 @@ use shared::rtms::{MeetingUuid, RtmsStream, RtmsStreamId};
 use shared::sdk_jwt::{self, MeetingRole};
 use shared::stores::{Keys, RateKind, Requests};
 use shared::timestamp::Timestamp;
-use shared::token::{MeetingId, NamedMeeting, TokenType};
+use shared::token::{MeetingId, NamedMeeting};
 use shared::zoom;
 use utoipa::ToSchema;
 
@@ -29,6 +30,7 @@ use crate::http::schema::{
     BodyErrors, MintErrors, MissingError, ReadErrors, WriteErrors, ZoomErrors,
 };
 use crate::http::terms;
+use crate::tokens::mint_type::MintType;
 use crate::tokens::owner;
 
 /// The method and path, which also name the endpoint in the log.
@@ -72,7 +74,7 @@ pub(crate) struct MintToken {
     #[schema(nullable = false)]
     credential_user_id: Option<ZoomUserId>,
     /// The type of the token.
-    r#type: TokenType,
+    r#type: MintType,
     /// The meeting or webinar. Required with `local_recording`. With `sdk_jwt` it comes with `role`.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
@@ -111,7 +113,7 @@ impl MintToken {
         let token_type = fields.required("body/type")?;
         // A field that the type does not use is ignored, whatever its value.
         let (ttl, role) = match token_type {
-            TokenType::SdkJwt => {
+            MintType::SdkJwt => {
                 let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(0);
                 let range = seconds(sdk_jwt::MIN_LIFETIME)..=seconds(sdk_jwt::MAX_LIFETIME);
                 (
@@ -119,18 +121,17 @@ impl MintToken {
                     fields.integer("body/role", 0..=1)?,
                 )
             }
-            TokenType::Onbehalf | TokenType::Zak => (fields.integer("body/ttl", TTL)?, None),
-            TokenType::LocalRecording | TokenType::RtmsSignature => (None, None),
+            MintType::Onbehalf | MintType::Zak => (fields.integer("body/ttl", TTL)?, None),
+            MintType::LocalRecording | MintType::RtmsSignature => (None, None),
         };
         let (meeting_uuid, rtms_stream_id) = match token_type {
-            TokenType::RtmsSignature => (
+            MintType::RtmsSignature => (
                 fields.optional("body/meeting_uuid")?,
                 fields.optional("body/rtms_stream_id")?,
             ),
-            TokenType::Onbehalf
-            | TokenType::Zak
-            | TokenType::LocalRecording
-            | TokenType::SdkJwt => (None, None),
+            MintType::Onbehalf | MintType::Zak | MintType::LocalRecording | MintType::SdkJwt => {
+                (None, None)
+            }
         };
         let (zoom_user_id, zoom_email) = owner::named_user(&fields, token_type)?;
         Ok(Self {
@@ -163,6 +164,7 @@ impl MintToken {
 #[derive(Debug)]
 pub(crate) struct Input {
     of: MintFor,
+    token_type: MintType,
     wanted: TokenRequest,
     /// Whose token an account-level credential mints.
     owner: Option<AccountOwner>,
@@ -186,7 +188,12 @@ impl Input {
                 return Err(ApiError::validation("body/credential_id", rule));
             }
         };
-        Ok(Self { of, wanted, owner })
+        Ok(Self {
+            of,
+            token_type: body.r#type,
+            wanted,
+            owner,
+        })
     }
 }
 
@@ -207,9 +214,9 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
     let (named, ttl) = (meeting(body)?, body.ttl);
     let meeting = named.clone().map(|named| named.id);
     Ok(match body.r#type {
-        TokenType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
-        TokenType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
-        TokenType::LocalRecording => {
+        MintType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
+        MintType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
+        MintType::LocalRecording => {
             let missing = ApiError::validation(
                 "body/meeting_id",
                 "is required with the type local_recording, or meeting_url",
@@ -218,7 +225,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
                 meeting: named.ok_or(missing)?,
             })
         }
-        TokenType::SdkJwt => {
+        MintType::SdkJwt => {
             let role = body.role.map(|role| match role {
                 0 => MeetingRole::Attendee,
                 _ => MeetingRole::Host,
@@ -240,7 +247,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
                 ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
             }
         }
-        TokenType::RtmsSignature => TokenRequest::RtmsSignature(body.stream()?),
+        MintType::RtmsSignature => TokenRequest::RtmsSignature(body.stream()?),
     })
 }
 
@@ -249,7 +256,7 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
 #[schema(as = Token)]
 pub(crate) struct MintedTokenView {
     /// The token's type.
-    r#type: TokenType,
+    r#type: MintType,
     /// The token itself.
     token: String,
     /// When the token expires. Null for `rtms_signature`: the signature names no time, and works as long as its stream.
@@ -309,7 +316,12 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
         kind,
         input,
         async |input| {
-            let Input { of, wanted, owner } = input;
+            let Input {
+                of,
+                token_type,
+                wanted,
+                owner,
+            } = input;
             let stored = match (of, named) {
                 (MintFor::ZoomUser(ZoomUserId(user)), _) => {
                     let found = grants.credentials().of_zoom_user(team, &user).await?;
@@ -322,10 +334,10 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
             let stored = caller.visible(stored)?;
             let wanted = owner::request_of(&stored, wanted, owner)?;
             let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;
-            Ok((stored, prepared))
+            Ok((stored, token_type, prepared))
         },
     );
-    let (settings, (stored, prepared)) = admitted.await?;
+    let (settings, (stored, token_type, prepared)) = admitted.await?;
     let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
     let prepared = prepared.map_err(ApiError::TokenLifetime)?;
     let prepared = prepared.with_account_onbehalf(settings.account_onbehalf)?;
@@ -341,7 +353,7 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
     let minted = mint(context, stored, prepared).await?;
 
     reply::ok(MintedTokenView {
-        r#type: minted.token_type,
+        r#type: token_type,
         token: minted.token.expose_secret().to_owned(),
         expires_at: minted.expires_at,
         credential_id,

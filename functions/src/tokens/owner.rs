@@ -1,22 +1,23 @@
 //! Whose token a mint is for: the credential's own user, or a user of its account.
 
 use shared::account::{AccountOwner, AccountUser, AccountUserEmail, AccountUserId};
-use shared::grants::mint::{AccountMint, TokenRequest};
+use shared::grants::token_request::{AccountMint, TokenRequest};
 use shared::stores::StoredCredential;
-use shared::token::{NamedMeeting, TokenType};
+use shared::token::NamedMeeting;
 use shared::zoom::MintRequest;
 
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
+use crate::tokens::mint_type::MintType;
 
 /// The user that the body names. A type that belongs to no user has none, whatever the body says.
 pub(super) fn named_user(
     fields: &Fields<'_>,
-    token_type: TokenType,
+    token_type: MintType,
 ) -> Result<(Option<AccountUserId>, Option<AccountUserEmail>), ApiError> {
     match token_type {
-        TokenType::Onbehalf | TokenType::Zak => {}
-        TokenType::LocalRecording | TokenType::SdkJwt | TokenType::RtmsSignature => {
+        MintType::Onbehalf | MintType::Zak => {}
+        MintType::LocalRecording | MintType::SdkJwt | MintType::RtmsSignature => {
             return Ok((None, None));
         }
     }
@@ -53,7 +54,8 @@ pub(super) fn request_of(
         TokenRequest::Zoom(wanted) => wanted,
         request @ (TokenRequest::SdkJwt { .. }
         | TokenRequest::RtmsSignature(_)
-        | TokenRequest::OfAccount(_)) => return Ok(request),
+        | TokenRequest::OfAccount(_)
+        | TokenRequest::AccessToken(_)) => return Ok(request),
     };
     let Some(account) = stored.account() else {
         let rule = "works only with an account-level credential: any other mints for its own user";

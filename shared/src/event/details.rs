@@ -142,6 +142,17 @@ pub enum EventDetails {
         /// The event that said before that the token was released. Events are never changed.
         corrects: Option<EventId>,
     },
+    /// A vendor asked for the user's access token.
+    AccessToken {
+        /// The vendor, which has proved that it made the call.
+        vendor: Vendor,
+        /// The bot, if the caller named one.
+        bot: Option<BotId>,
+        /// Whether the vendor received the access token.
+        outcome: EventOutcome,
+        /// The event that said before that the access token was released. Events are never changed.
+        corrects: Option<EventId>,
+    },
     /// The vault tried to refresh the grant at Zoom.
     Refresh {
         /// The bot whose token made the refresh necessary, if the caller named one.
@@ -251,6 +262,8 @@ impl Event {
 pub enum EventKind {
     /// A token was requested.
     Mint,
+    /// A vendor asked for the user's access token. `outcome` says whether the vault released it.
+    AccessTokenReleased,
     /// The vault tried to refresh the grant at Zoom.
     Refresh,
     /// The vault tried to revoke the grant at Zoom.
@@ -302,8 +315,9 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::Mint,
+        Self::AccessTokenReleased,
         Self::Refresh,
         Self::Revoke,
         Self::StateChange,
@@ -334,6 +348,7 @@ impl EventKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mint => "mint",
+            Self::AccessTokenReleased => "access_token_released",
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
             Self::StateChange => "state_change",
@@ -370,8 +385,8 @@ impl FromStr for EventKind {
         all.find(|kind| kind.as_str() == word)
             .ok_or(Invalid(
                 // A test compares this list with the kinds.
-                "must be mint, refresh, revoke, state_change, created, updated, deleted, restored, purged, url_created, \
-                 url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, vendor_set, \
+                "must be mint, access_token_released, refresh, revoke, state_change, created, updated, deleted, restored, \
+                 purged, url_created, url_revoked, session_created, session_revoked, app_registered, app_deleted, secret_rotated, vendor_set, \
                  endpoint_set, endpoint_tested, notification_failed, key_created, key_revoked, team_changed, capsule_replayed or \
                  row_repaired",
             ))

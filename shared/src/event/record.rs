@@ -179,7 +179,8 @@ pub struct EventRecord {
     #[serde(deserialize_with = "credential_or_none")]
     #[schema(required = true)]
     pub credential_id: Option<CredentialId>,
-    /// What was changed, besides the credential. Null if the event is about the credential or the team alone.
+    /// What was changed, besides the credential. Null if the event is about the credential or the team alone. For
+    /// `access_token_released`, the vendor that asked.
     #[schema(required = true)]
     pub target: Option<TargetView>,
     /// Who caused the event.
@@ -202,7 +203,7 @@ pub struct EventRecord {
     /// The earlier event that said that this token was released. The mint failed after that event was written.
     #[schema(required = true)]
     pub corrects: Option<EventId>,
-    /// The type of the minted token.
+    /// The type of the token.
     #[serde(rename = "type")]
     #[schema(required = true)]
     pub token_type: Option<TokenType>,
@@ -268,6 +269,18 @@ impl EventRecord {
                 bot_id: bot,
                 corrects,
                 ..empty(EventKind::Mint).with_outcome(outcome)
+            },
+            EventDetails::AccessToken {
+                vendor,
+                bot,
+                outcome,
+                corrects,
+            } => Self {
+                target: Some(Target::Vendor(vendor).into()),
+                token_type: Some(TokenType::AccessToken),
+                bot_id: bot,
+                corrects,
+                ..empty(EventKind::AccessTokenReleased).with_outcome(outcome)
             },
             EventDetails::Refresh { bot, outcome } => Self {
                 bot_id: bot,

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::account::AccountId;
-use crate::credential::{ClientId, CredentialId, TeamId};
+use crate::credential::{ClientId, CredentialId, GrantId, TeamId};
 use crate::timestamp::Timestamp;
 use crate::zoom::ApiUrl;
 
@@ -25,6 +25,8 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 pub struct Access {
     /// The access token.
     pub token: SecretString,
+    /// The grant that it belongs to.
+    pub grant: GrantId,
     /// The generation of the grant's token pair that it belongs to.
     pub generation: u64,
     /// When the token expires.

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::credential::{GrantId, State};
 use crate::envelope;
 use crate::error::{Down, Error, Missing};
-use crate::grants::access::{AccessTokens, RefusedToken};
+use crate::grants::access::{AccessTokens, OldToken, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
@@ -91,6 +91,7 @@ impl<'a> Caller<'a> {
             give_up_at: Timestamp::now()
                 .plus(MAX_WAIT)
                 .min(terms.answer_by.minus(ANSWER_TIME)),
+            old_token: None,
         };
         Self {
             context,
@@ -104,6 +105,19 @@ impl<'a> Caller<'a> {
     pub(crate) fn with_new_token(mut self) -> Self {
         self.tokens.stored_since = Some(Timestamp::now());
         self
+    }
+
+    /// Gets an access token to give away. If the grant cannot be refreshed at the moment, its old access token is used if it
+    /// lives for `min_life`. A call that succeeds proves nothing about the credential's health, because it may ask Zoom
+    /// nothing.
+    pub(crate) fn giving_away(mut self, min_life: Duration) -> Self {
+        self.tokens.old_token = Some(OldToken::that_lives(min_life));
+        self
+    }
+
+    /// Why the grant was not refreshed, if an old access token was used instead.
+    pub(crate) fn refresh_failure(&self) -> Option<&Error> {
+        self.tokens.old_token.as_ref().and_then(OldToken::failure)
     }
 
     /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
@@ -129,8 +143,11 @@ impl<'a> Caller<'a> {
             let attempt = self.try_grant(id, grant_row.take(), &app, &call).await;
             let no_access = match attempt {
                 Ok((access, answer)) => {
-                    if answer.is_ok() {
-                        let reactivated = self.tokens.refresher.has_revived();
+                    let reactivated = self.tokens.refresher.has_revived();
+                    let is_healthy = reactivated
+                        || stored.credential.state == State::Invalid
+                        || self.tokens.old_token.is_none();
+                    if answer.is_ok() && is_healthy {
                         self.states.after_success(&stored, id, reactivated).await;
                     }
                     return Ok(CallOutcome {

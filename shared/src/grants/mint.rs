@@ -1,4 +1,4 @@
-//! Mints the token that a bot joins a meeting with.
+//! Mints the token that a bot joins a meeting with. For a vendor that asks for the user's access token, releases that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +6,18 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::account::{AccountId, AccountOwner};
+use crate::account::AccountOwner;
 use crate::credential::{CredentialId, TeamId};
 use crate::error::Error;
-use crate::event::{Event, EventDetails, EventId, EventOutcome};
+use crate::event::{Event, EventId, EventOutcome};
 use crate::grants::account::AccountCaller;
 use crate::grants::app::App;
 use crate::grants::cache::{Access, AccountAccess};
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::profile::learn_user;
 use crate::grants::record::Recorder;
+use crate::grants::release::Release;
+use crate::grants::token_request::{AccountMint, Subject, TokenRequest};
 use crate::grants::{Context, Grants, Rows, Terms};
 use crate::rtms::{self, RtmsStream};
 use crate::sdk_jwt::{self, MeetingRole};
@@ -33,56 +35,6 @@ pub const ACCESS_MARGIN: Duration = Duration::from_mins(10);
 const MIN_MINT_TIME: Duration = Duration::from_secs(2);
 /// How long a token lives if nobody named a lifetime.
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(2);
-
-/// The token that a caller asks for.
-#[derive(Clone, Debug)]
-pub enum TokenRequest {
-    /// A token that Zoom mints for the user.
-    Zoom(zoom::MintRequest),
-    /// A token that the vault signs for the app.
-    SdkJwt {
-        /// The one meeting it is good for, and the bot's role there.
-        meeting: Option<(MeetingId, MeetingRole)>,
-        /// How long it lives. `None`: two hours.
-        ttl: Option<Duration>,
-    },
-    /// A signature for a stream, by the app's client secret.
-    RtmsSignature(RtmsStream),
-    /// A token that Zoom mints for an account-level app.
-    OfAccount(AccountMint),
-}
-
-/// A token to mint with an account-level credential.
-#[derive(Clone, Debug)]
-pub struct AccountMint {
-    /// The credential's account.
-    pub account: AccountId,
-    /// The token.
-    pub wanted: zoom::MintRequest,
-    /// Whose token. `None` for a local recording token, which is that of the meeting.
-    pub owner: Option<AccountOwner>,
-}
-
-impl TokenRequest {
-    /// The type of the token.
-    pub fn token_type(&self) -> TokenType {
-        match self {
-            Self::Zoom(wanted) => wanted.token_type(),
-            Self::SdkJwt { .. } => TokenType::SdkJwt,
-            Self::RtmsSignature(_) => TokenType::RtmsSignature,
-            Self::OfAccount(mint) => mint.wanted.token_type(),
-        }
-    }
-
-    fn meeting(&self) -> Option<&MeetingId> {
-        match self {
-            Self::Zoom(wanted) => wanted.meeting(),
-            Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
-            Self::RtmsSignature(_) => None,
-            Self::OfAccount(mint) => mint.wanted.meeting(),
-        }
-    }
-}
 
 /// The token would live longer than the team allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +58,10 @@ pub struct MintedToken {
 
 /// A mint whose rows were read while the call was counted against the team's rate.
 #[derive(Debug)]
-pub struct PreparedMint(Prepared);
+pub struct PreparedMint {
+    subject: Subject,
+    prepared: Prepared,
+}
 
 #[derive(Debug)]
 enum Prepared {
@@ -126,6 +81,10 @@ enum Prepared {
     },
     /// The client secret is read only if no access token is in memory.
     OfAccount(AccountMint),
+    AccessToken {
+        /// `None` if the access token is in memory.
+        rows: Option<Box<Rows>>,
+    },
 }
 
 impl PreparedMint {
@@ -137,14 +96,17 @@ impl PreparedMint {
         request: TokenRequest,
         terms: &Terms,
     ) -> Result<Self, Error> {
-        Ok(Self(match request {
+        let subject = request.subject();
+        let rows = async {
+            let rows = grants.read_ahead(team, stored, terms.margin).await?;
+            Ok::<_, Error>(rows.map(Box::new))
+        };
+        let prepared = match request {
             TokenRequest::Zoom(wanted) => Prepared::Zoom {
                 wanted,
-                rows: grants
-                    .read_ahead(team, stored, terms.margin)
-                    .await?
-                    .map(Box::new),
+                rows: rows.await?,
             },
+            TokenRequest::AccessToken(_) => Prepared::AccessToken { rows: rows.await? },
             TokenRequest::SdkJwt { meeting, ttl } => {
                 let app = grants.app_secret(stored.credential.credential_id).await?;
                 Prepared::SdkJwt { meeting, ttl, app }
@@ -154,13 +116,17 @@ impl PreparedMint {
                 Prepared::RtmsSignature { stream, app }
             }
             TokenRequest::OfAccount(mint) => Prepared::OfAccount(mint),
-        }))
+        };
+        Ok(Self { subject, prepared })
     }
 
     /// Whether the mint begins with a refresh, or finds out that the grant is dead.
     pub fn needs_refresh(&self, margin: Duration) -> bool {
-        let Prepared::Zoom { rows, .. } = &self.0 else {
-            return false;
+        let rows = match &self.prepared {
+            Prepared::Zoom { rows, .. } | Prepared::AccessToken { rows } => rows,
+            Prepared::SdkJwt { .. } | Prepared::RtmsSignature { .. } | Prepared::OfAccount(_) => {
+                return false;
+            }
         };
         let Some(rows) = rows else { return false };
         let enough = Timestamp::now().plus(margin).as_millis();
@@ -171,26 +137,26 @@ impl PreparedMint {
     }
 
     /// Makes the token live for `max` seconds at most. Fails if the caller asked for more. A signature for a stream has no
-    /// lifetime.
+    /// lifetime, and the lifetime of an access token is Zoom's.
     pub fn with_max_lifetime(mut self, max: u32) -> Result<Self, LifetimeTooLong> {
         let limit = Duration::from_secs(max.into());
-        let asked = match &self.0 {
+        let asked = match &self.prepared {
             Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
                 wanted.ttl().map(|ttl| Duration::from_secs(ttl.into()))
             }
             Prepared::SdkJwt { ttl, .. } => *ttl,
-            Prepared::RtmsSignature { .. } => None,
+            Prepared::RtmsSignature { .. } | Prepared::AccessToken { .. } => None,
         };
         if asked.is_some_and(|asked| asked > limit) {
             return Err(LifetimeTooLong { max });
         }
         if asked.is_none() && limit < DEFAULT_LIFETIME {
-            match &mut self.0 {
+            match &mut self.prepared {
                 Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
                     wanted.set_ttl(max);
                 }
                 Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
-                Prepared::RtmsSignature { .. } => {}
+                Prepared::RtmsSignature { .. } | Prepared::AccessToken { .. } => {}
             }
         }
         Ok(self)
@@ -198,33 +164,11 @@ impl PreparedMint {
 
     /// Fails for an `onbehalf` token of an account-level credential, unless the team may try it.
     pub fn with_account_onbehalf(self, is_allowed: bool) -> Result<Self, Error> {
-        let is_of_account = matches!(self.0, Prepared::OfAccount(_));
-        if is_of_account && self.0.token_type() == TokenType::Onbehalf && !is_allowed {
+        let is_of_account = matches!(self.prepared, Prepared::OfAccount(_));
+        if is_of_account && self.subject.token_type() == TokenType::Onbehalf && !is_allowed {
             return Err(Error::OnbehalfOfAccount);
         }
         Ok(self)
-    }
-}
-
-impl Prepared {
-    fn token_type(&self) -> TokenType {
-        match self {
-            Self::Zoom { wanted, .. } | Self::OfAccount(AccountMint { wanted, .. }) => {
-                wanted.token_type()
-            }
-            Self::SdkJwt { .. } => TokenType::SdkJwt,
-            Self::RtmsSignature { .. } => TokenType::RtmsSignature,
-        }
-    }
-
-    fn meeting(&self) -> Option<&MeetingId> {
-        match self {
-            Self::Zoom { wanted, .. } | Self::OfAccount(AccountMint { wanted, .. }) => {
-                wanted.meeting()
-            }
-            Self::SdkJwt { meeting, .. } => meeting.as_ref().map(|(meeting, _)| meeting),
-            Self::RtmsSignature { .. } => None,
-        }
     }
 }
 
@@ -232,24 +176,14 @@ impl Prepared {
 pub async fn mint(
     context: Context<'_>,
     stored: StoredCredential,
-    PreparedMint(prepared): PreparedMint,
+    PreparedMint { subject, prepared }: PreparedMint,
 ) -> Result<MintedToken, Error> {
-    let (token_type, meeting_id) = (prepared.token_type(), prepared.meeting().cloned());
-    let event = |outcome, corrects| {
-        context.invocation.event(EventDetails::Mint {
-            token_type,
-            meeting_id: meeting_id.clone(),
-            bot: context.terms.bot.clone(),
-            outcome,
-            corrects,
-        })
-    };
-    let record = event(EventOutcome::Succeeded, None);
+    let record = subject.event(context, EventOutcome::Succeeded, None);
     let id = stored.credential.credential_id;
     let mint = Mint {
         context,
         id,
-        token_type,
+        token_type: subject.token_type(),
         record: &record,
     };
     let minted = match prepared {
@@ -270,13 +204,24 @@ pub async fn mint(
         Prepared::Zoom { wanted, rows } => {
             Box::pin(mint.at_zoom(stored, rows.map(|rows| *rows), &wanted)).await
         }
+        Prepared::AccessToken { rows } => {
+            let record = &record;
+            let release = Release { context, record };
+            let access = Box::pin(release.run(stored, rows.map(|rows| *rows))).await;
+            access.map(|access| MintedToken {
+                token_type: mint.token_type,
+                token: access.token.clone(),
+                expires_at: Some(access.expires_at),
+                record: record.id,
+            })
+        }
     };
     match &minted {
         Ok(_) => context.invocation.activity().token_minted(),
         Err(error) => {
             let outcome = EventOutcome::Failed { code: error.code() };
             // The first event may be stored, and events are never changed.
-            let failed = event(outcome, Some(record.id));
+            let failed = subject.event(context, outcome, Some(record.id));
             let recorder = Recorder(context);
             tokio::join!(
                 recorder.event(id, &failed),
@@ -296,13 +241,8 @@ pub async fn record_unused(
     corrects: Option<EventId>,
     code: &'static str,
 ) {
-    let event = context.invocation.event(EventDetails::Mint {
-        token_type: request.token_type(),
-        meeting_id: request.meeting().cloned(),
-        bot: context.terms.bot.clone(),
-        outcome: EventOutcome::Failed { code },
-        corrects,
-    });
+    let failed = EventOutcome::Failed { code };
+    let event = request.subject().event(context, failed, corrects);
     Recorder(context).event(id, &event).await;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`call`] makes a call to Zoom with a live access token. If Zoom refuses the grant, it tries the grants of the
 //!   credential's siblings (other credentials of the same app and Zoom user), and otherwise declares the grant dead.
-//! - [`mint`] and [`check`] are the uses.
+//! - [`mint`], [`release`] and [`check`] are the uses. [`token_request`] is what a caller asks for.
 //! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
 //!   (docs/protocol.md). `account` has the access tokens of account-level apps, which have no grant. [`capsule`] logs a new pair that DynamoDB does not store.
 //! - [`record`] stores events and failures. [`profile`] stores who the user is. `hand_over` points credentials at a
@@ -21,8 +21,10 @@ pub mod mint;
 pub mod profile;
 pub mod record;
 pub mod refresh;
+pub mod release;
 pub mod state;
 pub(crate) mod stray;
+pub mod token_request;
 
 use std::sync::Arc;
 use std::time::Duration;

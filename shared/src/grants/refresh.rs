@@ -404,6 +404,7 @@ impl<'a> Refresher<'a> {
                 self.count_stored(reactivated);
                 let access = Arc::new(Access {
                     token: tokens.pair.access,
+                    grant: held.grant,
                     generation: generation + 1,
                     expires_at,
                     api_url: tokens.api_url.or_else(|| api_url(&held.row)),

@@ -354,9 +354,11 @@ impl Cause {
             };
         };
         match source {
-            Down::OutOfTime | Down::RefreshElsewhere | Down::GrantsLeft | Down::MembersMissing => {
-                Self::Busy
-            }
+            Down::OutOfTime
+            | Down::RefreshElsewhere
+            | Down::AccessTokenEnds
+            | Down::GrantsLeft
+            | Down::MembersMissing => Self::Busy,
             // The other grants may have another key.
             Down::Kms(envelope::Error::Kms {
                 refuses_key: true, ..

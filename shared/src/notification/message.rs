@@ -95,6 +95,7 @@ impl Notification {
                 None => None,
             }),
             EventKind::Mint
+            | EventKind::AccessTokenReleased
             | EventKind::Refresh
             | EventKind::Revoke
             | EventKind::Updated

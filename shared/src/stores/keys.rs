@@ -121,6 +121,9 @@ pub struct Team {
     /// Whether the team may try `onbehalf` tokens of account-level credentials.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub account_onbehalf: bool,
+    /// Whether token URLs may give access tokens of the team's users to vendors.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub access_token_urls: bool,
     /// The origins that a user may be sent back to after connecting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub return_origins: Vec<ReturnOrigin>,
@@ -152,6 +155,7 @@ impl Team {
             suspended_at: None,
             revoke_on_delete: false,
             account_onbehalf: false,
+            access_token_urls: false,
             return_origins: Vec::new(),
             brand: Brand::default(),
             created_at: Timestamp::now(),

@@ -107,6 +107,8 @@ pub struct TeamSettingsChange {
     pub revoke_on_delete: Option<bool>,
     /// Whether the team may try `onbehalf` tokens of account-level credentials.
     pub account_onbehalf: Option<bool>,
+    /// Whether token URLs may give access tokens of the team's users to vendors.
+    pub access_token_urls: Option<bool>,
     /// The origins that a user may be sent back to after connecting.
     pub return_origins: Option<Vec<ReturnOrigin>>,
     /// The team's name for people. `Some(None)`: none.
@@ -171,24 +173,21 @@ impl TeamAdmin {
             max_token_ttl,
             revoke_on_delete,
             account_onbehalf,
+            access_token_urls,
             return_origins,
             display_name,
             logo,
             support_contact,
         } = settings;
+        let flag = |value: Option<bool>| value.map(AttributeValue::Bool);
         let origins = return_origins.map(serde_dynamo::to_attribute_value);
         let values = [
             ("rate", rate.map(|rate| number(&rate))),
             ("mint_rate", mint_rate.map(|rate| number(&rate))),
             ("max_token_ttl", max_token_ttl.map(|ttl| number(&ttl))),
-            (
-                "revoke_on_delete",
-                revoke_on_delete.map(AttributeValue::Bool),
-            ),
-            (
-                "account_onbehalf",
-                account_onbehalf.map(AttributeValue::Bool),
-            ),
+            ("revoke_on_delete", flag(revoke_on_delete)),
+            ("account_onbehalf", flag(account_onbehalf)),
+            ("access_token_urls", flag(access_token_urls)),
             ("return_origins", origins.transpose().map_err(Error::Shape)?),
         ];
         let mut row = Update::new().when_equal("record", text(SETTINGS));

@@ -15,7 +15,7 @@ use crate::world::{World, ada, app_body, id_of, send, user_body, with};
 const APP: &str = "s2s-app";
 const SECRET: &str = "s2s-app-secret";
 const ACCOUNT: &str = "analytical";
-const SCOPES: [&str; 5] = [
+pub(crate) const SCOPES: [&str; 5] = [
     "user:read:token:admin",
     "meeting:read:local_recording_token:admin",
     "webinar:read:local_recording_token:admin",
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// A world with an account-level app, and a credential of it.
-    async fn with_account(scopes: &[&str]) -> (Self, String) {
+    pub(crate) async fn with_account(scopes: &[&str]) -> (Self, String) {
         let world = Self::new().await;
         world.register_account_app(SECRET, scopes);
         world.zoom.register_user(User {

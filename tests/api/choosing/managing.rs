@@ -124,7 +124,7 @@ async fn a_body_without_a_good_choice_is_refused_with_the_rule() {
         ),
         (
             json!({ "types": ["sdk_jwt"] }),
-            "body/types must be one of onbehalf, zak, local_recording".to_owned(),
+            "body/types must be one of onbehalf, zak, local_recording, access_token".to_owned(),
         ),
         (
             json!({ "types": ["zak"], "meeting_id": "123456789" }),

@@ -14,7 +14,7 @@ use crate::world::{Answer, Caller, World, id_of, send, user_body, with};
 
 impl Caller {
     /// `POST /v2/token-urls`
-    async fn create_choosing(&self, body: Value) -> Answer {
+    pub(crate) async fn create_choosing(&self, body: Value) -> Answer {
         send(self.request(Method::POST, "/v2/token-urls").json(&body)).await
     }
 
@@ -46,15 +46,15 @@ fn with_query<'a>(
 
 /// A Zoom user who is connected.
 #[derive(Clone, Debug)]
-struct Connected {
-    credential: String,
-    user: String,
+pub(crate) struct Connected {
+    pub(crate) credential: String,
+    pub(crate) user: String,
     email: String,
 }
 
 impl World {
     /// Creates a token URL of `acme` that chooses.
-    async fn given_choosing(&self, body: Value) -> Url {
+    pub(crate) async fn given_choosing(&self, body: Value) -> Url {
         let created = self.acme.create_choosing(body).await.expect(201);
         let text = |name: &str| created[name].as_str().unwrap().to_owned();
         Url {
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Connects a Zoom user, whose email address has a plus and upper case.
-    async fn connect(&self, user: &str, extra: Value) -> Connected {
+    pub(crate) async fn connect(&self, user: &str, extra: Value) -> Connected {
         let email = format!("Bot+{user}@Example.test");
         self.zoom.register_user(local::zoom::User {
             id: user.to_owned(),
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Stores the secrets of all vendors.
-    async fn store_vendors(&self) {
+    pub(crate) async fn store_vendors(&self) {
         let secrets = [
             ("recall", RECALL),
             ("attendee", ATTENDEE),
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// The Zoom user whose grant minted a token.
-    fn user_of(&self, token: &str) -> String {
+    pub(crate) fn user_of(&self, token: &str) -> String {
         let grant = self.zoom.grant_of(token);
         let grants = self.zoom.grants();
         let grant = grants.iter().find(|it| Some(it.id) == grant);
@@ -137,7 +137,7 @@ impl World {
     }
 
     /// The signed request of Recall.ai. Its customer wrote the query.
-    fn recall(&self, url: &Url, query: &[(&str, &str)]) -> RequestBuilder {
+    pub(crate) fn recall(&self, url: &Url, query: &[(&str, &str)]) -> RequestBuilder {
         let mut call = self.acme.http().get(with_query(url, query));
         for (name, value) in recall_headers(RECALL, "msg_1", now_in_seconds(), "") {
             call = call.header(name, value);

@@ -21,7 +21,7 @@ pub(crate) const RECALL: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 pub(crate) const ATTENDEE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(crate) const MEETSTREAM: &str = "the-secret-of-MeetStream";
 /// Other secrets of the same form.
-const OTHER_RECALL: &str = "whsec_CAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+pub(crate) const OTHER_RECALL: &str = "whsec_CAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const OTHER_ATTENDEE: &str = "CAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_MEETSTREAM: &str = "the-secret-of-MeetStream.";
 

@@ -564,6 +564,8 @@ export interface components {
             zak?: string;
             /** @description A local recording token. */
             app_privilege_token?: string;
+            /** @description The user's access token. */
+            access_token?: string;
             /** @description The first token, if the URL gives one type. */
             token?: string;
         };
@@ -702,7 +704,7 @@ export interface components {
          *     `unverified`.
          */
         CreateChoosingUrl: {
-            /** @description The types of the tokens that the URL returns. */
+            /** @description The types of the tokens that the URL returns. `access_token` comes alone. */
             types: components["schemas"]["UrlTokenType"][];
             /** @description The credentials that the URL uses, the preferred one first. */
             credentials?: components["schemas"]["CredentialId"][];
@@ -721,7 +723,7 @@ export interface components {
             extra?: string;
             /**
              * @description The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-             *     with `PUT /v2/vendors/{vendor}`.
+             *     with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
              */
             verify?: components["schemas"]["Vendor"][];
             /** @description `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose. */
@@ -749,7 +751,7 @@ export interface components {
         } | unknown) & (unknown | {
             /** @constant */
             unverified: true;
-        }) & unknown);
+        }) & unknown & unknown);
         /** @description The user to connect, and the Zoom app. Unknown fields are ignored. */
         CreateConnectSession: {
             /** @description Your name for the credential; the page shows the name to the user. Required without `credential_id`. */
@@ -815,7 +817,7 @@ export interface components {
             meeting_id?: components["schemas"]["MeetingId"];
             /**
              * @description The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-             *     `PUT /v2/vendors/{vendor}`.
+             *     `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
              */
             verify?: components["schemas"]["Vendor"];
             /**
@@ -828,7 +830,7 @@ export interface components {
              * @description Seconds until the URL expires. Without this field the URL never expires.
              */
             expires_in?: number;
-        };
+        } & unknown;
         /** @description A new token URL. No other answer shows the URL. */
         CreatedChoosingUrl: {
             /** @description The URL's id. Use it to revoke the URL. */
@@ -1089,7 +1091,7 @@ export interface components {
          * @description The kinds of events.
          * @enum {string}
          */
-        EventKind: "mint" | "refresh" | "revoke" | "state_change" | "created" | "updated" | "deleted" | "restored" | "purged" | "url_created" | "url_revoked" | "session_created" | "session_revoked" | "app_registered" | "app_deleted" | "secret_rotated" | "vendor_set" | "endpoint_set" | "endpoint_tested" | "notification_failed" | "key_created" | "key_revoked" | "team_changed" | "capsule_replayed" | "row_repaired";
+        EventKind: "mint" | "access_token_released" | "refresh" | "revoke" | "state_change" | "created" | "updated" | "deleted" | "restored" | "purged" | "url_created" | "url_revoked" | "session_created" | "session_revoked" | "app_registered" | "app_deleted" | "secret_rotated" | "vendor_set" | "endpoint_set" | "endpoint_tested" | "notification_failed" | "key_created" | "key_revoked" | "team_changed" | "capsule_replayed" | "row_repaired";
         /**
          * @description The outcome of a mint, a refresh or a revocation.
          * @enum {string}
@@ -1129,7 +1131,7 @@ export interface components {
              */
             credential_user_id?: components["schemas"]["ZoomUserId"];
             /** @description The type of the token. */
-            type: components["schemas"]["TokenType"];
+            type: components["schemas"]["MintType"];
             /** @description The meeting or webinar. Required with `local_recording`. With `sdk_jwt` it comes with `role`. */
             meeting_id?: components["schemas"]["MeetingId"];
             /**
@@ -1164,6 +1166,11 @@ export interface components {
             /** @description For `rtms_signature`: the stream. Ignored for the other types. */
             rtms_stream_id?: components["schemas"]["RtmsStreamId"];
         } & ((unknown | unknown) & unknown & unknown & unknown);
+        /**
+         * @description The type of a token to mint.
+         * @enum {string}
+         */
+        MintType: "onbehalf" | "zak" | "local_recording" | "sdk_jwt" | "rtms_signature";
         /**
          * @description The owner's name for a credential, a token URL or a Zoom app, without invisible characters. Names need not be
          *     unique.
@@ -1243,6 +1250,8 @@ export interface components {
                 revoke_on_delete: boolean;
                 /** @description Whether the team may try `onbehalf` tokens of account-level credentials. */
                 account_onbehalf: boolean;
+                /** @description Whether token URLs may give access tokens of the team's users to vendors. */
+                access_token_urls: boolean;
                 /** @description The origins that a user may be sent back to after connecting. */
                 return_origins: string[];
                 /** @description When the team was created. */
@@ -1689,6 +1698,8 @@ export interface components {
                     revoke_on_delete: boolean;
                     /** @description Whether the team may try `onbehalf` tokens of account-level credentials. */
                     account_onbehalf: boolean;
+                    /** @description Whether token URLs may give access tokens of the team's users to vendors. */
+                    access_token_urls: boolean;
                     /** @description The origins that a user may be sent back to after connecting. */
                     return_origins: string[];
                     /** @description When the team was created. */
@@ -1776,7 +1787,7 @@ export interface components {
             /** @description A minted token. */
             data: {
                 /** @description The token's type. */
-                type: components["schemas"]["TokenType"];
+                type: components["schemas"]["MintType"];
                 /** @description The token itself. */
                 token: string;
                 expires_at: components["schemas"]["Timestamp"] | null;
@@ -1969,7 +1980,7 @@ export interface components {
         /** @description A minted token. */
         Token: {
             /** @description The token's type. */
-            type: components["schemas"]["TokenType"];
+            type: components["schemas"]["MintType"];
             /** @description The token itself. */
             token: string;
             expires_at: components["schemas"]["Timestamp"] | null;
@@ -1977,10 +1988,10 @@ export interface components {
             credential_id: components["schemas"]["CredentialId"];
         };
         /**
-         * @description The type of token that a bot needs.
+         * @description The type of a token that the vault gives away.
          * @enum {string}
          */
-        TokenType: "onbehalf" | "zak" | "local_recording" | "sdk_jwt" | "rtms_signature";
+        TokenType: "onbehalf" | "zak" | "local_recording" | "sdk_jwt" | "rtms_signature" | "access_token";
         /** @description A credential's token URL, as its team sees it. It contains no secret. */
         TokenUrl: {
             /** @description The id of the URL. It is needed to revoke the URL. */
@@ -2037,7 +2048,7 @@ export interface components {
          * @description The types of tokens that a token URL can return: those of a user. An SDK JWT needs parameters that a URL lacks.
          * @enum {string}
          */
-        UrlTokenType: "onbehalf" | "zak" | "local_recording";
+        UrlTokenType: "onbehalf" | "zak" | "local_recording" | "access_token";
         /**
          * @description A bot vendor that can prove its calls.
          * @enum {string}
@@ -2156,7 +2167,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The URL is unknown, revoked, expired or used up, or its credential is deleted */
+            /** @description The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away */
             404: {
                 headers: {
                     /** @description Names the request in the vault's log */
@@ -2258,7 +2269,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The URL is unknown, revoked, expired or used up, or its credential is deleted */
+            /** @description The URL is unknown, revoked, expired or used up, its credential is deleted, or its team may not give access tokens away */
             404: {
                 headers: {
                     /** @description Names the request in the vault's log */

@@ -20,13 +20,15 @@ use crate::http::error::ApiError;
 use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
-use crate::token_urls::create::{Create, LIFETIME, USES, expect_secrets, store, url_text};
+use crate::token_urls::create::{
+    Create, LIFETIME, USES, check_access_token, expect_allowed, expect_secrets, store, url_text,
+};
 
 /// A new token URL of the team. Unknown fields are ignored. Send `credentials` or `choose`, and `verify` or
 /// `unverified`.
 #[derive(Debug, ToSchema)]
 pub(crate) struct CreateChoosingUrl {
-    /// The types of the tokens that the URL returns.
+    /// The types of the tokens that the URL returns. `access_token` comes alone.
     #[schema(min_items = 1, max_items = 3)]
     types: Vec<UrlTokenType>,
     /// The credentials that the URL uses, the preferred one first.
@@ -44,7 +46,7 @@ pub(crate) struct CreateChoosingUrl {
     #[schema(value_type = Option<String>, example = "customer:acme", nullable = false)]
     extra: Option<ExtraFilter>,
     /// The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-    /// with `PUT /v2/vendors/{vendor}`.
+    /// with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
     #[schema(min_items = 1, max_items = 3, nullable = false)]
     verify: Option<Vec<Vendor>>,
     /// `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose.
@@ -99,9 +101,23 @@ impl CreateChoosingUrl {
             max_uses: fields.integer("body/max_uses", USES)?,
             expires_in: fields.integer("body/expires_in", LIFETIME)?,
         };
+        body.check_access_token()?;
         body.check_proof()?;
         body.check_choice()?;
         Ok(body)
+    }
+
+    /// An access token is no token to join with, so no vendor wants both at one place.
+    fn check_access_token(&self) -> Result<(), ApiError> {
+        if !self.types.contains(&UrlTokenType::AccessToken) {
+            return Ok(());
+        }
+        if self.types.len() > 1 {
+            let rule =
+                "must have access_token alone: an access token is no token with which a bot joins";
+            return Err(ApiError::validation("body/types", rule));
+        }
+        check_access_token(self.meeting_id.as_ref(), self.verify.is_some())
     }
 
     /// A URL that chooses is worth more than one user's tokens. So nobody gets an unverified one by leaving a field out.
@@ -284,21 +300,27 @@ pub(crate) async fn of_team(create: Create<'_>) -> Reply {
     let input = caller
         .may_act_for_team()
         .and_then(|()| CreateChoosingUrl::of(request, |it| caller.may_mint(it)));
-    let created = access::admit_change(keys, requests, &caller, request, input, async |input| {
-        let listed = input.credentials.iter().flatten();
-        let listed = listed.map(|id| credentials.get(team, *id));
-        for stored in try_join_all(listed).await? {
-            let stored = caller.visible(stored)?.credential;
-            if stored.credential_type != CredentialType::User {
-                let rule = "must be credentials of users: one of them belongs to an app";
-                return Err(ApiError::validation("body/credentials", rule));
+    let check = async |input: CreateChoosingUrl| {
+        let checked = async {
+            let listed = input.credentials.iter().flatten();
+            let listed = listed.map(|id| credentials.get(team, *id));
+            for stored in try_join_all(listed).await? {
+                let stored = caller.visible(stored)?.credential;
+                if stored.credential_type != CredentialType::User {
+                    let rule = "must be credentials of users: one of them belongs to an app";
+                    return Err(ApiError::validation("body/credentials", rule));
+                }
             }
-        }
-        let vendors = input.verify.as_deref().unwrap_or_default();
-        expect_secrets(secrets, team, vendors).await?;
-        Ok(input)
-    });
-    let input = created.await?;
+            let vendors = input.verify.as_deref().unwrap_or_default();
+            expect_secrets(secrets, team, vendors).await
+        };
+        Ok((checked.await, input))
+    };
+    let admitted =
+        access::admit_change_with_settings(keys, requests, &caller, request, input, check);
+    let (settings, (checked, input)) = admitted.await?;
+    expect_allowed(&input.types, &settings)?;
+    checked?;
     let base = request.base(public, "/v2/token-urls")?;
 
     let url = input.into_url(UrlId::generate(), caller.key_id());

@@ -159,7 +159,7 @@ class Methods:
 
         Send `credentials` or `choose`, and `verify` or `unverified`.
 
-        :param types: The types of the tokens that the URL returns.
+        :param types: The types of the tokens that the URL returns. `access_token` comes alone.
         :param credentials: The credentials that the URL uses, the preferred one first.
         :param choose: `from_call`: the call names the credentials or their Zoom users.
         :param call_keys: With `choose`: the names that the call uses. By default `{"credential":
@@ -167,7 +167,7 @@ class Methods:
         :param extra: With `choose`: the values that a credential's `extra` must have, as `key:value` pairs
             separated by commas. The URL behaves as if the team had no other credentials.
         :param verify: The only vendors whose calls the URL answers. One of them must prove each call with the
-            secret that you stored with `PUT /v2/vendors/{vendor}`.
+            secret that you stored with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
         :param unverified: `true`: the URL answers every call. Whoever learns the URL gets tokens of every
             user that it can choose.
         :param label: Your name for the URL.
@@ -682,7 +682,7 @@ class Methods:
         :param meeting_id: The only meeting that the URL works for. A call that names another meeting is
             refused. A call that names none gets a token for this meeting.
         :param verify: The only vendor whose calls the URL answers. The vendor must prove each call with the
-            secret that you stored with `PUT /v2/vendors/{vendor}`.
+            secret that you stored with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
         :param max_uses: How many tokens the URL returns at most.
         :param expires_in: Seconds until the URL expires. Without this field the URL never expires.
         """
@@ -715,7 +715,7 @@ class Methods:
     def mint_zoom_token(
         self,
         *,
-        type: TokenType,
+        type: MintType,
         credential_id: Union[CredentialId, _Unset] = _UNSET,
         credential_user_id: Union[ZoomUserId, _Unset] = _UNSET,
         meeting_id: Union[MeetingId, _Unset] = _UNSET,

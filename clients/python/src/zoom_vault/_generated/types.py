@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 
-__all__ = ["AccountId", "AccountUserEmail", "AccountUserId", "ActorKind", "AuthorizationCode", "BotId", "CallKey", "CallKeys", "Capabilities", "Capability", "CapabilityStatus", "ChoosingUrl", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedChoosingUrl", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "FromCall", "MeetingId", "MeetingUuid", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "RtmsStreamId", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
+__all__ = ["AccountId", "AccountUserEmail", "AccountUserId", "ActorKind", "AuthorizationCode", "BotId", "CallKey", "CallKeys", "Capabilities", "Capability", "CapabilityStatus", "ChoosingUrl", "ClientId", "ClientSecret", "CodeVerifier", "ConnectFailure", "ConnectSession", "ConnectSessionStatus", "CreatedChoosingUrl", "CreatedConnectSession", "CreatedTokenUrl", "Credential", "CredentialHealth", "CredentialId", "CredentialType", "DeletedCredential", "DeletedVendorSecret", "DeletedZoomApp", "EndpointUrl", "Event", "EventActor", "EventId", "EventKind", "EventOutcome", "EventTarget", "FromCall", "MeetingId", "MeetingUuid", "MintType", "Name", "NotificationEndpoint", "NotificationEndpointMessage", "NotificationKind", "Overview", "OverviewKey", "OverviewTeam", "OverviewVendor", "RedirectUri", "ReturnUrl", "RevokedTokenUrl", "Rotation", "RtmsStreamId", "SessionId", "State", "StoredVendorSecrets", "TargetKind", "Timestamp", "Token", "TokenType", "TokenUrl", "UrlId", "UrlTokenType", "Vendor", "VendorSecret", "WebhookSecret", "ZoomApp", "ZoomUserId"]
 
 
 class Event(TypedDict):
@@ -17,7 +17,8 @@ class Event(TypedDict):
     kind: EventKind
     # The credential, if the event is about one.
     credential_id: Optional[CredentialId]
-    # What was changed, besides the credential. Null if the event is about the credential or the team alone.
+    # What was changed, besides the credential. Null if the event is about the credential or the team alone. For
+    # `access_token_released`, the vendor that asked.
     target: Optional[EventTarget]
     # Who caused the event.
     actor: Optional[EventActor]
@@ -34,7 +35,7 @@ class Event(TypedDict):
     code: Optional[str]
     # The earlier event that said that this token was released. The mint failed after that event was written.
     corrects: Optional[EventId]
-    # The type of the minted token.
+    # The type of the token.
     type: Optional[TokenType]
     # The meeting that the token is for.
     meeting_id: Optional[MeetingId]
@@ -132,6 +133,8 @@ class OverviewTeam(TypedDict):
     revoke_on_delete: bool
     # Whether the team may try `onbehalf` tokens of account-level credentials.
     account_onbehalf: bool
+    # Whether token URLs may give access tokens of the team's users to vendors.
+    access_token_urls: bool
     # The origins that a user may be sent back to after connecting.
     return_origins: List[str]
     # When the team was created.
@@ -474,7 +477,7 @@ class Token(TypedDict):
     """A minted token."""
 
     # The token's type.
-    type: TokenType
+    type: MintType
     # The token itself.
     token: str
     # When the token expires. Null for `rtms_signature`: the signature names no time, and works as long as its stream.
@@ -492,7 +495,7 @@ Timestamp = str
 
 
 # The kinds of events.
-EventKind = Literal['mint', 'refresh', 'revoke', 'state_change', 'created', 'updated', 'deleted', 'restored', 'purged', 'url_created', 'url_revoked', 'session_created', 'session_revoked', 'app_registered', 'app_deleted', 'secret_rotated', 'vendor_set', 'endpoint_set', 'endpoint_tested', 'notification_failed', 'key_created', 'key_revoked', 'team_changed', 'capsule_replayed', 'row_repaired']
+EventKind = Literal['mint', 'access_token_released', 'refresh', 'revoke', 'state_change', 'created', 'updated', 'deleted', 'restored', 'purged', 'url_created', 'url_revoked', 'session_created', 'session_revoked', 'app_registered', 'app_deleted', 'secret_rotated', 'vendor_set', 'endpoint_set', 'endpoint_tested', 'notification_failed', 'key_created', 'key_revoked', 'team_changed', 'capsule_replayed', 'row_repaired']
 
 
 # The id of a credential.
@@ -511,8 +514,8 @@ ActorKind = Literal['key', 'token_url', 'connect_session', 'webhook', 'schedule'
 EventOutcome = Literal['succeeded', 'failed']
 
 
-# The type of token that a bot needs.
-TokenType = Literal['onbehalf', 'zak', 'local_recording', 'sdk_jwt', 'rtms_signature']
+# The type of a token that the vault gives away.
+TokenType = Literal['onbehalf', 'zak', 'local_recording', 'sdk_jwt', 'rtms_signature', 'access_token']
 
 
 # The number of a Zoom meeting: 1 to 20 digits. Spaces and dashes between the digits are removed.
@@ -553,7 +556,7 @@ UrlId = str
 
 
 # The types of tokens that a token URL can return: those of a user. An SDK JWT needs parameters that a URL lacks.
-UrlTokenType = Literal['onbehalf', 'zak', 'local_recording']
+UrlTokenType = Literal['onbehalf', 'zak', 'local_recording', 'access_token']
 
 
 # The word for a choice that the call makes.
@@ -622,6 +625,10 @@ CapabilityStatus = Literal['granted', 'missing_scope', 'failing', 'unknown']
 
 # Zoom's id of a user, as far as it is checked.
 ZoomUserId = str
+
+
+# The type of a token to mint.
+MintType = Literal['onbehalf', 'zak', 'local_recording', 'sdk_jwt', 'rtms_signature']
 
 
 # Zoom's id of a user of an account. `me` is no id: Zoom would take it for the account's owner.

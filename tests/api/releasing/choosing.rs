@@ -1,0 +1,96 @@
+//! URLs that choose whose access token they give.
+
+use serde_json::{Value, json};
+
+use crate::account::SCOPES;
+use crate::bots::expect_plain_text;
+use crate::proxy::Service;
+use crate::vendors::answer_to;
+use crate::world::World;
+
+fn from_call() -> Value {
+    json!({ "types": ["access_token"], "choose": "from_call", "verify": ["recall"] })
+}
+
+// assures 70. Seen to fail: the URL's filter was not looked at
+#[tokio::test]
+async fn a_call_names_the_user_whose_access_token_it_gets() {
+    let world = World::new().await;
+    world.store_vendors().await;
+    world.set_access_token_urls(true).await;
+    let ada = world.connect("ada", json!({ "customer": "acme" })).await;
+    let bob = world.connect("bob", json!({ "customer": "globex" })).await;
+    let url = world.given_choosing(from_call()).await;
+    for user in [&ada, &bob] {
+        let query = [("zoom_user_id", user.user.as_str())];
+        let answer = answer_to(world.recall(&url, &query)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(world.user_of(&answer.text), user.user);
+        let event = &world.releases(&user.credential).await[0];
+        assert_eq!(event["actor"], json!({ "type": "token_url", "id": url.id }));
+        assert_eq!(event["outcome"], "succeeded");
+    }
+
+    let mut body = from_call();
+    body["extra"] = json!("customer:acme");
+    let limited = world.given_choosing(body).await;
+    let query = [("zoom_user_id", "bob")];
+    let outside = answer_to(world.recall(&limited, &query)).await;
+    expect_plain_text(&outside, 404, "Zoom credential not found");
+    let unsigned = answer_to(
+        world
+            .acme
+            .http()
+            .get(format!("{}?zoom_user_id=ada", url.url)),
+    )
+    .await;
+    assert_eq!(unsigned.status, 401);
+    assert_eq!(world.outcomes(&bob.credential).await, ["succeeded"]);
+}
+
+/// A token that nobody needs is not released. So candidates are not tried at the same time.
+// assures 70. Seen to fail: the candidates were tried at the same time
+#[tokio::test]
+async fn of_several_users_the_first_whose_token_is_good_gives_it_and_the_others_give_none() {
+    let world = World::new().await;
+    world.store_vendors().await;
+    world.set_access_token_urls(true).await;
+    let mut ids = Vec::new();
+    for user in ["ada", "bob", "cid"] {
+        ids.push(world.connect(user, Value::Null).await.credential);
+    }
+    world.let_access_token_live(&ids[0], 60).await;
+    let body = json!({ "types": ["access_token"], "credentials": ids, "verify": ["recall"] });
+    let url = world.given_choosing(body).await;
+    world.wire.reset();
+
+    let answer = answer_to(world.recall(&url, &[])).await;
+
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(world.user_of(&answer.text), "bob");
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    assert_eq!(world.outcomes(&ids[0]).await, ["NOT_CHOSEN"]);
+    assert_eq!(world.outcomes(&ids[1]).await, ["succeeded"]);
+    assert_eq!(world.outcomes(&ids[2]).await, ["NOT_CHOSEN"]);
+    // The third was never said to be released.
+    assert_eq!(world.releases(&ids[2]).await[0]["corrects"], json!(null));
+}
+
+// assures 70
+#[tokio::test]
+async fn a_call_that_names_the_credential_of_an_app_or_an_account_gets_nothing() {
+    let (world, account) = World::with_account(&SCOPES).await;
+    let app = world.add_app_credential("app").await;
+    world.store_vendors().await;
+    world.set_access_token_urls(true).await;
+    let url = world.given_choosing(from_call()).await;
+    world.wire.reset();
+    for id in [&account, &app] {
+        let query = [("credential_id", id.as_str())];
+        let answer = answer_to(world.recall(&url, &query)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+        assert!(answer.text.starts_with("The credential belongs to an app"));
+    }
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    assert_eq!(world.uses(&url.id).await, "0");
+}
