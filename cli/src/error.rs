@@ -252,13 +252,20 @@ pub(crate) enum Error {
         output::count(*.0, "line")
     )]
     MalformedLines(usize),
-    #[error(
-        "{} not in the vault, see the list; for {open} of them, correct what the list says and run the same command again: it goes on where this run stopped",
-        output::count(*.left, "line")
-    )]
+    #[error("{} not in the vault: see the list{}", output::count(*.left, "line"), run_again(*.open))]
     NotImported { left: usize, open: usize },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
+}
+
+/// What to do about the lines of an import that another run can import.
+fn run_again(open: usize) -> String {
+    if open == 0 {
+        return String::new();
+    }
+    format!(
+        ". For {open} of them, correct what the list says, and run the same command again, with another file for --report"
+    )
 }
 
 impl Error {

@@ -55,14 +55,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1_800..=7_776_000), group = "settings")]
         max_token_ttl: Option<u32>,
         /// Whether to revoke a grant at Zoom when its last credential is deleted
-        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), hide_possible_values = true, group = "settings")]
         revoke_on_delete: Option<bool>,
         /// Whether the team may try onbehalf tokens of account-level credentials. Nothing shows that Zoom gives them
-        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), hide_possible_values = true, group = "settings")]
         account_onbehalf: Option<bool>,
         /// Whether token URLs may give access tokens of the team's users to vendors. Such a token can do whatever the app
         /// may do for the user. `off` stops all these URLs at once
-        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), group = "settings")]
+        #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), hide_possible_values = true, group = "settings")]
         access_token_urls: Option<bool>,
         /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the
         /// option for several sites. The sites replace all earlier ones

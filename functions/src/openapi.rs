@@ -152,7 +152,7 @@ fn rules(body: &str) -> Option<Value> {
         }
         "CreateTokenUrl" => {
             let of_access = json!({ "properties": { "type": { "const": "access_token" } } });
-            Some(json!([{ "if": of_access, "then": for_access_tokens() }]))
+            Some(json!([{ "if": of_access, "then": for_access_tokens(&json!("recall")) }]))
         }
         "CreateChoosingUrl" => {
             let open = json!({ "required": ["unverified"], "properties": { "unverified": { "const": true } } });
@@ -166,7 +166,8 @@ fn rules(body: &str) -> Option<Value> {
                 { "if": { "properties": { "types": { "contains": { "const": "zak" } } } },
                   "then": { "properties": { "meeting_id": false } } },
                 { "if": { "properties": { "types": { "contains": { "const": "access_token" } } } },
-                  "then": { "properties": { "types": { "maxItems": 1 } }, "allOf": [for_access_tokens()] } },
+                  "then": { "properties": { "types": { "maxItems": 1 }, "credentials": { "maxItems": 1 } },
+                            "allOf": [for_access_tokens(&json!(["recall"]))] } },
             ]))
         }
         // Every endpoint gets tests, so nobody can choose them.
@@ -178,9 +179,9 @@ fn rules(body: &str) -> Option<Value> {
     }
 }
 
-/// An access token is bound to no meeting, and only a vendor that proves its calls gets one.
-fn for_access_tokens() -> Value {
-    json!({ "required": ["verify"], "properties": { "meeting_id": false } })
+/// An access token is bound to no meeting, and only Recall.ai gets one. `verify` is what the field must be then.
+fn for_access_tokens(verify: &Value) -> Value {
+    json!({ "required": ["verify"], "properties": { "meeting_id": false, "verify": { "const": verify } } })
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

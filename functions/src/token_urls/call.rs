@@ -20,7 +20,7 @@ use shared::grants::{Context, Grants, Terms};
 use shared::stores::{Keys, Requests, Team, TokenUrls};
 use shared::time_limit;
 use shared::timestamp::Timestamp;
-use shared::token::{MeetingId, NamedMeeting, TokenType};
+use shared::token::{MeetingId, NamedMeeting};
 use shared::token_url::{UrlId, UrlToken, UrlTokenType};
 use shared::vendor::Vendor;
 use shared::zoom;
@@ -106,6 +106,7 @@ async fn answer(
         request,
         token: &token,
         url,
+        gives_access: row.url.types().contains(&UrlTokenType::AccessToken),
         context: Context {
             grants,
             invocation: request.invocation(),
@@ -141,6 +142,8 @@ struct TokenUrlCall<'a> {
     request: &'a Request,
     token: &'a UrlToken,
     url: UrlId,
+    /// Whether the URL gives access tokens, which the team must allow.
+    gives_access: bool,
     context: Context<'a>,
 }
 
@@ -162,11 +165,8 @@ impl TokenUrlCall<'_> {
         self.or_return_use(async {
             // The caller does not learn whether the URL, its use or its credential is missing.
             let stored = stored?.ok_or(Missing::TokenUrl)?;
-            let token_type = token_request.token_type();
             let prepare = PreparedMint::read(grants, team, &stored, token_request, terms);
-            let (settings, prepared) = self
-                .count(token_type, prepare.map_err(ApiError::from))
-                .await?;
+            let (settings, prepared) = self.count(prepare.map_err(ApiError::from)).await?;
             let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
             let prepared = prepared.map_err(ApiError::TokenLifetime)?;
             let minted = mint(self.context, stored, prepared).await;
@@ -206,7 +206,7 @@ impl TokenUrlCall<'_> {
             Ok((candidates.await, deleted))
         };
         // Counted before the use is taken: a call that names nobody takes no use from another, and is no free search.
-        let (settings, (candidates, deleted)) = self.count(first.token_type(), find).await?;
+        let (settings, (candidates, deleted)) = self.count(find).await?;
         self.take_use().await?;
         self.or_return_use(async {
             let wanted = requests.iter().map(|(token_type, request)| Wanted {
@@ -250,11 +250,10 @@ impl TokenUrlCall<'_> {
         done
     }
 
-    /// Counts the call against the team's rate while `work` runs. Fails if the team may not give such tokens away: then the
-    /// caller learns nothing of the work.
+    /// Counts the call against the team's rate while `work` runs. Fails if the team may not give access tokens away: then
+    /// the caller learns nothing of the work.
     async fn count<T>(
         &self,
-        token_type: TokenType,
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<(Team, T), ApiError> {
         let Context { team, terms, .. } = self.context;
@@ -262,7 +261,7 @@ impl TokenUrlCall<'_> {
         let work = work.map(Ok);
         let admitted = access::admit_token_url(keys, requests, team, self.url, request, work);
         let (settings, done) = time_limit::until(terms.answer_by, admitted).await?;
-        if token_type == TokenType::AccessToken && !settings.access_token_urls {
+        if self.gives_access && !settings.access_token_urls {
             return Err(Missing::TokenUrl.into());
         }
         Ok((settings, done?))

@@ -52,7 +52,7 @@ pub(crate) struct CreateTokenUrl {
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
     /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-    /// `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+    /// `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
     #[schema(nullable = false)]
     verify: Option<Vendor>,
     /// How many tokens the URL returns at most.
@@ -79,7 +79,7 @@ impl CreateTokenUrl {
         }
         let verify: Option<Vendor> = fields.optional("body/verify")?;
         if token_type == UrlTokenType::AccessToken {
-            check_access_token(meeting_id.as_ref(), verify.is_some())?;
+            check_release(meeting_id.as_ref(), verify.as_slice())?;
         }
         Ok(Self {
             r#type: token_type,
@@ -110,18 +110,19 @@ impl CreateTokenUrl {
     }
 }
 
-/// Fails if a URL for access tokens would answer everybody, or is for one meeting.
-pub(super) fn check_access_token(
+/// Fails if a URL for access tokens would answer anybody but Recall.ai, or is for one meeting. No other vendor is known to
+/// ask for access tokens, and the proofs of the others work until their secret is replaced.
+pub(super) fn check_release(
     meeting_id: Option<&MeetingId>,
-    verifies: bool,
+    verify: &[Vendor],
 ) -> Result<(), ApiError> {
     if meeting_id.is_some() {
         let rule =
             "must NOT come with the type access_token: an access token is bound to no meeting";
         return Err(ApiError::validation("body/meeting_id", rule));
     }
-    if !verifies {
-        let rule = "is required with the type access_token: only a vendor that proves its calls gets an access token";
+    if verify != [Vendor::Recall] {
+        let rule = "must be recall, and nothing else, with the type access_token";
         return Err(ApiError::validation("body/verify", rule));
     }
     Ok(())

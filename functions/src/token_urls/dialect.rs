@@ -207,10 +207,6 @@ pub(crate) struct BotTokens {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     app_privilege_token: Option<String>,
-    /// The user's access token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    access_token: Option<String>,
     /// The first token, if the URL gives one type.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -232,7 +228,8 @@ impl BotTokens {
                     answer.zak = first;
                 }
                 UrlTokenType::LocalRecording => answer.app_privilege_token = first,
-                UrlTokenType::AccessToken => answer.access_token = first,
+                // Only `token` has it: no vendor is known to ask for it with a POST.
+                UrlTokenType::AccessToken => {}
             }
         }
         if let [(_, tokens)] = tokens {

@@ -2,10 +2,8 @@
 //!
 //! If another invocation holds the lease, this one uses the old access token as long as that lives, or waits.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::credential::GrantId;
 use crate::error::{Down, Error};
@@ -32,9 +30,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A refresh usually takes a second. A call does not wait for one that has taken this long, because its function may
 /// have crashed.
 const MAX_AGE_OF_AWAITED_LEASE: Duration = Duration::from_secs(5);
-/// How long it may take to read, and to open, an old access token after a refresh that failed. The caller has waited for
-/// the refresh.
-const OLD_TOKEN_TIME: Duration = Duration::from_secs(1);
 /// The shortest `retry-after` when another invocation is refreshing.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,28 +39,6 @@ pub(crate) struct RefusedToken {
     pub(crate) generation: u64,
     /// Zoom's refusal.
     pub(crate) refusal: zoom::Error,
-}
-
-/// When an access token is given away although it is older than wanted: the grant cannot be refreshed at the moment.
-pub(crate) struct OldToken {
-    /// How long the access token must still live.
-    min_life: Duration,
-    /// Why the grant was not refreshed.
-    failure: OnceLock<Error>,
-}
-
-impl OldToken {
-    pub(crate) fn that_lives(min_life: Duration) -> Self {
-        Self {
-            min_life,
-            failure: OnceLock::new(),
-        }
-    }
-
-    /// Why the grant was not refreshed, if an old access token was used instead.
-    pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failure.get()
-    }
 }
 
 /// Gets access tokens for one invocation.
@@ -78,9 +51,9 @@ pub(crate) struct AccessTokens<'a> {
     pub(crate) stored_since: Option<Timestamp>,
     /// Until when this invocation waits for another one's refresh.
     pub(crate) give_up_at: Timestamp,
-    /// For an access token that is given away. The wait for another invocation's refresh then comes before the old token,
+    /// Whether the access token is given away. An old one is not used then while another invocation refreshes the grant,
     /// because that refresh may end it.
-    pub(crate) old_token: Option<OldToken>,
+    pub(crate) for_release: bool,
 }
 
 impl AccessTokens<'_> {
@@ -89,56 +62,6 @@ impl AccessTokens<'_> {
     /// `row` is the grant's row, if it was read already. `refused` is the access token that Zoom has just refused. If
     /// the row's token is that one and is new, nothing is refreshed. `app` is what a refresh needs.
     pub(crate) async fn get(
-        &self,
-        id: GrantId,
-        row: Option<StoredGrant>,
-        refused: Option<RefusedToken>,
-        app: &App<'_>,
-    ) -> Result<Arc<Access>, NoAccess> {
-        // A token that Zoom has refused is not given away.
-        let old = self.old_token.as_ref().filter(|_| refused.is_none());
-        let known = old.and(row.as_ref()).cloned();
-        let (failure, old) = match (self.get_or_refresh(id, row, refused, app).await, old) {
-            (Err(NoAccess::Failed(failure)), Some(old)) if will_pass(&failure) => (failure, old),
-            (access, _) => return access,
-        };
-        // Boxed: a failed refresh is rare, and the future is large.
-        let access = Box::pin(self.old_access(id, known, old.min_life)).await;
-        let Some(access) = access else {
-            return Err(NoAccess::Failed(failure));
-        };
-        let cause = failure.cause();
-        tracing::warn!(
-            request_id = self.refresher.invocation.id(),
-            cause,
-            "a grant is not refreshed, and its old access token is used"
-        );
-        old.failure.get_or_init(|| failure);
-        Ok(access)
-    }
-
-    /// The access token that is stored, or in memory, if it lives for `min_life`.
-    async fn old_access(
-        &self,
-        id: GrantId,
-        known: Option<StoredGrant>,
-        min_life: Duration,
-    ) -> Option<Arc<Access>> {
-        let Refresher { grants, team, .. } = self.refresher;
-        // Another invocation may have stored a new pair.
-        let row = match timeout(OLD_TOKEN_TIME, grants.grant_row(team, id)).await {
-            Ok(Ok(row)) => row,
-            Ok(Err(_)) | Err(_) => known,
-        };
-        let row = row.filter(|row| row.state == GrantState::Active && lives_for(row, min_life))?;
-        let pair = timeout(OLD_TOKEN_TIME, grants.open_pair(team, id, &row)).await;
-        match pair {
-            Ok(Ok(pair)) => Some(Arc::new(access(id, &row, pair))),
-            Ok(Err(_)) | Err(_) => grants.cached(team, id, min_life),
-        }
-    }
-
-    async fn get_or_refresh(
         &self,
         id: GrantId,
         mut row: Option<StoredGrant>,
@@ -176,8 +99,7 @@ impl AccessTokens<'_> {
                 return Ok(access);
             }
             // The old access token works until another invocation's refresh ends it.
-            let usable =
-                accepted && self.old_token.is_none() && lives_for(&read, MIN_LIFE_DURING_REFRESH);
+            let usable = accepted && !self.for_release && lives_for(&read, MIN_LIFE_DURING_REFRESH);
             if read.held_lease(Timestamp::now()).is_some() {
                 if usable {
                     return Ok(Arc::new(access(id, &read, self.open(id, &read).await?)));
@@ -283,14 +205,6 @@ impl AccessTokens<'_> {
         }
         Ok(row)
     }
-}
-
-/// Whether the failure says nothing about the grant and its app, so that the old access token may still be good.
-fn will_pass(failure: &Error) -> bool {
-    matches!(
-        failure,
-        Error::ZoomUnavailable { .. } | Error::ZoomTimeout { .. } | Error::Unavailable { .. }
-    )
 }
 
 /// Whether the row's tokens are new, and nothing on the row explains why Zoom refuses them. A stash may be newer. An

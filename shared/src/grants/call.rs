@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::credential::{GrantId, State};
 use crate::envelope;
 use crate::error::{Down, Error, Missing};
-use crate::grants::access::{AccessTokens, OldToken, RefusedToken};
+use crate::grants::access::{AccessTokens, RefusedToken};
 use crate::grants::app::App;
 use crate::grants::cache::Access;
 use crate::grants::hand_over::HandOver;
@@ -49,7 +49,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Zoom's answer to a call, and what the call was made with.
 pub(crate) struct CallOutcome<T> {
-    /// Zoom's answer. Zoom has accepted the access token, but may have refused the call for another reason.
+    /// Zoom's answer. Zoom has accepted the access token, but may have refused the call for another reason. For a release,
+    /// Zoom may not have been asked.
     pub(crate) answer: Result<T, zoom::Error>,
     /// The credential as it is after the call.
     pub(crate) stored: StoredCredential,
@@ -91,7 +92,7 @@ impl<'a> Caller<'a> {
             give_up_at: Timestamp::now()
                 .plus(MAX_WAIT)
                 .min(terms.answer_by.minus(ANSWER_TIME)),
-            old_token: None,
+            for_release: false,
         };
         Self {
             context,
@@ -107,23 +108,17 @@ impl<'a> Caller<'a> {
         self
     }
 
-    /// Gets an access token to give away. If the grant cannot be refreshed at the moment, its old access token is used if it
-    /// lives for `min_life`. A call that succeeds proves nothing about the credential's health, because it may ask Zoom
-    /// nothing.
-    pub(crate) fn giving_away(mut self, min_life: Duration) -> Self {
-        self.tokens.old_token = Some(OldToken::that_lives(min_life));
+    /// Gets an access token to give away. A call that succeeds proves nothing about the credential's health, because it may
+    /// ask Zoom nothing.
+    pub(crate) fn for_release(mut self) -> Self {
+        self.tokens.for_release = true;
         self
-    }
-
-    /// Why the grant was not refreshed, if an old access token was used instead.
-    pub(crate) fn refresh_failure(&self) -> Option<&Error> {
-        self.tokens.old_token.as_ref().and_then(OldToken::failure)
     }
 
     /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
     ///
-    /// `call` may run more than once, each time with another token. The result is `Ok` once Zoom has accepted a token,
-    /// also if Zoom refused the call for another reason.
+    /// `call` may run more than once, each time with another token. The result is `Ok` once no token was refused, also if
+    /// Zoom refused the call for another reason.
     pub(crate) async fn call<T, F>(
         &self,
         mut stored: StoredCredential,
@@ -146,7 +141,7 @@ impl<'a> Caller<'a> {
                     let reactivated = self.tokens.refresher.has_revived();
                     let is_healthy = reactivated
                         || stored.credential.state == State::Invalid
-                        || self.tokens.old_token.is_none();
+                        || !self.tokens.for_release;
                     if answer.is_ok() && is_healthy {
                         self.states.after_success(&stored, id, reactivated).await;
                     }

@@ -81,9 +81,9 @@ enum Prepared {
     },
     /// The client secret is read only if no access token is in memory.
     OfAccount(AccountMint),
+    /// The row tells whether the token in memory is still the grant's.
     AccessToken {
-        /// `None` if the access token is in memory.
-        rows: Option<Box<Rows>>,
+        rows: Box<Rows>,
     },
 }
 
@@ -106,7 +106,9 @@ impl PreparedMint {
                 wanted,
                 rows: rows.await?,
             },
-            TokenRequest::AccessToken(_) => Prepared::AccessToken { rows: rows.await? },
+            TokenRequest::AccessToken(_) => Prepared::AccessToken {
+                rows: Box::new(grants.read_rows(team, stored).await?),
+            },
             TokenRequest::SdkJwt { meeting, ttl } => {
                 let app = grants.app_secret(stored.credential.credential_id).await?;
                 Prepared::SdkJwt { meeting, ttl, app }
@@ -123,9 +125,10 @@ impl PreparedMint {
     /// Whether the mint begins with a refresh, or finds out that the grant is dead.
     pub fn needs_refresh(&self, margin: Duration) -> bool {
         let rows = match &self.prepared {
-            Prepared::Zoom { rows, .. } | Prepared::AccessToken { rows } => rows,
+            Prepared::Zoom { rows, .. } => rows.as_ref(),
+            Prepared::AccessToken { rows } => Some(rows),
             Prepared::SdkJwt { .. } | Prepared::RtmsSignature { .. } | Prepared::OfAccount(_) => {
-                return false;
+                None
             }
         };
         let Some(rows) = rows else { return false };
@@ -207,7 +210,7 @@ pub async fn mint(
         Prepared::AccessToken { rows } => {
             let record = &record;
             let release = Release { context, record };
-            let access = Box::pin(release.run(stored, rows.map(|rows| *rows))).await;
+            let access = Box::pin(release.run(stored, *rows)).await;
             access.map(|access| MintedToken {
                 token_type: mint.token_type,
                 token: access.token.clone(),

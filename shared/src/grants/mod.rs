@@ -4,7 +4,8 @@
 //!   credential's siblings (other credentials of the same app and Zoom user), and otherwise declares the grant dead.
 //! - [`mint`], [`release`] and [`check`] are the uses. [`token_request`] is what a caller asks for.
 //! - [`access`] gets an access token from a grant. [`refresh`] and [`commit`] are the refresh protocol
-//!   (docs/protocol.md). `account` has the access tokens of account-level apps, which have no grant. [`capsule`] logs a new pair that DynamoDB does not store.
+//!   (docs/protocol.md). `account` has the access tokens of account-level apps, which have no grant. [`capsule`] logs a
+//!   new pair that DynamoDB does not store.
 //! - [`record`] stores events and failures. [`profile`] stores who the user is. `hand_over` points credentials at a
 //!   grant that works.
 
@@ -111,11 +112,21 @@ impl Grants {
         if is_active && self.cached(team, grant.id, margin).is_some() {
             return Ok(None);
         }
+        self.read_rows(team, stored).await.map(Some)
+    }
+
+    /// Reads the rows that a call needs, whatever is in memory.
+    pub(crate) async fn read_rows(
+        &self,
+        team: &TeamId,
+        stored: &StoredCredential,
+    ) -> Result<Rows, Error> {
+        let grant = stored.grant.ok_or(Error::NotAUserCredential)?;
         let (grant, app) = tokio::try_join!(
             self.grant_row(team, grant.id),
             self.app_secret(stored.credential.credential_id)
         )?;
-        Ok(Some(Rows { grant, app }))
+        Ok(Rows { grant, app })
     }
 
     /// The grant's access token, if it is in memory and good for longer than `margin`.

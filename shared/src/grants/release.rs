@@ -1,7 +1,7 @@
 //! Releases a user's access token to a vendor that asks for it.
 //!
 //! The token of the credential's own grant is released without a call to Zoom, if it lives long enough. Otherwise the grant
-//! is refreshed, as for a mint. If that fails for the moment, the old token is released as long as a vendor accepts it.
+//! is refreshed, as for a mint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,13 @@ use crate::zoom;
 
 /// How long an access token must still live to be released. An older one is refreshed first.
 pub const RELEASE_MARGIN: Duration = Duration::from_mins(5);
-/// Recall.ai rejects an access token that lives for less time. So no such token is released, whatever fails.
-pub const MIN_RELEASED_LIFE: Duration = Duration::from_mins(2);
+/// Recall.ai rejects an access token that lives for less than 120 seconds. The answer takes a while to get there, and Zoom
+/// counts from before its own answer.
+pub const MIN_RELEASED_LIFE: Duration = Duration::from_secs(130);
 /// Time kept for the answer to the caller after Zoom's answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Zoom gets at least this long to accept the token.
+const MIN_PROOF_TIME: Duration = Duration::from_secs(2);
 /// The event gets at least this long, although a refresh may have taken all of the caller's time.
 const MIN_RECORD_TIME: Duration = Duration::from_secs(2);
 
@@ -41,15 +44,16 @@ impl Release<'_> {
     pub(crate) async fn run(
         &self,
         seen: StoredCredential,
-        rows: Option<Rows>,
+        rows: Rows,
     ) -> Result<Arc<Access>, Error> {
         let recorder = Recorder(self.context);
         let id = seen.credential.credential_id;
-        let caller = Caller::new(self.context).giving_away(MIN_RELEASED_LIFE);
-        let use_of_grant = caller.call(seen.clone(), rows, async |access: Arc<Access>| {
-            self.prove(&seen, &access).await
+        let caller = Caller::new(self.context).for_release();
+        let used = caller.call(seen.clone(), Some(rows), async |access: Arc<Access>| {
+            let (proved, ()) = tokio::join!(self.prove(&seen, &access), recorder.refresh(id, None));
+            proved
         });
-        let used = match use_of_grant.await {
+        let used = match used.await {
             Ok(outcome) => outcome
                 .answer
                 .map(|()| (outcome.stored.clone(), outcome.access))
@@ -64,11 +68,7 @@ impl Release<'_> {
             }
         };
         expect_life(&access)?;
-        let (usage_record, ()) = tokio::join!(
-            self.write_record(&stored),
-            recorder.refresh(id, caller.refresh_failure()),
-        );
-        usage_record?;
+        self.write_record(&stored).await?;
         if self.context.invocation.activity().has_refreshed() {
             recorder.app_accepted(&stored).await;
         }
@@ -85,9 +85,14 @@ impl Release<'_> {
             return Ok(());
         }
         let Context {
-            grants, invocation, ..
+            grants,
+            invocation,
+            terms,
+            ..
         } = self.context;
-        let time_left = invocation.time_left(ANSWER_TIME).min(MAX_PROFILE_TIME);
+        let caller_time = Timestamp::now().until(terms.answer_by).max(MIN_PROOF_TIME);
+        let time_left = invocation.time_left(ANSWER_TIME).min(caller_time);
+        let time_left = time_left.min(MAX_PROFILE_TIME);
         let api_url = access.api_url.as_ref();
         match grants.zoom.profile(api_url, &access.token, time_left).await {
             // Zoom accepted the access token.

@@ -248,7 +248,7 @@ impl TakenGrant<'_> {
             margin: MIN_LIFE_TO_REVOKE,
             stored_since: None,
             give_up_at: deadline,
-            old_token: None,
+            for_release: false,
         };
         let app = App::new(grants, team, stored, None);
         let mut refused: Option<RefusedToken> = None;

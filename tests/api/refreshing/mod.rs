@@ -32,7 +32,7 @@ fn invoke(world: &World, id: &str) -> tokio::task::JoinHandle<u16> {
 }
 
 /// Another function that works on the same grant. It uses the vault's tables and keys directly.
-struct Peer {
+pub(crate) struct Peer {
     credentials: Credentials,
     pairs: Pairs,
     secrets: Secrets,
@@ -43,7 +43,7 @@ struct Peer {
 }
 
 impl Peer {
-    async fn of(world: &World, id: &str) -> Self {
+    pub(crate) async fn of(world: &World, id: &str) -> Self {
         let row = world.row(id).await;
         let grant: GrantId = serde_json::from_value(json!(attribute(&row, "grant_id"))).unwrap();
         Self {
@@ -77,7 +77,7 @@ impl Peer {
     }
 
     /// Refreshes at Zoom and returns the new pair. The pair is stored nowhere.
-    async fn refresh(&self, world: &World) -> NewPair {
+    pub(crate) async fn refresh(&self, world: &World) -> NewPair {
         let row = self.row().await;
         let opened = self
             .envelope
@@ -138,7 +138,7 @@ impl Peer {
     }
 
     /// The capsule of a pair, parsed from its log text.
-    fn capsule(&self, world: &World, pair: &NewPair) -> Capsule {
+    pub(crate) fn capsule(&self, world: &World, pair: &NewPair) -> Capsule {
         let writer = uuid::Uuid::new_v4();
         let capsule = Capsule::Refresh(RefreshCapsule {
             team: world.team("acme"),
@@ -149,7 +149,7 @@ impl Peer {
         capsule.to_string().parse().unwrap()
     }
 
-    async fn replay(&self, capsule: &Capsule) -> Replayed {
+    pub(crate) async fn replay(&self, capsule: &Capsule) -> Replayed {
         let Self {
             credentials,
             pairs,

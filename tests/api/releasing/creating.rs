@@ -12,8 +12,8 @@ use crate::world::{World, with};
 const NOT_ALLOWED: &str = "The vault's operator does not allow the team to give access tokens away: zoom-vault teams set \
                            TEAM --access-token-urls on";
 const FOR_NO_MEETING: &str = "body/meeting_id must NOT come with the type access_token: an access token is bound to no meeting";
-const ONLY_A_VENDOR: &str = "body/verify is required with the type access_token: only a vendor that proves its calls gets an \
-                             access token";
+const ONLY_RECALL: &str =
+    "body/verify must be recall, and nothing else, with the type access_token";
 const ALONE: &str =
     "body/types must have access_token alone: an access token is no token with which a bot joins";
 
@@ -84,8 +84,8 @@ async fn a_url_for_everybody_or_for_one_meeting_is_refused() {
     world.store_vendors().await;
     world.set_access_token_urls(true).await;
     for (changes, message) in [
-        (json!({ "verify": null }), ONLY_A_VENDOR),
-        (json!({ "verify": null, "unverified": true }), ONLY_A_VENDOR),
+        (json!({ "verify": null }), ONLY_RECALL),
+        (json!({ "verify": null, "unverified": true }), ONLY_RECALL),
         (json!({ "meeting_id": "98765432101" }), FOR_NO_MEETING),
     ] {
         let refused = world
@@ -95,6 +95,17 @@ async fn a_url_for_everybody_or_for_one_meeting_is_refused() {
         refused.expect_error(400, "FST_ERR_VALIDATION", message);
         let refused = world.acme.create_choosing(of_team(changes)).await;
         refused.expect_error(400, "FST_ERR_VALIDATION", message);
+    }
+    // Their proofs work until their secret is replaced.
+    for other in ["attendee", "meetstream"] {
+        let refused = world
+            .acme
+            .create_url(&id, of_credential(json!({ "verify": other })))
+            .await;
+        refused.expect_error(400, "FST_ERR_VALIDATION", ONLY_RECALL);
+        let verify = json!({ "verify": ["recall", other] });
+        let refused = world.acme.create_choosing(of_team(verify)).await;
+        refused.expect_error(400, "FST_ERR_VALIDATION", ONLY_RECALL);
     }
     for others in [["access_token", "onbehalf"], ["zak", "access_token"]] {
         let refused = world

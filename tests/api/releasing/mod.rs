@@ -168,33 +168,6 @@ async fn a_call_without_recalls_signature_gets_nothing_and_leaves_no_event() {
     assert_eq!(world.outcomes(&id).await, ["succeeded"]);
 }
 
-#[tokio::test]
-async fn a_vendor_that_posts_gets_the_access_token_in_json() {
-    let world = World::new().await;
-    let id = world.add_user_credential("bot").await;
-    for vendor in ["attendee", "meetstream"] {
-        let verify = json!({ "verify": vendor });
-        let url = world.given_release_with(&id, verify).await;
-        let call = if vendor == "attendee" {
-            world.vendor_call("attendee", crate::vendors::ATTENDEE, &url)
-        } else {
-            let body = json!({ "bot_id": "b-1", "webhook_secret": MEETSTREAM });
-            world.acme.http().post(&url.url).json(&body)
-        };
-        let answer = answer_to(call).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let tokens = answer.json();
-        let token = tokens["access_token"].as_str().unwrap();
-        assert_eq!(world.user_of(token), "ada");
-        assert_eq!(tokens, json!({ "access_token": token, "token": token }));
-        let event = &world.releases(&id).await[0];
-        assert_eq!(event["target"], json!({ "type": "vendor", "id": vendor }));
-        // An access token is for no meeting, also if the vendor names one.
-        assert_eq!(event["meeting_id"], json!(null));
-    }
-    assert_eq!(world.releases(&id).await[0]["bot_id"], "b-1");
-}
-
 // assures 70. Seen to fail: the release did not wait for its event
 #[tokio::test]
 async fn no_access_token_is_released_before_its_event_is_stored() {

@@ -126,8 +126,9 @@ async fn attendees_signature_covers_the_canonical_json_and_not_the_bytes_of_the_
     };
     let pretty: Value = serde_json::from_str(WIRE).unwrap();
     let pretty = serde_json::to_string_pretty(&pretty).unwrap();
-    for body in [WIRE, CANONICAL, &pretty] {
-        assert_eq!(call(body, CANONICAL).await.status, 200, "{body}");
+    let largest = format!("{WIRE}{}", " ".repeat(256 * 1024 - WIRE.len()));
+    for body in [WIRE, CANONICAL, &pretty, &largest] {
+        assert_eq!(call(body, CANONICAL).await.status, 200, "{body:.300}");
     }
     assert_eq!(call(WIRE, WIRE).await.status, 401);
     assert_eq!(world.newest_event(&id).await["bot_id"], "bot_abcDEF123");

@@ -52,7 +52,7 @@ pub(super) fn check(name: &str, body: &[u8], read: &Result<String, ApiError>) {
             let signed = ["sdk_jwt", "rtms_signature"];
             assert!(text(&fields, "type").is_some_and(|it| !signed.contains(&it)));
             if text(&fields, "type") == Some("access_token") {
-                assert!(text(&fields, "verify").is_some());
+                assert_eq!(text(&fields, "verify"), Some("recall"));
                 assert!(text(&fields, "meeting_id").is_none());
             }
             number(&fields, "max_uses", 1, 1_000_000);

@@ -564,8 +564,6 @@ export interface components {
             zak?: string;
             /** @description A local recording token. */
             app_privilege_token?: string;
-            /** @description The user's access token. */
-            access_token?: string;
             /** @description The first token, if the URL gives one type. */
             token?: string;
         };
@@ -723,7 +721,7 @@ export interface components {
             extra?: string;
             /**
              * @description The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-             *     with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+             *     with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `["recall"]`.
              */
             verify?: components["schemas"]["Vendor"][];
             /** @description `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose. */
@@ -817,7 +815,7 @@ export interface components {
             meeting_id?: components["schemas"]["MeetingId"];
             /**
              * @description The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-             *     `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+             *     `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
              */
             verify?: components["schemas"]["Vendor"];
             /**

@@ -6,6 +6,7 @@ use shared::credential::{CredentialId, TeamId};
 use shared::error::Error;
 use shared::extra::ExtraFilter;
 use shared::stores::{Credentials, StoredCredential};
+use shared::token_url::UrlTokenType;
 
 use crate::http::error::ApiError;
 use crate::http::request::Request;
@@ -38,6 +39,12 @@ pub(crate) fn asked<'a>(
         (None, Some(keys)) => named(request, body_is_signed, keys)?,
         (None, None) => Vec::new(),
     };
+    if names.len() > 1 && url.types.contains(&UrlTokenType::AccessToken) {
+        // The vendor would take another user's token for that of the user whom it means.
+        let rule =
+            "must NOT name more than one credential or Zoom user: an access token is one user's";
+        return Err(ApiError::validation("the call", rule));
+    }
     Ok(Asked {
         names,
         filter: url.extra.as_ref(),

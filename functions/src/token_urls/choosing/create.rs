@@ -21,7 +21,7 @@ use crate::http::reply::{self, Reply, Success};
 use crate::http::request::Request;
 use crate::http::schema::{MissingError, ReadErrors, UnreadableBodyErrors, WriteErrors};
 use crate::token_urls::create::{
-    Create, LIFETIME, USES, check_access_token, expect_allowed, expect_secrets, store, url_text,
+    Create, LIFETIME, USES, check_release, expect_allowed, expect_secrets, store, url_text,
 };
 
 /// A new token URL of the team. Unknown fields are ignored. Send `credentials` or `choose`, and `verify` or
@@ -46,7 +46,7 @@ pub(crate) struct CreateChoosingUrl {
     #[schema(value_type = Option<String>, example = "customer:acme", nullable = false)]
     extra: Option<ExtraFilter>,
     /// The only vendors whose calls the URL answers. One of them must prove each call with the secret that you stored
-    /// with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+    /// with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `["recall"]`.
     #[schema(min_items = 1, max_items = 3, nullable = false)]
     verify: Option<Vec<Vendor>>,
     /// `true`: the URL answers every call. Whoever learns the URL gets tokens of every user that it can choose.
@@ -101,14 +101,15 @@ impl CreateChoosingUrl {
             max_uses: fields.integer("body/max_uses", USES)?,
             expires_in: fields.integer("body/expires_in", LIFETIME)?,
         };
-        body.check_access_token()?;
+        body.check_release()?;
         body.check_proof()?;
         body.check_choice()?;
         Ok(body)
     }
 
-    /// An access token is no token to join with, so no vendor wants both at one place.
-    fn check_access_token(&self) -> Result<(), ApiError> {
+    /// An access token is no token to join with, so no vendor wants both at one place. The vendor asks for the token of one
+    /// user, and would take another user's token for that.
+    fn check_release(&self) -> Result<(), ApiError> {
         if !self.types.contains(&UrlTokenType::AccessToken) {
             return Ok(());
         }
@@ -117,7 +118,12 @@ impl CreateChoosingUrl {
                 "must have access_token alone: an access token is no token with which a bot joins";
             return Err(ApiError::validation("body/types", rule));
         }
-        check_access_token(self.meeting_id.as_ref(), self.verify.is_some())
+        if self.credentials.as_ref().is_some_and(|ids| ids.len() > 1) {
+            let rule = "must have one credential with the type access_token";
+            return Err(ApiError::validation("body/credentials", rule));
+        }
+        let verify = self.verify.as_deref().unwrap_or_default();
+        check_release(self.meeting_id.as_ref(), verify)
     }
 
     /// A URL that chooses is worth more than one user's tokens. So nobody gets an unverified one by leaving a field out.

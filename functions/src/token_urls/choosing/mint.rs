@@ -1,7 +1,7 @@
 //! Mints tokens with the candidates of a call.
 //!
 //! Candidates whose access token is good are tried at the same time. Those that need a refresh come after them, one at a
-//! time. If the access token itself is wanted, all are tried one at a time: a token that nobody needs is not released. No answer leaves while a refresh is open: nothing here drops a future that has begun to mint.
+//! time. No answer leaves while a refresh is open: nothing here drops a future that has begun to mint.
 
 use std::time::Duration;
 
@@ -87,11 +87,6 @@ pub(crate) async fn mint_with(
         .collect();
     let (late, good): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_late);
 
-    let (late, good) = if order.releases_access() {
-        (good.into_iter().chain(late).collect(), Vec::new())
-    } else {
-        (late, good)
-    };
     let at_once = good.into_iter().map(|it| try_candidate(context, it, order));
     let mut tried: Vec<Tried> = join_all(at_once).await;
     for candidate in late {
@@ -144,12 +139,6 @@ pub(crate) async fn mint_with(
 }
 
 impl Order {
-    /// Whether the access tokens of the candidates are wanted.
-    fn releases_access(&self) -> bool {
-        let mut wanted = self.wanted.iter();
-        wanted.any(|wanted| matches!(wanted.request, TokenRequest::AccessToken(_)))
-    }
-
     /// Whether the answer has room for a token of another candidate.
     fn has_room(&self, tried: &[Tried]) -> bool {
         let mut wanted = self.wanted.iter().enumerate();

@@ -167,7 +167,8 @@ class Methods:
         :param extra: With `choose`: the values that a credential's `extra` must have, as `key:value` pairs
             separated by commas. The URL behaves as if the team had no other credentials.
         :param verify: The only vendors whose calls the URL answers. One of them must prove each call with the
-            secret that you stored with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+            secret that you stored with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be
+            `["recall"]`.
         :param unverified: `true`: the URL answers every call. Whoever learns the URL gets tokens of every
             user that it can choose.
         :param label: Your name for the URL.
@@ -682,7 +683,8 @@ class Methods:
         :param meeting_id: The only meeting that the URL works for. A call that names another meeting is
             refused. A call that names none gets a token for this meeting.
         :param verify: The only vendor whose calls the URL answers. The vendor must prove each call with the
-            secret that you stored with `PUT /v2/vendors/{vendor}`. Required with the type `access_token`.
+            secret that you stored with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be
+            `recall`.
         :param max_uses: How many tokens the URL returns at most.
         :param expires_in: Seconds until the URL expires. Without this field the URL never expires.
         """
