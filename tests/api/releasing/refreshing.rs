@@ -121,7 +121,7 @@ fn inject(world: &World, service: Service, operation: Option<&'static str>, faul
 }
 
 /// Zoom may have ended the old access token with the refresh that failed.
-// assures 70. Seen to fail: the old token was released
+// assures 70. Seen to fail: the margin was 2 minutes
 #[tokio::test]
 async fn if_the_refresh_fails_for_the_moment_nothing_is_released_and_the_next_call_refreshes() {
     for (case, service, operation, fault, status) in passing_failures() {
