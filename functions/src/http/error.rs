@@ -145,8 +145,7 @@ pub enum Forbidden {
     Team,
     /// The team may not give access tokens away.
     #[error(
-        "The vault's operator does not allow the team to give access tokens away: zoom-vault teams set TEAM \
-         --access-token-urls on"
+        "The vault's operator does not allow the team to give access tokens away: zoom-vault teams set TEAM --access-token-urls on"
     )]
     AccessTokens,
 }

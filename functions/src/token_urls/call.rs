@@ -94,9 +94,14 @@ async fn answer(
     request.invocation().act_as(Actor::TokenUrl(url));
     let body_is_signed = vendor == Some(Vendor::Attendee);
     let details = dialect.bot_details(request, body_is_signed);
+    let gives_access = row.url.types().contains(&UrlTokenType::AccessToken);
     let terms = Terms {
         bot: details.bot,
-        margin: access_margin(row.url.types()),
+        margin: if gives_access {
+            RELEASE_MARGIN
+        } else {
+            ACCESS_MARGIN
+        },
         answer_by,
     };
     let call = TokenUrlCall {
@@ -106,7 +111,7 @@ async fn answer(
         request,
         token: &token,
         url,
-        gives_access: row.url.types().contains(&UrlTokenType::AccessToken),
+        gives_access,
         context: Context {
             grants,
             invocation: request.invocation(),
@@ -308,15 +313,6 @@ fn token_requests(
         .filter(|it| is_alone || meeting.is_some() || **it != UrlTokenType::LocalRecording);
     let requests = possible.map(|it| Ok((*it, token_request(*it, meeting.cloned(), vendor)?)));
     requests.collect()
-}
-
-/// How long an access token must still live to be used for tokens of these types.
-fn access_margin(types: &[UrlTokenType]) -> Duration {
-    if types.contains(&UrlTokenType::AccessToken) {
-        RELEASE_MARGIN
-    } else {
-        ACCESS_MARGIN
-    }
 }
 
 /// The token to mint. `vendor` has proved that it made the call.

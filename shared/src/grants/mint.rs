@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::time::timeout;
 
 use crate::account::AccountOwner;
 use crate::credential::{CredentialId, TeamId};
@@ -405,23 +404,17 @@ impl Mint<'_> {
         let Context {
             grants,
             invocation,
-            team,
             terms,
+            ..
         } = self.context;
         let asked_at = Timestamp::now();
         let caller_time = asked_at.until(terms.answer_by).max(MIN_MINT_TIME);
         let time_left = invocation.time_left(ANSWER_TIME).min(caller_time);
         let Bearer { api_url, token } = bearer;
-        let usage_record = async {
-            let writing = grants.events.record(team, self.id, self.record);
-            timeout(time_left, writing)
-                .await
-                .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("PutItem", elapsed)))
-        };
         let recorder = Recorder(self.context);
         let (minted, usage_record, ()) = tokio::join!(
             grants.zoom.mint(api_url, token, owner, wanted, time_left),
-            usage_record,
+            recorder.usage(self.id, self.record, time_left),
             recorder.refresh(self.id, None),
         );
         Ok(ZoomMint {

@@ -1,8 +1,9 @@
 //! Records the events of a grant's use, and stores failures in the credential. Records are best effort: no answer
-//! depends on them, and a caller waits for them only within its time.
+//! depends on them, and a caller waits for them only within its time. The exception is `Recorder::usage`.
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use tokio::time::timeout;
@@ -13,7 +14,7 @@ use crate::credential::{CredentialId, ReconnectReason, State};
 use crate::error::Error;
 use crate::event::{Event, EventDetails, EventOutcome};
 use crate::grants::Context;
-use crate::stores::StoredCredential;
+use crate::stores::{self, StoredCredential};
 use crate::time_limit;
 use crate::zoom;
 
@@ -69,6 +70,19 @@ impl Recorder<'_> {
             outcome,
         });
         self.event(id, &refresh).await;
+    }
+
+    /// Writes the event that says that the caller received a token. Without this event, the token must not be released.
+    pub(crate) async fn usage(
+        &self,
+        id: CredentialId,
+        event: &Event,
+        time_left: Duration,
+    ) -> Result<(), stores::Error> {
+        let Context { grants, team, .. } = self.0;
+        timeout(time_left, grants.events.record(team, id, event))
+            .await
+            .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("PutItem", elapsed)))
     }
 
     /// Writes the event that a credential became active, or invalid for a reason.

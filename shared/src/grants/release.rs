@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use crate::credential::State;
 use crate::error::{Down, Error};
 use crate::event::Event;
@@ -16,7 +14,7 @@ use crate::grants::call::Caller;
 use crate::grants::profile::{MAX_PROFILE_TIME, learn_user};
 use crate::grants::record::Recorder;
 use crate::grants::{Context, Rows};
-use crate::stores::{self, StoredCredential};
+use crate::stores::StoredCredential;
 use crate::timestamp::Timestamp;
 use crate::zoom;
 
@@ -68,7 +66,9 @@ impl Release<'_> {
             }
         };
         expect_life(&access)?;
-        self.write_record(&stored).await?;
+        let answer_by = self.context.terms.answer_by;
+        let time_left = Timestamp::now().until(answer_by).max(MIN_RECORD_TIME);
+        recorder.usage(id, self.record, time_left).await?;
         if self.context.invocation.activity().has_refreshed() {
             recorder.app_accepted(&stored).await;
         }
@@ -99,20 +99,6 @@ impl Release<'_> {
             Ok(_) | Err(zoom::Error::MissingScope { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    async fn write_record(&self, stored: &StoredCredential) -> Result<(), stores::Error> {
-        let Context {
-            grants,
-            team,
-            terms,
-            ..
-        } = self.context;
-        let id = stored.credential.credential_id;
-        let time_left = Timestamp::now().until(terms.answer_by).max(MIN_RECORD_TIME);
-        timeout(time_left, grants.events.record(team, id, self.record))
-            .await
-            .unwrap_or_else(|elapsed| Err(stores::Error::timed_out("PutItem", elapsed)))
     }
 }
 
