@@ -317,7 +317,9 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a TeamView>) -> String {
                 "works"
             }
             .to_owned(),
-            if team.revoke_on_delete { "on" } else { "off" }.to_owned(),
+            on_or_off(team.revoke_on_delete),
+            on_or_off(team.account_onbehalf),
+            on_or_off(team.access_token_urls),
             team.created_at.to_string(),
             team.return_origins
                 .iter()
@@ -334,8 +336,14 @@ fn rows<'a>(teams: impl IntoIterator<Item = &'a TeamView>) -> String {
         "MAX TTL",
         "STATE",
         "REVOKE",
+        "ACCOUNT ONBEHALF",
+        "ACCESS TOKEN URLS",
         "CREATED",
         "RETURN ORIGINS",
     ];
     output::table(head, rows.collect())
+}
+
+fn on_or_off(setting: bool) -> String {
+    if setting { "on" } else { "off" }.to_owned()
 }
