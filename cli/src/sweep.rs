@@ -151,7 +151,7 @@ pub(crate) async fn run(
     for (problem, view) in problems.into_iter().zip(&mut views) {
         let about = problem.about();
         let outcome = repair.solve(problem).await?;
-        if let (Some((team, credential)), Outcome::Done(_)) = (about, &outcome) {
+        if let (Some((team, credential)), Outcome::Repaired(_)) = (about, &outcome) {
             let change = Change::new(EventKind::RowRepaired, Vec::new());
             stores.trail.record(&team, credential, change).await?;
         }

@@ -15,7 +15,10 @@ pub(super) struct Repair<'a> {
 
 /// What was done about a problem.
 pub(super) enum Outcome {
-    Done(&'static str),
+    /// The rows have changed.
+    Repaired(&'static str),
+    /// Nothing was destroyed, because it is needed. No problem remains.
+    Kept(&'static str),
     /// The problem remains, for this reason.
     Left(&'static str),
 }
@@ -26,7 +29,7 @@ const CHANGED: Outcome = Outcome::Left("left: it changed during the sweep, so ru
 impl Outcome {
     pub(super) fn text(&self) -> &'static str {
         match self {
-            Self::Done(text) | Self::Left(text) => text,
+            Self::Repaired(text) | Self::Kept(text) | Self::Left(text) => text,
         }
     }
 }
@@ -52,7 +55,7 @@ impl Repair<'_> {
                 let pairs = &self.stores.pairs;
                 let created = pairs.recreate(&pair, members, live, &grants).await?;
                 Ok(if created {
-                    Outcome::Done("its row was created")
+                    Outcome::Repaired("its row was created")
                 } else {
                     CHANGED
                 })
@@ -74,9 +77,9 @@ impl Repair<'_> {
         }
         let removal = &self.stores.removal;
         Ok(if removal.destroy_ownerless_app(team, credential).await? {
-            Outcome::Done("destroyed")
+            Outcome::Repaired("destroyed")
         } else {
-            Outcome::Done("kept: it belongs to a credential now")
+            Outcome::Kept("kept: it belongs to a credential now")
         })
     }
 
@@ -86,7 +89,7 @@ impl Repair<'_> {
         credential: CredentialId,
     ) -> Result<Outcome, stores::Error> {
         let outcome = self.destroy_app(team, credential).await?;
-        if matches!(outcome, Outcome::Done("destroyed")) {
+        if matches!(outcome, Outcome::Repaired(_)) {
             self.stores.token_urls.purge(credential).await?;
         }
         Ok(outcome)
@@ -95,7 +98,7 @@ impl Repair<'_> {
     /// Keep-alive gives the grant to the credentials of its user, or destroys it.
     async fn hasten(&self, team: &TeamId, grant: GrantId) -> Result<Outcome, stores::Error> {
         match self.stores.secrets.hasten(team, grant).await {
-            Ok(()) => Ok(Outcome::Done(
+            Ok(()) => Ok(Outcome::Repaired(
                 "due in the next run of keep-alive, which gives it to its user's credentials or destroys it",
             )),
             Err(stores::Error::Shape(_)) => Ok(Outcome::Left(
@@ -117,10 +120,14 @@ impl Repair<'_> {
         if members == 0 {
             let corrected = self.stores.pairs.get(&seen.id).await?;
             if let Some(corrected) = corrected {
-                return self.drop_pair(&corrected).await;
+                return Ok(match self.drop_pair(&corrected).await? {
+                    // Its counts are corrected at least.
+                    Outcome::Kept(text) => Outcome::Repaired(text),
+                    outcome @ (Outcome::Repaired(_) | Outcome::Left(_)) => outcome,
+                });
             }
         }
-        Ok(Outcome::Done("corrected"))
+        Ok(Outcome::Repaired("corrected"))
     }
 
     /// Destroys the grants of a pair without credentials.
@@ -135,7 +142,7 @@ impl Repair<'_> {
             ..
         } = self.stores;
         Ok(match drop_pair(pairs, secrets, credentials, pair).await? {
-            PairEnd::Dropped(_) => Outcome::Done("its grants are destroyed"),
+            PairEnd::Dropped(_) => Outcome::Repaired("its grants are destroyed"),
             PairEnd::GrantLeft => {
                 for grant in &pair.grants {
                     match secrets.hasten(&pair.pair.team, *grant).await {
@@ -143,12 +150,12 @@ impl Repair<'_> {
                         Err(error) => return Err(error),
                     }
                 }
-                Outcome::Done(
+                Outcome::Kept(
                     "kept: a grant was authorized less than 20 minutes ago, or its row has an unknown shape, so \
                      keep-alive tries again later",
                 )
             }
-            PairEnd::StillNeeded => Outcome::Done("kept: a credential needs it now"),
+            PairEnd::StillNeeded => Outcome::Kept("kept: a credential needs it now"),
             PairEnd::CountsWrong => Outcome::Left(
                 "left: a credential belongs to it that its row does not count, so run the sweep again",
             ),
