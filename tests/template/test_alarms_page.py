@@ -88,6 +88,13 @@ def test_alarms_page_has_one_section_for_each_alarm_to_which_its_row_links(templ
         assert anchors[name] == anchor, name
 
 
+def test_each_alarm_names_its_section(template):
+    for names, anchor, _ in sections():
+        for name in names:
+            description = alarms(template)[name]["AlarmDescription"]
+            assert description.endswith(f"docs/alarms.md#{anchor} says what to do."), name
+
+
 def test_section_of_an_alarm_says_when_it_rings_and_what_to_look_at_and_to_do(template):
     for names, _, text in sections():
         for name in names:

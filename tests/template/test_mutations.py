@@ -233,6 +233,7 @@ MUTATIONS = [
     (stack.test_every_alarm_watches_an_existing_metric_of_the_stack, put(("KmsFails", "Properties", "Dimensions", 0, "Name"), "function")),
     (stack.test_every_alarm_watches_an_existing_metric_of_the_stack, drop("Deletions", "Properties", "MetricTransformations", 0, "Dimensions")),
     (stack.test_every_alarm_and_its_end_go_to_the_topic, drop("SlowAnswers", "Properties", "OKActions")),
+    (alarms_page.test_each_alarm_names_its_section, put(("KmsFails", "Properties", "AlarmDescription"), "KMS failed.")),
     (stack.test_operator_chooses_all_alarms_or_the_essential_ones_or_none, put(("KmsFails", "Condition"), "HasAllAlarms")),
     (stack.test_operator_chooses_all_alarms_or_the_essential_ones_or_none, drop("TwoGrantsAlive", "Condition")),
     (stack.test_operator_chooses_all_alarms_or_the_essential_ones_or_none, lambda it: it["Parameters"]["Alarms"].update(Default="all")),
