@@ -245,3 +245,51 @@ pub enum Permission {
     /// Mint tokens, and nothing else.
     Mint,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_key_is_twelve_lowercase_hex_digits_and_keeps_its_text() {
+        let id: KeyId = serde_json::from_value(json!("0123456789ab")).unwrap();
+        assert_eq!(serde_json::to_value(&id).unwrap(), json!("0123456789ab"));
+        for wrong in [
+            "",
+            "0123456789a",
+            "0123456789abc",
+            "0123456789AB",
+            "0123456789ag",
+        ] {
+            assert!(wrong.parse::<KeyId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_audit_trail_names_the_terms_that_are_set() {
+        let none = KeyTerms::of(Permission::Mint);
+        assert_eq!(none.fields(), ["permission"]);
+        let all: KeyTerms = serde_json::from_value(json!({
+            "permission": "mint",
+            "label": "worker",
+            "created_by": "ada",
+            "expires_at": Timestamp::now(),
+            "rate": 5,
+            "token_types": ["zak"],
+            "extra": "customer:acme",
+        }))
+        .unwrap();
+        let names = [
+            "permission",
+            "label",
+            "created_by",
+            "expires_at",
+            "rate",
+            "token_types",
+            "extra",
+        ];
+        assert_eq!(all.fields(), names);
+    }
+}

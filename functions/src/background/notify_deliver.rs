@@ -156,10 +156,10 @@ impl Courier<'_> {
         now: Timestamp,
     ) -> Result<(String, String), String> {
         let body = notification.body().map_err(|error| chain(&error))?;
-        let binding = Binding {
-            team: notification.team.clone(),
-            secret: SecretId::Notification(notification.team.clone()),
-        };
+        let binding = Binding::new(
+            &notification.team,
+            SecretId::Notification(notification.team.clone()),
+        );
         let open = async |sealed: &Sealed| {
             let opened = self.envelope.open(&binding, sealed).await;
             let opened = opened.map_err(|error| self.not_opened(&error))?;

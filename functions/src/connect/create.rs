@@ -393,9 +393,6 @@ fn check_return_url(settings: &Team, url: Option<&ReturnUrl>) -> Result<(), ApiE
 }
 
 async fn data_key(envelope: &Envelope, team: &TeamId, id: SessionId) -> Result<DataKey, ApiError> {
-    let binding = Binding {
-        team: team.clone(),
-        secret: SecretId::Session(id),
-    };
+    let binding = Binding::new(team, SecretId::Session(id));
     Ok(envelope.data_key(binding).await?)
 }

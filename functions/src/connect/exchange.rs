@@ -203,9 +203,6 @@ impl ExchangePreparation<'_> {
     }
 
     fn binding(&self, secret: SecretId) -> Binding {
-        Binding {
-            team: self.session.parameters.team.clone(),
-            secret,
-        }
+        Binding::new(&self.session.parameters.team, secret)
     }
 }

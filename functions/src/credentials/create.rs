@@ -5,7 +5,7 @@ use futures_util::future::OptionFuture;
 use shared::account::AccountId;
 use shared::authorize::{Authorizer, NewApp, NewCredential, NewGrant};
 use shared::credential::{ClientId, Credential, CredentialId, GrantId, Name, RedirectUri, TeamId};
-use shared::envelope::{Binding, DataKey, Envelope, SecretId};
+use shared::envelope::{Binding, Envelope, SecretId};
 use shared::error::Error;
 use shared::event::{Change, EventKind};
 use shared::extra::Extra;
@@ -257,9 +257,10 @@ impl PreparedCreate {
     ) -> Result<Self, ApiError> {
         let grant_id = GrantId::generate();
         let has_grant = input.authorization.is_some();
-        let grant_key = has_grant.then(|| data_key(envelope, team, SecretId::Grant(grant_id)));
-        let (app_key, grant_key) = tokio::try_join!(
-            data_key(envelope, team, SecretId::App(id)),
+        let grant = Binding::new(team, SecretId::Grant(grant_id));
+        let grant_key = has_grant.then(|| async { Ok(envelope.data_key(grant).await?) });
+        let (app, grant_key) = tokio::try_join!(
+            NewApp::prepare(envelope, team, id, input.app),
             OptionFuture::from(grant_key).map(Option::transpose)
         )?;
         let grant = input.authorization.zip(grant_key);
@@ -269,10 +270,7 @@ impl PreparedCreate {
                 name: input.name,
                 extra: input.extra,
                 account: input.account,
-                app: NewApp {
-                    app: input.app,
-                    key: app_key,
-                },
+                app,
             },
             grant: grant.map(|(authorization, key)| NewGrant {
                 authorization,
@@ -282,16 +280,4 @@ impl PreparedCreate {
             claim: input.claim,
         })
     }
-}
-
-async fn data_key(
-    envelope: &Envelope,
-    team: &TeamId,
-    secret: SecretId,
-) -> Result<DataKey, ApiError> {
-    let binding = Binding {
-        team: team.clone(),
-        secret,
-    };
-    Ok(envelope.data_key(binding).await?)
 }

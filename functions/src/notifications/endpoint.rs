@@ -169,10 +169,7 @@ pub(crate) async fn put(
     let makes_secret = !exists || input.rotate == Some(true);
     let (change, shown) = if makes_secret {
         let secret = SigningSecret::generate().map_err(|_| ApiError::internal("no random"))?;
-        let binding = Binding {
-            team: team.clone(),
-            secret: SecretId::Notification(team.clone()),
-        };
+        let binding = Binding::new(team, SecretId::Notification(team.clone()));
         let now = Timestamp::now();
         // The time serves as the generation, so that each secret has another one.
         let generation = u64::try_from(now.as_millis()).unwrap_or(0);

@@ -130,10 +130,7 @@ pub(crate) async fn put(
     let generation = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
     // The two have generations of their own, by which opened secrets are kept in memory.
     let seal = async |(generation, secret): (u64, VendorSecret)| {
-        let binding = Binding {
-            team: team.clone(),
-            secret: SecretId::Vendor(team.clone(), vendor),
-        };
+        let binding = Binding::new(team, SecretId::Vendor(team.clone(), vendor));
         let data_key = envelope.data_key(binding).await?;
         Ok::<_, ApiError>(data_key.seal(generation, &Plaintext::from(&secret))?)
     };

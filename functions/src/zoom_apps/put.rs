@@ -97,10 +97,7 @@ pub async fn handle(
         client_id,
         client_secret: input.client_secret,
     };
-    let binding = Binding {
-        team: team.clone(),
-        secret: SecretId::Webhook(team.clone(), app.client_id.clone()),
-    };
+    let binding = Binding::new(team, SecretId::Webhook(team.clone(), app.client_id.clone()));
     let check = async {
         let checked = zoom.check_app(&app, request.time_left(ANSWER_TIME)).await;
         checked.map_err(Error::from_grant_use)

@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use shared::attention::APP_REFUSED;
+use shared::authorize::NewApp;
 use shared::credential::{CredentialId, TeamId};
-use shared::envelope::{Binding, Envelope, SecretId};
+use shared::envelope::Envelope;
 use shared::error::{Down, Error};
 use shared::event::{Change, EventKind, Target};
 use shared::grants::mint::ANSWER_TIME;
-use shared::secret::{AppCredentials, ClientSecret, Plaintext};
-use shared::stores::{AppSecret, Credentials, Events, Keys, Requests, Secrets, StoredCredential};
+use shared::secret::{AppCredentials, ClientSecret};
+use shared::stores::{Credentials, Events, Keys, Requests, Secrets, StoredCredential};
 use shared::timestamp::Timestamp;
 use shared::zoom::Zoom;
 use utoipa::ToSchema;
@@ -289,17 +290,8 @@ impl Rotator<'_> {
             if Timestamp::now() >= self.until {
                 return Err(ApiError::Vault(Error::unavailable(Down::OutOfTime)));
             }
-            let binding = Binding {
-                team: team.clone(),
-                secret: SecretId::App(id),
-            };
-            let data_key = envelope.data_key(binding).await?;
-            let secret = Plaintext::from(&self.app.client_secret);
-            // The generation of the secret is the version of the credential that it is stored with.
-            let app = AppSecret {
-                team_id: team.clone(),
-                sealed: data_key.seal(stored.version + 1, &secret)?,
-            };
+            let app = NewApp::prepare(envelope, team, id, self.app.clone()).await?;
+            let app = app.sealed(team, stored.version + 1)?;
             let message = stored.credential.last_error_message.as_deref();
             let healed = message.is_some_and(|message| message.starts_with(APP_REFUSED));
             let transaction = credentials.begin_secret_replacement(team, &stored, healed)?;

@@ -234,10 +234,10 @@ impl Verifier<'_> {
         let Some(sealed) = self.secrets.webhook_secret(team, self.client_id).await? else {
             return Ok(None);
         };
-        let binding = Binding {
-            team: team.clone(),
-            secret: SecretId::Webhook(team.clone(), self.client_id.clone()),
-        };
+        let binding = Binding::new(
+            team,
+            SecretId::Webhook(team.clone(), self.client_id.clone()),
+        );
         let id = binding.secret.to_string();
         if let Some((_, secret)) = self.opened.get(&id, |(of, _)| *of == sealed) {
             return Ok(Some(secret));

@@ -1,8 +1,9 @@
 //! The app that a code is exchanged with.
 
-use crate::credential::TeamId;
+use crate::credential::{CredentialId, TeamId};
 use crate::envelope::{Binding, DataKey, Envelope, SecretId};
-use crate::error::{Error, Missing};
+use crate::error::Error;
+use crate::grants::app::sealed_secret;
 use crate::secret::{AppCredentials, ClientSecret, Plaintext};
 use crate::stores::{AppSecret, Secrets, StoredCredential};
 
@@ -15,6 +16,18 @@ pub struct NewApp {
 }
 
 impl NewApp {
+    /// Makes the data key for the app of a credential. One KMS call.
+    pub async fn prepare(
+        envelope: &Envelope,
+        team: &TeamId,
+        credential: CredentialId,
+        app: AppCredentials,
+    ) -> Result<Self, Error> {
+        let binding = Binding::new(team, SecretId::App(credential));
+        let key = envelope.data_key(binding).await?;
+        Ok(Self { app, key })
+    }
+
     /// The sealed client secret. Its generation is the version of the credential that it is stored with.
     pub fn sealed(self, team: &TeamId, version: u64) -> Result<AppSecret, Error> {
         let secret = Plaintext::from(&self.app.client_secret);
@@ -40,12 +53,9 @@ pub async fn stored_app(
     team: &TeamId,
     stored: &StoredCredential,
 ) -> Result<AppCredentials, Error> {
-    let binding = Binding {
-        team: team.clone(),
-        secret: SecretId::App(stored.credential.credential_id),
-    };
-    let row = secrets.app_secret(binding.secret.clone()).await?;
-    let sealed = row.ok_or(Missing::Credential)?.sealed;
+    let id = stored.credential.credential_id;
+    let sealed = sealed_secret(secrets, id).await?.sealed;
+    let binding = Binding::new(team, SecretId::App(id));
     let client_secret = ClientSecret::try_from(envelope.open(&binding, &sealed).await?)?;
     Ok(AppCredentials {
         client_id: stored.client_id.clone(),

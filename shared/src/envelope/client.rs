@@ -54,6 +54,14 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// The row of a team with this key.
+    pub fn new(team: &TeamId, secret: SecretId) -> Self {
+        Self {
+            team: team.clone(),
+            secret,
+        }
+    }
+
     pub(super) fn encryption_context(&self) -> HashMap<String, String> {
         HashMap::from([
             ("app".to_owned(), format::APPLICATION.to_owned()),

@@ -7,7 +7,23 @@ use crate::envelope::{Binding, SecretId};
 use crate::error::Error;
 use crate::grants::Grants;
 use crate::secret::AppCredentials;
-use crate::stores::{AppSecret, StoredCredential};
+use crate::stores::{AppSecret, Secrets, StoredCredential};
+
+/// The message for a credential whose sealed client secret is missing.
+const NO_CLIENT_SECRET: &str =
+    "the client secret is not stored: PATCH the credential with client_id and client_secret";
+
+/// The sealed client secret of a credential that exists. A missing row was removed by hand, and a PATCH by the
+/// credential's owner puts it back.
+pub(crate) async fn sealed_secret(
+    secrets: &Secrets,
+    credential: CredentialId,
+) -> Result<AppSecret, Error> {
+    let row = secrets.app_secret(SecretId::App(credential)).await?;
+    row.ok_or_else(|| Error::AppMisconfigured {
+        reason: NO_CLIENT_SECRET.to_owned(),
+    })
+}
 
 /// A Zoom app's client id and its sealed client secret.
 pub(crate) struct App<'a> {
@@ -59,12 +75,9 @@ impl<'a> App<'a> {
         let opened = self.opened.get_or_try_init(|| async {
             let read = match &self.row {
                 Some(row) => row.clone(),
-                None => self.grants.app_secret(self.credential).await?,
+                None => sealed_secret(&self.grants.secrets, self.credential).await?,
             };
-            let binding = Binding {
-                team: self.team.clone(),
-                secret: SecretId::App(self.credential),
-            };
+            let binding = Binding::new(self.team, SecretId::App(self.credential));
             let opened = self.grants.envelope.open(&binding, &read.sealed).await?;
             Ok::<_, Error>(AppCredentials {
                 client_id: self.client_id.clone(),

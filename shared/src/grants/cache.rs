@@ -134,3 +134,41 @@ impl AccountTokens {
         slots.entry(key).or_default().clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cache with one entry, 0, of this age. A negative age is in the future.
+    fn with_entry_of(seconds: i64) -> Cache<usize, &'static str> {
+        let since = Timestamp::from_millis(Timestamp::now().as_millis() - 1_000 * seconds);
+        Cache(Mutex::new(HashMap::from([(0, ("secret", since))])))
+    }
+
+    #[test]
+    fn an_entry_is_kept_for_a_minute_and_one_from_the_future_is_dropped() {
+        for (seconds, expected) in [(30, Some("secret")), (61, None), (-10, None)] {
+            let cache = with_entry_of(seconds);
+            assert_eq!(cache.get(&0, |_| true), expected, "{seconds}");
+            assert_eq!(cache.lock().len(), usize::from(expected.is_some()));
+        }
+    }
+
+    #[test]
+    fn only_a_full_cache_drops_its_oldest_entry_and_only_for_a_new_key() {
+        let cache = with_entry_of(5);
+        for key in 1..CAPACITY {
+            cache.insert(key, "young");
+        }
+        cache.insert(1, "younger");
+        assert!(cache.get(&0, |_| true).is_some());
+        cache.insert(CAPACITY, "new");
+        assert!(cache.get(&0, |_| true).is_none());
+        assert_eq!(cache.lock().len(), CAPACITY);
+    }
+
+    #[test]
+    fn nothing_of_the_entries_is_shown() {
+        assert_eq!(format!("{:?}", with_entry_of(0)), "Cache([REDACTED])");
+    }
+}

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::{Event, EventId, EventOutcome};
 use crate::grants::account::AccountCaller;
 use crate::grants::app::App;
+use crate::grants::app::sealed_secret;
 use crate::grants::cache::{Access, AccountAccess};
 use crate::grants::call::{CallOutcome, Caller};
 use crate::grants::profile::learn_user;
@@ -109,11 +110,11 @@ impl PreparedMint {
                 rows: Box::new(grants.read_rows(team, stored).await?),
             },
             TokenRequest::SdkJwt { meeting, ttl } => {
-                let app = grants.app_secret(stored.credential.credential_id).await?;
+                let app = sealed_secret(&grants.secrets, stored.credential.credential_id).await?;
                 Prepared::SdkJwt { meeting, ttl, app }
             }
             TokenRequest::RtmsSignature(stream) => {
-                let app = grants.app_secret(stored.credential.credential_id).await?;
+                let app = sealed_secret(&grants.secrets, stored.credential.credential_id).await?;
                 Prepared::RtmsSignature { stream, app }
             }
             TokenRequest::OfAccount(mint) => Prepared::OfAccount(mint),

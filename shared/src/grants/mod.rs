@@ -30,7 +30,7 @@ pub mod token_request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::credential::{CredentialId, GrantId, State, TeamId};
+use crate::credential::{GrantId, State, TeamId};
 use crate::envelope::{Binding, Envelope, SecretId};
 use crate::error::Error;
 use crate::event::BotId;
@@ -42,10 +42,6 @@ use crate::stores::{
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::Zoom;
-
-/// The message for a credential whose sealed client secret is missing.
-const NO_CLIENT_SECRET: &str =
-    "the client secret is not stored: PATCH the credential with client_id and client_secret";
 
 /// Everything that using grants needs: four tables, KMS and Zoom.
 #[derive(Debug)]
@@ -124,7 +120,7 @@ impl Grants {
         let grant = stored.grant.ok_or(Error::NotAUserCredential)?;
         let (grant, app) = tokio::try_join!(
             self.grant_row(team, grant.id),
-            self.app_secret(stored.credential.credential_id)
+            app::sealed_secret(&self.secrets, stored.credential.credential_id)
         )?;
         Ok(Rows { grant, app })
     }
@@ -149,15 +145,6 @@ impl Grants {
         Ok(self.secrets.grant(team, id).await?)
     }
 
-    /// The sealed client secret of a credential that exists. A missing row was removed by hand, and a PATCH by the
-    /// credential's owner puts it back.
-    pub(crate) async fn app_secret(&self, id: CredentialId) -> Result<AppSecret, Error> {
-        let row = self.secrets.app_secret(SecretId::App(id)).await?;
-        row.ok_or_else(|| Error::AppMisconfigured {
-            reason: NO_CLIENT_SECRET.to_owned(),
-        })
-    }
-
     /// Opens the token pair in a row of an active grant. One KMS call.
     pub(crate) async fn open_pair(
         &self,
@@ -174,10 +161,7 @@ impl Grants {
 
 /// The binding of a grant's sealed tokens.
 pub(crate) fn grant_binding(team: &TeamId, id: GrantId) -> Binding {
-    Binding {
-        team: team.clone(),
-        secret: SecretId::Grant(id),
-    }
+    Binding::new(team, SecretId::Grant(id))
 }
 
 /// Rows of `secrets` that were read ahead.

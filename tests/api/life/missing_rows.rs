@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{expect_invalid, expect_reconnect, grant_secret_id};
 use crate::minting::{mint, mint_onbehalf};
+use crate::updating::authorization;
 use crate::world::{CLIENT_ID, CLIENT_SECRET, World};
 
 async fn delete_secret(world: &World, id: &str) {
@@ -53,4 +54,25 @@ async fn a_missing_client_secret_is_an_error_that_sending_the_secret_repairs() {
         world.acme.update(id, secret).await.expect(200);
         mint(&world.acme, body).await.expect(200);
     }
+}
+
+// Seen to fail: the answer was a 404, although the credential exists
+#[tokio::test]
+async fn a_code_without_the_missing_client_secret_is_refused_and_not_spent() {
+    let world = World::new().await;
+    let id = world.add_user_credential("bot").await;
+    delete_secret(&world, &format!("app#{id}")).await;
+    let code = world.code();
+
+    let refused = world.acme.update(&id, authorization(&code)).await;
+
+    let message = refused.expect_code(409, "FST_ERR_ZOOM_APP_MISCONFIGURED");
+    assert!(
+        message.contains("PATCH the credential with client_id and client_secret"),
+        "{message}"
+    );
+    let mut both = authorization(&code);
+    both["client_id"] = json!(CLIENT_ID);
+    both["client_secret"] = json!(CLIENT_SECRET);
+    world.acme.update(&id, both).await.expect(200);
 }

@@ -108,10 +108,14 @@ impl UpdatePreparation<'_> {
         let app = async {
             Ok(match app {
                 Some(app) => AppToUse::New(self.new_app(app).await?),
-                None => AppToUse::Stored(self.stored_app().await?),
+                None => {
+                    let (secrets, envelope) = (self.secrets, self.envelope);
+                    let app = authorize::stored_app(secrets, envelope, self.team, self.seen);
+                    AppToUse::Stored(app.await?)
+                }
             })
         };
-        let (app, key) = tokio::try_join!(app, self.data_key(SecretId::Grant(id)))?;
+        let (app, key) = tokio::try_join!(app, self.grant_key(id))?;
         let grant = NewGrant {
             authorization,
             id,
@@ -120,22 +124,18 @@ impl UpdatePreparation<'_> {
         Ok(Reauthorization { app, grant })
     }
 
-    async fn new_app(&self, app: AppCredentials) -> Result<NewApp, ApiError> {
-        let secret = SecretId::App(self.seen.credential.credential_id);
-        let key = self.data_key(secret).await?;
-        Ok(NewApp { app, key })
+    async fn new_app(&self, app: AppCredentials) -> Result<NewApp, Error> {
+        NewApp::prepare(
+            self.envelope,
+            self.team,
+            self.seen.credential.credential_id,
+            app,
+        )
+        .await
     }
 
-    async fn stored_app(&self) -> Result<AppCredentials, ApiError> {
-        let app = authorize::stored_app(self.secrets, self.envelope, self.team, self.seen);
-        Ok(app.await?)
-    }
-
-    async fn data_key(&self, secret: SecretId) -> Result<DataKey, ApiError> {
-        let binding = Binding {
-            team: self.team.clone(),
-            secret,
-        };
+    async fn grant_key(&self, id: GrantId) -> Result<DataKey, Error> {
+        let binding = Binding::new(self.team, SecretId::Grant(id));
         Ok(self.envelope.data_key(binding).await?)
     }
 }
