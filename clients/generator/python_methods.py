@@ -156,7 +156,11 @@ def operations(document):
     for it in document.operations:
         repeatable = ", repeatable=True" if it.repeatable else ""
         takes_key = ", takes_key=True" if it.takes_key else ""
-        lines += f'{snake(it.id).upper()} = Operation("{it.method}", "{it.path}"{repeatable}{takes_key})\n'
+        key_needs = f', key_needs="{it.key_needs}"' if it.key_needs else ""
+        call = f'Operation("{it.method}", "{it.path}"{repeatable}{takes_key}{key_needs})'
+        if len(snake(it.id)) + len(" = ") + len(call) > 120:
+            call = call.replace("(", "(\n    ").replace(")", "\n)")
+        lines += f"{snake(it.id).upper()} = {call}\n"
     return f'{HEADER}from .._call import Operation\n\nVERSION = "{document.version}"\n\n{lines}'
 
 

@@ -5,15 +5,28 @@ from __future__ import annotations
 import pickle
 import time
 import unittest
+from typing import Callable, Dict
 
 from fake import CREDENTIAL, DROP, SECRET_KEY, Fake, Reply, failure, fake
-from zoom_vault import AsyncVault, NoAnswerError, errors
+from zoom_vault import AsyncVault, NoAnswerError, Vault, errors
 from zoom_vault._generated.errors import BY_CODE
 
 TOO_MANY = failure(429, "FST_ERR_TOO_MANY_REQUESTS", {"retry-after": "1"})
 UNAVAILABLE = failure(503, "FST_ERR_UNAVAILABLE", {"retry-after": "0"}, details="storage_silent")
 RUNNING = failure(409, "FST_ERR_CONFLICT", {"retry-after": "0"})
 CREATED = Reply(201, CREDENTIAL)
+DONE = Reply(200, {"success": True, "data": {}})
+
+# A second request could undo what another caller has done since the first one.
+UNDOING: Dict[str, Callable[[Vault], object]] = {
+    "put_vendor_secrets": lambda vault: vault.put_vendor_secrets("recall", secrets=["whsec_old", "whsec_new"]),
+    "delete_vendor_secrets": lambda vault: vault.delete_vendor_secrets("recall"),
+    "update_zoom_credential": lambda vault: vault.update_zoom_credential("1", name="Ada", idempotency_key="k-1"),
+    "put_zoom_app": lambda vault: vault.put_zoom_app("a", client_secret="s", webhook_secret_token="w"),
+    "delete_zoom_app": lambda vault: vault.delete_zoom_app("a"),
+    "delete_notification_endpoint": lambda vault: vault.delete_notification_endpoint(),
+    "delete_zoom_credential": lambda vault: vault.delete_zoom_credential("1"),
+}
 
 
 def create(server: Fake) -> None:
@@ -43,6 +56,28 @@ class Retries(unittest.TestCase):
                     server.vault().create_token_url("1", type="onbehalf")
                 self.assertEqual(len(server.requests), 1)
                 self.assertNotIn("idempotency-key", server.requests[0].headers)
+
+    # Seen to fail: the client repeated each of these calls.
+    def test_a_call_that_could_undo_a_later_change_is_repeated_after_a_429_only(self) -> None:
+        at_once = failure(429, "FST_ERR_TOO_MANY_REQUESTS", {"retry-after": "0"})
+        for name, call in UNDOING.items():
+            for reply, error in ((UNAVAILABLE, errors.Unavailable), (RUNNING, errors.Conflict), (DROP, NoAnswerError)):
+                with self.subTest(name, error=error), fake(at_once, reply, DONE) as server:
+                    with self.assertRaises(error):
+                        call(server.vault())
+                    self.assertEqual(len(server.requests), 2)
+
+    def test_an_update_with_an_authorization_code_is_repeated_with_the_same_idempotency_key(self) -> None:
+        with fake(UNAVAILABLE, DROP, RUNNING, DONE) as server:
+            server.vault().update_zoom_credential("1", authorization_code="c", redirect_uri="https://a.example")
+            keys = {request.headers["idempotency-key"] for request in server.requests}
+            self.assertEqual((len(server.requests), len(keys)), (4, 1))
+
+    def test_the_revocation_of_a_token_url_is_repeated(self) -> None:
+        with fake(UNAVAILABLE, DROP, DONE, DROP, DONE) as server:
+            server.vault().delete_token_url("1", "2")
+            server.vault().delete_choosing_url("2")
+            self.assertEqual(len(server.requests), 5)
 
     def test_a_mint_is_repeated_if_a_refresh_is_running(self) -> None:
         with fake(UNAVAILABLE, Reply(200, {"success": True, "data": {"token": "t"}})) as server:

@@ -3,7 +3,7 @@ import createClient from 'openapi-fetch';
 import { ApiError } from './errors.js';
 import { VERSION } from './generated/operations.js';
 import { hideSecrets } from './redact.js';
-import { send, takesIdempotencyKey } from './send.js';
+import { isRepeatable, send, takesIdempotencyKey } from './send.js';
 const PAGE_SIZE = 100;
 /** A client of the vault. Its methods return the field `data` of the answer, and throw a `VaultError`. */
 export class Vault {
@@ -42,7 +42,7 @@ export class Vault {
                 ...(signal && { signal }),
                 headers,
                 parseAs: 'text',
-                fetch: (request) => send(operation, request, fetch, retries),
+                fetch: (request) => send(isRepeatable(operation, body), request, fetch, retries),
             });
             if (response.status === 204)
                 return { data: undefined, headers: response.headers };

@@ -13,7 +13,7 @@ import { ApiError } from './errors.js'
 import { VERSION } from './generated/operations.js'
 import type { paths } from './generated/schema.js'
 import { hideSecrets } from './redact.js'
-import { type Retries, send, takesIdempotencyKey } from './send.js'
+import { isRepeatable, type Retries, send, takesIdempotencyKey } from './send.js'
 
 /** The operations that need an API key. Token URLs and webhooks are for others. */
 export type ApiPaths = { [Path in keyof paths as Path extends `/v2/${string}` ? Path : never]: paths[Path] }
@@ -102,7 +102,7 @@ export class Vault {
         ...(signal && { signal }),
         headers,
         parseAs: 'text',
-        fetch: (request: Request) => send(operation, request, fetch, retries),
+        fetch: (request: Request) => send(isRepeatable(operation, body), request, fetch, retries),
       })
       if (response.status === 204) return { data: undefined, headers: response.headers }
       const answer = response.ok ? parsed(data) : error

@@ -3,13 +3,30 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
-import { ApiError, NoAnswerError } from 'zoom-vault'
+import { ApiError, NoAnswerError, type Vault } from 'zoom-vault'
 
 import { CREATED, type Fake, failure, type Replies, withFake } from './helpers.js'
 
 const TOO_MANY = failure(429, 'FST_ERR_TOO_MANY_REQUESTS', { 'retry-after': '1' })
 const UNAVAILABLE = failure(503, 'FST_ERR_UNAVAILABLE', { 'retry-after': '0' }, { details: 'storage_silent' })
 const RUNNING = failure(409, 'FST_ERR_CONFLICT', { 'retry-after': '0' })
+
+const DONE = { status: 200, body: { success: true, data: {} } }
+
+// A second request could undo what another caller has done since the first one.
+const id = { params: { path: { id: '1' } } }
+const recall = { params: { path: { vendor: 'recall' as const } } }
+const app = { params: { path: { client_id: 'a' } } }
+const UNDOING: Record<string, (vault: Vault) => Promise<unknown>> = {
+  putVendorSecrets: (vault) => vault.put('/v2/vendors/{vendor}', { ...recall, body: { secrets: ['old', 'new'] } }),
+  deleteVendorSecrets: (vault) => vault.delete('/v2/vendors/{vendor}', recall),
+  updateZoomCredential: (vault) => vault.patch('/v2/zoom-credentials/{id}', { ...id, body: { name: 'Ada' } }),
+  putZoomApp: (vault) =>
+    vault.put('/v2/zoom-apps/{client_id}', { ...app, body: { client_secret: 's', webhook_secret_token: 'w' } }),
+  deleteZoomApp: (vault) => vault.delete('/v2/zoom-apps/{client_id}', app),
+  deleteNotificationEndpoint: (vault) => vault.delete('/v2/notification-endpoint'),
+  deleteZoomCredential: (vault) => vault.delete('/v2/zoom-credentials/{id}', id),
+}
 
 const create = (server: Fake) =>
   server.vault().post('/v2/zoom-credentials', { body: { name: 'Ada', client_id: 'a', client_secret: 'b' } })
@@ -44,6 +61,36 @@ test('a call that would make a second thing is not repeated', async () => {
     })
   }
 })
+
+// Seen to fail: the client repeated each of these calls.
+test('a call that could undo a later change is repeated after a 429 only', async (context) => {
+  const atOnce = failure(429, 'FST_ERR_TOO_MANY_REQUESTS', { 'retry-after': '0' })
+  for (const [name, call] of Object.entries(UNDOING)) {
+    for (const reply of [UNAVAILABLE, RUNNING, 'drop'] as const) {
+      await context.test(`${name}: ${reply === 'drop' ? 'no answer' : reply.status}`, () =>
+        withFake([atOnce, reply, DONE], async (server) => {
+          await assert.rejects(call(server.vault()), reply === 'drop' ? NoAnswerError : ApiError)
+          assert.equal(server.requests.length, 2)
+        }),
+      )
+    }
+  }
+})
+
+test('an update with an authorization code is repeated with the same idempotency key', () =>
+  withFake([UNAVAILABLE, 'drop', RUNNING, DONE], async (server) => {
+    const body = { authorization_code: 'c', redirect_uri: 'https://a.example' }
+    await server.vault().patch('/v2/zoom-credentials/{id}', { ...id, body })
+    assert.deepEqual([server.requests.length, keys(server).size], [4, 1])
+  }))
+
+test('the revocation of a token URL is repeated', () =>
+  withFake([UNAVAILABLE, 'drop', DONE, 'drop', DONE], async (server) => {
+    const path = { id: '1', url_id: '2' }
+    await server.vault().delete('/v2/zoom-credentials/{id}/token-urls/{url_id}', { params: { path } })
+    await server.vault().delete('/v2/token-urls/{url_id}', { params: { path: { url_id: '2' } } })
+    assert.equal(server.requests.length, 5)
+  }))
 
 test('a mint is repeated if a refresh is running', () =>
   withFake([UNAVAILABLE, { status: 200, body: { success: true, data: { token: 't' } } }], async (server) => {

@@ -39,10 +39,12 @@ UNSET: Final = Unset.UNSET
 class Operation(NamedTuple):
     method: str
     path: str
-    #: Whether a second request does no harm if the first one took effect.
+    #: Whether a second request does no harm if the first one took effect, and others have acted since.
     repeatable: bool = False
     #: Whether the operation takes an `Idempotency-Key`.
     takes_key: bool = False
+    #: The field of the body without which the vault ignores the key. Then the operation is not repeatable.
+    key_needs: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -54,6 +56,10 @@ class Call:
     query: Dict[str, Any] = dataclasses.field(default_factory=dict)
     body: Any = UNSET
     idempotency_key: Union[str, Unset] = UNSET
+
+    def is_repeatable(self) -> bool:
+        needed = self.operation.key_needs
+        return self.operation.repeatable and (needed is None or isinstance(self.body.get(needed), str))
 
     def at(self, cursor: str) -> Call:
         return dataclasses.replace(self, query={**self.query, "cursor": cursor})

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from ._call import UNSET, Answer, Call, Operation
+from ._call import UNSET, Answer, Call
 from ._errors import ApiError, NoAnswerError
 from ._generated.async_methods import AsyncMethods
 from ._generated.errors import BY_CODE
@@ -67,18 +67,18 @@ class _Settings:
     def with_key(self, headers: Dict[str, str]) -> Dict[str, str]:
         return {**headers, KEY_HEADER: self.api_key.reveal()}
 
-    def wait(self, operation: Operation, attempt: int, answer: Optional[httpx.Response]) -> Optional[float]:
+    def wait(self, call: Call, attempt: int, answer: Optional[httpx.Response]) -> Optional[float]:
         """The seconds to wait before another attempt. None if another attempt is not safe, or does not help.
 
         - After a 429 with `retry-after`, every operation may be repeated, because nothing was done.
-        - After a 409 or 503 with `retry-after`, or without an answer, only a repeatable operation.
+        - After a 409 or 503 with `retry-after`, or without an answer, only a repeatable one.
         """
         if attempt >= self.max_retries:
             return None
         if answer is None:
-            seconds = 2.0 ** (attempt - 2) if operation.repeatable else None
+            seconds = 2.0 ** (attempt - 2) if call.is_repeatable() else None
         else:
-            repeat = answer.status_code == 429 or (answer.status_code in (409, 503) and operation.repeatable)
+            repeat = answer.status_code == 429 or (answer.status_code in (409, 503) and call.is_repeatable())
             seconds = _retry_after(answer) if repeat else None
         if seconds is None or seconds > self.max_retry_wait:
             return None
@@ -135,7 +135,7 @@ class Vault(Methods):
                 answer = self._http.request(headers=self._settings.with_key(headers), **request)
             except httpx.RequestError as error:
                 reason = _reason(error)
-            wait = self._settings.wait(call.operation, attempt, answer)
+            wait = self._settings.wait(call, attempt, answer)
             if wait is None:
                 return _read(answer, reason)
             time.sleep(wait)
@@ -183,7 +183,7 @@ class AsyncVault(AsyncMethods):
                 answer = await self._http.request(headers=self._settings.with_key(headers), **request)
             except httpx.RequestError as error:
                 reason = _reason(error)
-            wait = self._settings.wait(call.operation, attempt, answer)
+            wait = self._settings.wait(call, attempt, answer)
             if wait is None:
                 return _read(answer, reason)
             await asyncio.sleep(wait)
