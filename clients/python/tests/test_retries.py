@@ -49,6 +49,20 @@ class Retries(unittest.TestCase):
             create(server)
             self.assertNotIn(server.requests[4].headers["idempotency-key"], keys)
 
+    # Seen to fail: the key was the text `None`, the same for all calls.
+    def test_none_as_idempotency_key_makes_a_key_for_each_call(self) -> None:
+        with fake(CREATED, CREATED) as server:
+            for _ in range(2):
+                server.vault().create_zoom_credential(name="x", client_id="a", client_secret="b", idempotency_key=None)
+            keys = {request.headers["idempotency-key"] for request in server.requests}
+            self.assertEqual((len(keys), "None" in keys), (2, False))
+
+    # Seen to fail: a NoAnswerError, which says that the request may have taken effect.
+    def test_an_idempotency_key_that_no_header_can_have_is_a_mistake_of_the_caller(self) -> None:
+        for key in ("a\nb", "a b", "é", ""):
+            with self.subTest(key), fake() as server, self.assertRaisesRegex(ValueError, "idempotency_key"):
+                server.vault().update_zoom_credential("1", name="Ada", idempotency_key=key)
+
     def test_a_call_that_would_make_a_second_thing_is_not_repeated(self) -> None:
         for reply, error in ((UNAVAILABLE, errors.Unavailable), (RUNNING, errors.Conflict), (DROP, NoAnswerError)):
             with self.subTest(error), fake(reply, CREATED) as server:
@@ -154,6 +168,12 @@ class Answers(unittest.TestCase):
                 server.vault().get_overview()
             self.assertEqual((raised.exception.status_code, raised.exception.code), (reply.status, None))
             self.assertNotIn("html", str(raised.exception))
+
+    # Seen to fail: the query had `cursor=None`.
+    def test_a_list_without_a_cursor_or_a_limit_begins_at_the_first_page(self) -> None:
+        with fake(Reply(200, {"success": True, "data": []})) as server:
+            self.assertEqual(list(server.vault().list_events(cursor=None, limit=None, kind=None)), [])
+            self.assertEqual([request.path for request in server.requests], ["/v2/events?limit=100"])
 
     def test_an_id_cannot_name_another_path(self) -> None:
         with fake(Reply(200, CREDENTIAL)) as server:

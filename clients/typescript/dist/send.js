@@ -36,7 +36,9 @@ export async function send(repeatable, request, fetch, retries) {
             wait = 0.25 * 2 ** attempt;
         }
         // Clients that were refused together should not return together.
-        await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal });
+        await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal }).catch(() => {
+            throw request.signal.reason;
+        });
     }
 }
 /** One attempt, with the whole body. No error names the request, which contains the API key. */

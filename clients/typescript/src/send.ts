@@ -49,7 +49,9 @@ export async function send(
       wait = 0.25 * 2 ** attempt
     }
     // Clients that were refused together should not return together.
-    await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal })
+    await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal }).catch(() => {
+      throw request.signal.reason
+    })
   }
 }
 

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ApiError, NoAnswerError, type Vault } from 'zoom-vault'
 
-import { CREATED, type Fake, failure, type Replies, withFake } from './helpers.js'
+import { collected, CREATED, type Fake, failure, type Replies, withFake } from './helpers.js'
 
 const TOO_MANY = failure(429, 'FST_ERR_TOO_MANY_REQUESTS', { 'retry-after': '1' })
 const UNAVAILABLE = failure(503, 'FST_ERR_UNAVAILABLE', { 'retry-after': '0' }, { details: 'storage_silent' })
@@ -51,6 +52,20 @@ test('a create is repeated with the same idempotency key', () =>
     await create(server)
     assert.equal(keys(server).size, 2)
   }))
+
+// Seen to fail: with null, the call had no key, and was repeated.
+test('an idempotency key that is null or undefined is made for each call', async () => {
+  for (const key of [null, undefined]) {
+    await withFake(['drop', CREATED, CREATED], async (server) => {
+      const params = { header: { 'Idempotency-Key': key as unknown as string } }
+      const body = { name: 'Ada', client_id: 'a', client_secret: 'b' }
+      for (let calls = 0; calls < 2; calls += 1) await server.vault().post('/v2/zoom-credentials', { params, body })
+      assert.equal(server.requests.length, 3)
+      assert.equal(keys(server).size, 2)
+      for (const made of keys(server)) assert.match(String(made), /^[0-9a-f-]{36}$/)
+    })
+  }
+})
 
 test('a call that would make a second thing is not repeated', async () => {
   for (const reply of [UNAVAILABLE, RUNNING, 'drop'] as const) {
@@ -129,6 +144,18 @@ test('a silent vault is a time-out, and a caller can give up earlier', () =>
     assert.equal(server.requests.length, 2)
   }))
 
+// Seen to fail: an AbortError while the client waited, and the signal's own reason at all other times.
+test('a caller who gives up during the wait gets the reason of the signal', () =>
+  withFake([failure(429, 'FST_ERR_TOO_MANY_REQUESTS', { 'retry-after': '9' })], async (server) => {
+    const reason = new Error('enough')
+    const controller = new AbortController()
+    const call = server.vault().get('/v2/overview', { signal: controller.signal })
+    while (server.requests.length === 0) await sleep(10)
+    await sleep(100)
+    controller.abort(reason)
+    await assert.rejects(call, (error) => error === reason)
+  }))
+
 test('a vault that is not there is named by the system', async () => {
   let url = ''
   await withFake([], async (server) => void (url = server.url))
@@ -168,6 +195,14 @@ test('an answer of a proxy is an ApiError without a code', async () => {
     })
   }
 })
+
+// Seen to fail: the query had no limit.
+test('a list with an undefined limit has pages of the usual size', () =>
+  withFake([{ status: 200, body: { success: true, data: [] } }], async (server) => {
+    const query = { limit: undefined, cursor: undefined }
+    assert.deepEqual(await collected(server.vault().each('/v2/events', { params: { query } })), [])
+    assert.deepEqual(server.requests.map((it) => it.path), ['/v2/events?limit=100'])
+  }))
 
 test('an id cannot name another path', () =>
   withFake([CREATED], async (server) => {

@@ -17,7 +17,6 @@ from typing import (
     NamedTuple,
     Optional,
     TypeVar,
-    Union,
 )
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ PAGE_SIZE = 100
 
 
 class Unset(enum.Enum):
-    """The value of a parameter that was not given. `None` is null in JSON."""
+    """The value of a field that was not given. `None` is null in JSON."""
 
     UNSET = "UNSET"
 
@@ -55,7 +54,7 @@ class Call:
     path: Dict[str, str] = dataclasses.field(default_factory=dict)
     query: Dict[str, Any] = dataclasses.field(default_factory=dict)
     body: Any = UNSET
-    idempotency_key: Union[str, Unset] = UNSET
+    idempotency_key: Optional[str] = None
 
     def is_repeatable(self) -> bool:
         needed = self.operation.key_needs
@@ -133,5 +132,5 @@ class AsyncPages(Generic[T]):
 
 
 def with_page_size(call: Call) -> Call:
-    limit = call.query.get("limit", UNSET)
-    return dataclasses.replace(call, query={**call.query, "limit": PAGE_SIZE if limit is UNSET else limit})
+    limit = call.query.get("limit")
+    return dataclasses.replace(call, query={**call.query, "limit": PAGE_SIZE if limit is None else limit})

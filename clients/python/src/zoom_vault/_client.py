@@ -50,13 +50,12 @@ class _Settings:
             content = json.dumps(body).encode()
             headers["content-type"] = "application/json"
         if operation.takes_key:
-            key = call.idempotency_key
-            headers["idempotency-key"] = str(uuid.uuid4()) if key is UNSET else str(key)
+            headers["idempotency-key"] = _idempotency_key(call.idempotency_key)
         segments = {name: _path_segment(name, it) for name, it in call.path.items()}
         return {
             "method": operation.method,
             "url": self.base_url + operation.path.format(**segments),
-            "params": {name: _query_value(it) for name, it in call.query.items() if it is not UNSET},
+            "params": {name: _query_value(it) for name, it in call.query.items() if it is not None},
             "content": content,
             "headers": headers,
             "timeout": self.timeout,
@@ -232,6 +231,14 @@ def _retry_after(answer: httpx.Response) -> Optional[int]:
     """The seconds in `retry-after`. The vault never sends a date."""
     value = answer.headers.get("retry-after", "")
     return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
+
+
+def _idempotency_key(given: Optional[str]) -> str:
+    if given is None:
+        return str(uuid.uuid4())
+    if not re.fullmatch(r"[!-~]+", given):
+        raise ValueError("idempotency_key is empty, or has a blank or a character outside ASCII")
+    return given
 
 
 def _path_segment(name: str, value: str) -> str:
