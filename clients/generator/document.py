@@ -7,16 +7,21 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/openapi.json"
 
-# A second request does no harm if the first one took effect, although the method is not GET or DELETE. The clients
-# repeat these operations without an answer too. Operations with an `Idempotency-Key` need no entry. Leave an operation
-# out if a second request creates a second thing, or ends an earlier one, as the rotation of a secret does.
+# A second request does no harm if the first one took effect, although the method is not GET. The clients repeat these
+# operations without an answer too. Operations with an `Idempotency-Key` need no entry. Leave an operation out if a
+# second request creates a second thing, ends an earlier one, or could undo what another caller has done since the first
+# one. So a PUT is not here, nor the DELETE of what can be created again or restored. A rotation is here, because the
+# vault stores only a secret that Zoom accepts now.
 REPEATABLE = {
     "checkZoomCredential",
+    "deleteChoosingUrl",
+    "deleteTokenUrl",
     "mintZoomToken",
-    "putVendorSecrets",
-    "putZoomApp",
     "rotateZoomAppSecret",
 }
+
+# The field of the body without which the vault ignores the `Idempotency-Key`. Then the operation is not repeatable.
+KEY_NEEDS = {"updateZoomCredential": "authorization_code"}
 
 
 class Operation:
@@ -29,7 +34,8 @@ class Operation:
         self.path_parameters = [it for it in parameters if it["in"] == "path"]
         self.query = [it for it in parameters if it["in"] == "query"]
         self.takes_key = any(it["name"] == "Idempotency-Key" for it in parameters)
-        self.repeatable = method in ("get", "delete") or self.takes_key or self.id in REPEATABLE
+        self.key_needs = KEY_NEEDS.get(self.id)
+        self.repeatable = method == "get" or self.takes_key or self.id in REPEATABLE
         self.has_cursor = any(it["name"] == "cursor" for it in self.query)
         self.body = self.json(described.get("requestBody", {}))
         self.body_required = described.get("requestBody", {}).get("required", False)
@@ -56,9 +62,9 @@ class Document:
             if method in ("get", "post", "put", "patch", "delete") and described.get("security") != [{}]
         ]
         self.operations = [operation for operation in operations if operation.is_json]
-        unknown = sorted(REPEATABLE - {operation.id for operation in self.operations})
+        unknown = sorted((REPEATABLE | KEY_NEEDS.keys()) - {operation.id for operation in self.operations})
         if unknown:
-            sys.exit(f"clients/generate: REPEATABLE names operations that the document does not have: {unknown}")
+            sys.exit(f"clients/generate: operations of REPEATABLE or KEY_NEEDS are not in the document: {unknown}")
 
     def resolve(self, schema):
         while "$ref" in schema:

@@ -24,12 +24,16 @@ def body_rules(schema):
 
 
 class Parameter:
-    def __init__(self, name, annotation, required, description):
+    def __init__(self, name, annotation, required, description, is_field=True):
         self.name, self.annotation, self.required, self.description = name, annotation, required, description
+        # In the field of a body, null has a meaning.
+        self.is_field = is_field
 
     def declared(self):
         if self.required:
             return f"{self.name}: {self.annotation}"
+        if not self.is_field:
+            return f"{self.name}: Optional[{self.annotation}] = None"
         return f"{self.name}: Union[{self.annotation}, _Unset] = _UNSET"
 
 
@@ -46,7 +50,7 @@ class Method:
 
         def in_query(it):
             annotation = types.of(it["schema"], name + camel(it["name"]))
-            return Parameter(snake(it["name"]), annotation, False, it.get("description"))
+            return Parameter(snake(it["name"]), annotation, False, it.get("description"), is_field=False)
 
         self.path = [in_path(it) for it in operation.path_parameters]
         self.query = [in_query(it) for it in operation.query]
@@ -79,7 +83,7 @@ class Method:
         found = [*self.fields, *([self.body] if self.body else []), *self.query]
         if self.operation.takes_key:
             about = "Your own name for this call, if you repeat it yourself. Without it, the client makes one."
-            found.append(Parameter("idempotency_key", "str", False, about))
+            found.append(Parameter("idempotency_key", "str", False, about, is_field=False))
         return sorted(found, key=lambda it: not it.required)
 
     def text(self, asynchronous):
@@ -156,7 +160,11 @@ def operations(document):
     for it in document.operations:
         repeatable = ", repeatable=True" if it.repeatable else ""
         takes_key = ", takes_key=True" if it.takes_key else ""
-        lines += f'{snake(it.id).upper()} = Operation("{it.method}", "{it.path}"{repeatable}{takes_key})\n'
+        key_needs = f', key_needs="{it.key_needs}"' if it.key_needs else ""
+        call = f'Operation("{it.method}", "{it.path}"{repeatable}{takes_key}{key_needs})'
+        if len(snake(it.id)) + len(" = ") + len(call) > 120:
+            call = call.replace("(", "(\n    ").replace(")", "\n)")
+        lines += f"{snake(it.id).upper()} = {call}\n"
     return f'{HEADER}from .._call import Operation\n\nVERSION = "{document.version}"\n\n{lines}'
 
 

@@ -10,6 +10,7 @@ def operations(document):
     def table(comment, name, chosen):
         return f"\n/** {comment} */\nexport const {name}: ReadonlySet<string> = new Set([\n{names(chosen)}])\n"
 
+    needs = "".join(f"  ['{it.method} {it.path}', '{it.key_needs}'],\n" for it in document.operations if it.key_needs)
     return (
         HEADER
         + "import type { components } from './schema.js'\n\n"
@@ -17,8 +18,10 @@ def operations(document):
         + "export type ErrorCode = components['schemas']['ErrorBody']['code']\n"
         + table("The operations that take an `Idempotency-Key`.", "KEYED", lambda it: it.takes_key)
         + table(
-            "More operations that may be repeated, although the method is not GET or DELETE.",
+            "More operations that may be repeated, although the method is not GET.",
             "REPEATABLE",
-            lambda it: it.repeatable and not it.takes_key and it.method not in ("GET", "DELETE"),
+            lambda it: it.repeatable and not it.takes_key and it.method != "GET",
         )
+        + "\n/** The field of the body without which the vault ignores the `Idempotency-Key`. */\n"
+        + f"export const KEY_NEEDS: ReadonlyMap<string, string> = new Map([\n{needs}])\n"
     )

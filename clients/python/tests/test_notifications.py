@@ -48,6 +48,11 @@ class Verifier(unittest.TestCase):
         self.refused("signature_wrong", headers("v1,"))
         self.refused("signature_wrong", headers("é"))
 
+    # Seen to fail: a UnicodeEncodeError, which a server answers with a 500.
+    def test_a_header_that_is_not_utf_8_is_refused(self) -> None:
+        self.refused("signature_wrong", headers("v1,\udce9"))
+        self.refused("signature_wrong", {**headers(sign(NEW)), "Webhook-Id": "\ud800"})
+
     def test_a_timestamp_that_is_off_is_refused(self) -> None:
         for timestamp in (NOW - 301, NOW + 301):
             self.refused("timestamp_off", headers(sign(NEW, str(timestamp)), str(timestamp)))

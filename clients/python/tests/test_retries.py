@@ -5,15 +5,28 @@ from __future__ import annotations
 import pickle
 import time
 import unittest
+from typing import Callable, Dict
 
 from fake import CREDENTIAL, DROP, SECRET_KEY, Fake, Reply, failure, fake
-from zoom_vault import AsyncVault, NoAnswerError, errors
+from zoom_vault import AsyncVault, NoAnswerError, Vault, errors
 from zoom_vault._generated.errors import BY_CODE
 
 TOO_MANY = failure(429, "FST_ERR_TOO_MANY_REQUESTS", {"retry-after": "1"})
 UNAVAILABLE = failure(503, "FST_ERR_UNAVAILABLE", {"retry-after": "0"}, details="storage_silent")
 RUNNING = failure(409, "FST_ERR_CONFLICT", {"retry-after": "0"})
 CREATED = Reply(201, CREDENTIAL)
+DONE = Reply(200, {"success": True, "data": {}})
+
+# A second request could undo what another caller has done since the first one.
+UNDOING: Dict[str, Callable[[Vault], object]] = {
+    "put_vendor_secrets": lambda vault: vault.put_vendor_secrets("recall", secrets=["whsec_old", "whsec_new"]),
+    "delete_vendor_secrets": lambda vault: vault.delete_vendor_secrets("recall"),
+    "update_zoom_credential": lambda vault: vault.update_zoom_credential("1", name="Ada", idempotency_key="k-1"),
+    "put_zoom_app": lambda vault: vault.put_zoom_app("a", client_secret="s", webhook_secret_token="w"),
+    "delete_zoom_app": lambda vault: vault.delete_zoom_app("a"),
+    "delete_notification_endpoint": lambda vault: vault.delete_notification_endpoint(),
+    "delete_zoom_credential": lambda vault: vault.delete_zoom_credential("1"),
+}
 
 
 def create(server: Fake) -> None:
@@ -36,6 +49,20 @@ class Retries(unittest.TestCase):
             create(server)
             self.assertNotIn(server.requests[4].headers["idempotency-key"], keys)
 
+    # Seen to fail: the key was the text `None`, the same for all calls.
+    def test_none_as_idempotency_key_makes_a_key_for_each_call(self) -> None:
+        with fake(CREATED, CREATED) as server:
+            for _ in range(2):
+                server.vault().create_zoom_credential(name="x", client_id="a", client_secret="b", idempotency_key=None)
+            keys = {request.headers["idempotency-key"] for request in server.requests}
+            self.assertEqual((len(keys), "None" in keys), (2, False))
+
+    # Seen to fail: a NoAnswerError, which says that the request may have taken effect.
+    def test_an_idempotency_key_that_no_header_can_have_is_a_mistake_of_the_caller(self) -> None:
+        for key in ("a\nb", "a b", "é", ""):
+            with self.subTest(key), fake() as server, self.assertRaisesRegex(ValueError, "idempotency_key"):
+                server.vault().update_zoom_credential("1", name="Ada", idempotency_key=key)
+
     def test_a_call_that_would_make_a_second_thing_is_not_repeated(self) -> None:
         for reply, error in ((UNAVAILABLE, errors.Unavailable), (RUNNING, errors.Conflict), (DROP, NoAnswerError)):
             with self.subTest(error), fake(reply, CREATED) as server:
@@ -43,6 +70,28 @@ class Retries(unittest.TestCase):
                     server.vault().create_token_url("1", type="onbehalf")
                 self.assertEqual(len(server.requests), 1)
                 self.assertNotIn("idempotency-key", server.requests[0].headers)
+
+    # Seen to fail: the client repeated each of these calls.
+    def test_a_call_that_could_undo_a_later_change_is_repeated_after_a_429_only(self) -> None:
+        at_once = failure(429, "FST_ERR_TOO_MANY_REQUESTS", {"retry-after": "0"})
+        for name, call in UNDOING.items():
+            for reply, error in ((UNAVAILABLE, errors.Unavailable), (RUNNING, errors.Conflict), (DROP, NoAnswerError)):
+                with self.subTest(name, error=error), fake(at_once, reply, DONE) as server:
+                    with self.assertRaises(error):
+                        call(server.vault())
+                    self.assertEqual(len(server.requests), 2)
+
+    def test_an_update_with_an_authorization_code_is_repeated_with_the_same_idempotency_key(self) -> None:
+        with fake(UNAVAILABLE, DROP, RUNNING, DONE) as server:
+            server.vault().update_zoom_credential("1", authorization_code="c", redirect_uri="https://a.example")
+            keys = {request.headers["idempotency-key"] for request in server.requests}
+            self.assertEqual((len(server.requests), len(keys)), (4, 1))
+
+    def test_the_revocation_of_a_token_url_is_repeated(self) -> None:
+        with fake(UNAVAILABLE, DROP, DONE, DROP, DONE) as server:
+            server.vault().delete_token_url("1", "2")
+            server.vault().delete_choosing_url("2")
+            self.assertEqual(len(server.requests), 5)
 
     def test_a_mint_is_repeated_if_a_refresh_is_running(self) -> None:
         with fake(UNAVAILABLE, Reply(200, {"success": True, "data": {"token": "t"}})) as server:
@@ -119,6 +168,12 @@ class Answers(unittest.TestCase):
                 server.vault().get_overview()
             self.assertEqual((raised.exception.status_code, raised.exception.code), (reply.status, None))
             self.assertNotIn("html", str(raised.exception))
+
+    # Seen to fail: the query had `cursor=None`.
+    def test_a_list_without_a_cursor_or_a_limit_begins_at_the_first_page(self) -> None:
+        with fake(Reply(200, {"success": True, "data": []})) as server:
+            self.assertEqual(list(server.vault().list_events(cursor=None, limit=None, kind=None)), [])
+            self.assertEqual([request.path for request in server.requests], ["/v2/events?limit=100"])
 
     def test_an_id_cannot_name_another_path(self) -> None:
         with fake(Reply(200, CREDENTIAL)) as server:

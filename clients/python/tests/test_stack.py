@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import http.server
 import queue
 import threading
+import time
 import unittest
 import uuid
 from typing import Any, Dict, List, Tuple
 
+import httpx
 from fake import API, FULL_KEY, MINT_KEY, app_credential, connected, zoom
 from zoom_vault import AsyncVault, NotificationError, Vault, errors, verify_notification
 
@@ -100,6 +105,85 @@ class Calls(Stack):
         rotation, cursor = self.vault.rotate_zoom_app_secret("sandbox-app", client_secret="sandbox-secret")
         self.assertTrue(rotation["done"])
         self.assertIsNone(cursor)
+
+
+class Tokens(Stack):
+    def test_an_account_level_credential_mints_a_zak_for_a_user_whom_the_email_names(self) -> None:
+        client, account = "python-account-app", "python-account"
+        app = {"client_id": client, "client_secret": "its-secret", "redirect_uris": [], "account_id": account}
+        zoom("apps", {**app, "scopes": ["user:read:token:admin"]})
+        zoom("users", {"id": "python-of-account", "account_id": account, "email": "ada+bots@python.example.com"})
+        created = self.vault.create_zoom_credential(
+            name="account", client_id=client, client_secret="its-secret", account_id=account
+        )
+        self.assertEqual((created["credential_type"], created["zoom_account_id"]), ("app", account))
+        credential_id = created["credential_id"]
+        minted = self.vault.mint_zoom_token(
+            credential_id=credential_id, type="zak", zoom_email="ada+bots@python.example.com"
+        )
+        self.assertEqual((minted["type"], minted["credential_id"]), ("zak", credential_id))
+        self.assertTrue(minted["token"])
+        with self.assertRaises(errors.ZoomRefused) as raised:
+            self.vault.mint_zoom_token(credential_id=credential_id, type="zak", zoom_email="nobody@python.example.com")
+        self.assertEqual((raised.exception.status_code, raised.exception.details), (400, "caller"))
+
+    def test_a_url_that_chooses_gives_a_token_of_the_user_whom_the_call_names_until_it_is_revoked(self) -> None:
+        email = connected(self.vault, "python-chosen")["zoom_email"]
+        created = self.vault.create_choosing_url(types=["onbehalf"], choose="from_call", unverified=True, label="bots")
+        self.assertIn(created["url_id"], [it["url_id"] for it in self.vault.list_choosing_urls()])
+
+        given = httpx.get(created["url"], params={"zoom_email": email})
+        self.assertEqual((given.status_code, given.headers["content-type"]), (200, "text/plain"))
+        self.assertTrue(given.text)
+        self.assertEqual(httpx.get(created["url"], params={"zoom_email": "nobody@example.com"}).status_code, 404)
+
+        self.vault.delete_choosing_url(created["url_id"])
+        self.assertEqual(httpx.get(created["url"], params={"zoom_email": email}).status_code, 404)
+
+    def test_a_stream_is_signed_as_the_known_values_say(self) -> None:
+        app = self.vault.create_zoom_credential(name="media", client_id="client_id", client_secret="client_secret")
+        minted = self.vault.mint_zoom_token(
+            credential_id=app["credential_id"],
+            type="rtms_signature",
+            meeting_uuid="4444AAAiAAAAAiAiAiiAii==",
+            rtms_stream_id="609340fb2a7946909659956c8aa9250c",
+        )
+        expected = {
+            "type": "rtms_signature",
+            "token": "7f07ddea845c761409cd8fcc5edf13638faa339f636c2951da8fc7496305d5e7",
+            "expires_at": None,
+            "credential_id": app["credential_id"],
+        }
+        self.assertEqual(minted, expected)
+
+
+class Vendors(Stack):
+    def test_a_url_with_verify_answers_the_vendor_with_a_stored_secret_until_the_secret_is_deleted(self) -> None:
+        old, new = ("whsec_" + base64.b64encode(byte * 32).decode() for byte in (b"o", b"n"))
+
+        def call(url: str, secret: str) -> int:
+            timestamp = str(int(time.time()))
+            key = base64.b64decode(secret.removeprefix("whsec_"))
+            signature = base64.b64encode(hmac.new(key, f"m-1.{timestamp}.".encode(), hashlib.sha256).digest()).decode()
+            headers = {"webhook-id": "m-1", "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+            return httpx.get(url, headers=headers).status_code
+
+        stored = self.vault.put_vendor_secrets("recall", secrets=[old, new])
+        self.assertEqual((stored["vendor"], stored["secrets"]), ("recall", 2))
+        credential = connected(self.vault, "python-recall")
+        url = self.vault.create_token_url(credential["credential_id"], type="onbehalf", verify="recall")["url"]
+        self.assertEqual(httpx.get(url).status_code, 401)
+        self.assertEqual([call(url, secret) for secret in (old, new)], [200, 200])
+
+        self.assertEqual(self.vault.put_vendor_secrets("recall", secrets=[new])["secrets"], 1)
+        self.assertEqual(self.vault.get_vendor_secrets("recall")["secrets"], 1)
+        self.assertEqual([call(url, secret) for secret in (old, new)], [401, 200])
+
+        self.vault.delete_vendor_secrets("recall")
+        self.assertEqual(call(url, new), 401)
+        for lost in (self.vault.get_vendor_secrets, self.vault.delete_vendor_secrets):
+            with self.assertRaises(errors.ZoomVendorSecretNotFound):
+                lost("recall")
 
 
 class Lists(Stack):

@@ -3,7 +3,7 @@ import createClient from 'openapi-fetch';
 import { ApiError } from './errors.js';
 import { VERSION } from './generated/operations.js';
 import { hideSecrets } from './redact.js';
-import { send, takesIdempotencyKey } from './send.js';
+import { isRepeatable, send, takesIdempotencyKey } from './send.js';
 const PAGE_SIZE = 100;
 /** A client of the vault. Its methods return the field `data` of the answer, and throw a `VaultError`. */
 export class Vault {
@@ -19,7 +19,7 @@ export class Vault {
         };
         this.baseUrl = checkedUrl(options.baseUrl, options.allowHttp ?? false);
         // The error of `fetch` for such a header would show the key.
-        if (!/^[!-~]+$/.test(apiKey))
+        if (!/^[!-~]+$/.test(apiKey ?? ''))
             throw new TypeError('apiKey is empty, or has a blank or a character outside ASCII');
         const client = createClient({ baseUrl: this.baseUrl });
         this.#call = async (method, path, { params, body, signal }) => {
@@ -33,16 +33,16 @@ export class Vault {
                 'x-meeting-baas-api-key': apiKey,
                 'user-agent': `zoom-vault-typescript/${VERSION}`,
             };
-            if (takesIdempotencyKey(operation) && params?.header?.['Idempotency-Key'] === undefined) {
-                headers['idempotency-key'] = randomUUID();
-            }
+            const header = { ...params?.header };
+            if (takesIdempotencyKey(operation))
+                header['Idempotency-Key'] ??= randomUUID();
             const { data, error, response } = await client.request(method, path, {
-                ...(params && { params }),
+                params: { ...params, header },
                 ...(body !== undefined && { body }),
                 ...(signal && { signal }),
                 headers,
                 parseAs: 'text',
-                fetch: (request) => send(operation, request, fetch, retries),
+                fetch: (request) => send(isRepeatable(operation, body), request, fetch, retries),
             });
             if (response.status === 204)
                 return { data: undefined, headers: response.headers };
@@ -81,7 +81,8 @@ export class Vault {
     /** The pages of a list, beginning at `cursor`. A page can be empty and have a next page. */
     async *pages(path, ...options) {
         const given = (options[0] ?? {});
-        const query = { limit: PAGE_SIZE, ...given.params?.query };
+        const query = { ...given.params?.query };
+        query['limit'] ??= PAGE_SIZE;
         for (;;) {
             const { data, headers } = await this.#call('get', path, { ...given, params: { ...given.params, query } });
             const nextCursor = headers.get('x-next-cursor');

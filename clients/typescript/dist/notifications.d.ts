@@ -13,7 +13,7 @@ export interface Notification {
 export interface VerifyOptions {
     /** The secret of the endpoint, `whsec_…`. Several if you keep the earlier secret for a while. */
     secrets: string | readonly string[];
-    /** The headers of the request: those of `fetch`, or those of `node:http`. */
+    /** The headers of the request: those of `fetch`, of `node:http`, or of an event of Lambda. */
     headers: Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
     /** The body as it came, not JSON that was parsed and written again. */
     body: string | Uint8Array;

@@ -35,7 +35,8 @@ function isEqual(left, right) {
 function header(headers, name) {
     if (headers instanceof Headers)
         return headers.get(name) ?? undefined;
-    const value = headers[name];
+    const found = Object.entries(headers).find(([given]) => given.toLowerCase() === name);
+    const value = found?.[1];
     return typeof value === 'string' ? value : undefined;
 }
 function decodeSecret(secret) {

@@ -13,7 +13,7 @@ import { ApiError } from './errors.js'
 import { VERSION } from './generated/operations.js'
 import type { paths } from './generated/schema.js'
 import { hideSecrets } from './redact.js'
-import { type Retries, send, takesIdempotencyKey } from './send.js'
+import { isRepeatable, type Retries, send, takesIdempotencyKey } from './send.js'
 
 /** The operations that need an API key. Token URLs and webhooks are for others. */
 export type ApiPaths = { [Path in keyof paths as Path extends `/v2/${string}` ? Path : never]: paths[Path] }
@@ -80,7 +80,7 @@ export class Vault {
     }
     this.baseUrl = checkedUrl(options.baseUrl, options.allowHttp ?? false)
     // The error of `fetch` for such a header would show the key.
-    if (!/^[!-~]+$/.test(apiKey)) throw new TypeError('apiKey is empty, or has a blank or a character outside ASCII')
+    if (!/^[!-~]+$/.test(apiKey ?? '')) throw new TypeError('apiKey is empty, or has a blank or a character outside ASCII')
     const client = createClient<any>({ baseUrl: this.baseUrl })
 
     this.#call = async (method, path, { params, body, signal }) => {
@@ -89,20 +89,19 @@ export class Vault {
       for (const [name, value] of Object.entries(params?.path ?? {})) {
         if (['', '.', '..'].includes(String(value))) throw new TypeError(`${name} must not be empty, "." or ".."`)
       }
-      const headers: Record<string, string> = {
+      const headers = {
         'x-meeting-baas-api-key': apiKey,
         'user-agent': `zoom-vault-typescript/${VERSION}`,
       }
-      if (takesIdempotencyKey(operation) && params?.header?.['Idempotency-Key'] === undefined) {
-        headers['idempotency-key'] = randomUUID()
-      }
+      const header = { ...params?.header }
+      if (takesIdempotencyKey(operation)) header['Idempotency-Key'] ??= randomUUID()
       const { data, error, response } = await client.request(method, path, {
-        ...(params && { params }),
+        params: { ...params, header },
         ...(body !== undefined && { body }),
         ...(signal && { signal }),
         headers,
         parseAs: 'text',
-        fetch: (request: Request) => send(operation, request, fetch, retries),
+        fetch: (request: Request) => send(isRepeatable(operation, body), request, fetch, retries),
       })
       if (response.status === 204) return { data: undefined, headers: response.headers }
       const answer = response.ok ? parsed(data) : error
@@ -150,7 +149,8 @@ export class Vault {
   /** The pages of a list, beginning at `cursor`. A page can be empty and have a next page. */
   async *pages<P extends PagedPath>(path: P, ...options: Arguments<P, 'get'>): AsyncGenerator<Page<Item<P>>, void> {
     const given = (options[0] ?? {}) as CallOptions
-    const query: Record<string, unknown> = { limit: PAGE_SIZE, ...given.params?.query }
+    const query: Record<string, unknown> = { ...given.params?.query }
+    query['limit'] ??= PAGE_SIZE
     for (;;) {
       const { data, headers } = await this.#call('get', path, { ...given, params: { ...given.params, query } })
       const nextCursor = headers.get('x-next-cursor')

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { NoAnswerError, VaultError, retryAfter } from './errors.js'
-import { KEYED, REPEATABLE } from './generated/operations.js'
+import { KEYED, KEY_NEEDS, REPEATABLE } from './generated/operations.js'
 
 export interface Retries {
   /** How often a call is repeated at most. Default: 3. */
@@ -17,18 +17,20 @@ export function takesIdempotencyKey(operation: string): boolean {
   return KEYED.has(operation)
 }
 
-/** Whether a second request does no harm if the first one took effect. */
-function isRepeatable(operation: string): boolean {
-  return /^(GET|DELETE) /.test(operation) || KEYED.has(operation) || REPEATABLE.has(operation)
+/** Whether a second request does no harm if the first one took effect, and others have acted since. */
+export function isRepeatable(operation: string, body: unknown): boolean {
+  const needed = KEY_NEEDS.get(operation)
+  if (needed !== undefined) return typeof (body as Record<string, unknown> | undefined)?.[needed] === 'string'
+  return operation.startsWith('GET ') || KEYED.has(operation) || REPEATABLE.has(operation)
 }
 
 /**
  * Sends a request, and repeats it as long as that is safe and can help:
  * - after a 429 with `retry-after`, which every operation may repeat, because nothing was done;
- * - after a 409 or 503 with `retry-after`, or without an answer, only if the operation is repeatable.
+ * - after a 409 or 503 with `retry-after`, or without an answer, only if the call is repeatable.
  */
 export async function send(
-  operation: string,
+  repeatable: boolean,
   request: Request,
   fetch: (request: Request) => Promise<Response>,
   retries: Retries,
@@ -39,15 +41,17 @@ export async function send(
     try {
       const answer = await sendOnce(request.clone(), fetch, retries.timeout)
       const seconds = retryAfter(answer.headers)
-      const repeat = answer.status === 429 || ([409, 503].includes(answer.status) && isRepeatable(operation))
+      const repeat = answer.status === 429 || ([409, 503].includes(answer.status) && repeatable)
       if (repeat && seconds !== null && seconds <= retries.maxRetryWait) wait = seconds
       if (last || wait === null) return answer
     } catch (error) {
-      if (last || !(error instanceof NoAnswerError) || !isRepeatable(operation)) throw error
+      if (last || !(error instanceof NoAnswerError) || !repeatable) throw error
       wait = 0.25 * 2 ** attempt
     }
     // Clients that were refused together should not return together.
-    await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal })
+    await sleep((wait + Math.random() * 0.25) * 1000, undefined, { signal: request.signal }).catch(() => {
+      throw request.signal.reason
+    })
   }
 }
 

@@ -38,6 +38,12 @@ test('a right signature gives the notification', () => {
   verify(sign(NEW), { headers: new Headers(headers(sign(NEW))) })
 })
 
+// Seen to fail: header_missing. A REST API of API Gateway passes the names on as they came.
+test('upper and lower case in the names of headers are the same', () => {
+  const named = Object.entries(headers(sign(NEW))).map(([name, value]) => [name.replace('webhook', 'Webhook'), value])
+  verify('', { headers: Object.fromEntries(named) })
+})
+
 test('a wrong signature, another body and another id are refused', () => {
   refused('signature_wrong', () => verify(sign(OLD)))
   refused('signature_wrong', () => verify(sign(NEW), { body: `${body} ` }))

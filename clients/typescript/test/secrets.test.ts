@@ -47,6 +47,12 @@ test('a key with a line feed is refused without being shown', () => {
   )
 })
 
+// Seen to fail: the client sent the key `undefined`.
+test('a key that is not set is refused', () => {
+  const apiKey = undefined as unknown as string
+  assert.throws(() => new Vault({ baseUrl: 'https://vault.example.com', apiKey }), /apiKey is empty/)
+})
+
 test('the key goes to https and this machine only', () => {
   for (const baseUrl of ['http://vault.example.com', 'ftp://localhost', 'https://user:word@vault.example.com', 'localhost:80', '']) {
     assert.throws(

@@ -1,6 +1,6 @@
 // The client against the local stack.
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -88,6 +88,80 @@ test('a check and a restore work without a body', async () => {
   assert.equal((await vault.post('/v2/zoom-credentials/{id}/check', { params })).credential_id, credential_id)
   await vault.delete('/v2/zoom-credentials/{id}', { params })
   assert.equal((await vault.post('/v2/zoom-credentials/{id}/restore', { params })).credential_id, credential_id)
+})
+
+test('an account-level credential mints a zak for a user whom the email names', async () => {
+  const account_id = 'typescript-account'
+  const app = { client_id: 'typescript-account-app', client_secret: 'its-secret', account_id }
+  const zoom_email = 'ada+bots@typescript.example.com'
+  await zoom('apps', { ...app, redirect_uris: [], scopes: ['user:read:token:admin'] })
+  await zoom('users', { id: 'typescript-of-account', account_id, email: zoom_email })
+  const created = await vault.post('/v2/zoom-credentials', { body: { ...app, name: 'account' } })
+  assert.deepEqual([created.credential_type, created.zoom_account_id], ['app', account_id])
+  const { credential_id } = created
+  const mint = (zoom_email: string) =>
+    vault.post('/v2/zoom-tokens', { body: { credential_id, type: 'zak', zoom_email } })
+  const minted = await mint(zoom_email)
+  assert.deepEqual([minted.type, minted.credential_id], ['zak', credential_id])
+  assert.ok(minted.token)
+  const error = await fails(mint('nobody@typescript.example.com'), 400, 'FST_ERR_ZOOM_REFUSED')
+  assert.equal(error.details, 'caller')
+})
+
+test('a URL that chooses gives a token of the user whom the call names, until it is revoked', async () => {
+  const { zoom_email } = await connected(vault, 'typescript-chosen')
+  const body = { types: ['onbehalf' as const], choose: 'from_call' as const, unverified: true, label: 'bots' }
+  const { url, url_id } = await vault.post('/v2/token-urls', { body })
+  assert.ok((await collected(vault.each('/v2/token-urls'))).some((it) => it.url_id === url_id))
+
+  const call = (email: string | null) => fetch(`${url}?${new URLSearchParams({ zoom_email: email ?? '' })}`)
+  const given = await call(zoom_email)
+  assert.deepEqual([given.status, given.headers.get('content-type')], [200, 'text/plain'])
+  assert.ok(await given.text())
+  assert.equal((await call('nobody@example.com')).status, 404)
+
+  await vault.delete('/v2/token-urls/{url_id}', { params: { path: { url_id } } })
+  assert.equal((await call(zoom_email)).status, 404)
+})
+
+test('a stream is signed as the known values say', async () => {
+  const app = { name: 'media', client_id: 'client_id', client_secret: 'client_secret' }
+  const { credential_id } = await vault.post('/v2/zoom-credentials', { body: app })
+  const stream = { meeting_uuid: '4444AAAiAAAAAiAiAiiAii==', rtms_stream_id: '609340fb2a7946909659956c8aa9250c' }
+  const minted = await vault.post('/v2/zoom-tokens', { body: { credential_id, type: 'rtms_signature', ...stream } })
+  const token = '7f07ddea845c761409cd8fcc5edf13638faa339f636c2951da8fc7496305d5e7'
+  assert.deepEqual({ ...minted }, { type: 'rtms_signature', token, expires_at: null, credential_id })
+})
+
+test('a URL with verify answers the vendor with a stored secret, until the secret is deleted', async () => {
+  const [old, new_] = ['o', 'n'].map((byte) => Buffer.alloc(32, byte).toString('base64')) as [string, string]
+  const params = { path: { vendor: 'recall' as const } }
+  const put = (...keys: string[]) =>
+    vault.put('/v2/vendors/{vendor}', { params, body: { secrets: keys.map((key) => `whsec_${key}`) } })
+
+  async function call(key: string): Promise<number> {
+    const timestamp = String(Math.floor(Date.now() / 1000))
+    const signature = createHmac('sha256', Buffer.from(key, 'base64')).update(`m-1.${timestamp}.`).digest('base64')
+    const headers = { 'webhook-id': 'm-1', 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` }
+    return (await fetch(url, { headers })).status
+  }
+
+  const { vendor, secrets } = await put(old, new_)
+  assert.deepEqual([vendor, secrets], ['recall', 2])
+  const path = { id: (await connected(vault, 'typescript-recall')).credential_id }
+  const body = { type: 'onbehalf' as const, verify: 'recall' as const }
+  const { url } = await vault.post('/v2/zoom-credentials/{id}/token-urls', { params: { path }, body })
+  assert.equal((await fetch(url)).status, 401)
+  assert.deepEqual([await call(old), await call(new_)], [200, 200])
+
+  assert.equal((await put(new_)).secrets, 1)
+  assert.equal((await vault.get('/v2/vendors/{vendor}', { params })).secrets, 1)
+  assert.deepEqual([await call(old), await call(new_)], [401, 200])
+
+  await vault.delete('/v2/vendors/{vendor}', { params })
+  assert.equal(await call(new_), 401)
+  await fails(vault.get('/v2/vendors/{vendor}', { params }), 404, 'FST_ERR_ZOOM_VENDOR_SECRET_NOT_FOUND')
+  await fails(vault.delete('/v2/vendors/{vendor}', { params }), 404, 'FST_ERR_ZOOM_VENDOR_SECRET_NOT_FOUND')
 })
 
 test('a list is iterated over its pages, and can go on from a cursor', async () => {

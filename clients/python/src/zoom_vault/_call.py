@@ -17,7 +17,6 @@ from typing import (
     NamedTuple,
     Optional,
     TypeVar,
-    Union,
 )
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ PAGE_SIZE = 100
 
 
 class Unset(enum.Enum):
-    """The value of a parameter that was not given. `None` is null in JSON."""
+    """The value of a field that was not given. `None` is null in JSON."""
 
     UNSET = "UNSET"
 
@@ -39,10 +38,12 @@ UNSET: Final = Unset.UNSET
 class Operation(NamedTuple):
     method: str
     path: str
-    #: Whether a second request does no harm if the first one took effect.
+    #: Whether a second request does no harm if the first one took effect, and others have acted since.
     repeatable: bool = False
     #: Whether the operation takes an `Idempotency-Key`.
     takes_key: bool = False
+    #: The field of the body without which the vault ignores the key. Then the operation is not repeatable.
+    key_needs: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -53,7 +54,11 @@ class Call:
     path: Dict[str, str] = dataclasses.field(default_factory=dict)
     query: Dict[str, Any] = dataclasses.field(default_factory=dict)
     body: Any = UNSET
-    idempotency_key: Union[str, Unset] = UNSET
+    idempotency_key: Optional[str] = None
+
+    def is_repeatable(self) -> bool:
+        needed = self.operation.key_needs
+        return self.operation.repeatable and (needed is None or isinstance(self.body.get(needed), str))
 
     def at(self, cursor: str) -> Call:
         return dataclasses.replace(self, query={**self.query, "cursor": cursor})
@@ -127,5 +132,5 @@ class AsyncPages(Generic[T]):
 
 
 def with_page_size(call: Call) -> Call:
-    limit = call.query.get("limit", UNSET)
-    return dataclasses.replace(call, query={**call.query, "limit": PAGE_SIZE if limit is UNSET else limit})
+    limit = call.query.get("limit")
+    return dataclasses.replace(call, query={**call.query, "limit": PAGE_SIZE if limit is None else limit})

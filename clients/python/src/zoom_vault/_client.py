@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from ._call import UNSET, Answer, Call, Operation
+from ._call import UNSET, Answer, Call
 from ._errors import ApiError, NoAnswerError
 from ._generated.async_methods import AsyncMethods
 from ._generated.errors import BY_CODE
@@ -50,13 +50,12 @@ class _Settings:
             content = json.dumps(body).encode()
             headers["content-type"] = "application/json"
         if operation.takes_key:
-            key = call.idempotency_key
-            headers["idempotency-key"] = str(uuid.uuid4()) if key is UNSET else str(key)
+            headers["idempotency-key"] = _idempotency_key(call.idempotency_key)
         segments = {name: _path_segment(name, it) for name, it in call.path.items()}
         return {
             "method": operation.method,
             "url": self.base_url + operation.path.format(**segments),
-            "params": {name: _query_value(it) for name, it in call.query.items() if it is not UNSET},
+            "params": {name: _query_value(it) for name, it in call.query.items() if it is not None},
             "content": content,
             "headers": headers,
             "timeout": self.timeout,
@@ -67,18 +66,18 @@ class _Settings:
     def with_key(self, headers: Dict[str, str]) -> Dict[str, str]:
         return {**headers, KEY_HEADER: self.api_key.reveal()}
 
-    def wait(self, operation: Operation, attempt: int, answer: Optional[httpx.Response]) -> Optional[float]:
+    def wait(self, call: Call, attempt: int, answer: Optional[httpx.Response]) -> Optional[float]:
         """The seconds to wait before another attempt. None if another attempt is not safe, or does not help.
 
         - After a 429 with `retry-after`, every operation may be repeated, because nothing was done.
-        - After a 409 or 503 with `retry-after`, or without an answer, only a repeatable operation.
+        - After a 409 or 503 with `retry-after`, or without an answer, only a repeatable one.
         """
         if attempt >= self.max_retries:
             return None
         if answer is None:
-            seconds = 2.0 ** (attempt - 2) if operation.repeatable else None
+            seconds = 2.0 ** (attempt - 2) if call.is_repeatable() else None
         else:
-            repeat = answer.status_code == 429 or (answer.status_code in (409, 503) and operation.repeatable)
+            repeat = answer.status_code == 429 or (answer.status_code in (409, 503) and call.is_repeatable())
             seconds = _retry_after(answer) if repeat else None
         if seconds is None or seconds > self.max_retry_wait:
             return None
@@ -135,7 +134,7 @@ class Vault(Methods):
                 answer = self._http.request(headers=self._settings.with_key(headers), **request)
             except httpx.RequestError as error:
                 reason = _reason(error)
-            wait = self._settings.wait(call.operation, attempt, answer)
+            wait = self._settings.wait(call, attempt, answer)
             if wait is None:
                 return _read(answer, reason)
             time.sleep(wait)
@@ -183,7 +182,7 @@ class AsyncVault(AsyncMethods):
                 answer = await self._http.request(headers=self._settings.with_key(headers), **request)
             except httpx.RequestError as error:
                 reason = _reason(error)
-            wait = self._settings.wait(call.operation, attempt, answer)
+            wait = self._settings.wait(call, attempt, answer)
             if wait is None:
                 return _read(answer, reason)
             await asyncio.sleep(wait)
@@ -232,6 +231,14 @@ def _retry_after(answer: httpx.Response) -> Optional[int]:
     """The seconds in `retry-after`. The vault never sends a date."""
     value = answer.headers.get("retry-after", "")
     return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
+
+
+def _idempotency_key(given: Optional[str]) -> str:
+    if given is None:
+        return str(uuid.uuid4())
+    if not re.fullmatch(r"[!-~]+", given):
+        raise ValueError("idempotency_key is empty, or has a blank or a character outside ASCII")
+    return given
 
 
 def _path_segment(name: str, value: str) -> str:

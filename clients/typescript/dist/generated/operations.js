@@ -4,11 +4,15 @@ export const KEYED = new Set([
     'POST /v2/zoom-credentials',
     'PATCH /v2/zoom-credentials/{id}',
 ]);
-/** More operations that may be repeated, although the method is not GET or DELETE. */
+/** More operations that may be repeated, although the method is not GET. */
 export const REPEATABLE = new Set([
-    'PUT /v2/vendors/{vendor}',
-    'PUT /v2/zoom-apps/{client_id}',
+    'DELETE /v2/token-urls/{url_id}',
     'POST /v2/zoom-apps/{client_id}/rotate-secret',
     'POST /v2/zoom-credentials/{id}/check',
+    'DELETE /v2/zoom-credentials/{id}/token-urls/{url_id}',
     'POST /v2/zoom-tokens',
+]);
+/** The field of the body without which the vault ignores the `Idempotency-Key`. */
+export const KEY_NEEDS = new Map([
+    ['PATCH /v2/zoom-credentials/{id}', 'authorization_code'],
 ]);

@@ -17,10 +17,10 @@ class Methods:
     def list_events(
         self,
         *,
-        limit: Union[int, _Unset] = _UNSET,
-        cursor: Union[str, _Unset] = _UNSET,
-        actor: Union[str, _Unset] = _UNSET,
-        kind: Union[str, _Unset] = _UNSET,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
+        actor: Optional[str] = None,
+        kind: Optional[str] = None,
     ) -> _Pages[Event]:
         """Lists the events of the team.
 
@@ -117,8 +117,8 @@ class Methods:
     def list_choosing_urls(
         self,
         *,
-        limit: Union[int, _Unset] = _UNSET,
-        cursor: Union[str, _Unset] = _UNSET,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
     ) -> _Pages[ChoosingUrl]:
         """Lists the team's token URLs.
 
@@ -322,7 +322,7 @@ class Methods:
         client_id: str,
         *,
         client_secret: ClientSecret,
-        cursor: Union[str, _Unset] = _UNSET,
+        cursor: Optional[str] = None,
     ) -> _Step[Rotation]:
         """Rotates an app's client secret.
 
@@ -402,17 +402,17 @@ class Methods:
     def list_zoom_credentials(
         self,
         *,
-        name: Union[str, _Unset] = _UNSET,
-        zoom_email: Union[str, _Unset] = _UNSET,
-        zoom_display_name: Union[str, _Unset] = _UNSET,
-        zoom_user_id: Union[str, _Unset] = _UNSET,
-        credential_type: Union[str, _Unset] = _UNSET,
-        state: Union[str, _Unset] = _UNSET,
-        extra: Union[str, _Unset] = _UNSET,
-        deleted: Union[bool, _Unset] = _UNSET,
-        needs_attention: Union[bool, _Unset] = _UNSET,
-        limit: Union[int, _Unset] = _UNSET,
-        cursor: Union[str, _Unset] = _UNSET,
+        name: Optional[str] = None,
+        zoom_email: Optional[str] = None,
+        zoom_display_name: Optional[str] = None,
+        zoom_user_id: Optional[str] = None,
+        credential_type: Optional[str] = None,
+        state: Optional[str] = None,
+        extra: Optional[str] = None,
+        deleted: Optional[bool] = None,
+        needs_attention: Optional[bool] = None,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
     ) -> _Pages[Credential]:
         """Lists credentials.
 
@@ -454,7 +454,7 @@ class Methods:
         code_verifier: Union[CodeVerifier, _Unset] = _UNSET,
         account_id: Union[AccountId, _Unset] = _UNSET,
         extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
-        idempotency_key: Union[str, _Unset] = _UNSET,
+        idempotency_key: Optional[str] = None,
     ) -> Credential:
         """Creates a credential.
 
@@ -533,7 +533,7 @@ class Methods:
         redirect_uri: Union[RedirectUri, _Unset] = _UNSET,
         code_verifier: Union[CodeVerifier, _Unset] = _UNSET,
         extra: Union[Optional[Dict[str, Any]], _Unset] = _UNSET,
-        idempotency_key: Union[str, _Unset] = _UNSET,
+        idempotency_key: Optional[str] = None,
     ) -> Credential:
         """Changes a credential.
 
@@ -594,8 +594,8 @@ class Methods:
         self,
         id: str,
         *,
-        limit: Union[int, _Unset] = _UNSET,
-        cursor: Union[str, _Unset] = _UNSET,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
     ) -> _Pages[Event]:
         """Lists a credential's events.
 
@@ -639,8 +639,8 @@ class Methods:
         self,
         id: str,
         *,
-        limit: Union[int, _Unset] = _UNSET,
-        cursor: Union[str, _Unset] = _UNSET,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
     ) -> _Pages[TokenUrl]:
         """Lists a credential's token URLs.
 
