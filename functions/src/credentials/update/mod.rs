@@ -152,7 +152,7 @@ impl UpdatePreparation<'_> {
     request_body(content = Option<UpdateCredential>, content_type = "application/json"),
     params(
         ("id" = inline(CredentialId), Path, description = "The credential's id"),
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, description = "As for `POST`. The vault reads the key only if the body has an authorization code: without a code, a PATCH can be repeated as it is."),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, description = "As for `POST`. The vault reads the key only if the body has an authorization code: a PATCH without a code can be repeated, as long as nobody else has changed the same fields."),
     ),
     responses(
         (status = 200, description = "The credential as it is now", body = Success<Credential>),
