@@ -36,7 +36,7 @@ use crate::tokens::owner;
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-tokens";
 
-/// The lifetimes that a caller may ask for, in seconds. The maximum is Zoom's.
+/// The lifetimes that a caller may ask for, in seconds. Zoom documents a year: `docs/limits.md` says why this is less.
 const TTL: RangeInclusive<u32> = 1..=7_776_000;
 
 /// Whose token is wanted.
@@ -215,7 +215,9 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
     let meeting = named.clone().map(|named| named.id);
     Ok(match body.r#type {
         MintType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
-        MintType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
+        MintType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak {
+            ttl: ttl.map(zoom::ZakTtl::Asked),
+        }),
         MintType::LocalRecording => {
             let missing = ApiError::validation(
                 "body/meeting_id",

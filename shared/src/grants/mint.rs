@@ -155,7 +155,7 @@ impl PreparedMint {
         if asked.is_none() && limit < DEFAULT_LIFETIME {
             match &mut self.prepared {
                 Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
-                    wanted.set_ttl(max);
+                    wanted.limit_ttl(max);
                 }
                 Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
                 Prepared::RtmsSignature { .. } | Prepared::AccessToken { .. } => {}

@@ -40,7 +40,8 @@
 //! | anything else | unknown | [`Error::Failed`] |
 //!
 //! A mint that gets status 400, code 3000 and a text that begins with `Cannot access Webinar information` is sent again to
-//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already.
+//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already. A ZAK for
+//! which a scope is missing is asked for at another endpoint, which needs another scope.
 
 use reqwest::StatusCode;
 
@@ -225,6 +226,12 @@ fn look_up<T: Copy>(table: &[(i64, T)], code: Option<i64>) -> Option<T> {
 }
 
 fn refused_party(answer: &ErrorAnswer) -> Option<RefusedParty> {
+/// Whether the REST host says that a scope is missing.
+pub(super) fn lacks_scope(answer: &ErrorAnswer) -> bool {
+    let is_transient = !answer.status().is_success() && transient(answer).is_some();
+    !is_transient && matches!(rest_refusal(answer), Some(RestRefusal::Scope))
+}
+
     let by_word = || {
         let row = OAUTH_WORDS.iter().find(|(word, _)| answer.says(word));
         row.map(|(_, party)| *party)
