@@ -77,7 +77,7 @@ const OAUTH_CODES: [(i64, RefusedParty); 12] = [
     (4717, RefusedParty::App),
     (4735, RefusedParty::Grant),
     (4737, RefusedParty::Grant),
-    (4738, RefusedParty::Grant),
+    (NOT_APPROVED_CODE, RefusedParty::Grant),
     (4740, RefusedParty::Grant),
     (4741, RefusedParty::Grant),
 ];
@@ -126,6 +126,11 @@ const OTHER_KIND_CODE: i64 = 3000;
 /// The start of Zoom's words for a webinar among the meetings.
 const IS_WEBINAR: &str = "cannot access webinar information";
 
+/// The code of an app that no admin of the user's account approves, or not any more.
+const NOT_APPROVED_CODE: i64 = 4738;
+/// What the user cannot do alone.
+const NOT_APPROVED_ADVICE: &str = "an admin of the user's Zoom account must approve the app first";
+
 /// A code for a fault of Zoom, whatever words come with it.
 const FAULT_CODE: i64 = 4732;
 /// A code for a fault of Zoom if no words come with it.
@@ -136,10 +141,20 @@ pub(super) fn of_exchange(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     if let Some(error) = transient(answer) {
         return error;
     }
-    let reason = answer.reason(secrets);
+    let reason = oauth_reason(answer, secrets);
     match refused_party(answer) {
         Some(RefusedParty::App) => Error::AppRefused { reason },
         Some(RefusedParty::Grant) | None => Error::GrantRefused { reason },
+    }
+}
+
+/// Zoom's reason, and who must act before the user can.
+fn oauth_reason(answer: &ErrorAnswer, secrets: &[&str]) -> String {
+    let reason = answer.reason(secrets);
+    if answer.code() == Some(NOT_APPROVED_CODE) {
+        format!("{reason}: {NOT_APPROVED_ADVICE}")
+    } else {
+        reason
     }
 }
 
@@ -150,7 +165,7 @@ pub(super) fn of_refresh(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     if let Some(error) = transient(answer) {
         return error;
     }
-    let reason = answer.reason(secrets);
+    let reason = oauth_reason(answer, secrets);
     match refused_party(answer) {
         Some(RefusedParty::App) => Error::AppRefused { reason },
         Some(RefusedParty::Grant) => Error::GrantRefused { reason },
@@ -211,6 +226,12 @@ pub(super) fn names_webinar(answer: &ErrorAnswer) -> bool {
         && answer.begins_with(IS_WEBINAR)
 }
 
+/// Whether the REST host says that a scope is missing.
+pub(super) fn lacks_scope(answer: &ErrorAnswer) -> bool {
+    let is_transient = !answer.status().is_success() && transient(answer).is_some();
+    !is_transient && matches!(rest_refusal(answer), Some(RestRefusal::Scope))
+}
+
 fn rest_refusal(answer: &ErrorAnswer) -> Option<RestRefusal> {
     let by_text = REST_TEXTS.iter().find(|(code, text, _)| {
         code.is_none_or(|code| answer.code() == Some(code)) && answer.mentions(text)
@@ -226,12 +247,6 @@ fn look_up<T: Copy>(table: &[(i64, T)], code: Option<i64>) -> Option<T> {
 }
 
 fn refused_party(answer: &ErrorAnswer) -> Option<RefusedParty> {
-/// Whether the REST host says that a scope is missing.
-pub(super) fn lacks_scope(answer: &ErrorAnswer) -> bool {
-    let is_transient = !answer.status().is_success() && transient(answer).is_some();
-    !is_transient && matches!(rest_refusal(answer), Some(RestRefusal::Scope))
-}
-
     let by_word = || {
         let row = OAUTH_WORDS.iter().find(|(word, _)| answer.says(word));
         row.map(|(_, party)| *party)
