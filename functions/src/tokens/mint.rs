@@ -334,15 +334,17 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
                 (MintFor::Credential(_), named) => named?,
             };
             let stored = caller.visible(stored)?;
-            let wanted = owner::request_of(&stored, wanted, owner)?;
-            let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;
+            let prepared = match owner::request_of(&stored, wanted, owner) {
+                Ok(wanted) => Ok(PreparedMint::read(grants, team, &stored, wanted, &terms).await?),
+                Err(rule) => Err(rule),
+            };
             Ok((stored, token_type, prepared))
         },
     );
     let (settings, (stored, token_type, prepared)) = admitted.await?;
-    let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
+    owner::check_onbehalf(&stored, token_type, settings.account_onbehalf)?;
+    let prepared = prepared?.with_max_lifetime(settings.max_token_ttl);
     let prepared = prepared.map_err(ApiError::TokenLifetime)?;
-    let prepared = prepared.with_account_onbehalf(settings.account_onbehalf)?;
     let credential_id = stored.credential.credential_id;
     request.note_credential(credential_id);
 

@@ -163,15 +163,6 @@ impl PreparedMint {
         }
         Ok(self)
     }
-
-    /// Fails for an `onbehalf` token of an account-level credential, unless the team may try it.
-    pub fn with_account_onbehalf(self, is_allowed: bool) -> Result<Self, Error> {
-        let is_of_account = matches!(self.prepared, Prepared::OfAccount(_));
-        if is_of_account && self.subject.token_type() == TokenType::Onbehalf && !is_allowed {
-            return Err(Error::OnbehalfOfAccount);
-        }
-        Ok(self)
-    }
 }
 
 /// Mints a token. The mint is in the usage record before the token is released. A failed mint is recorded as failed.
