@@ -303,6 +303,31 @@ def test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported
             assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}
 
 
+def test_import_role_denies_writes_to_every_secret_that_no_import_wrote(template):
+    denied = {it.actions: it for it in template.statements("ImportRole") if it.effect == "Deny"}
+    written = {
+        "PutItem": ["app#*", IMPORTED_GRANTS],
+        "UpdateItem": ["app#*", IMPORTED_GRANTS],
+        "DeleteItem": [IMPORTED_GRANTS],
+    }
+    found = {action: it.writable_rows() for actions, it in denied.items() for action in actions}
+    assert found == {f"dynamodb:{action}": rows for action, rows in written.items()}
+    for statement in denied.values():
+        # ForAnyValue is false for a request without keys, so the statement denies no other request.
+        limit = {"ForAnyValue:StringNotLike": {"dynamodb:LeadingKeys": statement.writable_rows()}}
+        assert (statement.condition, statement.resources) == (limit, ("SecretsTable.Arn",))
+    # The record names kinds of rows. Each kind of which an import wrote a row must be spared, also in transactions.
+    made = {row for row in record.calls_by_rows()["ImportRole"] if row[0] == "secrets"}
+    assert {rows for _, action, rows in made if action in written} == {"app#*", "grant#*"}
+    for _, action, rows in made:
+        if action in written:
+            assert any(row.startswith(rows.removesuffix("*")) for row in written[action]), (action, rows)
+
+
+def test_session_of_the_import_role_ends_after_two_hours(template):
+    assert template.properties("ImportRole")["MaxSessionDuration"] == 7200
+
+
 def test_doctor_policy_only_reads(template):
     actions = {action for statement in template.operator_policies()["DoctorPolicy"] for action in statement.actions}
     assert actions == {
