@@ -142,9 +142,12 @@ pub(super) async fn own_zak(
         .shared
         .store
         .read(|state| authorized_user(state, &headers, &user_id, "user:read:zak"));
-    user.map_err(|error| match error {
-        RestError::UnknownUser(user) => RestError::UnknownZakUser(user),
-        error => error,
+    user.map_err(|error| {
+        if let RestError::UnknownUser(user) = error {
+            RestError::UnknownZakUser(user)
+        } else {
+            error
+        }
     })?;
     Ok(Json(json!({ "token": minted(&sandbox, &headers)? })))
 }

@@ -266,7 +266,7 @@ impl Zoom {
                 match ask(own_zak).await? {
                     // Without both scopes, the one for the longer ZAK is named.
                     Answer::Refusal(second) if refusal::lacks_scope(&second) => {}
-                    second => {
+                    second @ (Answer::Success(..) | Answer::Refusal(_)) => {
                         return outcome::of_user_call(second, access).map(MintAnswer::into_own_zak);
                     }
                 }
