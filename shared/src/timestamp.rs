@@ -45,6 +45,15 @@ impl Timestamp {
         Some(Self::from_millis(instant.as_millisecond()))
     }
 
+    /// Parses an instant, or a date and a time without a zone, which are UTC: `2024-09-08 15:58:40`.
+    pub fn from_utc_text(text: &str) -> Option<Self> {
+        let instant = text.parse().or_else(|_| {
+            let date_time: jiff::civil::DateTime = text.parse()?;
+            jiff::tz::Offset::UTC.to_timestamp(date_time)
+        });
+        Some(Self::from_millis(instant.ok()?.as_millisecond()))
+    }
+
     /// Milliseconds since 1970.
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()

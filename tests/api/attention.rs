@@ -27,12 +27,10 @@ async fn world_with_broken_credentials() -> World {
     let code = world.code_of("grace", Some(&["user:read:user", "user:read:token"]));
     let body = user_body("narrow", &code);
     let narrow = id_of(&world.acme.create(body).await.expect(201));
-    mint(
-        &world.acme,
-        json!({ "credential_id": narrow, "type": "zak" }),
-    )
-    .await
-    .expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
+    let recording =
+        json!({ "credential_id": narrow, "type": "local_recording", "meeting_id": "1" });
+    let refused = mint(&world.acme, recording).await;
+    refused.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
     for (name, state, message) in [
         (
             "revoked",

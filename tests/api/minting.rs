@@ -2,10 +2,17 @@
 
 use std::collections::HashSet;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shared::timestamp::Timestamp;
 
-use crate::world::{Answer, CLIENT_ID, Caller, World, send, with};
+use crate::checking::given_scopes;
+use crate::proxy::{Fault, Service};
+use crate::world::{Answer, CLIENT_ID, Caller, SCOPES, World, send, with};
+
+const ZAK: &str = "/v2/users/me/token?type=zak";
+/// The ZAK of five minutes, which has a scope of its own.
+const OWN_ZAK: &str = "/v2/users/me/zak";
 
 /// `POST /v2/zoom-tokens`
 pub(crate) async fn mint(caller: &Caller, body: Value) -> Answer {
@@ -15,6 +22,15 @@ pub(crate) async fn mint(caller: &Caller, body: Value) -> Answer {
 /// Mints an `onbehalf` token of a credential.
 pub(crate) async fn mint_onbehalf(caller: &Caller, id: &str) -> Answer {
     mint(caller, json!({ "credential_id": id, "type": "onbehalf" })).await
+}
+
+/// Expects that a token that was minted since `began` expires so many seconds after it was minted.
+#[track_caller]
+pub(crate) fn expect_lifetime(data: &Value, began: Timestamp, seconds: i64) {
+    let text = data["expires_at"].as_str().unwrap().to_owned();
+    let minted_at = Timestamp::try_from(text).unwrap().as_millis() - 1000 * seconds;
+    let possible = began.as_millis()..=Timestamp::now().as_millis();
+    assert!(possible.contains(&minted_at), "{data}, {seconds} s");
 }
 
 #[tokio::test]
@@ -178,4 +194,132 @@ fn without_nulls(mut body: Value) -> Value {
         .unwrap()
         .retain(|_, value| !value.is_null());
     body
+}
+
+async fn mint_zak(world: &World, id: &str, ttl: Option<u32>) -> Answer {
+    let body = json!({ "credential_id": id, "type": "zak", "ttl": ttl });
+    mint(&world.acme, without_nulls(body)).await
+}
+
+// Seen to fail: only the call for the longer ZAK was made
+#[tokio::test]
+async fn an_app_with_only_the_scope_of_the_short_zak_gets_that_one() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    for (ttl, first) in [
+        (None, ZAK.to_owned()),
+        (Some(1), format!("{ZAK}&ttl=1")),
+        (Some(300), format!("{ZAK}&ttl=300")),
+    ] {
+        world.wire.reset();
+        let began = Timestamp::now();
+        let data = mint_zak(&world, &id, ttl).await.expect(200);
+        expect_lifetime(&data, began, 300);
+        assert_eq!(world.user_of(data["token"].as_str().unwrap()), "ada");
+        assert_eq!(world.zoom_api_calls(), [first, OWN_ZAK.to_owned()]);
+    }
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["last_error_message"], json!(null));
+    assert_eq!(world.newest_event(&id).await["outcome"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_caller_who_wants_a_longer_zak_than_the_scope_allows_is_told_the_missing_scope() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    for ttl in [301, 7200] {
+        world.wire.reset();
+        let refused = mint_zak(&world, &id, Some(ttl)).await;
+        refused.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
+        assert_eq!(refused.json()["details"], "user:read:token");
+        assert_eq!(world.zoom_api_calls(), [format!("{ZAK}&ttl={ttl}")]);
+    }
+    let credential = world.acme.get(&id).await.expect(200);
+    let message = &credential["last_error_message"];
+    assert_eq!(message, "missing scope user:read:token");
+}
+
+/// The operator's limit is no wish of the caller's.
+// Seen to fail: only the call for the longer ZAK was made
+#[tokio::test]
+async fn the_longest_lifetime_of_a_team_does_not_rule_out_the_short_zak() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    world.set_max_token_ttl(1800).await;
+    world.wire.reset();
+    let began = Timestamp::now();
+    let data = mint_zak(&world, &id, None).await.expect(200);
+    expect_lifetime(&data, began, 300);
+    let calls = [format!("{ZAK}&ttl=1800"), OWN_ZAK.to_owned()];
+    assert_eq!(world.zoom_api_calls(), calls);
+}
+
+#[tokio::test]
+async fn with_both_scopes_or_the_longer_one_a_zak_takes_one_call() {
+    let world = World::new().await;
+    for scopes in [&SCOPES[..], &["user:read:user", "user:read:token"]] {
+        let id = given_scopes(&world, scopes).await;
+        world.wire.reset();
+        let began = Timestamp::now();
+        let data = mint_zak(&world, &id, None).await.expect(200);
+        expect_lifetime(&data, began, 7200);
+        assert_eq!(world.zoom_api_calls(), [ZAK]);
+    }
+}
+
+// Seen to fail: only the call for the longer ZAK was made
+#[tokio::test]
+async fn without_both_scopes_of_a_zak_the_one_of_the_longer_zak_is_missing() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user"]).await;
+    world.wire.reset();
+    let refused = mint_zak(&world, &id, None).await;
+    refused.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
+    assert_eq!(refused.json()["details"], "user:read:token");
+    assert_eq!(world.zoom_api_calls(), [ZAK, OWN_ZAK]);
+}
+
+/// Whether the scope is there is not known then.
+#[tokio::test]
+async fn a_failure_of_the_call_for_the_short_zak_is_a_failure_of_zoom() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    let unavailable = (502, "FST_ERR_ZOOM_UNAVAILABLE");
+    for (status, expected) in [
+        (StatusCode::BAD_GATEWAY, unavailable),
+        (StatusCode::OK, unavailable),
+        (StatusCode::TOO_MANY_REQUESTS, (503, "FST_ERR_UNAVAILABLE")),
+    ] {
+        let fault = Fault::Answer(status, "{}".to_owned());
+        world.wire.inject_once(Service::Zoom, OWN_ZAK, fault);
+        let (status, code) = expected;
+        let answer = mint_zak(&world, &id, None).await;
+        answer.expect_code(status, code);
+    }
+    mint_zak(&world, &id, None).await.expect(200);
+}
+
+/// Whoever has removed the user at Zoom learns so from either call.
+#[tokio::test]
+async fn a_user_who_is_gone_shows_at_the_call_for_the_short_zak() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    let gone = json!({ "code": 1001, "message": "User does not exist: ada." });
+    let fault = Fault::Answer(StatusCode::BAD_REQUEST, gone.to_string());
+    world.wire.inject_once(Service::Zoom, OWN_ZAK, fault);
+    let refused = mint_zak(&world, &id, None).await;
+    refused.expect_code(409, "FST_ERR_ZOOM_RECONNECT_REQUIRED");
+    assert_eq!(refused.json()["details"], "user_gone");
+}
+
+// Seen to fail: only the call for the longer ZAK was made
+#[tokio::test]
+async fn a_token_url_gives_the_short_zak_too() {
+    let world = World::new().await;
+    let id = given_scopes(&world, &["user:read:user", "user:read:zak"]).await;
+    let url = world.given_url(&id, json!({ "type": "zak" })).await;
+    world.wire.reset();
+    let answer = world.vendor_gets(&url, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(world.zoom_api_calls(), [ZAK, OWN_ZAK]);
 }

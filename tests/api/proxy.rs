@@ -351,13 +351,17 @@ impl Wire {
 
     /// Waits until an operation has been called this often.
     pub(crate) async fn called(&self, operation: &str, times: usize) {
+        self.reached(times, |call| call.operation == operation)
+            .await;
+    }
+
+    /// Waits until so many calls match.
+    pub(crate) async fn reached(&self, times: usize, matches: impl Fn(&Call) -> bool) {
         loop {
             let arrived = self.arrived.notified();
             tokio::pin!(arrived);
             arrived.as_mut().enable();
-            let calls = self.calls();
-            let seen = calls.iter().filter(|call| call.operation == operation);
-            if seen.count() >= times {
+            if self.calls().iter().filter(|call| matches(call)).count() >= times {
                 return;
             }
             arrived.await;

@@ -14,7 +14,9 @@ use shared::token::TokenType;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::account;
 use crate::minting::mint;
+use crate::proxy::Service;
 use crate::world::{Answer, CLIENT_ID, CLIENT_SECRET, World, send, with};
 
 const UUID: &str = "4444AAAiAAAAAiAiAiiAii==";
@@ -110,6 +112,22 @@ async fn a_worker_connects_to_its_stream_and_to_no_other_with_the_vaults_signatu
             assert!(!worker_is_accepted(server, &handshake).await, "{handshake}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_account_level_credential_signs_streams_with_its_own_client_secret() {
+    let (world, id) = World::with_account(&account::SCOPES).await;
+    let data = sign(&world, &id, json!({})).await.expect(200);
+    let stream = json!({ "meeting_uuid": UUID, "rtms_stream_id": STREAM });
+    let token = expected(account::APP, account::SECRET, &stream);
+    assert_eq!(
+        data,
+        json!({ "type": "rtms_signature", "token": token, "expires_at": null, "credential_id": id })
+    );
+    assert_eq!(world.wire.count(Service::Zoom), 0);
+    let event = world.newest_event(&id).await;
+    assert_eq!(event["type"], "rtms_signature");
+    assert_eq!(event["outcome"], "succeeded");
 }
 
 #[tokio::test]

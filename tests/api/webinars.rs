@@ -1,6 +1,7 @@
 //! Tokens for webinars. A webinar has an endpoint of its own at Zoom, and its number looks like that of a meeting.
 
-use local::zoom::Meeting;
+use hyper::StatusCode;
+use local::zoom::{Endpoint, Fault, FaultKind, Meeting, Reply};
 use serde_json::{Value, json};
 
 use crate::bots::expect_plain_text;
@@ -199,4 +200,29 @@ async fn a_check_with_the_number_of_a_webinar_mints_its_token() {
     let recording = &checked["capabilities"]["local_recording"];
     assert_eq!(recording["status"], "granted", "{checked}");
     assert!(world.zoom_api_calls().contains(&OF_WEBINAR.to_owned()));
+}
+
+#[tokio::test]
+async fn each_refusal_of_a_webinars_token_says_who_must_act() {
+    let (world, id) = world_with_webinar(&SCOPES).await;
+    for (status, code, text, actor) in [
+        (400, 300, "Invalid webinar ID.", "caller"),
+        (404, 300, "Webinar does not exist.", "caller"),
+        (400, 200, "Webinar plan is missing.", "account_admin"),
+        (200, 200, "Webinar plan is missing.", "account_admin"),
+    ] {
+        let reply = Reply {
+            body: Some(json!({ "code": code, "message": text }).to_string()),
+            ..Reply::status(StatusCode::from_u16(status).unwrap())
+        };
+        let fault = Fault::once(Endpoint::Mint, FaultKind::ReplyBefore(reply));
+        world.zoom.inject(fault);
+        let link = json!({ "meeting_url": format!("https://zoom.us/w/{WEBINAR}") });
+        let refused = mint_recording(&world, &id, link).await;
+        let message = refused.expect_code(400, "FST_ERR_ZOOM_REFUSED");
+        let start = format!("Zoom refused the request: {text} ({code}). ");
+        assert!(message.starts_with(&start), "{message}");
+        assert_eq!(refused.json()["details"], actor);
+    }
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
 }

@@ -85,6 +85,14 @@ def writable_rows(document, role, sid="WriteNoOtherSecrets"):
     return statement(document, role, sid)["Condition"]["ForAnyValue:StringNotLike"]["dynamodb:LeadingKeys"]
 
 
+def of_import(document, sid):
+    return next(it for it in properties(document, "ImportPowers")["PolicyDocument"]["Statement"] if it["Sid"] == sid)
+
+
+def spared_by_import(document, sid):
+    return of_import(document, sid)["Condition"]["ForAnyValue:StringNotLike"]["dynamodb:LeadingKeys"]
+
+
 def part_of_event_pattern(document, number):
     return properties(document, "PowerChanges")["EventPattern"]["detail"]["$or"][number]
 
@@ -133,9 +141,13 @@ MUTATIONS = [
     (powers.test_purge_cannot_delete_grants, change(lambda it: statement(it, "PurgeRole", "DestroyClientSecrets")["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], lambda it: it.append("grant#*"))),
     (powers.test_rewrap_role_cannot_decrypt_or_read_ciphertext, change(lambda it: properties(it, "RewrapPowers")["PolicyDocument"]["Statement"][1]["Action"], lambda it: it.append("kms:Decrypt"))),
     (powers.test_rewrap_role_cannot_decrypt_or_read_ciphertext, change(lambda it: key(it, "EnvelopeKey", "RewrapMoves"), lambda it: it["Condition"].pop("ArnEquals"))),
-    (powers.test_import_role_opens_only_grants_that_an_import_stored, change(lambda it: properties(it, "ImportPowers")["PolicyDocument"]["Statement"][11]["Condition"], lambda it: it.pop("StringLike"))),
+    (powers.test_import_role_opens_only_grants_that_an_import_stored, change(lambda it: of_import(it, "OpenImportedGrants")["Condition"], lambda it: it.pop("StringLike"))),
     (powers.test_import_role_opens_only_grants_that_an_import_stored, change(lambda it: key(it, "EnvelopeKey", "ImportOpens")["Condition"], lambda it: it.pop("StringLike"))),
-    (powers.test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported_grants_only, change(lambda it: properties(it, "ImportPowers")["PolicyDocument"]["Statement"][7], lambda it: it.pop("Condition"))),
+    (powers.test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported_grants_only, change(lambda it: of_import(it, "BeginAndEndImports"), lambda it: it.pop("Condition"))),
+    (powers.test_import_role_denies_writes_to_every_secret_that_no_import_wrote, change(lambda it: spared_by_import(it, "WriteNoOtherSecrets"), lambda it: it.append("webhook#*"))),
+    (powers.test_import_role_denies_writes_to_every_secret_that_no_import_wrote, change(lambda it: spared_by_import(it, "DeleteNoOtherSecrets"), lambda it: it.append("app#*"))),
+    (powers.test_import_role_denies_writes_to_every_secret_that_no_import_wrote, change(lambda it: of_import(it, "DeleteNoOtherSecrets"), lambda it: it.update(Effect="Allow"))),
+    (powers.test_session_of_the_import_role_ends_after_two_hours, put(("ImportRole", "Properties", "MaxSessionDuration"), 43200)),
     (powers.test_doctor_policy_only_reads, change(lambda it: properties(it, "DoctorPolicy")["PolicyDocument"]["Statement"][2]["Action"], lambda it: it.append("dynamodb:PutItem"))),
     # docs/powers.md
     (powers.test_powers_page_is_up_to_date, grant("GetCredentialRole", "dynamodb:Query", resource="CredentialsTable.Arn")),

@@ -291,7 +291,8 @@ def test_import_role_opens_only_grants_that_an_import_stored(template):
 def test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported_grants_only(template):
     statements = template.statements("ImportRole")
     assert rights(statements) == record.calls()["ImportRole"]
-    single = [it for it in statements if {*it.actions} & WRITES and not it.only_in_transactions()]
+    writes = [it for it in statements if it.effect == "Allow" and {*it.actions} & WRITES]
+    single = [it for it in writes if not it.only_in_transactions()]
     assert {(it.resources, tuple(it.rows())) for it in single} == {
         (("SecretsTable.Arn",), (IMPORTED_GRANTS,)),
         (("EventsTable.Arn",), ()),
@@ -301,6 +302,31 @@ def test_import_role_allows_exactly_an_import_and_writes_single_rows_of_imported
         if statement.rows():
             # ForAllValues is true for a request without keys. The condition Null rejects such a request.
             assert statement.condition["Null"] == {"dynamodb:LeadingKeys": "false"}
+
+
+def test_import_role_denies_writes_to_every_secret_that_no_import_wrote(template):
+    denied = {it.actions: it for it in template.statements("ImportRole") if it.effect == "Deny"}
+    written = {
+        "PutItem": ["app#*", IMPORTED_GRANTS],
+        "UpdateItem": ["app#*", IMPORTED_GRANTS],
+        "DeleteItem": [IMPORTED_GRANTS],
+    }
+    found = {action: it.writable_rows() for actions, it in denied.items() for action in actions}
+    assert found == {f"dynamodb:{action}": rows for action, rows in written.items()}
+    for statement in denied.values():
+        # ForAnyValue is false for a request without keys, so the statement denies no other request.
+        limit = {"ForAnyValue:StringNotLike": {"dynamodb:LeadingKeys": statement.writable_rows()}}
+        assert (statement.condition, statement.resources) == (limit, ("SecretsTable.Arn",))
+    # The record names kinds of rows. Each kind of which an import wrote a row must be spared, also in transactions.
+    made = {row for row in record.calls_by_rows()["ImportRole"] if row[0] == "secrets"}
+    assert {rows for _, action, rows in made if action in written} == {"app#*", "grant#*"}
+    for _, action, rows in made:
+        if action in written:
+            assert any(row.startswith(rows.removesuffix("*")) for row in written[action]), (action, rows)
+
+
+def test_session_of_the_import_role_ends_after_two_hours(template):
+    assert template.properties("ImportRole")["MaxSessionDuration"] == 7200
 
 
 def test_doctor_policy_only_reads(template):

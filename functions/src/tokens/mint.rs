@@ -36,7 +36,7 @@ use crate::tokens::owner;
 /// The method and path, which also name the endpoint in the log.
 pub const ROUTE: &str = "POST /v2/zoom-tokens";
 
-/// The lifetimes that a caller may ask for, in seconds. The maximum is Zoom's.
+/// The lifetimes that a caller may ask for, in seconds. Zoom documents a year: `docs/limits.md` says why this is less.
 const TTL: RangeInclusive<u32> = 1..=7_776_000;
 
 /// Whose token is wanted.
@@ -215,7 +215,9 @@ fn wanted(body: &MintToken) -> Result<TokenRequest, ApiError> {
     let meeting = named.clone().map(|named| named.id);
     Ok(match body.r#type {
         MintType::Onbehalf => TokenRequest::Zoom(zoom::MintRequest::Onbehalf { meeting, ttl }),
-        MintType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak { ttl }),
+        MintType::Zak => TokenRequest::Zoom(zoom::MintRequest::Zak {
+            ttl: ttl.map(zoom::ZakTtl::Asked),
+        }),
         MintType::LocalRecording => {
             let missing = ApiError::validation(
                 "body/meeting_id",
@@ -332,15 +334,17 @@ pub async fn handle(keys: &Keys, requests: &Requests, grants: &Grants, request: 
                 (MintFor::Credential(_), named) => named?,
             };
             let stored = caller.visible(stored)?;
-            let wanted = owner::request_of(&stored, wanted, owner)?;
-            let prepared = PreparedMint::read(grants, team, &stored, wanted, &terms).await?;
+            let prepared = match owner::request_of(&stored, wanted, owner) {
+                Ok(wanted) => Ok(PreparedMint::read(grants, team, &stored, wanted, &terms).await?),
+                Err(rule) => Err(rule),
+            };
             Ok((stored, token_type, prepared))
         },
     );
     let (settings, (stored, token_type, prepared)) = admitted.await?;
-    let prepared = prepared.with_max_lifetime(settings.max_token_ttl);
+    owner::check_onbehalf(&stored, token_type, settings.account_onbehalf)?;
+    let prepared = prepared?.with_max_lifetime(settings.max_token_ttl);
     let prepared = prepared.map_err(ApiError::TokenLifetime)?;
-    let prepared = prepared.with_account_onbehalf(settings.account_onbehalf)?;
     let credential_id = stored.credential.credential_id;
     request.note_credential(credential_id);
 

@@ -1,6 +1,7 @@
 //! Whose token a mint is for: the credential's own user, or a user of its account.
 
 use shared::account::{AccountOwner, AccountUser, AccountUserEmail, AccountUserId};
+use shared::error::Error;
 use shared::grants::token_request::{AccountMint, TokenRequest};
 use shared::stores::StoredCredential;
 use shared::token::NamedMeeting;
@@ -41,6 +42,20 @@ pub(super) fn named(
         .or_else(|| email.map(AccountUser::Email));
     let host = || meeting.map(AccountOwner::HostOf);
     user.map(AccountOwner::User).or_else(host)
+}
+
+/// Refuses an `onbehalf` token of an account-level credential, unless the team may try it. This comes before what the
+/// request says about the user: no user would help.
+pub(super) fn check_onbehalf(
+    stored: &StoredCredential,
+    token_type: MintType,
+    is_allowed: bool,
+) -> Result<(), Error> {
+    let is_onbehalf = matches!(token_type, MintType::Onbehalf);
+    if is_onbehalf && stored.account().is_some() && !is_allowed {
+        return Err(Error::OnbehalfOfAccount);
+    }
+    Ok(())
 }
 
 /// What is asked of this credential. An account-level credential needs to know whose token is wanted. Any other credential

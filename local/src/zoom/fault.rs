@@ -67,7 +67,7 @@ pub enum Endpoint {
     Grant(GrantType),
     /// `GET /v2/users/me`.
     Profile,
-    /// `GET /v2/users/me/token`, and the local-recording tokens of meetings and webinars.
+    /// `GET /v2/users/me/token` and `GET /v2/users/me/zak`, and the local-recording tokens of meetings and webinars.
     Mint,
     /// `POST /oauth/revoke`.
     Revoke,
@@ -166,7 +166,7 @@ impl CalledEndpoint {
             ("GET", ["v2", "users", _]) => Some(Self::Profile),
             (
                 "GET",
-                ["v2", "users", _, "token"]
+                ["v2", "users", _, "token" | "zak"]
                 | [
                     "v2",
                     "meetings" | "webinars",

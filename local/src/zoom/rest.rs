@@ -16,7 +16,7 @@ use super::meeting::Meeting;
 use super::user::User;
 use super::{Error, Sandbox, secret, state};
 
-/// Zoom's limit of `ttl`: 90 days.
+/// The vault asks for no longer `ttl` than 90 days. Zoom documents a year.
 const MAX_TTL_SECONDS: u32 = 7_776_000;
 
 /// An error of the REST API. Its `Display` text is the `message` of the answer.
@@ -30,6 +30,9 @@ pub(super) enum RestError {
     MissingScope(String),
     #[error("User does not exist: {0}.")]
     UnknownUser(String),
+    /// As [`Self::UnknownUser`], with the status that Zoom documents for this one endpoint.
+    #[error("User does not exist: {0}.")]
+    UnknownZakUser(String),
     #[error("Meeting does not exist: {0}.")]
     UnknownMeeting(String),
     #[error("Webinar does not exist: {0}.")]
@@ -50,6 +53,7 @@ impl IntoResponse for RestError {
             Self::MissingToken | Self::ExpiredToken => (StatusCode::UNAUTHORIZED, 124),
             Self::MissingScope(_) => (StatusCode::BAD_REQUEST, 4711),
             Self::UnknownUser(_) => (StatusCode::NOT_FOUND, 1001),
+            Self::UnknownZakUser(_) => (StatusCode::BAD_REQUEST, 1001),
             Self::UnknownMeeting(_) | Self::UnknownWebinar(_) => (StatusCode::NOT_FOUND, 3001),
             Self::IsWebinar | Self::RecordingForbidden => (StatusCode::BAD_REQUEST, 3000),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, 300),
@@ -95,13 +99,9 @@ pub(super) async fn mint(
     headers: HeaderMap,
 ) -> Result<Json<Value>, RestError> {
     let query = parsed(query)?;
-    let scope = match query.get("type") {
-        Some("onbehalf") => "user:read:token",
-        // An account-level app needs the other scope for each type of token.
-        Some("zak") if is_of_account(&sandbox, &headers) => "user:read:token",
-        Some("zak") => "user:read:zak",
-        Some(_) | None => return Err(RestError::InvalidParameter("type must be onbehalf or zak")),
-    };
+    if !matches!(query.get("type"), Some("onbehalf" | "zak")) {
+        return Err(RestError::InvalidParameter("type must be onbehalf or zak"));
+    }
     // Nobody has seen Zoom give one.
     if query.get("type") == Some("onbehalf") && is_of_account(&sandbox, &headers) {
         let rule = "an account-level app gets no onbehalf token";
@@ -122,8 +122,33 @@ pub(super) async fn mint(
     sandbox
         .shared
         .store
-        .read(|state| authorized_user(state, &headers, &user_id, scope))?;
+        .read(|state| authorized_user(state, &headers, &user_id, "user:read:token"))?;
 
+    Ok(Json(json!({ "token": minted(&sandbox, &headers)? })))
+}
+
+/// The ZAK of the user itself. Zoom documents no parameter for it, and it lives for 5 minutes.
+pub(super) async fn own_zak(
+    State(sandbox): State<Sandbox>,
+    Path(user_id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Value>, RestError> {
+    if query.is_some() {
+        let rule = "the ZAK of the user itself takes no parameter";
+        return Err(RestError::InvalidParameter(rule));
+    }
+    let user = sandbox
+        .shared
+        .store
+        .read(|state| authorized_user(state, &headers, &user_id, "user:read:zak"));
+    user.map_err(|error| {
+        if let RestError::UnknownUser(user) = error {
+            RestError::UnknownZakUser(user)
+        } else {
+            error
+        }
+    })?;
     Ok(Json(json!({ "token": minted(&sandbox, &headers)? })))
 }
 

@@ -35,6 +35,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/oauth/revoke", post(oauth::revoke))
         .route("/v2/users/{user_id}", get(rest::profile))
         .route("/v2/users/{user_id}/token", get(rest::mint))
+        .route("/v2/users/{user_id}/zak", get(rest::own_zak))
         .route("/v2/meetings/{meeting_id}", get(rest::meeting))
         .route("/v2/webinars/{webinar_id}", get(rest::webinar))
         .route(

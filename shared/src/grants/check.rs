@@ -36,8 +36,9 @@ const ACCOUNT_RECORDING: [&str; 2] = [
     "meeting_token:read:admin:local_recording",
 ];
 
-/// The scopes with which an account-level app mints a ZAK. One is enough.
-const ACCOUNT_ZAK: [&str; 2] = ["user:read:token:admin", "user:read:zak:admin"];
+/// The scope with which an account-level app mints a ZAK. `user:read:zak:admin` is for the ZAK of `me`, who would be the
+/// owner of the account.
+const ACCOUNT_ZAK: [&str; 1] = ["user:read:token:admin"];
 
 /// What a credential can be used for. Null if its type has no such use.
 #[derive(Default, Serialize, ToSchema)]

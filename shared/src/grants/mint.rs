@@ -156,20 +156,11 @@ impl PreparedMint {
         if asked.is_none() && limit < DEFAULT_LIFETIME {
             match &mut self.prepared {
                 Prepared::Zoom { wanted, .. } | Prepared::OfAccount(AccountMint { wanted, .. }) => {
-                    wanted.set_ttl(max);
+                    wanted.limit_ttl(max);
                 }
                 Prepared::SdkJwt { ttl, .. } => *ttl = Some(limit),
                 Prepared::RtmsSignature { .. } | Prepared::AccessToken { .. } => {}
             }
-        }
-        Ok(self)
-    }
-
-    /// Fails for an `onbehalf` token of an account-level credential, unless the team may try it.
-    pub fn with_account_onbehalf(self, is_allowed: bool) -> Result<Self, Error> {
-        let is_of_account = matches!(self.prepared, Prepared::OfAccount(_));
-        if is_of_account && self.subject.token_type() == TokenType::Onbehalf && !is_allowed {
-            return Err(Error::OnbehalfOfAccount);
         }
         Ok(self)
     }

@@ -237,7 +237,8 @@ impl Zoom {
 
     /// Mints a token for a bot. Waits for the answer for `time_left`, or for the answer time-out if that is shorter.
     ///
-    /// If Zoom says that a number belongs to a webinar, the webinar's token is asked for once, in the same time.
+    /// If Zoom says that a number belongs to a webinar, the webinar's token is asked for once, in the same time. If a scope
+    /// is missing for a ZAK, the ZAK of the user itself is asked for in the same way, because it has a scope of its own.
     pub async fn mint(
         &self,
         api_url: Option<&ApiUrl>,
@@ -249,15 +250,27 @@ impl Zoom {
         let host = self.api.or_user_host(api_url).as_url();
         let time_left = time_left.min(self.answer_timeout);
         let began = Instant::now();
-        let url = request.url(host, owner);
-        let mut answer = self.ask(url, access, time_left).await?;
-        if let Answer::Refusal(refusal) = &answer
-            && refusal::names_webinar(refusal)
-            && let Some(webinar) = request.for_webinar()
-        {
+        let ask = async |url| {
             let time_left = time_left.saturating_sub(began.elapsed());
-            let url = webinar.url(host, owner);
-            answer = self.ask(url, access, time_left).await?;
+            self.ask::<MintAnswer>(url, access, time_left).await
+        };
+        let mut answer = ask(request.url(host, owner)).await?;
+        if let Answer::Refusal(refusal) = &answer {
+            if refusal::names_webinar(refusal)
+                && let Some(webinar) = request.for_webinar()
+            {
+                answer = ask(webinar.url(host, owner)).await?;
+            } else if refusal::lacks_scope(refusal)
+                && let Some(own_zak) = request.own_zak_url(host, owner)
+            {
+                match ask(own_zak).await? {
+                    // Without both scopes, the one for the longer ZAK is named.
+                    Answer::Refusal(second) if refusal::lacks_scope(&second) => {}
+                    second @ (Answer::Success(..) | Answer::Refusal(_)) => {
+                        return outcome::of_user_call(second, access).map(MintAnswer::into_own_zak);
+                    }
+                }
+            }
         }
         let minted: MintAnswer = outcome::of_user_call(answer, access)?;
         Ok(minted.into_token(request))

@@ -17,6 +17,27 @@ use crate::token::{MeetingId, MeetingKind, NamedMeeting, TokenType};
 
 /// The longest lifetime that an answer can claim.
 const MAX_LIFETIME_SECONDS: u64 = 24 * 3600;
+/// How long a local recording token lives if the answer does not say. Zoom documents this time.
+const RECORDING_LIFETIME_SECONDS: u64 = 120;
+/// How long the ZAK of `GET /v2/users/me/zak` lives. Zoom documents this time, and takes no other.
+const OWN_ZAK_LIFETIME_SECONDS: u32 = 300;
+
+/// The lifetime of a ZAK in seconds, and who named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZakTtl {
+    /// The caller asks for this lifetime.
+    Asked(u32),
+    /// The caller names no lifetime, and the team allows at most this one.
+    AtMost(u32),
+}
+
+impl ZakTtl {
+    fn seconds(self) -> u32 {
+        match self {
+            Self::Asked(seconds) | Self::AtMost(seconds) => seconds,
+        }
+    }
+}
 
 /// A token to mint at Zoom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +51,8 @@ pub enum MintRequest {
     },
     /// The user's access key.
     Zak {
-        /// The lifetime in seconds. Zoom's default is two hours.
-        ttl: Option<u32>,
+        /// The lifetime. Zoom's default is two hours.
+        ttl: Option<ZakTtl>,
     },
     /// A token with which a bot can record one meeting or webinar.
     LocalRecording {
@@ -81,15 +102,17 @@ impl MintRequest {
     /// The lifetime that the request names, in seconds.
     pub(crate) fn ttl(&self) -> Option<u32> {
         match self {
-            Self::Onbehalf { ttl, .. } | Self::Zak { ttl } => *ttl,
+            Self::Onbehalf { ttl, .. } => *ttl,
+            Self::Zak { ttl } => ttl.map(ZakTtl::seconds),
             Self::LocalRecording { .. } => None,
         }
     }
 
-    /// Names a lifetime in seconds, if the type of the token has one.
-    pub(crate) fn set_ttl(&mut self, seconds: u32) {
+    /// Limits the lifetime of a token for which the caller named none, if the type of the token has a lifetime.
+    pub(crate) fn limit_ttl(&mut self, seconds: u32) {
         match self {
-            Self::Onbehalf { ttl, .. } | Self::Zak { ttl } => *ttl = Some(seconds),
+            Self::Onbehalf { ttl, .. } => *ttl = Some(seconds),
+            Self::Zak { ttl } => *ttl = Some(ZakTtl::AtMost(seconds)),
             Self::LocalRecording { .. } => {}
         }
     }
@@ -125,10 +148,22 @@ impl MintRequest {
         }
     }
 
+    /// Another URL for the same token, which needs another scope: the ZAK of the user itself. `None` if there is none, or
+    /// if the caller asks for a longer life than this ZAK has.
+    pub(super) fn own_zak_url(&self, host: &Url, owner: &TokenOwner) -> Option<Url> {
+        let Self::Zak { ttl } = self else { return None };
+        let is_short = match ttl {
+            Some(ZakTtl::Asked(seconds)) => *seconds <= OWN_ZAK_LIFETIME_SECONDS,
+            Some(ZakTtl::AtMost(seconds)) => *seconds >= OWN_ZAK_LIFETIME_SECONDS,
+            None => true,
+        };
+        (is_short && *owner == TokenOwner::Me).then(|| join_path(host, "/v2/users/me/zak"))
+    }
+
     fn query(&self) -> Vec<(&'static str, String)> {
         let (kind, meeting, ttl) = match self {
-            Self::Onbehalf { meeting, ttl } => ("onbehalf", meeting.as_ref(), ttl),
-            Self::Zak { ttl } => ("zak", None, ttl),
+            Self::Onbehalf { meeting, ttl } => ("onbehalf", meeting.as_ref(), *ttl),
+            Self::Zak { ttl } => ("zak", None, ttl.map(ZakTtl::seconds)),
             Self::LocalRecording { meeting } => {
                 return match meeting.kind {
                     MeetingKind::Unknown => vec![("bypass_waiting_room", "true".to_owned())],
@@ -177,14 +212,23 @@ fn token_without_spaces<'de, D: Deserializer<'de>>(
 impl MintAnswer {
     pub(super) fn into_token(self, request: &MintRequest) -> ZoomToken {
         let lifetime = match request {
-            MintRequest::Onbehalf { ttl, .. } | MintRequest::Zak { ttl } => ttl.map(u64::from),
-            MintRequest::LocalRecording { .. } => self
-                .expire_in
-                .map(|seconds| seconds.min(MAX_LIFETIME_SECONDS)),
+            MintRequest::Onbehalf { .. } | MintRequest::Zak { .. } => request.ttl().map(u64::from),
+            MintRequest::LocalRecording { .. } => {
+                let seconds = self.expire_in.unwrap_or(RECORDING_LIFETIME_SECONDS);
+                Some(seconds.min(MAX_LIFETIME_SECONDS))
+            }
         };
         ZoomToken {
             token: self.token,
             lifetime: lifetime.map(Duration::from_secs),
+        }
+    }
+
+    /// The answer of [`MintRequest::own_zak_url`].
+    pub(super) fn into_own_zak(self) -> ZoomToken {
+        ZoomToken {
+            token: self.token,
+            lifetime: Some(Duration::from_secs(OWN_ZAK_LIFETIME_SECONDS.into())),
         }
     }
 }

@@ -43,5 +43,5 @@ pub use self::client::{
 pub use self::connection::Connection;
 pub use self::consent::ConsentPage;
 pub use self::error::{Actor, Error, Fault};
-pub use self::mint::{MintRequest, TokenOwner, ZoomToken};
+pub use self::mint::{MintRequest, TokenOwner, ZakTtl, ZoomToken};
 pub use self::tokens::{AccountToken, Authorization, Tokens};

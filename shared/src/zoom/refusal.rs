@@ -40,7 +40,8 @@
 //! | anything else | unknown | [`Error::Failed`] |
 //!
 //! A mint that gets status 400, code 3000 and a text that begins with `Cannot access Webinar information` is sent again to
-//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already.
+//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already. A ZAK for
+//! which a scope is missing is asked for at another endpoint, which needs another scope.
 
 use reqwest::StatusCode;
 
@@ -76,7 +77,7 @@ const OAUTH_CODES: [(i64, RefusedParty); 12] = [
     (4717, RefusedParty::App),
     (4735, RefusedParty::Grant),
     (4737, RefusedParty::Grant),
-    (4738, RefusedParty::Grant),
+    (NOT_APPROVED_CODE, RefusedParty::Grant),
     (4740, RefusedParty::Grant),
     (4741, RefusedParty::Grant),
 ];
@@ -125,6 +126,11 @@ const OTHER_KIND_CODE: i64 = 3000;
 /// The start of Zoom's words for a webinar among the meetings.
 const IS_WEBINAR: &str = "cannot access webinar information";
 
+/// The code of an app that no admin of the user's account approves, or not any more.
+const NOT_APPROVED_CODE: i64 = 4738;
+/// What the user cannot do alone.
+const NOT_APPROVED_ADVICE: &str = "an admin of the user's Zoom account must approve the app first";
+
 /// A code for a fault of Zoom, whatever words come with it.
 const FAULT_CODE: i64 = 4732;
 /// A code for a fault of Zoom if no words come with it.
@@ -135,10 +141,20 @@ pub(super) fn of_exchange(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     if let Some(error) = transient(answer) {
         return error;
     }
-    let reason = answer.reason(secrets);
+    let reason = oauth_reason(answer, secrets);
     match refused_party(answer) {
         Some(RefusedParty::App) => Error::AppRefused { reason },
         Some(RefusedParty::Grant) | None => Error::GrantRefused { reason },
+    }
+}
+
+/// Zoom's reason, and who must act before the user can.
+fn oauth_reason(answer: &ErrorAnswer, secrets: &[&str]) -> String {
+    let reason = answer.reason(secrets);
+    if answer.code() == Some(NOT_APPROVED_CODE) {
+        format!("{reason}: {NOT_APPROVED_ADVICE}")
+    } else {
+        reason
     }
 }
 
@@ -149,7 +165,7 @@ pub(super) fn of_refresh(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     if let Some(error) = transient(answer) {
         return error;
     }
-    let reason = answer.reason(secrets);
+    let reason = oauth_reason(answer, secrets);
     match refused_party(answer) {
         Some(RefusedParty::App) => Error::AppRefused { reason },
         Some(RefusedParty::Grant) => Error::GrantRefused { reason },
@@ -208,6 +224,12 @@ pub(super) fn names_webinar(answer: &ErrorAnswer) -> bool {
     answer.status() == StatusCode::BAD_REQUEST
         && answer.code() == Some(OTHER_KIND_CODE)
         && answer.begins_with(IS_WEBINAR)
+}
+
+/// Whether the REST host says that a scope is missing.
+pub(super) fn lacks_scope(answer: &ErrorAnswer) -> bool {
+    let is_transient = !answer.status().is_success() && transient(answer).is_some();
+    !is_transient && matches!(rest_refusal(answer), Some(RestRefusal::Scope))
 }
 
 fn rest_refusal(answer: &ErrorAnswer) -> Option<RestRefusal> {

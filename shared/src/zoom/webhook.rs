@@ -29,6 +29,8 @@ const SIGNATURE_VERSION: &str = "v0";
 const HMAC_DIGITS: usize = 64;
 /// Most digits of a timestamp.
 const MAX_TIMESTAMP_DIGITS: usize = 12;
+/// From the beginning of a second to its last millisecond.
+const END_OF_SECOND: Duration = Duration::from_millis(999);
 /// Longest id of a user or an app, and longest challenge.
 const MAX_TEXT_BYTES: usize = 256;
 /// The rule that every event must follow.
@@ -239,8 +241,24 @@ fn checked_length(text: String) -> Result<String, Invalid> {
     }
 }
 
-/// The time in `event_ts`, in milliseconds. Zoom puts the field at the top or in the payload.
+/// The time in `event_ts`. Zoom puts the field at the top or in the payload.
 fn event_time(top: &Value, inside: &Value) -> Option<Timestamp> {
-    let millis = top.as_i64().or_else(|| inside.as_i64());
-    millis.map(Timestamp::from_millis)
+    time_in(top).or_else(|| time_in(inside))
+}
+
+/// A time as milliseconds, or as a text of Zoom's. A text without a fraction names a whole second: its end counts, so
+/// that an event never seems older than an authorization before it.
+fn time_in(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Number(millis) => millis.as_i64().map(Timestamp::from_millis),
+        Value::String(text) => {
+            let millis = text.parse().ok().map(Timestamp::from_millis);
+            millis.or_else(|| {
+                let at = Timestamp::from_utc_text(text)?;
+                let is_whole = at.as_millis() % 1000 == 0;
+                Some(if is_whole { at.plus(END_OF_SECOND) } else { at })
+            })
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{APP, KURT, SCOPES, SECRET};
 use crate::minting::mint;
+use crate::proxy::{Fault as WireFault, Service};
 use crate::world::{Answer, World, with};
 
 async fn zak(world: &World, id: &str, changes: Value) -> Answer {
@@ -199,4 +200,79 @@ async fn a_failure_of_zoom_can_be_retried() {
     }
     let credential = world.acme.get(&id).await.expect(200);
     assert_eq!(credential["last_error_message"], Value::Null);
+}
+
+/// The ZAK of `me` would be that of the account's owner.
+#[tokio::test]
+async fn an_account_never_gets_the_zak_of_the_user_itself() {
+    for scopes in [["user:read:zak:admin"], ["user:read:zak"]] {
+        let (world, id) = World::with_account(&scopes).await;
+        world.wire.reset();
+        let refused = zak(&world, &id, json!({ "zoom_user_id": "ada" })).await;
+        refused.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
+        assert_eq!(refused.json()["details"], "user:read:token:admin");
+        let calls = world.zoom_api_calls();
+        assert_eq!(calls, ["/v2/users/ada/token?type=zak"]);
+    }
+}
+
+/// An answer that names no usable host must not decide whose token is minted.
+#[tokio::test]
+async fn a_meeting_whose_host_zoom_does_not_name_mints_nothing() {
+    let (world, id) = World::with_account(&SCOPES).await;
+    let meeting = "/v2/meetings/98765432101";
+    for body in [
+        "{}",
+        r#"{"host_id":null}"#,
+        r#"{"host_id":""}"#,
+        r#"{"host_id":"me"}"#,
+        r#"{"host_id":"Me"}"#,
+        r#"{"host_id":"../x"}"#,
+        r#"{"host_id":"ada/token"}"#,
+        r#"{"host_id":"ada?x"}"#,
+        r#"{"host_id":"ada@example.test"}"#,
+        r#"{"host_id":7}"#,
+        r#"{"host_id":["ada"]}"#,
+        r#"["ada"]"#,
+        "<html>Zoom</html>",
+        "",
+    ] {
+        let answer = WireFault::Answer(StatusCode::OK, body.to_owned());
+        world.wire.reset();
+        world.wire.inject_once(Service::Zoom, meeting, answer);
+        let refused = zak(&world, &id, json!({ "meeting_id": "98765432101" })).await;
+        refused.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+        assert_eq!(world.zoom_api_calls(), [meeting], "{body}");
+    }
+    let credential = world.acme.get(&id).await.expect(200);
+    assert_eq!(credential["state"], "active");
+}
+
+#[tokio::test]
+async fn a_rate_limit_and_a_forbidden_account_say_who_must_act() {
+    let (world, id) = World::with_account(&SCOPES).await;
+    let limited = json!({ "code": 429, "message": "You have exceeded the rate." });
+    let denied = json!({ "code": 403, "message": "Access to the Zoom REST API has been denied." });
+    for endpoint in ["/v2/users/ada/token", "/v2/meetings/98765432101"] {
+        let named = if endpoint.contains("users") {
+            json!({ "zoom_user_id": "ada" })
+        } else {
+            json!({ "meeting_id": "98765432101" })
+        };
+        let fault = WireFault::Answer(StatusCode::TOO_MANY_REQUESTS, limited.to_string());
+        world.wire.inject_once(Service::Zoom, endpoint, fault);
+        let refused = zak(&world, &id, named.clone()).await;
+        refused.expect_code(503, "FST_ERR_UNAVAILABLE");
+        assert_eq!(refused.header("retry-after").as_deref(), Some("1"));
+        assert_eq!(refused.json()["details"], "zoom_rate: code 429");
+
+        let fault = WireFault::Answer(StatusCode::FORBIDDEN, denied.to_string());
+        world.wire.inject_once(Service::Zoom, endpoint, fault);
+        let refused = zak(&world, &id, named).await;
+        let message = refused.expect_code(400, "FST_ERR_ZOOM_REFUSED");
+        assert_eq!(refused.json()["details"], "account_admin");
+        let advice = "An admin of the user's Zoom account must allow this in Zoom.";
+        assert!(message.contains(advice), "{message}");
+    }
+    assert_eq!(world.acme.get(&id).await.expect(200)["state"], "active");
 }

@@ -1,12 +1,13 @@
 //! Whose token an account-level credential mints, and how often Zoom is asked for an access token.
 
-use local::zoom::Meeting;
-use serde_json::{Value, json};
+use local::zoom::{Endpoint, Fault, FaultKind, Meeting};
+use serde_json::{Map, Value, json};
+use shared::timestamp::Timestamp;
 
 use super::{KURT, SCOPES};
 use tokio::task::JoinSet;
 
-use crate::minting::mint;
+use crate::minting::{expect_lifetime, mint};
 use crate::world::{Answer, World, with};
 
 const MEETING: &str = "98765432101";
@@ -238,4 +239,40 @@ async fn an_id_or_an_address_that_cannot_be_one_is_a_400_without_its_value() {
         "{paths:?}"
     );
     assert_eq!(paths.len(), 4);
+}
+
+/// Zoom documents 120 seconds.
+// Seen to fail: the answer said two hours
+#[tokio::test]
+async fn a_recording_token_whose_answer_names_no_lifetime_lives_for_two_minutes() {
+    let (world, account) = World::with_account(&SCOPES).await;
+    let user = world.add_user_credential("desk").await;
+    for is_webinar in [false, true] {
+        world.register_meeting(is_webinar, "ada");
+        let kind = if is_webinar { "w" } else { "j" };
+        let link = format!("https://zoom.us/{kind}/{MEETING}");
+        let body = json!({ "type": "local_recording", "meeting_url": link });
+        for id in [&account, &user] {
+            for (named, lifetime) in [(json!(60), 60), (json!("60"), 120), (Value::Null, 120)] {
+                let mut set = Map::new();
+                set.insert("expire_in".to_owned(), named);
+                let kind = FaultKind::Override {
+                    set,
+                    remove: Vec::new(),
+                };
+                world.zoom.inject(Fault::once(Endpoint::Mint, kind));
+                let began = Timestamp::now();
+                let data = world.mint_of_account(id, body.clone()).await.expect(200);
+                expect_lifetime(&data, began, lifetime);
+            }
+            let kind = FaultKind::Override {
+                set: Map::new(),
+                remove: vec!["expire_in".to_owned()],
+            };
+            world.zoom.inject(Fault::once(Endpoint::Mint, kind));
+            let began = Timestamp::now();
+            let data = world.mint_of_account(id, body.clone()).await.expect(200);
+            expect_lifetime(&data, began, 120);
+        }
+    }
 }

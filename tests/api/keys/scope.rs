@@ -24,7 +24,7 @@ pub(super) fn for_tenant(tenant: &str) -> KeyTerms {
 }
 
 impl World {
-    async fn set_max_token_ttl(&self, seconds: u32) {
+    pub(crate) async fn set_max_token_ttl(&self, seconds: u32) {
         let settings = TeamSettingsChange {
             max_token_ttl: Some(seconds),
             ..TeamSettingsChange::default()

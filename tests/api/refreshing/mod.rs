@@ -270,13 +270,17 @@ async fn a_missing_scope_is_named_and_the_credential_stays_active() {
     let id: CredentialId = id_of(&world.acme.create(body).await.expect(201))
         .parse()
         .unwrap();
-    let body = json!({ "credential_id": id, "type": "zak" });
+    let body = json!({ "credential_id": id, "type": "local_recording", "meeting_id": "1" });
     let answer = mint(&world.acme, body).await;
     answer.expect_code(400, "FST_ERR_ZOOM_MISSING_SCOPE");
-    assert_eq!(answer.json()["details"], "user:read:zak");
+    let scope = "meeting:read:local_recording_token";
+    assert_eq!(answer.json()["details"], scope);
     let shown = world.acme.get(&id.to_string()).await.expect(200);
     assert_eq!(shown["state"], "active");
-    assert_eq!(shown["last_error_message"], "missing scope user:read:zak");
+    assert_eq!(
+        shown["last_error_message"],
+        format!("missing scope {scope}")
+    );
     mint_onbehalf(&world.acme, &id.to_string())
         .await
         .expect(200);

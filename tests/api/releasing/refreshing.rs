@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::grants::capsule::Replayed;
 
 use crate::bots::expect_text;
-use crate::proxy::{Fault, Rule, Service};
+use crate::proxy::{Call, Fault, Rule, Service};
 use crate::refreshing::Peer;
 use crate::token_urls::Url;
 use crate::world::{CLIENT_ID, World, attribute};
@@ -178,32 +178,35 @@ async fn an_app_that_zoom_refuses_is_answered_although_the_old_token_still_lives
     assert_eq!(credential["last_error_message"], json!(null));
 }
 
-fn short_lived(answer: &mut Response<Bytes>) {
+/// Lets Zoom's new access token live for so many seconds.
+fn lives_for<const SECONDS: u64>(answer: &mut Response<Bytes>) {
     let mut body: Value = serde_json::from_slice(answer.body()).unwrap();
-    body["expires_in"] = json!(100);
+    body["expires_in"] = json!(SECONDS);
     *answer.body_mut() = Bytes::from(body.to_string());
 }
 
 // assures 70. Seen to fail: the new token's life was not looked at
 #[tokio::test]
 async fn a_new_access_token_that_lives_too_short_is_not_released() {
-    let (world, id, url) = world_with_token_of(60).await;
-    fail(
-        &world,
-        Service::Zoom,
-        Some(REFRESH),
-        Fault::Rewrite(short_lived),
-    );
-    let answer = world.recall_asks(&url).await;
-    assert_eq!(answer.status, 503, "{}", answer.text);
-    assert_eq!(world.outcomes(&id).await, ["FST_ERR_UNAVAILABLE"]);
-    // The refresh itself is stored, and its event says so.
-    let events = world.last_events(&id, 2).await;
-    assert!(
-        events.contains(&json!(["refresh", "succeeded", null])),
-        "{events:?}"
-    );
-    assert_eq!(world.uses(&url.id).await, "0");
+    let unavailable = "FST_ERR_UNAVAILABLE";
+    for (lifetime, status, outcome, uses) in [
+        (Fault::Rewrite(lives_for::<100>), 503, unavailable, "0"),
+        (Fault::Rewrite(lives_for::<125>), 503, unavailable, "0"),
+        (Fault::Rewrite(lives_for::<140>), 200, "succeeded", "1"),
+    ] {
+        let (world, id, url) = world_with_token_of(60).await;
+        fail(&world, Service::Zoom, Some(REFRESH), lifetime);
+        let answer = world.recall_asks(&url).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(world.outcomes(&id).await, [outcome]);
+        // The refresh itself is stored, and its event says so.
+        let events = world.last_events(&id, 2).await;
+        assert!(
+            events.contains(&json!(["refresh", "succeeded", null])),
+            "{events:?}"
+        );
+        assert_eq!(world.uses(&url.id).await, uses);
+    }
 }
 
 /// Zoom may end the old access token with the refresh that is running. So the call waits for the new token.
@@ -211,11 +214,25 @@ async fn a_new_access_token_that_lives_too_short_is_not_released() {
 async fn calls_at_the_same_time_refresh_once_and_get_the_same_new_token() {
     let (world, id, url) = world_with_token_of(200).await;
     let told = world.wire.hold(Service::Zoom, REFRESH);
+    let grant = attribute(&world.row(&id).await, "grant_id").to_owned();
+    let reads_grant = |call: &Call| {
+        let body = String::from_utf8_lossy(&call.body);
+        call.operation == "GetItem" && body.contains(&grant)
+    };
     let calls = async { tokio::join!(world.recall_asks(&url), world.recall_asks(&url)) };
     let release = async {
         let refresh_begins = tokio::time::timeout(Duration::from_secs(20), world.wire.stalled());
         refresh_begins.await.expect("no call refreshes");
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // A call reads the grant once. The second call reads it again and again while it waits.
+        let reads = world
+            .wire
+            .calls()
+            .iter()
+            .filter(|it| reads_grant(it))
+            .count();
+        let waits = world.wire.reached(reads + 3, reads_grant);
+        let waits = tokio::time::timeout(Duration::from_secs(20), waits);
+        waits.await.expect("no call waits");
         told.notify_one();
     };
     let ((first, second), ()) = tokio::join!(calls, release);

@@ -8,6 +8,7 @@ mod canary;
 pub(crate) mod log;
 mod panics;
 mod scenario;
+mod tokens;
 mod types;
 mod vendors;
 
@@ -31,6 +32,8 @@ async fn no_secret_is_in_any_answer_log_line_table_or_url() {
     let id = scenario.successes().await;
     scenario.use_token_url(&id).await;
     scenario.verified_calls(&id).await;
+    scenario.account_tokens().await;
+    scenario.signatures_and_choices(&id).await;
     scenario.webhooks().await;
     scenario.connects().await;
     scenario.refusals(&id).await;
@@ -70,6 +73,8 @@ async fn no_secret_is_logged_at_any_level() {
     let id = scenario.successes().await;
     scenario.use_token_url(&id).await;
     scenario.verified_calls(&id).await;
+    scenario.account_tokens().await;
+    scenario.signatures_and_choices(&id).await;
     scenario.webhooks().await;
     scenario.connects().await;
     let answer = scenario.world.acme.delete(&id).await;

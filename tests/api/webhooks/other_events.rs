@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::timestamp::Timestamp;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     state_changes, tell_at, user_event,
 };
 use crate::minting::mint_onbehalf;
-use crate::world::World;
+use crate::world::{World, with};
 
 #[tokio::test]
 async fn a_deactivated_or_deleted_user_makes_the_credential_invalid_until_the_next_mint() {
@@ -64,6 +64,33 @@ async fn a_deactivated_or_deleted_user_makes_the_credential_invalid_until_the_ne
     }
 }
 
+/// The events of streams, as Zoom's reference has them (flat) and as Zoom's other text has them (in an object).
+fn rtms_events() -> Vec<Value> {
+    let mut events = Vec::new();
+    for kind in ["meeting", "webinar", "session"] {
+        for name in ["rtms_started", "rtms_stopped", "rtms_interrupted"] {
+            let stream = json!({
+                "account_id": "analytical", "operator_id": "ada", "user_id": "ada",
+                "meeting_id": "98765432101", "meeting_uuid": "4444AAAiAAAAAiAiAiiAii==",
+                "rtms_stream_id": "609340fb2a7946909659956c8aa9250c", "stop_reason": 8,
+                "server_urls": "wss://127.0.0.1:443,wss://127.0.0.2:443", "is_original_host": true,
+            });
+            let event = format!("{kind}.{name}");
+            for payload in [
+                stream.clone(),
+                json!({ "account_id": "analytical", "object": with(stream, json!({ "id": "ada" })) }),
+            ] {
+                let at = Timestamp::now().as_millis();
+                events.push(json!({ "event": event, "event_ts": at, "payload": payload }));
+            }
+        }
+    }
+    for name in ["concurrency_near_limit", "concurrency_limited"] {
+        events.push(json!({ "event": format!("rtms.{name}"), "payload": { "account_id": "a" } }));
+    }
+    events
+}
+
 #[tokio::test]
 async fn unknown_events_and_unknown_users_are_accepted_and_change_nothing() {
     let world = World::new().await;
@@ -78,6 +105,9 @@ async fn unknown_events_and_unknown_users_are_accepted_and_change_nothing() {
     };
     let before = tables().await;
 
+    for event in rtms_events() {
+        assert_eq!(deliver(&world, &event).await.status, 204, "{event}");
+    }
     for event in [
         json!({ "event": "meeting.started", "event_ts": 1, "payload": { "object": { "id": "ada" } } }),
         json!({ "event": "user.activated", "payload": { "object": { "id": "ada" } } }),

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local::zoom::User;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use shared::timestamp::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{
@@ -216,6 +217,65 @@ async fn a_removal_older_than_the_last_authorization_destroys_nothing() {
     .await;
     assert_eq!(answer.status, 204);
     expect_destroyed(&world, &id).await;
+}
+
+/// Zoom's example of the event. Its only time is a text inside the payload.
+fn removal_at(text: &str) -> serde_json::Value {
+    json!({
+        "event": "app_deauthorized",
+        "payload": {
+            "account_id": "analytical",
+            "user_id": "ada",
+            "signature": "827edc3452044f0bc86bdd5684afb7d1e6becfa1a767f24df1b287853cf73000",
+            "client_id": CLIENT_ID,
+            "event_ts": text,
+        },
+    })
+}
+
+// Seen to fail: the time of the signature counted
+#[tokio::test]
+async fn a_removal_whose_time_is_a_text_happened_at_that_time() {
+    let world = World::new().await;
+    register_app(&world).await;
+    let id = world.add_user_credential("desk").await;
+    let row = world.row(&id).await;
+    for older in [
+        "2024-09-08 15:58:40",
+        "2024-09-08T15:58:40Z",
+        "1725811120000",
+    ] {
+        deliver_accepted(&world, &removal_at(older)).await;
+        assert_eq!(world.row(&id).await, row, "{older}");
+    }
+    let mut at_the_top = removal_at("m4rk3r");
+    at_the_top["event_ts"] = json!("2024-09-08 15:58:40");
+    deliver_accepted(&world, &at_the_top).await;
+    assert_eq!(world.row(&id).await, row);
+
+    // The text names no milliseconds. A removal in the same second as the authorization came after it.
+    let now = Timestamp::now().to_string().replace('T', " ");
+    let (second, _) = now.split_once('.').unwrap();
+    deliver_accepted(&world, &removal_at(second)).await;
+    expect_destroyed(&world, &id).await;
+}
+
+#[tokio::test]
+async fn a_removal_whose_time_is_no_time_happened_when_it_was_signed() {
+    for odd in [
+        "yesterday",
+        "",
+        "2024-13-08 15:58:40",
+        "0000-00-00 00:00:00",
+    ] {
+        let world = World::new().await;
+        register_app(&world).await;
+        let id = world.add_user_credential("desk").await;
+        let body = removal_at(odd).to_string().into_bytes();
+        let headers = headers(SECRET_TOKEN, now_in_seconds() + 2, &body);
+        assert_eq!(post(&world, PATH, &headers, body).await.status, 204);
+        expect_destroyed(&world, &id).await;
+    }
 }
 
 #[tokio::test]

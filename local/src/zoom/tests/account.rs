@@ -91,6 +91,10 @@ async fn a_users_path_names_a_user_of_the_account_by_id_or_address_and_never_me(
             "{name}"
         );
     }
+    for name in ["me", "user"] {
+        let (status, _) = answer_of(zoom.get(&format!("/v2/users/{name}/zak"), &token)).await;
+        assert_eq!(status.as_u16(), 400, "{name}");
+    }
     let onbehalf = zoom.get("/v2/users/user/token?type=onbehalf", &token);
     let (status, body) = answer_of(onbehalf).await;
     assert_eq!((status.as_u16(), &body["code"]), (400, &json!(300)));

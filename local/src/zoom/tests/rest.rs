@@ -50,9 +50,10 @@ async fn each_endpoint_names_its_missing_scope() {
         (MINT, "user:read:token", "user:read:zak"),
         (
             "/v2/users/me/token?type=zak",
-            "user:read:zak",
             "user:read:token",
+            "user:read:zak",
         ),
+        ("/v2/users/me/zak", "user:read:zak", "user:read:token"),
         (
             RECORDING,
             "meeting:read:local_recording_token",
@@ -104,6 +105,7 @@ async fn minting_parameters_are_checked() {
         "/v2/users/me/token?type=onbehalf&ttl=soon",
         "/v2/users/me/token?type=onbehalf&ttl=7776001",
         "/v2/users/me/token?type=onbehalf&meeting_id=abc",
+        "/v2/users/me/zak?ttl=300",
         "/v2/meetings/93123456789/jointoken/local_recording?bypass_waiting_room=yes",
     ] {
         let (status, body) = answer_of(zoom.get(path, &tokens.access)).await;
@@ -157,9 +159,14 @@ async fn a_deactivated_user_is_not_found() {
     let zoom = TestZoom::new().await;
     let tokens = zoom.connect().await;
     zoom.sandbox.set_user_deactivated("user", true);
-    for path in ["/v2/users/me", MINT, RECORDING] {
+    for (path, status) in [
+        ("/v2/users/me", 404),
+        (MINT, 404),
+        (RECORDING, 404),
+        ("/v2/users/me/zak", 400),
+    ] {
         let gone = json!({ "code": 1001, "message": "User does not exist: user." });
-        expect_answer(zoom.get(path, &tokens.access), 404, gone).await;
+        expect_answer(zoom.get(path, &tokens.access), status, gone).await;
     }
     assert!(zoom.sandbox.authorize(consent()).is_err());
     zoom.sandbox.set_user_deactivated("user", false);
