@@ -17,6 +17,7 @@ mod events;
 mod harness;
 mod import;
 mod import_faults;
+mod import_files;
 mod import_kills;
 mod import_shred;
 mod key_terms;
