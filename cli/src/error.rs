@@ -240,6 +240,12 @@ pub(crate) enum Error {
     CorruptRows { left: u64, rows: Vec<String> },
     #[error("the file {name}: {source}")]
     ImportFile { name: String, source: io::Error },
+    #[error("{name} is not destroyed: {reason}")]
+    FileKept { name: String, reason: &'static str },
+    #[error(
+        "cannot listen for Ctrl-C and SIGTERM, which must not interrupt a refresh: {0}. Nothing was sent"
+    )]
+    Signals(io::Error),
     #[error("--report names the export itself: choose another file for the report")]
     ReportIsInput,
     /// Does not repeat the secret.

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::envelope::Envelope;
 use shared::queue::LostNotifications;
@@ -324,6 +325,11 @@ fn parse() -> Result<Cli, clap::Error> {
     let cli = Cli::try_parse()?;
     let checked = cli.resources.check(cli.command.resources());
     checked.map_err(|(kind, message)| Cli::command().error(kind, message))?;
+    if let Command::Import(import) = &cli.command {
+        let checked = import.check();
+        let kind = ErrorKind::ArgumentConflict;
+        checked.map_err(|message| Cli::command().error(kind, message))?;
+    }
     Ok(cli)
 }
 

@@ -3,7 +3,7 @@
 //! The runtime turns [`Activity`] into fields of the log line, and CloudWatch turns those into metrics.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::credential::ReconnectReason;
@@ -95,6 +95,8 @@ pub struct Activity {
     outcome_lost: AtomicU32,
     deauthorized: AtomicU32,
     user_replaced: AtomicU32,
+    answer_unknown: AtomicBool,
+    only_in_capsule: AtomicBool,
 }
 
 impl Activity {
@@ -131,6 +133,16 @@ impl Activity {
         self.user_replaced.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A refresh token was sent, and nobody knows whether Zoom has accepted it.
+    pub fn answer_to_refresh_unknown(&self) {
+        self.answer_unknown.store(true, Ordering::Relaxed);
+    }
+
+    /// Zoom gave a new token pair that only a capsule holds.
+    pub fn pair_in_capsule(&self) {
+        self.only_in_capsule.store(true, Ordering::Relaxed);
+    }
+
     fn add(&self, other: &Self) {
         let Self {
             refreshes_sent,
@@ -140,6 +152,8 @@ impl Activity {
             outcome_lost,
             deauthorized,
             user_replaced,
+            answer_unknown,
+            only_in_capsule,
         } = other;
         let counts = [
             (&self.refreshes_sent, refreshes_sent),
@@ -153,11 +167,28 @@ impl Activity {
         for (count, more) in counts {
             count.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        let flags = [
+            (&self.answer_unknown, answer_unknown),
+            (&self.only_in_capsule, only_in_capsule),
+        ];
+        for (flag, more) in flags {
+            flag.fetch_or(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Whether a new token pair is stored.
     pub fn has_refreshed(&self) -> bool {
         self.refreshes_stored.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether nobody knows if Zoom has accepted a refresh token that was sent.
+    pub fn has_unknown_answer(&self) -> bool {
+        self.answer_unknown.load(Ordering::Relaxed)
+    }
+
+    /// Whether only a capsule holds a new token pair.
+    pub fn has_pair_in_capsule(&self) -> bool {
+        self.only_in_capsule.load(Ordering::Relaxed)
     }
 
     /// Whether a refresh was sent and no new token pair is stored.

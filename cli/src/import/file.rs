@@ -1,7 +1,8 @@
 //! The file with the export: reads its lines, and destroys it afterwards.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
@@ -31,20 +32,33 @@ impl From<PathBuf> for Source {
 }
 
 impl Source {
-    /// Reads everything. The memory is wiped afterwards.
-    pub(super) fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
+    /// Reads everything. The memory is wiped afterwards. Returns the file too, unless it is standard input.
+    pub(super) fn read(&self) -> io::Result<(Zeroizing<Vec<u8>>, Option<ReadFile>)> {
         let mut bytes = Zeroizing::new(Vec::new());
-        match self {
-            Self::StandardInput => io::stdin().lock().read_to_end(&mut bytes)?,
+        let file = match self {
+            Self::StandardInput => {
+                io::stdin().lock().read_to_end(&mut bytes)?;
+                None
+            }
             Self::File(path) => {
                 let mut file = File::open(path)?;
                 // A buffer that grows leaves copies in memory.
                 bytes
                     .reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or_default() + 1);
-                file.read_to_end(&mut bytes)?
+                file.read_to_end(&mut bytes)?;
+                let version = FileVersion {
+                    // A file that grew during the read is not the file that was read.
+                    length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                    ..FileVersion::of(&file.metadata()?)
+                };
+                Some(ReadFile {
+                    path: path.clone(),
+                    _open: file,
+                    version,
+                })
             }
         };
-        Ok(bytes)
+        Ok((bytes, file))
     }
 
     /// The name in messages.
@@ -65,16 +79,70 @@ impl Source {
             },
         }
     }
+}
 
-    /// Overwrites the file with zeros, and removes it. On an SSD and in a file system that copies on write, old blocks may
-    /// stay.
-    pub(super) fn shred(&self) -> io::Result<()> {
-        let Self::File(path) = self else {
-            return Ok(());
-        };
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        let mut left = file.metadata()?.len();
-        file.seek(SeekFrom::Start(0))?;
+/// Which file it is, and since when it is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileVersion {
+    is_regular: bool,
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl FileVersion {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            is_regular: metadata.is_file(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// Whether the path holds this file, whatever is in it.
+    fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode))
+    }
+}
+
+/// The file that was read.
+#[derive(Debug)]
+pub(super) struct ReadFile {
+    path: PathBuf,
+    /// While it is open, no other file gets its inode.
+    _open: File,
+    version: FileVersion,
+}
+
+/// Whether the file is destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shredded {
+    Destroyed,
+    /// The path holds another file, or the file has changed.
+    Changed,
+    /// A pipe or a device.
+    NotRegular,
+}
+
+impl ReadFile {
+    /// Overwrites the file with zeros, and removes it, if it is as it was read. On an SSD and in a file system that copies
+    /// on write, old blocks may stay.
+    pub(super) fn shred(&self) -> io::Result<Shredded> {
+        if !self.version.is_regular {
+            return Ok(Shredded::NotRegular);
+        }
+        // To open a pipe would block.
+        if !self.version.is_at(&self.path) {
+            return Ok(Shredded::Changed);
+        }
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        if FileVersion::of(&file.metadata()?) != self.version {
+            return Ok(Shredded::Changed);
+        }
+        let mut left = self.version.length;
         let zeros = [0; CHUNK];
         while left > 0 {
             let part = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
@@ -85,8 +153,11 @@ impl Source {
         file.sync_all()?;
         file.set_len(0)?;
         file.sync_all()?;
-        drop(file);
-        fs::remove_file(path)
+        if !self.version.is_at(&self.path) {
+            return Ok(Shredded::Changed);
+        }
+        fs::remove_file(&self.path)?;
+        Ok(Shredded::Destroyed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `import`: takes grants over from another system.
 
+mod dry_run;
 mod fields;
 mod file;
 mod formats;
@@ -18,7 +19,6 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use clap::Args;
 use secrecy::zeroize::Zeroizing;
-use serde_json::json;
 use shared::config;
 use shared::credential::{ClientId, TeamId};
 use shared::envelope::Envelope;
@@ -27,11 +27,11 @@ use shared::secret::ClientSecret;
 use shared::stores::{Credentials, Pairs, Requests, Secrets, Trail};
 use shared::zoom::Zoom;
 
-use self::file::Source;
+use self::file::{ReadFile, Shredded, Source};
 use self::formats::{DefaultApp, Format};
 use self::plan::Plan;
 use self::report::Report;
-use self::run::Run;
+use self::run::{Run, StopSignals};
 use crate::credentials::confirm;
 use crate::error::Error;
 use crate::output::{Output, count};
@@ -49,7 +49,8 @@ pub(crate) const SECRET_VARIABLE: &str = "ZOOM_CLIENT_SECRET";
 ///
 /// Outcomes: imported (a new credential), merged (the user's credential has the grant now), `already_there` (another line
 /// of this user or token is in the vault), dead (Zoom refuses the token), `outcome_lost` (Zoom refuses it, but an answer
-/// may have been lost), `app_refused` and retry (nothing is lost: run again), malformed (the line says why).
+/// may have been lost), `app_refused` (Zoom refuses the app), retry (do what the reason says, and run again), malformed
+/// (the line says why).
 ///
 /// Ends with exit code 1 if a line is not in the vault. In AWS, assume the role in the stack's output `ImportRole`.
 /// docs/import.md has the formats and the steps.
@@ -69,7 +70,7 @@ pub(crate) struct Import {
     /// A file with the client secret, for rows that have none. Or set `ZOOM_CLIENT_SECRET`
     #[arg(long, value_name = "PATH")]
     client_secret_file: Option<PathBuf>,
-    /// Read the file, and say what would be done. Sends nothing to Zoom and stores nothing
+    /// Say what would be done, and which lines an earlier run has ended. Sends nothing to Zoom and stores nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask for confirmation
@@ -81,7 +82,7 @@ pub(crate) struct Import {
     /// How many grants a second to take over, at most
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
-    /// Overwrite and remove the file afterwards, if no line needs another run
+    /// Overwrite and remove the file afterwards, if nobody can need it any more
     #[arg(long, conflicts_with = "dry_run")]
     shred: bool,
 }
@@ -104,6 +105,17 @@ impl Import {
     /// The team that must exist.
     pub(crate) fn team(&self) -> &TeamId {
         &self.team
+    }
+
+    /// Checks what clap cannot check.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.shred && matches!(Source::from(self.file.clone()), Source::StandardInput) {
+            Err(
+                "--shred needs a file: standard input cannot be destroyed. Leave out --shred, or name the file",
+            )
+        } else {
+            Ok(())
+        }
     }
 
     fn default_app(&self) -> Result<DefaultApp, Error> {
@@ -178,17 +190,20 @@ pub(crate) async fn run(
     {
         return Err(Error::ReportIsInput);
     }
+    // A core dump would hold tokens. To lower this limit is always allowed.
+    rlimit::Resource::CORE.set(0, 0).ok();
     let app = command.default_app()?;
     let named = |source_error| Error::ImportFile {
         name: source.name(),
         source: source_error,
     };
-    let plan = {
-        let bytes = source.read().map_err(named)?;
-        Plan::of(&bytes, command.format, &app)
+    let (plan, read_file) = {
+        let (bytes, read_file) = source.read().map_err(named)?;
+        (Plan::of(&bytes, command.format, &app), read_file)
     };
     if command.dry_run {
-        return dry_run(&plan, output);
+        let requests = Requests::new(client.clone(), resources.name(Resource::Requests)?);
+        return dry_run::run(&plan, &requests, output).await;
     }
     if plan.rows() > 0 {
         confirm_import(&command, &plan)?;
@@ -202,18 +217,21 @@ pub(crate) async fn run(
     let file = file.transpose()?;
     let vault = Vault::open(config, client, resources, envelope).await?;
     log_capsules();
+    let signals = StopSignals::listen().map_err(Error::Signals)?;
 
     let began = Instant::now();
     let rows = Run::new(&command, &vault, plan.rows(), output)
-        .all(plan)
+        .all(plan, signals)
         .await;
     let report = Report::new(rows, began.elapsed().as_secs_f64());
     if let Some(file) = file {
         report.write(file)?;
     }
     output.print(&report, &report.text())?;
-    if command.shred {
-        shred(&source, &report, output)?;
+    if command.shred
+        && let Some(file) = &read_file
+    {
+        shred(file, &source.name(), &report, output)?;
     }
     match (report.not_imported(), report.open()) {
         (0, _) => Ok(()),
@@ -221,22 +239,28 @@ pub(crate) async fn run(
     }
 }
 
-fn shred(source: &Source, report: &Report, output: Output) -> Result<(), Error> {
-    let open = report.open();
-    if open > 0 {
-        output.note(&format!(
-            "{} is not destroyed: {} still need it",
-            source.name(),
-            count(open, "line")
-        ));
+/// Destroys the file, unless somebody may need it.
+fn shred(file: &ReadFile, name: &str, report: &Report, output: Output) -> Result<(), Error> {
+    if let Some(reason) = report.why_file_is_needed() {
+        output.note(&format!("{name} is not destroyed: {reason}"));
         return Ok(());
     }
-    source.shred().map_err(|error| Error::ImportFile {
-        name: source.name(),
+    let shredded = file.shred().map_err(|error| Error::ImportFile {
+        name: name.to_owned(),
         source: error,
     })?;
-    output.note(&format!("{} is destroyed", source.name()));
-    Ok(())
+    let reason = match shredded {
+        Shredded::Destroyed => {
+            output.note(&format!("{name} is destroyed"));
+            return Ok(());
+        }
+        Shredded::Changed => "it was replaced or changed after it was read",
+        Shredded::NotRegular => "it is not a regular file",
+    };
+    Err(Error::FileKept {
+        name: name.to_owned(),
+        reason,
+    })
 }
 
 fn confirm_import(command: &Import, plan: &Plan) -> Result<(), Error> {
@@ -246,67 +270,6 @@ fn confirm_import(command: &Import, plan: &Plan) -> Result<(), Error> {
         count(plan.rows(), "grant")
     );
     confirm(command.yes, command.team.as_str(), &question)
-}
-
-/// Says what would be done.
-fn dry_run(plan: &Plan, output: Output) -> Result<(), Error> {
-    let apps = plan.apps();
-    let malformed: Vec<_> = plan
-        .malformed
-        .iter()
-        .map(|it| json!({ "line": it.line, "reason": it.reason }))
-        .collect();
-    let same: Vec<_> = plan
-        .same
-        .iter()
-        .map(|it| json!({ "line": it.line, "of": it.of }))
-        .collect();
-    let several: Vec<Vec<usize>> = plan
-        .users
-        .iter()
-        .filter(|rows| rows.len() > 1)
-        .map(|rows| rows.iter().map(|row| row.line).collect())
-        .collect();
-    let document = json!({
-        "grants": plan.rows(),
-        "apps": apps.iter().map(|(id, rows)| json!({ "client_id": id, "rows": rows })).collect::<Vec<_>>(),
-        "same_token": same,
-        "same_user": several,
-        "malformed": malformed,
-    });
-    let mut text = vec![format!(
-        "{} would be taken over",
-        count(plan.rows(), "grant")
-    )];
-    for (id, rows) in &apps {
-        text.push(format!(
-            "  {} of the app {}",
-            count(*rows, "grant"),
-            id.as_str()
-        ));
-    }
-    for it in &plan.same {
-        text.push(format!(
-            "line {}: has the token of line {}, and is not sent",
-            it.line, it.of
-        ));
-    }
-    for lines in &several {
-        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        text.push(format!(
-            "lines {}: the same user. They are tried in this order, until one works",
-            lines.join(", ")
-        ));
-    }
-    for it in &plan.malformed {
-        text.push(format!("line {}: {}", it.line, it.reason));
-    }
-    output.print(&document, &text.join("\n"))?;
-    output.note("dry run: nothing was sent and nothing was stored");
-    match plan.malformed.len() {
-        0 => Ok(()),
-        lines => Err(Error::MalformedLines(lines)),
-    }
 }
 
 /// Prints what the vault logs as an error: above all, tokens that DynamoDB does not store. They are sealed.

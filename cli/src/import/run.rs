@@ -1,7 +1,9 @@
 //! One run over the rows of an export: the order, the rate, and the repetitions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::io::{self, IsTerminal};
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use shared::credential::ClientId;
 use shared::import::{ImportOutcome, ImportResult, Importer};
 use shared::secret::AppCredentials;
 use shared::zoom;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -63,12 +65,53 @@ struct User {
 impl User {
     fn must_be_repeated(&self) -> bool {
         let has = |outcome| self.results.iter().any(|it| it.outcome == outcome);
-        has(ImportOutcome::Retry) && !has(ImportOutcome::OutcomeLost)
+        let in_capsule = self.results.iter().any(|it| it.only_in_capsule);
+        has(ImportOutcome::Retry) && !has(ImportOutcome::OutcomeLost) && !in_capsule
     }
 
     fn wait(&self) -> Duration {
         let waits = self.results.iter().filter_map(|it| it.retry_after);
         waits.max().unwrap_or(MIN_WAIT)
+    }
+
+    /// What is reported. This drops the tokens and the client secrets of the rows.
+    fn reports(self) -> Vec<LineReport> {
+        let rows = self.rows.into_iter().zip(self.results);
+        rows.map(|(row, result)| LineReport::new(row, result))
+            .collect()
+    }
+}
+
+/// The rows of one user after a try.
+enum Tried {
+    Ended(Vec<LineReport>),
+    /// They may be tried again.
+    Again(User),
+}
+
+/// The signals that end a run: Ctrl-C, SIGTERM, and the end of the terminal.
+///
+/// Once a process listens for a signal, the signal does not end the process any more. So the same listeners stay for
+/// the whole run.
+pub(super) struct StopSignals([Signal; 3]);
+
+impl StopSignals {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// Ends at the next signal.
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
@@ -89,63 +132,81 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) async fn all(mut self, plan: Plan) -> Vec<LineReport> {
-        self.check_apps(&plan).await;
-        let mut reports: Vec<LineReport> = plan
-            .malformed
-            .into_iter()
-            .map(LineReport::malformed)
-            .collect();
+    /// Imports the rows. At a signal, completes what is in progress. Reports every line in any case.
+    pub(super) async fn all(mut self, plan: Plan, mut signals: StopSignals) -> Vec<LineReport> {
+        let refused = tokio::select! {
+            biased;
+            () = self.stop_at_next(&mut signals) => BTreeMap::new(),
+            refused = self.refused_apps(&plan) => refused,
+        };
+        self.refused = refused;
+        let malformed = plan.malformed.into_iter().map(LineReport::malformed);
+        let mut reports: Vec<LineReport> = malformed.collect();
         let users = plan.users.into_iter().map(|rows| User {
             rows,
             results: Vec::new(),
         });
         let mut todo: Vec<User> = users.collect();
-        let mut same: HashMap<usize, LineReport> = HashMap::new();
         for repetition in 0..=MAX_REPETITIONS {
+            let is_last = repetition == MAX_REPETITIONS;
             let users = stream::iter(todo)
-                .map(|user| self.user(user))
+                .map(|user| self.user(user, is_last))
                 .buffer_unordered(CONCURRENT_USERS);
-            let done: Vec<User> = tokio::select! {
-                done = users.collect() => done,
-                () = self.stop_on_signal() => Vec::new(),
+            let tried: Vec<Tried> = tokio::select! {
+                biased;
+                never = self.stop_at_each(&mut signals) => match never {},
+                tried = users.collect() => tried,
             };
-            let is_last = repetition == MAX_REPETITIONS || self.is_over();
-            let (again, ended): (Vec<_>, Vec<_>) = done
-                .into_iter()
-                .partition(|user| !is_last && user.must_be_repeated());
-            for user in ended {
-                for (row, result) in user.rows.into_iter().zip(user.results) {
-                    let report = LineReport::new(row.line, row.source, result);
-                    same.insert(row.line, report.clone());
-                    reports.push(report);
+            let mut again = Vec::new();
+            for tried in tried {
+                match tried {
+                    Tried::Ended(ended) => reports.extend(ended),
+                    Tried::Again(user) => again.push(user),
                 }
             }
             if again.is_empty() {
                 break;
             }
-            let wait = again.iter().map(User::wait).max().unwrap_or(MIN_WAIT);
-            let wait = wait.clamp(MIN_WAIT, MAX_WAIT);
-            self.output.note(&format!(
-                "{} failed for now and are tried again in {} s",
-                count(again.len(), "user"),
-                wait.as_secs()
-            ));
-            tokio::time::sleep(wait).await;
+            if self.is_over() || !self.wait(&again, &mut signals).await {
+                reports.extend(again.into_iter().flat_map(User::reports));
+                break;
+            }
             todo = again;
         }
         self.bar.finish_and_clear();
-        let repeated = plan.same.into_iter().map(|it| {
-            let of = same.get(&it.of);
+        let by_line: HashMap<usize, &LineReport> = reports
+            .iter()
+            .map(|report| (report.line(), report))
+            .collect();
+        let same = plan.same.into_iter().map(|it| {
+            let of = by_line.get(&it.of).copied();
             LineReport::same(it, of)
         });
-        reports.extend(repeated);
+        let same: Vec<LineReport> = same.collect();
+        reports.extend(same);
         reports
     }
 
+    /// Waits before users are tried again. Returns false if a signal ends the run.
+    async fn wait(&self, again: &[User], signals: &mut StopSignals) -> bool {
+        let wait = again.iter().map(User::wait).max().unwrap_or(MIN_WAIT);
+        let wait = wait.clamp(MIN_WAIT, MAX_WAIT);
+        self.output.note(&format!(
+            "{} failed for now and are tried again in {} s",
+            count(again.len(), "user"),
+            wait.as_secs()
+        ));
+        tokio::select! {
+            biased;
+            () = self.stop_at_next(signals) => false,
+            () = tokio::time::sleep(wait) => true,
+        }
+    }
+
     /// Asks Zoom whether it accepts the apps. A refused app refuses all of its rows, and none of them need be stored.
-    async fn check_apps(&mut self, plan: &Plan) {
+    async fn refused_apps(&self, plan: &Plan) -> BTreeMap<AppKey, String> {
         let mut checked = BTreeSet::new();
+        let mut refused = BTreeMap::new();
         for app in plan.users.iter().flatten().map(|row| &row.given.app) {
             if !checked.insert(key_of(app)) {
                 continue;
@@ -153,18 +214,28 @@ impl<'a> Run<'a> {
             let answer = self.vault.zoom.check_app(app, zoom::ANSWER_TIMEOUT).await;
             // Any other failure says nothing about the app.
             if let Err(zoom::Error::AppRefused { reason }) = answer {
-                self.refused.insert(key_of(app), reason);
+                refused.insert(key_of(app), reason);
             }
+        }
+        refused
+    }
+
+    async fn user(&self, user: User, is_last: bool) -> Tried {
+        let user = self.rows(user).await;
+        if user.must_be_repeated() && !is_last && !self.is_over() {
+            Tried::Again(user)
+        } else {
+            Tried::Ended(user.reports())
         }
     }
 
     /// Imports the rows of one user, until one is in the vault or may be.
-    async fn user(&self, mut user: User) -> User {
-        user.results.clear();
+    async fn rows(&self, mut user: User) -> User {
+        let before = mem::take(&mut user.results);
         let mut taken: Option<usize> = None;
         let mut lost: Option<usize> = None;
         let mut waits = false;
-        for row in &user.rows {
+        for (position, row) in user.rows.iter().enumerate() {
             let result = if let Some(line) = taken {
                 ImportResult::new(ImportOutcome::AlreadyThere).because(format!(
                     "line {line} is of the same user, and has the grant"
@@ -178,7 +249,7 @@ impl<'a> Run<'a> {
                 ImportResult::new(ImportOutcome::Retry)
                     .because("another line of the same user is not decided yet")
             } else {
-                self.row(row).await
+                self.row(row, before.get(position)).await
             };
             if result.outcome.is_in_the_vault() {
                 taken = taken.or(Some(row.line));
@@ -192,16 +263,12 @@ impl<'a> Run<'a> {
         user
     }
 
-    async fn row(&self, row: &ExportRow) -> ImportResult {
-        if let Some(reason) = self.refused.get(&key_of(&row.given.app)) {
-            return ImportResult::new(ImportOutcome::AppRefused).because(reason.clone());
+    /// Imports a row. `before` is what this run has found earlier.
+    async fn row(&self, row: &ExportRow, before: Option<&ImportResult>) -> ImportResult {
+        if let Some(before) = before.filter(|before| !before.outcome.is_open()) {
+            return before.clone();
         }
-        if let Some(not_tried) = self.not_tried() {
-            return not_tried;
-        }
-        self.interval.lock().await.tick().await;
-        // It may have been stopped during the wait.
-        if let Some(not_tried) = self.not_tried() {
+        if let Some(not_tried) = self.not_tried(before) {
             return not_tried;
         }
         let importer = Importer {
@@ -210,7 +277,16 @@ impl<'a> Run<'a> {
             trail: &self.vault.trail,
             team: &self.command.team,
         };
-        let result = importer.import(&row.given).await;
+        let result = if let Some(reason) = self.refused.get(&key_of(&row.given.app)) {
+            importer.import_of_refused_app(&row.given, reason).await
+        } else {
+            self.interval.lock().await.tick().await;
+            // It may have been stopped during the wait.
+            if let Some(not_tried) = self.not_tried(before) {
+                return not_tried;
+            }
+            importer.import(&row.given).await
+        };
         if result.outcome == ImportOutcome::Retry {
             self.failures.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -220,8 +296,8 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// The outcome of a row that is not begun, because the run is over.
-    fn not_tried(&self) -> Option<ImportResult> {
+    /// The outcome of a row that is not begun, because the run is over. What this run has found earlier stays.
+    fn not_tried(&self, before: Option<&ImportResult>) -> Option<ImportResult> {
         let reason = if self.stopped.load(Ordering::Relaxed) {
             "not tried: the program was told to stop".to_owned()
         } else if self.is_over() {
@@ -229,7 +305,8 @@ impl<'a> Run<'a> {
         } else {
             return None;
         };
-        Some(ImportResult::new(ImportOutcome::Retry).because(reason))
+        let not_tried = || ImportResult::new(ImportOutcome::Retry).because(reason);
+        Some(before.cloned().unwrap_or_else(not_tried))
     }
 
     fn is_over(&self) -> bool {
@@ -237,24 +314,19 @@ impl<'a> Run<'a> {
             || self.failures.load(Ordering::Relaxed) >= MAX_FAILURES
     }
 
-    /// Begins no further row after Ctrl-C or SIGTERM. A refresh whose answer is awaited must not be abandoned, so this
-    /// never ends.
-    async fn stop_on_signal(&self) {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
+    /// Begins no further row after the next signal.
+    async fn stop_at_next(&self, signals: &mut StopSignals) {
+        signals.next().await;
+        self.stopped.store(true, Ordering::Relaxed);
+        self.output.note(
+            "stopping: the grants that are in progress are completed first, which takes at most 90 s",
+        );
+    }
+
+    /// The same for each signal. A refresh whose answer is awaited must not be abandoned, so this never ends.
+    async fn stop_at_each(&self, signals: &mut StopSignals) -> Infallible {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            self.stopped.store(true, Ordering::Relaxed);
-            self.output.note(
-                "stopping: the grants that are in progress are completed first, which takes at most 90 s",
-            );
+            self.stop_at_next(signals).await;
         }
     }
 }

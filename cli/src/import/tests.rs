@@ -130,6 +130,85 @@ fn times_may_be_texts_seconds_or_milliseconds() {
 }
 
 #[test]
+fn times_that_there_are_not_are_refused() {
+    for time in [
+        json!(-1),
+        json!(1e20),
+        json!("NaN"),
+        json!("inf"),
+        json!("-1"),
+        json!("1e20"),
+    ] {
+        let mut line = line(Format::Generic);
+        line["expires_at"] = time.clone();
+        let reason = read(Format::Generic, &line).err();
+        assert_eq!(
+            reason.as_deref(),
+            Some("expires_at is not a time"),
+            "{time}"
+        );
+    }
+}
+
+#[test]
+fn a_nango_connection_that_has_no_user_is_refused() {
+    let mut line = line(Format::Nango);
+    line["credentials"] = json!({ "type": "OAUTH2_CC", "token": TOKEN });
+    let reason = read(Format::Nango, &line).err().unwrap();
+    assert_eq!(reason, "the connection is server-to-server and has no user");
+}
+
+#[test]
+fn a_host_that_is_not_zooms_is_never_used() {
+    for url in [
+        "https://evil.test",
+        "http://api.zoom.us",
+        "https://api.zoom.us.evil.test",
+        "https://api.zoom.us@evil.test",
+        "https://api.zoom.us:8443",
+    ] {
+        let mut nango = line(Format::Nango);
+        nango["credentials"]["raw"]["api_url"] = json!(url);
+        let row = read(Format::Nango, &nango).unwrap();
+        assert!(row.given.api_url.is_none(), "{url}");
+        let mut calcom = line(Format::Calcom);
+        calcom["key"]["api_url"] = json!(url);
+        let row = read(Format::Calcom, &calcom).unwrap();
+        assert!(row.given.api_url.is_none(), "{url}");
+    }
+}
+
+#[test]
+fn a_key_of_cal_com_and_a_flat_row_of_attendee_are_read_too() {
+    let token = read(Format::Generic, &line(Format::Generic))
+        .unwrap()
+        .given
+        .id();
+    let key = line(Format::Calcom)["key"].clone();
+    let row = read(Format::Calcom, &key).unwrap();
+    assert_eq!((row.given.id(), row.source), (token, None));
+    let flat = json!({ "id": "zoc_7", "user_id": "ada", "refresh_token": TOKEN });
+    let row = read(Format::Attendee, &flat).unwrap();
+    assert_eq!(
+        (row.given.id(), row.source.as_deref()),
+        (token, Some("zoc_7"))
+    );
+}
+
+#[test]
+fn ten_megabytes_are_ignored_where_nobody_reads_them_and_refused_as_extra() {
+    let long = "x".repeat(10 * 1024 * 1024);
+    let mut nango = line(Format::Nango);
+    nango["metadata"] = json!({ "note": long });
+    assert!(read(Format::Nango, &nango).is_ok());
+    let mut generic = line(Format::Generic);
+    generic["extra"] = json!({ "note": long });
+    let reason = read(Format::Generic, &generic).err().unwrap();
+    assert!(reason.starts_with("extra "), "{reason}");
+    assert!(reason.len() < 200, "{}", reason.len());
+}
+
+#[test]
 fn a_wrong_field_is_named_without_its_value() {
     let cases = [
         (

@@ -237,6 +237,40 @@ async fn a_dry_run_counts_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_earlier_runs_have_done() {
+    let importing = Importing::start().await;
+    let dead = importing.token_of("ada").await;
+    // A new authorization ends the grant before it.
+    importing.token_of("ada").await;
+    let dead = export("generic", "ada", &dead);
+    let grace = export("generic", "grace", &importing.token_of("grace").await);
+    importing.write("export", &[dead.clone(), grace.clone()].join("\n"));
+    let line = importing.line("export", "generic", "--yes");
+    assert_eq!(importing.stack.cli(&line).await.code, 1);
+    let new = export("generic", "new", &importing.token_of("new").await);
+    importing.write("export", &[new, dead, grace].join("\n"));
+    let sent = importing.sent().await;
+
+    let line = importing.line("export", "generic", "--dry-run");
+    let text = importing.stack.ok(&line).await;
+
+    for words in [
+        "3 grants would be taken over",
+        "1 line: dead by an earlier run, in team acme, and not sent again",
+        "1 line: imported by an earlier run, in team acme, and not sent again",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let document = importing.stack.json(&line).await;
+    let earlier = json!([
+        { "line": 2, "outcome": "dead", "team": "acme" },
+        { "line": 3, "outcome": "imported", "team": "acme" },
+    ]);
+    assert_eq!(document["earlier"], earlier);
+    assert_eq!(importing.sent().await, sent);
+}
+
+#[tokio::test]
 async fn bad_lines_are_reported_and_the_others_are_imported() {
     let importing = Importing::start().await;
     let token = importing.token_of("ada").await;
@@ -332,7 +366,7 @@ async fn a_second_run_says_the_same_and_the_file_is_shredded_when_it_is_done() {
     assert!(
         refused
             .stderr
-            .contains("is not destroyed: 1 line still need it"),
+            .contains("is not destroyed: 1 line still needs it"),
         "{refused:?}"
     );
     assert_eq!(importing.sent().await, 0);

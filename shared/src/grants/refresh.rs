@@ -369,6 +369,9 @@ impl<'a> Refresher<'a> {
                 break error;
             }
         };
+        if held.outcome_unknown {
+            self.invocation.activity().answer_to_refresh_unknown();
+        }
         self.release_held(held).await;
         Err(NoAccess::Failed(Error::from_grant_use(error)))
     }
@@ -427,6 +430,7 @@ impl<'a> Refresher<'a> {
                     writer: self.writer,
                 });
                 capsule.log(self.invocation.id(), self.grants.capsules);
+                self.invocation.activity().pair_in_capsule();
                 Err(NoAccess::Failed(Error::Internal(error.into())))
             }
         }

@@ -15,7 +15,7 @@ use crate::profile::{Profile, UNKNOWN_PROFILE};
 use crate::secret::Plaintext;
 use crate::stores::{
     self, AppSecret, BATCH, CommitOutcome, ImportVerdict, ImportedCredential, RowKind,
-    SOME_MEMBERS, StoredCredential, StoredGrant, StoredPair,
+    SOME_MEMBERS, StoredCredential, StoredGrant, StoredImport, StoredPair,
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::REFRESH_ANSWER_TIMEOUT;
@@ -93,10 +93,9 @@ impl Import<'_> {
         let mut fields = vec!["name", "client_id", "client_secret", "authorization"];
         fields.extend(self.given.extra.is_some().then_some("extra"));
         let event = Change::new(EventKind::Created, fields);
-        let remembered =
-            importer
-                .requests
-                .end_import(&self.id, team, ImportVerdict::Imported, Some(id))?;
+        let remembered = importer
+            .requests
+            .end_import(&self.id, &self.taken(ImportVerdict::Imported, Some(id)))?;
         let (_, inserted) = grants.credentials.insert_imported(team, new)?;
         // The order says which refusal counts if several conditions fail.
         let created = secrets
@@ -111,6 +110,16 @@ impl Import<'_> {
                 Ok(Step::Ended(ImportResult::of(id, ImportOutcome::Imported)))
             }
             CommitOutcome::Refused(kind) => self.after_refusal(row, pair.as_ref(), kind).await,
+        }
+    }
+
+    /// The row of an import that has ended with the grant in the vault.
+    fn taken(&self, verdict: ImportVerdict, credential: Option<CredentialId>) -> StoredImport {
+        StoredImport {
+            team: self.importer.team.clone(),
+            verdict: Some(verdict),
+            credential,
+            reason: None,
         }
     }
 
@@ -264,7 +273,7 @@ impl Import<'_> {
         let merged = merged.map(|it| it.credential.credential_id);
         let ended = importer
             .requests
-            .end_import(&self.id, team, ImportVerdict::Merged, merged)?;
+            .end_import(&self.id, &self.taken(ImportVerdict::Merged, merged))?;
         let ended = importer.requests.begin(ended).commit(until()).await?;
         ended.or_conflict()?;
         Ok(Step::Ended(ImportResult {

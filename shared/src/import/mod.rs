@@ -11,10 +11,10 @@
 //! What is left to do follows from the rows alone. So an import can stop anywhere, and run again.
 
 mod attach;
+mod outcome;
 
 use std::time::Duration;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::attention::MISSING_SCOPE;
@@ -36,6 +36,8 @@ use crate::stores::{
 };
 use crate::timestamp::Timestamp;
 use crate::zoom::{self, ApiUrl};
+
+pub use self::outcome::{ImportOutcome, ImportResult};
 
 /// How long the import of one token may take. Its lease ends then.
 const TIME_FOR_TOKEN: Duration = Duration::from_secs(90);
@@ -66,132 +68,6 @@ impl GivenGrant {
     }
 }
 
-/// What became of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportOutcome {
-    /// A new credential has the grant.
-    Imported,
-    /// The credentials that the user had have the grant now.
-    Merged,
-    /// The grant is in the vault already, by another token or in another team. This token was not sent.
-    AlreadyThere,
-    /// Zoom refuses the token, and nobody but this import has sent it for the vault.
-    Dead,
-    /// Zoom refuses the token, after a refresh whose outcome is not known: the vault may have lost the answer.
-    OutcomeLost,
-    /// Zoom refuses the app. The token is unspent.
-    AppRefused,
-    /// Something failed for now. Another run goes on from here.
-    Retry,
-}
-
-impl ImportOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 7] = [
-        Self::Imported,
-        Self::Merged,
-        Self::AlreadyThere,
-        Self::Dead,
-        Self::OutcomeLost,
-        Self::AppRefused,
-        Self::Retry,
-    ];
-
-    /// The word in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Imported => "imported",
-            Self::Merged => "merged",
-            Self::AlreadyThere => "already_there",
-            Self::Dead => "dead",
-            Self::OutcomeLost => "outcome_lost",
-            Self::AppRefused => "app_refused",
-            Self::Retry => "retry",
-        }
-    }
-
-    /// Whether the vault has the grant.
-    pub fn is_in_the_vault(self) -> bool {
-        matches!(self, Self::Imported | Self::Merged | Self::AlreadyThere)
-    }
-
-    /// Whether another run can change the outcome.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::AppRefused | Self::Retry)
-    }
-}
-
-/// What became of a token, and what an operator needs to know about it. Holds no secret.
-#[derive(Clone, Debug)]
-pub struct ImportResult {
-    /// The outcome.
-    pub outcome: ImportOutcome,
-    /// The credential that has the grant, or one of them.
-    pub credential: Option<CredentialId>,
-    /// Whether an earlier run found this outcome.
-    pub earlier: bool,
-    /// Why.
-    pub reason: Option<String>,
-    /// When it is worth trying again, after [`ImportOutcome::Retry`].
-    pub retry_after: Option<Duration>,
-}
-
-impl ImportResult {
-    /// An outcome alone.
-    pub fn new(outcome: ImportOutcome) -> Self {
-        Self {
-            outcome,
-            credential: None,
-            earlier: false,
-            reason: None,
-            retry_after: None,
-        }
-    }
-
-    /// Says why.
-    #[must_use]
-    pub fn because(mut self, reason: impl Into<String>) -> Self {
-        self.reason = Some(reason.into());
-        self
-    }
-
-    fn of(credential: CredentialId, outcome: ImportOutcome) -> Self {
-        Self {
-            credential: Some(credential),
-            ..Self::new(outcome)
-        }
-    }
-
-    fn of_failure(error: &Error) -> Self {
-        let reason = match error.cause() {
-            Some(cause) => format!("{}: {cause}", error.code()),
-            None => error.code().to_owned(),
-        };
-        match error {
-            Error::AppMisconfigured { .. } => Self::new(ImportOutcome::AppRefused).because(reason),
-            Error::Unavailable { retry_after, .. } => Self {
-                retry_after: Some(*retry_after),
-                ..Self::new(ImportOutcome::Retry).because(reason)
-            },
-            Error::NotFound(_)
-            | Error::NotAUserCredential
-            | Error::Conflict
-            | Error::AuthorizationNotTaken
-            | Error::CodeRefused { .. }
-            | Error::ReconnectRequired { .. }
-            | Error::MissingScope { .. }
-            | Error::MissingAdminScope { .. }
-            | Error::OnbehalfOfAccount
-            | Error::UnknownAccountUser { .. }
-            | Error::ZoomRefused { .. }
-            | Error::ZoomUnavailable { .. }
-            | Error::ZoomTimeout { .. }
-            | Error::Internal(_) => Self::new(ImportOutcome::Retry).because(reason),
-        }
-    }
-}
-
 /// Imports tokens into a team.
 #[derive(Clone, Copy)]
 pub struct Importer<'a> {
@@ -209,6 +85,8 @@ pub struct Importer<'a> {
 struct Import<'a> {
     importer: Importer<'a>,
     given: &'a GivenGrant,
+    /// Why Zoom refuses the app, if it does.
+    refused: Option<&'a str>,
     id: ImportId,
     grant: GrantId,
     invocation: Invocation,
@@ -226,6 +104,16 @@ enum Step {
 impl Importer<'_> {
     /// Imports a token. A failure is an outcome too, because the other tokens must go on.
     pub async fn import(&self, given: &GivenGrant) -> ImportResult {
+        self.import_of_app(given, None).await
+    }
+
+    /// What became of a token whose app Zoom refuses, for this reason. An earlier run may have known another client
+    /// secret. Sends nothing to Zoom.
+    pub async fn import_of_refused_app(&self, given: &GivenGrant, reason: &str) -> ImportResult {
+        self.import_of_app(given, Some(reason)).await
+    }
+
+    async fn import_of_app(&self, given: &GivenGrant, refused: Option<&str>) -> ImportResult {
         let began = Timestamp::now();
         let deadline = began.plus(TIME_FOR_TOKEN);
         let invocation = Invocation::new(format!("import-{}", Uuid::new_v4()), deadline);
@@ -234,6 +122,7 @@ impl Importer<'_> {
         let import = Import {
             importer: *self,
             given,
+            refused,
             id,
             grant: id.grant(),
             invocation,
@@ -246,7 +135,7 @@ impl Importer<'_> {
         };
         // Boxed: the future of a refresh is large.
         let run = Box::pin(import.run()).await;
-        run.unwrap_or_else(|error| ImportResult::of_failure(&error))
+        run.unwrap_or_else(|error| ImportResult::of_failure(&error, import.invocation.activity()))
     }
 }
 
@@ -264,22 +153,30 @@ impl Import<'_> {
                     Some(StoredImport {
                         verdict: Some(verdict),
                         credential,
+                        reason,
                         ..
                     }),
                     _,
                 ) => Step::Ended(ImportResult {
                     credential,
+                    reason,
                     earlier: round == 0,
                     ..ImportResult::new(outcome_of(verdict))
                 }),
-                (None, None) => self.begin().await?,
+                (None, None) => match self.refused {
+                    Some(reason) => Step::Ended(of_refused_app(reason, "No token was sent")),
+                    None => self.begin().await?,
+                },
                 (Some(_), None) => Step::Ended(
                     ImportResult::new(ImportOutcome::OutcomeLost)
                         .because("an earlier import did not end, and its grant is deleted by now"),
                 ),
                 (_, Some(row)) if !row.importing => self.end_merge(&row).await?,
                 (_, Some(row)) => match row.state {
-                    GrantState::Active => Box::pin(self.take_over(&row)).await?,
+                    GrantState::Active => match self.refused {
+                        Some(reason) => Step::Ended(of_refused_app(reason, left_behind(&row))),
+                        None => Box::pin(self.take_over(&row)).await?,
+                    },
                     GrantState::Reconnect(ReconnectReason::RefreshOutcomeLost) => {
                         Step::Ended(ImportResult {
                             earlier: round == 0,
@@ -409,7 +306,13 @@ impl Import<'_> {
         } = self.importer;
         let secrets = &grants.secrets;
         let delete = secrets.delete_refused(self.grant, row, whatever_attempt)?;
-        let ended = requests.end_import(&self.id, team, ImportVerdict::Dead, None)?;
+        let ended = StoredImport {
+            team: team.clone(),
+            verdict: Some(ImportVerdict::Dead),
+            credential: None,
+            reason: reason.clone(),
+        };
+        let ended = requests.end_import(&self.id, &ended)?;
         Ok(
             match secrets.begin(delete).and(ended).commit(until()).await? {
                 CommitOutcome::Committed => Step::Ended(ImportResult {
@@ -422,6 +325,21 @@ impl Import<'_> {
     }
 }
 
+fn of_refused_app(reason: &str, done: &str) -> ImportResult {
+    ImportResult::new(ImportOutcome::AppRefused).because(format!("{reason}. {done}"))
+}
+
+/// What an import that did not end has done with its token.
+fn left_behind(row: &StoredGrant) -> &'static str {
+    if row.generation() > 0 || row.stash.is_some() {
+        "An earlier run has stored new tokens of this grant, and did not end"
+    } else if row.attempt.is_some() {
+        "An earlier run may have sent the token, and did not end"
+    } else {
+        "An earlier run began this import. No token was sent"
+    }
+}
+
 /// What another team's import of the same token means for this team. Only a grant that is in the vault is there already.
 fn of_another_team(known: &StoredImport) -> ImportResult {
     let team = &known.team;
@@ -430,8 +348,12 @@ fn of_another_team(known: &StoredImport) -> ImportResult {
             ImportResult::new(ImportOutcome::AlreadyThere)
                 .because(format!("team {team} imported this token"))
         }
-        Some(outcome) => ImportResult::new(outcome)
-            .because(format!("this is how its import into team {team} ended")),
+        Some(outcome) => {
+            let ended = format!("this is how its import into team {team} ended");
+            let reason = known.reason.as_ref();
+            ImportResult::new(outcome)
+                .because(reason.map_or(ended.clone(), |reason| format!("{reason} ({ended})")))
+        }
         None => ImportResult::new(ImportOutcome::Retry).because(format!(
             "team {team} has begun to import this token: import it there again"
         )),

@@ -77,8 +77,13 @@ async fn a_second_run_answers_the_same_and_sends_nothing() {
         let second = world.importer().import(&world, &given(token)).await;
 
         assert_eq!(
-            (second.outcome, second.credential),
-            (first.outcome, first.credential)
+            (second.outcome, second.credential, &second.reason),
+            (first.outcome, first.credential, &first.reason)
+        );
+        assert_eq!(
+            first.reason.is_some(),
+            first.outcome == ImportOutcome::Dead,
+            "{first:?}"
         );
         assert!(second.earlier && !first.earlier);
         assert_eq!(world.refresh_calls(), sent);
@@ -213,7 +218,15 @@ async fn a_refused_app_spends_no_token() {
 
 #[tokio::test]
 async fn an_outage_is_a_retry_and_the_next_run_goes_on() {
-    for service in [Service::Kms, Service::DynamoDb, Service::Zoom] {
+    let unspent = "This run spent no token";
+    for (service, sent) in [
+        (Service::Kms, unspent),
+        (Service::DynamoDb, unspent),
+        (
+            Service::Zoom,
+            "The token was sent, and Zoom's answer is not known",
+        ),
+    ] {
         let world = World::new().await;
         let old = world.user_of_old_system("ada").await;
         world.wire.reset();
@@ -228,6 +241,7 @@ async fn an_outage_is_a_retry_and_the_next_run_goes_on() {
             ImportOutcome::Retry,
             "{service:?} {failed:?}"
         );
+        assert!(failed.reason.unwrap().ends_with(sent), "{service:?}");
         assert!(world.is_live(&old.refresh));
         world.wire.heal();
 
@@ -252,6 +266,8 @@ async fn a_profile_that_fails_for_now_is_asked_for_by_the_next_run_without_anoth
     );
     let failed = world.importer().import(&world, &given(&old.refresh)).await;
     assert_eq!(failed.outcome, ImportOutcome::Retry, "{failed:?}");
+    let reason = failed.reason.unwrap();
+    assert!(reason.ends_with("new tokens are stored"), "{reason}");
     assert_eq!(world.count("credentials").await, 0);
 
     let done = world.importer().import(&world, &given(&old.refresh)).await;

@@ -33,7 +33,8 @@ pub enum ImportVerdict {
 }
 
 impl ImportVerdict {
-    fn as_str(self) -> &'static str {
+    /// The word in the row.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Imported => "imported",
             Self::Merged => "merged",
@@ -53,6 +54,8 @@ pub struct StoredImport {
     /// The credential that has the grant, or one of them.
     #[serde(rename = "credential_id")]
     pub credential: Option<CredentialId>,
+    /// Zoom's reason for a dead token, as Zoom's answers are shown: printable, and at most 200 characters.
+    pub reason: Option<String>,
 }
 
 impl Requests {
@@ -80,18 +83,14 @@ impl Requests {
         Write::put(RowKind::Import, &self.table, item, Some(absent), values)
     }
 
-    /// The write that ends an import.
-    pub fn end_import(
-        &self,
-        id: &ImportId,
-        team: &TeamId,
-        verdict: ImportVerdict,
-        credential: Option<CredentialId>,
-    ) -> Result<Write, Error> {
+    /// The write that ends an import. `ended` is the whole row.
+    pub fn end_import(&self, id: &ImportId, ended: &StoredImport) -> Result<Write, Error> {
+        let verdict = ended.verdict.map(ImportVerdict::as_str);
         let update = Update::new()
-            .set("team_id", text(team))
-            .set("verdict", text(verdict.as_str()))
-            .assign("credential_id", credential.as_ref().map(text))
+            .set("team_id", text(&ended.team))
+            .assign("verdict", verdict.map(text))
+            .assign("credential_id", ended.credential.as_ref().map(text))
+            .assign("reason", ended.reason.as_ref().map(text))
             .set("expires_at", number(&expires_at()));
         let key = key(&request_id(id));
         Write::update(RowKind::Import, &self.table, key, update.build())
