@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Import, ImportOutcome, ImportResult, ProfileRead, Step, until};
+use crate::authorize::NewApp;
 use crate::credential::{CredentialId, Name, ReconnectReason, State};
-use crate::envelope::{Binding, SecretId};
 use crate::error::Error;
 use crate::event::{Change, EventKind};
 use crate::grants::cache::Access;
@@ -12,7 +12,6 @@ use crate::grants::hand_over::HandOver;
 use crate::grants::profile::{MIN_AUTHORIZATION_GAP, record_active};
 use crate::pair::Pair;
 use crate::profile::{Profile, UNKNOWN_PROFILE};
-use crate::secret::Plaintext;
 use crate::stores::{
     self, AppSecret, BATCH, CommitOutcome, ImportVerdict, ImportedCredential, RowKind,
     SOME_MEMBERS, StoredCredential, StoredGrant, StoredImport, StoredPair,
@@ -125,16 +124,9 @@ impl Import<'_> {
 
     /// The client secret, sealed for the new credential.
     async fn sealed_app(&self, id: CredentialId) -> Result<AppSecret, Error> {
-        let binding = Binding {
-            team: self.importer.team.clone(),
-            secret: SecretId::App(id),
-        };
-        let key = self.importer.grants.envelope.data_key(binding).await?;
-        let secret = Plaintext::from(&self.given.app.client_secret);
-        Ok(AppSecret {
-            team_id: self.importer.team.clone(),
-            sealed: key.seal(1, &secret)?,
-        })
+        let (envelope, team) = (&self.importer.grants.envelope, self.importer.team);
+        let app = NewApp::prepare(envelope, team, id, self.given.app.clone()).await?;
+        app.sealed(team, 1)
     }
 
     /// Adds the grant to the pair of a user who has live credentials, and gives it to them: Zoom has accepted this grant,
