@@ -1,5 +1,6 @@
 //! Token URLs of a team, which choose the credential when a bot calls them.
 
+mod addresses;
 mod bad_calls;
 mod calls;
 mod managing;
