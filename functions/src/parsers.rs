@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use shared::choosing_url::CallKeys;
 use shared::credential::ClientId;
 use shared::event::BotId;
 use shared::invalid::Invalid;
@@ -28,6 +29,7 @@ use crate::http::request::{Event, Request};
 use crate::http::schema::IdempotencyKey;
 use crate::notifications::endpoint::PutNotificationEndpoint;
 use crate::token_urls::choosing::create::CreateChoosingUrl;
+use crate::token_urls::choosing::names;
 use crate::token_urls::create::CreateTokenUrl;
 use crate::token_urls::dialect::Dialect;
 use crate::token_urls::list::TokenUrlsQuery;
@@ -141,6 +143,12 @@ pub fn bot_details(
     };
     let details = dialect.bot_details(request, body_is_signed);
     (details.meeting.map(|meeting| meeting.id), details.bot)
+}
+
+/// Reads whom a call of a URL that chooses names, under the default names. Each is the `Debug` form of what was read.
+pub fn names_in_call(request: &Request, body_is_signed: bool) -> Result<Vec<String>, ApiError> {
+    let named = names::named(request, body_is_signed, &CallKeys::default())?;
+    Ok(named.iter().map(|it| format!("{it:?}")).collect())
 }
 
 /// Reads a bot vendor's proof.

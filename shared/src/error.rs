@@ -223,6 +223,9 @@ pub enum Down {
     /// The index does not show all credentials of a Zoom user, or DynamoDB has just removed one.
     #[error("not all credentials of the Zoom user are found yet")]
     MembersMissing,
+    /// The grant needs a refresh, and this part of the invocation may not begin one.
+    #[error("the grant needs a refresh, which has to wait for its turn")]
+    NeedsRefresh,
     /// Another invocation refreshes the grant.
     #[error("another invocation is refreshing the grant")]
     RefreshElsewhere,
@@ -293,6 +296,17 @@ impl Error {
         } else {
             self.source().map(chain)
         }
+    }
+
+    /// Whether the work needs a refresh, and has not begun one because it may not.
+    pub fn needs_refresh(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                source: Down::NeedsRefresh,
+                ..
+            }
+        )
     }
 
     /// A service is down. The caller should retry after [`RETRY_AFTER`].

@@ -17,6 +17,7 @@ pub struct Invocation {
     deadline: Timestamp,
     actor: OnceLock<Actor>,
     activity: Activity,
+    may_refresh: bool,
 }
 
 impl Invocation {
@@ -27,6 +28,7 @@ impl Invocation {
             deadline,
             actor: OnceLock::new(),
             activity: Activity::default(),
+            may_refresh: true,
         }
     }
 
@@ -46,6 +48,16 @@ impl Invocation {
             deadline: self.deadline,
             actor: self.actor.clone(),
             activity: Activity::default(),
+            may_refresh: self.may_refresh,
+        }
+    }
+
+    /// A part that begins no refresh. Work that needs one fails instead.
+    #[must_use]
+    pub fn part_without_refresh(&self) -> Self {
+        Self {
+            may_refresh: false,
+            ..self.part()
         }
     }
 
@@ -77,6 +89,11 @@ impl Invocation {
     /// The time until the deadline, less `reserve`.
     pub fn time_left(&self, reserve: Duration) -> Duration {
         Timestamp::now().until(self.deadline.minus(reserve))
+    }
+
+    /// Whether a refresh may begin.
+    pub fn may_refresh(&self) -> bool {
+        self.may_refresh
     }
 
     /// What the invocation has done to grants so far.

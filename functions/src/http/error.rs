@@ -17,8 +17,7 @@ use shared::invalid::Invalid;
 use shared::stores::Admission;
 use shared::vendor::Vendor;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{Object, ObjectBuilder};
+use utoipa::openapi::{Object, ObjectBuilder, schema::Type};
 
 use crate::http::error_details;
 
@@ -409,6 +408,7 @@ fn vault_service_failure(error: &Error) -> Option<ServiceFailure> {
             | Down::OutOfTime
             | Down::GrantsLeft
             | Down::MembersMissing
+            | Down::NeedsRefresh
             | Down::RefreshElsewhere
             | Down::AccessTokenEnds => None,
         },

@@ -37,7 +37,8 @@ fn unavailable_details(down: &Down) -> String {
         Down::Silent => "storage_silent",
         Down::GrantsLeft => "grants_left",
         Down::MembersMissing => "credentials_missing",
-        Down::RefreshElsewhere => "refresh_running",
+        // No answer has the first: the part that may not refresh is done again.
+        Down::NeedsRefresh | Down::RefreshElsewhere => "refresh_running",
         Down::AccessTokenEnds => "access_token_ends",
     };
     word.to_owned()

@@ -1,7 +1,7 @@
 //! The requests and answers of bot vendors that call a token URL.
 //!
 //! Each vendor has its own parameters. Unknown and invalid parameters are ignored, so a vendor can add some without
-//! harm. The query wins over the body, because the URL's owner may have written the query. A body that its vendor signed
+//! harm. Only `type` must make sense, because no vendor sends it. The query wins over the body, because the URL's owner may have written the query. A body that its vendor signed
 //! wins over the query.
 
 use secrecy::{ExposeSecret, SecretString};
@@ -27,7 +27,7 @@ pub(crate) enum Dialect {
 
 /// What a call may say about the bot, in the query or in the body of a POST. The query comes first. A URL that chooses
 /// also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and so
-/// are values that make no sense. The first value of a repeated parameter counts.
+/// are values that make no sense, except in `type`. The first value of a repeated parameter counts.
 #[derive(Debug, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BotCall {
@@ -141,13 +141,16 @@ impl Dialect {
         };
         let query = request.query("type").map(str::to_owned);
         let named = [query, body.loose("type")];
-        let mut named = named.into_iter().flatten();
-        let named = named.find_map(|word| UrlTokenType::try_from(word).ok());
+        // No vendor sends a type. So the customer wrote it, and must not get tokens of other types instead.
+        let named = named.into_iter().flatten().next();
         match (self, named, types) {
-            (_, Some(named), _) if types.contains(&named) => Ok(vec![named]),
-            (_, Some(_), _) => {
+            (_, Some(word), _) => {
+                let named = UrlTokenType::try_from(word).ok();
                 let rule = "must be one of the types that the token URL gives";
-                Err(ApiError::validation("type", rule))
+                let given = named.filter(|named| types.contains(named));
+                given
+                    .map(|named| vec![named])
+                    .ok_or(ApiError::validation("type", rule))
             }
             (Self::Text, None, [_, _, ..]) => {
                 let rule = "is required: the token URL gives several types, and this answer has room for one token";

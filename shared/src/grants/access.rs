@@ -107,11 +107,11 @@ impl AccessTokens<'_> {
                 row = Some(self.wait(id, read).await?);
                 continue;
             }
-            if self.refresher.invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
+            if let Some(obstacle) = self.obstacle() {
                 if usable {
                     return Ok(Arc::new(access(id, &read, self.open(id, &read).await?)));
                 }
-                return Err(Error::unavailable(Down::OutOfTime).into());
+                return Err(Error::unavailable(obstacle).into());
             }
 
             let prepared = self.prepare(id, &read, app).await?;
@@ -131,6 +131,18 @@ impl AccessTokens<'_> {
                 }
                 AcquireOutcome::Refused(now) => row = Some(*now),
             }
+        }
+    }
+
+    /// Why no refresh may begin now. `None` if one may begin.
+    fn obstacle(&self) -> Option<Down> {
+        let invocation = self.refresher.invocation;
+        if !invocation.may_refresh() {
+            Some(Down::NeedsRefresh)
+        } else if invocation.time_left(Duration::ZERO) < MIN_REFRESH_TIME {
+            Some(Down::OutOfTime)
+        } else {
+            None
         }
     }
 

@@ -33,6 +33,8 @@ pub const ANSWER_TIME: Duration = Duration::from_secs(2);
 pub const ACCESS_MARGIN: Duration = Duration::from_mins(10);
 /// Zoom gets at least this long to mint, so that an access token that took long to get is still tried.
 const MIN_MINT_TIME: Duration = Duration::from_secs(2);
+/// The code of a mint that needed a refresh, and might not begin one. It may be done again later.
+const NEEDS_REFRESH: &str = "NEEDS_REFRESH";
 /// How long a token lives if nobody named a lifetime.
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(2);
 
@@ -213,7 +215,12 @@ pub async fn mint(
     match &minted {
         Ok(_) => context.invocation.activity().token_minted(),
         Err(error) => {
-            let outcome = EventOutcome::Failed { code: error.code() };
+            let code = if error.needs_refresh() {
+                NEEDS_REFRESH
+            } else {
+                error.code()
+            };
+            let outcome = EventOutcome::Failed { code };
             // The first event may be stored, and events are never changed.
             let failed = subject.event(context, outcome, Some(record.id));
             let recorder = Recorder(context);

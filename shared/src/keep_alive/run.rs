@@ -355,6 +355,7 @@ impl Cause {
         };
         match source {
             Down::OutOfTime
+            | Down::NeedsRefresh
             | Down::RefreshElsewhere
             | Down::AccessTokenEnds
             | Down::GrantsLeft

@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 use shared::stores::TeamSettingsChange;
 
-use super::{tokens_in, with_query};
+use super::{NO_CREDENTIAL, tokens_in, with_query};
+use crate::account::SCOPES;
 use crate::bots::MEETING;
 use crate::proxy::Service;
 use crate::token_urls::Url;
 use crate::vendors::answer_to;
 use crate::world::World;
-
-/// The text of the answer to a call that names nobody whom the URL may choose.
-const NO_CREDENTIAL: &str = "Zoom credential not found";
 
 #[tokio::test]
 async fn each_vendor_names_the_user_in_its_own_way() {
@@ -41,7 +39,7 @@ async fn each_vendor_names_the_user_in_its_own_way() {
         let attendee = answer_to(world.attendee(&url, &extra, &link)).await;
         assert_eq!(world.users_of(&attendee.json()["onbehalf_token"]), ["ada"]);
 
-        let meetstream = answer_to(world.meetstream(&url, &extra)).await;
+        let meetstream = answer_to(world.meetstream_posts(&url, &extra)).await;
         let tokens = meetstream.json();
         assert_eq!(world.users_of(&tokens["token"]), ["ada"]);
         assert_eq!(tokens["token"], tokens["obf"]);
@@ -90,9 +88,11 @@ async fn the_names_of_the_values_can_be_chosen_and_replace_the_defaults() {
     assert_eq!(answer.status, 400);
 }
 
+// Seen to fail: the answer said that a credential belongs to an app
 #[tokio::test]
-async fn whoever_is_unknown_deleted_filtered_out_or_of_another_team_gets_one_answer() {
-    let world = World::new().await;
+async fn whoever_is_unknown_deleted_filtered_out_or_no_user_gets_one_answer() {
+    let (world, account) = World::with_account(&SCOPES).await;
+    let app = world.add_app_credential("app").await;
     let customer = json!({ "customer": "acme" });
     let ada = world.connect("ada", customer.clone()).await;
     let other_customer = world.connect("bob", json!({ "customer": "globex" })).await;
@@ -106,6 +106,22 @@ async fn whoever_is_unknown_deleted_filtered_out_or_of_another_team_gets_one_ans
         answer_to(world.meetingbaas(&url, &[(name, value)], &json!({}))).await
     };
     assert_eq!(get("zoom_email", &ada.email).await.status, 200);
+    // A URL without a filter may choose everybody but these.
+    let unlimited = world.given_open_url(&["zak", "onbehalf"], json!({})).await;
+    world.wire.reset();
+    for id in [&account, &app] {
+        let body = json!({ "credential_id": id });
+        let answer = world.vendor_posts(&unlimited, &body).await;
+        let code = "FST_ERR_ZOOM_CREDENTIAL_NOT_FOUND_BY_ID";
+        answer.expect_error(404, code, NO_CREDENTIAL);
+        assert_eq!(world.mints_of(id).await, Vec::<String>::new());
+    }
+    let body = json!({ "credential_id": [account, app, ada.credential] });
+    let tokens = tokens_in(&world.vendor_posts(&unlimited, &body).await);
+    assert_eq!(world.users_of(&tokens["onbehalf_token"]), ["ada"]);
+    for id in [&account, &app] {
+        assert_eq!(world.mints_of(id).await, Vec::<String>::new());
+    }
 
     world.wire.reset();
     for user in [&other_customer, &without_extra, &deleted] {
@@ -119,6 +135,8 @@ async fn whoever_is_unknown_deleted_filtered_out_or_of_another_team_gets_one_ans
         }
     }
     for (name, value) in [
+        ("credential_id", account.as_str()),
+        ("credential_id", app.as_str()),
         ("credential_id", "0192f5a0-7c4e-7d2a-9b1c-3e5f7a9b1c3d"),
         ("credential_id", "not an id"),
         ("zoom_user_id", "nobody"),
@@ -158,20 +176,6 @@ async fn a_call_that_names_nobody_or_too_many_is_told_so() {
         );
     }
     assert_eq!(world.uses(&url.id).await, "0");
-}
-
-#[tokio::test]
-async fn metadata_that_is_too_large_names_nobody() {
-    let world = World::new().await;
-    world.store_vendors().await;
-    let large = json!({ "zoom_email": "ada@example.test", "x": "y".repeat(300_000) });
-    let open = world.given_open_url(&["zak"], json!({})).await;
-    let answer = answer_to(world.attendee(&open, &large, "https://zoom.us/j/1")).await;
-    answer.expect_code(400, "FST_ERR_VALIDATION");
-    let verified = json!({ "unverified": null, "verify": ["attendee"] });
-    let url = world.given_open_url(&["zak"], verified).await;
-    let answer = answer_to(world.attendee(&url, &large, "https://zoom.us/j/1")).await;
-    answer.expect_code(401, "FST_ERR_UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -320,13 +324,30 @@ async fn one_answer_has_every_type_and_a_text_has_room_for_one() {
     let answer = world.vendor_gets(&url, &format!("{query}&type=zak")).await;
     assert_eq!(answer.status, 200);
     assert_eq!(world.zoom_api_calls(), ["/v2/users/me/token?type=zak"]);
+}
 
+// Seen to fail: a ZAK for a call that asked for `obf`
+#[tokio::test]
+async fn a_type_that_the_url_does_not_give_is_refused_and_not_ignored() {
+    let world = World::new().await;
+    let ada = world.connect("ada", Value::Null).await;
+    let query = format!("?zoom_email={}", ada.email);
     let one = world.given_open_url(&["zak"], json!({})).await;
-    let answer = world
-        .vendor_gets(&one, &format!("{query}&type=onbehalf"))
-        .await;
     let rule = "type must be one of the types that the token URL gives";
-    assert_eq!((answer.status, answer.text.as_str()), (400, rule));
+    for named in ["onbehalf", "obf", "ZAK", "zak,onbehalf", "sdk_jwt"] {
+        let query = format!("{query}&type={named}");
+        let answer = world.vendor_gets(&one, &query).await;
+        assert_eq!(
+            (answer.status, answer.text.as_str()),
+            (400, rule),
+            "{named}"
+        );
+        let body = json!({ "zoom_email": ada.email, "type": named });
+        let answer = world.vendor_posts(&one, &body).await;
+        answer.expect_error(400, "FST_ERR_VALIDATION", rule);
+    }
+    assert_eq!(world.uses(&one.id).await, "0");
+    assert_eq!(world.mints_of(&ada.credential).await, Vec::<String>::new());
 }
 
 #[tokio::test]

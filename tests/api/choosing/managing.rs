@@ -235,16 +235,110 @@ async fn a_body_without_a_good_proof_or_limit_is_refused_with_the_rule() {
     }
 }
 
+/// The values are checked before the URL's choice as a whole. No refusal shows the value, although it may be a secret that
+/// somebody has put into the wrong field.
 #[tokio::test]
-async fn eleven_credentials_are_too_many() {
+async fn a_value_of_the_wrong_kind_is_refused_with_the_rule_and_is_not_shown() {
+    const MARKER: &str = "MARKER-7f3a";
     let world = World::new().await;
+    let good = world.given_recall().await;
+    let array = "must be an array of 1 to 10 different strings";
+    let (string, uuid) = ("must be string", "must match format \"uuid\"");
+    let vendor = "must be one of recall, attendee, meetstream";
     let ids: Vec<String> = (0..11)
         .map(|it| format!("0192f5a0-7c4e-7d2a-9b1c-3e5f7a9b1c{it:02}"))
         .collect();
-    let body = json!({ "types": ["zak"], "credentials": ids, "unverified": true });
-    let message = "body/credentials must be an array of 1 to 10 different strings";
-    let refused = world.acme.create_choosing(body).await;
-    refused.expect_error(400, "FST_ERR_VALIDATION", message);
+    let user = |value: Value| json!({ "user": value });
+    for (field, value, rule) in [
+        ("types", json!([]), array),
+        ("types", json!([7_341_907]), string),
+        ("types", json!({ "zak": MARKER }), array),
+        (
+            "types",
+            json!([MARKER]),
+            "must be one of onbehalf, zak, local_recording, access_token",
+        ),
+        ("verify", json!([]), array),
+        ("verify", json!(MARKER), array),
+        ("verify", json!("recall"), array),
+        ("verify", json!([7_341_907]), string),
+        ("verify", json!([MARKER]), vendor),
+        ("verify", json!(["meetingbaas"]), vendor),
+        ("credentials", json!([]), array),
+        ("credentials", json!(MARKER), array),
+        ("credentials", json!([7_341_907]), string),
+        ("credentials", json!([MARKER]), uuid),
+        ("credentials", json!([{ "id": MARKER }]), string),
+        ("credentials", json!(ids), array),
+        ("credentials", json!([ids[0], ids[0]]), array),
+        ("choose", json!(7_341_907), string),
+        ("choose", json!(MARKER), "must be from_call"),
+        ("unverified", json!(1), "must be boolean"),
+        ("unverified", json!(MARKER), "must be boolean"),
+        (
+            "max_uses",
+            json!(MARKER),
+            "must be an integer from 1 to 1000000",
+        ),
+        (
+            "max_uses",
+            json!("7"),
+            "must be an integer from 1 to 1000000",
+        ),
+        (
+            "max_uses",
+            json!(7.5),
+            "must be an integer from 1 to 1000000",
+        ),
+        (
+            "max_uses",
+            json!(7_341_907),
+            "must be an integer from 1 to 1000000",
+        ),
+        (
+            "expires_in",
+            json!(59),
+            "must be an integer from 60 to 315360000",
+        ),
+        (
+            "expires_in",
+            json!(-7_341_907),
+            "must be an integer from 60 to 315360000",
+        ),
+        (
+            "meeting_id",
+            json!(MARKER),
+            "must be a Zoom meeting number: 1 to 20 digits",
+        ),
+        ("meeting_id", json!([MARKER]), string),
+        ("label", json!([MARKER]), string),
+        (
+            "extra",
+            json!(MARKER),
+            "must be key:value pairs, separated by commas",
+        ),
+        ("call_keys", json!(MARKER), "must be object"),
+        ("call_keys/user", user(json!([])), array),
+        ("call_keys/user", user(json!(MARKER)), array),
+        ("call_keys/user", user(json!([7_341_907])), string),
+        (
+            "call_keys/user",
+            user(json!([format!("{MARKER} {MARKER}")])),
+            "must be names of 1 to 64 visible ASCII characters",
+        ),
+    ] {
+        let (name, _) = field.split_once('/').unwrap_or((field, ""));
+        let body = with(good.clone(), json!({ name: value }));
+        let refused = world.acme.create_choosing(body).await;
+        let message = format!("body/{field} {rule}");
+        refused.expect_error(400, "FST_ERR_VALIDATION", &message);
+        for shown in [MARKER, "7341907", "341907"] {
+            assert!(!refused.text.contains(shown), "{}", refused.text);
+        }
+    }
+    // Only the URL of `good` is there, which its check has created.
+    let urls = world.acme.choosing_urls("").await.expect(200);
+    assert_eq!(urls.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

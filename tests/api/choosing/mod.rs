@@ -1,5 +1,7 @@
 //! Token URLs of a team, which choose the credential when a bot calls them.
 
+mod addresses;
+mod bad_calls;
 mod calls;
 mod managing;
 mod matrix;
@@ -9,8 +11,13 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::token_urls::Url;
-use crate::vendors::{ATTENDEE, MEETSTREAM, RECALL, hmac, now_in_seconds, recall_headers};
+use crate::vendors::{
+    ATTENDEE, MEETSTREAM, RECALL, hmac, now_in_seconds, python_json, recall_headers,
+};
 use crate::world::{Answer, Caller, World, id_of, send, user_body, with};
+
+/// The text of the answer to a call that names nobody whom the URL may choose.
+const NO_CREDENTIAL: &str = "Zoom credential not found";
 
 impl Caller {
     /// `POST /v2/token-urls`
@@ -145,26 +152,39 @@ impl World {
         call
     }
 
-    /// The signed request of Attendee.
+    /// The signed request of Attendee, in Python's form. The signature is that of the canonical JSON.
     fn attendee(&self, url: &Url, metadata: &Value, meeting_url: &str) -> RequestBuilder {
-        let body = json!({
-            "bot_id": "bot_3hfP0PXEsNinIZmh",
-            "bot_metadata": metadata,
-            "callback_type": "zoom_tokens",
-            "meeting_url": meeting_url,
-        });
-        // `Value` sorts its keys and writes no blanks, as Attendee does before it signs.
-        let signature = hmac(ATTENDEE, body.to_string().as_bytes());
+        let bot = "bot_3hfP0PXEsNinIZmh";
+        let sent = format!(
+            r#"{{"bot_id": "{bot}", "bot_metadata": {}, "callback_type": "zoom_tokens", "meeting_url": {}}}"#,
+            python_json(metadata),
+            python_json(&json!(meeting_url)),
+        );
+        let signed: Value = serde_json::from_str(&sent).unwrap();
+        // `Value` sorts its keys and writes no blanks and no escapes, as Attendee does before it signs.
+        let signature = hmac(ATTENDEE, signed.to_string().as_bytes());
         let call = self.acme.http().post(&url.url);
-        call.header("x-webhook-signature", signature).json(&body)
+        call.header("x-webhook-signature", signature)
+            .header("content-type", "application/json")
+            .header("user-agent", "Attendee-Callback/1.0")
+            .body(sent)
+    }
+
+    /// The first request of MeetStream, with its secret. Its customer wrote the query, to which MeetStream adds the number
+    /// of the meeting for an `onbehalf` token.
+    fn meetstream_gets(&self, url: &Url, query: &[(&str, &str)]) -> RequestBuilder {
+        let call = self.acme.http().get(with_query(url, query));
+        call.header("X-Bot-Id", "b-1")
+            .header("X-Webhook-Secret", MEETSTREAM)
     }
 
     /// The second request of MeetStream, with its secret.
-    fn meetstream(&self, url: &Url, fields: &Value) -> RequestBuilder {
+    fn meetstream_posts(&self, url: &Url, fields: &Value) -> RequestBuilder {
         let body = with(
             json!({ "bot_id": "b-1", "webhook_secret": MEETSTREAM }),
             fields.clone(),
         );
-        self.acme.http().post(&url.url).json(&body)
+        let call = self.acme.http().post(&url.url);
+        call.header("X-Bot-Id", "b-1").json(&body)
     }
 }

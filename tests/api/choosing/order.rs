@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use local::zoom::GrantType;
+use local::zoom::{Endpoint, Fault as ZoomFault, FaultKind, GrantType, Reply};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{Connected, tokens_in};
-use crate::proxy::{Fault, Service};
+use crate::proxy::{Fault, Rule, Service};
 use crate::vendors::answer_to;
 use crate::world::{CLIENT_ID, World};
 
@@ -169,6 +170,134 @@ async fn no_answer_leaves_while_a_refresh_is_open() {
     let sent = world.zoom.ledger().into_iter();
     let sent = sent.filter(|call| call.grant_type == Some(GrantType::RefreshToken));
     assert_eq!(sent.count(), 1);
+}
+
+impl World {
+    /// Lets Zoom refuse the access tokens of ada and bob, which the vault takes for good. Zoom accepts the one of cid.
+    async fn three_of_whom_zoom_refuses_two(&self) -> [Connected; 3] {
+        let ada = self.connect("ada", Value::Null).await;
+        let bob = self.connect("bob", Value::Null).await;
+        self.zoom.advance(Duration::from_hours(1));
+        self.age_access_tokens().await;
+        let cid = self.connect("cid", Value::Null).await;
+        [ada, bob, cid]
+    }
+}
+
+// Seen to fail: the refreshes ran at the same time
+#[tokio::test]
+async fn whoever_has_an_access_token_that_zoom_refuses_is_refreshed_last_and_one_at_a_time() {
+    let world = World::new().await;
+    let users = world.three_of_whom_zoom_refuses_two().await;
+    let [ada, bob, cid] = &users;
+    let url = world.given_open_url(&["onbehalf", "zak"], json!({})).await;
+    let body = json!({ "zoom_user_id": names(&users) });
+    let answer = tokens_in(&world.vendor_posts(&url, &body).await);
+    let of_all = world.users_of(&answer["onbehalf_token"]);
+    assert_eq!(of_all, ["ada", "bob", "cid"]);
+    assert_eq!(world.users_of(&answer["zak_token"]), ["ada"]);
+    for user in [ada, bob] {
+        let mints = world.mints_of(&user.credential).await;
+        let refused = mints.iter().filter(|it| *it == "NEEDS_REFRESH");
+        assert_eq!(refused.count(), 1, "{mints:?}");
+        let events = world.acme.events(&user.credential, "").await.expect(200);
+        let events = events.as_array().unwrap().iter();
+        let refreshes = events.filter(|event| event["kind"] == "refresh");
+        assert_eq!(refreshes.count(), 1);
+    }
+    let mints = world.mints_of(&cid.credential).await;
+    assert_eq!(mints, ["NOT_CHOSEN", "succeeded", "succeeded"]);
+}
+
+// Seen to fail: ada was refreshed
+#[tokio::test]
+async fn a_text_refreshes_nobody_whose_access_token_zoom_refuses_if_another_is_good() {
+    let world = World::new().await;
+    let users = world.three_of_whom_zoom_refuses_two().await;
+    let [ada, ..] = &users;
+    let url = world.given_open_url(&["zak"], json!({})).await;
+    world.wire.reset();
+    let query = format!("?zoom_user_id={}", names(&users));
+    let answer = world.vendor_gets(&url, &query).await;
+    assert_eq!(world.user_of(&answer.text), "cid");
+    assert_eq!(world.refresh_calls(), 0);
+    let mints = world.mints_of(&ada.credential).await;
+    assert_eq!(mints, ["NOT_CHOSEN", "NEEDS_REFRESH", "succeeded"]);
+}
+
+// Seen to fail: two refreshes were open
+#[tokio::test]
+async fn of_two_refused_access_tokens_one_is_refreshed_and_no_answer_leaves_meanwhile() {
+    let world = World::new().await;
+    let users = world.three_of_whom_zoom_refuses_two().await;
+    let [_, bob, _] = &users;
+    let url = world.given_open_url(&["onbehalf"], json!({})).await;
+    world.wire.reset();
+    let told = Arc::new(Notify::new());
+    world.wire.inject(Rule {
+        service: Some(Service::Zoom),
+        operation: Some("/oauth/token"),
+        nth: None,
+        fault: Fault::Hold(told.clone()),
+    });
+    let body = json!({ "zoom_user_id": names(&users) });
+    let call = world.vendor_posts(&url, &body);
+    tokio::pin!(call);
+    tokio::select! {
+        _ = &mut call => panic!("it answered while Zoom had a refresh token"),
+        () = world.wire.stalled() => {}
+    }
+    // Longer than the time that the vendor waits.
+    let waited = tokio::time::timeout(Duration::from_secs(15), &mut call).await;
+    assert!(
+        waited.is_err(),
+        "it answered while Zoom had a refresh token"
+    );
+    assert_eq!(world.refresh_calls(), 1);
+    told.notify_one();
+    let tokens = tokens_in(&call.await);
+    // There was no time for the refresh of bob.
+    assert_eq!(world.users_of(&tokens["onbehalf_token"]), ["ada", "cid"]);
+    let mints = world.mints_of(&bob.credential).await;
+    assert_eq!(mints, ["OUT_OF_TIME", "NEEDS_REFRESH", "succeeded"]);
+    assert_eq!(world.refresh_calls(), 1);
+}
+
+// Seen to fail: a 502 without the ZAK
+#[tokio::test]
+async fn if_zoom_fails_to_mint_one_type_the_answer_has_the_others() {
+    let world = World::new().await;
+    let [ada, ..] = world.three().await;
+    let url = world.given_open_url(&["onbehalf", "zak"], json!({})).await;
+    let body = json!({ "zoom_user_id": ada.user });
+    for status in [StatusCode::BAD_GATEWAY, StatusCode::INTERNAL_SERVER_ERROR] {
+        let reply = FaultKind::ReplyBefore(Reply::status(status));
+        world.zoom.inject(ZoomFault::once(Endpoint::Mint, reply));
+        let tokens = tokens_in(&world.vendor_posts(&url, &body).await);
+        assert_eq!(tokens.get("onbehalf_token"), None, "{tokens}");
+        assert_eq!(world.users_of(&tokens["zak_token"]), ["ada"]);
+        world.zoom.clear_faults();
+    }
+    let mints = world.mints_of(&ada.credential).await;
+    let failed = mints.iter().filter(|it| *it == "FST_ERR_ZOOM_UNAVAILABLE");
+    assert_eq!(failed.count(), 2, "{mints:?}");
+}
+
+/// One refresh is sent twice. The next type would have sent it a third time, and Zoom would have answered.
+#[tokio::test]
+async fn a_refresh_that_zoom_fails_is_not_begun_again_for_the_next_type() {
+    let world = World::new().await;
+    let [ada, ..] = world.three().await;
+    let url = world.given_open_url(&["onbehalf", "zak"], json!({})).await;
+    world.expire_access_token(&ada).await;
+    let reply = FaultKind::ReplyBefore(Reply::status(StatusCode::BAD_GATEWAY));
+    let refresh = Endpoint::Grant(GrantType::RefreshToken);
+    world.zoom.inject(ZoomFault::once(refresh, reply).times(2));
+    let body = json!({ "zoom_user_id": ada.user });
+    let answer = world.vendor_posts(&url, &body).await;
+    answer.expect_code(502, "FST_ERR_ZOOM_UNAVAILABLE");
+    let mints = world.mints_of(&ada.credential).await;
+    assert_eq!(mints, ["FST_ERR_ZOOM_UNAVAILABLE"]);
 }
 
 #[tokio::test]

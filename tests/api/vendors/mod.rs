@@ -6,6 +6,8 @@ mod refusals;
 mod secrets;
 mod vectors;
 
+use std::fmt::Write;
+
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +37,39 @@ const VENDORS: [(&str, &str, &str); 3] = [
 /// The text that Attendee sends, and the text that it signs. Attendee's own code made both.
 const WIRE: &str = r#"{"bot_id": "bot_abcDEF123", "bot_metadata": {"b": "Zo\u00eb/1", "a": "x \"q\"", "\u00e9": "1"}, "callback_type": "zoom_tokens", "meeting_url": "https://us02web.zoom.us/j/98765432101?pwd=a.1"}"#;
 const CANONICAL: &str = r#"{"bot_id":"bot_abcDEF123","bot_metadata":{"a":"x \"q\"","b":"Zoë/1","é":"1"},"callback_type":"zoom_tokens","meeting_url":"https://us02web.zoom.us/j/98765432101?pwd=a.1"}"#;
+
+/// A value in the form in which Python's `requests` sends JSON, as Attendee does: blanks after commas and colons, and
+/// escapes for all that is not ASCII. The keys of an object are in reverse order, which is not the order of the signed
+/// text.
+pub(crate) fn python_json(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().rev();
+            let fields = fields.map(|(key, value)| {
+                let key = python_json(&json!(key));
+                format!("{key}: {}", python_json(value))
+            });
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(python_json).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            let mut ascii = String::new();
+            for character in value.to_string().chars() {
+                if character.is_ascii() {
+                    ascii.push(character);
+                    continue;
+                }
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(ascii, "\\u{unit:04x}").unwrap();
+                }
+            }
+            ascii
+        }
+    }
+}
 
 impl Caller {
     /// `PUT /v2/vendors/{vendor}`

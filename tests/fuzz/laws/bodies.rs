@@ -58,6 +58,7 @@ pub(super) fn check(name: &str, body: &[u8], read: &Result<String, ApiError>) {
             number(&fields, "max_uses", 1, 1_000_000);
             number(&fields, "expires_in", 60, 315_360_000);
         }
+        "CreateChoosingUrl" => choosing(&fields),
         "PutZoomApp" => required(&fields, &["client_secret", "webhook_secret_token"]),
         "RotateSecret" => required(&fields, &["client_secret"]),
         "PutNotificationEndpoint" => {
@@ -127,7 +128,7 @@ fn limited(name: &str) -> &'static [(&'static str, usize)] {
             ("client_secret", 256),
             ("return_url", 2000),
         ],
-        "CreateTokenUrl" => &[("label", 100)],
+        "CreateTokenUrl" | "CreateChoosingUrl" => &[("label", 100)],
         "PutZoomApp" => &[
             ("name", 100),
             ("client_secret", 256),
@@ -166,6 +167,44 @@ fn depth(value: &Value) -> usize {
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
+}
+
+/// The body of a URL that chooses: 1 to 3 types, and `access_token` alone. It has a list or takes the names from the call,
+/// and says who may call.
+fn choosing(fields: &Map<String, Value>) {
+    let list = |name: &str| {
+        let list = fields.get(name)?.as_array()?;
+        let texts = list.iter().map(|it| it.as_str().unwrap_or_default());
+        Some(texts.collect::<Vec<_>>())
+    };
+    let types = list("types").unwrap_or_default();
+    let known = ["onbehalf", "zak", "local_recording", "access_token"];
+    assert!((1..=3).contains(&types.len()));
+    assert!(types.iter().all(|it| known.contains(it)));
+    let (credentials, verify) = (list("credentials"), list("verify"));
+    let from_call = text(fields, "choose");
+    assert!(from_call.is_none_or(|it| it == "from_call"));
+    assert_ne!(credentials.is_some(), from_call.is_some());
+    let is_unverified = fields.get("unverified") == Some(&Value::Bool(true));
+    assert_ne!(verify.is_some(), is_unverified);
+    let count = 1..=10;
+    assert!(
+        credentials
+            .as_ref()
+            .is_none_or(|it| count.contains(&it.len()))
+    );
+    assert!(verify.as_ref().is_none_or(|it| (1..=3).contains(&it.len())));
+    if types.contains(&"access_token") {
+        assert_eq!(types.len(), 1);
+        assert_eq!(verify.as_deref(), Some(["recall"].as_slice()));
+        assert!(credentials.is_none_or(|it| it.len() == 1));
+        assert!(text(fields, "meeting_id").is_none());
+    }
+    if types.contains(&"zak") {
+        assert!(text(fields, "meeting_id").is_none());
+    }
+    number(fields, "max_uses", 1, 1_000_000);
+    number(fields, "expires_in", 60, 315_360_000);
 }
 
 fn minted(fields: &Map<String, Value>) {

@@ -1,13 +1,17 @@
 //! The calls of bot vendors to a token URL.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use functions::http::request::Request;
 use functions::parsers;
 use serde_json::Value;
 use shared::timestamp::Timestamp;
 use shared::vendor::{Proof, Vendor, VendorKey, VendorSecret, canonical};
 use url::form_urlencoded;
 
+use super::requests::refused;
 use super::{Call, choice, hmac, line, text_line, with_time};
 
 /// The key in the secrets below.
@@ -28,8 +32,8 @@ fn key(vendor: Vendor) -> VendorKey {
     key
 }
 
-/// What a vendor says about its bot: the meeting has 1 to 20 digits, the bot's id is visible, and a signed body wins over
-/// the query. The first line is the query, the rest is the body.
+/// What a vendor says about its bot: the meeting has 1 to 20 digits, the bot's id is visible, the call names 1 to 10
+/// credentials and users, and a signed body wins over the query. The first line is the query, the rest is the body.
 pub fn bot_call(data: &[u8]) {
     let Some((flags, rest)) = choice(data) else {
         return;
@@ -68,9 +72,32 @@ pub fn bot_call(data: &[u8]) {
             "the query changed what a signed body says"
         );
     }
+    call_names(&request, &only_body, is_signed);
     if !in_json {
         let (of_body, _) = parsers::bot_details(&only_body, false, false);
         assert!(of_body.is_none(), "the body of a GET was read");
+    }
+}
+
+/// Whom a call names: 1 to 10 different credentials and users. The query changes nothing in what a signed body names.
+fn call_names(request: &Request, only_body: &Request, is_signed: bool) {
+    let named = parsers::names_in_call(request, is_signed);
+    match &named {
+        Ok(all) => {
+            assert!((1..=10).contains(&all.len()), "{all:?}");
+            let different: HashSet<&String> = all.iter().collect();
+            assert_eq!(different.len(), all.len(), "{all:?}");
+            assert!(all.iter().all(|name| name.len() < 4096), "a name is long");
+        }
+        Err(error) => refused(error, &[400]),
+    }
+    if is_signed {
+        let expected = parsers::names_in_call(only_body, true);
+        assert_eq!(
+            named.ok(),
+            expected.ok(),
+            "the query changed whom a signed body names"
+        );
     }
 }
 

@@ -536,7 +536,7 @@ export interface components {
         /**
          * @description What a call may say about the bot, in the query or in the body of a POST. The query comes first. A URL that chooses
          *     also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and so
-         *     are values that make no sense. The first value of a repeated parameter counts.
+         *     are values that make no sense, except in `type`. The first value of a repeated parameter counts.
          */
         BotCall: {
             /** @description The meeting. */
@@ -1058,7 +1058,7 @@ export interface components {
             /**
              * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
              *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-             *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `DELETED`.
+             *     that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
              * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
              */
             code: string | null;
@@ -1899,7 +1899,7 @@ export interface components {
                 /**
                  * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
                  *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-                 *     that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `DELETED`.
+                 *     that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
                  * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
                  */
                 code: string | null;

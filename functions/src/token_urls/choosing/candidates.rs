@@ -65,13 +65,16 @@ impl Asked<'_> {
                     stored.into_iter().collect()
                 }
                 Named::UserId(user) => credentials.of_zoom_user(team, user).await?,
-                Named::Email(email) => credentials.of_zoom_email(team, email).await?,
+                Named::Email(email) => {
+                    let is_allowed = |stored: &StoredCredential| self.allows(stored);
+                    credentials.of_zoom_email(team, email, is_allowed).await?
+                }
                 Named::Nobody => Vec::new(),
             })
         });
         let mut candidates = Candidates::default();
         for found in try_join_all(reads).await? {
-            // What the filter leaves out does not exist for the URL: it gets no event either.
+            // What the URL may not choose does not exist for it, and gets no event either.
             let mut allowed = found.into_iter().filter(|stored| self.allows(stored));
             match allowed.next() {
                 Some(stored) if stored.is_live() => candidates.add(stored),
@@ -82,9 +85,10 @@ impl Asked<'_> {
         Ok(candidates)
     }
 
+    /// Whether the URL may choose the credential: it has a user's grant, and the filter lets it through.
     fn allows(&self, stored: &StoredCredential) -> bool {
         let extra = stored.credential.extra.as_ref();
-        self.filter.is_none_or(|filter| filter.matches(extra))
+        stored.grant.is_some() && self.filter.is_none_or(|filter| filter.matches(extra))
     }
 }
 

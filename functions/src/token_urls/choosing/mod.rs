@@ -13,4 +13,4 @@ pub(crate) mod list;
 
 pub(super) mod candidates;
 pub(super) mod mint;
-pub(super) mod names;
+pub(crate) mod names;

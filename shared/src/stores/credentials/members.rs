@@ -18,7 +18,7 @@ use crate::stores::expression::Update;
 use crate::stores::item::{from_item, text};
 use crate::stores::transaction::{RowKind, Write};
 
-/// The most members of a pair that one operation looks at, if it need not see all of them.
+/// The most credentials of a pair or an email address that one operation looks at, if it need not see all of them.
 pub const SOME_MEMBERS: usize = 100;
 
 /// A credential of a pair, and the grant that it uses, as the index shows them.
@@ -62,12 +62,16 @@ impl Credentials {
         Ok(found)
     }
 
-    /// Finds the team's credentials of the Zoom user with an email address, in any case, in the same order. At most
-    /// [`SOME_MEMBERS`]. None if credentials of several Zoom users have the address: nobody knows whose it is now.
+    /// Finds the team's credentials of the Zoom user with an email address, in any case, in the same order. Credentials
+    /// that `is_allowed` refuses do not exist for the caller.
+    ///
+    /// Finds none if credentials of several Zoom users have the address: nobody knows whose it is now. For the same reason
+    /// finds none if more than [`SOME_MEMBERS`] credentials have the address, because not all of them are read.
     pub async fn of_zoom_email(
         &self,
         team: &TeamId,
         email: &str,
+        is_allowed: impl Fn(&StoredCredential) -> bool,
     ) -> Result<Vec<StoredCredential>, Error> {
         let email = email.to_lowercase();
         let query = self
@@ -76,15 +80,22 @@ impl Credentials {
             .table_name(&self.table)
             .index_name(BY_ZOOM_EMAIL)
             .key_condition_expression("#email = :email AND team_id = :team")
+            .filter_expression("deleted = :no")
             .expression_attribute_names("#email", EMAIL_KEY)
             .expression_attribute_values(":email", text(&email))
-            .expression_attribute_values(":team", text(team));
-        let mut found = self.read_all(team, query, Some(SOME_MEMBERS)).await?;
+            .expression_attribute_values(":team", text(team))
+            .expression_attribute_values(":no", AttributeValue::Bool(false));
+        let mut found = self.read_all(team, query, Some(SOME_MEMBERS + 1)).await?;
+        if found.len() > SOME_MEMBERS {
+            return Ok(Vec::new());
+        }
         let has_email = |stored: &StoredCredential| {
             let known = stored.credential.zoom_email.as_ref();
             known.is_some_and(|known| known.to_lowercase() == email)
         };
-        found.retain(|stored| stored.is_live() && stored.grant.is_some() && has_email(stored));
+        found.retain(|stored| {
+            stored.is_live() && stored.grant.is_some() && has_email(stored) && is_allowed(stored)
+        });
         // An address can pass from one user to another, and the vault learns that late.
         let user = |stored: &StoredCredential| stored.credential.zoom_user_id.clone();
         let first = found.first().and_then(user);

@@ -31,7 +31,7 @@ class Event(TypedDict):
     outcome: Optional[EventOutcome]
     # Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
     # `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token
-    # URL that chooses, also `NOT_CHOSEN`, `OUT_OF_TIME` and `DELETED`.
+    # URL that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
     code: Optional[str]
     # The earlier event that said that this token was released. The mint failed after that event was written.
     corrects: Optional[EventId]
