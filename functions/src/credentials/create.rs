@@ -258,7 +258,7 @@ impl PreparedCreate {
         let grant_id = GrantId::generate();
         let has_grant = input.authorization.is_some();
         let grant = Binding::new(team, SecretId::Grant(grant_id));
-        let grant_key = has_grant.then(|| async { Ok(envelope.data_key(grant).await?) });
+        let grant_key = has_grant.then_some(async { Ok(envelope.data_key(grant).await?) });
         let (app, grant_key) = tokio::try_join!(
             NewApp::prepare(envelope, team, id, input.app),
             OptionFuture::from(grant_key).map(Option::transpose)

@@ -1,8 +1,8 @@
 //! The requests and answers of bot vendors that call a token URL.
 //!
 //! Each vendor has its own parameters. Unknown and invalid parameters are ignored, so a vendor can add some without
-//! harm. Only `type` must make sense, because no vendor sends it. The query wins over the body, because the URL's owner may have written the query. A body that its vendor signed
-//! wins over the query.
+//! harm. Only `type` must make sense, because no vendor sends it. The query wins over the body, because the URL's owner
+//! may have written the query. A body that its vendor signed wins over the query.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;

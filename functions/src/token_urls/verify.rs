@@ -81,10 +81,7 @@ impl Verifier<'_> {
     }
 
     fn binding(&self, vendor: Vendor) -> Binding {
-        Binding {
-            team: self.team.clone(),
-            secret: SecretId::Vendor(self.team.clone(), vendor),
-        }
+        Binding::new(self.team, SecretId::Vendor(self.team.clone(), vendor))
     }
 
     /// Logs a call that came before. The call is served: Recall.ai does not say whether a retry has a new id.

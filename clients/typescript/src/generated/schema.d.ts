@@ -5562,7 +5562,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description As for `POST`. The vault reads the key only if the body has an authorization code: without a code, a PATCH can be repeated as it is. */
+                /** @description As for `POST`. The vault reads the key only if the body has an authorization code: a PATCH without a code can be repeated, as long as nobody else has changed the same fields. */
                 "Idempotency-Key"?: string;
             };
             path: {

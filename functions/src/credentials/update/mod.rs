@@ -106,14 +106,12 @@ impl UpdatePreparation<'_> {
     ) -> Result<Reauthorization, ApiError> {
         let id = GrantId::generate();
         let app = async {
-            Ok(match app {
-                Some(app) => AppToUse::New(self.new_app(app).await?),
-                None => {
-                    let (secrets, envelope) = (self.secrets, self.envelope);
-                    let app = authorize::stored_app(secrets, envelope, self.team, self.seen);
-                    AppToUse::Stored(app.await?)
-                }
-            })
+            if let Some(app) = app {
+                return Ok(AppToUse::New(self.new_app(app).await?));
+            }
+            let (secrets, envelope) = (self.secrets, self.envelope);
+            let app = authorize::stored_app(secrets, envelope, self.team, self.seen);
+            Ok(AppToUse::Stored(app.await?))
         };
         let (app, key) = tokio::try_join!(app, self.grant_key(id))?;
         let grant = NewGrant {
