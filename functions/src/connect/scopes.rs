@@ -3,7 +3,7 @@
 /// What one or more scopes allow. The sentence begins with "the app can".
 const MEANINGS: [(&str, &[&str]); 8] = [
     (
-        "join meetings on your behalf",
+        "join meetings on your behalf, and join and start meetings as you",
         &["user:read:token", "user_token:read"],
     ),
     (
