@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TableDescription, TimeToLiveStatus};
 use serde::Deserialize;
 
@@ -29,7 +30,7 @@ pub struct TableHealth {
     pub is_protected: bool,
     /// The attribute that holds the TTL, if the TTL is enabled.
     pub ttl: Option<String>,
-    /// Whether point-in-time recovery is enabled. `None` if the engine does not answer.
+    /// Whether point-in-time recovery is enabled. `None` if the engine cannot say.
     pub recovers: Option<bool>,
 }
 
@@ -142,7 +143,8 @@ impl TableInspector {
         Self { client }
     }
 
-    /// The names of the attributes that are the key of a row of this table. Returns `NoTable` if the table does not exist.
+    /// The names of the attributes that are the key of a row of this table. Returns `NoTable` if the table does not
+    /// exist.
     pub async fn keys_of(&self, name: &str) -> Result<Vec<String>, Error> {
         self.description(name).await.map(|table| keys(&table))
     }
@@ -169,12 +171,15 @@ impl TableInspector {
                 Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
             )
         });
-        // A local DynamoDB engine may not support this call.
         let backups = self.client.describe_continuous_backups();
-        let backups = backups.table_name(name).send().await.ok();
-        let recovery = backups
-            .and_then(|answer| answer.continuous_backups_description)
-            .and_then(|backups| backups.point_in_time_recovery_description);
+        let recovery = match backups.table_name(name).send().await {
+            Ok(answer) => answer
+                .continuous_backups_description
+                .and_then(|backups| backups.point_in_time_recovery_description),
+            // A local DynamoDB engine may not have this call.
+            Err(error) if error.code() == Some(UNKNOWN_OPERATION) => None,
+            Err(error) => return Err(failed("DescribeContinuousBackups", error)),
+        };
         Ok(TableHealth {
             keys: keys(&table),
             status: table.table_status.map_or_else(
@@ -208,9 +213,9 @@ impl TableInspector {
         scan_each(scan, (table, "secret_id"), parse, visit).await
     }
 
-    /// Reads all credentials of all teams with their grants and pairs, soft-deleted or not, one page at a time, and calls
-    /// `visit` with each. Returns the ids of the rows of unknown shape. `table` is the name of the table `credentials` in
-    /// AWS.
+    /// Reads all credentials of all teams with their grants and pairs, soft-deleted or not, one page at a time, and
+    /// calls `visit` with each. Returns the ids of the rows of unknown shape. `table` is the name of the table
+    /// `credentials` in AWS.
     pub async fn visit_credentials(
         &self,
         table: &str,
@@ -229,8 +234,8 @@ impl TableInspector {
         scan_each(scan, (table, "credential_id"), from_item, visit).await
     }
 
-    /// Reads the rows of all pairs, one page at a time, and calls `visit` with each. Returns the ids of the rows of unknown
-    /// shape. `table` is the name of the table `pairs` in AWS.
+    /// Reads the rows of all pairs, one page at a time, and calls `visit` with each. Returns the ids of the rows of
+    /// unknown shape. `table` is the name of the table `pairs` in AWS.
     pub async fn visit_pairs(
         &self,
         table: &str,
@@ -243,6 +248,9 @@ impl TableInspector {
         scan_each(scan, (table, "pair_id"), from_item, visit).await
     }
 }
+
+/// The engine's code for a call that it does not have.
+const UNKNOWN_OPERATION: &str = "UnknownOperationException";
 
 fn keys(table: &TableDescription) -> Vec<String> {
     let keys = table.key_schema().iter();
