@@ -25,9 +25,9 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) enum Command {
     /// Store the tokens in logged capsules. Run this as soon as DynamoDB is back, before the next mint
     ///
-    /// Reads standard input: log lines as CloudWatch prints them, or bare capsules. All other text is ignored. A capsule
-    /// that cannot be stored does not stop the others. A second replay does no harm. A capsule contains only ids and
-    /// ciphertext, and only the vault can open it.
+    /// Reads standard input: log lines as CloudWatch prints them, or bare capsules. All other text is ignored. A
+    /// capsule that cannot be stored does not stop the others. A second replay does no harm. A capsule contains only
+    /// ids and ciphertext, and only the vault can open it.
     ///
     /// A capsule of a refresh goes back to its grant. A capsule of an authorization goes to the credential that was
     /// authorized, if nothing has changed since. Otherwise, and for a new credential, the tokens are stored without a

@@ -41,9 +41,9 @@ pub(crate) enum Command {
     },
     /// Ask Zoom whether a credential works
     ///
-    /// Calls the API (`POST /v2/zoom-credentials/{id}/check`), because no operator may decrypt a grant. Put an API key of
-    /// the team with the permission `full` into the environment variable `ZOOM_VAULT_API_KEY`. The check also repairs: an
-    /// invalid credential whose grant works becomes active. Ends with exit code 1 if a use fails.
+    /// Calls the API (`POST /v2/zoom-credentials/{id}/check`), because no operator may decrypt a grant. Put an API key
+    /// of the team with the permission `full` into the environment variable `ZOOM_VAULT_API_KEY`. The check also
+    /// repairs: an invalid credential whose grant works becomes active. Ends with exit code 1 if a use fails.
     Check {
         /// The credential's id
         credential: CredentialId,

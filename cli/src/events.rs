@@ -24,8 +24,8 @@ pub(crate) struct ListEvents {
     /// Only events of this kind, such as mint or deleted. An unknown kind prints the valid kinds
     #[arg(long)]
     kind: Option<EventKind>,
-    /// Only events of this kind of actor: `key`, `token_url`, `connect_session`, `webhook`, `schedule` or `operator`. With
-    /// `:ID` after it, only of this actor: `key:0123456789ab`
+    /// Only events of this kind of actor: `key`, `token_url`, `connect_session`, `webhook`, `schedule` or `operator`.
+    /// With `:ID` after it, only of this actor: `key:0123456789ab`
     #[arg(long, value_name = "TYPE[:ID]", value_parser = ActorKind::with_id)]
     actor: Option<(ActorKind, Option<String>)>,
     /// Only events of the actor with this id, such as the id of a key

@@ -80,16 +80,16 @@ pub(crate) struct NewKeyOptions {
     /// In how many days the key stops working: 1 to 3650. Without the option, it works until it is revoked
     #[arg(long, value_name = "DAYS", value_parser = value_parser!(u64).range(1..=3650))]
     expires_in_days: Option<u64>,
-    /// How many changes a second, and how many mints a second, the key may make: 1 to the team's higher rate. Without the
-    /// option, 80 % of the team's rates
+    /// How many changes a second, and how many mints a second, the key may make: 1 to the team's higher rate. Without
+    /// the option, 80 % of the team's rates
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
     /// The types of tokens that the key may mint, separated by commas: `onbehalf`, `zak`, `local_recording`, `sdk_jwt`,
     /// `rtms_signature`, `access_token` (for token URLs only). Without the option, every type
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = token_type)]
     token_types: Option<Vec<TokenType>>,
-    /// The credentials that the key can see: those whose `extra` has these values. KEY:VALUE pairs, separated by commas.
-    /// Without the option, every credential of the team
+    /// The credentials that the key can see: those whose `extra` has these values. KEY:VALUE pairs, separated by
+    /// commas. Without the option, every credential of the team
     #[arg(long, value_name = "PAIRS", value_parser = extra)]
     extra: Option<ExtraFilter>,
 }

@@ -276,8 +276,8 @@ fn envelope(config: &SdkConfig, resources: &Resources) -> Result<Envelope, Error
 }
 
 impl Command {
-    /// The team and the key that must exist before this command reads what they have. Commands that read the team or the
-    /// key themselves are not here.
+    /// The team and the key that must exist before this command reads what they have. Commands that read the team or
+    /// the key themselves are not here.
     fn named(&self) -> Option<Named<'_>> {
         let of_team = |team| Named { team, key_id: None };
         match self {

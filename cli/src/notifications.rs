@@ -11,8 +11,8 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Send the notifications again that failed for a day. Do this when the team's endpoint works again
     ///
-    /// SQS moves them from the dead-letter queue back to the queue of notifications, where each has 11 new attempts in 24
-    /// hours. The notifications of a team that has deleted its endpoint are dropped.
+    /// SQS moves them from the dead-letter queue back to the queue of notifications, where each has 11 new attempts in
+    /// 24 hours. The notifications of a team that has deleted its endpoint are dropped.
     Redrive,
 }
 

@@ -291,8 +291,9 @@ impl Resources {
         Ok(days.map_or(RETENTION, |days| Duration::from_hours(24 * u64::from(days))))
     }
 
-    /// Fails if a table does not exist, or is another table. A command that reads the wrong table could otherwise report
-    /// that nothing is there. The check needs the right to describe the table: without the right, there is no check.
+    /// Fails if a table does not exist, or is another table. A command that reads the wrong table could otherwise
+    /// report that nothing is there. The check needs the right to describe the table: without the right, there is no
+    /// check.
     pub(crate) async fn expect_tables(
         &self,
         inspector: &TableInspector,

@@ -19,8 +19,8 @@ pub(crate) struct Revocation<'a> {
 }
 
 impl Revocation<'_> {
-    /// Revokes each of the things, and prints those that were revoked. `revoke` returns `false` for a thing that has ended
-    /// since the list was read.
+    /// Revokes each of the things, and prints those that were revoked. `revoke` returns `false` for a thing that has
+    /// ended since the list was read.
     pub(crate) async fn run<T: Serialize>(
         self,
         found: Vec<T>,

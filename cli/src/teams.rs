@@ -45,10 +45,10 @@ pub(crate) enum Command {
         /// How many tokens a second the team may mint: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
         mint_rate: Option<u32>,
-        /// How many calls a second the team may make that read: 1 to 100000
+        /// How many reading calls a second the team may make: 1 to 100000
         #[arg(long, value_name = "N", value_parser = rate(), group = "settings")]
         read_rate: Option<u32>,
-        /// Let the team make any number of calls that read
+        /// Let the team make any number of reading calls
         #[arg(long, group = "settings", conflicts_with = "read_rate")]
         no_read_rate: bool,
         /// The longest lifetime of a token that a caller may ask for, in seconds: 1800 to 7776000
@@ -60,8 +60,8 @@ pub(crate) enum Command {
         /// Whether the team may try onbehalf tokens of account-level credentials. Nothing shows that Zoom gives them
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), hide_possible_values = true, group = "settings")]
         account_onbehalf: Option<bool>,
-        /// Whether token URLs may give access tokens of the team's users to vendors. Such a token can do whatever the app
-        /// may do for the user. `off` stops all these URLs at once
+        /// Whether token URLs may give access tokens of the team's users to vendors. Such a token can do whatever the
+        /// app may do for the user. `off` stops all these URLs at once
         #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new(), hide_possible_values = true, group = "settings")]
         access_token_urls: Option<bool>,
         /// A site that the vault may send users back to after they connected: scheme, host and port only. Repeat the

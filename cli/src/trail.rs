@@ -31,8 +31,9 @@ const LOCAL_STACK_KEY: &str = "LOCAL";
 
 /// The operator's identity in AWS: the ARN of their user or of their assumed role.
 ///
-/// `local` with the credentials of a local stack, which no AWS account knows. Also if AWS does not answer with an identity
-/// and DynamoDB is an engine on this machine. The address of DynamoDB alone says little: it may be a tunnel to AWS.
+/// `local` with the credentials of a local stack, which no AWS account knows. Also if AWS does not answer with an
+/// identity and DynamoDB is an engine on this machine. The address of DynamoDB alone says little: it may be a tunnel to
+/// AWS.
 async fn identity(config: &SdkConfig) -> Result<String, Error> {
     let local = || Ok("local".to_owned());
     if has_local_credentials(config).await {

@@ -119,8 +119,8 @@ macro_rules! power_type {
     (webhook_window) => { Duration };
 }
 
-/// A power as a handler takes it: by reference, unless the power is a setting. Takes the power's name twice, as a word to
-/// match and as a variable.
+/// A power as a handler takes it: by reference, unless the power is a setting. Takes the power's name twice, as a word
+/// to match and as a variable.
 macro_rules! lend {
     (public_url $power:ident) => {
         $power.as_ref()

@@ -86,7 +86,8 @@ pub fn document() -> OpenApi {
 )]
 struct Document;
 
-/// Adds what the types cannot say: the API key, the rules between fields, headers, and that answers have no other fields.
+/// Adds what the types cannot say: the API key, the rules between fields, headers, and that answers have no other
+/// fields.
 struct Closing;
 
 impl Modify for Closing {

@@ -1,7 +1,7 @@
 //! The parsers of requests, without the handlers around them.
 //!
-//! A handler calls its parser itself. This list is for the fuzz targets in `tests/fuzz`, which call each parser millions
-//! of times, without a table behind it. A new endpoint adds its body, its query or its path here.
+//! A handler calls its parser itself. This list is for the fuzz targets in `tests/fuzz`, which call each parser
+//! millions of times, without a table behind it. A new endpoint adds its body, its query or its path here.
 
 use std::fmt::Debug;
 use std::time::Duration;

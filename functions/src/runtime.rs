@@ -78,8 +78,9 @@ where
     .await
 }
 
-/// Runs a Lambda that a stream or a queue invokes, until its sandbox ends. The handler gets each batch, and the deadline
-/// and the id of the invocation. Its answer tells Lambda what to repeat. `warm` opens connections, as in [`run`].
+/// Runs a Lambda that a stream or a queue invokes, until its sandbox ends. The handler gets each batch, and the
+/// deadline and the id of the invocation. Its answer tells Lambda what to repeat. `warm` opens connections, as in
+/// [`run`].
 pub async fn run_batches<F, B, T>(
     warm: impl Future,
     handler: impl Fn(B, Timestamp, String) -> F,

@@ -4,9 +4,9 @@
 //! `ChangeMessageVisibility`, and for the redrive of the operator's program, `StartMessageMoveTask` and
 //! `ListMessageMoveTasks`. The gateway takes the part of Lambda, which receives and deletes messages, in this process.
 //!
-//! It is faithful where the functions depend on SQS: a received message is hidden for a time, a message that is not deleted
-//! comes back, each receipt is counted, and a message that was received too often goes to the dead-letter queue. It differs
-//! from SQS on purpose: it keeps messages in memory, checks no signatures, and delivers in order.
+//! It is faithful where the functions depend on SQS: a received message is hidden for a time, a message that is not
+//! deleted comes back, each receipt is counted, and a message that was received too often goes to the dead-letter
+//! queue. It differs from SQS on purpose: it keeps messages in memory, checks no signatures, and delivers in order.
 
 use std::collections::VecDeque;
 use std::fmt;

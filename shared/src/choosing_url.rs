@@ -28,7 +28,7 @@ pub struct ChoosingUrl {
     /// `from_call` if the call names the credentials, or else null.
     #[schema(required = true)]
     pub choose: Option<FromCall>,
-    /// Under which names a call can name them. Null with `credentials`.
+    /// The keys under which a call names credentials or users. Null with `credentials`.
     #[schema(required = true)]
     pub call_keys: Option<CallKeys>,
     /// The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
@@ -43,10 +43,10 @@ pub struct ChoosingUrl {
     /// The only meeting that the URL works for; null if it works for any meeting.
     #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
-    /// How many calls the URL answers with tokens at most; null if there is no limit.
+    /// The most calls that the URL answers with tokens; null if there is no limit.
     #[schema(required = true)]
     pub max_uses: Option<u32>,
-    /// How many calls the URL answered with tokens. A crash may count a call that got none.
+    /// How many calls the URL answered with tokens. After a crash, a call that got none may count too.
     pub uses: u32,
     /// When the URL was created.
     pub created_at: Timestamp,

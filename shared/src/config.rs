@@ -196,7 +196,8 @@ pub fn delivery_to(rule: AddressRule) -> Result<Delivery, Error> {
     Delivery::new(rule).map_err(|error| Error::Client(error.into()))
 }
 
-/// Where a user goes who added the app in Zoom's Marketplace: `LANDING_URL`, or `None` if the page only explains what to do.
+/// Where a user goes who added the app in Zoom's Marketplace: `LANDING_URL`, or `None` if the page only explains what
+/// to do.
 pub fn landing_url() -> Result<Option<Url>, Error> {
     const NAME: &str = "LANDING_URL";
     let url = optional(NAME).map(|_| url(NAME, "")).transpose()?;

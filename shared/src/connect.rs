@@ -187,9 +187,9 @@ impl fmt::Debug for BrowserKey {
     }
 }
 
-/// A hash of a Zoom user's id, stored with a session that reconnects a credential, and with a credential that had another
-/// user before. It shows whether the user who authorized is the same. The id of the session or the credential is part of
-/// the hash, so that no two rows can be compared.
+/// A hash of a Zoom user's id, stored with a session that reconnects a credential, and with a credential that had
+/// another user before. It shows whether the user who authorized is the same. The id of the session or the credential
+/// is part of the hash, so that no two rows can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ZoomUserHash(String);

@@ -283,8 +283,8 @@ impl GrantId {
         Self(Uuid::new_v4())
     }
 
-    /// The id of a grant whose first tokens came from another system. It is a UUID of version 8, so that IAM and KMS tell
-    /// such grants from all others.
+    /// The id of a grant whose first tokens came from another system. It is a UUID of version 8, so that IAM and KMS
+    /// tell such grants from all others.
     pub fn of_import(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }

@@ -15,8 +15,8 @@ use crate::timestamp::Timestamp;
 /// How often a deletion starts over because the credential has moved to another pair.
 const MAX_ROUNDS: usize = 5;
 
-/// Soft-deletes the credential that was read as `seen`, and counts that in its pair, in one transaction. DynamoDB removes
-/// the row after `restorable`.
+/// Soft-deletes the credential that was read as `seen`, and counts that in its pair, in one transaction. DynamoDB
+/// removes the row after `restorable`.
 ///
 /// Returns whether there was one that the caller can see. [`stores::Error::Conflict`] if the credential keeps changing.
 pub async fn delete(

@@ -50,8 +50,8 @@ impl Extra {
     }
 }
 
-/// Which values of `extra` a credential must have: `key:value` pairs, separated by commas. A value may contain `:`. Keys
-/// and values must match exactly. Without pairs, every credential matches.
+/// Which values of `extra` a credential must have: `key:value` pairs, separated by commas. A value may contain `:`.
+/// Keys and values must match exactly. Without pairs, every credential matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ExtraFilter(Vec<(String, String)>);
@@ -62,8 +62,8 @@ impl ExtraFilter {
         self.0.is_empty()
     }
 
-    /// Refuses a filter that somebody typed by mistake and that no credential is meant to match: JSON instead of pairs, or
-    /// a pair without a name or a value.
+    /// Refuses a filter that somebody typed by mistake and that no credential is meant to match: JSON instead of pairs,
+    /// or a pair without a name or a value.
     pub fn check_typed(&self) -> Result<(), Invalid> {
         let is_mistake = |(key, value): &(String, String)| {
             key.is_empty() || value.is_empty() || key.contains(['{', '}', '"'])

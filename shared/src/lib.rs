@@ -16,9 +16,9 @@
 //! | `credential`, `account`, `attention`, `pair`, `profile`, `token`, `meeting_link`, `token_url`, `choosing_url`, `connect`, `brand`, `event`, `api_key`, `extra`, `import_id`, `rtms`, `sdk_jwt`, `vendor`, `notification` | the domain: values that are checked when they are made |
 //! | `secret`, `timestamp`, `characters`, `invalid`, `random`, `encoding`, `cause`, `meter`, `tls` | small foundations |
 //!
-//! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads and writes the types of
-//! `envelope::sealed`, the part of a row that `envelope` makes. Only `envelope` can build a `Sealed`, so the type
-//! cannot live elsewhere.
+//! `envelope`, `stores`, `zoom`, `delivery` and `queue` do not import each other, with one exception: `stores` reads
+//! and writes the types of `envelope::sealed`, the part of a row that `envelope` makes. Only `envelope` can build a
+//! `Sealed`, so the type cannot live elsewhere.
 
 pub mod authorize;
 mod counted;

@@ -86,8 +86,8 @@ pub async fn drop_pair(
     })
 }
 
-/// Why a pair is kept that had no credential when its row was read. A credential may have joined since, and then the row
-/// counts it.
+/// Why a pair is kept that had no credential when its row was read. A credential may have joined since, and then the
+/// row counts it.
 async fn why_kept(pairs: &Pairs, pair: &StoredPair) -> Result<PairEnd, stores::Error> {
     let now = pairs.get(&pair.id).await?;
     Ok(match now {

@@ -2,9 +2,10 @@
 //!
 //! - A credential was deleted, and no live credential of its pair is left: the pair's grants become due, so that
 //!   keep-alive lets them rest or revokes them.
-//! - A credential moved to another grant: the old grant becomes due, so that keep-alive finds out whether it still works.
-//! - A deleted credential can no longer be restored, and DynamoDB has removed its row: it is counted out, and its sealed
-//!   client secret and its token URLs are destroyed. If the pair has no credential left, its grants become due.
+//! - A credential moved to another grant: the old grant becomes due, so that keep-alive finds out whether it still
+//!   works.
+//! - A deleted credential can no longer be restored, and DynamoDB has removed its row: it is counted out, and its
+//!   sealed client secret and its token URLs are destroyed. If the pair has no credential left, its grants become due.
 //!
 //! No grant is destroyed here. Only keep-alive does that, after it has asked the pair.
 
@@ -123,8 +124,8 @@ impl<'a> Cleanup<'a> {
     }
 }
 
-/// Reports a row of unknown shape, and returns `None` for it. An error would be retried for hours, and the records behind
-/// it would wait.
+/// Reports a row of unknown shape, and returns `None` for it. An error would be retried for hours, and the records
+/// behind it would wait.
 fn pass_over_unknown_shape<T>(
     done: Result<T, stores::Error>,
     row_id: &impl fmt::Display,

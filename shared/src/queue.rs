@@ -89,8 +89,8 @@ impl LostNotifications {
         Self { client, arn }
     }
 
-    /// Lets SQS move all messages back to the queue of notifications, where each has new attempts. Returns how many there
-    /// are, as SQS estimates it. `None` if SQS does not say.
+    /// Lets SQS move all messages back to the queue of notifications, where each has new attempts. Returns how many
+    /// there are, as SQS estimates it. `None` if SQS does not say.
     pub async fn redrive(&self) -> Result<Option<u64>, Error> {
         // Without a destination, SQS moves the messages to the queue that they came from.
         let started = self.client.start_message_move_task().source_arn(&self.arn);

@@ -19,8 +19,8 @@ const MAX_ROUNDS: usize = 5;
 /// Restores a deleted credential, counts that in its pair, and puts its grant back into keep-alive, in one transaction.
 /// The credential's state is what its grant allows at that moment.
 ///
-/// `None` if the credential is not deleted, was deleted too long ago, or does not match `filter`. [`stores::Error::Conflict`] if the credential
-/// or the grant keeps changing.
+/// `None` if the credential is not deleted, was deleted too long ago, or does not match `filter`.
+/// [`stores::Error::Conflict`] if the credential or the grant keeps changing.
 pub async fn restore(
     credentials: &Credentials,
     pairs: &Pairs,
@@ -57,8 +57,8 @@ pub async fn restore(
                 let now = credentials.get(team, id).await?;
                 return Ok(now.and_then(|now| now.through(filter)));
             }
-            // A deleted credential changes too: its user becomes known, its client secret is replaced, a webhook comes. Or
-            // the grant was refreshed or declared dead. Or another request has restored the credential.
+            // A deleted credential changes too: its user becomes known, its client secret is replaced, a webhook comes.
+            // Or the grant was refreshed or declared dead. Or another request has restored the credential.
             CommitOutcome::Refused(_) => {}
         }
     }

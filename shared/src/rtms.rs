@@ -1,9 +1,9 @@
-//! The signature with which a media worker connects to Zoom's RTMS (realtime media streams). The vault signs it without a
-//! call to Zoom, so that the worker needs no client secret.
+//! The signature with which a media worker connects to Zoom's RTMS (realtime media streams). The vault signs it without
+//! a call to Zoom, so that the worker needs no client secret.
 //!
 //! The signature is HMAC-SHA256 with the client secret, in lower-case hex, over
-//! `<client_id>,<meeting_uuid>,<rtms_stream_id>`. It names no time. Whoever has it can connect to this one stream, as long
-//! as Zoom keeps the stream.
+//! `<client_id>,<meeting_uuid>,<rtms_stream_id>`. It names no time. Whoever has it can connect to this one stream, as
+//! long as Zoom keeps the stream.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign as hmac};
 use secrecy::SecretString;

@@ -1,7 +1,8 @@
 //! Secret values. None of these types implements `Serialize` or `Display`, and `Debug` hides the value.
 //!
 //! A secret is wrapped as soon as it arrives. It is unwrapped in three places: here, to be sealed; in `zoom`, to be
-//! sent to Zoom; and in `vendor`, to verify a vendor's calls. Each unwrapping is marked with `#[expect(clippy::disallowed_methods)]` and its reason.
+//! sent to Zoom; and in `vendor`, to verify a vendor's calls. Each unwrapping is marked with
+//! `#[expect(clippy::disallowed_methods)]` and its reason.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -30,7 +31,8 @@ impl TryFrom<String> for ClientSecret {
     }
 }
 
-/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks around them.
+/// The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks
+/// around them.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 256)]
 pub struct WebhookSecret(SecretString);
@@ -44,7 +46,8 @@ impl TryFrom<String> for WebhookSecret {
     }
 }
 
-/// An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5 minutes.
+/// An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5
+/// minutes.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password, min_length = 1, max_length = 2000)]
 pub struct AuthorizationCode(SecretString);
@@ -119,8 +122,8 @@ struct OpenedSession {
     code_verifier: SecretString,
 }
 
-/// Wraps a secret of 1 to `max` characters that a person pasted, without blanks around it. `too_long` is the rule of the
-/// maximum.
+/// Wraps a secret of 1 to `max` characters that a person pasted, without blanks around it. `too_long` is the rule of
+/// the maximum.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text is checked where the secret is wrapped"

@@ -19,8 +19,8 @@ pub enum TokenType {
     SdkJwt,
     /// The signature with which a media worker connects to one RTMS stream. The vault signs it without a call to Zoom.
     RtmsSignature,
-    /// The user's access token itself. Only token URLs give it, to a vendor that asks for it. It can do whatever the app may
-    /// do for the user.
+    /// The user's access token itself. Only token URLs give it, to a vendor that asks for it. It can do whatever the
+    /// app may do for the user.
     AccessToken,
 }
 

@@ -1,8 +1,8 @@
 //! Token URLs: secret URLs that return a token for a bot. They are for bot vendors that cannot send an API key.
 //!
 //! The last part of the URL is the secret: `ztu_<86 base64url characters><6 checksum characters>`. The 86 characters
-//! carry the key of the URL's row and 256 random bits. The key is no secret: the credential's id, or a hash of the team's
-//! name, and the URL's id. It is there so that a call needs no index. An index would lag behind a revocation.
+//! carry the key of the URL's row and 256 random bits. The key is no secret: the credential's id, or a hash of the
+//! team's name, and the URL's id. It is there so that a call needs no index. An index would lag behind a revocation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -77,7 +77,8 @@ impl fmt::Display for UrlId {
 pub struct UrlPartition(CredentialId);
 
 impl UrlPartition {
-    /// The partition of a team's URLs. It is no credential's id: a credential's id is a `UUIDv7`, and this is a `UUIDv8`.
+    /// The partition of a team's URLs. It is no credential's id: a credential's id is a `UUIDv7`, and this is a
+    /// `UUIDv8`.
     pub fn of_team(team: &TeamId) -> Self {
         let hash = digest(&SHA256, format!("token URLs of {team}").as_bytes());
         // A SHA-256 has 32 bytes, more than the chunk needs.
@@ -198,8 +199,8 @@ pub enum UrlTokenType {
     Zak,
     /// Lets a bot record one meeting locally.
     LocalRecording,
-    /// The user's access token, for a vendor that calls Zoom in the user's name. It comes alone, with `verify`, and only if
-    /// the operator allows it to the team.
+    /// The user's access token, for a vendor that calls Zoom in the user's name. It comes alone, with `verify`, and
+    /// only if the operator allows it to the team.
     AccessToken,
 }
 
@@ -268,7 +269,8 @@ pub struct TokenUrl {
     /// The only meeting that the URL works for; null if it works for any meeting.
     #[schema(required = true)]
     pub meeting_id: Option<MeetingId>,
-    /// The only vendor whose calls the URL answers. The vendor must prove each call. Null if the URL answers every call.
+    /// The only vendor whose calls the URL answers. The vendor must prove each call. Null if the URL answers every
+    /// call.
     #[schema(required = true)]
     pub verify: Option<Vendor>,
     /// How many tokens the URL returns at most; null if there is no limit.

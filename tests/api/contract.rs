@@ -58,7 +58,8 @@ fn validator(method: &str, path: &str, status: u16) -> Arc<Validator> {
     validator.clone()
 }
 
-/// The path template in the vault's own document that matches this path. If none matches, the template of one credential.
+/// The path template in the vault's own document that matches this path. If none matches, the template of one
+/// credential.
 fn template(path: &str) -> &'static str {
     static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
         let mut known: Vec<String> = OWN["paths"].as_object().unwrap().keys().cloned().collect();

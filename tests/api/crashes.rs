@@ -65,7 +65,8 @@ async fn assert_whole(world: &World, exactly: bool) {
     }
 }
 
-/// Retries as a client would. While the claim of the crashed function lasts, the answer is a 409. Then the claim expires.
+/// Retries as a client would. While the claim of the crashed function lasts, the answer is a 409. Then the claim
+/// expires.
 async fn retry<F: Future<Output = Answer>>(world: &World, request: impl Fn() -> F) -> Answer {
     if !world.has_running_request().await {
         return request().await;
@@ -131,8 +132,8 @@ async fn a_crash_at_any_point_of_creating_a_user_credential_stores_all_of_it_or_
         });
         assert_eq!(world.count("credentials").await, 1);
     }
-    // The network calls; a bar separates round trips: key │ rate, settings, two data keys │ claim │ code │ commit │ profile
-    // │ update, siblings.
+    // The network calls; a bar separates round trips: key │ rate, settings, two data keys │ claim │ code │ commit │
+    // profile │ update, siblings.
     let expected = [[DoneNow; 6].as_slice(), &[CodeLost], &[DoneBefore; 4]].concat();
     assert_eq!(retries, expected);
 }

@@ -1,5 +1,5 @@
-//! Tests of the API's behaviour, through the handlers and over real sockets. Each file covers one subject, and each test
-//! name is a sentence.
+//! Tests of the API's behaviour, through the handlers and over real sockets. Each file covers one subject, and each
+//! test name is a sentence.
 //!
 //! Each test has a world of its own, so all tests run in parallel. The tests in `anywhere` need only the address of a
 //! vault. They also run against a deployed vault.

@@ -1,5 +1,5 @@
-//! Methods that a path does not have. Only a path whose route takes every method answers 405. For the others, API Gateway
-//! answers as for a path that no route has, and the local gateway does the same.
+//! Methods that a path does not have. Only a path whose route takes every method answers 405. For the others, API
+//! Gateway answers as for a path that no route has, and the local gateway does the same.
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Signatures for RTMS: a media worker connects to a stream with nothing but the vault's signature.
 //!
-//! The server here speaks the JSON of Zoom's handshake, one message a line, and not WebSocket. It recomputes the signature
-//! from the client secret, as Zoom must. It proves nothing about the rest of Zoom's protocol.
+//! The server here speaks the JSON of Zoom's handshake, one message a line, and not WebSocket. It recomputes the
+//! signature from the client secret, as Zoom must. It proves nothing about the rest of Zoom's protocol.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

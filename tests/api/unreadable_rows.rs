@@ -232,8 +232,8 @@ async fn keep_alive_finds_a_due_grant_behind_many_such_rows() {
     assert_eq!(report.refreshed, 1, "{report:?}");
 }
 
-/// Creates two credentials of one user, each with a grant of its own, and deletes both. The row of the first one's grant
-/// gets an unknown shape. Returns the ids of the two grants.
+/// Creates two credentials of one user, each with a grant of its own, and deletes both. The row of the first one's
+/// grant gets an unknown shape. Returns the ids of the two grants.
 async fn given_deleted_with_a_spoilt_grant(world: &World) -> [String; 2] {
     let first = world.add_user_credential("first").await;
     let second = world.add_user_credential("second").await;

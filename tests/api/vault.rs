@@ -1,4 +1,5 @@
-//! A vault as its callers see it: an address, API keys, and a Zoom sandbox. It runs in a world of its own, or is deployed.
+//! A vault as its callers see it: an address, API keys, and a Zoom sandbox. It runs in a world of its own, or is
+//! deployed.
 
 use local::zoom::{App, User};
 use reqwest::StatusCode;

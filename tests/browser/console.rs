@@ -24,8 +24,8 @@ const IS_IDLE: &str =
 const TIME_OUT: Duration = Duration::from_secs(30);
 /// The most bytes that a browser loads for the console.
 const MAX_WEIGHT: usize = 150 * 1024;
-/// How long the first page of 1,000 credentials may take to appear, of 10,000. The requirement is one second on a machine
-/// that does nothing else.
+/// How long the first page of 1,000 credentials may take to appear, of 10,000. The requirement is one second on a
+/// machine that does nothing else.
 const MAX_FIRST_PAGE_TIME: Duration = Duration::from_secs(5);
 const VIEWS: [(&str, &str); 6] = [
     ("#/", "Overview"),

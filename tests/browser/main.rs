@@ -1,9 +1,9 @@
-//! The connect page and the console in Chromium, against the stack that `cargo run` starts. The tests use a desktop and a phone screen,
-//! light and dark colours, mouse and keyboard.
+//! The connect page and the console in Chromium, against the stack that `cargo run` starts. The tests use a desktop and
+//! a phone screen, light and dark colours, mouse and keyboard.
 //!
-//! `SCREENSHOTS=docs/screenshots cargo test -p browser` replaces the pictures in the docs. `CHROME` names another browser
-//! binary. If there is no Chromium, or it does not start, the tests print that they are skipped. If `CHROMIUM_REQUIRED` is
-//! set, they fail instead. No other test needs a browser.
+//! `SCREENSHOTS=docs/screenshots cargo test -p browser` replaces the pictures in the docs. `CHROME` names another
+//! browser binary. If there is no Chromium, or it does not start, the tests print that they are skipped. If
+//! `CHROMIUM_REQUIRED` is set, they fail instead. No other test needs a browser.
 
 #![expect(
     clippy::unwrap_used,

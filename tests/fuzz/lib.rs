@@ -1,7 +1,7 @@
 //! The laws of every parser that a stranger or Zoom reaches. README.md lists them.
 //!
-//! A law gets bytes of the fuzzer, makes the input of a parser from them, and checks what the parser answers. It panics if
-//! the parser breaks its promise. A law of bytes that make no input returns.
+//! A law gets bytes of the fuzzer, makes the input of a parser from them, and checks what the parser answers. It panics
+//! if the parser breaks its promise. A law of bytes that make no input returns.
 //!
 //! The laws are ordinary functions, so the test in `corpus.rs` checks them with the kept inputs, without a fuzzer.
 

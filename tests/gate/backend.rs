@@ -115,8 +115,8 @@ fn aws(dynamodb: &str, kms: &str) -> Aws {
     .unwrap()
 }
 
-/// A client for the harness. The vault's clients give up after three seconds, but faults do not reach the harness, and a
-/// busy machine is slow.
+/// A client for the harness. The vault's clients give up after three seconds, but faults do not reach the harness, and
+/// a busy machine is slow.
 fn patient(client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
     let time_outs = TimeoutConfig::builder()
         .operation_attempt_timeout(SETUP_TIME_OUT)
@@ -312,7 +312,8 @@ impl Backend {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// Sends a request with a code. On a busy machine, an answer may come too late. Then the user clicks Allow once more.
+    /// Sends a request with a code. On a busy machine, an answer may come too late. Then the user clicks Allow once
+    /// more.
     async fn authorize(
         &self,
         team: &Team,

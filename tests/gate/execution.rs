@@ -177,7 +177,8 @@ impl<'a> Execution<'a> {
         self.expire_leases().await;
     }
 
-    /// Makes all leases look expired, even if their holders still run. A lease lasts longer than an access token is new.
+    /// Makes all leases look expired, even if their holders still run. A lease lasts longer than an access token is
+    /// new.
     pub(crate) async fn expire_leases(&mut self) {
         let began = next_tick();
         for id in &self.credentials {

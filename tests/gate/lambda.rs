@@ -19,8 +19,8 @@ use crate::backend::Team;
 use crate::baselines;
 use crate::wire::{Wire, next_tick};
 
-/// How much later than at its time-out an invocation is killed. The vault keeps a second for its answer, and a busy machine
-/// may take longer.
+/// How much later than at its time-out an invocation is killed. The vault keeps a second for its answer, and a busy
+/// machine may take longer.
 const SLOWNESS: Duration = Duration::from_secs(2);
 
 /// How a mint refreshes an expired access token.

@@ -1,8 +1,8 @@
-//! The fault gate: each call of a mint with a refresh meets each fault, with other mints beside it, for each behaviour of
-//! Zoom. Afterwards all faults are removed, and the next mint must return a token or report an unavoidable loss.
+//! The fault gate: each call of a mint with a refresh meets each fault, with other mints beside it, for each behaviour
+//! of Zoom. Afterwards all faults are removed, and the next mint must return a token or report an unavoidable loss.
 //!
-//! By default a part of the schedules runs. With one and two mints, each fault at each call meets one behaviour of Zoom.
-//! With 8 and 32 mints, the faults that can lose a refresh meet the calls near the refresh.
+//! By default a part of the schedules runs. With one and two mints, each fault at each call meets one behaviour of
+//! Zoom. With 8 and 32 mints, the faults that can lose a refresh meet the calls near the refresh.
 //!
 //! Environment variables:
 //! - `GATE=full` runs every fault at every call. With 32 mints, each fault at each call meets one behaviour of Zoom.
@@ -63,8 +63,8 @@ fn is_full() -> bool {
     shared::config::optional("GATE").is_some_and(|gate| gate == "full")
 }
 
-/// The groups of the production code. `GATE=full` runs every fault at every call; with 32 mints, each with one behaviour of
-/// Zoom.
+/// The groups of the production code. `GATE=full` runs every fault at every call; with 32 mints, each with one
+/// behaviour of Zoom.
 fn vault_groups() -> Vec<ScheduleGroup> {
     let group = |mints, faults: &'static [Fault], calls| ScheduleGroup {
         method: RefreshMethod::Vault,

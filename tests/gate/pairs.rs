@@ -72,8 +72,8 @@ impl IssuedPairs {
         };
         let killed_at = execution.killed_at(refresh.mint);
         let Some(token) = refresh.issued_token.clone() else {
-            // A refused request did harm if reuse ends the grant. Nobody could prevent that if the request came late, or
-            // if the token had to be sent again because its successor was not stored yet.
+            // A refused request did harm if reuse ends the grant. Nobody could prevent that if the request came late,
+            // or if the token had to be sent again because its successor was not stored yet.
             let reuse_ends_grant = execution.backend.behaviour == ZoomBehaviour::ReuseRevokesFamily;
             let came_late = executed_at > refresh.left_at;
             if came_late || (reuse_ends_grant && self.had_to_resend(refresh)) {
@@ -124,9 +124,9 @@ impl IssuedPairs {
         at(&self.last_lost).is_some_and(|lost| at(&self.last_received).is_none_or(|it| it < lost))
     }
 
-    /// Whether a refresh, a commit or a capsule of this grant arrived only after another mint had begun a refresh of the
-    /// grant. The reason of a loss is then not always known, and a credential may learn from its next mint only that its
-    /// grant lives.
+    /// Whether a refresh, a commit or a capsule of this grant arrived only after another mint had begun a refresh of
+    /// the grant. The reason of a loss is then not always known, and a credential may learn from its next mint only
+    /// that its grant lives.
     pub(crate) fn arrived_late(&self, grant: Option<Uuid>) -> bool {
         let of_grant = |refresh: &&SentRefresh| grant.is_some() && refresh.grant == grant;
         self.sent.iter().filter(of_grant).any(|refresh| {
@@ -142,8 +142,8 @@ impl IssuedPairs {
         })
     }
 
-    /// How many refresh tokens were in flight twice, although no lease had been made to expire (I2). A late request of a
-    /// sender that was killed counts from its arrival.
+    /// How many refresh tokens were in flight twice, although no lease had been made to expire (I2). A late request of
+    /// a sender that was killed counts from its arrival.
     pub(crate) fn overlaps(&self) -> usize {
         let overlap = |first: &&SentRefresh| {
             let mut others = self.sent.iter();

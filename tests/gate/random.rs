@@ -1,6 +1,6 @@
 //! Random schedules: several mints of one or two credentials with several faults. The user may remove the app or
-//! authorize it again while mints run. A seed fixes the plan. The operating system still decides which of two concurrent
-//! calls comes first.
+//! authorize it again while mints run. A seed fixes the plan. The operating system still decides which of two
+//! concurrent calls comes first.
 
 use std::sync::Arc;
 

@@ -106,7 +106,8 @@ impl Schedule {
 #[derive(Clone, Copy)]
 pub(crate) enum FaultyCalls {
     All,
-    /// Every third call. Each behaviour of Zoom starts at another call, so each call meets each fault with one behaviour.
+    /// Every third call. Each behaviour of Zoom starts at another call, so each call meets each fault with one
+    /// behaviour.
     Third,
     /// The refresh, and some calls before and after the refresh.
     NearRefresh {
@@ -116,8 +117,8 @@ pub(crate) enum FaultyCalls {
 }
 
 impl FaultyCalls {
-    /// The numbers of the calls, from 1. `operations` are those that an undisturbed mint calls. `behaviour` is the index
-    /// of Zoom's behaviour.
+    /// The numbers of the calls, from 1. `operations` are those that an undisturbed mint calls. `behaviour` is the
+    /// index of Zoom's behaviour.
     fn numbers(self, operations: &[String], behaviour: usize) -> Vec<usize> {
         let all = 1..=operations.len();
         match self {

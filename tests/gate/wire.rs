@@ -1,5 +1,5 @@
-//! The wire between one Lambda and the three services that it calls. The wire records every call and injects the planned
-//! faults at the sockets, so the production code needs no hooks for them.
+//! The wire between one Lambda and the three services that it calls. The wire records every call and injects the
+//! planned faults at the sockets, so the production code needs no hooks for them.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

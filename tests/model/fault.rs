@@ -62,7 +62,8 @@ pub(crate) fn apply(model: RefreshModel, state: &mut State, me: Id, fault: Fault
     }
 }
 
-/// A second copy of the caller's release arrives. Each lease has its own id, and the lease that the copy names has ended.
+/// A second copy of the caller's release arrives. Each lease has its own id, and the lease that the copy names has
+/// ended.
 pub(crate) fn deliver_release(model: RefreshModel, state: &mut State, me: Id) {
     let released = state.callers[usize::from(me)].late_release.take();
     if let (Some(row), Mutation::ReleaseNamesInvocation) = (released, model.mutation) {

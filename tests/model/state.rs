@@ -160,7 +160,8 @@ impl State {
     }
 
     /// Whether a grant was lost that could have been kept: no row holds its live token, or the vault's own reuse of a
-    /// token ended the grant. A crash, a lost answer or a delay between Zoom's rotation and the commit excuses the loss.
+    /// token ended the grant. A crash, a lost answer or a delay between Zoom's rotation and the commit excuses the
+    /// loss.
     pub(crate) fn has_avoidable_loss(&self) -> bool {
         (0..3).any(|row| {
             let grant = self.zoom[usize::from(row)];

@@ -22,7 +22,7 @@ pub(super) struct SecretCensus {
     pub(super) stashed: HashSet<GrantId>,
     /// Grants that keep-alive should have refreshed.
     pub(super) overdue: Vec<String>,
-    /// When the grant was refreshed that has not been refreshed for the longest time.
+    /// The oldest last refresh among the scheduled grants.
     pub(super) longest_unrefreshed: Option<Timestamp>,
     /// Grants whose row does not name their app.
     pub(super) of_old_format: Vec<String>,
@@ -63,8 +63,8 @@ impl SecretCensus {
         for format in row.formats {
             *self.formats.entry(format).or_default() += 1;
         }
-        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed. Keep-alive handles
-        // a due grant in its next run.
+        // The row of a destroyed grant has no data key. It stays and says why the grant was destroyed. Keep-alive
+        // handles a due grant in its next run.
         let is_destroyed_or_due = row.kids.is_empty() || row.is_due;
         for kid in row.kids {
             *self.rows_by_key.entry(kid).or_default() += 1;
@@ -118,7 +118,7 @@ impl SecretCensus {
         }
     }
 
-    /// Rows of unknown shape exist too, so nothing that they hold is missing.
+    /// A row of unknown shape exists, so what belongs to it is no orphan.
     pub(super) fn count_unreadable(&mut self, ids: &[String]) {
         for id in ids {
             match id.parse() {

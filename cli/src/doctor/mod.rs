@@ -21,8 +21,8 @@ use tables::Tables;
 /// Check the vault for problems, and print how to solve each
 ///
 /// Checks tables, KMS key, stream, clock, API, webhooks, rows that do not belong together, and the counts of
-/// credentials. Names the credentials that a person must mend. Changes nothing and decrypts nothing. The policy in the stack's output `DoctorPolicy` allows this
-/// command. Ends with exit code 1 if it finds a problem.
+/// credentials. Names the credentials that a person must mend. Changes nothing and decrypts nothing. The policy in the
+/// stack's output `DoctorPolicy` allows this command. Ends with exit code 1 if it finds a problem.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
 

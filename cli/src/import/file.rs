@@ -128,8 +128,8 @@ pub(super) enum Shredded {
 }
 
 impl ReadFile {
-    /// Overwrites the file with zeros, and removes it, if it is as it was read. On an SSD and in a file system that copies
-    /// on write, old blocks may stay.
+    /// Overwrites the file with zeros, and removes it, if it is as it was read. On an SSD and in a file system that
+    /// copies on write, old blocks may stay.
     pub(super) fn shred(&self) -> io::Result<Shredded> {
         if !self.version.is_regular {
             return Ok(Shredded::NotRegular);

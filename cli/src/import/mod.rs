@@ -43,14 +43,14 @@ pub(crate) const SECRET_VARIABLE: &str = "ZOOM_CLIENT_SECRET";
 
 /// Take grants over from another system, such as Nango or your own database
 ///
-/// Stop the other system first: a refresh token works once. This command refreshes each grant at once, so that the token
-/// in the other system is spent. That cannot be undone. Run it with --dry-run first. If it is stopped anywhere, run it
-/// again with the same file: it goes on, and says the same of the rows that were done.
+/// Stop the other system first: a refresh token works once. This command refreshes each grant at once, so that the
+/// token in the other system is spent. That cannot be undone. Run it with --dry-run first. If it is stopped anywhere,
+/// run it again with the same file: it goes on, and says the same of the rows that were done.
 ///
-/// Outcomes: imported (a new credential), merged (the user's credential has the grant now), `already_there` (another line
-/// of this user or token is in the vault), dead (Zoom refuses the token), `outcome_lost` (Zoom refuses it, but an answer
-/// may have been lost), `app_refused` (Zoom refuses the app), retry (do what the reason says, and run again), malformed
-/// (the line says why).
+/// Outcomes: imported (a new credential), merged (the user's credential has the grant now), `already_there` (another
+/// line of this user or token is in the vault), dead (Zoom refuses the token), `outcome_lost` (Zoom refuses it, but an
+/// answer may have been lost), `app_refused` (Zoom refuses the app), retry (do what the reason says, and run again),
+/// malformed (the line says why).
 ///
 /// Ends with exit code 1 if a line is not in the vault. In AWS, assume the role in the stack's output `ImportRole`.
 /// docs/import.md has the formats and the steps.

@@ -1,8 +1,8 @@
 //! What is done with the rows of an export: which are imported, and which must not be sent.
 //!
-//! Zoom keeps one grant for each app and user. So of several rows of a user, one token works at most, and a token that is
-//! sent after it was replaced may end the grant. The rows of a user are tried one after another, the latest first, until
-//! one is in the vault.
+//! Zoom keeps one grant for each app and user. So of several rows of a user, one token works at most, and a token that
+//! is sent after it was replaced may end the grant. The rows of a user are tried one after another, the latest first,
+//! until one is in the vault.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

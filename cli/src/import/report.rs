@@ -254,8 +254,8 @@ impl Report {
     }
 }
 
-/// Creates the file of the report, which only its owner can read. Fails if the file has a content: it may be a report that
-/// is needed. A run that was stopped leaves an empty file.
+/// Creates the file of the report, which only its owner can read. Fails if the file has a content: it may be a report
+/// that is needed. A run that was stopped leaves an empty file.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .write(true)

@@ -71,8 +71,8 @@ impl OwnerlessRows {
         }
     }
 
-    /// The rows of a credential have an owner. So has its grant, unless the grant names a pair that does not list it: then
-    /// no search finds the grant, and keep-alive must add it to the pair.
+    /// The rows of a credential have an owner. So has its grant, unless the grant names a pair that does not list it:
+    /// then no search finds the grant, and keep-alive must add it to the pair.
     pub(super) fn remove_rows_of(&mut self, credential: &CredentialLinks) {
         let Some(rows) = self.teams.get_mut(&credential.ids.team) else {
             return;

@@ -27,8 +27,8 @@ pub(crate) enum Fault {
 }
 
 impl Importing {
-    /// Starts a proxy in front of the service that this variable names. `fault` gets the path and the body of each call.
-    /// Returns the URL.
+    /// Starts a proxy in front of the service that this variable names. `fault` gets the path and the body of each
+    /// call. Returns the URL.
     pub(crate) async fn proxy(
         &self,
         variable: &str,
@@ -63,8 +63,8 @@ impl Importing {
         serve(router).await
     }
 
-    /// A proxy in front of Zoom that hides the answer to the first refresh. The program sends the token once more, and Zoom
-    /// refuses it.
+    /// A proxy in front of Zoom that hides the answer to the first refresh. The program sends the token once more, and
+    /// Zoom refuses it.
     pub(crate) async fn zoom_that_loses_an_answer(&self) -> String {
         let refreshes = Arc::new(AtomicUsize::new(0));
         self.proxy("ZOOM_OAUTH_BASE_URL", move |_, body| {

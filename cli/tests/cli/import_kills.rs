@@ -1,5 +1,5 @@
-//! An import whose program is killed at random times, and started again until it ends. With `GATE=full`: 1,000 rows. `tests/api`
-//! imports 10,000 rows without the program: here, the sandbox writes its state to the disk.
+//! An import whose program is killed at random times, and started again until it ends. With `GATE=full`: 1,000 rows.
+//! `tests/api` imports 10,000 rows without the program: here, the sandbox writes its state to the disk.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;

@@ -81,8 +81,8 @@ impl TestStack {
         row["idle_since"].as_s().unwrap().starts_with("1970-01-01")
     }
 
-    /// Waits until the function `purge` has handled every change of a credential so far. It handles them in order, so this
-    /// deletes a credential of another user, and waits until that is handled.
+    /// Waits until the function `purge` has handled every change of a credential so far. It handles them in order, so
+    /// this deletes a credential of another user, and waits until that is handled.
     pub(crate) async fn wait_for_stream(&self, key: &str) {
         let before = self.all_grants().await;
         let id = self.connect_user(key, "grace-sandbox-user").await;

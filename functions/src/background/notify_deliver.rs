@@ -1,7 +1,7 @@
 //! The function that takes notifications from the queue, and sends them to the endpoints of teams.
 //!
-//! A batch is sent all at once, so an endpoint that does not answer delays no other one. After a failure, the message stays
-//! in the queue and is hidden until its next attempt. SQS counts the attempts.
+//! A batch is sent all at once, so an endpoint that does not answer delays no other one. After a failure, the message
+//! stays in the queue and is hidden until its next attempt. SQS counts the attempts.
 
 use std::time::Duration;
 
@@ -297,8 +297,8 @@ impl Courier<'_> {
     }
 }
 
-/// How long to wait after this attempt: the table's time, and up to a tenth more, so that messages that failed together do
-/// not come back together.
+/// How long to wait after this attempt: the table's time, and up to a tenth more, so that messages that failed together
+/// do not come back together.
 fn retry_after(attempt: usize) -> Duration {
     let seconds = RETRY_AFTER_SECONDS
         .get(attempt.saturating_sub(1))

@@ -40,8 +40,8 @@ pub const ROUTE: &str = "GET /connect/callback";
 
 /// Stores the user's credential, and sends the browser to the team's return URL or shows a page.
 ///
-/// A visit without a state comes from the button "Add" in Zoom's Marketplace. Nobody can know for whom its code is, so the
-/// code is not used.
+/// A visit without a state comes from the button "Add" in Zoom's Marketplace. Nobody can know for whom its code is, so
+/// the code is not used.
 pub async fn handle(
     requests: &Requests,
     credentials: &Credentials,

@@ -60,9 +60,9 @@ pub(crate) struct CreateConnectSession {
     /// Your own JSON object. With `credential_id` the object replaces the credential's, and null clears it.
     #[schema(value_type = Option<HashMap<String, Value>>)]
     extra: Option<ExtraChange>,
-    /// Where the user goes in the end. The vault adds to the query `session_id`, and `credential_id` or `error`. It adds
-    /// `user_changed` if another Zoom user came. The operator must have allowed the URL's origin for the team. Without a
-    /// return URL, a page shows the outcome.
+    /// Where the user goes in the end. The vault adds to the query `session_id`, and `credential_id` or `error`. It
+    /// adds `user_changed` if another Zoom user came. The operator must have allowed the URL's origin for the team.
+    /// Without a return URL, a page shows the outcome.
     #[schema(nullable = false)]
     return_url: Option<ReturnUrl>,
 }

@@ -55,8 +55,8 @@ pub(crate) struct CredentialHealth {
 ///
 /// Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's profile,
 /// and mints and drops one token of each type. It stores a profile that is new or has changed. For an app credential,
-/// it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks at
-/// the app's scopes.
+/// it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks
+/// at the app's scopes.
 #[utoipa::path(
     post,
     path = "/v2/zoom-credentials/{id}/check",

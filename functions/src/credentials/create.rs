@@ -48,11 +48,12 @@ pub struct CreateCredential {
     /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
     #[schema(nullable = false)]
     redirect_uri: Option<RedirectUri>,
-    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`.
+    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with
+    /// `authorization_code`.
     #[schema(write_only, nullable = false)]
     code_verifier: Option<CodeVerifier>,
-    /// Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level: it
-    /// mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
+    /// Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level:
+    /// it mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
     #[schema(nullable = false)]
     account_id: Option<AccountId>,
     /// Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent.

@@ -32,9 +32,9 @@ const MAX_READ_TIME: Duration = Duration::from_secs(15);
 
 /// Lists credentials
 ///
-/// Newest first. Without `limit` and `cursor`, the answer is the whole list, or the error `FST_ERR_LIST_TOO_LARGE`. With
-/// one of them, the answer is a page. If there are more credentials, the header `x-next-cursor` has the cursor of the next
-/// page, also after a short or empty page.
+/// Newest first. Without `limit` and `cursor`, the answer is the whole list, or the error `FST_ERR_LIST_TOO_LARGE`.
+/// With one of them, the answer is a page. If there are more credentials, the header `x-next-cursor` has the cursor of
+/// the next page, also after a short or empty page.
 #[utoipa::path(
     get,
     path = "/v2/zoom-credentials",

@@ -75,8 +75,8 @@ impl Caller<'_> {
         }
     }
 
-    /// Fails if the key may not mint tokens of this type. A signature for a stream works for every user of the app, so a
-    /// key that sees only some credentials must name the type.
+    /// Fails if the key may not mint tokens of this type. A signature for a stream works for every user of the app, so
+    /// a key that sees only some credentials must name the type.
     pub(crate) fn may_mint(&self, token_type: TokenType) -> Result<(), ApiError> {
         let names_type = self.key.terms.token_types.is_some();
         let is_for_app = token_type == TokenType::RtmsSignature;
@@ -314,8 +314,8 @@ pub(crate) async fn admit_token_url<T>(
     Ok((settings, work?))
 }
 
-/// A call that is refused or invalid is charged to its key alone. Otherwise a key without the right could spend the rate
-/// of its team.
+/// A call that is refused or invalid is charged to its key alone. Otherwise a key without the right could spend the
+/// rate of its team.
 fn charged<'a>(caller: &'a Caller<'_>, is_valid: bool) -> Charged<'a> {
     if is_valid {
         Charged::TeamAndKey(&caller.key.id)

@@ -17,11 +17,11 @@ use crate::http::request::Request;
 /// Largest body that is parsed.
 pub(crate) const MAX_BYTES: usize = 256 * 1024;
 
-/// The fields of a JSON object, not yet interpreted. Unknown ones are ignored by not being asked for.
+/// The fields of a JSON object, not yet interpreted. Fields that nobody asks for are ignored.
 pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
-    /// The body as an object. Too large, compressed, not declared as JSON, or no object: the caller's mistake.
+    /// The body as an object. Fails if it is too large, compressed, not declared as JSON, or not an object.
     pub(crate) fn of(request: &'a Request) -> Result<Self, ApiError> {
         let body = request.body()?;
         if body.len() > MAX_BYTES {
@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
         Self(BTreeMap::new())
     }
 
-    /// As far as the body is an object at all, whatever it calls itself: one that cannot be read has no fields.
+    /// The body, whatever its content type. A body that is not a JSON object has no fields.
     pub(crate) fn of_any(request: &'a Request) -> Self {
         let body = request.body().unwrap_or_default();
         let text = str::from_utf8(body)
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
             .ok_or(ApiError::validation(at, "is required"))
     }
 
-    /// A whole number that may be missing. Only digits are one: `5.0`, `5e0` and `"5"` are not.
+    /// A whole number that may be missing. It is written in digits: `5.0`, `5e0` and `"5"` are refused.
     pub(crate) fn integer(
         &self,
         at: &'static str,
@@ -264,7 +264,7 @@ fn is_json(content_type: &str) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// Well-formed JSON that is no object is told apart from what is no JSON.
+/// Tells JSON that is not an object from text that is not JSON.
 fn syntax(error: &serde_json::Error, text: &str) -> ApiError {
     if serde_json::from_str::<&RawValue>(text).is_ok() && !text.trim_start().starts_with('{') {
         ApiError::validation("body", "must be object")
@@ -276,7 +276,7 @@ fn syntax(error: &serde_json::Error, text: &str) -> ApiError {
     }
 }
 
-/// An object's fields, the first of each name, and whether one came twice.
+/// An object's fields. If a name comes twice, its first value counts, and `duplicates` is true.
 struct Object<'a> {
     fields: BTreeMap<String, &'a RawValue>,
     duplicates: bool,

@@ -137,8 +137,8 @@ struct NoticePage<'a> {
     next_step: &'static str,
     /// Until when the user can open the link again. `None` if that does not help.
     link_works_until: Option<TimeView>,
-    /// The token of the link for the button "Try again". `None` if that does not help, or if the browser has not started
-    /// the session.
+    /// The token of the link for the button "Try again". `None` if that does not help, or if the browser has not
+    /// started the session.
     link: Option<&'a str>,
     /// After how many seconds the page reloads.
     reload: Option<u32>,

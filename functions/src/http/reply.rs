@@ -104,9 +104,9 @@ pub(crate) fn with_error_headers(
 
 /// The headers of every answer, also of the answers that the gateway makes itself.
 ///
-/// `strict-transport-security` lasts two years. It leaves out `includeSubDomains`, because the hosts below the API's host
-/// belong to the operator, who may serve other sites there. No other host can set our cookie: see its prefix `__Host-`.
-/// Browsers ignore the header over HTTP, so the local gateway sends it too.
+/// `strict-transport-security` lasts two years. It leaves out `includeSubDomains`, because the hosts below the API's
+/// host belong to the operator, who may serve other sites there. No other host can set our cookie: see its prefix
+/// `__Host-`. Browsers ignore the header over HTTP, so the local gateway sends it too.
 pub fn security_headers() -> [(HeaderName, HeaderValue); 4] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -192,8 +192,8 @@ impl Request {
         Ok(events.write(team, credential, &event)?)
     }
 
-    /// Records a change of the team right after it was made. For changes of sealed rows that a function's role allows only
-    /// as single calls: AWS does not limit the rows of a transaction.
+    /// Records a change of the team right after it was made. For changes of sealed rows that a function's role allows
+    /// only as single calls: AWS does not limit the rows of a transaction.
     pub(crate) async fn record_change(
         &self,
         events: &Events,

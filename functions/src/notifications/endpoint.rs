@@ -1,5 +1,5 @@
-//! `PUT`, `GET` and `DELETE /v2/notification-endpoint`, and `POST /v2/notification-endpoint/test`. One function serves all
-//! of them.
+//! `PUT`, `GET` and `DELETE /v2/notification-endpoint`, and `POST /v2/notification-endpoint/test`. One function serves
+//! all of them.
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ pub async fn handle(
 /// An endpoint for notifications. Unknown fields are ignored.
 #[derive(Debug, ToSchema)]
 pub(crate) struct PutNotificationEndpoint {
-    /// Where the vault sends notifications with `POST`. An `https` URL of a public host. The vault follows no redirects.
+    /// Where the vault sends notifications with `POST`. An `https` URL of a public host. The vault follows no
+    /// redirects.
     url: EndpointUrl,
     /// The kinds of notifications. All kinds if the field is missing.
     #[schema(nullable = false, min_items = 1, max_items = 8)]
@@ -130,8 +131,8 @@ impl EndpointView {
 
 /// Sets the endpoint for notifications
 ///
-/// The vault then tells your server what happens to credentials, with signed calls as Standard Webhooks define them. The
-/// first call makes a secret and shows it once. Later calls keep the secret, unless `rotate` is true.
+/// The vault then tells your server what happens to credentials, with signed calls as Standard Webhooks define them.
+/// The first call makes a secret and shows it once. Later calls keep the secret, unless `rotate` is true.
 #[utoipa::path(
     put,
     path = "/v2/notification-endpoint",

@@ -44,8 +44,8 @@ const ACCESS_MARGIN: Duration = Duration::from_mins(2);
 /// How long an answer may take. One vendor gives up after 15 seconds.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(13);
 
-/// Gives a bot its token. `HEAD` is refused: a vendor sends it to find out whether to send a POST, and it must not mint a
-/// token.
+/// Gives a bot its token. `HEAD` is refused: a vendor sends it to find out whether to send a POST, and it must not mint
+/// a token.
 pub async fn handle(
     keys: &Keys,
     requests: &Requests,
@@ -255,8 +255,8 @@ impl TokenUrlCall<'_> {
         done
     }
 
-    /// Counts the call against the team's rate while `work` runs. Fails if the team may not give access tokens away: then
-    /// the caller learns nothing of the work.
+    /// Counts the call against the team's rate while `work` runs. Fails if the team may not give access tokens away:
+    /// then the caller learns nothing of the work.
     async fn count<T>(
         &self,
         work: impl Future<Output = Result<T, ApiError>>,

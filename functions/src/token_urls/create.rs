@@ -51,8 +51,8 @@ pub(crate) struct CreateTokenUrl {
     /// gets a token for this meeting.
     #[schema(nullable = false)]
     meeting_id: Option<MeetingId>,
-    /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-    /// `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
+    /// The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored
+    /// with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
     #[schema(nullable = false)]
     verify: Option<Vendor>,
     /// How many tokens the URL returns at most.
@@ -110,8 +110,8 @@ impl CreateTokenUrl {
     }
 }
 
-/// Fails if a URL for access tokens would answer anybody but Recall.ai, or is for one meeting. No other vendor is known to
-/// ask for access tokens, and the proofs of the others work until their secret is replaced.
+/// Fails if a URL for access tokens would answer anybody but Recall.ai, or is for one meeting. No other vendor is known
+/// to ask for access tokens, and the proof of another vendor stays valid until its secret is replaced.
 pub(super) fn check_release(
     meeting_id: Option<&MeetingId>,
     verify: &[Vendor],
@@ -327,8 +327,8 @@ async fn of_credential(create: Create<'_>) -> Reply {
     reply::created(CreatedTokenUrl::new(url, url_text(&base, token)))
 }
 
-/// Stores a new URL of the credential, or of the team, and records that in the same transaction. Returns the secret in the
-/// URL. `fields` are the names of the fields that are set.
+/// Stores a new URL of the credential, or of the team, and records that in the same transaction. Returns the secret in
+/// the URL. `fields` are the names of the fields that are set.
 pub(super) async fn store(
     token_urls: &TokenUrls,
     events: &Events,

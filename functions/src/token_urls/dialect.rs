@@ -26,8 +26,8 @@ pub(crate) enum Dialect {
 }
 
 /// What a call may say about the bot, in the query or in the body of a POST. The query comes first. A URL that chooses
-/// also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and so
-/// are values that make no sense, except in `type`. The first value of a repeated parameter counts.
+/// also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and
+/// so are values that make no sense, except in `type`. The first value of a repeated parameter counts.
 #[derive(Debug, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BotCall {

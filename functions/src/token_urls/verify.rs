@@ -1,8 +1,8 @@
 //! Verifies that a bot vendor made a call of a token URL.
 //!
-//! Cheap checks come first: a call without a well-formed proof causes no further read. The vendor's row is read for every
-//! other call, so a secret that was replaced or deleted verifies nothing any more. A wrong proof costs at most one KMS call a
-//! minute for each stored secret, because opened secrets stay in memory.
+//! Cheap checks come first: a call without a well-formed proof causes no further read. The vendor's row is read for
+//! every other call, so a secret that was replaced or deleted verifies nothing any more. A wrong proof costs at most
+//! one KMS call a minute for each stored secret, because opened secrets stay in memory.
 
 use shared::credential::TeamId;
 use shared::envelope::{Binding, Envelope, Sealed, SecretId};

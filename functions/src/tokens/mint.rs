@@ -82,22 +82,24 @@ pub(crate) struct MintToken {
     /// with `/w/` names a webinar.
     #[schema(value_type = Option<String>, format = "uri", nullable = false)]
     meeting_url: Option<MeetingUrl>,
-    /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
-    /// changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and `rtms_signature`.
+    /// Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless
+    /// they changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and
+    /// `rtms_signature`.
     #[schema(minimum = 1, maximum = 7_776_000, nullable = false)]
     ttl: Option<u32>,
     /// For `sdk_jwt`, with `meeting_id`: 0 to join the meeting, 1 to start it. Ignored for the other types.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     role: Option<u32>,
-    /// With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is wanted.
-    /// Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other types.
+    /// With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is
+    /// wanted. Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other
+    /// types.
     #[schema(nullable = false)]
     zoom_user_id: Option<AccountUserId>,
     /// As `zoom_user_id`, by e-mail address.
     #[schema(nullable = false)]
     zoom_email: Option<AccountUserEmail>,
-    /// For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
-    /// the other types.
+    /// For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored
+    /// for the other types.
     #[schema(nullable = false)]
     meeting_uuid: Option<MeetingUuid>,
     /// For `rtms_signature`: the stream. Ignored for the other types.
@@ -270,9 +272,9 @@ pub(crate) struct MintedTokenView {
 
 /// Mints a token
 ///
-/// A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once, so
-/// mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's active
-/// credential of this user that was authorized last.
+/// A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once,
+/// so mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's
+/// active credential of this user that was authorized last.
 #[utoipa::path(
     post,
     path = "/v2/zoom-tokens",

@@ -58,8 +58,8 @@ pub(super) fn check_onbehalf(
     Ok(())
 }
 
-/// What is asked of this credential. An account-level credential needs to know whose token is wanted. Any other credential
-/// has a user of its own, or none.
+/// What is asked of this credential. An account-level credential needs to know whose token is wanted. Any other
+/// credential has a user of its own, or none.
 pub(super) fn request_of(
     stored: &StoredCredential,
     request: TokenRequest,

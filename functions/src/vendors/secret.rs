@@ -45,8 +45,8 @@ pub async fn handle(
 /// The secrets at a vendor. Unknown fields are ignored.
 #[derive(Debug, ToSchema)]
 pub(crate) struct PutVendorSecrets {
-    /// One secret, or two while you rotate: a call that is proved with one of them is good. They replace all earlier ones.
-    /// Each as the vendor shows it. The vault encrypts the secrets and never shows them.
+    /// One secret, or two while you rotate: a call that is proved with one of them is good. They replace all earlier
+    /// ones. Each as the vendor shows it. The vault encrypts the secrets and never shows them.
     #[schema(write_only, min_items = 1, max_items = 2)]
     secrets: Vec<VendorSecret>,
 }
@@ -88,8 +88,8 @@ impl VendorSecretsView {
 
 /// Stores the secrets at a vendor
 ///
-/// Token URLs with `verify` then answer only calls that the vendor proves with one of the secrets. To rotate, store the old
-/// and the new secret, change the secret at the vendor, and store the new one alone.
+/// Token URLs with `verify` then answer only calls that the vendor proves with one of the secrets. To rotate, store the
+/// old and the new secret, change the secret at the vendor, and store the new one alone.
 #[utoipa::path(
     put,
     path = "/v2/vendors/{vendor}",

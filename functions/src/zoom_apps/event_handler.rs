@@ -2,8 +2,8 @@
 //!
 //! Zoom may send an event several times, so every step checks whether it is still to be done. The order of the steps
 //! makes that possible: first the pair of the app and the user records the removal, so that no older grant can join the
-//! pair any more. Then the tokens are destroyed. Then the event of each credential is recorded under an id that is always
-//! the same, and last the credential changes, if its version has not changed.
+//! pair any more. Then the tokens are destroyed. Then the event of each credential is recorded under an id that is
+//! always the same, and last the credential changes, if its version has not changed.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -95,8 +95,8 @@ pub(crate) struct Rotation {
     /// How many more credentials of the app this call left out, because their rows have an unknown shape. The log names
     /// them. No request can use them.
     unreadable: u32,
-    /// Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the header
-    /// `x-next-cursor` if the answer has one.
+    /// Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the
+    /// header `x-next-cursor` if the answer has one.
     done: bool,
 }
 
@@ -196,8 +196,8 @@ struct Rotator<'a> {
 }
 
 impl Rotator<'_> {
-    /// Handles page after page, until the time is over or a credential fails. Fails only if the call made no progress: a
-    /// caller that repeats a failed call begins where the failed call began.
+    /// Handles page after page, until the time is over or a credential fails. Fails only if the call made no progress:
+    /// a caller that repeats a failed call begins where the failed call began.
     async fn rotate(&self, after: Option<CredentialId>) -> Result<Progress, ApiError> {
         let rotation = Rotation::default();
         let mut progress = Progress { rotation, after };

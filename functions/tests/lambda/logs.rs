@@ -53,8 +53,8 @@ pub(crate) fn take_metrics(line: &mut Value) -> BTreeMap<String, (u64, String)> 
     taken
 }
 
-/// Like [`take_metrics`], and checks the counts and the latency that every request has. The latency is no metric: Lambda
-/// has a metric of its own, which costs nothing.
+/// Like [`take_metrics`], and checks the counts and the latency that every request has. The latency is no metric:
+/// Lambda has a metric of its own, which costs nothing.
 #[track_caller]
 fn assert_metrics(line: &mut Value, counts: &Value) {
     let taken = take_metrics(line);

@@ -80,7 +80,8 @@ async fn a_dead_or_silent_service_does_not_keep_a_function_from_starting() {
         }
         let started = API_FUNCTIONS.map(async |binary| {
             let lambda = Lambda::start(binary, &env).await;
-            // The function allows a second for opening connections. The SDK would wait three, and Zoom's client for ever.
+            // The function allows a second for opening connections. The SDK would wait three, and Zoom's client for
+            // ever.
             let asked = tokio::time::timeout(Duration::from_millis(2900), lambda.asked.notified());
             asked.await.unwrap_or_else(|_| panic!("{binary}"));
         });

@@ -55,8 +55,8 @@ impl Gateway {
         Ok(report.batch_item_failures.is_empty())
     }
 
-    /// Invokes the function on the stream of `events` with a batch, as Lambda gives it. Answers whether every record was
-    /// handled.
+    /// Invokes the function on the stream of `events` with a batch, as Lambda gives it. Answers whether every record
+    /// was handled.
     pub async fn notify_enqueue(&self, batch: Value) -> Result<bool, serde_json::Error> {
         let batch = serde_json::from_value(batch)?;
         let id = Uuid::new_v4().to_string();
@@ -96,8 +96,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Feeds the queue of notifications to its function, many batches at a time, as Lambda does. Dropping the future ends
-    /// it, but no batch that has begun.
+    /// Feeds the queue of notifications to its function, many batches at a time, as Lambda does. Dropping the future
+    /// ends it, but no batch that has begun.
     pub async fn deliver_notifications(self) {
         loop {
             tokio::time::sleep(QUEUE_POLL_INTERVAL).await;
@@ -134,7 +134,8 @@ impl Gateway {
         .await;
     }
 
-    /// Runs the scheduled function every five minutes. Dropping the future ends the schedule, but no run that has begun.
+    /// Runs the scheduled function every five minutes. Dropping the future ends the schedule, but no run that has
+    /// begun.
     pub async fn schedule(self, unused: Duration, revoke_after: Duration) {
         loop {
             tokio::time::sleep(SCHEDULE_INTERVAL).await;

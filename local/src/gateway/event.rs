@@ -19,8 +19,8 @@ use url::form_urlencoded;
 
 /// The longest body that API Gateway accepts.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// How much of a body the functions get. They refuse more than 256 KB without a look at the rest, so the gateway does not
-/// keep the rest: many long bodies at once would take much memory.
+/// How much of a body the functions get. They refuse more than 256 KB without a look at the rest, so the gateway does
+/// not keep the rest: many long bodies at once would take much memory.
 const MAX_KEPT_BYTES: usize = 512 * 1024;
 /// The shortest answer that is compressed.
 const MIN_COMPRESSED_BYTES: usize = 1024;

@@ -1,5 +1,5 @@
-//! A local API Gateway: routes requests, turns HTTP into REST proxy events and back, and answers where no function does.
-//! It also runs the schedule, the streams and the queue.
+//! A local API Gateway: routes requests, turns HTTP into REST proxy events and back, and answers where no function
+//! does. It also runs the schedule, the streams and the queue.
 
 mod background;
 mod event;

@@ -1,4 +1,5 @@
-//! Account-level apps (server-to-server OAuth): their access tokens, and what these may do for the users of the account.
+//! Account-level apps (server-to-server OAuth): their access tokens, and what these may do for the users of the
+//! account.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -231,7 +231,8 @@ impl Sandbox {
         self.shared.store.read(state::State::grant_records)
     }
 
-    /// Whether a refresh with this token would succeed: the token is the current token of a live grant. Does not use it.
+    /// Whether a refresh with this token would succeed: the token is the current token of a live grant. Does not use
+    /// it.
     pub fn is_live_refresh_token(&self, token: &str) -> bool {
         self.shared
             .store

@@ -296,7 +296,8 @@ impl<'a> Bearer<'a> {
         matches!(self, Self::User(_))
     }
 
-    /// Checks the scope, and that the user of a user's token is active. An account-level app needs the scope for admins.
+    /// Checks the scope, and that the user of a user's token is active. An account-level app needs the scope for
+    /// admins.
     fn check_scope(&self, state: &state::State, scope: &str) -> Result<(), RestError> {
         let (granted, scope) = match self {
             Self::User(grant) => {
@@ -323,8 +324,8 @@ impl<'a> Bearer<'a> {
     }
 }
 
-/// Finds the user whom the path names, and checks the scope. A user's token names its user as `me`, and an account-level
-/// app names a user by id or e-mail address.
+/// Finds the user whom the path names, and checks the scope. A user's token names its user as `me`, and an
+/// account-level app names a user by id or e-mail address.
 fn authorized_user(
     state: &state::State,
     headers: &HeaderMap,

@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use crate::process::RunningStack;
 
-/// Runs the bash blocks of a page against its own stack. Returns the output. The commands find the stack by the files in
-/// the data directory, so they work on any port.
+/// Runs the bash blocks of a page against its own stack. Returns the output. The commands find the stack by the files
+/// in the data directory, so they work on any port.
 async fn run_commands(page: &str) -> (String, RunningStack, TempDir) {
     let home = tempfile::tempdir().unwrap();
     let stack = RunningStack::start(&home.path().join(".local")).await;

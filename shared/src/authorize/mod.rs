@@ -180,8 +180,8 @@ impl<'a> Authorizer<'a> {
             if refused != RowKind::Credential {
                 return Err(self.keep_stray(&spent, Error::AuthorizationNotTaken).await);
             }
-            // The credential was deleted, its caller no longer sees it, or another grant or pair has it by now. Our grant is as new, and the lock
-            // keeps other authorizations of this credential out.
+            // The credential was deleted, its caller no longer sees it, or another grant or pair has it by now. Our
+            // grant is as new, and the lock keeps other authorizations of this credential out.
             let now = match self.read_until_commit(id).await {
                 Ok(now) => now,
                 Err(error) => return Err(self.log_capsule(&spent, Some(&seen), error)),
@@ -272,7 +272,7 @@ impl<'a> Authorizer<'a> {
         commit.await
     }
 
-    /// Until when a commit is tried that a spent code depends on.
+    /// The deadline of a commit that a spent code depends on.
     fn commit_until(&self) -> Timestamp {
         self.invocation.deadline().minus(ANSWER_TIME)
     }
@@ -373,8 +373,8 @@ impl<'a> Authorizer<'a> {
         }
     }
 
-    /// Logs the tokens of a spent code as a capsule, because DynamoDB does not store them. `seen` is the credential that
-    /// would have got them. Returns the error to answer.
+    /// Logs the tokens of a spent code as a capsule, because DynamoDB does not store them. `seen` is the credential
+    /// that would have got them. Returns the error to answer.
     fn log_capsule(
         &self,
         spent: &Spent,

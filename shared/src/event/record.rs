@@ -196,8 +196,8 @@ pub struct EventRecord {
     #[schema(required = true)]
     pub outcome: Option<RecordedOutcome>,
     /// Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-    /// `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-    /// that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
+    /// `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token
+    /// URL that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
     #[schema(required = true, example = "FST_ERR_ZOOM_RECONNECT_REQUIRED")]
     pub code: Option<String>,
     /// The earlier event that said that this token was released. The mint failed after that event was written.

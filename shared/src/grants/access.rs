@@ -51,8 +51,8 @@ pub(crate) struct AccessTokens<'a> {
     pub(crate) stored_since: Option<Timestamp>,
     /// Until when this invocation waits for another one's refresh.
     pub(crate) give_up_at: Timestamp,
-    /// Whether the access token is given away. An old one is not used then while another invocation refreshes the grant,
-    /// because that refresh may end it.
+    /// Whether the access token is given away. Then an old token is not used while another invocation refreshes the
+    /// grant, because that refresh may end the token.
     pub(crate) for_release: bool,
 }
 
@@ -219,8 +219,8 @@ impl AccessTokens<'_> {
     }
 }
 
-/// Whether the row's tokens are new, and nothing on the row explains why Zoom refuses them. A stash may be newer. An
-/// attempt may have ended them.
+/// Whether the row's tokens are new, and nothing on the row explains why Zoom refuses them. False with a stash,
+/// which may be newer, and with an attempt, which may have ended the tokens.
 fn is_new_and_alone(row: &StoredGrant) -> bool {
     let new_until = Timestamp::from_millis(row.committed_at).plus(NEW_TOKEN_TIME);
     Timestamp::now() < new_until && row.stash.is_none() && row.attempt.is_none()

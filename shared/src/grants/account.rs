@@ -1,7 +1,7 @@
 //! Access tokens of account-level apps. They have no grant and no refresh token, and are kept in memory only.
 //!
-//! A container asks Zoom for one access token of a credential, and all its mints share the token until the token is old or
-//! Zoom refuses it.
+//! A container asks Zoom for one access token of a credential, and all its mints share the token until the token is old
+//! or Zoom refuses it.
 
 use std::future::Future;
 use std::sync::Arc;

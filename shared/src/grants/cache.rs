@@ -1,5 +1,5 @@
-//! Secrets in memory. For a minute: access tokens between mints, webhook secrets between webhooks. As long as they live:
-//! the access tokens of account-level apps, which are stored nowhere.
+//! Secrets in memory. For a minute: access tokens between mints, webhook secrets between webhooks. As long as they
+//! live: the access tokens of account-level apps, which are stored nowhere.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -109,7 +109,7 @@ pub(crate) struct AccountAccess {
     pub(crate) account: AccountId,
 }
 
-/// One credential's access token. Who holds the lock asks Zoom for a new one, and the others wait for it.
+/// One credential's access token. The task that holds the lock asks Zoom for a new one, and the others wait for it.
 pub(crate) type Slot = Arc<AsyncMutex<Option<Arc<AccountAccess>>>>;
 
 /// The access tokens, by team and credential. Its `Debug` output shows nothing of them.

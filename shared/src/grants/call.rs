@@ -39,18 +39,18 @@ const MAX_ROUNDS: usize = 5;
 const MAX_TOKENS: usize = 3;
 /// How long a call waits for another invocation's refresh.
 const MAX_WAIT: Duration = Duration::from_secs(12);
-/// How many other grants of the app and user one call finds dead. It records that, so the next call goes on with the
-/// rest. Others are not counted: they would be the first in the next call too, and hide those behind them.
+/// A call stops after it found so many other grants of the app and user dead. They are marked, so the next call skips
+/// them. Grants that fail otherwise do not count: the next call would try them first again.
 const MAX_CANDIDATES: usize = 8;
 /// How many grants are read at a time.
 const CONCURRENT_READS: usize = 16;
-/// Time kept for the answer to the caller after a wait in vain.
+/// Time kept for the answer to the caller after a wait that brought no token.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Zoom's answer to a call, and what the call was made with.
 pub(crate) struct CallOutcome<T> {
-    /// Zoom's answer. Zoom has accepted the access token, but may have refused the call for another reason. For a release,
-    /// Zoom may not have been asked.
+    /// Zoom's answer. Zoom has accepted the access token, but may have refused the call for another reason. For a
+    /// release, Zoom may not have been asked.
     pub(crate) answer: Result<T, zoom::Error>,
     /// The credential as it is after the call.
     pub(crate) stored: StoredCredential,
@@ -108,8 +108,8 @@ impl<'a> Caller<'a> {
         self
     }
 
-    /// Gets an access token to give away. A call that succeeds proves nothing about the credential's health, because it may
-    /// ask Zoom nothing.
+    /// Gets an access token to give away. Success does not prove that the credential works, because Zoom may not have
+    /// been called.
     pub(crate) fn for_release(mut self) -> Self {
         self.tokens.for_release = true;
         self
@@ -117,8 +117,8 @@ impl<'a> Caller<'a> {
 
     /// Makes `call` with an access token of the credential's user. `rows` are what was read ahead.
     ///
-    /// `call` may run more than once, each time with another token. The result is `Ok` once no token was refused, also if
-    /// Zoom refused the call for another reason.
+    /// `call` may run more than once, each time with another token. The result is `Ok` once no token was refused, also
+    /// if Zoom refused the call for another reason.
     pub(crate) async fn call<T, F>(
         &self,
         mut stored: StoredCredential,
@@ -240,8 +240,8 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Tries the other grants of the credential's pair, the most recently authorized first, and points the credential at
-    /// the one that Zoom accepts. No credential need use that grant.
+    /// Tries the other grants of the credential's pair, the most recently authorized first, and points the credential
+    /// at the one that Zoom accepts. No credential need use that grant.
     async fn search<T, F>(
         &self,
         stored: &StoredCredential,

@@ -1,7 +1,8 @@
 //! The recovery capsule: tokens that DynamoDB did not store, as text in a log line.
 //!
 //! A capsule holds ciphertext and ids only. It is CBOR in base64url, a third longer than its bytes, so that CloudWatch
-//! does not cut the line. `zoom-vault capsule replay` stores the tokens once DynamoDB is back. Only the vault can open them.
+//! does not cut the line. `zoom-vault capsule replay` stores the tokens once DynamoDB is back. Only the vault can open
+//! them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -189,8 +190,8 @@ impl RefreshCapsule {
 }
 
 impl AuthorizationCapsule {
-    /// Gives the credential the grant, if it still has the grant and the pair that were seen. Otherwise stores the grant
-    /// alone, and adds it to the pair of its user. The grant's id is fixed, so a second replay finds its row.
+    /// Gives the credential the grant, if it still has the grant and the pair that were seen. Otherwise stores the
+    /// grant alone, and adds it to the pair of its user. The grant's id is fixed, so a second replay finds its row.
     async fn replay(
         &self,
         credentials: &Credentials,

@@ -36,15 +36,15 @@ const ACCOUNT_RECORDING: [&str; 2] = [
     "meeting_token:read:admin:local_recording",
 ];
 
-/// The scope with which an account-level app mints a ZAK. `user:read:zak:admin` is for the ZAK of `me`, who would be the
-/// owner of the account.
+/// The scope with which an account-level app mints a ZAK. `user:read:zak:admin` is for the ZAK of `me`, who would be
+/// the owner of the account.
 const ACCOUNT_ZAK: [&str; 1] = ["user:read:token:admin"];
 
 /// What a credential can be used for. Null if its type has no such use.
 #[derive(Default, Serialize, ToSchema)]
 pub struct Capabilities {
-    /// For an app credential: whether Zoom accepts its client id and secret. For an account-level credential: whether Zoom
-    /// gives the app an access token for its account.
+    /// For an app credential: whether Zoom accepts its client id and secret. For an account-level credential: whether
+    /// Zoom gives the app an access token for its account.
     #[schema(required = true)]
     app: Option<Capability>,
     /// Tokens to join on behalf of the user. The check mints one and drops it. For an account-level credential it mints

@@ -141,8 +141,8 @@ impl PreparedMint {
         })
     }
 
-    /// Makes the token live for `max` seconds at most. Fails if the caller asked for more. A signature for a stream has no
-    /// lifetime, and the lifetime of an access token is Zoom's.
+    /// Makes the token live for `max` seconds at most. Fails if the caller asked for more. A signature for a stream has
+    /// no lifetime, and the lifetime of an access token is Zoom's.
     pub fn with_max_lifetime(mut self, max: u32) -> Result<Self, LifetimeTooLong> {
         let limit = Duration::from_secs(max.into());
         let asked = match &self.prepared {

@@ -35,7 +35,7 @@ pub(crate) const MAX_PROFILE_TIME: Duration = Duration::from_secs(5);
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// Time kept for the answer to the caller.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// How often a user's credential is written that changes concurrently.
+/// How often the write of a credential is tried that another request changes at the same time.
 const MAX_ROUNDS: usize = 3;
 /// How many transactions give the new grant to the user's other credentials. The others find it at their own next use.
 const MAX_BATCHES: usize = 3;
@@ -289,7 +289,7 @@ impl<'a> UserFinder<'a> {
         Ok(())
     }
 
-    /// Points credentials of the pair at the new grant whose own authorizations are clearly older.
+    /// Points those credentials of the pair at the new grant that have a clearly older authorization.
     async fn hand_over(
         &self,
         pair: &Pair,

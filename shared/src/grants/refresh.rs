@@ -1,6 +1,7 @@
 //! The refresh protocol: lease, send, commit. See docs/protocol.md.
 //!
-//! Zoom accepts a refresh token once. A lost answer, or two refreshes at once, cost the user a reconnect. So:
+//! Zoom accepts a refresh token once. If an answer is lost, or two refreshes run at once, the user may
+//! have to authorize again. So:
 //!
 //! 1. All keys that seal the successor are at hand, and the connection to Zoom is open, before the lease is taken.
 //! 2. Nothing is sent without the lease.
@@ -293,8 +294,8 @@ impl<'a> Refresher<'a> {
         }
     }
 
-    /// Records that this invocation has sent a refresh token that another one had spent, best effort. If Zoom refuses the
-    /// newer pair too, that is the likely reason, and not the user.
+    /// Records that this invocation has sent a refresh token that another one had spent, best effort. If Zoom refuses
+    /// the newer pair too, that is the likely reason, and not the user.
     async fn record_spent_send(&self, held: &HeldLease, now: &StoredGrant) {
         let secrets = &self.grants.secrets;
         let recorded = secrets.record_spent_send(held.grant, now.generation(), held.lease.id);
@@ -303,7 +304,7 @@ impl<'a> Refresher<'a> {
             tracing::warn!(
                 request_id = self.invocation.id(),
                 cause,
-                "it is not recorded that a spent refresh token was sent"
+                "failed to record that a spent refresh token was sent"
             );
         }
     }
@@ -325,8 +326,8 @@ impl<'a> Refresher<'a> {
         Ok(pair?)
     }
 
-    /// Posts a refresh token, on `connection` if it is open already. An answer that is neither tokens nor a refusal ends
-    /// the lease.
+    /// Posts a refresh token, on `connection` if it is open already. An answer that is neither tokens nor a refusal
+    /// ends the lease.
     async fn send(
         &self,
         held: &mut HeldLease,

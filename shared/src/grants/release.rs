@@ -1,7 +1,7 @@
 //! Releases a user's access token to a vendor that asks for it.
 //!
-//! The token of the credential's own grant is released without a call to Zoom, if it lives long enough. Otherwise the grant
-//! is refreshed, as for a mint.
+//! The token of the credential's own grant is released without a call to Zoom, if it lives long enough. Otherwise the
+//! grant is refreshed, as for a mint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::zoom;
 
 /// How long an access token must still live to be released. An older one is refreshed first.
 pub const RELEASE_MARGIN: Duration = Duration::from_mins(5);
-/// Recall.ai rejects an access token that lives for less than 120 seconds. The answer takes a while to get there, and Zoom
-/// counts from before its own answer.
+/// Recall.ai rejects an access token that lives for less than 120 seconds. The answer takes a while to get there, and
+/// Zoom counts from before its own answer.
 pub const MIN_RELEASED_LIFE: Duration = Duration::from_secs(130);
 /// Time kept for the answer to the caller after Zoom's answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -78,8 +78,8 @@ impl Release<'_> {
         Ok(access)
     }
 
-    /// Asks Zoom whether it accepts the access token, if that is in doubt: the credential is invalid, or the grant is one
-    /// that a search has found. The credential may be pointed at such a grant only if Zoom accepts it.
+    /// Asks Zoom whether it accepts the access token, if that is in doubt: the credential is invalid, or the grant is
+    /// one that a search has found. The credential may be pointed at such a grant only if Zoom accepts it.
     async fn prove(&self, seen: &StoredCredential, access: &Access) -> Result<(), zoom::Error> {
         if seen.credential.state == State::Active && seen.has_grant(access.grant) {
             return Ok(());

@@ -23,8 +23,8 @@ use crate::zoom::REFRESH_ANSWER_TIMEOUT;
 const MIN_TIME_FOR_BATCH: Duration = Duration::from_secs(15);
 
 impl Import<'_> {
-    /// Gives the grant to a new credential, or to the credentials that its user has already. `sent_since` is a time before
-    /// the token was sent, if this run sent it.
+    /// Gives the grant to a new credential, or to the credentials that its user has already. `sent_since` is a time
+    /// before the token was sent, if this run sent it.
     pub(super) async fn attach(
         &self,
         row: &StoredGrant,
@@ -59,8 +59,8 @@ impl Import<'_> {
         }
     }
 
-    /// Makes a credential for the grant, in one transaction with the end of the import. `user` is the pair and the profile
-    /// of the user, or why Zoom does not show who the user is.
+    /// Makes a credential for the grant, in one transaction with the end of the import. `user` is the pair and the
+    /// profile of the user, or why Zoom does not show who the user is.
     async fn create(
         &self,
         row: &StoredGrant,
@@ -129,8 +129,8 @@ impl Import<'_> {
         app.sealed(team, 1)
     }
 
-    /// Adds the grant to the pair of a user who has live credentials, and gives it to them: Zoom has accepted this grant,
-    /// so the grants that they had are dead.
+    /// Adds the grant to the pair of a user who has live credentials, and gives it to them: Zoom has accepted this
+    /// grant, so the grants that they had are dead.
     async fn join(
         &self,
         row: &StoredGrant,
@@ -153,7 +153,8 @@ impl Import<'_> {
         }
     }
 
-    /// The transaction at the end was refused. If the user has removed the app since the import began, the grant is dead.
+    /// The transaction at the end was refused. If the user has removed the app since the import began, the grant is
+    /// dead.
     async fn after_refusal(
         &self,
         row: &StoredGrant,

@@ -291,7 +291,8 @@ impl Import<'_> {
         })
     }
 
-    /// Deletes the grant, and remembers why. Unless `whatever_attempt`, the grant stays if a refresh of it is unfinished.
+    /// Deletes the grant, and remembers why. Unless `whatever_attempt`, the grant stays if a refresh of it is
+    /// unfinished.
     async fn end_dead(
         &self,
         row: &StoredGrant,
@@ -340,7 +341,8 @@ fn left_behind(row: &StoredGrant) -> &'static str {
     }
 }
 
-/// What another team's import of the same token means for this team. Only a grant that is in the vault is there already.
+/// What another team's import of the same token means for this team. Only a grant that is in the vault is there
+/// already.
 fn of_another_team(known: &StoredImport) -> ImportResult {
     let team = &known.team;
     match known.verdict.map(outcome_of) {

@@ -16,7 +16,7 @@ pub enum ImportOutcome {
     Imported,
     /// The credentials that the user had have the grant now.
     Merged,
-    /// The grant is in the vault already, by another token or in another team. This token was not sent.
+    /// Another token or another team has brought this grant into the vault. This token was not sent.
     AlreadyThere,
     /// Zoom refuses the token, and nobody but this import has sent it for the vault.
     Dead,
@@ -66,8 +66,8 @@ pub struct ImportResult {
     pub reason: Option<String>,
     /// When it is worth trying again, after [`ImportOutcome::Retry`].
     pub retry_after: Option<Duration>,
-    /// Whether only a capsule holds the new tokens, after [`ImportOutcome::Retry`]. The token is spent: it must not be sent
-    /// again before the capsule is replayed, because Zoom may end the grant then.
+    /// Whether only a capsule holds the new tokens, after [`ImportOutcome::Retry`]. The token is spent: it must not be
+    /// sent again before the capsule is replayed, because Zoom may end the grant then.
     pub only_in_capsule: bool,
 }
 

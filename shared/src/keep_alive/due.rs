@@ -75,8 +75,8 @@ impl TakenGrant<'_> {
         }
     }
 
-    /// A grant of a pair that has credentials. `owner` is the credential that the user authorized, live or deleted, if it
-    /// still uses the grant.
+    /// A grant of a pair that has credentials. `owner` is the credential that the user authorized, live or deleted, if
+    /// it still uses the grant.
     async fn settle_in(
         &self,
         pair: StoredPair,
@@ -262,8 +262,8 @@ impl TakenGrant<'_> {
         outcome
     }
 
-    /// No credential is known to use the grant. Finds out whether it works. If it does, the pair's other grants are dead,
-    /// and its credentials get this one. If not, it is deleted.
+    /// No credential is known to use the grant. Finds out whether it works. If it does, the pair's other grants are
+    /// dead, and its credentials get this one. If not, it is deleted.
     pub(super) async fn test(
         &self,
         pair: &StoredPair,
@@ -315,8 +315,8 @@ impl TakenGrant<'_> {
         Ok(GrantOutcome::Refreshed)
     }
 
-    /// Finds out whether Zoom accepts the grant's refresh token. If Zoom refuses the app of a credential, tries the next
-    /// one's. `None` without a credential.
+    /// Finds out whether Zoom accepts the grant's refresh token. If Zoom refuses the app of a credential, tries the
+    /// next one's. `None` without a credential.
     async fn test_with_apps(
         &self,
         context: Context<'_>,
@@ -337,8 +337,8 @@ impl TakenGrant<'_> {
         refused
     }
 
-    /// Points the pair's other credentials at a grant that Zoom has just accepted, as long as there is time. `before` is
-    /// the pair as it was before Zoom accepted the grant: the grants that it had then are dead now.
+    /// Points the pair's other credentials at a grant that Zoom has just accepted, as long as there is time. `before`
+    /// is the pair as it was before Zoom accepted the grant: the grants that it had then are dead now.
     async fn hand_over_to(
         &self,
         before: &StoredPair,
@@ -394,8 +394,8 @@ impl TakenGrant<'_> {
         self.delete_dead(pair, row).await
     }
 
-    /// Deletes the row of a dead grant, and takes it out of its pair. If another refresh of it is unfinished, its tokens
-    /// may be in a capsule: then the row stays for as long as Zoom might accept them.
+    /// Deletes the row of a dead grant, and takes it out of its pair. If another refresh of it is unfinished, its
+    /// tokens may be in a capsule: then the row stays for as long as Zoom might accept them.
     async fn delete_dead(&self, pair: &PairId, row: &StoredGrant) -> Result<GrantOutcome, Error> {
         let grants = self.run.grants;
         let waited = row.attempt.is_some_and(|attempt| {

@@ -240,8 +240,8 @@ impl TakenGrant<'_> {
         self.rest().await
     }
 
-    /// Zoom does not show who the user is, and no credential is known to use the grant. After the time in which Zoom ends
-    /// an idle grant, nobody can need it.
+    /// Zoom does not show who the user is, and no credential is known to use the grant. After the time in which Zoom
+    /// ends an idle grant, nobody can need it.
     async fn settle_unreadable_stray(&self) -> Result<GrantOutcome, Error> {
         let authorized = Timestamp::from_millis(self.row.authorized_at);
         if authorized.until(Timestamp::now()) < KEPT_FOR_CAPSULE {

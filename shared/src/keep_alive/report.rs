@@ -13,17 +13,18 @@ pub struct Report {
     pub unwanted: u32,
     /// The part of `unwanted` that was revoked at Zoom, or found revoked. Their tokens are destroyed.
     pub revoked: u32,
-    /// The part of `unwanted` that was deleted: Zoom refuses it and no credential uses it, or its pair has no credential.
+    /// The part of `unwanted` that was deleted: Zoom refuses it and no credential uses it, or its pair has no
+    /// credential.
     pub destroyed: u32,
     /// Failed, and due again in a day.
     pub failed: u32,
-    /// Not tried, because Zoom had failed, or refused the client secret, for other grants of their app. Due again within
-    /// an hour.
+    /// Not tried, because Zoom had failed, or refused the client secret, for other grants of their app. Due again
+    /// within an hour.
     pub put_off: u32,
     /// Still due after the run, or in use and due again within an hour.
     pub left: u32,
-    /// By how many seconds the grant is overdue that was unrefreshed for the longest time, of those that this run did not
-    /// refresh. 0 if none is overdue.
+    /// By how many seconds the grant is overdue that was unrefreshed for the longest time, of those that this run did
+    /// not refresh. 0 if none is overdue.
     pub overdue: u64,
 }
 

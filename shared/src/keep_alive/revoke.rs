@@ -1,8 +1,9 @@
 //! Revokes the grants of a pair at Zoom, where the team wants that and no live credential needs them.
 //!
 //! Closing is the decision: all grants of the pair at once, so that none of them can serve a restored credential while
-//! another one is revoked. From then on a restore says `revoked`, and nobody mints with a grant of the pair. Only the run
-//! that closed the grants revokes them or opens them again, until they have been closed for longer than a run can last.
+//! another one is revoked. From then on a restore says `revoked`, and nobody mints with a grant of the pair. Only the
+//! run that closed the grants revokes them or opens them again, until they have been closed for longer than a run can
+//! last.
 
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ impl TakenGrant<'_> {
         self.revoke_closed(closed).await
     }
 
-    /// Opens the closed grants of a pair again whose worker has stopped, because a credential of the pair is live again.
+    /// Opens the closed grants of a pair again whose worker has stopped, because a credential of the pair is live
+    /// again.
     pub(super) async fn reopen_pair(&self, pair: &StoredPair) -> Result<GrantOutcome, Error> {
         let young_since = Timestamp::now().minus(YOUNG).as_millis();
         let mut closed = Vec::new();
@@ -151,8 +153,8 @@ impl TakenGrant<'_> {
         Ok(GrantOutcome::Left)
     }
 
-    /// Opens grants again, each if it is still closed since that time. In one transaction: a pair that is half open would
-    /// refuse a credential whose grant works.
+    /// Opens grants again, each if it is still closed since that time. In one transaction: a pair that is half open
+    /// would refuse a credential whose grant works.
     pub(super) async fn reopen(&self, closed: Vec<(GrantId, i64)>) -> Result<(), Error> {
         let secrets = &self.run.grants.secrets;
         let mut writes = closed.into_iter().map(|(id, at)| secrets.reopen(id, at));

@@ -9,8 +9,8 @@ use crate::stores::{CommitOutcome, StoredPair, TRANSACTION_TIMEOUT};
 use crate::timestamp::Timestamp;
 
 impl TakenGrant<'_> {
-    /// A grant that names a pair without a row. The row was lost, because only a pair without grants loses it. So nobody
-    /// knows who needs the grant, until Zoom has ended it.
+    /// A grant that names a pair without a row. The row was lost, because only a pair without grants loses it. So
+    /// nobody knows who needs the grant, until Zoom has ended it.
     pub(super) async fn settle_without_pair(&self, pair: &PairId) -> Result<GrantOutcome, Error> {
         if self.has_ended_at_zoom() {
             self.drop_without_pair(pair).await

@@ -112,8 +112,8 @@ impl AddressRule {
 
 /// Whether an address belongs to the public internet.
 ///
-/// An IPv6 address is public only in `2000::/3`. So the forms that contain an IPv4 address (`::ffff:…`, `64:ff9b::…`) are
-/// not public, whatever they contain.
+/// An IPv6 address is public only in `2000::/3`. So the forms that contain an IPv4 address (`::ffff:…`, `64:ff9b::…`)
+/// are not public, whatever they contain.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

@@ -1,7 +1,7 @@
 //! Notifications: signed calls that tell a team's own server what happened to its credentials.
 //!
-//! A team has at most one endpoint. This module has the rules for endpoints, messages and signatures. It makes no calls,
-//! and knows no tables.
+//! A team has at most one endpoint. This module has the rules for endpoints, messages and signatures. It makes no
+//! calls, and knows no tables.
 //!
 //! | file | job |
 //! | --- | --- |

@@ -1,5 +1,6 @@
-//! The table `events`: the audit trail. The partition key is `credential_id`: the credential, or `team#` and
-//! the team for an event of no credential. The sort key is `event_id` (UUIDv7), the TTL is `purge_at`. An index finds the events of a team.
+//! The table `events`: the audit trail. The partition key is `credential_id`: the credential, or `team#` and the team
+//! for an event of no credential. The sort key is `event_id` (UUIDv7), the TTL is `purge_at`. An index finds the events
+//! of a team.
 //!
 //! Events are never changed: every write has the condition that there is no such event.
 
@@ -80,8 +81,8 @@ impl Events {
         ])
     }
 
-    /// Writes an event of a credential, or of the team alone. Does nothing if there is an event of the same id: a webhook that comes twice is
-    /// one event.
+    /// Writes an event of a credential, or of the team alone. Does nothing if there is an event of the same id: a
+    /// webhook that comes twice is one event.
     pub async fn record(
         &self,
         team: &TeamId,
@@ -108,8 +109,8 @@ impl Events {
         Transaction::new(&self.client, write)
     }
 
-    /// The write of an event, for the transaction that makes the change. `credential` is the credential that the event is
-    /// about, if there is one.
+    /// The write of an event, for the transaction that makes the change. `credential` is the credential that the event
+    /// is about, if there is one.
     pub fn write(
         &self,
         team: &TeamId,
@@ -166,8 +167,8 @@ impl Events {
         Ok(EventPage { events, next })
     }
 
-    /// Reads up to `limit` events of a team, newest first, older than `before`. Leaves out rows of unknown shape. An event
-    /// of the last second may be missing, because the index follows the table.
+    /// Reads up to `limit` events of a team, newest first, older than `before`. Leaves out rows of unknown shape. An
+    /// event of the last second may be missing, because the index follows the table.
     pub async fn page_of_team(
         &self,
         team: &TeamId,
@@ -254,8 +255,8 @@ impl Trail {
         self.events.write(team, credential, &event)
     }
 
-    /// Writes the event of a change that was made before. A transaction of one write: some roles may write events only in
-    /// transactions.
+    /// Writes the event of a change that was made before. A transaction of one write: some roles may write events only
+    /// in transactions.
     pub async fn record(
         &self,
         team: &TeamId,

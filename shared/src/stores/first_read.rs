@@ -1,4 +1,5 @@
-//! The first read of a request that names a credential: the row of its API key and the row of the credential, in one call.
+//! The first read of a request that names a credential: the row of its API key and the row of the credential, in one
+//! call.
 
 use std::collections::HashMap;
 
@@ -23,8 +24,8 @@ pub struct FirstRead {
 impl Keys {
     /// Reads a key, and a credential of the key's team. One call takes less work and fewer connections than two.
     ///
-    /// Reads the rows one by one if DynamoDB does not give both: `BatchGetItem` may leave out rows of a busy table, and a
-    /// role may not allow it yet while a new version is installed.
+    /// Reads the rows one by one if DynamoDB does not give both: `BatchGetItem` may leave out rows of a busy table, and
+    /// a role may not allow it yet while a new version is installed.
     pub async fn known_with(
         &self,
         key: &ApiKey,

@@ -185,8 +185,8 @@ impl Keys {
         Self { client, table }
     }
 
-    /// Reads what is known about an API key. Returns `None` if the key is unknown, revoked or expired, or if its team is
-    /// suspended.
+    /// Reads what is known about an API key. Returns `None` if the key is unknown, revoked or expired, or if its team
+    /// is suspended.
     pub async fn known(&self, key: &ApiKey) -> Result<Option<KnownKey>, Error> {
         let row = self.read(key.team(), &record(&key.hash())).await?;
         parse(key, row)
@@ -204,8 +204,8 @@ impl Keys {
         Ok(self.settings(team).await?.revoke_on_delete)
     }
 
-    /// Opens so many connections to DynamoDB: as many as a request makes calls at the same time, because an HTTP/1
-    /// connection carries one. Reads a row that no team can have.
+    /// Opens so many connections to DynamoDB. An HTTP/1 connection carries one call, so pass the number of calls that a
+    /// request makes at the same time. Reads a row that no team can have.
     pub async fn warm(&self, connections: usize) {
         let read = async |_| {
             let row = ["team_id", "record"].map(|name| (name.to_owned(), text("~")));

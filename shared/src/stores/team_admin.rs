@@ -226,8 +226,8 @@ impl TeamAdmin {
         Ok(changed)
     }
 
-    /// Stops all keys and token URLs of a team at once, or lets them work again. Returns `NotFound` if the team does not
-    /// exist.
+    /// Stops all keys and token URLs of a team at once, or lets them work again. Returns `NotFound` if the team does
+    /// not exist.
     ///
     /// The team's row comes first, because token URLs look at it, and a new key takes its state from it.
     pub async fn suspend(&self, team: &TeamId, suspended: bool) -> Result<Team, Error> {
@@ -349,8 +349,8 @@ impl TeamAdmin {
     }
 
     /// Makes a second key with the same terms, and lets the first one end at `old_ends_at`, or earlier if it would have
-    /// ended earlier. Both happen in one transaction. Returns `NotFound` if no key has this id, and `Conflict` if the key
-    /// does not work any more or was replaced before.
+    /// ended earlier. Both happen in one transaction. Returns `NotFound` if no key has this id, and `Conflict` if the
+    /// key does not work any more or was replaced before.
     pub async fn rotate_key(
         &self,
         team: &TeamId,

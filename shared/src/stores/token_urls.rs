@@ -1,5 +1,6 @@
 //! The table `token-urls`. The partition key is `credential_id`, the sort key is `url_id` (UUIDv7), the TTL is
-//! `purge_at`. The URLs of a team have the team's partition in place of a credential's id. A row holds the SHA-256 of the URL's token, not the token.
+//! `purge_at`. The URLs of a team have the team's partition in place of a credential's id. A row holds the SHA-256 of
+//! the URL's token, not the token.
 //!
 //! A token contains the key of its row, so every read is a consistent read of the table. A revoked URL therefore
 //! stops at once, and no use of a URL has to pay for an index.

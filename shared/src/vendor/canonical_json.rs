@@ -13,10 +13,11 @@ use serde_json::value::RawValue;
 /// How deep arrays and objects may be nested. Attendee nests two levels. Each level is parsed again.
 const MAX_DEPTH: usize = 16;
 
-/// The canonical text of a JSON body. `None` if the body is not JSON in UTF-8, is nested too deep, or has a key twice in
-/// an object.
+/// The canonical text of a JSON body. `None` if the body is not JSON in UTF-8, is nested too deep, or has a key twice
+/// in an object.
 ///
-/// A key that comes twice would have two readings: the signature could be over one, and the vault could act on the other.
+/// A key that comes twice would have two readings: the signature could be over one, and the vault could act on the
+/// other.
 pub fn canonical(body: &[u8]) -> Option<Vec<u8>> {
     let value: &RawValue = serde_json::from_slice(body).ok()?;
     let mut text = Vec::with_capacity(body.len());

@@ -83,8 +83,8 @@ impl<'a> Proof<'a> {
         }))
     }
 
-    /// Attendee's proof: the header `X-Webhook-Signature`, and the body. The signature is over the canonical JSON of the
-    /// body, not over its bytes.
+    /// Attendee's proof: the header `X-Webhook-Signature`, and the body. The signature is over the canonical JSON of
+    /// the body, not over its bytes.
     pub fn attendee(signature: &'a str, body: &[u8]) -> Result<Self, Invalid> {
         let message = canonical(body).ok_or(Invalid(
             "the body is not JSON, has a key twice or is nested too deep",

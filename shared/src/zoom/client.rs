@@ -43,8 +43,8 @@ const MIN_PROFILE_TIME: Duration = Duration::from_secs(1);
 /// The client for Zoom's own hosts, or for the configured hosts.
 #[derive(Clone, Debug)]
 pub struct Zoom {
-    /// For codes and revocations: each call makes a new connection. A pooled connection may have broken while the Lambda
-    /// was frozen, and a request that fails on such a connection may have taken effect.
+    /// For codes and revocations: each call makes a new connection. A pooled connection may have broken while the
+    /// Lambda was frozen, and a request that fails on such a connection may have taken effect.
     fresh: reqwest::Client,
     /// For refresh tokens: the caller opens the connection, for the same reason.
     connector: Connector,
@@ -193,8 +193,8 @@ impl Zoom {
         outcome::of_app_check(answer, &[app.client_secret.revealed()])
     }
 
-    /// Requests an access token of an account-level app for its account. No token is spent, so a request whose answer is
-    /// lost can be sent again.
+    /// Requests an access token of an account-level app for its account. No token is spent, so a request whose answer
+    /// is lost can be sent again.
     ///
     /// Every refusal is an [`Error::AppRefused`]: there is no user who could act.
     pub async fn account_token(
@@ -237,8 +237,9 @@ impl Zoom {
 
     /// Mints a token for a bot. Waits for the answer for `time_left`, or for the answer time-out if that is shorter.
     ///
-    /// If Zoom says that a number belongs to a webinar, the webinar's token is asked for once, in the same time. If a scope
-    /// is missing for a ZAK, the ZAK of the user itself is asked for in the same way, because it has a scope of its own.
+    /// If Zoom says that a number belongs to a webinar, the webinar's token is asked for once, in the same time. If a
+    /// scope is missing for a ZAK, the ZAK of the user itself is asked for in the same way, because it has a scope of
+    /// its own.
     pub async fn mint(
         &self,
         api_url: Option<&ApiUrl>,
@@ -276,7 +277,8 @@ impl Zoom {
         Ok(minted.into_token(request))
     }
 
-    /// Finds the user who hosts a meeting or webinar of the account. As [`Self::mint`] with a number that is a webinar's.
+    /// Finds the user who hosts a meeting or webinar of the account. As [`Self::mint`] with a number that is a
+    /// webinar's.
     pub async fn host_of(
         &self,
         api_url: Option<&ApiUrl>,

@@ -148,8 +148,8 @@ impl MintRequest {
         }
     }
 
-    /// Another URL for the same token, which needs another scope: the ZAK of the user itself. `None` if there is none, or
-    /// if the caller asks for a longer life than this ZAK has.
+    /// Another URL for the same token, which needs another scope: the ZAK of the user itself. `None` if there is none,
+    /// or if the caller asks for a longer life than this ZAK has.
     pub(super) fn own_zak_url(&self, host: &Url, owner: &TokenOwner) -> Option<Url> {
         let Self::Zak { ttl } = self else { return None };
         let is_short = match ttl {

@@ -2,8 +2,8 @@
 //!
 //! - The client sends a code, a refresh token or a revocation once, on a new connection. Only the caller can decide to
 //!   send it again.
-//! - The client repeats a mint, a profile, the host of a meeting, the check of an app or the token of an account-level app
-//!   once on a new connection, if the connection breaks.
+//! - The client repeats a mint, a profile, the host of a meeting, the check of an app or the token of an account-level
+//!   app once on a new connection, if the connection breaks.
 //! - The client follows no redirect and reads no answer past a limit, because Zoom's answers are untrusted.
 //! - Secrets travel in headers and bodies, never in a URL.
 //!

@@ -1,7 +1,7 @@
 //! The meaning of Zoom's refusals: which [`Error`] an error answer becomes.
 //!
-//! An answer that says nothing about the request becomes [`Error::RateLimited`] (status 429) or [`Error::Failed`]:
-//! a status outside 4xx, status 408, a body that is no JSON object, code 4732, and code 4700 without any words. The REST
+//! An answer that says nothing about the request becomes [`Error::RateLimited`] (status 429) or [`Error::Failed`]: a
+//! status outside 4xx, status 408, a body that is no JSON object, code 4732, and code 4700 without any words. The REST
 //! host also refuses with status 200 and an error object.
 //!
 //! Other answers are looked up in the tables below. The first row that matches decides. Texts are compared without
@@ -39,9 +39,9 @@
 //! | status 403 | the account | [`Error::RequestRefused`], account admin |
 //! | anything else | unknown | [`Error::Failed`] |
 //!
-//! A mint that gets status 400, code 3000 and a text that begins with `Cannot access Webinar information` is sent again to
-//! the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already. A ZAK for
-//! which a scope is missing is asked for at another endpoint, which needs another scope.
+//! A mint that gets status 400, code 3000 and a text that begins with `Cannot access Webinar information` is sent again
+//! to the endpoint for webinars. It is refused by this table only if the number was asked for as a webinar already. A
+//! ZAK for which a scope is missing is asked for at another endpoint, which needs another scope.
 
 use reqwest::StatusCode;
 
@@ -184,8 +184,8 @@ pub(super) fn of_app_check(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     }
 }
 
-/// The error for a refused token of an account-level app. Zoom refuses the app, its account or their relation, and all of
-/// them are the operator's.
+/// The error for a refused token of an account-level app. Zoom refuses the app, its account or their relation, and all
+/// of them are the operator's.
 pub(super) fn of_account_token(answer: &ErrorAnswer, secrets: &[&str]) -> Error {
     transient(answer).unwrap_or_else(|| Error::AppRefused {
         reason: answer.reason(secrets),

@@ -81,8 +81,8 @@ impl TokenAnswer {
         self.into_tokens(refresh)
     }
 
-    /// The tokens for a code, or `None` if the answer has no refresh token. Without a refresh token, the grant would end
-    /// with its access token.
+    /// The tokens for a code, or `None` if the answer has no refresh token. Without a refresh token, the grant would
+    /// end with its access token.
     pub(super) fn after_exchange(mut self) -> Option<Tokens> {
         let refresh = self.take_refresh_token()?;
         Some(self.into_tokens(refresh))

@@ -235,8 +235,8 @@ async fn a_body_without_a_good_proof_or_limit_is_refused_with_the_rule() {
     }
 }
 
-/// The values are checked before the URL's choice as a whole. No refusal shows the value, although it may be a secret that
-/// somebody has put into the wrong field.
+/// The values are checked before the URL's choice as a whole. No refusal shows the value, although it may be a secret
+/// that somebody has put into the wrong field.
 #[tokio::test]
 async fn a_value_of_the_wrong_kind_is_refused_with_the_rule_and_is_not_shown() {
     const MARKER: &str = "MARKER-7f3a";

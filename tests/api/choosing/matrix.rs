@@ -1,5 +1,5 @@
-//! A bot of each vendor against one URL, in generated meetings: who hosts it, who is invited, whose grant is dead, whose
-//! credential is deleted or outside the filter.
+//! A bot of each vendor against one URL, in generated meetings: who hosts it, who is invited, whose grant is dead,
+//! whose credential is deleted or outside the filter.
 //!
 //! The requests are those of the vendors. Recall.ai, Attendee and MeetStream call one URL that verifies all three.
 //! MeetingBaas has a URL of its own: it cannot sign a call, so a URL that verifies vendors would refuse it.

@@ -170,8 +170,8 @@ impl World {
             .body(sent)
     }
 
-    /// The first request of MeetStream, with its secret. Its customer wrote the query, to which MeetStream adds the number
-    /// of the meeting for an `onbehalf` token.
+    /// The first request of MeetStream, with its secret. Its customer wrote the query, to which MeetStream adds the
+    /// number of the meeting for an `onbehalf` token.
     fn meetstream_gets(&self, url: &Url, query: &[(&str, &str)]) -> RequestBuilder {
         let call = self.acme.http().get(with_query(url, query));
         call.header("X-Bot-Id", "b-1")

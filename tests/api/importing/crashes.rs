@@ -1,5 +1,5 @@
-//! A crash of the operators' program after any network call of an import, in three behaviours of Zoom. The next run goes
-//! on, and no user is lost.
+//! A crash of the operators' program after any network call of an import, in three behaviours of Zoom. The next run
+//! goes on, and no user is lost.
 
 use local::zoom::RefreshBehaviour;
 use shared::import::{GivenGrant, ImportOutcome};
@@ -25,8 +25,8 @@ struct Crash {
 }
 
 impl World {
-    /// Lets the import's `n`th network call take effect, then stops the import before the answer arrives. The lease that
-    /// it may have taken ends. Returns false if there is no `n`th call.
+    /// Lets the import's `n`th network call take effect, then stops the import before the answer arrives. The lease
+    /// that it may have taken ends. Returns false if there is no `n`th call.
     async fn import_crashes(&self, n: u64, given: &GivenGrant) -> bool {
         self.wire.reset();
         self.wire.inject_nth(n, Fault::Stall);

@@ -301,8 +301,8 @@ async fn two_parallel_runs_refresh_each_grant_once() {
     assert_eq!(world.refresh_calls(), 6);
 }
 
-/// Copies the grant of a credential, as grants that Zoom has ended long ago and whose pair has no row. All copies are in
-/// the first shard of the index.
+/// Copies the grant of a credential, as grants that Zoom has ended long ago and whose pair has no row. All copies are
+/// in the first shard of the index.
 async fn add_dead_grants(world: &World, number: usize) {
     let row = grants(world).await.remove(0);
     for _ in 0..number {

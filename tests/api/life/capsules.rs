@@ -37,8 +37,8 @@ fn invoke(world: &World, method: Method, path: &str, body: &Value) -> JoinHandle
     })
 }
 
-/// Authorizes the app while DynamoDB is down from Zoom's answer to the end of the invocation. Answers the status and the
-/// capsule in the log.
+/// Authorizes the app while DynamoDB is down from Zoom's answer to the end of the invocation. Answers the status and
+/// the capsule in the log.
 async fn authorize_in_an_outage(
     world: &World,
     method: Method,

@@ -38,8 +38,8 @@ async fn a_revoked_grant_of_a_deleted_credential_is_tried_once() {
     expect_invalid(&world.acme.restore(&newer).await.expect(200), "revoked");
 }
 
-/// The retention of the deleted credential is over, but DynamoDB's TTL has not deleted the row yet. The grant belongs to
-/// the user, and not to the credential.
+/// The retention of the deleted credential is over, but DynamoDB's TTL has not deleted the row yet. The grant belongs
+/// to the user, and not to the credential.
 #[tokio::test]
 async fn a_credential_moves_to_the_grant_of_a_credential_whose_retention_is_over() {
     let world = World::new().await;

@@ -39,8 +39,8 @@ async fn tokens_for_a_credential_that_is_deleted_meanwhile_serve_the_users_other
     mint_onbehalf(&world.acme, &sibling).await.expect(200);
 }
 
-/// The user `grace` authorizes a credential that is deleted meanwhile. She has no credential, so her tokens are stored as
-/// a stray grant, whose pair nobody knows.
+/// The user `grace` authorizes a credential that is deleted meanwhile. She has no credential, so her tokens are stored
+/// as a stray grant, whose pair nobody knows.
 async fn given_stray_of_grace(world: &World) {
     let deleted = world.add_user_credential("deleted").await;
     world.register_grace();

@@ -1,4 +1,5 @@
-//! Something else happens between what a request or a run reads and what it writes. The conditions of the write notice it.
+//! Something else happens between what a request or a run reads and what it writes. The conditions of the write notice
+//! it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::timestamp::Timestamp;

@@ -34,8 +34,8 @@ async fn after_a_crash_at_any_call_of_a_purge_the_retry_finishes_it() {
         assert_eq!(dump_without_memory(&world).await, "");
         calls = n;
     }
-    // The calls: count the credential out, delete the app's secret, query the token URLs, delete the token URL, read the
-    // pair, make its grant due.
+    // The calls: count the credential out, delete the app's secret, query the token URLs, delete the token URL, read
+    // the pair, make its grant due.
     assert_eq!(calls, 6);
 }
 

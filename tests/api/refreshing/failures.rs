@@ -100,8 +100,8 @@ async fn a_crash_between_zoom_and_the_commit_is_reported_as_a_lost_outcome() {
     assert_eq!(answer.json()["details"], "refresh_outcome_lost");
 }
 
-/// The lease of a slow function ends, and another one refreshes. Then the slow one's POST arrives, with a spent token, and
-/// Zoom ends the grant for that. The user has done nothing.
+/// The lease of a slow function ends, and another one refreshes. Then the slow one's POST arrives, with a spent token,
+/// and Zoom ends the grant for that. The user has done nothing.
 #[tokio::test]
 async fn a_grant_that_zoom_ends_because_a_spent_token_came_again_is_reported_as_a_lost_outcome() {
     let world = World::new().await;

@@ -172,8 +172,8 @@ async fn after_a_crash_in_a_refresh_calls_are_answered_at_once_until_the_lease_e
     assert_eq!(world.refresh_calls(), 1);
 }
 
-/// A crash before the refresh token is sent costs nothing while the function connects to Zoom, because no lease is taken
-/// yet.
+/// A crash before the refresh token is sent costs nothing while the function connects to Zoom, because no lease is
+/// taken yet.
 #[tokio::test]
 async fn a_function_that_is_connecting_to_zoom_holds_no_lease() {
     let world = World::new().await;

@@ -84,8 +84,8 @@ async fn a_function_reads_one_row_of_its_own_tables_to_open_connections() {
 
     let operations = world.wire.operations(Service::DynamoDb);
     assert!(operations.iter().all(|operation| operation == "GetItem"));
-    // Six functions open no connection to DynamoDB before their first event. Four that read one thing after another open
-    // one, the two functions of a connect link open two, and all others three.
+    // Six functions open no connection to DynamoDB before their first event. Four that read one thing after another
+    // open one, the two functions of a connect link open two, and all others three.
     assert_eq!(operations.len(), 4 + 2 * 2 + 3 * (functions().len() - 12));
 }
 

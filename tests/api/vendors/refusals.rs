@@ -1,5 +1,5 @@
-//! Calls that the vendor did not make. Each gets a 401 that does not say what is missing, takes no use, and reaches neither
-//! Zoom nor KMS, but for the one call that opens the secret.
+//! Calls that the vendor did not make. Each gets a 401 that does not say what is missing, takes no use, and reaches
+//! neither Zoom nor KMS, but for the one call that opens the secret.
 
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder};

@@ -139,9 +139,9 @@ async fn a_removal_takes_ten_calls_and_none_to_zoom() {
     let event = app_deauthorized("ada");
     deliver_accepted(&world, &event).await;
 
-    // The calls find the app's teams, and read and decrypt the secret token. Then they mark the pair, and read the pair's
-    // grant and destroy its tokens. Then they find and read the user's credentials, record the event, and update the
-    // credential last.
+    // The calls find the app's teams, and read and decrypt the secret token. Then they mark the pair, and read the
+    // pair's grant and destroy its tokens. Then they find and read the user's credentials, record the event, and update
+    // the credential last.
     let expected = [
         "Query",
         "GetItem",
@@ -198,7 +198,8 @@ async fn a_removal_older_than_the_last_authorization_destroys_nothing() {
     assert_eq!(world.row(&id).await, row);
     mint_onbehalf(&world.acme, &id).await.expect(200);
     assert!(state_changes(&world.acme, &id).await.is_empty());
-    // Without `deauthorization_time` the removal happened at `event_ts`. Without both it happened at the signature's time.
+    // Without `deauthorization_time` the removal happened at `event_ts`. Without both it happened at the signature's
+    // time.
     let mut without_time = older.clone();
     without_time["payload"]
         .as_object_mut()

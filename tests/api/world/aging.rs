@@ -94,8 +94,8 @@ impl World {
         }
     }
 
-    /// Moves the authorization of all grants an hour into the past, so that no invocation of that time still runs. A grant
-    /// that nobody needs is not destroyed before.
+    /// Moves the authorization of all grants an hour into the past, so that no invocation of that time still runs. A
+    /// grant that nobody needs is not destroyed before.
     pub(crate) async fn backdate_grants(&self) {
         let hour = Duration::from_hours(1).as_millis();
         for mut row in self.items("secrets").await {

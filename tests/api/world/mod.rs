@@ -197,8 +197,8 @@ impl World {
         });
     }
 
-    /// Registers a Zoom user with a complete profile, and creates a user credential of `acme` for this user. Returns the
-    /// credential's id.
+    /// Registers a Zoom user with a complete profile, and creates a user credential of `acme` for this user. Returns
+    /// the credential's id.
     pub(crate) async fn add_credential_for_user(&self, user: &str) -> String {
         self.zoom.register_user(User {
             id: user.to_owned(),
@@ -416,7 +416,8 @@ impl World {
         pair.id().to_string()
     }
 
-    /// Panics if a credential, a secret or a claim is stored, or if Zoom or KMS was called. `cause` is named in the message.
+    /// Panics if a credential, a secret or a claim is stored, or if Zoom or KMS was called. `cause` is named in the
+    /// message.
     pub(crate) async fn expect_nothing_done(&self, cause: &str) {
         for table in ["credentials", "secrets"] {
             assert_eq!(

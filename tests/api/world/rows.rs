@@ -38,8 +38,8 @@ pub(crate) fn sorted_text(item: &Item) -> String {
 }
 
 impl World {
-    /// Imports `count` copies of a credential's row, each changed by `change`, which gets the number of the copy. An import
-    /// writes no records into the stream.
+    /// Imports `count` copies of a credential's row, each changed by `change`, which gets the number of the copy. An
+    /// import writes no records into the stream.
     pub(crate) fn copy_row(
         &self,
         id: &str,

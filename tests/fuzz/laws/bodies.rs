@@ -169,8 +169,8 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// The body of a URL that chooses: 1 to 3 types, and `access_token` alone. It has a list or takes the names from the call,
-/// and says who may call.
+/// The body of a URL that chooses: 1 to 3 types, and `access_token` alone. It has a list or takes the names from the
+/// call, and says who may call.
 fn choosing(fields: &Map<String, Value>) {
     let list = |name: &str| {
         let list = fields.get(name)?.as_array()?;

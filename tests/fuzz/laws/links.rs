@@ -15,7 +15,8 @@ const MAX_RETURN_URL: usize = 2000;
 /// The longest URL of an endpoint for notifications, as docs/limits.md says.
 const MAX_ENDPOINT_URL: usize = 2048;
 
-/// What each kind of URL promises. A URL that is accepted is accepted again from its own text: the tables hold that text.
+/// What each kind of URL promises. A URL that is accepted is accepted again from its own text: the tables hold that
+/// text.
 pub fn urls(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;

@@ -50,8 +50,8 @@ pub fn cursor(data: &[u8]) {
     }
 }
 
-/// A query is read or refused with 400. An accepted `limit` is a number from 1 to 1,000, and an accepted list of words has
-/// known words only.
+/// A query is read or refused with 400. An accepted `limit` is a number from 1 to 1,000, and an accepted list of words
+/// has known words only.
 pub fn queries(data: &[u8]) {
     let query: Vec<(String, String)> = form_urlencoded::parse(data).into_owned().collect();
     let call = Call {
@@ -90,8 +90,8 @@ pub fn queries(data: &[u8]) {
     }
 }
 
-/// The text as each name in a path, each secret in a header, and as a cookie: it is read or refused, and a secret is not
-/// shown.
+/// The text as each name in a path, each secret in a header, and as a cookie: it is read or refused, and a secret is
+/// not shown.
 pub fn names(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -179,8 +179,8 @@ pub fn bodies(data: &[u8]) {
     }
 }
 
-/// Any event of API Gateway is read. Every parser reads it, and every function that strangers reach answers it, or gets as
-/// far as a table. The first byte chooses the function.
+/// Any event of API Gateway is read. Every parser reads it, and every function that strangers reach answers it, or gets
+/// as far as a table. The first byte chooses the function.
 pub fn gateway_event(data: &[u8]) {
     let Some((chosen, json)) = choice(data) else {
         return;

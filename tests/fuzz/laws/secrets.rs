@@ -157,8 +157,8 @@ macro_rules! session_secret {
     };
 }
 
-/// The secrets of a connect session: the link, the state and the cookie. Each is accepted exactly if it has its form, none
-/// passes for another, and all are hidden.
+/// The secrets of a connect session: the link, the state and the cookie. Each is accepted exactly if it has its form,
+/// none passes for another, and all are hidden.
 pub fn connect_secrets(data: &[u8]) {
     for text in candidates(data) {
         session_secret!(LinkToken, "zcl_", &text);

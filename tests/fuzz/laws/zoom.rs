@@ -1,5 +1,5 @@
-//! The answers of Zoom. The first byte chooses status and call, the first line is the header `retry-after`, and the rest
-//! is the body.
+//! The answers of Zoom. The first byte chooses status and call, the first line is the header `retry-after`, and the
+//! rest is the body.
 
 use std::io::Read;
 use std::time::Duration;
@@ -52,8 +52,8 @@ impl<'a> Answer<'a> {
         (200..300).contains(&self.status)
     }
 
-    /// The object in the body, read by a second parser. `None` if a key of `names` comes twice: then the two parsers may
-    /// differ.
+    /// The object in the body, read by a second parser. `None` if a key of `names` comes twice: then the two parsers
+    /// may differ.
     fn object(&self, names: &[&str]) -> Option<Map<String, Value>> {
         let mut unpacked = Vec::new();
         let body = if self.body.starts_with(&[0x1f, 0x8b]) {
@@ -149,8 +149,8 @@ fn tokens_law(answer: &Answer<'_>, tokens: &Tokens) {
     }
 }
 
-/// The answers of the OAuth host. An answer with both tokens gives exactly those tokens. Only a 4xx in Zoom's form ends a
-/// grant.
+/// The answers of the OAuth host. An answer with both tokens gives exactly those tokens. Only a 4xx in Zoom's form ends
+/// a grant.
 pub fn tokens(data: &[u8]) {
     const NAMES: [&str; 5] = [
         "access_token",

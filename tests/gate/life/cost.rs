@@ -2,8 +2,8 @@
 
 use crate::life::history::Operation;
 
-/// The most calls of an operation that meets at most two faults and a few other operations. The second number is the most
-/// for each record of the stream, or for each grant that keep-alive may look at.
+/// The most calls of an operation that meets at most two faults and a few other operations. The second number is the
+/// most for each record of the stream, or for each grant that keep-alive may look at.
 fn max_calls(kind: &str) -> (usize, usize) {
     match kind {
         "delete" | "restore" | "replay" | "register" => (25, 0),

@@ -125,8 +125,8 @@ impl Judge {
         }
     }
 
-    /// L5: no active credential points at tokens that the vault has destroyed. After a removal of the app, the tokens are
-    /// destroyed before the credentials change.
+    /// L5: no active credential points at tokens that the vault has destroyed. After a removal of the app, the tokens
+    /// are destroyed before the credentials change.
     fn judge_pointers(&mut self, world: &World, now: &Snapshot) {
         let is_destroyed = |id: &String| now.grants.get(id).is_none_or(|it| it.tokens.is_empty());
         for row in now.credentials.values() {

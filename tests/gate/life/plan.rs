@@ -197,8 +197,8 @@ fn revocation(rng: &mut Rng) -> [Phase; 2] {
     ]
 }
 
-/// Two operations that can harm each other. The second one runs while a call of the first one is held, or after the first
-/// one has crashed.
+/// Two operations that can harm each other. The second one runs while a call of the first one is held, or after the
+/// first one has crashed.
 fn overlap(rng: &mut Rng, users: usize, number: u64) -> [Step; 2] {
     let (user, credential) = (rng.usize(..users), rng.usize(..3));
     let other = rng.usize(..3);

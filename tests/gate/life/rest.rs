@@ -17,8 +17,8 @@ const LONG: Duration = Duration::from_hours(19 * 24);
 const LONG_TIMES: usize = 5;
 /// How often keep-alive runs before the first judgement.
 const FIRST_RUNS: usize = 3;
-/// How often a credential mints. One call tries a limited number of grants, and on a busy machine an answer may come too
-/// late.
+/// How often a credential mints. One call tries a limited number of grants, and on a busy machine an answer may come
+/// too late.
 const MAX_MINTS: usize = 4;
 
 impl Life {

@@ -22,7 +22,8 @@ const CREDENTIALS: &str = "/v2/zoom-credentials";
 const LATEST_ARRIVAL: Duration = Duration::from_mins(20);
 /// Until so much time has passed, Zoom repeats a webhook, and Lambda a record.
 const LATEST_DELIVERY: Duration = Duration::from_hours(24);
-/// Until so much time has passed, a record that was handled may come again. The queue of failed records keeps it so long.
+/// Until so much time has passed, a record that was handled may come again. The queue of failed records keeps it so
+/// long.
 const LATEST_REPETITION: Duration = Duration::from_hours(14 * 24);
 /// After so much time, keep-alive has run.
 const LONG: Duration = Duration::from_hours(20 * 24);

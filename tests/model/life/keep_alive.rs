@@ -448,8 +448,8 @@ impl Turn<'_> {
         }
     }
 
-    /// T7 was refused because a refresh with unknown outcome is on the row. Its tokens may be in a capsule, so the grant
-    /// stays, and stays due.
+    /// T7 was refused because a refresh with unknown outcome is on the row. Its tokens may be in a capsule, so the
+    /// grant stays, and stays due.
     fn declare_lost(&mut self, id: usize) -> KeepAliveStep {
         let KeepAlive {
             grant, generation, ..

@@ -115,8 +115,8 @@ fn assert_rules_hold(runs: Vec<Scenario>, large: Vec<Scenario>) {
     }
 }
 
-/// The rules must notice that something is wrong, each that begins with one of these names. Returns how many states were
-/// visited until then.
+/// The rules must notice that something is wrong, each that begins with one of these names. Returns how many states
+/// were visited until then.
 fn assert_noticed(rules: &[&str], scenario: Scenario) -> usize {
     let names = scenario.properties().into_iter().map(|it| it.name);
     let wanted: BTreeSet<_> = names

@@ -1,4 +1,5 @@
-//! The rules. L1 to L6 are those of docs/protocol.md (The life of a grant). L7 is about cost, so a model cannot check it.
+//! The rules. L1 to L6 are those of docs/protocol.md (The life of a grant). L7 is about cost, so a model cannot check
+//! it.
 
 use crate::ids::{User, credentials, grants};
 use crate::rows::{PairRow, RecordKind};

@@ -66,8 +66,8 @@ export interface paths {
         get: operations["getNotificationEndpoint"];
         /**
          * Sets the endpoint for notifications
-         * @description The vault then tells your server what happens to credentials, with signed calls as Standard Webhooks define them. The
-         *     first call makes a secret and shows it once. Later calls keep the secret, unless `rotate` is true.
+         * @description The vault then tells your server what happens to credentials, with signed calls as Standard Webhooks define them.
+         *     The first call makes a secret and shows it once. Later calls keep the secret, unless `rotate` is true.
          */
         put: operations["putNotificationEndpoint"];
         post?: never;
@@ -131,8 +131,8 @@ export interface paths {
         };
         /**
          * Lists the team's token URLs
-         * @description The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list does not
-         *     show the URLs themselves, and not the URLs of single credentials. If there are more token URLs, the header
+         * @description The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list does
+         *     not show the URLs themselves, and not the URLs of single credentials. If there are more token URLs, the header
          *     `x-next-cursor` has the cursor of the next page, also after a short page.
          */
         get: operations["listChoosingUrls"];
@@ -183,8 +183,8 @@ export interface paths {
         get: operations["getVendorSecrets"];
         /**
          * Stores the secrets at a vendor
-         * @description Token URLs with `verify` then answer only calls that the vendor proves with one of the secrets. To rotate, store the old
-         *     and the new secret, change the secret at the vendor, and store the new one alone.
+         * @description Token URLs with `verify` then answer only calls that the vendor proves with one of the secrets. To rotate, store the
+         *     old and the new secret, change the secret at the vendor, and store the new one alone.
          */
         put: operations["putVendorSecrets"];
         post?: never;
@@ -301,9 +301,9 @@ export interface paths {
         };
         /**
          * Lists credentials
-         * @description Newest first. Without `limit` and `cursor`, the answer is the whole list, or the error `FST_ERR_LIST_TOO_LARGE`. With
-         *     one of them, the answer is a page. If there are more credentials, the header `x-next-cursor` has the cursor of the next
-         *     page, also after a short or empty page.
+         * @description Newest first. Without `limit` and `cursor`, the answer is the whole list, or the error `FST_ERR_LIST_TOO_LARGE`.
+         *     With one of them, the answer is a page. If there are more credentials, the header `x-next-cursor` has the cursor of
+         *     the next page, also after a short or empty page.
          */
         get: operations["listZoomCredentials"];
         put?: never;
@@ -363,8 +363,8 @@ export interface paths {
          * Checks a credential
          * @description Shows whether bots can use the credential. The check refreshes the grant if that is due, reads the user's profile,
          *     and mints and drops one token of each type. It stores a profile that is new or has changed. For an app credential,
-         *     it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks at
-         *     the app's scopes.
+         *     it tries the client id and secret at Zoom. For an account-level credential, it requests an access token, and looks
+         *     at the app's scopes.
          */
         post: operations["checkZoomCredential"];
         delete?: never;
@@ -476,9 +476,9 @@ export interface paths {
         put?: never;
         /**
          * Mints a token
-         * @description A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once, so
-         *     mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's active
-         *     credential of this user that was authorized last.
+         * @description A bot uses the token to join a meeting, and a media worker to connect to a stream. An `onbehalf` token works once,
+         *     so mint a token for every bot. If the request names a Zoom user in `credential_user_id`, the vault uses the team's
+         *     active credential of this user that was authorized last.
          */
         post: operations["mintZoomToken"];
         delete?: never;
@@ -530,13 +530,14 @@ export interface components {
         ActorKind: "key" | "token_url" | "connect_session" | "webhook" | "schedule" | "operator";
         /**
          * Format: password
-         * @description An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5 minutes.
+         * @description An OAuth authorization code: 1 to 2000 characters, without blanks around them. Zoom accepts a code once, within 5
+         *     minutes.
          */
         AuthorizationCode: string;
         /**
          * @description What a call may say about the bot, in the query or in the body of a POST. The query comes first. A URL that chooses
-         *     also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and so
-         *     are values that make no sense, except in `type`. The first value of a repeated parameter counts.
+         *     also reads `type`, the names in its `call_keys`, `extra` and `bot_metadata`. All other parameters are ignored, and
+         *     so are values that make no sense, except in `type`. The first value of a repeated parameter counts.
          */
         BotCall: {
             /** @description The meeting. */
@@ -642,12 +643,12 @@ export interface components {
             meeting_id: components["schemas"]["MeetingId"] | null;
             /**
              * Format: int32
-             * @description How many calls the URL answers with tokens at most; null if there is no limit.
+             * @description The most calls that the URL answers with tokens; null if there is no limit.
              */
             max_uses: number | null;
             /**
              * Format: int32
-             * @description How many calls the URL answered with tokens. A crash may count a call that got none.
+             * @description How many calls the URL answered with tokens. After a crash, a call that got none may count too.
              */
             uses: number;
             /** @description When the URL was created. */
@@ -769,9 +770,9 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
-             * @description Where the user goes in the end. The vault adds to the query `session_id`, and `credential_id` or `error`. It adds
-             *     `user_changed` if another Zoom user came. The operator must have allowed the URL's origin for the team. Without a
-             *     return URL, a page shows the outcome.
+             * @description Where the user goes in the end. The vault adds to the query `session_id`, and `credential_id` or `error`. It
+             *     adds `user_changed` if another Zoom user came. The operator must have allowed the URL's origin for the team.
+             *     Without a return URL, a page shows the outcome.
              */
             return_url?: components["schemas"]["ReturnUrl"];
         } & (unknown & (unknown | unknown) & (unknown | unknown | unknown));
@@ -790,11 +791,14 @@ export interface components {
             authorization_code?: components["schemas"]["AuthorizationCode"];
             /** @description The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`. */
             redirect_uri?: components["schemas"]["RedirectUri"];
-            /** @description The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`. */
+            /**
+             * @description The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with
+             *     `authorization_code`.
+             */
             code_verifier?: components["schemas"]["CodeVerifier"];
             /**
-             * @description Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level: it
-             *     mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
+             * @description Zoom's id of the account, for an app of the type server-to-server OAuth. The credential is then account-level:
+             *     it mints for all users of the account. The vault verifies it at Zoom first. Not with `authorization_code`.
              */
             account_id?: components["schemas"]["AccountId"];
             /** @description Your own JSON object, at most 16 KB and 32 levels deep. The vault returns the object as it was sent. */
@@ -814,8 +818,8 @@ export interface components {
              */
             meeting_id?: components["schemas"]["MeetingId"];
             /**
-             * @description The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored with
-             *     `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
+             * @description The only vendor whose calls the URL answers. The vendor must prove each call with the secret that you stored
+             *     with `PUT /v2/vendors/{vendor}`. With the type `access_token`, it must be `recall`.
              */
             verify?: components["schemas"]["Vendor"];
             /**
@@ -835,8 +839,8 @@ export interface components {
             url_id: components["schemas"]["UrlId"];
             /**
              * Format: uri
-             * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and stores
-             *     a hash.
+             * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and
+             *     stores a hash.
              * @example https://vault.example.com/t/ztu_…
              */
             url: string;
@@ -1057,8 +1061,8 @@ export interface components {
             outcome: components["schemas"]["EventOutcome"] | null;
             /**
              * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-             *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-             *     that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
+             *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token
+             *     URL that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
              * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
              */
             code: string | null;
@@ -1140,8 +1144,9 @@ export interface components {
             meeting_url?: string;
             /**
              * Format: int32
-             * @description Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless they
-             *     changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and `rtms_signature`.
+             * @description Seconds until the token expires: 7200 by default, and at most what the operator allows the team (7200, unless
+             *     they changed it). For `sdk_jwt` at least 1800 and at most 172800. Ignored for `local_recording` and
+             *     `rtms_signature`.
              */
             ttl?: number;
             /**
@@ -1150,15 +1155,16 @@ export interface components {
              */
             role?: number;
             /**
-             * @description With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is wanted.
-             *     Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other types.
+             * @description With an account-level credential and the type `zak` (or `onbehalf`): Zoom's id of the user whose token is
+             *     wanted. Without it and without `zoom_email`, the token is that of the meeting's host. Ignored for the other
+             *     types.
              */
             zoom_user_id?: components["schemas"]["AccountUserId"];
             /** @description As `zoom_user_id`, by e-mail address. */
             zoom_email?: components["schemas"]["AccountUserEmail"];
             /**
-             * @description For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored for
-             *     the other types.
+             * @description For `rtms_signature`: the uuid of the meeting, webinar or session in the event that named the stream. Ignored
+             *     for the other types.
              */
             meeting_uuid?: components["schemas"]["MeetingUuid"];
             /** @description For `rtms_signature`: the stream. Ignored for the other types. */
@@ -1274,7 +1280,10 @@ export interface components {
         };
         /** @description An endpoint for notifications. Unknown fields are ignored. */
         PutNotificationEndpoint: {
-            /** @description Where the vault sends notifications with `POST`. An `https` URL of a public host. The vault follows no redirects. */
+            /**
+             * @description Where the vault sends notifications with `POST`. An `https` URL of a public host. The vault follows no
+             *     redirects.
+             */
             url: components["schemas"]["EndpointUrl"];
             /** @description The kinds of notifications. All kinds if the field is missing. */
             kinds?: components["schemas"]["NotificationKind"][];
@@ -1286,8 +1295,8 @@ export interface components {
         /** @description The secrets at a vendor. Unknown fields are ignored. */
         PutVendorSecrets: {
             /**
-             * @description One secret, or two while you rotate: a call that is proved with one of them is good. They replace all earlier ones.
-             *     Each as the vendor shows it. The vault encrypts the secrets and never shows them.
+             * @description One secret, or two while you rotate: a call that is proved with one of them is good. They replace all earlier
+             *     ones. Each as the vendor shows it. The vault encrypts the secrets and never shows them.
              */
             secrets: components["schemas"]["VendorSecret"][];
         };
@@ -1357,8 +1366,8 @@ export interface components {
              */
             unreadable: number;
             /**
-             * @description Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the header
-             *     `x-next-cursor` if the answer has one.
+             * @description Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the
+             *     header `x-next-cursor` if the answer has one.
              */
             done: boolean;
         };
@@ -1423,8 +1432,8 @@ export interface components {
                 url_id: components["schemas"]["UrlId"];
                 /**
                  * Format: uri
-                 * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and stores
-                 *     a hash.
+                 * @description The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and
+                 *     stores a hash.
                  * @example https://vault.example.com/t/ztu_…
                  */
                 url: string;
@@ -1755,8 +1764,8 @@ export interface components {
                  */
                 unreadable: number;
                 /**
-                 * @description Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the header
-                 *     `x-next-cursor` if the answer has one.
+                 * @description Whether every readable credential of the app has the new secret. If not, call again, with the cursor from the
+                 *     header `x-next-cursor` if the answer has one.
                  */
                 done: boolean;
             };
@@ -1820,12 +1829,12 @@ export interface components {
                 meeting_id: components["schemas"]["MeetingId"] | null;
                 /**
                  * Format: int32
-                 * @description How many calls the URL answers with tokens at most; null if there is no limit.
+                 * @description The most calls that the URL answers with tokens; null if there is no limit.
                  */
                 max_uses: number | null;
                 /**
                  * Format: int32
-                 * @description How many calls the URL answered with tokens. A crash may count a call that got none.
+                 * @description How many calls the URL answered with tokens. After a crash, a call that got none may count too.
                  */
                 uses: number;
                 /** @description When the URL was created. */
@@ -1898,8 +1907,8 @@ export interface components {
                 outcome: components["schemas"]["EventOutcome"] | null;
                 /**
                  * @description Why the action failed: the `code` of the error that the API answered. For `notification_failed`, one of
-                 *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token URL
-                 *     that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
+                 *     `ADDRESS_NOT_PUBLIC`, `UNREACHABLE`, `TIMEOUT`, `REDIRECT`, `STATUS` and `VAULT_FAILED`. For a call of a token
+                 *     URL that chooses, also `NOT_CHOSEN`, `NEEDS_REFRESH`, `OUT_OF_TIME` and `DELETED`.
                  * @example FST_ERR_ZOOM_RECONNECT_REQUIRED
                  */
                 code: string | null;
@@ -2030,7 +2039,10 @@ export interface components {
             authorization_code?: components["schemas"]["AuthorizationCode"];
             /** @description The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`. */
             redirect_uri?: components["schemas"]["RedirectUri"];
-            /** @description The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`. */
+            /**
+             * @description The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with
+             *     `authorization_code`.
+             */
             code_verifier?: components["schemas"]["CodeVerifier"];
             /** @description Replaces your JSON object as a whole; null clears it. */
             extra?: {
@@ -2059,7 +2071,8 @@ export interface components {
         VendorSecret: string;
         /**
          * Format: password
-         * @description The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks around them.
+         * @description The key with which Zoom signs an app's webhooks, called "secret token" by Zoom: 1 to 256 characters, without blanks
+         *     around them.
          */
         WebhookSecret: string;
         /** @description A registered Zoom app. */

@@ -32,7 +32,8 @@ pub(crate) struct UpdateCredential {
     /// The redirect URI to which Zoom sent the user, character by character. Required with `authorization_code`.
     #[schema(nullable = false)]
     redirect_uri: Option<RedirectUri>,
-    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with `authorization_code`.
+    /// The verifier of PKCE, if the authorization at Zoom began with a `code_challenge`. Only with
+    /// `authorization_code`.
     #[schema(write_only, nullable = false)]
     code_verifier: Option<CodeVerifier>,
     /// Replaces your JSON object as a whole; null clears it.
@@ -99,8 +100,8 @@ impl Input {
         })
     }
 
-    /// Refuses another app for a user credential without a new authorization, because the grant belongs to the old app. And
-    /// refuses an authorization of an account-level app.
+    /// Refuses another app for a user credential without a new authorization, because the grant belongs to the old app.
+    /// And refuses an authorization of an account-level app.
     pub(super) fn check_app(&self, seen: &StoredCredential) -> Result<(), ApiError> {
         if seen.account().is_some() && self.authorization.is_some() {
             let rule = "must NOT come for an account-level credential: no user authorizes its app";

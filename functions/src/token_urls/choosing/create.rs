@@ -107,8 +107,8 @@ impl CreateChoosingUrl {
         Ok(body)
     }
 
-    /// An access token is no token to join with, so no vendor wants both at one place. The vendor asks for the token of one
-    /// user, and would take another user's token for that.
+    /// An access token is no token to join with, so no vendor wants both at one place. The vendor asks for the token of
+    /// one user, and would take another user's token for that.
     fn check_release(&self) -> Result<(), ApiError> {
         if !self.types.contains(&UrlTokenType::AccessToken) {
             return Ok(());
@@ -126,7 +126,8 @@ impl CreateChoosingUrl {
         check_release(self.meeting_id.as_ref(), verify)
     }
 
-    /// A URL that chooses is worth more than one user's tokens. So nobody gets an unverified one by leaving a field out.
+    /// A URL that chooses is worth more than one user's tokens. So nobody gets an unverified one by leaving a field
+    /// out.
     fn check_proof(&self) -> Result<(), ApiError> {
         match (&self.verify, self.unverified) {
             (Some(_), None | Some(false)) | (None, Some(true)) => Ok(()),
@@ -209,8 +210,8 @@ fn call_keys(fields: &Fields<'_>) -> Result<CallKeys, ApiError> {
 pub(crate) struct CreatedChoosingUrl {
     /// The URL's id. Use it to revoke the URL.
     url_id: UrlId,
-    /// The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and stores
-    /// a hash.
+    /// The URL itself. Anyone who has it, and can prove to be the vendor, gets tokens. The vault shows it once and
+    /// stores a hash.
     #[schema(format = "uri", example = "https://vault.example.com/t/ztu_…")]
     url: String,
     /// The types of the tokens.

@@ -13,8 +13,8 @@ use crate::token_urls::list::TokenUrlsQuery;
 
 /// Lists the team's token URLs
 ///
-/// The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list does not
-/// show the URLs themselves, and not the URLs of single credentials. If there are more token URLs, the header
+/// The URLs that choose, newest first, without the revoked URLs, but with the expired and used-up ones. The list does
+/// not show the URLs themselves, and not the URLs of single credentials. If there are more token URLs, the header
 /// `x-next-cursor` has the cursor of the next page, also after a short page.
 #[utoipa::path(
     get,

@@ -1,8 +1,8 @@
 //! Mints tokens with the candidates of a call.
 //!
-//! Candidates whose access token is good are tried at the same time. Those that need a refresh come after them, one at a
-//! time. Last come those whose access token Zoom refuses although it seemed good. No answer leaves while a refresh is open:
-//! nothing here drops a future that has begun to mint.
+//! Candidates whose access token is good are tried at the same time. Those that need a refresh come after them, one at
+//! a time. Last come those whose access token Zoom refuses although it seemed good. No answer leaves while a refresh is
+//! open: nothing here drops a future that has begun to mint.
 
 use std::time::Duration;
 
@@ -139,8 +139,8 @@ pub(crate) async fn mint_with(
     Ok(tokens)
 }
 
-/// The attempts that need a refresh, in the order in which they are refreshed: those that were known to need one, and then
-/// those whose access token Zoom has refused.
+/// The attempts that need a refresh, in the order in which they are refreshed: those that were known to need one, and
+/// then those whose access token Zoom has refused.
 fn late(attempts: &[Attempt]) -> Vec<usize> {
     let open = |known: bool| {
         let attempts = attempts.iter().enumerate();

@@ -1,9 +1,9 @@
 //! Reads from a call whose token it wants.
 //!
 //! Vendors pass on what their customer has given them: in the query, in the JSON object `extra` of the query
-//! (MeetingBaas), in `bot_metadata` of the body (Attendee), or in the body itself (MeetStream). The first of these places
-//! that names somebody counts. If the vendor signed the body, only the body counts: anyone who knows the URL can change
-//! the query, and send a recorded body with it.
+//! (MeetingBaas), in `bot_metadata` of the body (Attendee), or in the body itself (MeetStream). The first of these
+//! places that names somebody counts. If the vendor signed the body, only the body counts: anyone who knows the URL can
+//! change the query, and send a recorded body with it.
 
 use serde_json::Value;
 use shared::choosing_url::{CallKey, CallKeys, MAX_CANDIDATES};
@@ -121,7 +121,8 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// In a query, a `+` that is not encoded arrives as a blank. No id or address has a blank, and many addresses have a `+`.
+/// In a query, a `+` that is not encoded arrives as a blank. No id or address has a blank, and many addresses have a
+/// `+`.
 fn texts_in_query(value: &str) -> Vec<String> {
     let texts = split(value).into_iter();
     texts.map(|text| text.replace(' ', "+")).collect()

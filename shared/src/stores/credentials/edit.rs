@@ -27,8 +27,8 @@ use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 impl Credentials {
-    /// Begins a transaction that inserts a credential. The type is `user` with `authorized`, else `app`. With `account`, it
-    /// is an account-level credential.
+    /// Begins a transaction that inserts a credential. The type is `user` with `authorized`, else `app`. With
+    /// `account`, it is an account-level credential.
     pub fn insert(
         &self,
         team: &TeamId,
@@ -64,9 +64,9 @@ impl Credentials {
         Ok((row.try_into()?, Transaction::new(&self.client, write)))
     }
 
-    /// Begins a transaction that changes the name, `extra` or both. Returns the credential as the transaction leaves it, if
-    /// nothing else has changed since it was `seen`. Each field is written on its own, so concurrent changes of different
-    /// fields are both kept.
+    /// Begins a transaction that changes the name, `extra` or both. Returns the credential as the transaction leaves
+    /// it, if nothing else has changed since it was `seen`. Each field is written on its own, so concurrent changes of
+    /// different fields are both kept.
     ///
     /// With `unchanged`, the transaction is refused if anything has changed since.
     pub fn change(

@@ -10,8 +10,8 @@ use crate::stores::item::{number, text};
 use crate::stores::transaction::Transaction;
 use crate::timestamp::Timestamp;
 
-/// The most credentials that one transaction points at another grant. A credential's row has up to 20 KB, and a partition
-/// writes 1 MB a second.
+/// The most credentials that one transaction points at another grant. A credential's row has up to 20 KB, and a
+/// partition writes 1 MB a second.
 pub const BATCH: usize = 25;
 
 impl Credentials {
@@ -55,8 +55,8 @@ impl Credentials {
     /// Begins a transaction that points live credentials of a pair at another of its grants. `holders` has at least one
     /// and at most [`BATCH`].
     ///
-    /// The update of a credential is refused if it has another grant or pair by now. With `authorized_before`, it is also
-    /// refused if the credential's own authorization was answered later.
+    /// The update of a credential is refused if it has another grant or pair by now. With `authorized_before`, it is
+    /// also refused if the credential's own authorization was answered later.
     pub fn hand_over(
         &self,
         team: &TeamId,

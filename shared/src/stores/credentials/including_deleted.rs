@@ -13,8 +13,8 @@ use crate::stores::transaction::{RowKind, Transaction, Write};
 use crate::timestamp::Timestamp;
 
 impl Credentials {
-    /// Reads up to `rows` rows of a team, oldest first, starting after `after`. Returns those of the Zoom app, and where
-    /// the next page begins.
+    /// Reads up to `rows` rows of a team, oldest first, starting after `after`. Returns those of the Zoom app, and
+    /// where the next page begins.
     ///
     /// A page may be empty and still have a next page, because the filter runs after the limit.
     pub async fn page_of_app(

@@ -65,8 +65,8 @@ impl Credentials {
     /// Finds the team's credentials of the Zoom user with an email address, in any case, in the same order. Credentials
     /// that `is_allowed` refuses do not exist for the caller.
     ///
-    /// Finds none if credentials of several Zoom users have the address: nobody knows whose it is now. For the same reason
-    /// finds none if more than [`SOME_MEMBERS`] credentials have the address, because not all of them are read.
+    /// Finds none if credentials of several Zoom users have the address: nobody knows whose it is now. For the same
+    /// reason finds none if more than [`SOME_MEMBERS`] credentials have the address, because not all of them are read.
     pub async fn of_zoom_email(
         &self,
         team: &TeamId,

@@ -70,8 +70,8 @@ impl Pairs {
         self.write(id, when_of_team(update, team))
     }
 
-    /// As [`Self::remove_grants`]. With `all`, the pair has no other grant, and its row expires. Refused if the pair has a
-    /// credential, or if its counts are wrong.
+    /// As [`Self::remove_grants`]. With `all`, the pair has no other grant, and its row expires. Refused if the pair
+    /// has a credential, or if its counts are wrong.
     pub fn remove_unneeded_grants(
         &self,
         team: &TeamId,
@@ -112,7 +112,7 @@ impl Pairs {
         self.check(&seen.id, when_of_team(check, &seen.pair.team))
     }
 
-    /// Lets the row of a pair without credentials and grants expire. The TTL deletes it, and nothing else does.
+    /// Lets the row of a pair without credentials and grants expire. Only the TTL deletes such a row.
     pub async fn let_expire(&self, team: &TeamId, id: &PairId) -> Result<(), Error> {
         let expires_at = Timestamp::now().plus(KEEP_EMPTY_FOR).as_seconds();
         let update = Update::new()

@@ -28,7 +28,7 @@ struct LastUse {
 }
 
 impl Requests {
-    /// Notes that a key is in use now, to ten minutes.
+    /// Stores that a key is in use now, accurate to ten minutes.
     pub async fn note_use(&self, team: &TeamId, key: &KeyId) -> Result<(), Error> {
         let now = Timestamp::now();
         if !is_new_use(team, key, now) {

@@ -37,7 +37,7 @@ impl Charged<'_> {
     }
 }
 
-/// How many calls a window has counted, with this one. 0 for who was not charged.
+/// How many calls a window has counted, with this one. 0 for a key or team that was not charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hits {
     /// The calls of the team.
@@ -58,8 +58,8 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// The limits of a team and of a key with a rate of its own. Without one, the key may make 80 % of the team's calls,
-    /// so that it cannot starve the others. With one call a second, nothing can be shared.
+    /// The limits of a team and of a key with a rate of its own. Without one, the key may make 80 % of the team's
+    /// calls, so that it cannot starve the others. With one call a second, nothing can be shared.
     pub fn new(team: u32, key: Option<u32>) -> Self {
         let share = u64::from(team) * 4 / 5;
         let share = u32::try_from(share).unwrap_or(u32::MAX).max(1);
@@ -145,7 +145,7 @@ impl Requests {
         Ok(Hits { team, key, second })
     }
 
-    /// Gives the team a call back that was counted, but that the limit of its key or token URL refuses. Otherwise a key
+    /// Removes a call from the team's count, after the limit of its key or token URL has refused it. Otherwise a key
     /// that floods would spend the rate of its team.
     pub async fn give_back(&self, team: &TeamId, kind: RateKind, hits: Hits) -> Result<(), Error> {
         let update = self.client.update_item().table_name(&self.table);

@@ -17,8 +17,8 @@ impl Secrets {
     /// row does not exist.
     ///
     /// The generation rises, so a concurrent refresh cannot commit. A stash is refused as well, because the row has
-    /// no tokens any more. A grant of another team stays, as in [`Self::purge`]. Ask nobody whether the grant is
-    /// needed: Zoom, the user or the revocation has ended it.
+    /// no tokens any more. A grant of another team stays, as in [`Self::purge`]. Does not check whether the
+    /// grant is needed, because Zoom, the user or the revocation has ended it.
     pub async fn destroy(
         &self,
         team: &TeamId,
@@ -173,7 +173,7 @@ impl Secrets {
         )
     }
 
-    /// The write that gives a grant up for revocation whose pair is not known. As [`Self::close`].
+    /// As [`Self::close`], for a grant whose pair is not known.
     pub fn close_without_pair(
         &self,
         id: GrantId,
@@ -187,7 +187,7 @@ impl Secrets {
         self.write(id, update)
     }
 
-    /// The write that makes a grant usable again that was closed at `closed`, in milliseconds.
+    /// The write that reopens a grant. `closed` is when it was closed, in milliseconds.
     pub fn reopen(&self, id: GrantId, closed: i64) -> Result<Write, Error> {
         let update = Update::new()
             .remove("closed")

@@ -169,8 +169,8 @@ impl Secrets {
         self.update(id, update).await.map(drop)
     }
 
-    /// Records that a spent refresh token was sent while the row had this generation, as an attempt with this id. Zoom may
-    /// have ended the grant for that. Does nothing if the row has changed.
+    /// Records that a spent refresh token was sent while the row had this generation, as an attempt with this id. Zoom
+    /// may have ended the grant for that. Does nothing if the row has changed.
     pub async fn record_spent_send(
         &self,
         id: GrantId,

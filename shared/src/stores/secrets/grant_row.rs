@@ -15,8 +15,8 @@ use crate::stores::error::Error;
 use crate::stores::item::{Item, from_item, number};
 use crate::timestamp::Timestamp;
 
-/// The prefix of the attributes of a second sealed secret in a row: the stashed pair of a grant, the previous secret of a
-/// vendor.
+/// The prefix of the attributes of a second sealed secret in a row: the stashed pair of a grant, the previous secret of
+/// a vendor.
 pub(super) const STASH_PREFIX: &str = "alt_";
 /// The attributes of the stashed pair.
 pub(super) const STASH_ATTRIBUTES: [&str; 4] =

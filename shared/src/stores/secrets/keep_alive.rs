@@ -81,8 +81,8 @@ impl TryFrom<DueRow> for DueGrant {
 }
 
 impl Secrets {
-    /// Reads some of the grants of a shard that have been unused since before `before`, the longest unused first. `from`
-    /// is where the page before this one ended.
+    /// Reads some of the grants of a shard that have been unused since before `before`, the longest unused first.
+    /// `from` is where the page before this one ended.
     pub async fn due_grants(
         &self,
         shard: String,
@@ -120,8 +120,8 @@ impl Secrets {
             .expression_attribute_values(":before", text(&before))
     }
 
-    /// Takes a due grant for this run, so that no other run handles it before `until`. Returns the row, or `None` if the
-    /// grant is no longer due as `due` says.
+    /// Takes a due grant for this run, so that no other run handles it before `until`. Returns the row, or `None` if
+    /// the grant is no longer due as `due` says.
     pub async fn take(
         &self,
         due: &DueGrant,
@@ -172,7 +172,8 @@ impl Secrets {
         }
     }
 
-    /// Puts a dead grant into the schedule, as if it had been unused since `idle_since`, so that its row is deleted then.
+    /// Puts a dead grant into the schedule, as if it had been unused since `idle_since`, so that its row is deleted
+    /// then.
     pub async fn keep_due(&self, id: GrantId, idle_since: Timestamp) -> Result<(), Error> {
         let update = scheduled(id, idle_since).when_equal("state", text("reconnect"));
         match self.update(id, update).await {
@@ -254,7 +255,7 @@ impl Secrets {
         self.write(id, update)
     }
 
-    /// Removes a grant from the schedule that was taken until `taken`. [`Self::resume_keep_alive`] is the inverse.
+    /// Removes a grant, which was taken until `taken`, from the schedule. [`Self::resume_keep_alive`] is the inverse.
     pub async fn stop_keep_alive(&self, id: GrantId, taken: Timestamp) -> Result<(), Error> {
         let update = Update::new()
             .remove("due_shard")

@@ -1,7 +1,7 @@
 //! A team's endpoint for notifications: one row for each team.
 //!
-//! A row has one secret or, during a rotation, two. The attributes `alt_*` hold the earlier secret, and `alt_until` says
-//! how long it still signs. `rewrap` moves both to another KMS key.
+//! A row has one secret or, during a rotation, two. The attributes `alt_*` hold the earlier secret, and `alt_until`
+//! says how long it still signs. `rewrap` moves both to another KMS key.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};

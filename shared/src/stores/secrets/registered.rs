@@ -1,7 +1,8 @@
 //! What a team has stored besides credentials: its registered Zoom apps, and its secrets at bot vendors.
 //!
-//! Of all rows of secrets, only these two kinds and the endpoint for notifications have the attribute `updated_at`. So an
-//! index over the team and this attribute contains no other rows. The index has no sealed attributes, and may be stale.
+//! Of all rows of secrets, only these two kinds and the endpoint for notifications have the attribute `updated_at`. So
+//! an index over the team and this attribute contains no other rows. The index has no sealed attributes, and may be
+//! stale.
 
 use serde::Deserialize;
 

@@ -98,7 +98,8 @@ impl<'a> NewGrantRow<'a> {
         }
     }
 
-    /// A grant of an import that has just begun. It is not due: no credential has its app, so keep-alive could not use it.
+    /// A grant of an import that has just begun. It is not due: no credential has its app, so keep-alive could not use
+    /// it.
     fn importing(id: GrantId, grant: &'a GrantSecret) -> Self {
         Self {
             idle_since: Timestamp::from_millis(grant.authorized_at),

@@ -1,7 +1,7 @@
 //! The secrets with which bot vendors prove their calls: one row for each team and vendor.
 //!
-//! A row has one secret or, during a rotation, two. The second one is in the attributes `alt_*`, which `rewrap` moves to
-//! another KMS key too.
+//! A row has one secret or, during a rotation, two. The second one is in the attributes `alt_*`, which `rewrap` moves
+//! to another KMS key too.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;

@@ -98,7 +98,8 @@ impl Secrets {
         found.next().map(from_item).transpose()
     }
 
-    /// Deletes a team's Zoom app. Returns whether there was one. The vault then ignores the app's webhooks for this team.
+    /// Deletes a team's Zoom app. Returns whether there was one. The vault then ignores the app's webhooks for this
+    /// team.
     pub async fn delete_zoom_app(
         &self,
         team: &TeamId,

@@ -180,7 +180,7 @@ class ChoosingUrl(TypedDict):
     credentials: Optional[List[CredentialId]]
     # `from_call` if the call names the credentials, or else null.
     choose: Optional[FromCall]
-    # Under which names a call can name them. Null with `credentials`.
+    # The keys under which a call names credentials or users. Null with `credentials`.
     call_keys: Optional[CallKeys]
     # The values that a credential's `extra` must have. Null if the URL can use every credential of the team.
     extra: Optional[str]
@@ -191,9 +191,9 @@ class ChoosingUrl(TypedDict):
     label: Optional[Name]
     # The only meeting that the URL works for; null if it works for any meeting.
     meeting_id: Optional[MeetingId]
-    # How many calls the URL answers with tokens at most; null if there is no limit.
+    # The most calls that the URL answers with tokens; null if there is no limit.
     max_uses: Optional[int]
-    # How many calls the URL answered with tokens. A crash may count a call that got none.
+    # How many calls the URL answered with tokens. After a crash, a call that got none may count too.
     uses: int
     # When the URL was created.
     created_at: Timestamp
