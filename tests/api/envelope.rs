@@ -405,3 +405,14 @@ async fn a_row_that_was_copied_by_hand_is_not_usable() {
     body.as_object_mut().unwrap().remove("name");
     world.acme.update(&to, body).await.expect(200);
 }
+
+/// A data key that nobody uses would cost a call of KMS at each start.
+// Seen to fail: the warm-up asked for two data keys
+#[tokio::test]
+async fn the_warm_up_connects_to_kms_and_asks_for_no_key() {
+    let world = World::new().await;
+    let kms = world.wired_kms_client().await;
+    let envelope = Envelope::new(kms, world.kms.default_key(), TABLE);
+    envelope.warm(2).await;
+    assert_eq!(world.wire.operations(Service::Kms), ["/", "/"]);
+}

@@ -164,6 +164,13 @@ impl World {
         aws("http://127.0.0.1:1", &kms).kms()
     }
 
+    /// A KMS client that goes through the wire.
+    pub(crate) async fn wired_kms_client(&self) -> aws_sdk_kms::Client {
+        let kms = serve(self.kms.router()).await;
+        let kms = proxy::start(self.wire.clone(), Service::Kms, kms).await;
+        aws("http://127.0.0.1:1", &kms).kms()
+    }
+
     /// The Zoom user `ada` allows the app everything. Returns the code.
     pub(crate) fn code(&self) -> String {
         self.code_of("ada", None)
