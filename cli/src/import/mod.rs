@@ -82,7 +82,7 @@ pub(crate) struct Import {
     /// How many grants a second to take over, at most
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
-    /// Overwrite and remove the file afterwards, if nobody can need it any more
+    /// Overwrite and remove the file afterwards, unless a line may still need it
     #[arg(long, conflicts_with = "dry_run")]
     shred: bool,
 }

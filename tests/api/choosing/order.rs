@@ -1,5 +1,6 @@
 //! Several candidates: who comes first, who is refreshed, and what the events say about the others.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,18 @@ async fn nobody_is_refreshed_for_a_text_if_another_access_token_is_good() {
     assert_eq!(world.mints_of(&ada.credential).await, ["NOT_CHOSEN"]);
 }
 
+/// Zoom gets a refresh token, and keeps the answer back. The call must not answer, although its vendor waits no longer.
+async fn expect_no_answer_during_refresh<F: Future>(world: &World, mut call: Pin<&mut F>) {
+    const EARLY: &str = "it answered while Zoom had a refresh token";
+    tokio::select! {
+        _ = &mut call => panic!("{EARLY}"),
+        () = world.wire.stalled() => {}
+    }
+    // Longer than the time that the vendor waits.
+    let waited = tokio::time::timeout(Duration::from_secs(15), call).await;
+    assert!(waited.is_err(), "{EARLY}");
+}
+
 #[tokio::test]
 async fn no_answer_leaves_while_a_refresh_is_open() {
     let world = World::new().await;
@@ -152,16 +165,7 @@ async fn no_answer_leaves_while_a_refresh_is_open() {
     let body = json!({ "zoom_user_id": names(&users) });
     let call = world.vendor_posts(&url, &body);
     tokio::pin!(call);
-    tokio::select! {
-        _ = &mut call => panic!("it answered while Zoom had a refresh token"),
-        () = world.wire.stalled() => {}
-    }
-    // Longer than the time that the vendor waits.
-    let waited = tokio::time::timeout(Duration::from_secs(15), &mut call).await;
-    assert!(
-        waited.is_err(),
-        "it answered while Zoom had a refresh token"
-    );
+    expect_no_answer_during_refresh(&world, call.as_mut()).await;
     told.notify_one();
     let tokens = tokens_in(&call.await);
     // The refresh of ada is stored. There was no time for the one of bob.
@@ -243,16 +247,7 @@ async fn of_two_refused_access_tokens_one_is_refreshed_and_no_answer_leaves_mean
     let body = json!({ "zoom_user_id": names(&users) });
     let call = world.vendor_posts(&url, &body);
     tokio::pin!(call);
-    tokio::select! {
-        _ = &mut call => panic!("it answered while Zoom had a refresh token"),
-        () = world.wire.stalled() => {}
-    }
-    // Longer than the time that the vendor waits.
-    let waited = tokio::time::timeout(Duration::from_secs(15), &mut call).await;
-    assert!(
-        waited.is_err(),
-        "it answered while Zoom had a refresh token"
-    );
+    expect_no_answer_during_refresh(&world, call.as_mut()).await;
     assert_eq!(world.refresh_calls(), 1);
     told.notify_one();
     let tokens = tokens_in(&call.await);
